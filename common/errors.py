@@ -178,6 +178,10 @@ class LinkLost(InnkeeperError):
     retryable = True
 
 
+class PeerSilent(LinkLost):
+    """Nothing arrived from the peer for so long that its machine or the network must be down."""
+
+
 class ProtocolViolation(LinkLost):
     """The peer violated the protocol, for example responded to a call that had ended. The link is closed."""
 

@@ -16,8 +16,9 @@ from common.process.logging import configure_logging
 from common.process.settings import config_file, load
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
-from regiond import backup_command_line
+from regiond import backup_command_line, setup_command_line
 from regiond.settings import CONFIG_FILE, LOGGED_AS, RegionSettings
+from regiond.upgrades import command_line as upgrade_check
 
 OPEN_FILES = 65536  # a connection each for API clients, racks and PostgreSQL
 
@@ -30,6 +31,8 @@ def main() -> NoReturn:
 def _status(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     daemon.forbid_core_dumps()  # before any secret is read
+    if options.command == upgrade_check.COMMAND:
+        return upgrade_check.run(options, os.environ)
     try:
         daemon.check_installation()
         settings = _read_settings(options)
@@ -38,6 +41,9 @@ def _status(arguments: Sequence[str]) -> int:
         return daemon.MISCONFIGURED
     if options.command in backup_command_line.COMMANDS:
         return backup_command_line.run(settings, options, config_file(options.config, os.environ, CONFIG_FILE))
+    if options.command in setup_command_line.COMMANDS:
+        file = config_file(options.config, os.environ, CONFIG_FILE)
+        return setup_command_line.run(settings, options, file, _read_password)
     daemon.become_owner(settings.state)
     configure_logging(level=settings.log_level, process=LOGGED_AS)
     if options.command in ("password", "admin"):
@@ -155,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="run the region until SIGTERM")
+    setup_command_line.add_commands(commands)
     key = commands.add_parser("apikey", help="create another API key for an account and print it")
     key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
     key.add_argument("--username", dest="named", metavar="ACCOUNT", help="the same, as MAAS writes it")
@@ -172,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
     commands.add_parser("check", help="compare the ledger's totals with its claims, and verify the audit trail")
     backup_command_line.add_commands(commands)
+    upgrade_check.add_command(commands)
     rewrap = commands.add_parser("rewrap", help="encrypt every secret with another master key; stop the regions first")
     rewrap.add_argument("new_key", type=Path, metavar="NEW_KEY_FILE", help="created if it does not exist")
     return parser

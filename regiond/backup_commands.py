@@ -13,7 +13,7 @@ from common.errors import BadSettings, WrongState
 from common.process.private_files import make_usable_folder
 from regiond.audit.service import Audit, local_request
 from regiond.backup.archive import AUTHORITY, KEY, SETTINGS
-from regiond.backup.model import AppliedMigration, Contents, Manifest
+from regiond.backup.model import AppliedMigration, BackupFailed, Contents, Manifest
 from regiond.backup.service import (
     Source,
     check_empty,
@@ -41,9 +41,9 @@ from regiond.wiring.images import CONTENTS, FOLDER
 
 async def back_up(
     settings: RegionSettings, toml: bytes | None, target: BinaryIO, passphrase: str,
-    environment: Mapping[str, str], *, images: bool,
+    environment: Mapping[str, str], *, images: bool, read_back: bool = True,
 ) -> Contents:  # fmt: skip
-    """Writes a backup into `target`; returns what reading it back has found. `toml`: the file with the settings.
+    """Writes a backup into `target`; returns what `write_backup` does. `toml`: the file with the settings.
 
     Raises as `write_backup`, and BadSettings for a schema of a newer release or one that no region has used yet.
     """
@@ -66,7 +66,7 @@ async def back_up(
             store_id=str(folder.store_id),
         )
         async with Audit(database).recorded(local_request("backup")):
-            return await write_backup(source, target, passphrase)
+            return await write_backup(source, target, passphrase, read_back=read_back)
     finally:
         await database.close()
 
@@ -96,7 +96,7 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     try:
         await check_empty(connection)
         folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
-        await asyncio.to_thread(load, dsn, source, passphrase, settings.state / FOLDER / CONTENTS)
+        await _load(dsn, source, passphrase, settings.state / FOLDER / CONTENTS)
         async with connection.transaction():
             await record_migrations(connection, (*contents.manifest.migrations, _unfinished()))
     finally:
@@ -106,6 +106,16 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     await migrate(dsn, (*packaged(), UNFINISHED_RESTORE))
     moved = await _move_on(dsn, contents.manifest, folder)
     return f"Installation {contents.manifest.installation_id}. {moved}\n{_next_steps(files)}"
+
+
+async def _load(dsn: str, source: BinaryIO, passphrase: str, images: Path) -> None:
+    try:
+        await asyncio.to_thread(load, dsn, source, passphrase, images)
+    except OSError as error:
+        raise BackupFailed(
+            f"The images of the backup were not written to {images}: {error.strerror}. The database is still empty. "
+            "Free space there and repeat the command."
+        ) from error
 
 
 def _files(state: Path, private: Mapping[str, bytes], environment: Mapping[str, str]) -> dict[Path, bytes]:

@@ -88,7 +88,10 @@ class RegionService:
             self._manager.ready(status)
             try:
                 await region.components.schema_version.outdated()
-            except asyncio.CancelledError:
+            except (
+                asyncio.CancelledError,
+                BadSettings,
+            ):  # also if the schema is newer: until then, 503 can be repeated
                 await self._drain()
                 raise
             finally:
@@ -258,3 +261,4 @@ def _connect_notifications(components: Components) -> None:
     notifications.on(MIGRATED_CHANNEL, lambda _: components.schema_version.check())
     notifications.on_resync(resync)
     notifications.on_resync(components.schema_version.check)
+    notifications.on_resync(components.heartbeat.wake)

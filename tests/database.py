@@ -77,6 +77,16 @@ def server_folder(initialised_folder: Path) -> Iterator[Path]:
 
     Not below `tmp_path`: pytest makes that private to root, and the server runs as another user.
     """
+    yield from _copied(initialised_folder)
+
+
+@pytest.fixture(scope="module")
+def module_server_folder(initialised_folder: Path) -> Iterator[Path]:
+    """As `server_folder`, for all tests of a module."""
+    yield from _copied(initialised_folder)
+
+
+def _copied(initialised_folder: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as name:
         folder = Path(name) / "server"
         folder.mkdir()

@@ -24,3 +24,11 @@ LATER = (
     ),
 )
 NEWER = migration("9000_next.sql", "alter table machine add column stars integer not null default 1;")
+
+# Regions of the present release continue after it.
+COMPATIBLE = migration(
+    f"{_NUMBER + 1:04}_stars.sql",
+    f"-- usable by releases that know {_NUMBER:04}\n"
+    "alter table machine add column star_count integer not null default 1; create table star (name text primary key);"
+    " comment on table star is 'Names of stars.';",
+)

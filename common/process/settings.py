@@ -69,6 +69,17 @@ def setting(
 
 def load(kind: type[T], *, file: Path | None, environment: Mapping[str, str]) -> T:
     """Returns the settings. Raises BadSettings with every invalid key, its source and the valid values."""
+    found, wrong = load_known(kind, file=file, environment=environment)
+    if wrong:
+        raise BadSettings(" ".join(wrong))
+    return found
+
+
+def load_known(kind: type[T], *, file: Path | None, environment: Mapping[str, str]) -> tuple[T, tuple[str, ...]]:
+    """Returns the settings without the invalid keys, and what is wrong with those.
+
+    Raises BadSettings for a file that cannot be read or is not TOML.
+    """
     keys = _keys(kind)
     wrong: list[str] = []
     values: dict[str, Any] = {}
@@ -78,9 +89,7 @@ def load(kind: type[T], *, file: Path | None, environment: Mapping[str, str]) ->
                 values[name] = keys[name].read(raw)
             except ValueError as error:
                 wrong.append(f"{source}: {_shown(source, name)} {error}.")
-    if wrong:
-        raise BadSettings(" ".join(wrong))
-    return kind(**values)
+    return kind(**values), tuple(wrong)
 
 
 def config_file(named: Path | None, environment: Mapping[str, str], usual: Path) -> Path | None:

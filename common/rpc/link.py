@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from common.certificates import Role
-from common.errors import InnkeeperError, InvalidRequest, LinkLost, ResponseRejected
+from common.errors import InnkeeperError, InvalidRequest, LinkLost, PeerSilent, ResponseRejected
 from common.rpc.call_context import CALL_ID, CallContext, current_context
 from common.rpc.command import Command
 from common.rpc.frames import Unsendable
@@ -38,6 +38,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 Q = TypeVar("Q")
 R = TypeVar("R")
 
+SILENT_CLOSE_S = 0.5  # for the reason to reach a peer that only cannot send
 STREAM_WINDOW = 8  # items in transit; with batches of 25 guests, a thousand take a few round trips
 MAX_STREAM_BYTES = 32 * 1024 * 1024  # all items of one response; a host with 10,000 guests needs a quarter
 
@@ -85,6 +86,7 @@ class Link:
         self._gone = asyncio.Event()
         self.peer = peer
         self.capabilities: frozenset[str] = frozenset()  # of the peer, known once `opened`
+        self.versions: tuple[int, int] | None = None  # of the protocol that the peer supports, known once `opened`
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[InnkeeperError] = self._loop.create_future()  # the reason, once the link has ended
 
@@ -303,6 +305,7 @@ class Link:
                 self._dispatch_event(name, body)
             case Opened(peer=hello):
                 self.capabilities = frozenset(hello.capabilities)
+                self.versions = (hello.lowest_version, hello.highest_version)
                 if self.peer.role is Role.ANONYMOUS:
                     self.peer = Peer(role=Role.ANONYMOUS, name=hello.name)
                 self.opened.set_result(None)
@@ -318,6 +321,8 @@ class Link:
             self.opened.set_exception(error)
             self.opened.exception()  # retrieved, so that asyncio does not log it: a listener may not wait for it
         self.carrier.lose()
+        if isinstance(error, PeerSilent):  # the carrier would wait for seconds until the peer has read everything
+            self._loop.call_later(SILENT_CLOSE_S, self.carrier.abort)
 
     def _dispatch_event(self, name: str, body: Any) -> None:
         for handler in self._event_handlers:

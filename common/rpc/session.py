@@ -16,7 +16,15 @@ from typing import Any
 
 from attrs import frozen
 
-from common.errors import InnkeeperError, LinkLost, NotAllowed, NotTrusted, ProtocolViolation, VersionMismatch
+from common.errors import (
+    InnkeeperError,
+    LinkLost,
+    NotAllowed,
+    NotTrusted,
+    PeerSilent,
+    ProtocolViolation,
+    VersionMismatch,
+)
 from common.rpc.deadlines import Deadlines
 from common.rpc.frames import (
     LINK_ID,
@@ -151,7 +159,7 @@ class Session:
         if not self._is_open and now >= self._hello_due_at:
             self.close(LinkLost(f"no hello within {self._limits.hello_timeout_s:g} s"))
         elif now >= self._last_activity_at + self._limits.idle_timeout_s:
-            self.close(LinkLost(f"no data from the peer for {now - self._last_activity_at:.0f} s"))
+            self.close(PeerSilent(f"no data from the peer for {now - self._last_activity_at:.0f} s"))
         elif now >= self._last_activity_at + self._limits.ping_after_s and not self._pinged:
             self._pinged = True
             self._send(Ping())

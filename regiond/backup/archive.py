@@ -59,12 +59,14 @@ class ArchiveWriter:
         entry.size, entry.mode = size_bytes, 0o600
         self._tar.addfile(entry, file)
 
-    def end(self) -> None:
+    def end(self) -> int:
+        """Returns the length of the dump in bytes."""
         self._write_rest()
         end = {"dump_bytes": self._dump_bytes, "dump_sha256": self._dump_hash.hexdigest()}
         self._add(END, json.dumps(end).encode())
         self._tar.close()
         self._encrypted.close()
+        return self._dump_bytes
 
     def _write_rest(self) -> None:
         if self._piece:

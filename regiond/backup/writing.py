@@ -42,10 +42,11 @@ class Source:
 
 
 async def write_backup(
-    source: Source, target: BinaryIO, passphrase: str, *, work_factor: int = WORK_FACTOR
+    source: Source, target: BinaryIO, passphrase: str, *, read_back: bool = True, work_factor: int = WORK_FACTOR
 ) -> Contents:
-    """Writes the backup into `target`, which can also be read, and returns what reading it back has found.
+    """Writes the backup into `target`, and returns what reading it back has found.
 
+    `read_back`: False for a pipe; then it returns what was written.
     Raises BackupFailed, DatabaseUnavailable, and BadSettings if the master key is not that of the database.
     """
     connection = await connect(source.dsn, application_name="innkeeper-backup", settings=_NO_IDLE_LIMIT)
@@ -54,12 +55,12 @@ async def write_backup(
             snapshot = await store.export_snapshot(connection)
             manifest = await _manifest(connection, source)
             try:
-                await asyncio.to_thread(_write, source, manifest, snapshot, target, passphrase, work_factor)
+                written = await asyncio.to_thread(_write, source, manifest, snapshot, target, passphrase, work_factor)
             except OSError as error:
                 raise _not_written(error) from error
     finally:
         await connection.close(timeout=10.0)
-    return await asyncio.to_thread(_read_back, target, passphrase)
+    return await asyncio.to_thread(_read_back, target, passphrase) if read_back else written
 
 
 async def check_key(db: Db, master_key: MasterKey) -> tuple[str, str | None]:
@@ -90,19 +91,23 @@ async def _manifest(db: Db, source: Source) -> Manifest:
 
 def _write(
     source: Source, manifest: Manifest, snapshot: str, target: BinaryIO, passphrase: str, work_factor: int
-) -> None:
+) -> Contents:
     program = programs.find("pg_dump", at_least=postgresql_release(manifest))
     archive = ArchiveWriter(target, passphrase, work_factor=work_factor)
     private = {KEY: base64.b64encode(source.master_key.material) + b"\n", AUTHORITY: source.authority_pem}
-    archive.begin(manifest, private if source.settings is None else {**private, SETTINGS: source.settings})
+    if source.settings is not None:
+        private[SETTINGS] = source.settings
+    archive.begin(manifest, private)
     programs.dump(source.dsn, program, snapshot=snapshot, without_rows_of=store.MIGRATIONS, on_data=archive.write_dump)
     for one in _contents(manifest).values():
         with ((source.images or Path()) / one.sha256).open("rb") as file:
             _check_length(one, os.fstat(file.fileno()).st_size)
             archive.write_image(one.sha256, one.size_bytes, file)
-    archive.end()
+    dump_bytes = archive.end()
     target.flush()
-    os.fsync(target.fileno())
+    if target.seekable():
+        os.fsync(target.fileno())
+    return Contents(manifest=manifest, dump_bytes=dump_bytes, private=private)
 
 
 def _contents(manifest: Manifest) -> Mapping[str, SavedImage]:
@@ -143,6 +148,8 @@ def postgresql_release(manifest: Manifest) -> int:
 def _not_written(error: OSError) -> BackupFailed:
     if error.errno in DISK_FULL_ERRNOS:
         return BackupFailed("The disk is full: the backup was not written. An earlier file of that name is unchanged.")
+    if error.errno == errno.EPIPE:
+        return BackupFailed("The program that reads the backup has ended: its copy is incomplete. Delete it.")
     if error.errno == errno.ENOENT:
         return BackupFailed(f"{error.filename} has disappeared: the backup was not written. Try again.")
     return BackupFailed(f"The backup was not written: {error.strerror or error}.")

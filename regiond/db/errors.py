@@ -33,6 +33,8 @@ LOST = (
     ConnectionError,
     TimeoutError,
 )
+# Another transaction or a migration was in the way of the statement.
+IN_THE_WAY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
 READ_ONLY = "read_only"
 NO_PRIMARY = "no_primary"
 DISK_FULL = "disk_full"
@@ -73,8 +75,10 @@ def translating_connect_errors(to: str) -> Iterator[None]:
 
 
 @contextmanager
-def translating_errors(connection: Closable) -> Iterator[None]:
+def translating_errors(connection: Closable, to: str = "") -> Iterator[None]:
     """Raises DatabaseUnavailable if the connection or its server fails or rejects writes (`details["reason"]`).
+
+    `to` describes the server in messages.
 
     Raises InvalidRequest for a value that no column can store, NotAuthenticated if the caller's account was deleted,
     BadSettings if the database's user lacks a privilege. Other errors of statements are not translated.
@@ -101,12 +105,19 @@ def translating_errors(connection: Closable) -> Iterator[None]:
             "database server and try again. Nothing was changed.",
             reason=DISK_FULL,
         ) from error
+    except IN_THE_WAY as error:
+        raise DatabaseUnavailable(
+            f"Another change of the same rows, or of the schema, was in the way: {_text(error).splitlines()[0]}. "
+            "Nothing was changed; try again."
+        ) from error
     except LOST as error:
-        raise DatabaseUnavailable(f"The database failed during a request: {_text(error)}") from error
+        raise DatabaseUnavailable(f"The database{to and f' {to}'} failed during a request: {_text(error)}") from error
     except asyncpg.InterfaceError as error:
         if not _is_lost(connection):
             raise  # wrong use of the library is a bug
-        raise DatabaseUnavailable(f"The connection to the database was lost: {_text(error)}") from error
+        raise DatabaseUnavailable(
+            f"The connection to the database{to and f' {to}'} was lost: {_text(error)}"
+        ) from error
 
 
 def read_only() -> DatabaseUnavailable:
@@ -129,4 +140,9 @@ def _is_lost(connection: Closable) -> bool:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not error.args:
+        return "it has not answered in time"
+    cause = error.__cause__  # asyncpg's own words do not have the reason of a lost connection
+    if isinstance(error, asyncpg.PostgresConnectionError) and isinstance(cause, OSError) and cause.strerror:
+        return f"{error} ({cause.strerror})"
     return str(error) or type(error).__name__

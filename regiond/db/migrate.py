@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _OUTSIDE = "-- no transaction"
+_USABLE = re.compile(r"(?:--.*\n)*?-- usable by releases that know (\d{4})\n")
 MIGRATION_LOCK = 0x1_4E4B_4545  # advisory lock; an arbitrary number that Innkeeper uses for nothing else
 LOCK_DEADLINE_S = 120.0
 _LOCK_EVERY_S = 0.05
@@ -61,6 +63,10 @@ _LOCK_TABLES = """
         end loop;
     end $$
 """
+# A file after which older regions continue must not disturb them: it locks only the table that it changes, and what it
+# waits for, regions wait for. So it soon gives way, and is tried again; later it waits until autovacuum is ended.
+_GIVE_WAY = "set local lock_timeout = '{timeout_ms}ms'"
+_LOCK_MS, _PATIENT_LOCK_MS, _BRIEF_TRIES = 100, 1500, 60
 _OLDEST_TRANSACTION = """
     select format('database process %s (%s, since %s UTC)', pid, application_name,
                   to_char(xact_start at time zone 'UTC', 'HH24:MI:SS'))
@@ -76,12 +82,18 @@ _CREATE_TABLE = """
         name text not null,
         digest text not null,
         applied_at timestamptz not null default now(),
-        release text
+        release text,
+        usable_from integer
     )
 """
 _HAS_TABLE = "select to_regclass('schema_migration') is not null"
-_APPLIED = "select number, name, digest, release from schema_migration order by number"
-_RECORD = "insert into schema_migration (number, name, digest, release) values ($1, $2, $3, $4)"
+_APPLIED = """
+    select number, name, digest, release, coalesce(usable_from, number) as usable_from
+      from schema_migration order by number
+"""
+_RECORD = """
+    insert into schema_migration (number, name, digest, release, usable_from) values ($1, $2, $3, $4, $5)
+"""
 _NOTIFY = "select pg_notify($1, $2)"
 # If the migrating process dies, the server detects it within seconds and releases the lock.
 _FAST_DISCONNECT = {
@@ -98,6 +110,9 @@ class Migration:
 
     Such a file contains one statement that PostgreSQL rejects inside a transaction and that can be repeated
     (`create index concurrently if not exists`): a crash before it is recorded repeats it.
+
+    With a comment `-- usable by releases that know 0001` at its start, regions continue that know that file but not
+    this one; without it they stop. Such a file changes one table that exists, in a transaction of its own.
     """
 
     number: int
@@ -111,6 +126,20 @@ class Migration:
     @property
     def outside_transaction(self) -> bool:
         return self.sql.startswith(_OUTSIDE)
+
+    @property
+    def usable_from(self) -> int:
+        """The number of the newest file that a region has to know to use the schema after this one."""
+        found = _USABLE.match(self.sql)
+        return self.number if found is None else int(found[1])
+
+    @property
+    def lets_regions_continue(self) -> bool:
+        return self.usable_from < self.number
+
+    @property
+    def is_alone(self) -> bool:
+        return self.outside_transaction or self.lets_regions_continue
 
 
 @frozen(kw_only=True)
@@ -158,16 +187,16 @@ async def migrate(
     Consecutive files share one transaction: after a kill at any time nothing was applied, and the next call starts
     again. If nothing is missing, it writes nothing and waits for nothing, so a read-only database suffices.
 
-    Raises BadSettings if a file fails (the message names it), was edited after it was applied, if the database is
-    newer than this release, or if the role may not change it. Raises DatabaseUnavailable if the database cannot be
-    reached or written, if another process holds the migration lock for `lock_deadline_s`, or if others use the tables
-    for as long.
+    Raises BadSettings if a file fails (the message names it), was edited after it was applied, if a newer release has
+    made the database unusable for this one, or if the role may not change it. Raises DatabaseUnavailable if the
+    database cannot be reached or written, if another process holds the migration lock for `lock_deadline_s`, or if
+    others use the tables for as long.
     """
     known = packaged() if migrations is None else migrations
     connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT, history=history)
     try:
         with translating_errors(connection):
-            if not await _missing(connection, known):
+            if not await missing_migrations(connection, known):
                 return ()
             await check_owner(connection)
             await _lock(connection, lock_deadline_s)
@@ -178,8 +207,8 @@ async def migrate(
 
 
 async def check_schema_version(db: Db, migrations: Sequence[Migration] | None = None) -> None:
-    """Raises BadSettings if a newer release has migrated the database, or if an applied file differs."""
-    await _missing(db, packaged() if migrations is None else migrations)
+    """Raises BadSettings if a newer release has made the schema unusable, or if an applied file differs."""
+    await missing_migrations(db, migrations)
 
 
 async def has_schema(db: Db) -> bool:
@@ -191,7 +220,7 @@ async def has_schema(db: Db) -> bool:
 async def schema_problem(db: Db, migrations: Sequence[Migration] | None = None) -> str | None:
     """Returns why this release cannot use the schema: newer, older (a restored backup) or edited; None if it can."""
     try:
-        missing = await _missing(db, packaged() if migrations is None else migrations)
+        missing = await missing_migrations(db, migrations)
     except BadSettings as error:
         return error.message
     if missing:
@@ -212,12 +241,13 @@ async def _lock(db: Db, deadline_s: float) -> None:
         ) from None
 
 
-async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
-    """Raises BadSettings if the applied files are not those of this release."""
+async def missing_migrations(db: Db, migrations: Sequence[Migration] | None = None) -> list[Migration]:
+    """Returns the files that this release would apply. Raises BadSettings if it cannot use the schema at all."""
+    files = packaged() if migrations is None else migrations
     if not await has_schema(db):
-        return list(migrations)
+        return list(files)
     rows = await db.fetch(_APPLIED)
-    known = {one.number: one for one in migrations}
+    known = {one.number: one for one in files}
     for row in rows:
         if row["number"] in known and known[row["number"]].digest != row["digest"]:
             raise BadSettings(
@@ -225,10 +255,11 @@ async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
                 "release 1.0 are not upgraded: use an empty one (`./dev run`: delete its state folder). If you changed "
                 "the file, undo that and add a new file."
             )
-    if newer := [row for row in rows if row["number"] not in known]:
+    newest = max(known, default=0)
+    if newer := [row for row in rows if row["number"] not in known and row["usable_from"] > newest]:
         raise _newer(newer)
     applied = {row["number"] for row in rows}
-    return [one for one in migrations if one.number not in applied]
+    return [one for one in files if one.number not in applied]
 
 
 def _newer(rows: Sequence[Row]) -> BadSettings:
@@ -250,7 +281,7 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
 
 async def _apply_missing(db: Db, migrations: Sequence[Migration], step: _Step, deadline_s: float) -> tuple[str, ...]:
     await db.execute(_CREATE_TABLE)
-    missing = await _missing(db, migrations)  # again, since another process may have held the lock before
+    missing = await missing_migrations(db, migrations)  # again, since another process may have held the lock before
     for batch in _batches(missing):
         await _apply_when_unused(db, batch, step, deadline_s)
     if missing:
@@ -261,11 +292,15 @@ async def _apply_missing(db: Db, migrations: Sequence[Migration], step: _Step, d
 async def _apply_when_unused(db: Db, batch: Sequence[Migration], step: _Step, deadline_s: float) -> None:
     """Repeats the batch while the tables are in use by others, or after a deadlock with them."""
     ends_at = time.monotonic() + deadline_s
-    while True:
+    for attempt in itertools.count():
+        lock = _LOCK_TABLES
+        if batch[0].lets_regions_continue:
+            lock = _GIVE_WAY.format(timeout_ms=_LOCK_MS if attempt < _BRIEF_TRIES else _PATIENT_LOCK_MS)
         try:
-            return await _apply_batch(db, batch, step)
+            return await _apply_batch(db, batch, step, lock)
         except _IN_USE as error:
-            log.info("migration_waits_for_tables", reason=str(error))
+            if attempt % 10 == 0:
+                log.info("migration_waits_for_tables", reason=str(error))
             if time.monotonic() > ends_at:
                 user = await db.fetchval(_OLDEST_TRANSACTION) or "others"
                 raise DatabaseUnavailable(
@@ -275,11 +310,11 @@ async def _apply_when_unused(db: Db, batch: Sequence[Migration], step: _Step, de
         await asyncio.sleep(_TABLES_EVERY_S)
 
 
-async def _apply_batch(db: Db, batch: Sequence[Migration], step: _Step) -> None:
+async def _apply_batch(db: Db, batch: Sequence[Migration], step: _Step, lock: str) -> None:
     if batch[0].outside_transaction:
         return await _apply(db, batch[0], step.release)
     async with db.transaction():
-        await db.execute(_LOCK_TABLES)
+        await db.execute(lock)
         for one in batch:
             await _apply(db, one, step.release)
         if step.grant_to is not None:
@@ -287,10 +322,10 @@ async def _apply_batch(db: Db, batch: Sequence[Migration], step: _Step) -> None:
 
 
 def _batches(missing: Iterable[Migration]) -> list[list[Migration]]:
-    """Groups the files by transaction; a file outside a transaction is alone."""
+    """Groups the files by transaction; one outside a transaction, or with which regions continue, is alone."""
     batches: list[list[Migration]] = []
     for one in missing:
-        if batches and not one.outside_transaction and not batches[-1][0].outside_transaction:
+        if batches and not one.is_alone and not batches[-1][0].is_alone:
             batches[-1].append(one)
         else:
             batches.append([one])
@@ -309,5 +344,5 @@ async def _apply(db: Db, one: Migration, release: str) -> None:
             f"The migration {one.name} of Innkeeper {release} failed: {error}. {remedy} this message.",
             migration=one.name,
         ) from error
-    await db.execute(_RECORD, one.number, one.name, one.digest, release)
+    await db.execute(_RECORD, one.number, one.name, one.digest, release, one.usable_from)
     await db.execute(_NOTIFY, MIGRATED_CHANNEL, one.name)

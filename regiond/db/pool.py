@@ -18,8 +18,8 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
-from regiond.db.connection import Connection
-from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
+from regiond.db.connection import NOTICES_LOST_CLIENT, Connection
+from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool_use import PoolUse
 from regiond.db.servers import described, open_primary
@@ -42,8 +42,8 @@ STATEMENT_DEADLINE_S = 25.0  # enforced by the server; shorter than the client's
 COMMAND_DEADLINE_S = 30.0
 NO_SETTINGS: Mapping[str, str] = {}
 RETRY_AFTER_S = (0.02, 0.1)
+CONFLICTS = IN_THE_WAY
 _IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean"
-CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
 class Database:
@@ -108,6 +108,7 @@ class Database:
                     "idle_in_transaction_session_timeout": "60s",
                     "timezone": "UTC",
                     "jit": "off",
+                    **NOTICES_LOST_CLIENT,
                 },
             )
         return cls(pool, found, acquire_deadline_s=acquire_deadline_s)
@@ -124,7 +125,7 @@ class Database:
             try:
                 yield connection
             except Exception:
-                with translating_errors(connection):
+                with translating_errors(connection, self.described):
                     raise
         except DatabaseUnavailable as error:
             # An open connection stays read-only after the database has become writable or the primary has changed.
@@ -170,11 +171,14 @@ class Database:
         A dry run is rolled back, see `transaction`. `work` must have no effect outside the database. Raises Busy after
         `tries` conflicts.
         """
+        caught: tuple[type[Exception], ...] = (*conflicts, DatabaseUnavailable)
         for left in range(tries - 1, -1, -1):
             try:
                 async with self.transaction(dry_run=dry_run) as db:
                     return await work(db)
-            except conflicts as error:
+            except caught as error:
+                if not isinstance(error, conflicts) and not isinstance(error.__cause__, conflicts):
+                    raise
                 if not left:
                     raise Busy(
                         f"Conflict with concurrent changes of the same rows, {tries} times in a row. "
@@ -244,17 +248,20 @@ class Database:
         try:
             return await self._pool.acquire(timeout=self.acquire_deadline_s)
         except TimeoutError as error:
-            busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
-            raise DatabaseUnavailable(
-                f"No free connection to the database {self.described} within {self.acquire_deadline_s:g} s; "
-                f"{busy} of {most} are in use."
-            ) from error
+            raise DatabaseUnavailable(self._not_acquired()) from error
         except Exception:
             with translating_connect_errors(self.described):
                 raise
             raise
         finally:
             self._waiting -= 1
+
+    def _not_acquired(self) -> str:
+        busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
+        within = f"within {self.acquire_deadline_s:g} s"
+        if busy < most:
+            return f"Cannot connect to the database {self.described}: no answer {within}."
+        return f"No free connection to the database {self.described} {within}; {busy} of {most} are in use."
 
     async def _release(self, connection: PoolConnectionProxy[Row]) -> None:
         """Never raises: the work has already succeeded or failed, and the pool replaces a broken connection."""
@@ -336,7 +343,12 @@ async def connect(
             dsn,
             history,
             timeout=CONNECT_DEADLINE_S,
-            server_settings={"application_name": application_name, "timezone": "UTC", **settings},
+            server_settings={
+                "application_name": application_name,
+                "timezone": "UTC",
+                **NOTICES_LOST_CLIENT,
+                **settings,
+            },
         )
 
 

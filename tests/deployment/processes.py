@@ -70,9 +70,14 @@ class Processes:
         self.http_port, self.rpc_port = free_port(), free_port()
         await self._start_region(SECOND_REGION)
 
-    async def _start_region(self, name: str) -> None:
+    async def upgrade_region(self, name: str, build: Path, *, http_port: int, rpc_port: int) -> None:
+        """Starts the region that was stopped again, with the packages in `build`; from now on `api` is its API."""
+        self.http_port, self.rpc_port = http_port, rpc_port
+        await self._start_region(name, {"PYTHONPATH": str(build)})
+
+    async def _start_region(self, name: str, own: Mapping[str, str] = NO_SETTINGS) -> None:
         (self.folder / "simulated").mkdir(exist_ok=True)
-        self._spawn(name, (sys.executable, "-m", "regiond", "run"), self.region_environment())
+        self._spawn(name, (sys.executable, "-P", "-m", "regiond", "run"), {**self.region_environment(), **own})
         await eventually(self.region_is_ready)
         if not (self.folder / "state" / API_KEY_FILE).exists():
             database = await Database.open(self.dsn, min_size=1, max_size=1)
@@ -89,9 +94,7 @@ class Processes:
         if not self.rack_state(name).exists():
             token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
             joining = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "rackd",
+                *self._rack_command(name),
                 "join",
                 "--name",
                 name,
@@ -102,10 +105,13 @@ class Processes:
             await joining.communicate(f"{token}\n".encode())
             assert joining.returncode == 0
         before = self.links_made(name)
-        self._spawn(name, (*self._prefixes.get(name, self.rack_prefix), sys.executable, "-m", "rackd", "run"), own)
+        self._spawn(name, (*self._rack_command(name), "run"), own)
         # The region may still report the link of the process that was killed.
         await eventually(lambda: self.links_made(name) > before)
         await eventually(lambda: self.is_linked(name))
+
+    def _rack_command(self, name: str) -> tuple[str, ...]:
+        return (*self._prefixes.get(name, self.rack_prefix), sys.executable, "-m", "rackd")
 
     def rack_state(self, name: str = RACK) -> Path:
         """The folder with the rack's identity."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
@@ -18,13 +19,23 @@ from common.process.daemon import FAILED
 from development import postgres
 from innkeeper.http import Api
 from rackd.enrolment import join
-from regiond.db.pool import connect
+from regiond.backup.model import BackupFailed
+from regiond.backup.service import Source, write_backup
+from regiond.backup_commands import restore
+from regiond.credentials.service import MasterKey
+from regiond.db.pool import Database, connect
+from regiond.settings import RegionSettings
 from tests.database import as_superuser
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.waiting import eventually
 
 FILLER = "filler"
+PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105
+_IMAGE = """
+    insert into image (name, architecture, sha256, size_bytes, virtual_size_bytes, format, state, store_id)
+    values ('custom/x', 'amd64', $1, $2, 10, 'raw', 'ready', gen_random_uuid())
+"""
 SMALL_WAL = {"max_connections": "50", "min_wal_size": "32MB", "max_wal_size": "48MB", "shared_buffers": "16MB"}
 
 
@@ -177,3 +188,29 @@ async def test_a_rack_on_a_full_disk_does_not_use_up_its_token(
         assert await innkeeper.get("racks/") == []
         free_space(small_disk)
         assert (await join(token, small_disk / "rack", "rack")).name == "rack"
+
+
+async def test_a_restore_into_a_full_folder_leaves_the_database_empty(
+    database: Database, database_url: str, empty_database_url: str, tmp_path: Path, small_disk: Path
+) -> None:
+    content = os.urandom(512 * 1024)
+    sha256 = hashlib.sha256(content).hexdigest()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / sha256).write_bytes(content)
+    async with database.connection() as db:
+        await db.execute(_IMAGE, sha256, len(content))
+    source = Source(
+        dsn=database_url, master_key=MasterKey(bytes(32)), authority_pem=b"x", settings=None, images=tmp_path / "images"
+    )
+    settings = RegionSettings(database=empty_database_url, state=small_disk / "state")
+    with (tmp_path / "backup").open("w+b") as file:
+        await write_backup(source, file, PASSPHRASE, work_factor=2)
+        file.seek(0)
+        with pytest.raises(BackupFailed, match="No space left on device"):
+            await restore(settings, file, PASSPHRASE, {})
+    connection = await connect(empty_database_url, application_name="test")
+    try:
+        assert await connection.fetchval("select to_regclass('machine')") is None
+    finally:
+        await connection.close()
+    assert not any(path.is_file() for path in (small_disk / "state/images").rglob(".*"))

@@ -100,6 +100,16 @@ async def test_a_newer_database_is_rejected(empty_database_url: str) -> None:
         await migrate(empty_database_url, [FIRST])
 
 
+async def test_a_release_continues_on_files_that_leave_its_statements_valid(empty_database_url: str) -> None:
+    added = migration(
+        "0003_zone.sql", "-- usable by releases that know 0002\nalter table host add column zone integer;"
+    )
+    await migrate(empty_database_url, [FIRST, SECOND, added], release="9.0.0")
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == ()
+    with pytest.raises(BadSettings, match=r"Innkeeper 9\.0\.0 applied 0002_cores\.sql, 0003_zone\.sql, which"):
+        await migrate(empty_database_url, [FIRST])
+
+
 async def test_a_current_database_may_be_read_only(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST])
     read_only = with_option(empty_database_url, "default_transaction_read_only=on")

@@ -25,13 +25,16 @@ def why_no_own_sshd() -> str | None:
 
 
 class OwnSshd:
-    def __init__(self, folder: Path) -> None:
+    """Listens on `host`. `entering` is put before its command, for example to enter a namespace."""
+
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1", entering: tuple[str, ...] = ()) -> None:
+        self._host, self._entering = host, entering
         self._folder = folder / "sshd"
         self._folder.mkdir()
         self.authorized_keys = self._folder / "authorized_keys"
         self.authorized_keys.touch(mode=0o600)
         self.port = free_port()
-        self.address = f"qemu+ssh://root@127.0.0.1:{self.port}/system"
+        self.address = f"qemu+ssh://root@{host}:{self.port}/system"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, key: str = "first") -> str:
@@ -41,7 +44,7 @@ class OwnSshd:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", path], check=True)
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd drops privileges there
         options = {
-            "ListenAddress": "127.0.0.1",
+            "ListenAddress": self._host,
             "AuthorizedKeysFile": str(self.authorized_keys),
             "PasswordAuthentication": "no",
             "StrictModes": "no",
@@ -49,7 +52,7 @@ class OwnSshd:
             "UsePAM": "no",
             "PidFile": "none",
         }
-        command = [SSHD, "-D", "-f", "/dev/null", "-h", str(path), "-p", str(self.port)]
+        command = [*self._entering, SSHD, "-D", "-f", "/dev/null", "-h", str(path), "-p", str(self.port)]
         command += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -60,7 +63,7 @@ class OwnSshd:
     def _wait(self) -> None:
         ends_at = time.monotonic() + START_S
         while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with suppress(OSError), socket.create_connection((self._host, self.port), timeout=1):
                 return
             assert time.monotonic() < ends_at, (self._folder / "log").read_text()
             time.sleep(0.02)

@@ -2,9 +2,9 @@
 
 A block that cannot run in the tests says why in its first line of Markdown, such as ```` ```sh skip=install ````. The
 reasons are the closed list SKIPS. ```` ```sh needs=lxd ```` runs where the machine has what it needs, one of NEEDS.
-```` ```sh on=fresh ```` runs as root on a new Debian machine; ```` ```toml file=PATH ```` between such blocks has
-settings to write into that file. A block ```` ```text ```` directly after a block of commands is what they print on a
-terminal, in its shape.
+```` ```sh on=fresh ```` runs as root on a new Debian, `on=podman` on one with Podman. ```` ```toml file=PATH ````
+between such blocks has settings to write into that file. A block ```` ```text ```` directly after a block of commands
+is what they print on a terminal, in its shape.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ SKIPS = {
     "interactive": "waits for what a person sees or enters at that moment",
 }
 NEEDS = ("lxd", "ssh")
-MACHINES = ("fresh",)
+MACHINES = ("fresh", "podman")
 # With commands for a new machine, in their order.
 GUIDES = (
     "docs/how-to/install.md",
     "docs/how-to/monitor.md",
     "docs/how-to/backup.md",
+    "docs/how-to/upgrade.md",
     "docs/how-to/deploy.md",
     "docs/how-to/https.md",
     "docs/how-to/racks.md",
@@ -69,11 +70,13 @@ PAGES = (
     "docs/how-to/roles-and-quotas.md",
     "docs/how-to/lxd-host.md",
     "docs/how-to/install.md",
+    "docs/how-to/containers.md",
     "docs/how-to/https.md",
     "docs/how-to/racks.md",
     "docs/how-to/second-region.md",
     "docs/how-to/master-key.md",
     "docs/how-to/backup.md",
+    "docs/how-to/upgrade.md",
     "docs/reference/cli.md",
     "docs/reference/interface-constraints.md",
     "docs/reference/simulated-hosts.md",

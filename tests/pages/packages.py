@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
 from tests.pages.fresh_machine import CHECKOUT, FreshMachine, in_outer_network
 
-SUITES = ("bookworm",)
+SUITES = ("bookworm", "trixie")
 BUILD_S = 1800.0
 INSTALL_S = 900.0
 COMMAND_S = 150.0
@@ -24,6 +27,33 @@ def build(suite: str, folder: Path, *, umask: int = 0o022, **environment: str) -
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     return sorted(folder.glob("*.deb"))
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """Returns the files in which two packages differ, by content, owner, mode or time, and the package itself."""
+    parts = {}
+    for package in (one, other):
+        for part in ("--ctrl-tarfile", "--fsys-tarfile"):
+            archive = subprocess.run(["dpkg-deb", part, package], check=True, capture_output=True).stdout
+            parts[package, part] = _members(archive)
+    changed = [
+        f"{name}: {parts[one, part].get(name)} and {parts[other, part].get(name)}"
+        for part in ("--ctrl-tarfile", "--fsys-tarfile")
+        for name in sorted({*parts[one, part], *parts[other, part]})
+        if parts[one, part].get(name) != parts[other, part].get(name)
+    ]
+    equal = one.read_bytes() == other.read_bytes()
+    return changed if equal else [one.name, *changed]
+
+
+def _members(archive: bytes) -> dict[str, str]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        found = {}
+        for member in opened:
+            read = opened.extractfile(member) if member.isfile() else None
+            content = hashlib.sha256(read.read()).hexdigest()[:12] if read else member.linkname
+            found[member.name] = f"{content} {member.uname}:{member.gname} {member.mode:o} {member.mtime}"
+        return found
 
 
 class Operator:

@@ -1,6 +1,6 @@
 """The Debian packages on a new Debian: built, installed, used, upgraded and purged, as an operator does.
 
-Takes some ten minutes for each release of Debian: a chroot each to build and to use them.
+Takes some ten minutes for each release of Debian: chroots to build them twice and to use them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages.fresh_machine import HOME, FreshMachine
-from tests.pages.packages import INSTALL_S, SUITES, Operator
+from tests.pages.packages import INSTALL_S, SUITES, Operator, build, differing
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
@@ -62,6 +62,14 @@ def operator(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[O
         machine.stop()
 
 
+@pytest.mark.parametrize("suite", SUITES)
+def test_two_builds_of_a_commit_are_equal(suite: str, packages: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    first = packages(suite)
+    again = build(suite, tmp_path, umask=0o002, TZ="FAR-14", LANG="de_DE.UTF-8", HOSTNAME="elsewhere")
+    assert [file.name for file in first] == [file.name for file in again]
+    assert [line for pair in zip(first, again, strict=True) for line in differing(*pair)] == []
+
+
 @pytest.mark.deadline(5400)
 @pytest.mark.parametrize("suite", SUITES)
 async def test_packages_are_installed_used_upgraded_and_purged(
@@ -99,14 +107,13 @@ async def nothing_runs_before_it_is_configured(operator: Operator) -> None:
 async def region_and_rack_serve(operator: Operator) -> None:
     operator.types(f"mkdir -m 1777 {SIMULATED}")
     simulated = f'simulated_hosts = "{SIMULATED}"'
-    database = 'database = "postgresql://innkeeper-regiond@/innkeeper?host=/var/run/postgresql"'
-    operator.types("runuser -l postgres -c 'createuser innkeeper-regiond; createdb -O innkeeper-regiond innkeeper'")
-    operator.machine.configure("/etc/innkeeper/regiond.toml", f"{database}\n{simulated}\n")
+    operator.machine.configure("/etc/innkeeper/regiond.toml", simulated)
+    operator.types("innkeeper region init", given=f"{PASSWORD}\n")
+    assert operator.types("stat -c '%a %U %G' /etc/innkeeper/regiond.toml") == "640 root innkeeper-regiond"
     operator.machine.configure("/etc/innkeeper/rackd.toml", simulated)
     operator.types("systemctl enable --now innkeeper-regiond")
-    operator.types("innkeeper region admin create", given=f"{PASSWORD}\n")
     token = operator.types("innkeeper rack token")
-    operator.types("rackd join -", given=f"{token}\n")
+    operator.types("innkeeper rack join -", given=f"{token}\n")
     operator.types("systemctl enable --now innkeeper-rackd")
     operator.types("innkeeper vm-hosts create type=simulated name=sim 'power_address=simulated:sim?cores=4'")
     operator.types("innkeeper vm-host compose sim hostname=web-1 cores=1 memory=1024 storage=root:4")

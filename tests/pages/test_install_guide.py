@@ -26,8 +26,8 @@ COMMAND_S = 150.0
 PASSWORD = "ruddy-otter-47-lanterns"  # noqa: S105
 # What a person enters at a command of a block; {} is what the block before has printed.
 ANSWERS = {
-    "region admin create": f"{PASSWORD}\n",
-    "rackd join -": "{}",
+    "region init": f"{PASSWORD}\n",
+    "rack join -": "{}",
     r"\password": f"{PASSWORD}\n{PASSWORD}\n",
     "regiond password": f"new-{PASSWORD}\n",
 }
@@ -48,7 +48,7 @@ class Reader:
         for block in blocks_of(page):
             if (file := block.marked("file")) is not None:
                 self.machine.configure(file, block.text)
-            elif block.marked("on") is not None:
+            elif block.marked("on") == "fresh":
                 self._printed = self._follow(block)
 
     def _follow(self, block: Block) -> str:

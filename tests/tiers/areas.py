@@ -75,7 +75,7 @@ DEEP = (
     ),
     Area(
         name="pages",
-        title="every command of every page, ./dev run, and the documentation site",
+        title="every command of every page, ./dev run, Debian packages, and the documentation site",
         paths=("tests/pages", "tests/integration/test_dev_run.py"),
         needs={Need.LXD, Need.LIBVIRT},
     ),

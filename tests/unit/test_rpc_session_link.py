@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from common.errors import Cancelled, LinkLost, NotAllowed, VersionMismatch
+from common.errors import Cancelled, LinkLost, NotAllowed, PeerSilent, VersionMismatch
 from common.rpc.frames import (
     MAX_CREDIT,
     MAX_EVENT_BYTES,
@@ -69,6 +69,7 @@ def test_an_idle_link_gets_a_ping_and_then_ends(link: Pair) -> None:
     link.here.session.tick(45.0)
     link.settle()
     assert "no data from the peer for 45 s" in link.here.last(Ended).error.message
+    assert isinstance(link.here.last(Ended).error, PeerSilent)
     assert link.here.last(CallFailed).call_id == call_id
 
 

@@ -19,6 +19,7 @@ from common.errors import (
     HostHung,
     HostUnreachable,
     InnkeeperError,
+    LinkLost,
     NotTrusted,
     RackUnreachable,
     ResponseRejected,
@@ -284,6 +285,8 @@ class HostCalls:
         try:
             async with self._slow_calls.watching(link, host_id):
                 response = await self._call_with_fresh_access(rack_id, link, host_id, call)
+        except LinkLost as error:
+            raise type(error)(f"The link to {link.peer} was lost: {error.message}", **error.details) from error
         except NEXT_RACK as error:
             if isinstance(error, ResponseRejected):
                 await self._reach.record_rejection(str(rack_id), host_id, error.message)

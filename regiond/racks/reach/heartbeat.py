@@ -90,7 +90,19 @@ class Heartbeat:
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("region_rows_not_deleted", reason=str(error) or "timed out")
 
+    def wake(self) -> None:
+        """Writes now: while the database was away, its rows have become too old to count. Nothing before `start`."""
+        if self._started:
+            self._task.wake()
+
     addresses = reading(heartbeat_store.addresses)
+
+    async def awaits_racks(self) -> bool:
+        """Returns whether racks have links to other regions, and none to this one. Raises DatabaseUnavailable."""
+        if self._link_counts:
+            return False
+        async with self._database.connection() as db:
+            return await heartbeat_store.linked_elsewhere(db, self.region_id)
 
     async def stale_local_regions(self) -> tuple[UUID, ...]:
         """Returns region processes of this computer that died without deleting their rows; their leases are free.

@@ -27,16 +27,24 @@ _INSERT_LINKS = """
     select id, $1 from rack where id = any($2::uuid[]) and removed_at is null
     on conflict do nothing
 """
+_LINKED_ELSEWHERE = """
+    select exists (select from rack_link l join region_process p on p.id = l.region_id
+                    where l.region_id <> $1 and p.seen_at > now() - interval '30 seconds')
+"""
 _DELETE_LINKS = "delete from rack_link where region_id = $1 and not (rack_id = any($2::uuid[]))"
 # Rows are locked in id order, because other regions update the same racks: no deadlock.
 _UPDATE_RACKS = """
     with linked as (
-        select r.id, held.release, held.idle_s
-          from rack r join unnest($1::uuid[], $2::text[], $3::float8[]) held (id, release, idle_s) on held.id = r.id
+        select r.id, held.release, held.idle_s, held.lowest, held.highest
+          from rack r
+          join unnest($1::uuid[], $2::text[], $3::float8[], $4::smallint[], $5::smallint[])
+               held (id, release, idle_s, lowest, highest) on held.id = r.id
          order by r.id for no key update of r
     )
     update rack set seen_at = now(), release = coalesce(linked.release, rack.release),
-           link_idle_timeout_s = coalesce(linked.idle_s, rack.link_idle_timeout_s)
+           link_idle_timeout_s = coalesce(linked.idle_s, rack.link_idle_timeout_s),
+           lowest_version = coalesce(linked.lowest, rack.lowest_version),
+           highest_version = coalesce(linked.highest, rack.highest_version)
       from linked where rack.id = linked.id
 """
 
@@ -60,6 +68,7 @@ class RackReport:
 
     release: str | None = None
     link_idle_timeout_s: float | None = None
+    versions: tuple[int | None, int | None] = (None, None)  # of the protocol, both included
 
 
 async def write(db: Db, region: RegionRow, linked_racks: Mapping[UUID, RackReport]) -> None:
@@ -78,8 +87,9 @@ async def write(db: Db, region: RegionRow, linked_racks: Mapping[UUID, RackRepor
     await db.execute(_DELETE_LINKS, region.id, rack_ids)
     reports = [linked_racks[rack_id] for rack_id in rack_ids]
     await db.execute(
-        _UPDATE_RACKS, rack_ids, [one.release for one in reports], [one.link_idle_timeout_s for one in reports]
-    )
+        _UPDATE_RACKS, rack_ids, [one.release for one in reports], [one.link_idle_timeout_s for one in reports],
+        [one.versions[0] for one in reports], [one.versions[1] for one in reports],
+    )  # fmt: skip
     await db.execute(_DELETE_DEAD_REGIONS)
     await db.execute(_DELETE_OLD_ADDRESSES)
 
@@ -92,6 +102,12 @@ async def delete_region(db: Db, region_id: UUID) -> None:
 async def addresses(db: Db) -> tuple[str, ...]:
     """Returns the RPC addresses of all regions seen within a week, sorted."""
     return tuple(row["address"] for row in await db.fetch(_SELECT_ADDRESSES))
+
+
+async def linked_elsewhere(db: Db, region_id: UUID) -> bool:
+    """Returns whether a rack has a link to another living region."""
+    found: bool = await db.fetchval(_LINKED_ELSEWHERE, region_id)
+    return found
 
 
 async def local_regions(db: Db, hostname: str, *, other_than: UUID) -> dict[UUID, int]:

@@ -118,7 +118,9 @@ class LinkSupervisor:
         rack_id = UUID(link.peer.id)
         self._links.add(rack_id, link)
         reported = RackReport(
-            release=release_of(link.capabilities), link_idle_timeout_s=idle_timeout_of(link.capabilities)
+            release=release_of(link.capabilities),
+            link_idle_timeout_s=idle_timeout_of(link.capabilities),
+            versions=link.versions or (None, None),
         )
         await self._heartbeat.add_link(rack_id, reported)
         link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=await self._heartbeat.addresses()))

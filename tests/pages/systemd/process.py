@@ -87,13 +87,14 @@ def folders(unit: Unit, uid: int, gid: int) -> dict[str, str]:
 def credentials(unit: Unit, uid: int) -> dict[str, str]:
     folder = Path("/run/credentials", unit.name)
     shutil.rmtree(folder, ignore_errors=True)
-    for pair in unit.all("LoadCredentialEncrypted"):
+    for pair in (*unit.all("LoadCredential"), *unit.all("LoadCredentialEncrypted")):
         name, _, file = pair.partition(":")
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        done = subprocess.run(
+        if pair in unit.all("LoadCredential"):
+            shutil.copyfile(file, folder / name)
+        elif subprocess.run(
             ["systemd-creds", "decrypt", f"--name={name}", file, str(folder / name)], check=False, timeout=60
-        )
-        if done.returncode != 0:
+        ).returncode:
             raise SystemExit(f"{unit.name}: cannot decrypt {file}")
         (folder / name).chmod(0o400)
         os.chown(folder / name, uid, -1)

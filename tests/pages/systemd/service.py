@@ -57,11 +57,13 @@ def supervise(unit: Unit, listeners: list[socket.socket], writer: int) -> None:
             os.dup2(nothing.fileno(), number)
     with Notified(unit) as notified:
         variables = {"NOTIFY_SOCKET": str(notified.address)}
-        status = None
+        status, good = None, True
         for command in unit.all("ExecStart"):
             pid = spawn(unit, command, variables, listeners)
             status = first_status(unit, pid, notified)
-        good = status in (None, 0) or unit.one("ExecStart").startswith("-")
+            good = status in (None, 0) or command.startswith("-")
+            if not good:
+                break
         os.write(writer, b"ready" if good else b"")
         os.close(writer)
         while status is None:

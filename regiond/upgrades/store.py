@@ -1,0 +1,77 @@
+"""SQL of the check before an upgrade; each statement only reads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from regiond.db.pool import Db, of_row
+from regiond.upgrades.model import RackVersions, RunningRegion
+
+_UNREADABLE = """
+    select relname::text as name from pg_class
+     where relnamespace = current_schema()::regnamespace and relkind = 'r' and not has_table_privilege(oid, 'select')
+     order by 1
+"""
+_OPEN_OPERATIONS = "select kind, count(*) as number from operation where is_open group by kind"
+_REGIONS = """
+    select split_part(hostname, ' ', 1) as hostname, release from region_process
+     where seen_at > now() - interval '30 seconds' order by 1
+"""
+_RACKS = """
+    select name, lowest_version as lowest, highest_version as highest from rack
+     where removed_at is null and highest_version is not null order by name
+"""
+_LAST_BACKUP = """
+    select max(at) from audit_entry where action = 'regiond.backup' and result = 'ok'
+"""
+_HAS_COLUMN = """
+    select exists (select from information_schema.columns
+                    where table_schema = current_schema() and table_name = $1 and column_name = $2)
+"""
+_DATA_FOLDER = """
+    select case when pg_has_role('pg_read_all_settings', 'usage') then current_setting('data_directory') end
+"""
+
+
+async def unreadable(db: Db) -> tuple[str, ...]:
+    """Returns the tables that the role of the connection may not read."""
+    return tuple(row["name"] for row in await db.fetch(_UNREADABLE))
+
+
+async def open_operations(db: Db) -> dict[str, int]:
+    """Returns the number of open operations by kind."""
+    return {row["kind"]: row["number"] for row in await db.fetch(_OPEN_OPERATIONS)}
+
+
+async def regions(db: Db) -> tuple[RunningRegion, ...]:
+    return tuple(of_row(RunningRegion, row) for row in await db.fetch(_REGIONS))
+
+
+async def racks(db: Db) -> tuple[RackVersions, ...]:
+    """Returns the racks that have reported their versions; none if the schema is older than such reports."""
+    if not await db.fetchval(_HAS_COLUMN, "rack", "highest_version"):
+        return ()
+    return tuple(of_row(RackVersions, row) for row in await db.fetch(_RACKS))
+
+
+async def last_backup_at(db: Db) -> datetime | None:
+    """Returns when the last backup was complete, as far as the audit trail has it."""
+    found: datetime | None = await db.fetchval(_LAST_BACKUP)
+    return found
+
+
+async def database_bytes(db: Db) -> int:
+    found: int = await db.fetchval("select pg_database_size(current_database())")
+    return found
+
+
+async def data_folder(db: Db) -> str | None:
+    """Returns the folder of the server's data; None if the role may not read the setting."""
+    found: str | None = await db.fetchval(_DATA_FOLDER)
+    return found
+
+
+async def server_address(db: Db) -> str | None:
+    """Returns the address of the server; None over a Unix socket."""
+    found: str | None = await db.fetchval("select host(inet_server_addr())")
+    return found

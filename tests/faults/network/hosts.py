@@ -1,0 +1,102 @@
+"""The hosts of the cases: a simulated one, which is no network away from its rack, and a libvirt one over SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from rackd.drivers.simulated.fault_injection import Call
+from tests.deployment.deployment import Deployment
+from tests.faults.network.cases import Action
+from tests.faults.network.site import Link, Site
+from tests.lab.lab_host import LabHost
+from tests.lab.own_libvirtd import OwnLibvirtd
+from tests.lab.own_sshd import OwnSshd
+
+NAME = "sim"
+_HELD: dict[Action, Call] = {
+    Action.COMPOSE: "create volume", Action.POWER: "power", Action.DELETE: "remove guest",
+}  # fmt: skip
+
+
+@frozen(kw_only=True)
+class SimulatedGuests:
+    deployment: Deployment
+    id: int
+
+    @classmethod
+    async def add(cls, deployment: Deployment) -> SimulatedGuests:
+        address = f"simulated:{NAME}?cores=8&memory_mib=16384"
+        return cls(
+            deployment=deployment, id=await deployment.add_host(type="simulated", power_address=address, name=NAME)
+        )
+
+    def names(self) -> list[str]:
+        return self.deployment.simulated_guests(NAME)
+
+    def volumes(self) -> list[str]:
+        return self.deployment.simulated(NAME).volume_names()
+
+    def is_on(self, name: str) -> bool:
+        return self.deployment.simulated(NAME).guests()[name].power == "on"
+
+    @contextmanager
+    def in_the_middle_of(self, action: Action) -> Iterator[Callable[[], bool]]:
+        host = self.deployment.simulated(NAME)
+        with host.hold(_HELD[action]):
+            yield host.is_holding
+
+
+@frozen(kw_only=True)
+class LibvirtGuests:
+    deployment: Deployment
+    lab_host: LabHost
+    id: int
+
+    @classmethod
+    async def add(cls, deployment: Deployment, sshd: OwnSshd, lab_host: LabHost) -> LibvirtGuests:
+        host = await deployment.post("vm-hosts/", type="virsh", power_address=sshd.address, name="far")
+        path = f"vm-hosts/{host['id']}/"
+        sshd.let_in((await deployment.get(path, op="parameters"))["ssh_public_key"])
+        await deployment.post(path, op="refresh")
+        await deployment.put(path, cpu_over_commit_ratio=10, memory_over_commit_ratio=10)
+        return cls(deployment=deployment, lab_host=lab_host, id=int(host["id"]))
+
+    def names(self) -> list[str]:
+        return [domain.name() for domain in self.lab_host.connection.listAllDomains()]
+
+    def volumes(self) -> list[str]:
+        return sorted(self.lab_host.volumes())
+
+    def is_on(self, name: str) -> bool:
+        return self.lab_host.is_running(name)
+
+    @contextmanager
+    def in_the_middle_of(self, action: Action) -> Iterator[Callable[[], bool]]:
+        """Libvirt cannot be held: the fault comes as soon as the rack has begun its call."""
+        log = self.deployment.processes.log("rack")
+        before = log.read_text().count("host_call_started")
+        yield lambda: log.read_text().count("host_call_started") > before
+
+
+@contextmanager
+def libvirt_server(folder: Path, site: Site) -> Iterator[tuple[OwnSshd, LabHost]]:
+    """A libvirtd and an sshd of their own in the host's namespace."""
+    daemon = OwnLibvirtd(folder)
+    entering = (*site.host.entering, *daemon.entering)
+    sshd = OwnSshd(folder, host=str(site.wires[Link.HOST].server.address), entering=entering)
+    with site.host.entered():
+        daemon.start()
+        sshd.start()
+    try:
+        lab_host = LabHost(folder, uri=daemon.uri)
+        try:
+            yield sshd, lab_host
+        finally:
+            lab_host.close()
+    finally:
+        sshd.stop()
+        daemon.close()
