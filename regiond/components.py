@@ -7,6 +7,7 @@ from uuid import UUID
 from attrs import frozen
 
 from common.process.http_listener import HttpListener
+from common.tracing.spans import NO_TRACES, Tracer
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import Sessions
@@ -72,7 +73,7 @@ from regiond.request_limits import RequestLimits
 
 @frozen(kw_only=True)
 class Storage:
-    """The database, and the keys, secrets and certificate authority that open its contents."""
+    """The database, the keys, secrets and certificate authority that open its contents, and what begins traces."""
 
     dsn: str
     fail_over: FailOver
@@ -82,6 +83,7 @@ class Storage:
     idempotency_keys: IdempotencyKeys
     authority: Authority
     installation_id: UUID
+    tracer: Tracer = NO_TRACES
 
 
 @frozen(kw_only=True)
@@ -180,3 +182,4 @@ class Components:
     listener: Listener
     addresses: AdvertisedAddresses
     services: Services
+    tracer: Tracer

@@ -179,7 +179,7 @@ class RegionService:
         )
         site = make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,
-            observer=components.metrics.requests,
+            observer=components.metrics.requests, tracer=components.tracer,
             pages=partial(
                 make_pages, sessions=components.services.sessions, feed=components.changes, version=running_release()
             ),

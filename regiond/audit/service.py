@@ -75,7 +75,7 @@ class Audit:
         self._recorded_fields = recorded or {}
         self.retention = retention
         self._unwritten: list[str] = []
-        self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH)
+        self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH, name="write audit entries")
         self._repetitions = Repetitions()
         self._not_recorded = 0
         self.answered_id = 0  # the newest request of this region that succeeded

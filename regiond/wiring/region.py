@@ -10,6 +10,7 @@ from typing import Any
 from attrs import AttrsInstance, fields
 
 from common.process.metrics_site import metrics_listener
+from common.rpc.traced_calls import TracedCalls
 from regiond.accounts.lists import Lists
 from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
@@ -77,7 +78,8 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     )  # fmt: skip
     services = _wire_services(settings, storage, racks, machines, accounts, images, https, metrics)
     commands = RpcCommands(services, machines.content, accounts.limits)
-    listener = wire_listener(settings, storage, racks, commands, link_supervisor, metrics.calls)
+    observer = TracedCalls(storage.tracer, metrics.calls)
+    listener = wire_listener(settings, storage, racks, commands, link_supervisor, observer)
     metrics.state.quotas_nearly_used = services.attention.quotas_nearly_used
     metrics.state.roles_of_links = lambda: (link.peer.role for link in listener.links)
     notifications, changes = Notifications(storage.dsn, history=storage.fail_over.history), SeenChanges()
@@ -106,6 +108,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         listener=listener,
         addresses=addresses,
         services=services,
+        tracer=storage.tracer,
     )
 
 

@@ -7,6 +7,8 @@ import socket
 from contextlib import AsyncExitStack
 
 from common.process.private_files import make_usable_folder
+from common.tracing.export import open_tracer
+from common.tracing.spans import NO_TRACES
 from common.values import Autostart
 from regiond.components import Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
@@ -23,10 +25,12 @@ from regiond.settings import RegionSettings
 
 async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Storage:
     dsn = settings.required_database
+    tracer = open_tracer(settings.traces, service="regiond", instance=socket.gethostname())
+    running.push_async_callback(tracer.stop)
     make_usable_folder(settings.state)
     fail_over = FailOver(ServerHistory.open(settings.state))
     await migrate(dsn, history=fail_over.history)
-    database = await Database.open(dsn, history=fail_over.history)
+    database = await Database.open(dsn, history=fail_over.history, traced=tracer is not NO_TRACES)
     running.push_async_callback(database.close)
     async with database.transaction() as db:
         master_key = open_master_key(settings.state, os.environ, create=await is_new_installation(db))
@@ -44,4 +48,5 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
         idempotency_keys=await IdempotencyKeys.open(database, credentials),
         authority=authority,
         installation_id=installation_id,
+        tracer=tracer,
     )

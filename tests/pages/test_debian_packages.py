@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages.fresh_machine import HOME, FreshMachine
-from tests.pages.packages import INSTALL_S, SUITES, Operator, build, differing
+from tests.pages.packages import INSTALL_S, LATER, MAKE_LATER, SUITES, Operator, build, differing
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
@@ -19,22 +19,6 @@ pytestmark = [pytest.mark.lab]
 PACKAGES = ("innkeeper", "innkeeper-rack", "innkeeper-region")
 PASSWORD = "ruddy-otter-47-lanterns"  # noqa: S105
 SIMULATED = "/var/lib/simulated-hosts"
-LATER = "99.0"
-# Makes the same packages with a higher version and one changed comment in the settings, as a later release would.
-MAKE_LATER = f"""
-mkdir later
-for package in *.deb; do
-  rm -rf tree
-  dpkg-deb --raw-extract "$package" tree
-  version=$(dpkg-deb --field "$package" Version)
-  sed -i "s/$version/{LATER}/" tree/DEBIAN/control
-  for settings in tree/etc/innkeeper/*.toml; do
-    [ ! -e "$settings" ] || sed -i '1s/^/# Settings of a later release.\\n/' "$settings"
-  done
-  (cd tree && find . -path ./DEBIAN -prune -o -type f -printf '%P\\0' | xargs -0 md5sum >DEBIAN/md5sums)
-  dpkg-deb --root-owner-group -Znone --build tree later >/dev/null
-done
-"""
 # What purging leaves on purpose, and what other packages, apt and the test write.
 STAYS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid", "/etc/.pwd.lock")
 OTHERS = (
