@@ -52,7 +52,7 @@ class Evidence:
         return None
 
     def forget(self) -> None:
-        """What was lost is no evidence of a later loss."""
+        """Drops the evidence: it has been used, and is none of a later loss."""
         self.changes.forget()
         self.audit.answered_id = 0
 

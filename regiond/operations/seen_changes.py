@@ -1,4 +1,4 @@
-"""Remembers the latest changes of operations, to find those that a database has lost with its former primary."""
+"""Remembers the latest changes of operations, to find those that a fail-over has lost."""
 
 from __future__ import annotations
 
