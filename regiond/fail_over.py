@@ -28,7 +28,7 @@ _AUDITED = "select head_id from audit_chain"
 
 @frozen(kw_only=True)
 class Evidence:
-    """What this region knows of the last moments of the former primary."""
+    """The last moments of the former primary, as far as this region knows them."""
 
     notifications: Notifications
     changes: SeenChanges
