@@ -61,6 +61,7 @@ PAGES = (
     "docs/how-to/health.md",
     "docs/how-to/events.md",
     "docs/how-to/monitor.md",
+    "docs/how-to/traces.md",
     "docs/how-to/libvirt-host.md",
     "docs/how-to/rpc-client.md",
     "docs/how-to/from-maas.md",
