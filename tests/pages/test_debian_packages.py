@@ -116,9 +116,10 @@ async def settings_survive_an_upgrade(operator: Operator) -> None:
     processes = [operator.process_of(daemon) for daemon in daemons]
     operator.types(MAKE_LATER, deadline_s=INSTALL_S)
     # Without a terminal dpkg keeps what a person changed, with this option as without a question.
-    operator.types(
+    printed = operator.types(
         "apt-get install --no-install-recommends -o Dpkg::Options::=--force-confold ./later/*.deb", deadline_s=INSTALL_S
     )
+    assert "Schema: up to date." in printed  # the package has looked before it restarted the region
     assert operator.types("dpkg-query -W -f '${Version}\n' innkeeper-region innkeeper-rack").split() == [LATER] * 2
     assert operator.types("sha256sum /etc/innkeeper/*.toml") == settings
     assert operator.types("stat -c %a /etc/innkeeper/regiond.toml") == "640"
