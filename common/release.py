@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-NEXT = "0.1.0"
+NEXT = "1.0.0"
 
 _ARCHIVED = "$Format:%ct %H$"  # `git archive` writes the time and the id of the commit here (.gitattributes)
 _GIT_DEADLINE_S = 10.0
@@ -18,7 +18,7 @@ _ANY_OWNER = "safe.directory=*"  # a daemon's user reads a checkout of another u
 
 @cache  # a checkout can change under a running process
 def running_release() -> str:
-    """Returns the release of the running code, such as `0.1.0.dev202611242026+g334c1378`.
+    """Returns the release of the running code, such as `1.0.0.dev202611242026+g334c1378`.
 
     It is read once. In a checkout it is that of the commit, not of the installation, which is older: an editable
     installation is not repeated for each commit.
@@ -30,9 +30,9 @@ def running_release() -> str:
 def of_source(folder: Path | None = None) -> str:
     """Returns the release of the source in `folder`; setuptools calls it when it builds the package.
 
-    A commit with the tag `v0.1.0` is that release. Other commits are named after their time (UTC) and id; `.dirty`
+    A commit with the tag `v1.0.0` is that release. Other commits are named after their time (UTC) and id; `.dirty`
     means that files differ from the commit. A shallow clone and an archive of a commit give the same as a full clone.
-    Without git and outside an archive it is `0.1.0.dev0`.
+    Without git and outside an archive it is `1.0.0.dev0`.
     """
     folder = folder or Path(__file__).resolve().parents[1]
     if not (folder / ".git").exists():

@@ -14,12 +14,12 @@ from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
 from innkeeper.commands.password_prompt import with_passwords
 from innkeeper.completion import command as completion_command
+from innkeeper.daemon_programs import daemon_of, run_daemon
 from innkeeper.exit_status import ExitStatus, exit_status
 from innkeeper.help import OVERVIEW, help_for
 from innkeeper.local_region import local_profile
 from innkeeper.output.terminal import Terminal
 from innkeeper.profiles import Profile, Profiles, default_path
-from innkeeper.regiond_program import is_for_regiond, run_regiond
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
@@ -76,8 +76,8 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
     try:
         profiles = Profiles(default_path(environment), local=lambda: local_profile(environment))
         _check_no_command_of_maas(argv, profiles)
-        if is_for_regiond(argv):
-            return run_regiond(argv[1:], environment, terminal)
+        if (daemon := daemon_of(argv)) is not None:
+            return run_daemon(daemon, argv[1:], environment, terminal)
         words, options = split_options(argv)
         terminal = Terminal(
             out=terminal.out,
@@ -163,9 +163,9 @@ def _help(profile: Profile, words: Sequence[str], rest: Sequence[str]) -> str:
 
 
 def _create_administrator(options: Options, environment: Mapping[str, str], terminal: Terminal) -> int:
-    """`region admin create`: the first administrator. Returns the exit status, as `run_regiond`."""
+    """`region admin create`: the first administrator. Returns the exit status, as `run_daemon`."""
     named = [] if options.username is None else [f"--username={options.username}"]
-    return run_regiond(["admin", "create", *named], environment, terminal)
+    return run_daemon("regiond", ["admin", "create", *named], environment, terminal)
 
 
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:

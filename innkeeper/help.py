@@ -18,7 +18,10 @@ usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
   innkeeper profiles                   list the stored profiles; also: innkeeper list
   innkeeper profiles default PROFILE   choose the profile of commands that name none (default: the only one, or admin)
   innkeeper refresh [PROFILE]          fetch the region's list of commands again
-  innkeeper rack token                 print a one-time token for: rackd join -
+  innkeeper rack token                 print a one-time token for: innkeeper rack join -
+  innkeeper rack join -                on the rack's machine: join with the token on standard input; @FILE: in a file
+  innkeeper region init                on the region's machine: create roles, database, tables and administrator
+  innkeeper region migrate             on the region's machine: change the schema of the database to this release's
   innkeeper region admin create        on the region's machine: create the first administrator, or --username NAME
   innkeeper region backup FILE         on the region's machine: save database, keys and settings; --images: images too
   innkeeper region verify-backup FILE  on any machine with regiond: read a backup to its end and show what it contains

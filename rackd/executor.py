@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import Busy, Cancelled, DeadlineExceeded, HostHung
+from common.tracing.spans import Kind, below_current
 from common.values import DriverType, HostAccess
 from rackd.driver_calls import ObserveCall, unobserved
 from rackd.drivers.contract import Driver
@@ -92,14 +94,14 @@ class Executor:
         def on_connection(connection: Connection) -> T:
             return connection.call(access, work)
 
-        with self._observe(access.driver, what):
+        with self._observe(access.driver, what), _span(access, what):
             return await self._run(
                 access, on_connection, what=what, deadline_s=deadline_s, call_class=call_class, machine_id=machine_id
             )
 
     async def run_without_driver(self, access: HostAccess, work: Callable[[], T], *, what: str, deadline_s: float) -> T:
         """Runs work that needs no driver, such as reading the key that a host presents. Otherwise as `run`."""
-        with self._observe(access.driver, what):
+        with self._observe(access.driver, what), _span(access, what):
             return await self._run(
                 access, lambda _: work(), what=what, deadline_s=deadline_s, call_class=CallClass.QUICK, machine_id=None
             )
@@ -334,6 +336,12 @@ class Executor:
             for slot in queue.slots():  # a call that was queued when the host was disconnected has connected again
                 slot.reset()
             self._queues = {host_id: one for host_id, one in self._queues.items() if one is not queue}
+
+
+def _span(access: HostAccess, what: str) -> AbstractContextManager[object]:
+    """The part of the trace that waits for the host and its driver. `what` is one of the fixed names of calls."""
+    facts = {"innkeeper.driver": access.driver.value, "innkeeper.host_id": access.host_id, "innkeeper.call": what}
+    return below_current(f"{access.driver.value}: {what}", Kind.CLIENT, facts)
 
 
 def _join(threads: Iterable[threading.Thread], grace_s: float) -> None:

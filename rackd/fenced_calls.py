@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from common.process.call_metrics import outcome_of
 from common.rpc.command import Done
 from common.rpc.host_commands import MAX_CALL_S, Fence
+from common.tracing.spans import code_of
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
@@ -54,23 +54,18 @@ class FencedCalls:
 
         def fenced(driver: Driver) -> T:
             self._tokens.check(fence)  # a newer attempt may have arrived while this one was queued
-            logged = log.bind(
-                what=what,
-                host_id=access.host_id,
-                machine_id=fence.machine_id,
-                operation=fence.operation_id,
-                attempt=fence.attempt,
-            )
-            logged.info("host_call_started")
+            subject = {"host_id": access.host_id, "machine_id": fence.machine_id}
+            attempt = {"operation": fence.operation_id, "attempt": fence.attempt}
+            log.info("host_call_started", what=what, **subject, **attempt)
             began_at, code = time.monotonic(), None
             try:
                 return work(driver)
             except BaseException as error:
-                code = outcome_of(error)
+                code = code_of(error)
                 raise
             finally:
                 duration_ms = round((time.monotonic() - began_at) * 1000, 1)
-                logged.info("host_call_ended", duration_ms=duration_ms, code=code)
+                log.info("host_call_ended", what=what, **subject, **attempt, duration_ms=duration_ms, code=code)
 
         return await self._executor.run(
             access,

@@ -14,6 +14,8 @@ from common.process.metrics_site import metrics_listener
 from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from common.rpc.connection import Limits, Link
+from common.rpc.traced_calls import TracedCalls
+from common.tracing.export import open_tracer
 from common.values import DriverType
 from rackd import identity as identities
 from rackd.commands import HostCommands
@@ -78,6 +80,7 @@ class RackService:
         self._reload = SettingsReload(
             settings, read=read or (lambda: settings), apply=self._apply, manager=manager, status=lambda: self.status
         )
+        self._tracer = open_tracer(settings.traces, service="rackd", instance=identity.name)
         self._reports = GuestReports(lambda: self._links.links)
         drivers = drivers or make_drivers(settings, self._reports)
         self._manager = manager
@@ -98,7 +101,7 @@ class RackService:
             on_link=self._links_changed,
             on_lost=self._links_changed,
             limits=Limits.with_idle_timeout(settings.link_idle_timeout_s),
-            observer=self._metrics.calls,
+            observer=TracedCalls(self._tracer, self._metrics.calls),
             environment=environment,
         )
         self._types = drivers.types
@@ -160,6 +163,7 @@ class RackService:
             await self._links.stop()
             await self._executor.stop(grace_s=STOP_GRACE_S)
             await self._metrics.stop()
+            await self._tracer.stop()
             watchdog.cancel()
             await asyncio.gather(watchdog, return_exceptions=True)
             log.info("rack_stopped", rack=identity.name)

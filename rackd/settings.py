@@ -9,6 +9,7 @@ from attrs import frozen
 from common.process.logging import LEVELS
 from common.process.settings import setting
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
+from common.tracing.export import CA_DOC, ENDPOINT_DOC, HEADERS_DOC, RATIO_DOC, TraceOptions
 
 LOGGED_AS = {"program": "rackd"}  # in each line of the log
 CONFIG_FILE = Path("/etc/innkeeper/rackd.toml")
@@ -47,6 +48,10 @@ class RackSettings:
     metrics_port: int = setting(
         5255, "The port for /metrics; 0: any free port. Two racks on one computer need two.", at_least=0, at_most=65535
     )
+    traces_endpoint: str | None = setting(None, ENDPOINT_DOC)
+    traces_ratio: float = setting(1.0, RATIO_DOC, at_least=0, at_most=1)
+    traces_headers: Path | None = setting(None, HEADERS_DOC)
+    traces_ca: Path | None = setting(None, CA_DOC)
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS, reload=True)
     max_calls: int = setting(
         200, "The maximum number of concurrent hypervisor calls; each uses a thread.", at_least=1, at_most=5000
@@ -54,6 +59,12 @@ class RackSettings:
     max_hung_calls: int = setting(
         3, "The number of abandoned calls after which a host counts as hung.", at_least=1, at_most=100
     )
+
+    @property
+    def traces(self) -> TraceOptions:
+        return TraceOptions(
+            endpoint=self.traces_endpoint, ratio=self.traces_ratio, headers=self.traces_headers, ca=self.traces_ca
+        )
 
     @property
     def identity_folder(self) -> Path:

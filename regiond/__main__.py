@@ -16,7 +16,7 @@ from common.process.logging import configure_logging
 from common.process.settings import config_file, load
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
-from regiond import backup_command_line
+from regiond import backup_command_line, setup_command_line
 from regiond.settings import CONFIG_FILE, LOGGED_AS, RegionSettings
 from regiond.upgrades import command_line as upgrade_check
 
@@ -41,6 +41,9 @@ def _status(arguments: Sequence[str]) -> int:
         return daemon.MISCONFIGURED
     if options.command in backup_command_line.COMMANDS:
         return backup_command_line.run(settings, options, config_file(options.config, os.environ, CONFIG_FILE))
+    if options.command in setup_command_line.COMMANDS:
+        file = config_file(options.config, os.environ, CONFIG_FILE)
+        return setup_command_line.run(settings, options, file, _read_password)
     daemon.become_owner(settings.state)
     configure_logging(level=settings.log_level, process=LOGGED_AS)
     if options.command in ("password", "admin"):
@@ -158,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="run the region until SIGTERM")
+    setup_command_line.add_commands(commands)
     key = commands.add_parser("apikey", help="create another API key for an account and print it")
     key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
     key.add_argument("--username", dest="named", metavar="ACCOUNT", help="the same, as MAAS writes it")

@@ -73,6 +73,16 @@ async def create_administrator(settings: RegionSettings, username: str | None, p
         await database.close()
 
 
+async def first_administrator(settings: RegionSettings) -> str | None:
+    """Returns the name of the first active administrator; None without one."""
+    database = await _open(settings)
+    try:
+        found = await Accounts(database, record_event=Events.record).first_administrator()
+        return None if found is None else found.username
+    finally:
+        await database.close()
+
+
 async def check(settings: RegionSettings) -> list[str]:
     """Returns the problems found: of the certificate, a read-only database, totals that differ from their claims, a
     broken audit trail.

@@ -9,16 +9,16 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-import signal
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from common.errors import InnkeeperError
 from common.process import daemon
+from common.process.child_process import ChildFailed, Children
 from common.process.logging import configure_logging
+from regiond import setup_command_line
 from regiond.backup.model import BackupFailed, check_passphrase
 from regiond.backup.target import Target
 from regiond.settings import LOGGED_AS, RegionSettings
@@ -33,7 +33,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     backup.add_argument("--images", action="store_true", help="with the contents of images, not only their list")
     verify = commands.add_parser("verify-backup", help="read a backup to its end and show what it contains")
     restore = commands.add_parser("restore", help="restore a backup into an empty database and state folder")
-    commands.add_parser("recovered", help="move a database on that PostgreSQL recovered to a point in time")
+    recovered = commands.add_parser("recovered", help="move a database on that PostgreSQL recovered to a point in time")
     for command in (backup, verify, restore):
         command.add_argument(
             "file", type=Path, metavar="FILE", help="- writes to a pipe" if command is backup else None
@@ -42,12 +42,16 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--passphrase-file", type=Path, metavar="FILE",
             help=f"its first line is the pass phrase (default: the variable {PASSPHRASE}, or a prompt)",
         )  # fmt: skip
+    for command in (restore, recovered):
+        setup_command_line.add_server_option(command)
 
 
 def run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
     """Returns the exit status of the command."""
     try:
         return _run(settings, options, config)
+    except ChildFailed as error:
+        return error.status
     except (InnkeeperError, EOFError, KeyboardInterrupt) as error:
         print(str(error) or "Nothing was done.", file=sys.stderr)  # noqa: T201  # for the person at the terminal
         return daemon.FAILED
@@ -55,13 +59,14 @@ def run(settings: RegionSettings, options: argparse.Namespace, config: Path | No
 
 def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
     if options.command == "recovered":
-        return _as_region(settings, lambda: _recovered(settings))
+        return _changed(settings, options, _recovered)
     new = options.command == "backup"
     passphrase = read_passphrase(options.passphrase_file, os.environ, new=new)
     if not new:
         source = _opened(options.file)
-        work = _restore if options.command == "restore" else _verify
-        return _as_region(settings, lambda: work(settings, source, passphrase))
+        if options.command == "restore":
+            return _changed(settings, options, lambda own: _restore(own, source, passphrase))
+        return _as_region(settings, lambda: _verify(source, passphrase))
     toml = None if config is None else config.read_bytes()
     if options.file == STANDARD_OUTPUT:
         return _stream(settings, toml, passphrase, images=options.images)
@@ -95,17 +100,23 @@ def _in_child(settings: RegionSettings, work: Callable[[], Any]) -> int:
 
     The parent keeps its rights: only it can name or remove the file in a folder of root.
     """
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        daemon.hard_exit(_as_region(settings, work))
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
-    while True:
-        try:
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) and daemon.FAILED
-        except KeyboardInterrupt:  # the terminal has sent it to the child, too
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGTERM)
+    children = Children(begin=lambda: configure_logging(level=settings.log_level, process=LOGGED_AS))
+    try:
+        children.as_owner(settings.state, work)
+    except ChildFailed:
+        return daemon.FAILED
+    return daemon.OK
+
+
+def _changed(
+    settings: RegionSettings, options: argparse.Namespace, work: Callable[[RegionSettings], Coroutine[Any, Any, None]]
+) -> int:
+    """Runs work that changes what only the owner of the database may; a process killed meanwhile keeps these rights.
+
+    Then the work has to be repeated anyway. `work` gets the settings with the address to use.
+    """
+    with setup_command_line.with_owner(settings, options) as own:
+        return _in_child(settings, lambda: work(own))
 
 
 def _as_region(settings: RegionSettings, work: Callable[[], Any]) -> int:
@@ -130,7 +141,7 @@ async def _backup(
     print(f"Saved {contents.text()}.", flush=True)  # noqa: T201  # the command's answer
 
 
-async def _verify(_: RegionSettings, source: BinaryIO, passphrase: str) -> None:
+async def _verify(source: BinaryIO, passphrase: str) -> None:
     from regiond.backup_commands import verify_backup  # noqa: PLC0415  # after the reactor
 
     print(await verify_backup(source, passphrase))  # noqa: T201  # the command's answer

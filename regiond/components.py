@@ -7,6 +7,7 @@ from uuid import UUID
 from attrs import frozen
 
 from common.process.http_listener import HttpListener
+from common.tracing.spans import NO_TRACES, Tracer
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import Sessions
@@ -17,14 +18,15 @@ from regiond.audit.export.service import AuditExport
 from regiond.audit.service import Audit
 from regiond.clusters.service import Clusters
 from regiond.credentials.service import Credentials, KeyPairs
-from regiond.db.history import ServerHistory
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
+from regiond.db.primary_monitor import PrimaryMonitor
 from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.events.streams import EventStreams
 from regiond.events.tail import EventTail
+from regiond.fail_over import FailOver
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.discovery.schedule import RefreshSchedule
@@ -54,6 +56,7 @@ from regiond.machines.ownership.service import Ownership
 from regiond.machines.service import Machines
 from regiond.metrics.service import RegionMetrics
 from regiond.operations.engine import Engine
+from regiond.operations.seen_changes import SeenChanges
 from regiond.operations.service import Operations
 from regiond.racks.calls.access_guard import AccessGuard
 from regiond.racks.calls.live_links import LiveLinks
@@ -70,16 +73,17 @@ from regiond.request_limits import RequestLimits
 
 @frozen(kw_only=True)
 class Storage:
-    """The database, and the keys, secrets and certificate authority that open its contents."""
+    """The database, the keys, secrets and certificate authority that open its contents, and what begins traces."""
 
     dsn: str
-    history: ServerHistory
+    fail_over: FailOver
     database: Database
     credentials: Credentials
     key_pairs: KeyPairs
     idempotency_keys: IdempotencyKeys
     authority: Authority
     installation_id: UUID
+    tracer: Tracer = NO_TRACES
 
 
 @frozen(kw_only=True)
@@ -159,6 +163,8 @@ class Components:
 
     database: Database
     notifications: Notifications
+    changes_of_operations: SeenChanges
+    primary: PrimaryMonitor
     schema_version: SchemaVersionMonitor
     housekeeping: Housekeeping
     audit_export: AuditExport | None
@@ -176,3 +182,4 @@ class Components:
     listener: Listener
     addresses: AdvertisedAddresses
     services: Services
+    tracer: Tracer

@@ -131,6 +131,8 @@ class RegionService:
         _connect_notifications(components)
         await components.notifications.start()
         running.push_async_callback(components.notifications.stop)
+        components.primary.start()
+        running.push_async_callback(components.primary.stop)
         components.event_tail.start()
         running.push_async_callback(components.event_tail.stop)
         components.schema_version.start()
@@ -177,7 +179,7 @@ class RegionService:
         )
         site = make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,
-            observer=components.metrics.requests,
+            observer=components.metrics.requests, tracer=components.tracer,
             pages=partial(
                 make_pages, sessions=components.services.sessions, feed=components.changes, version=running_release()
             ),
@@ -224,6 +226,7 @@ def _connect_notifications(components: Components) -> None:
 
     def on_operation(payload: str) -> None:  # `ID STATE` or `ID STATE cancel`, from a trigger
         number, state, *cancel = payload.split()
+        components.changes_of_operations.on_state_changed(int(number), state)
         components.services.operations.on_state_changed(int(number), state)
         if cancel:
             components.engine.on_cancel_requested(int(number))

@@ -11,6 +11,7 @@ from common.errors import BadSettings
 from common.process.logging import LEVELS
 from common.process.settings import setting
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
+from common.tracing.export import CA_DOC, ENDPOINT_DOC, HEADERS_DOC, RATIO_DOC, TraceOptions
 from common.values import Autostart
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
@@ -216,6 +217,10 @@ class RegionSettings:
         "Addresses and networks from which images may be downloaded although they are of this computer, its local link "
         "or a cloud's services, and private ones to which servers of the internet may redirect.",
     )
+    traces_endpoint: str | None = setting(None, ENDPOINT_DOC)
+    traces_ratio: float = setting(1.0, RATIO_DOC, at_least=0, at_most=1)
+    traces_headers: Path | None = setting(None, HEADERS_DOC)
+    traces_ca: Path | None = setting(None, CA_DOC)
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS, reload=True)
 
     def check(self) -> None:
@@ -240,6 +245,12 @@ class RegionSettings:
     @property
     def uses_tls(self) -> bool:
         return self.tls_certificate is not None
+
+    @property
+    def traces(self) -> TraceOptions:
+        return TraceOptions(
+            endpoint=self.traces_endpoint, ratio=self.traces_ratio, headers=self.traces_headers, ca=self.traces_ca
+        )
 
     @property
     def http_scheme(self) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 
-from common.errors import InnkeeperError, InternalError
+from common.tracing.spans import code_of
 
 MOST_PEERS = 100  # with a name of their own in metrics
-OTHER = "other"
+OTHER = "(other)"  # no rack can have this name
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -25,11 +24,11 @@ class CallMetrics:
         self._peers = _Peers(registry)
 
     @contextmanager
-    def sent(self, command: str, peer: str) -> Iterator[None]:
+    def sent(self, command: str, peer: str) -> Iterator[str]:
         with self._peers.measured(peer), self._sent.measured(command):
-            yield
+            yield ""
 
-    def received(self, command: str) -> AbstractContextManager[None]:
+    def received(self, command: str, *_: object) -> AbstractContextManager[None]:
         return self._received.measured(command)
 
 
@@ -79,16 +78,8 @@ def measured(ended: Counter, duration: Histogram | Summary, *labels: str) -> Ite
     try:
         yield
     except BaseException as error:
-        outcome = outcome_of(error)
+        outcome = code_of(error)
         raise
     finally:
         ended.labels(*labels, outcome).inc()
         duration.labels(*labels).observe(max(0.0, time.monotonic() - began_at))
-
-
-def outcome_of(error: BaseException) -> str:
-    """Returns a code of ours: that of an error which only a newer peer knows is `error`."""
-    if isinstance(error, InnkeeperError):
-        return error.code
-    is_cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)  # a stream is closed before its end
-    return "cancelled" if is_cancelled else InternalError.code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,30 @@ def make_usable_folder(folder: Path) -> None:
         if error.errno in DISK_FULL_ERRNOS:
             raise OSError(error.errno, os.strerror(error.errno), str(folder)) from error
         raise BadSettings(f"Cannot use the folder {folder}: {error.strerror}.", path=str(folder)) from error
+
+
+def replace_keeping_mode(path: Path, text: str) -> None:
+    """Replaces the file atomically, with the mode and the owner that it has; a new one has mode 0640.
+
+    Returns when it is on the disk.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            if path.exists():
+                found = path.stat()
+                os.fchown(handle, found.st_uid, found.st_gid)
+                os.fchmod(handle, stat.S_IMODE(found.st_mode))
+            else:
+                os.fchmod(handle, 0o640)
+            os.fsync(handle)
+        Path(temporary).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
 
 
 def write_private(path: Path, text: str) -> None:

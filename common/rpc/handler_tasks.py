@@ -10,7 +10,7 @@ from typing import Any, cast
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from common.errors import Cancelled, InternalError
-from common.rpc.call_context import CallContext, accepted_context
+from common.rpc.call_context import CallContext, accepted_context, traceparent_of
 from common.rpc.call_observer import UNOBSERVED, CallObserver
 from common.rpc.frames import Unsendable
 from common.rpc.handlers import Handlers, reportable_error
@@ -18,6 +18,7 @@ from common.rpc.peers import Peer
 from common.rpc.session import Session
 from common.rpc.session_events import HandlerRequested
 from common.serialization import from_dict, to_dict
+from common.tracing.spans import become_current
 
 
 class HandlerTasks:
@@ -38,7 +39,7 @@ class HandlerTasks:
         """Starts the handler, which receives `link` as its first argument."""
         call_id, method = request.call_id, request.method  # the task keeps no reference to the request and its body
         context = accepted_context(peer.role, request.context)
-        work = self._serve(call_id, method, [request.body], link, peer, context)
+        work = self._serve(call_id, method, [request.body], link, peer, context, traceparent_of(request.context))
         task = asyncio.get_running_loop().create_task(work, name=f"{method} for {peer}")
         self._tasks[call_id] = task
 
@@ -71,14 +72,15 @@ class HandlerTasks:
             await asyncio.wait(others)
 
     async def _serve(
-        self, call_id: int, method: str, body: list[Any], link: Any, peer: Peer, context: CallContext
+        self, call_id: int, method: str, body: list[Any], link: Any, peer: Peer, context: CallContext, traceparent: str
     ) -> None:
         """Takes the only element of `body`: as plain data it can have many times the size of the handler's argument."""
         clear_contextvars()
+        become_current(None)  # the task has the context of whatever made the connection readable
         bind_contextvars(**context, command=method, peer=str(peer))
         command, handler = self._handlers[method]
         try:
-            with self._observer.received(method):
+            with self._observer.received(method, peer, traceparent):
                 outcome = handler(link, from_dict(body.pop(), command.request))
                 if command.streams:
                     await self._send_items(call_id, cast("AsyncGenerator[Any, None]", outcome))

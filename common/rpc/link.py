@@ -119,8 +119,9 @@ class Link:
             elif isinstance(output, CallDone):
                 future.set_result(output.body)
 
-        context, began_at = current_context(), self._loop.time()
-        with self._observer.sent(command.name, self.peer.name):
+        began_at = self._loop.time()
+        with self._observer.sent(command.name, self.peer.name) as traceparent:
+            context = current_context(traceparent)
             call_id = self._start_call(command, request, deadline_s, 0, context)
             self._calls[call_id] = settle
             self._pump()
@@ -140,15 +141,17 @@ class Link:
         command is endless. Closing the generator cancels the handler: use `contextlib.aclosing` where the loop can be
         left early.
         """
-        with self._observer.sent(command.name, self.peer.name):
-            async with aclosing(self._items(command, request, deadline_s)) as items:
+        with self._observer.sent(command.name, self.peer.name) as traceparent:
+            async with aclosing(self._items(command, request, deadline_s, traceparent)) as items:
                 async for item in items:
                     yield item
 
-    async def _items(self, command: Command[Q, R], request: Q, deadline_s: float) -> AsyncGenerator[R, None]:
+    async def _items(
+        self, command: Command[Q, R], request: Q, deadline_s: float, traceparent: str
+    ) -> AsyncGenerator[R, None]:
         inbox: asyncio.Queue[Output] = asyncio.Queue()
         received_bytes = 0
-        call_id = self._start_call(command, request, deadline_s, STREAM_WINDOW, current_context())
+        call_id = self._start_call(command, request, deadline_s, STREAM_WINDOW, current_context(traceparent))
         self._calls[call_id] = inbox.put_nowait
         self._pump()
         try:

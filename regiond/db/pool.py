@@ -18,11 +18,13 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
+from common.tracing.spans import Kind, below_current
 from regiond.db.connection import NOTICES_LOST_CLIENT, Connection
 from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool_use import PoolUse
 from regiond.db.servers import described, open_primary
+from regiond.db.statement_spans import record_statement
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -74,10 +76,12 @@ class Database:
         acquire_deadline_s: float = CONNECT_DEADLINE_S,
         min_postgresql: int = MIN_POSTGRESQL,
         history: ServerHistory | None = None,
+        traced: bool = False,
     ) -> Database:
         """Connects. Raises DatabaseUnavailable; BadSettings for a bad DSN, a rejected login or an old PostgreSQL.
 
-        With a `history`, no connection to a former primary is used.
+        With a `history`, no connection to a former primary is used. If `traced`, statements are in the traces of what
+        they are for.
         """
 
         async def open_one(address: str, **options: Any) -> Connection:
@@ -86,6 +90,8 @@ class Database:
 
         async def prepare(connection: Connection) -> None:
             await set_json_codecs(connection)
+            if traced:
+                connection.add_query_logger(record_statement)  # asyncpg measures nothing without one
             if history is not None:
                 with translating_errors(connection):
                     await history.settle(connection)
@@ -219,6 +225,10 @@ class Database:
             if await db.fetchval(_IS_READ_ONLY):
                 raise read_only()
 
+    async def drop_connections(self) -> None:
+        """Opens new connections from now on; those in use are closed after their use."""
+        await self._pool.expire_connections()
+
     def reject_all(self, reason: str) -> None:
         """Closes all connections, which rolls back their transactions; every later use raises `reason`."""
         self._rejection = reason
@@ -242,7 +252,10 @@ class Database:
             raise DatabaseUnavailable(self._rejection)
         self._waiting += 1
         try:
-            return await self._pool.acquire(timeout=self.acquire_deadline_s)
+            if self._pool.get_idle_size():
+                return await self._pool.acquire(timeout=self.acquire_deadline_s)
+            with below_current("wait for a database connection", Kind.INTERNAL):
+                return await self._pool.acquire(timeout=self.acquire_deadline_s)
         except TimeoutError as error:
             raise DatabaseUnavailable(self._not_acquired()) from error
         except Exception:

@@ -25,6 +25,7 @@ from regiond.operations.model import (
     advance,
     retry_delay_s,
 )
+from regiond.operations.step_spans import StepSpans
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Attempt:
         self._operation = operation
         self._on_ended = on_ended
         self._step: str | None = operation.step
+        self._spans = StepSpans()
 
     async def run(self) -> None:
         """Runs or undoes the operation; returns when it has ended or waits for a retry.
@@ -72,7 +74,8 @@ class Attempt:
 
     async def _run_handler(self) -> None:
         try:
-            outcome = await self._handler.run(self._operation, self)
+            with self._spans.of_handler():
+                outcome = await self._handler.run(self._operation, self)
             if outcome.resumes_within_s is not None:
                 await self._suspend(outcome.resumes_within_s, outcome.resumes_at_once)
                 return
@@ -92,7 +95,8 @@ class Attempt:
 
     async def _undo(self) -> None:
         try:
-            outcome = await self._handler.undo(self._operation, self)
+            with self._spans.of_handler():
+                outcome = await self._handler.undo(self._operation, self)
             if outcome.resumes_within_s is not None:
                 await self._suspend(outcome.resumes_within_s, outcome.resumes_at_once)
                 return
@@ -116,6 +120,7 @@ class Attempt:
             )
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
+        self._spans.begin(name)
         async with self._database.transaction() as db:
             if not await lease_store.record_step(db, self._operation, self._owner, name, reaches_host=reaches_host):
                 raise LeaseLost
@@ -132,6 +137,8 @@ class Attempt:
         self._operation = evolve(self._operation, reached_host=reached_host)
 
     async def write(self, name: str, record: Callable[[Db], Awaitable[None]]) -> None:
+        self._spans.begin(name)
+
         async def write(db: Db) -> None:
             if not await lease_store.record_step(db, self._operation, self._owner, name, reaches_host=False):
                 raise LeaseLost
@@ -181,6 +188,7 @@ class Attempt:
             if not await lease_store.wait(db, operation, self._owner, state, delay_s, error):
                 raise LeaseLost
             await self._log(db, self._step, *(entry or (error.message, facts)))
+        self._spans.end("waiting", error.code)
         log.info("operation_waiting", operation=operation.id, kind=operation.kind.value, **facts)
 
     async def _suspend(self, at_most_s: float, is_due: Callable[[Db], Awaitable[bool]] | None = None) -> None:
@@ -194,6 +202,7 @@ class Attempt:
                 raise LeaseLost
             if is_due is not None and await is_due(db):
                 await lease_store.wake(db, self._operation.id)
+        self._spans.end("suspended", None)
 
     async def _reschedule(self, outcome: Outcome) -> None:
         """Queues the operation again, without its progress, in one transaction with `outcome.record`."""
@@ -209,6 +218,7 @@ class Attempt:
             await self._log(db, None, "rescheduled", facts)
 
         await self._database.in_transaction(write)
+        self._spans.end("rescheduled", operation.error_code)
         log.info("operation_rescheduled", operation=operation.id, kind=operation.kind.value, code=operation.error_code)
 
     async def _end(self, event: OperationEvent, outcome: Outcome) -> None:
@@ -230,12 +240,14 @@ class Attempt:
 
         await self._database.in_transaction(write)  # removing a host can deadlock with operations that end on it
         self._on_ended(operation, state)
+        code = operation.error_code if state is not OperationState.SUCCEEDED else None
+        self._spans.end(state.value, code)
         log.info(
             "operation_ended",
             operation=operation.id,
             kind=operation.kind.value,
             state=state.value,
-            code=operation.error_code if state is not OperationState.SUCCEEDED else None,
+            code=code,
             attempt=operation.attempt,
         )
 

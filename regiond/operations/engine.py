@@ -12,11 +12,13 @@ import structlog
 
 from common.errors import DatabaseUnavailable
 from common.process.periodic import NextRoundIn, PeriodicTask
+from common.tracing.spans import NO_TRACES, Kind, Span, Tracer, active
 from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt, OnEnded, ignore_end
 from regiond.operations.handler import LeaseLost, OperationHandler
 from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.origin import Origin
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -35,12 +37,19 @@ class Engine:
     """
 
     def __init__(
-        self, database: Database, owner: UUID, handlers: Iterable[OperationHandler], *, on_ended: OnEnded = ignore_end
+        self,
+        database: Database,
+        owner: UUID,
+        handlers: Iterable[OperationHandler],
+        *,
+        on_ended: OnEnded = ignore_end,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._database = database
         self._owner = owner
         self._handlers: Mapping[OperationKind, OperationHandler] = {handler.kind: handler for handler in handlers}
         self._on_ended = on_ended
+        self._tracer = tracer
         self._running: dict[int, tuple[Operation, asyncio.Task[None]]] = {}
         self._attempts: set[asyncio.Task[None]] = set()  # includes cancelled attempts that have not ended yet
         self._acquiring = PeriodicTask("operation_acquire", self._acquire, every_s=POLL_S)
@@ -133,9 +142,10 @@ class Engine:
     async def run_attempt(self, operation: Operation) -> None:
         """Runs one attempt at an operation that this process has leased. Raises only CancelledError."""
         ids: dict[str, Any] = {"operation": operation.id, "attempt": operation.attempt}
-        if operation.request_id is not None:
-            ids["request_id"] = operation.request_id
-        with structlog.contextvars.bound_contextvars(**ids):
+        origin = Origin.read(operation.request_id)
+        if origin.request_id is not None:
+            ids["request_id"] = origin.request_id
+        with structlog.contextvars.bound_contextvars(**ids), active(self._span(operation, origin)):
             if operation.attempt == 1:
                 log.info(
                     "operation_started",
@@ -154,6 +164,31 @@ class Engine:
             except Exception:
                 log.exception("attempt_failed", kind=operation.kind.value, retry_in_s=BUG_PAUSE_S)
                 await asyncio.sleep(BUG_PAUSE_S)
+
+    def _span(self, operation: Operation, origin: Origin) -> Span | None:
+        """The first attempt is a part of the trace of the request; later ones can be in another region and at any time.
+
+        They begin traces of their own, with a link: a trace that goes on for hours is complete for no collector.
+        """
+        attempt = operation.attempt
+        if origin.request_id is not None and not origin.traceparent:
+            return None  # the request was not sampled, or came when nothing was traced
+        first = attempt == 1
+        facts: dict[str, str | int] = {
+            "innkeeper.operation.id": operation.id,
+            "innkeeper.operation.kind": operation.kind.value,
+            "innkeeper.operation.attempt": attempt,
+        }
+        if origin.request_id is not None:
+            facts["innkeeper.request_id"] = origin.request_id
+        return self._tracer.serve(
+            f"operation {operation.kind.value}",
+            Kind.INTERNAL,
+            traceparent=origin.traceparent if first else "",
+            trusted=True,
+            links=[origin.traceparent] if origin.traceparent and not first else (),
+            attributes=facts,
+        )
 
     async def renew(self) -> None:
         """Renews the leases of the running attempts and cancels those that another process has taken over."""

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
-from structlog.contextvars import get_contextvars
 
 from common.errors import Busy, NotFound
 from regiond.db.pool import Db, Row
@@ -20,6 +19,7 @@ from regiond.operations.model import (
     Parent,
     request_hash,
 )
+from regiond.operations.origin import current_origin
 
 REPEATED_WITHIN = timedelta(hours=1)
 
@@ -110,7 +110,7 @@ async def insert(
         operation_id: int | None = await db.fetchval(
             _INSERT, kind.value, host_id, machine_id, None if parent is None else parent.id, account_id, host_name,
             system_id, hostname, dict(request), None if explanation is None else dict(explanation), max_failures,
-            _request_id(),
+            current_origin(),
         )  # fmt: skip
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound(f"{hostname or host_name} has just been removed.") from error
@@ -139,7 +139,7 @@ async def insert_failed_child(
         return False
     await db.execute(
         _INSERT_FAILED_CHILD, kind.value, parent.id, account_id, system_id, hostname, dict(request), error.code,
-        error.message, _request_id(),
+        error.message, current_origin(),
     )  # fmt: skip
     return True
 
@@ -178,7 +178,7 @@ async def insert_succeeded(
     """Records an operation that needs no host, since the caller's transaction does all its work. Returns its id."""
     operation_id: int = await db.fetchval(
         _INSERT_SUCCEEDED, kind.value, host_id, machine_id, account_id, host_name, system_id, hostname, dict(request),
-        dict(result), _request_id(),
+        dict(result), current_origin(),
     )  # fmt: skip
     return operation_id
 
@@ -205,15 +205,9 @@ async def record_rejected(
     if repeated_id is not None:
         return repeated_id
     operation_id: int = await db.fetchval(
-        _INSERT_REJECTED, kind.value, account_id, dict(request), plain, code, message, equal, _request_id()
+        _INSERT_REJECTED, kind.value, account_id, dict(request), plain, code, message, equal, current_origin()
     )
     return operation_id
-
-
-def _request_id() -> str | None:
-    """Returns the id of the request that is being served, or of the one that opened the operation that runs."""
-    found: str | None = get_contextvars().get("request_id")
-    return found
 
 
 def _row_of(new: NewOperation) -> Mapping[str, object]:

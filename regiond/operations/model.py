@@ -146,7 +146,7 @@ class Operation:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     not_before: datetime | None = None
-    request_id: str | None = None  # of the request that opened it, as in the log
+    request_id: str | None = None  # of the request that opened it, as Origin stores it
     rejections: int = 0  # how often the request was rejected before it started, within an hour
     last_rejected_at: datetime | None = None
 

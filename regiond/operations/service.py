@@ -27,6 +27,7 @@ from regiond.operations.intent_store import (
 )
 from regiond.operations.lease_store import append_log, release_leases, wake
 from regiond.operations.model import Operation, OperationKind, OperationState, cancel_plan
+from regiond.operations.origin import current_origin
 from regiond.operations.store import (
     active,
     cancel_children,
@@ -53,6 +54,7 @@ __all__ = [
     "append_log",
     "cancel_children",
     "children",
+    "current_origin",
     "end_on_host",
     "error_of",
     "explain",

@@ -173,4 +173,10 @@ def wire_engine(
             current_caller=account_layer.accounts.current_caller,
         ),
     )
-    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers, on_ended=metrics.operations.ended)
+    return Engine(
+        storage.database,
+        rack_layer.heartbeat.region_id,
+        handlers,
+        on_ended=metrics.operations.ended,
+        tracer=storage.tracer,
+    )

@@ -7,12 +7,15 @@ import socket
 from contextlib import AsyncExitStack
 
 from common.process.private_files import make_usable_folder
+from common.tracing.export import open_tracer
+from common.tracing.spans import NO_TRACES
 from common.values import Autostart
 from regiond.components import Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.history import ServerHistory
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
+from regiond.fail_over import FailOver
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.machines.service import set_default_autostart
 from regiond.racks.enrolment.installation import is_new_installation, open_authority
@@ -22,10 +25,12 @@ from regiond.settings import RegionSettings
 
 async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Storage:
     dsn = settings.required_database
+    tracer = open_tracer(settings.traces, service="regiond", instance=socket.gethostname())
+    running.push_async_callback(tracer.stop)
     make_usable_folder(settings.state)
-    history = ServerHistory.open(settings.state)
-    await migrate(dsn, history=history)
-    database = await Database.open(dsn, history=history)
+    fail_over = FailOver(ServerHistory.open(settings.state))
+    await migrate(dsn, history=fail_over.history)
+    database = await Database.open(dsn, history=fail_over.history, traced=tracer is not NO_TRACES)
     running.push_async_callback(database.close)
     async with database.transaction() as db:
         master_key = open_master_key(settings.state, os.environ, create=await is_new_installation(db))
@@ -36,11 +41,12 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
         await set_default_autostart(db, Autostart(settings.autostart))
     return Storage(
         dsn=dsn,
-        history=history,
+        fail_over=fail_over,
         database=database,
         credentials=credentials,
         key_pairs=KeyPairs(master_key, installation_id=installation_id, server_name=socket.gethostname()),
         idempotency_keys=await IdempotencyKeys.open(database, credentials),
         authority=authority,
         installation_id=installation_id,
+        tracer=tracer,
     )

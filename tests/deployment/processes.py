@@ -37,14 +37,17 @@ _HOST_CALL = re.compile(r'\{[^{}]*"host_call_started"[^{}]*\}')
 class Processes:
     """One region, its racks and a PostgreSQL in `server_folder`.
 
-    `rack_prefix` is put before a rack's command, for example to enter a namespace. All daemons get `settings`. Each
-    process logs to `NAME.log` in `folder`.
+    `region_build` and `rack_build` are folders with their packages, by default this checkout. `rack_prefix` is put
+    before a rack's command, for example to enter a namespace. All daemons get `settings`. Each process logs to
+    `NAME.log` in `folder`.
     """
 
     folder: Path
     server_folder: Path
     rack_prefix: tuple[str, ...] = NO_PREFIX
     settings: Mapping[str, str] = NO_SETTINGS
+    region_build: Path | None = None
+    rack_build: Path | None = None
     http_port: int = field(factory=free_port)
     rpc_port: int = field(factory=free_port)
     dsn: str = ""
@@ -73,11 +76,15 @@ class Processes:
     async def upgrade_region(self, name: str, build: Path, *, http_port: int, rpc_port: int) -> None:
         """Starts the region that was stopped again, with the packages in `build`; from now on `api` is its API."""
         self.http_port, self.rpc_port = http_port, rpc_port
-        await self._start_region(name, {"PYTHONPATH": str(build)})
+        await self._start_region(name, _packages(build))
 
     async def _start_region(self, name: str, own: Mapping[str, str] = NO_SETTINGS) -> None:
         (self.folder / "simulated").mkdir(exist_ok=True)
-        self._spawn(name, (sys.executable, "-P", "-m", "regiond", "run"), {**self.region_environment(), **own})
+        self._spawn(
+            name,
+            (sys.executable, "-P", "-m", "regiond", "run"),
+            {**_packages(self.region_build), **self.region_environment(), **own},
+        )
         await eventually(self.region_is_ready)
         if not (self.folder / "state" / API_KEY_FILE).exists():
             database = await Database.open(self.dsn, min_size=1, max_size=1)
@@ -90,7 +97,7 @@ class Processes:
         """`prefix` replaces `rack_prefix` for this rack, also when it is started again."""
         if prefix is not None:
             self._prefixes[name] = prefix
-        own = {"INNKEEPER_STATE": str(self.rack_state(name))}
+        own = {"INNKEEPER_STATE": str(self.rack_state(name)), **_packages(self.rack_build)}
         if not self.rack_state(name).exists():
             token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
             joining = await asyncio.create_subprocess_exec(
@@ -111,7 +118,7 @@ class Processes:
         await eventually(lambda: self.is_linked(name))
 
     def _rack_command(self, name: str) -> tuple[str, ...]:
-        return (*self._prefixes.get(name, self.rack_prefix), sys.executable, "-m", "rackd")
+        return (*self._prefixes.get(name, self.rack_prefix), sys.executable, "-P", "-m", "rackd")
 
     def rack_state(self, name: str = RACK) -> Path:
         """The folder with the rack's identity."""
@@ -211,6 +218,10 @@ class Processes:
         process = self.running.pop(name)
         process.send_signal(by)
         process.wait(30)
+
+
+def _packages(build: Path | None) -> dict[str, str]:
+    return {} if build is None else {"PYTHONPATH": str(build)}
 
 
 def as_processes(folder: Path, server_folder: Path, **more: Any) -> Deployment:

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 HOSTS = ("east", "west")
 CLIENTS = 4
 REPEATED = (None, 409, 503)
+_MOVED_ON = "select kind from event where kind in ('region_restored', 'database_failed_over')"
 _WRITTEN = "select max(id), (select max(seen_at) from region_process), (select max(id) from event) from operation"
 READY_WITHIN_S = 10.0  # after the promotion, measured: 0.3 to 2 s
 
@@ -110,6 +111,7 @@ async def test_a_promoted_synchronous_standby_has_everything(
     assert machines == answered
     assert len(await assert_consistent(deployment)) == len(answered)
     assert await deployment.discrepancies() == []
+    assert [row[0] for row in await deployment.fetch(_MOVED_ON)] == ["database_failed_over"]
     await reject_former_primary(deployment, pair)
 
 

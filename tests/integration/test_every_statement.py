@@ -15,6 +15,8 @@ CHOSEN = [
     "regiond.accounts.user_store.statement",  # test_users
     "regiond.backup.forward_store.statement",  # test_restore
     "regiond.clusters.store.*existing",  # test_clusters
+    "regiond.database_setup.store.formatted",  # test_database_setup
+    "regiond.database_setup.store.statement",  # test_database_setup
     "regiond.db.migrate.lock",  # test_db_migrate
     "regiond.db.migrate.one.sql",  # test_db_migrate
     "regiond.db.privileges.statement",  # test_least_privilege

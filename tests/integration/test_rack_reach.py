@@ -65,6 +65,22 @@ async def test_rows_of_stopped_and_dead_regions_are_deleted(database: Database) 
     assert await fetchval(database, "select count(*) from region_process") == 0
 
 
+async def test_a_new_region_awaits_the_racks_of_living_ones(racks: Racks, database: Database) -> None:
+    joined = await joined_rack(racks)
+    older, new = Heartbeat(database, hostname="older", pid=1), Heartbeat(database, hostname="new", pid=2)
+    await older.write()
+    await new.write()
+    assert not await new.awaits_racks()
+    await older.add_link(UUID(joined.rack_id))
+    assert await new.awaits_racks()
+    assert not await older.awaits_racks()
+    await execute(database, "update region_process set seen_at = now() - interval '31 s' where hostname = 'older'")
+    assert not await new.awaits_racks()
+    await older.write()
+    await new.add_link(UUID(joined.rack_id))
+    assert not await new.awaits_racks()
+
+
 async def test_a_region_can_stop_without_its_database(database_url: str) -> None:
     database = await Database.open(database_url, min_size=1)
     heartbeat = Heartbeat(database, hostname="region-1", pid=1)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from common.release import running_release
+from regiond.db import migrate as migrations
 from regiond.db.migrate import migrate, packaged
 from regiond.db.pool import Database
 from regiond.settings import RegionSettings
@@ -54,6 +55,15 @@ async def test_a_newer_schema_stops_the_upgrade_unless_it_is_usable(database_url
     await migrate(database_url, [*packaged(), COMPATIBLE, NEWER], release="9.0.0")
     newer = (await found(database_url))["schema"]
     assert (newer.level.value, "Innkeeper 9.0.0 applied" in newer.message) == ("blocker", True)
+
+
+async def test_a_role_that_may_not_migrate_is_told_how(restricted_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await found(restricted_url))["role"].level == "ok"
+    monkeypatch.setattr(migrations, "packaged", lambda: (*packaged(), COMPATIBLE))
+    newer = await found(restricted_url)
+    assert newer["schema"].message == f"1 migration will be applied: {COMPATIBLE.name}."
+    assert newer["role"].level == "attention"
+    assert "innkeeper region migrate" in str(newer["role"].remedy)
 
 
 async def test_the_command_prints_json_and_exits_with_1(

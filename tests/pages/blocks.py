@@ -2,9 +2,9 @@
 
 A block that cannot run in the tests says why in its first line of Markdown, such as ```` ```sh skip=install ````. The
 reasons are the closed list SKIPS. ```` ```sh needs=lxd ```` runs where the machine has what it needs, one of NEEDS.
-```` ```sh on=fresh ```` runs as root on a new Debian, `on=podman` on one with Podman. ```` ```toml file=PATH ````
-between such blocks has settings to write into that file. A block ```` ```text ```` directly after a block of commands
-is what they print on a terminal, in its shape.
+```` ```sh on=fresh ```` runs as root on a new Debian, `on=podman` on one with Podman, `on=systemd` only on one that
+booted. ```` ```toml file=PATH ```` between such blocks has settings to write into that file. A block ```` ```text ````
+directly after a block of commands is what they print on a terminal, in its shape.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ SKIPS = {
     "interactive": "waits for what a person sees or enters at that moment",
 }
 NEEDS = ("lxd", "ssh")
-MACHINES = ("fresh", "podman")
+MACHINES = (
+    "fresh",
+    "podman",
+    "systemd",
+    *("restored", "moved", "moved-to", "archived", "recovered"),  # in turn, on a fresh machine that has lost its region
+)
 # With commands for a new machine, in their order.
 GUIDES = (
     "docs/how-to/install.md",
@@ -56,6 +61,7 @@ PAGES = (
     "docs/how-to/health.md",
     "docs/how-to/events.md",
     "docs/how-to/monitor.md",
+    "docs/how-to/traces.md",
     "docs/how-to/libvirt-host.md",
     "docs/how-to/rpc-client.md",
     "docs/how-to/from-maas.md",
@@ -81,6 +87,7 @@ PAGES = (
     "docs/reference/interface-constraints.md",
     "docs/reference/simulated-hosts.md",
 )
+_HEADING = re.compile(r"^##+ (.+)$", re.MULTILINE)  # one `#` is also a comment of a shell
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 
 
@@ -92,6 +99,7 @@ class Block:
     """
 
     page: str
+    section: str  # the heading above it, "" above the first one
     line: int
     language: str
     mark: tuple[str, str] | None
@@ -122,6 +130,7 @@ def blocks_of(page: str) -> list[Block]:
         follows = after and after["info"] == "text" and not content[match.end() : after.start()].strip()
         block = Block(
             page=page,
+            section=["", *_HEADING.findall(content, 0, match.start())][-1],
             line=content.count("\n", 0, match.start()) + 1,
             language=language,
             mark=(key, value) if key else None,

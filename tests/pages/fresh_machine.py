@@ -156,12 +156,7 @@ class FreshMachine:
     def configure(self, file: str, settings: str) -> None:
         """Writes these lines of TOML into a file, in place of those with the same keys."""
         path = Path(f"{self._folder}{file}")
-        lines = path.read_text().splitlines()
-        for setting in filter(None, settings.splitlines()):
-            key = setting.partition("=")[0].strip()
-            lines = [line for line in lines if line.lstrip("#").partition("=")[0].strip() != key]
-            lines.append(setting)
-        path.write_text("\n".join(lines) + "\n")  # the owner and the mode remain
+        path.write_text(with_settings(path.read_text(), settings))  # the owner and the mode remain
 
     def stop(self) -> None:
         """Ends its processes and deletes it. Idempotent."""
@@ -171,6 +166,16 @@ class FreshMachine:
             self._process.wait(30)
             self._process = None
         subprocess.run(["rm", "-rf", "--one-file-system", self._folder], check=True, timeout=300)
+
+
+def with_settings(content: str, settings: str) -> str:
+    """Returns a file of TOML with these lines in place of those with the same keys."""
+    lines = content.splitlines()
+    for setting in filter(None, settings.splitlines()):
+        key = setting.partition("=")[0].strip()
+        lines = [line for line in lines if line.lstrip("#").partition("=")[0].strip() != key]
+        lines.append(setting)
+    return "\n".join(lines) + "\n"
 
 
 def ended(command: list[str], folder: Path, *, given: str = "", deadline_s: float) -> Ended:

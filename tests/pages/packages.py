@@ -17,6 +17,22 @@ SUITES = ("bookworm", "trixie")
 BUILD_S = 1800.0
 INSTALL_S = 900.0
 COMMAND_S = 150.0
+LATER = "99.0"
+# Makes the same packages with a higher version and one changed comment in the settings, as a later release would.
+MAKE_LATER = f"""
+mkdir later
+for package in *.deb; do
+  rm -rf tree
+  dpkg-deb --raw-extract "$package" tree
+  version=$(dpkg-deb --field "$package" Version)
+  sed -i "s/$version/{LATER}/" tree/DEBIAN/control
+  for settings in tree/etc/innkeeper/*.toml; do
+    [ ! -e "$settings" ] || sed -i '1s/^/# Settings of a later release.\\n/' "$settings"
+  done
+  (cd tree && find . -path ./DEBIAN -prune -o -type f -printf '%P\\0' | xargs -0 md5sum >DEBIAN/md5sums)
+  dpkg-deb --root-owner-group -Znone --build tree later >/dev/null
+done
+"""
 
 
 def build(suite: str, folder: Path, *, umask: int = 0o022, **environment: str) -> list[Path]:

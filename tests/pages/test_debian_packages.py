@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages.fresh_machine import HOME, FreshMachine
-from tests.pages.packages import INSTALL_S, SUITES, Operator, build, differing
+from tests.pages.packages import INSTALL_S, LATER, MAKE_LATER, SUITES, Operator, build, differing
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
@@ -19,22 +19,6 @@ pytestmark = [pytest.mark.lab]
 PACKAGES = ("innkeeper", "innkeeper-rack", "innkeeper-region")
 PASSWORD = "ruddy-otter-47-lanterns"  # noqa: S105
 SIMULATED = "/var/lib/simulated-hosts"
-LATER = "99.0"
-# Makes the same packages with a higher version and one changed comment in the settings, as a later release would.
-MAKE_LATER = f"""
-mkdir later
-for package in *.deb; do
-  rm -rf tree
-  dpkg-deb --raw-extract "$package" tree
-  version=$(dpkg-deb --field "$package" Version)
-  sed -i "s/$version/{LATER}/" tree/DEBIAN/control
-  for settings in tree/etc/innkeeper/*.toml; do
-    [ ! -e "$settings" ] || sed -i '1s/^/# Settings of a later release.\\n/' "$settings"
-  done
-  (cd tree && find . -path ./DEBIAN -prune -o -type f -printf '%P\\0' | xargs -0 md5sum >DEBIAN/md5sums)
-  dpkg-deb --root-owner-group -Znone --build tree later >/dev/null
-done
-"""
 # What purging leaves on purpose, and what other packages, apt and the test write.
 STAYS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid", "/etc/.pwd.lock")
 OTHERS = (
@@ -99,6 +83,7 @@ async def nothing_runs_before_it_is_configured(operator: Operator) -> None:
             f"640 root innkeeper-{daemon}",
             f"700 innkeeper-{daemon} innkeeper-{daemon}",
         ]
+    assert operator.types("systemctl is-enabled innkeeper-backup.timer || true") == "disabled"
     versions = operator.types("innkeeper --version; regiond --version; rackd --version").splitlines()
     assert len({line.split()[1] for line in versions}) == 1
     assert operator.types("dpkg --verify innkeeper innkeeper-region innkeeper-rack") == ""
@@ -107,14 +92,13 @@ async def nothing_runs_before_it_is_configured(operator: Operator) -> None:
 async def region_and_rack_serve(operator: Operator) -> None:
     operator.types(f"mkdir -m 1777 {SIMULATED}")
     simulated = f'simulated_hosts = "{SIMULATED}"'
-    database = 'database = "postgresql://innkeeper-regiond@/innkeeper?host=/var/run/postgresql"'
-    operator.types("runuser -l postgres -c 'createuser innkeeper-regiond; createdb -O innkeeper-regiond innkeeper'")
-    operator.machine.configure("/etc/innkeeper/regiond.toml", f"{database}\n{simulated}\n")
+    operator.machine.configure("/etc/innkeeper/regiond.toml", simulated)
+    operator.types("innkeeper region init", given=f"{PASSWORD}\n")
+    assert operator.types("stat -c '%a %U %G' /etc/innkeeper/regiond.toml") == "640 root innkeeper-regiond"
     operator.machine.configure("/etc/innkeeper/rackd.toml", simulated)
     operator.types("systemctl enable --now innkeeper-regiond")
-    operator.types("innkeeper region admin create", given=f"{PASSWORD}\n")
     token = operator.types("innkeeper rack token")
-    operator.types("rackd join -", given=f"{token}\n")
+    operator.types("innkeeper rack join -", given=f"{token}\n")
     operator.types("systemctl enable --now innkeeper-rackd")
     operator.types("innkeeper vm-hosts create type=simulated name=sim 'power_address=simulated:sim?cores=4'")
     operator.types("innkeeper vm-host compose sim hostname=web-1 cores=1 memory=1024 storage=root:4")
@@ -132,9 +116,10 @@ async def settings_survive_an_upgrade(operator: Operator) -> None:
     processes = [operator.process_of(daemon) for daemon in daemons]
     operator.types(MAKE_LATER, deadline_s=INSTALL_S)
     # Without a terminal dpkg keeps what a person changed, with this option as without a question.
-    operator.types(
+    printed = operator.types(
         "apt-get install --no-install-recommends -o Dpkg::Options::=--force-confold ./later/*.deb", deadline_s=INSTALL_S
     )
+    assert "Schema: up to date." in printed  # the package has looked before it restarted the region
     assert operator.types("dpkg-query -W -f '${Version}\n' innkeeper-region innkeeper-rack").split() == [LATER] * 2
     assert operator.types("sha256sum /etc/innkeeper/*.toml") == settings
     assert operator.types("stat -c %a /etc/innkeeper/regiond.toml") == "640"
@@ -150,11 +135,15 @@ async def settings_survive_an_upgrade(operator: Operator) -> None:
 
 
 async def purging_leaves_only_what_the_guide_says(operator: Operator, before: set[str]) -> None:
+    operator.types("runuser -u innkeeper-regiond touch /var/backups/innkeeper/today")
     operator.types("apt-get purge innkeeper innkeeper-region innkeeper-rack")
     assert operator.types("pgrep -a -f /opt/[i]nnkeeper || true") == ""
     after = set(operator.types(EVERYTHING).splitlines())
     left = {path for path in after - before if not path.startswith(OTHERS) and not path.startswith(STAYS)}
-    assert {path for path in left if not path.startswith(("/var/lib/postgresql", "/run"))} == set()
+    assert {path for path in left if not path.startswith(("/var/lib/postgresql", "/run"))} == {
+        "/var/backups/innkeeper",
+        "/var/backups/innkeeper/today",
+    }
     assert operator.types("getent passwd innkeeper-regiond innkeeper-rackd | cut -d: -f1").split() == [
         "innkeeper-regiond",
         "innkeeper-rackd",

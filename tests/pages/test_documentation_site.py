@@ -10,6 +10,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from development.releases.versioned_site import add
 from tests.browser.chromium import chromium
 from tests.pages.blocks import CHECKOUT
 
@@ -41,14 +43,20 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def url(built: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(built / "site"))) as server:
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def url(built: Path) -> Iterator[str]:
+    with served(built / "site") as address:
+        yield address
 
 
 def test_the_site_loads_nothing_from_elsewhere(built: Path) -> None:
@@ -69,6 +77,19 @@ async def test_search_finds_a_page_without_the_internet(url: str) -> None:
         await first.get_by_role("link").first.click()
         await expect(page.get_by_role("heading", level=1)).to_contain_text("Seal the master key")
     assert [one for one in requested if not one.startswith((url, "blob:", "data:"))] == []
+
+
+async def test_a_reader_chooses_the_release_of_the_documentation(built: Path, tmp_path: Path) -> None:
+    for release in ("1.0.0", "1.1.0"):
+        add(built / "site", tmp_path / "all", release)
+    with served(tmp_path / "all") as address:
+        async with chromium() as browser:
+            page = await browser.new_page()
+            await page.goto(address)
+            await expect(page).to_have_url(f"{address}/1.1/index.html")
+            await page.get_by_role("button", name="Select version").focus()  # a pointer opens it too
+            await page.get_by_role("link", name="1.0.0", exact=True).click()
+            await expect(page).to_have_url(re.compile(rf"{address}/1\.0/"))
 
 
 def test_links_of_the_site_lead_to_its_pages_and_headings(built: Path) -> None:

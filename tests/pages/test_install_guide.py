@@ -6,11 +6,11 @@ Takes six minutes: packages of Debian and Python are installed as the guide says
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from attrs import define
+from attrs import define, evolve
 
 from tests.certificate_pairs import make_pair
 from tests.lab.needs import require
@@ -20,14 +20,17 @@ from tests.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
 
+BACKUP = "docs/how-to/backup.md"
+MOMENT = "2026-11-25 12:00:00 UTC"  # in that page
+NOTHING: Mapping[str, str] = {}
 INSTALLS = ("apt-get ", "pip install ")
 INSTALL_S = 900.0
 COMMAND_S = 150.0
 PASSWORD = "ruddy-otter-47-lanterns"  # noqa: S105
 # What a person enters at a command of a block; {} is what the block before has printed.
 ANSWERS = {
-    "region admin create": f"{PASSWORD}\n",
-    "rackd join -": "{}",
+    "region init": f"{PASSWORD}\n",
+    "rack join -": "{}",
     r"\password": f"{PASSWORD}\n{PASSWORD}\n",
     "regiond password": f"new-{PASSWORD}\n",
 }
@@ -44,11 +47,14 @@ class Reader:
     machine: FreshMachine
     _printed: str = ""
 
-    def follow(self, page: str) -> None:
+    def follow(self, page: str, on: str = "fresh", *, replaced: Mapping[str, str] = NOTHING) -> None:
+        """Types the commands for a machine in that state, with the words of `replaced` replaced."""
         for block in blocks_of(page):
-            if (file := block.marked("file")) is not None:
+            if (file := block.marked("file")) is not None and on == "fresh":
                 self.machine.configure(file, block.text)
-            elif block.marked("on") == "fresh":
+            elif block.marked("on") == on:
+                for word, other in replaced.items():
+                    block = evolve(block, text=block.text.replace(word, other))  # noqa: PLW2901
                 self._printed = self._follow(block)
 
     def _follow(self, block: Block) -> str:
@@ -87,6 +93,8 @@ async def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> N
     reader.machine.write("privkey.pem", pair.key_pem)
     for page in GUIDES:
         reader.follow(page)
+        if page == BACKUP:
+            await _lose_and_restore(reader)
     (host,) = reader.asks("vm-hosts read")
     assert (host["name"], host["state"], host["problems"]) == ("local", "ready", [])
     (machine,) = reader.asks("machines read")
@@ -108,3 +116,41 @@ async def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> N
     key = reader.types(f"INNKEEPER_DATABASE='{OF_THE_SECOND_REGION}' regiond apikey admin")
     reader.types(f"innkeeper login other {url} - --fingerprint {pair.fingerprint}", given=key)
     assert reader.asks("--profile other region check") == []
+
+
+async def _lose_and_restore(reader: Reader) -> None:
+    """The region is lost and restored, moves to a database and a folder of another machine, and returns to a moment."""
+
+    def zones() -> set[str]:
+        return {zone["name"] for zone in reader.asks("zones read")} - {"default"}
+
+    async def back() -> None:
+        await eventually(
+            lambda: [host["state"] for host in reader.asks("vm-hosts read")] == ["ready"], deadline_s=60.0, every_s=1.0
+        )
+        (machine,) = reader.asks("machines read")
+        assert (machine["hostname"], machine["power_state"]) == ("web-1", "on")
+
+    reader.types("innkeeper zones create name=since")
+    _lose(reader)
+    reader.follow(BACKUP, "restored")
+    assert zones() == set()
+    await back()
+    reader.types("innkeeper zones create name=moved")
+    reader.follow(BACKUP, "moved")
+    _lose(reader)
+    reader.follow(BACKUP, "moved-to")
+    assert zones() == {"moved"}
+    await back()
+    reader.follow(BACKUP, "archived")
+    reader.types("innkeeper zones create name=archived")
+    moment = reader.types("date -u '+%F %T.%N UTC'").strip()
+    reader.types("innkeeper zones create name=later")
+    reader.follow(BACKUP, "recovered", replaced={MOMENT: moment})
+    assert zones() == {"moved", "archived"}
+    await back()
+
+
+def _lose(reader: Reader) -> None:
+    reader.types("systemctl stop innkeeper-regiond; runuser -l postgres -c 'dropdb innkeeper'")
+    reader.types("rm -rf /var/lib/innkeeper-regiond")

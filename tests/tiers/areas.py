@@ -1,6 +1,7 @@
 """Areas of tests: which tests run together, where they are, and what they need of the machine.
 
-Every test belongs to exactly one area. `postgresql-15` repeats tests of the region on another server.
+Every test belongs to exactly one area. `postgresql-15` repeats tests of the region on another server, and
+`least-privilege` with a role that does not own the tables.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from attrs import frozen
 
 FIRST = "first"
 POSTGRESQL = "postgresql-15"
+LEAST_PRIVILEGE = "least-privilege"
+REPEATED = "database"  # the marker of the tests that these two repeat
+NEEDS_OWNER = "needs_owner"  # of those that change the schema with the region's role
 
 
 class Need(StrEnum):
@@ -21,6 +25,7 @@ class Need(StrEnum):
     LXD = "LXD"
     LIBVIRT = "libvirt"
     IMAGES = "images"  # of guests that boot
+    DISKS = "disks"  # large ones
 
 
 @frozen(kw_only=True)
@@ -74,6 +79,12 @@ DEEP = (
         needs={Need.LXD, Need.LIBVIRT, Need.IMAGES},
     ),
     Area(
+        name="systemd",
+        title="the Debian packages on a guest with systemd, by the installation guide",
+        paths=("tests/systemd",),
+        needs={Need.DISKS},
+    ),
+    Area(
         name="pages",
         title="every command of every page, ./dev run, Debian packages, and the documentation site",
         paths=("tests/pages", "tests/integration/test_dev_run.py"),
@@ -82,6 +93,12 @@ DEEP = (
     Area(
         name=POSTGRESQL,
         title="tests marked `database` on Debian's PostgreSQL",
+        paths=("tests/integration",),
+        workers=WORKERS,
+    ),
+    Area(
+        name=LEAST_PRIVILEGE,
+        title="tests marked `database` with a role that does not own the tables",
         paths=("tests/integration",),
         workers=WORKERS,
     ),
@@ -94,12 +111,19 @@ _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
 _AREA_OF_HOST = {"lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt"}
 
 
+def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
+    """Whether the area repeats a test of the area `found`; None if it repeats none of others."""
+    if area not in (POSTGRESQL, LEAST_PRIVILEGE):
+        return None
+    return found in {FIRST, "slow"} and REPEATED in markers and not (area == LEAST_PRIVILEGE and NEEDS_OWNER in markers)
+
+
 def area_of(path: str, markers: Set[str], parameters: str) -> str:
     """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
     _, folder, *_, name = path.split("/")
     match folder:
-        case "clients":
-            return "clients"
+        case "clients" | "systemd":
+            return folder
         case "faults":
             return FIRST if "/schedules/" in path else "faults"
         case "pages":

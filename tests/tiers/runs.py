@@ -62,7 +62,8 @@ def run(
     if os.geteuid() == 0:
         libvirt = ["--libvirt"] if Need.LIBVIRT in area.needs else []
         command = [_IN_NAMESPACE, *libvirt, *command]
-    folder = memory_folder() if Need.LIBVIRT not in area.needs else None  # disks of guests are large
+    on_disk = area.needs & {Need.LIBVIRT, Need.DISKS}  # disks of guests are large
+    folder = None if on_disk else memory_folder()
     more = {"TESTS_FOLDER": folder} if folder else {}
     status = call(command, environment={**os.environ, **more, **(environment or {})}, quiet=quiet)
     return status, read(results)

@@ -42,6 +42,7 @@ TODAY = date(2026, 11, 23)
         ("tests/lab/test_deployment_lxd.py", {"lab", "boot"}, "", "boots"),
         ("tests/clients/test_juju.py", set(), "", "clients"),
         ("tests/pages/test_page_blocks.py", set(), "", "first"),
+        ("tests/systemd/test_installed_guest.py", {"lab"}, "", "systemd"),
         ("tests/pages/test_pages_run.py", {"lab"}, "", "pages"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
-from common.body_stream import send
 from common.errors import TooManyAttempts
 from common.process.deferreds import as_deferred
+from common.tracing.spans import NO_TRACES, Tracer
 from regiond.api import errors
 from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed, is_of_another_site
 from regiond.api.declaration.endpoint import Resource
@@ -33,6 +33,7 @@ from regiond.api.http.site_request import (
     read_request,
     request_id,
 )
+from regiond.api.http.traced_requests import send_chunks, traced_reply
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import knows_op
 from regiond.api.replies import Reply, text_reply
@@ -66,9 +67,16 @@ class Adapter:
     """Serves `resources`, the health pages, and the web pages if there are any."""
 
     def __init__(
-        self, api: Api, resources: Iterable[Resource], pages: Pages | None = None, *, description_hash: str = ""
+        self,
+        api: Api,
+        resources: Iterable[Resource],
+        pages: Pages | None = None,
+        *,
+        description_hash: str = "",
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._api = api
+        self._tracer = tracer
         self._pages = pages
         self._resources = tuple(resources)
         self._members = _members(self._resources)
@@ -115,7 +123,7 @@ class Adapter:
     def _mount_page(self, path: str, name: str, page: Work) -> None:
         def handle(request: SiteRequest, **_: str) -> Deferred[bytes]:
             request.name_endpoint(name)
-            return self._reply(request, page, changes=False)
+            return self._reply(request, page, changes=False, traced=False)  # load balancers read some every second
 
         self._route(path, name, handle)
 
@@ -163,9 +171,10 @@ class Adapter:
         work = partial(self._api.answer, resource, parts, read, request_id(request), on_endpoint=request.name_endpoint)
         return self._reply(request, work, changes=method not in _SAFE_METHODS)
 
-    def _reply(self, request: SiteRequest, work: Work, *, changes: bool) -> Deferred[bytes]:
+    def _reply(self, request: SiteRequest, work: Work, *, changes: bool, traced: bool = True) -> Deferred[bytes]:
         request.place.enter()
-        answered = _answered(request, partial(self._counted, request, work))
+        counted = partial(self._counted, request, work)
+        answered = _answered(request, partial(traced_reply, self._tracer, request, counted) if traced else counted)
         reply = self._uninterrupted(answered, request) if changes else as_deferred(answered)
         sent = reply.addCallback(lambda answered: self._send(request, answered))
         return sent.addBoth(partial(_left, request)).addErrback(_cancelled)
@@ -193,7 +202,7 @@ class Adapter:
         if not is_plain and accepts_gzip(header(request, "Accept-Encoding") or ""):
             reply = compressed(reply)
         body = self.write(request, reply)
-        return body if reply.chunks is None else as_deferred(_sent(request, reply.chunks))
+        return body if reply.chunks is None else as_deferred(send_chunks(self._tracer, request, reply.chunks))
 
     def _uninterrupted(self, work: Coroutine[Any, Any, Reply], request: SiteRequest) -> Deferred[Reply]:
         """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
@@ -295,16 +304,6 @@ def _handler(rule: tuple[str, str]) -> Callable[..., Deferred[bytes]]:
 
 
 # A client may disconnect before a task runs: then the coroutine of the task must be the only one that exists.
-async def _sent(request: SiteRequest, chunks: AsyncGenerator[bytes, None]) -> bytes:
-    """Returns nothing more to send."""
-    with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
-        if request.method == b"HEAD":
-            await chunks.aclose()
-        else:
-            await send(request, chunks)
-    return b""
-
-
 async def _answered(request: SiteRequest, work: Work) -> Reply:
     """Who guesses keys, or is beyond its limits, waits, so that it cannot keep the event loop busy with refusals."""
     with structlog.contextvars.bound_contextvars(request_id=request_id(request)):

@@ -14,6 +14,7 @@ from twisted.web.server import Site
 from common.addresses.report_url import without_secret
 from common.process.open_connections import ConnectionLimits, OpenConnections
 from common.rate_limit import RateLimiter
+from common.tracing.spans import NO_TRACES, Tracer
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.description.describe import description_hash
 from regiond.api.http.channel import HealthChannel, LimitedChannel, refusal
@@ -117,6 +118,7 @@ def make_site(
     now_s: Callable[[], float] = time.time,
     pages: Callable[[Api], Pages] | None = None,
     observer: RequestObserver | None = None,
+    tracer: Tracer = NO_TRACES,
 ) -> ApiSite:
     """The site that serves `services`, for `listenTCP`. `now_s` is the wall clock; `limits` are those of requests.
 
@@ -124,7 +126,9 @@ def make_site(
     """
     open_requests = OpenRequests(options.connections.per_address)
     api = Api(services=services, info=info, limits=limits or RequestLimits(), open_requests=open_requests, now_s=now_s)
-    adapter = Adapter(api, SERVED, None if pages is None else pages(api), description_hash=_served_hash())
+    adapter = Adapter(
+        api, SERVED, None if pages is None else pages(api), description_hash=_served_hash(), tracer=tracer
+    )
     return ApiSite(adapter, options, observer)
 
 

@@ -34,6 +34,7 @@ class SiteRequest(Request):
         self.request_id = uuid4().hex
         self.started_s = time.monotonic()
         self.endpoint = "none"  # the declared name, for metrics; never a text of the client
+        self.traceparent = ""  # of its span, if it is traced
         self.place = Place()
         self._body_bytes = 0
         self.unproven_bytes = 0  # counted for the sender's address before the body is read

@@ -12,6 +12,7 @@ import structlog
 from attrs import evolve, field, frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotFound
+from common.tracing.spans import describe_current
 from regiond.api import errors, etags
 from regiond.api.declaration.endpoint import METHODS_WITH_BODY, Call, Endpoint, Find, Resource, SiteInfo
 from regiond.api.declaration.fields import ParsedFields, Problems, Submitted, parse_fields, parse_other_keys
@@ -89,6 +90,7 @@ class Api:
             reply = await self._answer(request, record)
         except InnkeeperError as error:
             reply, found = errors.reply_for(error), error
+            describe_current({"innkeeper.error": error.code})
             if reply.status >= 500:
                 log.warning("request_failed", code=error.code, reason=error.message, status=reply.status)
         except Exception:  # the boundary: the client gets a response whatever a handler raises

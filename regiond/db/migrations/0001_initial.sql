@@ -180,6 +180,26 @@ create table user_file (
 comment on table user_file is 'Files of users, at most 100 of each, as MAAS''s files/ stores them.';
 comment on column user_file.key is 'Whoever has it can read the file without an account. It stays when the content is replaced.';
 
+create table saved_filter (
+    id integer generated always as identity primary key,
+    account_id integer not null references account on delete cascade,
+    list text not null check (list in ('hosts', 'vms')),
+    name text not null check (length(name) between 1 and 64),
+    query text not null check (length(query) between 1 and 500),
+    created_at timestamptz not null default now(),
+    unique (account_id, list, name)
+);
+comment on table saved_filter is 'Searches of lists that accounts keep by name.';
+comment on column saved_filter.query is 'As it is typed in the search field of the list.';
+
+create table list_columns (
+    account_id integer not null references account on delete cascade,
+    list text not null check (length(list) between 1 and 64),
+    columns text[] not null,
+    primary key (account_id, list)
+);
+comment on table list_columns is 'The columns that accounts chose for lists of the pages; without a row, the default of the list.';
+
 create function notify_administrator_created() returns trigger language plpgsql as $$
 begin
     perform pg_notify('administrator_created', new.username);
@@ -363,6 +383,7 @@ create table storage_pool (
     claimed_bytes bigint not null default 0 check (claimed_bytes >= 0),
     missing_since timestamptz,
     status text not null default 'available',
+    status_since timestamptz default now(),
     unique (server_id, pool_key)
 );
 comment on table storage_pool is 'Storage pools of servers. A claim never raises claimed_bytes + used_elsewhere_bytes above total_bytes.';
@@ -372,6 +393,16 @@ comment on column storage_pool.claimed_bytes is 'Equals the sum of the claims on
 comment on column storage_pool.missing_since is 'First discovery run that did not list the pool; null: present.';
 comment on column storage_pool.status is
     'available, or the hypervisor''s word for why no disk can be made in the pool now; total and other use are then those of the last run that found it available.';
+comment on column storage_pool.status_since is 'Since when status is available, or since when not; null: unknown.';
+
+create function storage_pool_status_changed() returns trigger language plpgsql as $$
+begin
+    new.status_since := clock_timestamp();
+    return new;
+end $$;
+create trigger storage_pool_status_changed before update of status on storage_pool
+    for each row when ((old.status = 'available') is distinct from (new.status = 'available'))
+    execute function storage_pool_status_changed();
 
 create table discrete_resource (
     server_id integer not null references server on delete cascade,
@@ -441,6 +472,11 @@ create table vm_host (
     trust_on_first_use boolean not null default false,
     machine_id integer unique,
     autostart text check (autostart in ('last-state', 'always', 'never')),
+    error_details jsonb,
+    rejected_secret text check (rejected_secret in ('token', 'password')),
+    state_since timestamptz default now(),
+    problems_since timestamptz,
+    pinned_expires_at timestamptz,
     unique (driver, address, project),
     constraint vm_host_maintenance_check
         check (num_nulls(maintenance_since, maintenance_by, maintenance_reason) in (0, 3))
@@ -477,10 +513,35 @@ comment on column vm_host.trust_on_first_use is
     'True: a trust password may be sent to a server whose fingerprint nobody has confirmed.';
 comment on column vm_host.machine_id is 'The machine that runs this host. It is neither released nor deleted before the host is removed.';
 comment on column vm_host.autostart is 'For machines that have no value of their own; null: as the installation.';
+comment on column vm_host.error_details is
+    'Facts of the error: its kind, fingerprints, what can be confirmed. Null beside an error: it was stored by a release without them.';
+comment on column vm_host.rejected_secret is 'Which secret trust_error is about.';
+comment on column vm_host.state_since is
+    'Since when the host is unreachable or has an error, or since when not; null: unknown.';
+comment on column vm_host.problems_since is 'Since when problems is not empty; null: it is empty, or unknown.';
+comment on column vm_host.pinned_expires_at is
+    'When the pinned TLS certificate expires; null: no certificate is pinned, or it was not read yet.';
 create index vm_host_server_id_idx on vm_host (server_id);
 create index vm_host_key_pair_id_idx on vm_host (key_pair_id);
 create index vm_host_name_idx on vm_host (name);
 create unique index vm_host_cluster_member_key on vm_host (cluster_id, member);
+
+-- The time stays while one problem turns into another.
+create function vm_host_state_changed() returns trigger language plpgsql as $$
+begin
+    if (new.error_code is not null or new.state = 'unreachable')
+       is distinct from (old.error_code is not null or old.state = 'unreachable') then
+        new.state_since := clock_timestamp();
+    end if;
+    if new.problems = '[]' then
+        new.problems_since := null;
+    elsif old.problems = '[]' then
+        new.problems_since := clock_timestamp();
+    end if;
+    return new;
+end $$;
+create trigger vm_host_state_changed before update of state, error_code, problems on vm_host
+    for each row execute function vm_host_state_changed();
 
 create table vm_host_schedule (
     host_id integer primary key references vm_host on delete cascade,
@@ -685,7 +746,9 @@ create table machine (
     workload_annotations jsonb not null default '{}',
     as_found boolean not null default false,
     autostart text check (autostart in ('last-state', 'always', 'never')),
-    power_changed_at timestamptz not null default now()
+    power_changed_at timestamptz not null default now(),
+    state_since timestamptz default now(),
+    zone_chosen boolean not null default false
 );
 comment on table machine is 'VMs that Innkeeper manages.';
 comment on column machine.uuid is 'Written into the ownership marker of the guest.';
@@ -709,6 +772,8 @@ comment on column machine.workload_annotations is 'Texts by key, as owner_data: 
 comment on column machine.as_found is 'The guest was adopted, and its machine has not been released since: it is deployed with what the guest had.';
 comment on column machine.autostart is 'Null: as the host; of an adopted machine: Innkeeper leaves what its guest has.';
 comment on column machine.power_changed_at is 'When power_state last changed: a guest that has just stopped may belong to a host that is shutting down.';
+comment on column machine.state_since is 'When state last changed; null: unknown.';
+comment on column machine.zone_chosen is 'True: the machine stays in its zone when its host is in another one or moves there. False: it is in the zone of its host.';
 create index machine_host_id_idx on machine (host_id);
 create index machine_state_idx on machine (state);
 create index machine_pool_id_idx on machine (pool_id);
@@ -727,6 +792,14 @@ end $$;
 create trigger machine_power_changed before update of power_state on machine
     for each row when (old.power_state is distinct from new.power_state) execute function machine_power_changed();
 
+create function machine_state_changed() returns trigger language plpgsql as $$
+begin
+    new.state_since := clock_timestamp();
+    return new;
+end $$;
+create trigger machine_state_changed before update of state on machine
+    for each row when (old.state is distinct from new.state) execute function machine_state_changed();
+
 create table machine_disk (
     id integer generated by default as identity primary key,
     machine_id integer not null references machine on delete cascade,
@@ -736,10 +809,14 @@ create table machine_disk (
     size_bytes bigint not null check (size_bytes > 0),
     serial text not null,
     tags text[] not null default '{}',
+    label text not null default '',
+    boots boolean not null default false,
     unique (machine_id, index)
 );
-comment on table machine_disk is 'Disks of machines. Index 0 is the boot disk.';
+comment on table machine_disk is 'Disks of machines. Index 0 is the root disk, to which deployments write.';
 comment on column machine_disk.serial is 'Serial number that the guest reads; at most 18 characters.';
+comment on column machine_disk.label is 'Label of the storage constraint that requested the disk.';
+comment on column machine_disk.boots is 'The disk was chosen to boot first. Without a chosen one, the first disk does.';
 
 -- A link has an id of its own: libmaas finds a new link by an id that the NIC did not show before.
 create sequence nic_link_id_seq as integer start with 536870912 minvalue 536870912 maxvalue 1073741823;
@@ -869,6 +946,9 @@ create table guest (
     nics jsonb not null default '[]',
     kind text not null default 'vm',
     autostart text,
+    volume_missing_since timestamptz,
+    started_at timestamptz,
+    boot_device text,
     unique (server_id, project, guest_key)
 );
 comment on table guest is 'Guests that the last discovery run of each server listed, managed or foreign.';
@@ -878,6 +958,22 @@ comment on column guest.marker_machine is 'Machine UUID of the ownership marker;
 comment on column guest.machine_id is 'The managed machine; null: a foreign guest, or a marked one without a machine.';
 comment on column guest.kind is 'vm or container. Containers claim capacity like other guests and cannot be adopted.';
 comment on column guest.autostart is 'As the hypervisor reports it; null: unknown.';
+comment on column guest.volume_missing_since is
+    'The discovery run that first found a disk without its volume; null: every disk has its volume.';
+comment on column guest.started_at is 'When the running guest was started, as its hypervisor reports; null: it is off, or that is not reported.';
+comment on column guest.boot_device is 'The disk that boots first at the next start, as the hypervisor reports; null: unknown.';
+create index guest_volume_missing_idx on guest (machine_id) where volume_missing_since is not null;
+
+create function guest_disks_changed() returns trigger language plpgsql as $$
+begin
+    new.volume_missing_since := case when new.disks @> '[{"missing": true}]'
+                                     then coalesce(new.volume_missing_since, clock_timestamp()) end;
+    return new;
+end $$;
+create trigger guest_disks_added before insert on guest
+    for each row when (new.disks @> '[{"missing": true}]') execute function guest_disks_changed();
+create trigger guest_disks_changed before update of disks on guest
+    for each row when (old.disks is distinct from new.disks) execute function guest_disks_changed();
 
 create table tombstone (
     machine_uuid uuid primary key,
@@ -924,7 +1020,8 @@ create table detached_machine (
     kept_addresses jsonb not null default '[]',
     devices jsonb not null default '[]',
     as_found boolean not null default false,
-    autostart text
+    autostart text,
+    zone_chosen boolean not null default false
 );
 comment on table detached_machine is
     'Machines whose host was removed while their guests stayed. Adding the host again restores them (docs/decisions/0006). The columns are those of machine.';
@@ -1151,7 +1248,8 @@ create table operation (
     -- repeats a request does not fill the table.
     rejected_hash bytea,
     rejections integer not null default 0,
-    last_rejected_at timestamptz
+    last_rejected_at timestamptz,
+    request_id text
 );
 comment on table operation is 'Intents that touch a host, with their progress and outcome.';
 comment on column operation.is_open is 'True until the operation has ended. The only SQL definition of the open states; OPEN_STATES is the same in Python.';
@@ -1170,6 +1268,7 @@ comment on column operation.rejected_hash is
     'SHA-256 of kind, error code and request, if the request was rejected before it started; null: it was not.';
 comment on column operation.rejections is 'How often the request was rejected within an hour.';
 comment on column operation.last_rejected_at is 'Time of the last of these rejections; explanation and error_message are those of it.';
+comment on column operation.request_id is 'Id of the request that opened the operation, or of the one that opened its parent, as in the log; null: none did.';
 create unique index operation_one_open_per_machine on operation (machine_id) where is_open;
 create unique index operation_one_open_refresh_per_host on operation (host_id) where is_open and kind = 'refresh';
 create index operation_due_idx on operation (not_before) where is_open;
@@ -1191,6 +1290,12 @@ create table operation_log (
 );
 comment on table operation_log is 'Log lines of operations, in the order of id.';
 create index operation_log_operation_id_idx on operation_log (operation_id);
+
+create table bulk_user_data (
+    operation_id bigint primary key references operation on delete cascade,
+    sealed_user_data bytea not null
+);
+comment on table bulk_user_data is 'User data of deployments that a bulk operation has still to begin; deleted when it ends.';
 
 create table idempotency_key (
     account_id integer not null references account on delete cascade,
@@ -1236,7 +1341,9 @@ create table rack (
     release text,
     zone_ids integer[],
     stolen_at timestamptz,
-    link_idle_timeout_s double precision
+    link_idle_timeout_s double precision,
+    lowest_version smallint,
+    highest_version smallint
 );
 comment on table rack is 'Enrolled racks. The row of a removed rack remains; its certificate is rejected.';
 comment on column rack.certificate_fingerprint is 'SHA-256 of the client certificate that the rack has to present.';
@@ -1244,6 +1351,8 @@ comment on column rack.release is 'Release of the rack, as it reported when it c
 comment on column rack.zone_ids is 'Zones whose hosts the rack serves; null: all zones.';
 comment on column rack.stolen_at is 'When the rack was reported stolen: whatever was ever sent to it counts as known to others.';
 comment on column rack.link_idle_timeout_s is 'After how many seconds without data the rack ends a link, as it reported when it connected last. Null: not reported yet.';
+comment on column rack.lowest_version is 'Lowest version of the protocol that the rack supports, as it reported when it connected last. Null: not reported yet.';
+comment on column rack.highest_version is 'Highest version of the protocol that the rack supports, as it reported when it connected last. Null: not reported yet.';
 create unique index rack_name_key on rack (name) where removed_at is null;
 
 create table rack_token (
@@ -1395,6 +1504,16 @@ comment on column discrepancy.repaired is 'What the repair changed; null: not re
 create unique index discrepancy_open_key on discrepancy (kind, key) where resolved_at is null;
 create index discrepancy_resolved_at_idx on discrepancy (resolved_at) where resolved_at is not null;
 create index discrepancy_repaired_at_idx on discrepancy (repaired_at) where repaired_at is not null;
+
+create table attention_since (
+    kind text not null,
+    object text not null,
+    since timestamptz not null default now(),
+    primary key (kind, object)
+);
+comment on table attention_since is
+    'Since when an amount is above its limit: over-committed hosts, storage pools and quotas that are nearly full. A periodic task of the region writes it.';
+comment on column attention_since.object is 'Type and id of the object, such as: quota 7.';
 
 create table event (
     id bigint generated by default as identity primary key,
@@ -1557,19 +1676,29 @@ begin
     return audit_write(contents);
 end $$;
 
--- Deletes up to `most` of the oldest entries, if they are older than `age`, but never the newest; records that in the
--- trail. Returns the number deleted.
+-- The region's role calls audit_prune with any age. With another owner of the tables (docs/decisions/0075), it cannot change
+-- this row, so entries younger than that stay whatever the role does.
+create table audit_retention (
+    is_only boolean primary key default true check (is_only),
+    at_least interval not null
+);
+comment on table audit_retention is 'The age that entries of the audit trail have to reach before anything prunes them.';
+insert into audit_retention (at_least) values ('0 seconds');
+
+-- Deletes up to `most` of the oldest entries, if they are older than `age` and than audit_retention says, but never the
+-- newest; records that in the trail. Returns the number deleted.
 create function audit_prune(age interval, most integer) returns bigint language plpgsql security definer as $$
 declare
     chain audit_chain;
     last audit_entry;
     deleted bigint;
+    kept interval := greatest(age, (select at_least from audit_retention));
 begin
     select * into strict chain from audit_chain for update;
     -- The first that must stay ends the deleted part, also if a clock was set back.
     select * into last from audit_entry
      where id < least(chain.pruned_id + most + 1, chain.head_id,
-                      (select min(id) from audit_entry where at >= clock_timestamp() - age))
+                      (select min(id) from audit_entry where at >= clock_timestamp() - kept))
      order by id desc limit 1;
     if last.id is null then
         return 0;
@@ -1670,19 +1799,36 @@ begin
     end loop;
 end $$;
 
+create table audit_export (
+    destination text primary key,
+    sent_id bigint not null default 0,
+    sent_at timestamptz,
+    lease_owner uuid,
+    lease_until timestamptz
+);
+comment on table audit_export is 'How far the audit trail was sent to each destination of the setting audit_export.';
+comment on column audit_export.sent_id is 'The last entry that the destination has; 0: none.';
+comment on column audit_export.lease_owner is 'The region that sends, until lease_until.';
+
 -- Changes for live streams --------------------------------------------------------------------------------------------
 
 -- What the live stream of the web pages and of `events/stream` is fed by. A payload is
 --     TOPIC[,TOPIC ...] POOL_ID[,POOL_ID ...] ACCOUNT_ID[,ACCOUNT_ID ...]
--- with `-` for an empty list: which objects changed, and who may learn of it besides administrators. PostgreSQL sends
--- equal payloads of one transaction once.
+-- with `-` for an empty list: which objects changed, and who may learn of it besides administrators. `*` in place of the
+-- pools is all pools. PostgreSQL sends equal payloads of one transaction once. It rejects payloads of 8,000 bytes and
+-- more, and with them the statement of the trigger: `*` alone says that anything may have changed.
 
 create function notify_changed(topics text[], pools integer[], accounts integer[]) returns void language sql as $$
-    select pg_notify('changed', concat_ws(' ',
+    select pg_notify('changed', case when octet_length(payload) < 8000 then payload else '*' end)
+      from concat_ws(' ',
         array_to_string(topics, ','),
         coalesce(nullif(array_to_string(array_remove(pools, null), ','), ''), '-'),
-        coalesce(nullif(array_to_string(array_remove(accounts, null), ','), ''), '-')));
+        coalesce(nullif(array_to_string(array_remove(accounts, null), ','), ''), '-')) payload;
 $$;
+create function notify_changed_for_all(topics text[]) returns void language sql as $$
+    select pg_notify('changed', array_to_string(topics, ',') || ' * -');
+$$;
+comment on function notify_changed_for_all is 'Notifies everybody with a role in any resource pool.';
 
 create function vm_host_changed() returns trigger language plpgsql as $$
 begin
@@ -1746,12 +1892,18 @@ end $$;
 create trigger seen_address_changed after insert or delete on seen_address
     for each row execute function seen_address_changed();
 
--- A change of a device is one of the machine on which it is: who sees the machine learns of it.
+-- A change of a device is one of the machine on which it is: who sees the machine learns of it, and who owns a device
+-- that is on none.
 create function device_changed() returns trigger language plpgsql as $$
+declare
+    device device := case when tg_op = 'DELETE' then old else new end;
 begin
     perform notify_changed(array['vms', 'vm-' || m.system_id], array[m.pool_id], array[m.owner_id, m.composed_by_id])
-       from machine m
-      where m.id = case when tg_op = 'DELETE' then old.parent_id else new.parent_id end;
+       from machine m where m.id = device.parent_id;
+    perform notify_changed(
+        array['devices', 'device-' || device.system_id],
+        array[m.pool_id], array[device.owner_id, m.owner_id, m.composed_by_id])
+       from (select) one left join machine m on m.id = device.parent_id;
     return null;
 end $$;
 create trigger device_changed_rows after insert or delete on device
@@ -1761,10 +1913,14 @@ create trigger device_changed after update on device
 
 -- Every update: another address in the same subnet changes only a row of ip_address.
 create function device_nic_changed() returns trigger language plpgsql as $$
+declare
+    changed integer := case when tg_op = 'DELETE' then old.device_id else new.device_id end;
 begin
     perform notify_changed(array['vms', 'vm-' || m.system_id], array[m.pool_id], array[m.owner_id, m.composed_by_id])
-       from device d join machine m on m.id = d.parent_id
-      where d.id = case when tg_op = 'DELETE' then old.device_id else new.device_id end;
+       from device d join machine m on m.id = d.parent_id where d.id = changed;
+    perform notify_changed(
+        array['devices', 'device-' || d.system_id], array[m.pool_id], array[d.owner_id, m.owner_id, m.composed_by_id])
+       from device d left join machine m on m.id = d.parent_id where d.id = changed;
     return null;
 end $$;
 create trigger device_nic_changed after insert or update or delete on device_nic
@@ -1830,9 +1986,82 @@ end $$;
 -- Images have no resource pool: everybody who may see one learns of their changes, and of the progress of uploads.
 create function image_changed() returns trigger language plpgsql as $$
 begin
-    perform notify_changed(array['images'], (select array_agg(id order by id) from resource_pool), '{}');
+    perform notify_changed_for_all(array['images']);
     return null;
 end $$;
 create trigger image_changed_rows after insert or delete on image for each row execute function image_changed();
 create trigger image_changed after update on image
     for each row when (old.* is distinct from new.*) execute function image_changed();
+
+-- Domains and names have no resource pool: everybody who may see one learns of their changes.
+create function dns_changed() returns trigger language plpgsql as $$
+begin
+    perform notify_changed_for_all(array['dns']);
+    return null;
+end $$;
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['dns_domain', 'dns_name', 'dns_address'] loop
+        execute format('create trigger %1$s_changed_rows after insert or delete on %1$s '
+                       'for each row execute function dns_changed()', name);
+        execute format('create trigger %1$s_changed after update on %1$s '
+                       'for each row when (old.* is distinct from new.*) execute function dns_changed()', name);
+    end loop;
+end $$;
+
+-- Who may see an event learns that there is one; the page of the events reads it. Also the composer of a machine, while
+-- nobody owns it.
+create function event_listed() returns trigger language plpgsql as $$
+begin
+    perform notify_changed(
+        array['events'],
+        array[(select pool_id from machine where system_id = new.system_id),
+              (select pool_id from vm_host where id = new.host_id)],
+        array[new.account_id,
+              (select coalesce(owner_id, composed_by_id) from machine where system_id = new.system_id)]);
+    return null;
+end $$;
+create trigger event_listed after insert on event for each row execute function event_listed();
+
+-- The pages that show what needs attention are live too. Discrepancies are for administrators only.
+create function attention_changed() returns trigger language plpgsql as $$
+begin
+    perform notify_changed_for_all(array['attention']);
+    return null;
+end $$;
+create trigger attention_changed after insert or delete on attention_since
+    for each row execute function attention_changed();
+
+create function discrepancies_changed() returns trigger language plpgsql as $$
+begin
+    perform notify_changed(array['attention'], '{}', '{}');
+    return null;
+end $$;
+create trigger discrepancies_changed after insert or update of resolved_at on discrepancy
+    for each row execute function discrepancies_changed();
+
+create function quota_changed() returns trigger language plpgsql as $$
+declare
+    changed quota := case when tg_op = 'DELETE' then old else new end;
+begin
+    perform notify_changed(array['attention'], array[changed.pool_id], array[changed.account_id]);
+    return null;
+end $$;
+create trigger quota_changed after insert or update or delete on quota
+    for each row execute function quota_changed();
+
+-- Certificates of RPC clients are under Attention: pages that show it are live when one is renewed or revoked.
+create function rpc_client_changed() returns trigger language plpgsql as $$
+begin
+    perform notify_changed(
+        array['attention'], '{}', array[case when tg_op = 'DELETE' then old.account_id else new.account_id end]);
+    return null;
+end $$;
+create trigger rpc_client_changed_rows after insert or delete on rpc_client
+    for each row execute function rpc_client_changed();
+create trigger rpc_client_changed after update of revoked_at, certificate_expires_at on rpc_client
+    for each row when (old.revoked_at is distinct from new.revoked_at
+                       or old.certificate_expires_at is distinct from new.certificate_expires_at)
+    execute function rpc_client_changed();

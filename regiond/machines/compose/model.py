@@ -61,7 +61,7 @@ class ReservationRequest:
     caller: Caller
     placed: PlacedCompose
     idempotency_key: IdempotencyKey | None
-    request_id: str | None = None  # for the log: several are reserved at once, in no request's context
+    request_id: str | None = None  # as operations store it: several are reserved at once, in no request's context
 
 
 @frozen(kw_only=True)

@@ -52,10 +52,10 @@ class PlacementQueries:
         self._calls = calls
         self._pending = pending
         self._on_named: Batcher[tuple[Requirements, int], _Placed | None] = Batcher(
-            self._place_on_named, limit=BATCH_LIMIT
+            self._place_on_named, limit=BATCH_LIMIT, name="place machines"
         )
         self._anywhere: Batcher[tuple[Requirements, Strategy], _Placed | None] = Batcher(
-            self._place_anywhere, limit=BATCH_LIMIT
+            self._place_anywhere, limit=BATCH_LIMIT, name="place machines"
         )
 
     async def place(self, validated: ValidatedCompose) -> PlacedCompose | None:

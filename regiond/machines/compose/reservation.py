@@ -104,7 +104,9 @@ class Reservations:
         self._pending = pending
         self._installation_id = installation_id
         self._on_claim = on_claim
-        self._batcher: Batcher[Reservation, Operation | _Retry | None] = Batcher(self.reserve_batch, limit=BATCH_LIMIT)
+        self._batcher: Batcher[Reservation, Operation | _Retry | None] = Batcher(
+            self.reserve_batch, limit=BATCH_LIMIT, name="reserve machines"
+        )
         self._turns: WeakValueDictionary[int | str | None, asyncio.Lock] = WeakValueDictionary()
 
     async def reserve(self, request: ReservationRequest) -> Operation | None:

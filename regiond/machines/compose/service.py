@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attrs import asdict, evolve
-from structlog.contextvars import get_contextvars
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, OutOfCapacity
@@ -98,7 +97,7 @@ class Composer:
                     caller=caller,
                     placed=placed,
                     idempotency_key=idempotency_key,
-                    request_id=get_contextvars().get("request_id"),
+                    request_id=operation_service.current_origin(),
                 )
             )
             if operation is not None:

@@ -1,0 +1,103 @@
+"""Runs a part of a command in a child process, as another user; the parent keeps its rights."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from common.errors import NotFound
+from common.process import daemon
+
+Work = Callable[[], Coroutine[Any, Any, Any]]
+
+
+class ChildFailed(Exception):
+    """The child has printed why it failed. `status`: its exit status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+@frozen(kw_only=True)
+class Children:
+    """`begin` runs first in each child, such as to configure its log."""
+
+    begin: Callable[[], None]
+
+    def as_owner(self, folder: Path, work: Work) -> Any:
+        """Returns the result of `work`, as JSON can have it, with the rights of the owner of the folder.
+
+        Raises ChildFailed.
+        """
+        return _in_child(lambda: daemon.become_owner(folder), self.begin, work)
+
+    def as_user(self, name: str | None, work: Work) -> Any:
+        """The same with the rights of a user of this computer; None: of the current one. Raises NotFound, too."""
+        if name is None:
+            return _in_child(lambda: None, self.begin, work)
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            raise NotFound(f"There is no user {name} on this computer.") from None
+
+        def become() -> None:
+            os.initgroups(user.pw_name, user.pw_gid)
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+            os.environ["HOME"] = user.pw_dir
+            os.chdir("/")
+
+        return _in_child(become, self.begin, work)
+
+
+def _in_child(become: Callable[[], None], begin: Callable[[], None], work: Work) -> Any:
+    """Raises ChildFailed. A signal to the parent ends the child first."""
+    sys.stdout.flush()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        become()
+        daemon.hard_exit(_run(begin, work, writing))
+    os.close(writing)
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            result = _read(pipe.read, child)
+            status = os.waitstatus_to_exitcode(_read(lambda: os.waitpid(child, 0), child)[1])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if status != daemon.OK:
+        raise ChildFailed(status if status > 0 else daemon.FAILED)
+    return json.loads(result)
+
+
+def _read(read: Callable[[], Any], child: int) -> Any:
+    while True:
+        try:
+            return read()
+        except KeyboardInterrupt:  # the terminal has sent it to the child, too
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
+
+
+def _run(begin: Callable[[], None], work: Work, writing: int) -> int:
+    begin()
+    daemon.install_reactor()
+
+    async def reported() -> None:
+        result = json.dumps(await work()).encode()
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(result)
+
+    return daemon.run(reported(), when_interrupted=daemon.FAILED)

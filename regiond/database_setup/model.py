@@ -1,0 +1,165 @@
+"""The roles and the database that a setup makes, and what it refuses. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from attrs import field, frozen
+
+from common.errors import BadSettings
+from common.phrases import first_of
+
+OWNER, ROLE, DATABASE = "innkeeper", "innkeeper-regiond", "innkeeper"
+SOCKETS = "/var/run/postgresql"  # of Debian
+SUPERUSER = "postgres"
+_SHOWN = 5
+_SCRAM_ROUNDS = 4096  # PostgreSQL's own number
+_KEY = re.compile(r"#?\s*database\s*=")
+
+
+@frozen(kw_only=True)
+class Target:
+    """The database of a setting: the region logs in as `role`; `owner` owns the tables and cannot log in."""
+
+    dsn: str = field(repr=False)
+    database: str
+    role: str
+    owner: str
+    password: str | None = field(repr=False)
+
+    @classmethod
+    def of(cls, dsn: str, owner: str) -> Target:
+        """Raises BadSettings if the roles are the same."""
+        parts = _split(dsn)
+        query = dict(parse_qsl(parts.query))
+        role = unquote(parts.username or query.get("user", "")) or ROLE
+        if role == owner:
+            raise BadSettings(
+                f"The setting 'database' has the user {role}, which is to own the tables: the region needs another "
+                "one. Nothing was changed. Use another owner: --owner NAME"
+            )
+        return cls(
+            dsn=dsn,
+            database=unquote(parts.path.strip("/")) or query.get("dbname") or role,
+            role=role,
+            owner=owner,
+            password=query.get("password") if parts.password is None else unquote(parts.password),
+        )
+
+
+@frozen(kw_only=True)
+class Facts:
+    """The roles and the database as a setup finds them.
+
+    `attributes`: those of the region's role that give it more rights than its grants. `relations`: the tables of the
+    database; `is_innkeeper`: whether they are Innkeeper's.
+    """
+
+    release: int
+    owner_exists: bool = False
+    owner_logs_in: bool = False
+    role_exists: bool = False
+    attributes: tuple[str, ...] = ()
+    database_exists: bool = False
+    relations: tuple[str, ...] = ()
+    is_innkeeper: bool = False
+
+
+def check(facts: Facts, target: Target, *, oldest: int) -> None:
+    """Raises BadSettings for what a setup must not change. `oldest`: the first release of PostgreSQL that is enough."""
+    if facts.release < oldest:
+        raise BadSettings(
+            f"PostgreSQL {facts.release} is too old: Innkeeper requires {oldest} or newer. Nothing was changed."
+        )
+    if facts.owner_logs_in:
+        raise BadSettings(
+            f"The role {target.owner} exists and can log in, so it may be a person's. Nothing was changed. Use another "
+            "owner: --owner NAME"
+        )
+    if facts.attributes:
+        raise BadSettings(
+            f"The role {target.role} has the attribute {' and '.join(facts.attributes)}, with which it could change "
+            "everything. Nothing was changed. Remove it, as a superuser: "
+            f'alter role "{target.role}" {" ".join(f"no{one}" for one in facts.attributes)};'
+        )
+    if facts.relations and not facts.is_innkeeper:
+        raise BadSettings(
+            f"The database {target.database} is not Innkeeper's: it has {first_of(facts.relations, _SHOWN)}. Nothing "
+            "was changed. Name another database in the setting 'database'."
+        )
+
+
+def default_dsn(administrator: str | None, password: str | None) -> str:
+    """Returns the setting for a new database: on the administrator's server, or on this computer's."""
+    if administrator is None:
+        return f"postgresql://{ROLE}@/{DATABASE}?host={SOCKETS}"
+    parts = _split(administrator)
+    kept = [one for one in parse_qsl(parts.query) if one[0] not in ("user", "password", "dbname", "options")]
+    secret = "" if password is None else f":{quote(password, safe='')}"
+    place = f"{ROLE}{secret}@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit((parts.scheme, place, f"/{DATABASE}", _query(kept), ""))
+
+
+def local_administrator(dsn: str) -> str:
+    """Returns the address of the same server's superuser, over its socket."""
+    parts = _split(dsn)
+    kept = [one for one in parse_qsl(parts.query) if one[0] in ("host", "port")]
+    return urlunsplit((parts.scheme, f"{SUPERUSER}@{parts.netloc.rpartition('@')[2]}", "/postgres", _query(kept), ""))
+
+
+def is_local(dsn: str) -> bool:
+    """Whether the server is reached over a socket of this computer."""
+    parts = _split(dsn)
+    host = parts.hostname or dict(parse_qsl(parts.query)).get("host", "")
+    return not host or host.startswith("/")
+
+
+def in_database(dsn: str, database: str) -> str:
+    parts = _split(dsn)
+    kept = [one for one in parse_qsl(parts.query) if one[0] != "dbname"]
+    return urlunsplit((parts.scheme, parts.netloc, f"/{quote(database, safe='')}", _query(kept), ""))
+
+
+def as_role(dsn: str, role: str) -> str:
+    """Returns the address with which each connection, also of PostgreSQL's programs, has the rights of `role`."""
+    parts = _split(dsn)
+    options = dict(parse_qsl(parts.query)).get("options", "")
+    kept = [one for one in parse_qsl(parts.query) if one[0] != "options"]
+    escaped = re.sub(r"([\s\\])", r"\\\1", role)
+    query = _query([*kept, ("options", f"{options} -c role={escaped}".strip())])
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+
+
+def scram(password: str, salt: bytes) -> str:
+    """Returns the verifier that PostgreSQL stores, so that no log of the server has the password."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _SCRAM_ROUNDS)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    stored, server = hashlib.sha256(client).digest(), hmac.digest(salted, b"Server Key", "sha256")
+    texts = [base64.b64encode(one).decode() for one in (salt, stored, server)]
+    return f"SCRAM-SHA-256${_SCRAM_ROUNDS}:{texts[0]}${texts[1]}:{texts[2]}"
+
+
+def with_database(toml: str, dsn: str) -> str:
+    """Returns the settings with this database: after the line that explains it, else before everything."""
+    line = f"database = {json.dumps(dsn)}"
+    lines = toml.splitlines()
+    place = next((index + 1 for index, one in enumerate(lines) if _KEY.match(one)), 0)
+    return "\n".join([*lines[:place], line, *lines[place:]]) + "\n"
+
+
+def _split(dsn: str) -> SplitResult:
+    try:
+        return urlsplit(dsn)
+    except ValueError as error:  # its message quotes the address with the password
+        raise BadSettings(
+            "The DSN of the database is not of the form postgresql://user@host:port/database.", setting="database"
+        ) from error
+
+
+def _query(pairs: list[tuple[str, str]]) -> str:
+    return urlencode(pairs, quote_via=quote, safe="/:,")

@@ -1,0 +1,165 @@
+"""SQL of a setup: finds and makes the roles and the database, and gives the tables to their owner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from common.errors import BadSettings
+from regiond.db.pool import Db
+from regiond.db.privileges import grant
+
+# With one of these, the region's role could give itself the rights of the owner.
+_ROLE = """
+    select rolcanlogin as logs_in,
+           array_remove(array[case when rolsuper then 'superuser' end, case when rolcreaterole then 'createrole' end,
+                              case when rolreplication then 'replication' end,
+                              case when rolbypassrls then 'bypassrls' end], null) as attributes
+      from pg_roles where rolname = $1
+"""
+_HAS_DATABASE = "select exists (select from pg_database where datname = $1)"
+_DATABASE_OWNER = """
+    select pg_get_userbyid(datdba)::text as owner, pg_has_role(datdba, 'usage') as is_ours
+      from pg_database where datname = current_database()
+"""
+_RELATIONS = """
+    select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_%'
+       and c.relkind in ('r', 'p', 'v', 'm', 'f')
+       and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
+     order by 1
+"""
+_IS_UTF8 = "select current_setting('server_encoding') = 'UTF8'"
+_IS_SUPERUSER = "select rolsuper from pg_roles where rolname = current_user"
+_IS_MEMBER = "select pg_has_role($1::name, $2::name, 'member')"
+_SET_RETENTION = (
+    "update audit_retention set at_least = make_interval(days => $1) where at_least <> make_interval(days => $1)"
+)
+_FORMAT = "select format($1::text, variadic $2::text[])"
+# The objects of Innkeeper belong to the region's role, or the audit trail to one of its own. Sequences of columns
+# follow their tables. What somebody else has put into the database stays theirs.
+_TRANSFERS = """
+    with former as (
+        select oid from pg_roles where rolname = $2
+        union select relowner from pg_class where oid in (to_regclass('audit_entry'), to_regclass('schema_migration'))
+        except select oid from pg_roles where rolname = $1
+    ), here as (select current_schema()::regnamespace::oid as schema)
+    select format('alter table %s owner to %I', c.oid::regclass, $1::text)
+      from pg_class c, here where relnamespace = schema and relkind in ('r', 'p', 'v', 'm')
+       and relowner in (select oid from former)
+    union all
+    select format('alter sequence %s owner to %I', c.oid::regclass, $1::text)
+      from pg_class c, here where relnamespace = schema and relkind = 'S' and relowner in (select oid from former)
+       and not exists (select from pg_depend d where d.objid = c.oid and d.deptype in ('a', 'i'))
+    union all
+    select format('alter routine %s owner to %I', p.oid::regprocedure, $1::text)
+      from pg_proc p, here where pronamespace = schema and proowner in (select oid from former)
+    union all
+    select format('alter type %s owner to %I', t.oid::regtype, $1::text)
+      from pg_type t, here
+     where typnamespace = schema and typtype in ('e', 'd') and typowner in (select oid from former)
+    union all
+    select format('alter schema %I owner to pg_database_owner', nspname)
+      from pg_namespace n, here where n.oid = schema
+       and pg_get_userbyid(nspowner)::text not in ('pg_database_owner', $1::text)
+"""
+
+
+async def role(db: Db, name: str) -> tuple[bool, bool, tuple[str, ...]]:
+    """Returns whether the role exists, whether it can log in, and its attributes that give it further rights."""
+    row = await db.fetchrow(_ROLE, name)
+    return (False, False, ()) if row is None else (True, row["logs_in"], tuple(row["attributes"]))
+
+
+async def has_database(db: Db, name: str) -> bool:
+    found: bool = await db.fetchval(_HAS_DATABASE, name)
+    return found
+
+
+async def database_owner(db: Db) -> tuple[str, bool]:
+    """Returns the owner of the connection's database, and whether the connection has its rights."""
+    row = await db.fetchrow(_DATABASE_OWNER)
+    if row is None:
+        raise BadSettings("The database has no owner.")
+    return row["owner"], row["is_ours"]
+
+
+async def relations(db: Db) -> tuple[str, ...]:
+    """Returns the names of all tables and views of users."""
+    return tuple(row[0] for row in await db.fetch(_RELATIONS))
+
+
+async def make_owner(db: Db, name: str) -> None:
+    await _execute(db, "create role %I nologin", name)
+
+
+async def may_use(db: Db, owner: str) -> None:
+    """Lets an administrator that is no superuser have the rights of the owner. Idempotent."""
+    if not await db.fetchval(_IS_SUPERUSER):
+        await _execute(db, "grant %I to current_user", owner)
+
+
+async def make_role(db: Db, name: str, verifier: str | None) -> None:
+    """`verifier`: of its password; None: it has none, as on a local socket."""
+    if verifier is None:
+        await _execute(db, "create role %I login", name)
+    else:
+        await _execute(db, "create role %I login password %L", name, verifier)
+
+
+async def make_database(db: Db, name: str, owner: str) -> None:
+    """Creates it in UTF-8, whatever the server's own locale is."""
+    if await db.fetchval(_IS_UTF8):
+        await _execute(db, "create database %I owner %I", name, owner)
+    else:
+        await _execute(db, "create database %I owner %I encoding 'UTF8' locale 'C' template template0", name, owner)
+
+
+async def own_database(db: Db, name: str, owner: str) -> None:
+    await _execute(db, "alter database %I owner to %I", name, owner)
+
+
+async def transfer(db: Db, *, owner: str, role: str) -> int:
+    """Gives the tables and functions of Innkeeper to `owner`; returns the number of changed objects. Idempotent.
+
+    In one transaction with the rights of the region's role: a region that runs may always use its tables.
+    """
+    statements: Sequence[str] = [row[0] for row in await db.fetch(_TRANSFERS, owner, role)]
+    if not statements:
+        return 0
+    async with db.transaction():
+        for statement in statements:
+            await db.execute(statement)
+        await _execute(db, "set local role %I", owner)
+        await grant(db, role)
+    return len(statements)
+
+
+async def lend(db: Db, *, owner: str, role: str) -> None:
+    """Gives the region's role the rights of the owner until `take_back`. Idempotent."""
+    await _execute(db, "grant %I to %I", owner, role)
+
+
+async def take_back(db: Db, *, owner: str, role: str) -> bool:
+    """Returns whether the role had the owner's rights. Idempotent."""
+    if not await db.fetchval(_IS_MEMBER, role, owner):
+        return False
+    await _execute(db, "revoke %I from %I", owner, role)
+    return True
+
+
+async def set_retention(db: Db, days: int) -> None:
+    """Entries of the audit trail that are younger cannot be pruned from now on."""
+    await db.execute(_SET_RETENTION, days)
+
+
+async def _execute(db: Db, statement: str, *names: str) -> None:
+    """Raises BadSettings if the administrator may not do that."""
+    formatted: str = await db.fetchval(_FORMAT, statement, list(names))
+    try:
+        await db.execute(formatted)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise BadSettings(
+            f"PostgreSQL refuses: {error}. Use a superuser, or a role with createrole and createdb."
+        ) from error

@@ -1,0 +1,36 @@
+"""The Debian packages, and later ones, in the folder that a guest gets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.lab.needs import require
+from tests.pages.fresh_machine import why_no_fresh_machine, why_no_packages
+from tests.pages.packages import MAKE_LATER, build
+from tests.systemd.guest import why_no_guest
+
+READY = "INNKEEPER_TEST_PACKAGES"  # a folder with packages for Debian 12, which are not built again
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the packages in `now`, and those of a later release in `later`."""
+    for why_not in (why_no_guest(), why_no_fresh_machine(), why_no_packages()):
+        require(why_not)
+    folder = tmp_path_factory.mktemp("packages")
+    now = folder / "now"
+    if ready := os.environ.get(READY):
+        now.mkdir()
+        for file in Path(ready).glob("*.deb"):
+            shutil.copy(file, now)
+    else:
+        build("bookworm", now)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", MAKE_LATER], cwd=now, check=True, timeout=900)
+    (now / "later").rename(folder / "later")
+    shutil.rmtree(now / "tree")
+    return folder
