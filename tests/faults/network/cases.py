@@ -47,7 +47,7 @@ class Limits:
 
 LIMITS = Limits()
 # Each has to be in the error or in the reason why the operation waits.
-WORDS = {Link.DATABASE: "database", Link.RACK: "rack", Link.HOST: "10.77.3.2"}
+WORDS = {Link.DATABASE: "database", Link.RACK: "rack", Link.HOST: "10.77.3.1"}
 
 
 def cases(*links: Link) -> Iterator[Case]:
