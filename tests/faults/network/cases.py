@@ -41,7 +41,7 @@ class Limits:
     They are those of the page docs/reference/network-faults.md, and more: the machine of a test may be busy.
     """
 
-    answered_s: float = 45.0
+    answered_s: float = 60.0
     recovered_s: float = 60.0
 
 
