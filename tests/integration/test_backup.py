@@ -128,6 +128,10 @@ def test_a_password_is_no_argument_of_a_program() -> None:
     assert programs.without_password("postgresql:///x?password=y&host=/run") == "postgresql:///x?host=%2Frun"
     # libpq does not read + as a space.
     assert programs.without_password("postgresql:///x?options=-c%20a%3Db") == "postgresql:///x?options=-c%20a%3Db"
+    noticing = "keepalives_idle=10&keepalives_interval=5&keepalives_count=3&tcp_user_timeout=30000"
+    assert programs.argument_of("postgresql:///x") == f"postgresql:///x?connect_timeout=10&{noticing}"
+    chosen = "postgresql:///x?host=%2Frun&connect_timeout=3"
+    assert programs.argument_of(chosen) == f"{chosen}&{noticing}"
 
 
 async def test_the_password_of_a_client_key_is_no_argument(

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import DatabaseUnavailable, HostUnreachable
+from regiond.db.migrate import packaged
 from regiond.db.pool import Database
 from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.reach.heartbeat_store import RackReport
@@ -67,7 +68,8 @@ async def test_rows_of_stopped_and_dead_regions_are_deleted(database: Database) 
 
 async def test_a_new_region_awaits_the_racks_of_living_ones(racks: Racks, database: Database) -> None:
     joined = await joined_rack(racks)
-    older, new = Heartbeat(database, hostname="older", pid=1), Heartbeat(database, hostname="new", pid=2)
+    older = Heartbeat(database, hostname="older", pid=1, schema_number=packaged()[-1].number)
+    new = Heartbeat(database, hostname="new", pid=2)
     await older.write()
     await new.write()
     assert not await new.awaits_racks()
@@ -77,6 +79,11 @@ async def test_a_new_region_awaits_the_racks_of_living_ones(racks: Racks, databa
     await execute(database, "update region_process set seen_at = now() - interval '31 s' where hostname = 'older'")
     assert not await new.awaits_racks()
     await older.write()
+    assert await new.awaits_racks()
+    await execute(database, "insert into schema_migration (number, name, digest) values (9000, '', '')")
+    assert not await new.awaits_racks()  # the older region stops because of this one
+    await execute(database, "update schema_migration set usable_from = 1 where number = 9000")
+    assert await new.awaits_racks()
     await new.add_link(UUID(joined.rack_id))
     assert not await new.awaits_racks()
 

@@ -163,14 +163,17 @@ async def test_a_missing_role_is_named_and_its_rights_are_restored(
         await restored(settings, path)
     await execute_as_superuser(database_url, f"create role {role}")
     (settings.state / "regiond.toml.restored").write_text("of an earlier restore")
+    (settings.state / ".secrets.key.k3j2h1x9").write_text("of a killed restore")
     await restored(settings, path)
     opened = await Database.open(settings.required_database, min_size=1, max_size=1)
     try:
         assert await fetchval(opened, "select has_table_privilege($1, 'machine', 'select')", role)
+        assert await fetchval(opened, "select bool_and(usable_from = number) from schema_migration")
     finally:
         await opened.close()
         await execute_as_superuser(settings.required_database, f"drop owned by {role}; drop role {role}")
     assert (settings.state / "regiond.toml.restored").read_text() == 'log_level = "debug"\n'
+    assert list(settings.state.glob(".secrets.key.*")) == []
 
 
 @pytest.mark.needs_owner

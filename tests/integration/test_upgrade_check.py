@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from common.release import running_release
+from regiond.audit.service import Audit, local_request
 from regiond.db import migrate as migrations
 from regiond.db.migrate import migrate, packaged
 from regiond.db.pool import Database
@@ -38,14 +39,18 @@ async def test_the_state_of_the_database_is_reported(database: Database, databas
     assert {one.check for one in quiet.values() if one.level == "attention"} == {"backup"}
     assert "blocker" not in {one.level for one in quiet.values()}
     await execute(database, _ROWS)
+    async with Audit(database).recorded(local_request("backup")):
+        pass
     busy = await found(database_url, "environment: unknown variable INNKEEPER_COLOUR.")
     assert {one.check: one.level.value for one in busy.values() if one.level != "ok"} == {
-        "settings": "blocker", "operations": "attention", "racks": "blocker", "backup": "attention",
+        "settings": "blocker", "operations": "attention", "racks": "blocker",
     }  # fmt: skip
     assert "2 open operations: 1 compose, 1 refresh." in busy["operations"].message
     assert "1 region running: east (1.0.0)." in busy["regions"].message
     assert "too old for this build: old" in busy["racks"].message
-    await execute_as_superuser(database_url, "alter table machine owner to postgres")
+    await execute_as_superuser(database_url, "create table note (id integer)")  # of somebody else
+    assert (await found(database_url))["role"].level == "ok"
+    await execute(database, "revoke select on machine from current_user")
     assert "may not read machine" in (await found(database_url))["role"].message
 
 

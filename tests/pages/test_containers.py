@@ -131,7 +131,7 @@ def programs_are_complete(operator: Operator) -> None:
     """What checks an image confines itself, which a container could forbid; a rack loads libvirt for the first host."""
     operator.types("podman exec region qemu-img create -q -f qcow2 /tmp/empty.qcow2 1G")
     in_region(operator, "boot-resources create name=empty title=Empty architecture=amd64 content@=/tmp/empty.qcow2")
-    (image,) = json.loads(in_region(operator, "boot-resources read type=uploaded -o json"))
+    (image,) = json.loads(in_region(operator, "boot-resources read type=uploaded"))
     assert image["state"] == "ready", image
     operator.types("podman exec rack /opt/innkeeper/bin/python -c 'import libvirt'")
 
