@@ -279,7 +279,7 @@ class InternalError(InnkeeperError):
 
 
 def _all_errors(of: type[InnkeeperError] = InnkeeperError) -> dict[str, type[InnkeeperError]]:
-    found = {of.code: of}
+    found = {of.code: of} if "code" in vars(of) else {}  # a kind without a code of its own is rebuilt as its parent
     for kind in of.__subclasses__():
         found |= _all_errors(kind)
     return found

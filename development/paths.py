@@ -86,6 +86,13 @@ class RunPaths:
             "INNKEEPER_SIMULATED_HOSTS": str(self.simulated_hosts),
         }
 
+    @staticmethod
+    def rack_environment(environment: Mapping[str, str]) -> dict[str, str]:
+        """Returns the environment of rackd, made of that of both daemons: its metrics have a port of their own."""
+        port = environment.get(_METRICS_PORT, "")
+        own = str(int(port) + RACK_METRICS_OFFSET) if port.isdecimal() and int(port) else port
+        return {**environment, _METRICS_PORT: own} if port else dict(environment)
+
 
 def read_paths(environment: Mapping[str, str], *, checkout: Path) -> RunPaths:
     """Returns the paths and ports that `environment` names, with defaults. Raises CannotRun, naming the variable."""
@@ -100,6 +107,8 @@ def read_paths(environment: Mapping[str, str], *, checkout: Path) -> RunPaths:
     )
 
 
+_METRICS_PORT = "INNKEEPER_METRICS_PORT"
+RACK_METRICS_OFFSET = 10  # as between the default ports
 _PORTS = {"INNKEEPER_HTTP_PORT": HTTP_PORT, "INNKEEPER_RPC_PORT": RPC_PORT}
 
 

@@ -29,7 +29,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 USER = "pgserver"  # PostgreSQL does not run as root
 SUPERUSER = "postgres"
-ROLE, DATABASE = "innkeeper-regiond", "innkeeper"  # of docs/how-to/install.md
+ROLE, DATABASE = "innkeeper-regiond", "innkeeper"  # one role, so that the region migrates at its start
 DEADLINE_S = 60
 MAX_SOCKET_FOLDER_LENGTH = 107 - len("/.s.PGSQL.5432")
 DURABLE: Mapping[str, str] = {
@@ -58,7 +58,7 @@ class PostgresFailed(Exception):
 def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
     """Returns the DSN of Innkeeper's database on the server in `folder`, which is created, started or adopted.
 
-    Idempotent. Role and database are those of docs/how-to/install.md; `SUPERUSER` is for what that role may not do.
+    Idempotent. The role owns the database; `SUPERUSER` is for what it may not do.
     The server listens only on a Unix socket that this user and root may open. As root, the system user `pgserver` is
     created if necessary and owns the data; parent folders become traversable (x), not readable. The server outlives
     this process. Raises PostgresFailed.
@@ -84,7 +84,7 @@ def as_user(dsn: str, user: str) -> str:
 
 
 def _ensure_database(folder: Path, sockets: Path) -> None:
-    """Creates role and database, where they do not exist, by the commands of docs/how-to/install.md. Idempotent."""
+    """Creates role and database, where they do not exist. Idempotent."""
 
     def client(program: str, *arguments: str) -> str:
         done = _run(folder, None, program, "-h", str(sockets), "-U", SUPERUSER, *arguments)

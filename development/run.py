@@ -73,7 +73,7 @@ async def _start(paths: RunPaths, started: AsyncExitStack) -> Outcome:
     url = await _region(paths, supervisor, environment)
     new_password = await admin_password.ensure(paths, PROGRAMS / "regiond", environment)
     api = Api(url, paths.key_file.read_text(encoding="ascii").strip())
-    await _rack(paths, supervisor, environment, api)
+    await _rack(paths, supervisor, paths.rack_environment(environment), api)
     vm = await first_vm.ensure(api, libvirt.address, say)
     kind = await local_libvirt.domain_type(libvirt.address, vm.guest_name) if vm.guest_name else None
     foreign = [guest["identifier"] for guest in vm.guests if guest["system_id"] is None]

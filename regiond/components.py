@@ -18,14 +18,15 @@ from regiond.audit.export.service import AuditExport
 from regiond.audit.service import Audit
 from regiond.clusters.service import Clusters
 from regiond.credentials.service import Credentials, KeyPairs
-from regiond.db.history import ServerHistory
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
+from regiond.db.primary_monitor import PrimaryMonitor
 from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.events.streams import EventStreams
 from regiond.events.tail import EventTail
+from regiond.fail_over import FailOver
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.discovery.schedule import RefreshSchedule
@@ -55,6 +56,7 @@ from regiond.machines.ownership.service import Ownership
 from regiond.machines.service import Machines
 from regiond.metrics.service import RegionMetrics
 from regiond.operations.engine import Engine
+from regiond.operations.seen_changes import SeenChanges
 from regiond.operations.service import Operations
 from regiond.racks.calls.access_guard import AccessGuard
 from regiond.racks.calls.live_links import LiveLinks
@@ -74,7 +76,7 @@ class Storage:
     """The database, the keys, secrets and certificate authority that open its contents, and what begins traces."""
 
     dsn: str
-    history: ServerHistory
+    fail_over: FailOver
     database: Database
     credentials: Credentials
     key_pairs: KeyPairs
@@ -161,6 +163,8 @@ class Components:
 
     database: Database
     notifications: Notifications
+    changes_of_operations: SeenChanges
+    primary: PrimaryMonitor
     schema_version: SchemaVersionMonitor
     housekeeping: Housekeeping
     audit_export: AuditExport | None

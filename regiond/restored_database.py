@@ -10,7 +10,9 @@ from attrs import frozen
 
 from common.phrases import number_of
 from regiond.backup.service import forget_processes_and_logins, move_sequences, set_images
+from regiond.db.history import read_position
 from regiond.db.pool import Db
+from regiond.db.position import Position
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts.discovery.restored import await_refreshes
@@ -21,6 +23,10 @@ from regiond.operations.interrupted import end_interrupted
 _NEWEST = """
     select coalesce(greatest((select max(seen_at) from region_process), (select max(at) from event)),
                     now() - interval '1 year')
+"""
+_RECORDED = """
+    select details ->> 'system' as system, (details ->> 'timeline')::bigint as timeline from event
+     where kind in ('region_restored', 'database_failed_over') and details ? 'timeline' order by id desc limit 1
 """
 _REGIONS = """
     select distinct coalesce(host(client_addr), 'the database server') from pg_stat_activity
@@ -37,12 +43,15 @@ class ImagesHere:
     contents: Collection[str]
 
 
-async def move_on(db: Db, at: datetime, how: str, images: ImagesHere | None) -> str:
+async def move_on(
+    db: Db, at: datetime, how: str, images: ImagesHere | None, *, position: Position | None = None
+) -> str:
     """Moves a database that shows the moment `at` on, in the caller's transaction; returns what was done, in words.
 
     Nothing that was given out since `at` is given out again, no operation of then is continued, and every host is
     refreshed before it takes a VM. `how`: such as `from a backup of 2026-11-25 12:00 UTC`. `images`: None leaves
-    them as they are. Sequences move on even if the transaction is rolled back.
+    them as they are. `position`: of the server, read if it is not given. Sequences move on even if the transaction is
+    rolled back.
     """
     sequences = await move_sequences(db, at)
     ended = await end_interrupted(db, how)
@@ -56,8 +65,16 @@ async def move_on(db: Db, at: datetime, how: str, images: ImagesHere | None) -> 
         f"The database was restored {how}: {number_of(sequences, 'sequence')} of numbers moved on, "
         f"{number_of(len(ended), 'open operation')} ended, {number_of(machines, 'VM')} in transition settled"
     )
-    await Events.record(db, "region_restored", message, level=Level.WARNING)
+    position = position or await read_position(db)
+    details = None if position is None else {"system": position.system, "timeline": position.timeline}
+    await Events.record(db, "region_restored", message, level=Level.WARNING, details=details)
     return f"{message}. {number_of(hosts, 'VM host')} will be refreshed at the first start."
+
+
+async def recorded_position(db: Db) -> Position | None:
+    """Returns the position of the server for which the database was moved on last; None: it never was."""
+    row = await db.fetchrow(_RECORDED)
+    return None if row is None else Position(system=row["system"], timeline=row["timeline"])
 
 
 async def newest_moment(db: Db) -> datetime:

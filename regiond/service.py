@@ -88,10 +88,8 @@ class RegionService:
             self._manager.ready(status)
             try:
                 await region.components.schema_version.outdated()
-            except (
-                asyncio.CancelledError,
-                BadSettings,
-            ):  # also if the schema is newer: until then, 503 can be repeated
+            except (asyncio.CancelledError, BadSettings):
+                # Also if the schema is newer: its answers say when to repeat the request, a closed port does not.
                 await self._drain()
                 raise
             finally:
@@ -131,6 +129,8 @@ class RegionService:
         _connect_notifications(components)
         await components.notifications.start()
         running.push_async_callback(components.notifications.stop)
+        components.primary.start()
+        running.push_async_callback(components.primary.stop)
         components.event_tail.start()
         running.push_async_callback(components.event_tail.stop)
         components.schema_version.start()
@@ -224,6 +224,7 @@ def _connect_notifications(components: Components) -> None:
 
     def on_operation(payload: str) -> None:  # `ID STATE` or `ID STATE cancel`, from a trigger
         number, state, *cancel = payload.split()
+        components.changes_of_operations.on_state_changed(int(number), state)
         components.services.operations.on_state_changed(int(number), state)
         if cancel:
             components.engine.on_cancel_requested(int(number))

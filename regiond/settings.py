@@ -169,7 +169,8 @@ class RegionSettings:
     keep_events_days: int = setting(90, "How long events stay.", reload=True, at_least=1, at_most=3650)
     keep_audit_days: int = setting(
         365,
-        "How long the audit trail keeps requests; `innkeeper region audit export` saves them.",
+        "How long the audit trail keeps requests; `innkeeper region audit export` saves them. A lower value takes "
+        "effect when `innkeeper region init` has run again.",
         reload=True,
         at_least=1,
         at_most=36500,

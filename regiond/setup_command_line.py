@@ -32,6 +32,7 @@ from regiond.database_setup.model import (
     as_role,
     default_dsn,
     is_local,
+    is_socket,
     local_administrator,
     with_database,
 )
@@ -162,7 +163,7 @@ def with_owner(settings: RegionSettings, options: argparse.Namespace) -> Iterato
 
 def _init(settings: RegionSettings, options: argparse.Namespace, config: Path, read_password: ReadPassword) -> int:
     server = server_of(options)
-    password = None if server is None or is_local(server) else secrets.token_urlsafe(24)
+    password = None if server is None or is_socket(server) else secrets.token_urlsafe(24)
     dsn = settings.database or default_dsn(server, password)
     target, administrator = Target.of(dsn, options.owner), Administrator.of(server, dsn)
     administrator.run(settings, lambda: service.check_server(administrator.dsn, target))

@@ -1,9 +1,9 @@
 """PostgreSQL for tests: one real server per test process, a fresh database for each test.
 
 The server is the one of the Python wheel. Its data is in a temporary folder, in memory if possible, without fsync.
-`INNKEEPER_TEST_DATABASE` selects another server: the DSN of its superuser `postgres`. Regions and tests connect as the
-role that docs/how-to/install.md creates, which owns its databases and has no other rights. With
-`TESTS_LEAST_PRIVILEGE`, another role owns migrated databases, as `innkeeper region init` makes them.
+`INNKEEPER_TEST_DATABASE` selects another server: the DSN of its superuser `postgres`. Regions and tests connect as a
+role that owns its databases and has no other rights. With `TESTS_LEAST_PRIVILEGE`, another role owns migrated
+databases, as `innkeeper region init` makes them.
 """
 
 from __future__ import annotations

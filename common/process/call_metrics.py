@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summ
 from common.tracing.spans import code_of
 
 MOST_PEERS = 100  # with a name of their own in metrics
-OTHER = "other"
+OTHER = "(other)"  # no rack can have this name
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 

@@ -11,8 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from development.generated_section import CHECKOUT
-
+CHECKOUT = Path(__file__).resolve().parents[2]  # the system's Python runs this, without packages
 OTHERS = "Other changes"
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _NEXT = re.compile(r'^NEXT = "(.*)"$', re.MULTILINE)

@@ -78,6 +78,7 @@ class Audit:
         self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH, name="write audit entries")
         self._repetitions = Repetitions()
         self._not_recorded = 0
+        self.answered_id = 0  # the newest request of this region that succeeded
         self._on_appended: Callable[[], None] | None = None
         self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S, clock=clock)
         self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S, clock=clock)
@@ -100,6 +101,8 @@ class Audit:
 
     async def end(self, entry_id: int, answer: AuditAnswer) -> None:
         """Records the answer. Never raises: without the database, it is logged and recorded with a later entry."""
+        if answer.result is AuditResult.OK:
+            self.answered_id = max(self.answered_id, entry_id)
         await self._append_or_retain(answer_text(entry_id, answer))
 
     async def record(self, request: AuditRequest, answer: AuditAnswer) -> None:

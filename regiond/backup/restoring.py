@@ -94,7 +94,9 @@ def check_file(path: Path, content: bytes) -> None:
 
 
 def write_file(path: Path, content: bytes, *, replaces: bool) -> None:
-    """Leaves a file that exists as it is, unless this one `replaces` it."""
+    """Leaves a file that exists as it is, unless this one `replaces` it. Removes what a killed restore has left."""
     make_private_folder(path.parent)
+    for unfinished in path.parent.glob(f".{path.name}.????????"):
+        unfinished.unlink()
     if replaces or not path.exists():
         write_private(path, content.decode())

@@ -17,6 +17,7 @@ from common.phrases import first_of
 OWNER, ROLE, DATABASE = "innkeeper", "innkeeper-regiond", "innkeeper"
 SOCKETS = "/var/run/postgresql"  # of Debian
 SUPERUSER = "postgres"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHOWN = 5
 _SCRAM_ROUNDS = 4096  # PostgreSQL's own number
 _KEY = re.compile(r"#?\s*database\s*=")
@@ -106,17 +107,24 @@ def default_dsn(administrator: str | None, password: str | None) -> str:
 
 
 def local_administrator(dsn: str) -> str:
-    """Returns the address of the same server's superuser, over its socket."""
+    """Returns the address of the superuser of the same server on this computer, over its socket."""
     parts = _split(dsn)
     kept = [one for one in parse_qsl(parts.query) if one[0] in ("host", "port")]
+    if _host(dsn) in _LOOPBACK:
+        port = [("port", str(parts.port))] if parts.port else [one for one in kept if one[0] == "port"]
+        return urlunsplit((parts.scheme, f"{SUPERUSER}@", "/postgres", _query([("host", SOCKETS), *port]), ""))
     return urlunsplit((parts.scheme, f"{SUPERUSER}@{parts.netloc.rpartition('@')[2]}", "/postgres", _query(kept), ""))
 
 
-def is_local(dsn: str) -> bool:
-    """Whether the server is reached over a socket of this computer."""
-    parts = _split(dsn)
-    host = parts.hostname or dict(parse_qsl(parts.query)).get("host", "")
+def is_socket(dsn: str) -> bool:
+    """Whether the server is reached over a socket, where it knows the user of this computer without a password."""
+    host = _host(dsn)
     return not host or host.startswith("/")
+
+
+def is_local(dsn: str) -> bool:
+    """Whether the server is on this computer."""
+    return is_socket(dsn) or _host(dsn) in _LOOPBACK
 
 
 def in_database(dsn: str, database: str) -> str:
@@ -150,6 +158,11 @@ def with_database(toml: str, dsn: str) -> str:
     lines = toml.splitlines()
     place = next((index + 1 for index, one in enumerate(lines) if _KEY.match(one)), 0)
     return "\n".join([*lines[:place], line, *lines[place:]]) + "\n"
+
+
+def _host(dsn: str) -> str:
+    parts = _split(dsn)
+    return parts.hostname or dict(parse_qsl(parts.query)).get("host", "")
 
 
 def _split(dsn: str) -> SplitResult:

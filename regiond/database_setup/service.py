@@ -84,7 +84,7 @@ async def make_roles_and_database(administrator: str, target: Target, say: Say) 
         if former != target.owner:
             await store.own_database(db, target.database, target.owner)
         if moved := await store.transfer(db, owner=target.owner, role=target.role):
-            say(f"{number_of(moved, 'table')} and functions of {former} now belong to {target.owner}.")
+            say(f"{number_of(moved, 'object')} of {former} now belong to {target.owner}.")
         if await store.take_back(db, owner=target.owner, role=target.role):
             say(f"The rights of {target.owner} were taken from {target.role}.")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import asyncpg
 
 from common.errors import BadSettings
 from regiond.db.pool import Db
+from regiond.db.privileges import grant
 
 # With one of these, the region's role could give itself the rights of the owner.
 _ROLE = """
@@ -120,14 +121,19 @@ async def own_database(db: Db, name: str, owner: str) -> None:
 
 
 async def transfer(db: Db, *, owner: str, role: str) -> int:
-    """Gives the tables and functions of Innkeeper to `owner`; returns the number of changed objects. Idempotent."""
-    statements: Iterable[str] = [row[0] for row in await db.fetch(_TRANSFERS, owner, role)]
-    done = 0
+    """Gives the tables and functions of Innkeeper to `owner`; returns the number of changed objects. Idempotent.
+
+    In one transaction with the rights of the region's role: a region that runs may always use its tables.
+    """
+    statements: Sequence[str] = [row[0] for row in await db.fetch(_TRANSFERS, owner, role)]
+    if not statements:
+        return 0
     async with db.transaction():
         for statement in statements:
             await db.execute(statement)
-            done += 1
-    return done
+        await _execute(db, "set local role %I", owner)
+        await grant(db, role)
+    return len(statements)
 
 
 async def lend(db: Db, *, owner: str, role: str) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import structlog
+from asyncpg.pool import PoolConnectionProxy
 from attrs import frozen
 
 from common.errors import BadSettings
@@ -45,6 +47,7 @@ class ServerHistory:
         self._newest = newest
         self._on_moved: OnMoved | None = None
         self._settled: Position | None = None
+        self._superseded: Position | None = None  # used before a newer one was found that is not used yet
         self._settling = asyncio.Lock()
 
     @classmethod
@@ -64,6 +67,14 @@ class ServerHistory:
     @property
     def newest(self) -> Position | None:
         return self._newest
+
+    def remember_newer(self, position: Position) -> bool:
+        """Returns whether the position continues the newest one. From now on, the servers before it are rejected."""
+        if self._newest is None or not self._newest.is_before(position):
+            return False
+        self._superseded = self._superseded or self._newest
+        self._newest = position
+        return True
 
     def on_moved(self, call: OnMoved) -> None:
         self._on_moved = call
@@ -88,14 +99,15 @@ class ServerHistory:
                 return
             self.check(position)  # another connection may have found a newer server
             if self._on_moved is not None:
-                await self._on_moved(connection, position, self._newest)
+                await self._on_moved(connection, position, self._superseded or self._newest)
             self._remember(position)
 
     def _remember(self, position: Position) -> None:
-        self._settled = position
-        if position == self._newest:
+        is_known = position == self._newest and self._superseded is None
+        self._settled = self._newest = position
+        self._superseded = None
+        if is_known:
             return
-        self._newest = position
         if self._path is not None:
             try:
                 write_private(self._path, json.dumps({"system": position.system, "timeline": position.timeline}))
@@ -112,7 +124,7 @@ class ServerState:
     position: Position | None
 
 
-async def read_state(connection: Connection) -> ServerState:
+async def read_state(connection: asyncpg.Connection[Any] | PoolConnectionProxy[Any]) -> ServerState:
     try:
         row = await connection.fetchrow(_STATE, timeout=_STATE_DEADLINE_S)
     except _NOT_SAID:
@@ -120,3 +132,8 @@ async def read_state(connection: Connection) -> ServerState:
     if row is None or row["is_standby"]:
         return ServerState(is_standby=True, position=None)
     return ServerState(is_standby=False, position=Position(system=row["system"], timeline=row["timeline"]))
+
+
+async def read_position(connection: asyncpg.Connection[Any] | PoolConnectionProxy[Any]) -> Position | None:
+    """Returns the position of the server of an open connection; None if it does not report it."""
+    return (await read_state(connection)).position

@@ -7,21 +7,26 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import structlog
 
+from common.certificates import utc_now
 from common.errors import BadSettings, DatabaseUnavailable
+from regiond.db.connection import Connection
 from regiond.db.errors import translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool import Row, connect
+from regiond.db.position import Position
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 KEEPALIVE_EVERY_S = 15.0  # detects a connection that was cut silently
 KEEPALIVE_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 5.0
+_LOG_END = "select pg_current_wal_flush_lsn()::text"
 
 
 class Notifications:
@@ -49,6 +54,9 @@ class Notifications:
         self._lost: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._connected = False
+        self._dropped: asyncio.Event | None = None
+        self.lost_at: datetime | None = None  # the end of the last connection
+        self.heard: dict[Position, str] = {}  # how far the log of each server was when this region last heard of it
 
     def on(self, channel: str, callback: Callable[[str], None]) -> None:
         """Calls `callback` with each payload of `channel`. Must precede `start`."""
@@ -93,6 +101,7 @@ class Notifications:
                 await self._until_lost(connection)
             finally:
                 self._connected = False
+                self.lost_at = utc_now()
                 await _close(connection)
             log.warning("notifications_disconnected")
             for lost in self._lost:
@@ -118,6 +127,7 @@ class Notifications:
                 async with asyncio.timeout(KEEPALIVE_DEADLINE_S):
                     for channel in self._callbacks:
                         await connection.add_listener(channel, self._dispatch)
+                    await self._hear(connection)
         except BaseException:
             await _close(connection)
             raise
@@ -127,27 +137,38 @@ class Notifications:
         return connection
 
     async def _until_lost(self, connection: asyncpg.Connection[Row]) -> None:
-        lost = asyncio.Event()
+        lost = self._dropped = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         while not (lost.is_set() or connection.is_closed()):
             try:
                 async with asyncio.timeout(KEEPALIVE_EVERY_S):
                     await lost.wait()
             except TimeoutError:
-                if not await _answers(connection):
+                if not await self._answers(connection):
                     return
+
+    def drop(self) -> None:
+        """Connects again, such as to a newer primary. Does nothing while there is no connection."""
+        if self._dropped is not None:
+            self._dropped.set()
+
+    async def _hear(self, connection: asyncpg.Connection[Row]) -> None:
+        position = connection.position if isinstance(connection, Connection) else None
+        if position is None:
+            await connection.execute("select 1", timeout=KEEPALIVE_DEADLINE_S)
+        else:
+            self.heard[position] = await connection.fetchval(_LOG_END, timeout=KEEPALIVE_DEADLINE_S)
+
+    async def _answers(self, connection: asyncpg.Connection[Row]) -> bool:
+        try:
+            await self._hear(connection)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            return False
+        return True
 
     def _dispatch(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         for callback in self._callbacks.get(channel, ()):
             _call(callback, str(payload))
-
-
-async def _answers(connection: asyncpg.Connection[Row]) -> bool:
-    try:
-        await connection.execute("select 1", timeout=KEEPALIVE_DEADLINE_S)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        return False
-    return True
 
 
 async def _close(connection: asyncpg.Connection[Row]) -> None:

@@ -265,8 +265,8 @@ async def missing_migrations(db: Db, migrations: Sequence[Migration] | None = No
 def _newer(rows: Sequence[Row]) -> BadSettings:
     if rows[-1]["number"] == UNFINISHED_RESTORE.number:
         return BadSettings(
-            "A restore into this database has not ended. If none runs, it was interrupted: delete the database, create "
-            "it again and repeat `innkeeper region restore`."
+            "A restore into this database has not ended. If none runs, it was interrupted: delete the database, then "
+            "repeat `innkeeper region init --for-restore` and `innkeeper region restore`."
         )
     names = ", ".join(row["name"] for row in rows)
     newer = rows[-1]["release"]

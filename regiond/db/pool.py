@@ -225,6 +225,10 @@ class Database:
             if await db.fetchval(_IS_READ_ONLY):
                 raise read_only()
 
+    async def drop_connections(self) -> None:
+        """Opens new connections from now on; those in use are closed after their use."""
+        await self._pool.expire_connections()
+
     def reject_all(self, reason: str) -> None:
         """Closes all connections, which rolls back their transactions; every later use raises `reason`."""
         self._rejection = reason

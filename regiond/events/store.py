@@ -54,8 +54,12 @@ _EXTENT = """
            (select last_value - (not is_called)::integer from event_id_seq) as newest
 """
 
+# Those of a restore and of a fail-over say for which server the database was moved on.
 _PRUNE = """
-    delete from event where id in (select id from event where at < clock_timestamp() - $1::interval limit $2)
+    delete from event where id in (
+        select id from event
+         where at < clock_timestamp() - $1::interval and kind not in ('region_restored', 'database_failed_over')
+         limit $2)
 """
 
 

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common.phrases import first_of
 from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
-from regiond.machines.model import DiskView, MachineView
+from regiond.machines.model import DiskView, MachineState, MachineView
 
 MAX_NAMED = 10  # devices that a sentence names
 NO_DEVICES: Mapping[int, Sequence[str]] = {}
@@ -51,6 +51,7 @@ class HostRemovalPlan:
     certificates: tuple[CertificateFate, ...] = ()  # our certificates on LXD servers that no other host uses
     image_copies: tuple[str, ...] = ()  # deleted copies; by force all copies stay
     images: tuple[str, ...] = ()  # stored on the host only: their entries in the catalogue are deleted
+    missing: tuple[str, ...] = ()  # names of machines without a guest on the host, whose records stay
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -59,6 +60,7 @@ class HostRemovalPlan:
         return (
             *([f"Copies of images that Innkeeper made are deleted: {copies}."] if copies else []),
             *([f"Images of the host itself leave the catalogue, and stay there: {images}."] if images else []),
+            *([f"Missing on the host; their records stay: {', '.join(self.missing)}."] if self.missing else []),
             *devices_text((*self.deleted, *self.lost), "deleted with their machines"),
             *devices_text(self.kept, "that return with their machines when the host is added again"),
         )
@@ -89,8 +91,12 @@ def removal_plan(
     deleted: list[AffectedGuest] = []
     kept: list[AffectedGuest] = []
     lost: list[AffectedGuest] = []
+    missing: list[str] = []
     for machine in machines:
         fate = lost if removal.force else deleted if removal.deletes(adopted=machine.adopted) else kept
+        if fate is kept and machine.state is MachineState.MISSING:
+            missing.append(machine.hostname)
+            continue
         name, of_machine = guest_names.get(machine.id, ""), devices.get(machine.id, ())
         fate.append(affected_machine(host_name, machine, name, of_machine))
     kept += [
@@ -113,6 +119,7 @@ def removal_plan(
         lost=tuple(lost),
         image_copies=() if removal.force else tuple(image_copies),
         images=tuple(images),
+        missing=tuple(missing),
     )
 
 
@@ -126,6 +133,7 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
         lost=tuple(guest for plan in found for guest in plan.lost),
         image_copies=tuple(copy for plan in found for copy in plan.image_copies),
         images=tuple(image for plan in found for image in plan.images),
+        missing=tuple(name for plan in found for name in plan.missing),
     )
 
 

@@ -14,7 +14,7 @@ from regiond.metrics.families import Family, Reading, Sample
 
 EVERY_S = 60.0  # reads every host
 MOST_SERIES = 100  # of a family
-OTHER = "other"
+OTHER = "(other)"  # no zone or pool can have this name
 _MIB = 1024 * 1024
 _RESOURCES: Mapping[str, tuple[str, Callable[[Capacity], ResourceCapacity], int]] = {
     "cores": ("cores", lambda capacity: capacity.cores, 1),
@@ -48,7 +48,7 @@ async def _read(db: Db) -> AsyncIterator[Sample]:
 
 
 def samples_of(label: str, groups: Iterable[GroupCapacity]) -> list[Sample]:
-    """Returns the samples of the groups, at most MOST_SERIES of a family: from then on `other` is their sum."""
+    """Returns the samples of the groups, at most MOST_SERIES of a family: from then on `(other)` is their sum."""
     merged: defaultdict[tuple[Family, str], int] = defaultdict(int)
     for number, group in enumerate(groups, start=1):
         name = (group.name or OTHER) if number < MOST_SERIES else OTHER

@@ -10,6 +10,7 @@ from regiond.upgrades.model import RackVersions, RunningRegion
 _UNREADABLE = """
     select relname::text as name from pg_class
      where relnamespace = current_schema()::regnamespace and relkind = 'r' and not has_table_privilege(oid, 'select')
+       and relowner = (select relowner from pg_class where oid = to_regclass('schema_migration'))
      order by 1
 """
 _OPEN_OPERATIONS = "select kind, count(*) as number from operation where is_open group by kind"
@@ -22,7 +23,9 @@ _RACKS = """
      where removed_at is null and highest_version is not null order by name
 """
 _LAST_BACKUP = """
-    select max(at) from audit_entry where action = 'regiond.backup' and result = 'ok'
+    select max(answer.at) from audit_entry request
+      join audit_entry answer on answer.answers = request.id
+     where request.action = 'regiond.backup' and answer.result = 'ok'
 """
 _HAS_COLUMN = """
     select exists (select from information_schema.columns

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from common.errors import InnkeeperError
 from regiond.components import Components
 from regiond.db.errors import NO_PRIMARY, READ_ONLY
 from regiond.db.pool import Database
 from regiond.health import HealthCheck, Probe
-from regiond.racks.reach.heartbeat import Heartbeat
 
 RACKS_WITHIN_S = 20.0  # racks learn of a new region within 5 s, and connect at once
 
@@ -47,12 +46,12 @@ def wire_health(components: Components, *, is_stopping: Callable[[], bool]) -> H
         "heartbeat": _said(
             lambda: heartbeat.problem is not None, "The region cannot announce itself to the others: see the log."
         ),
-        "start": _of(components.database, _started(heartbeat, time.monotonic)),
+        "start": _of(components.database, awaited_racks(heartbeat.awaits_racks)),
     }
     return HealthCheck(required, others)
 
 
-def _started(heartbeat: Heartbeat, clock: Callable[[], float]) -> Probe:
+def awaited_racks(awaits: Callable[[], Awaitable[bool]], clock: Callable[[], float] = time.monotonic) -> Probe:
     """Fails until the first rack has connected, if racks are connected to other regions, for 20 s at most.
 
     A load balancer that sent requests earlier would get 503 for those that need a host.
@@ -62,7 +61,7 @@ def _started(heartbeat: Heartbeat, clock: Callable[[], float]) -> Probe:
 
     async def probe() -> str | None:
         nonlocal has_started
-        has_started = has_started or clock() > ends_at or not await heartbeat.awaits_racks()
+        has_started = has_started or clock() > ends_at or not await awaits()
         return None if has_started else "The racks of the other regions have not connected to this one yet."
 
     return probe

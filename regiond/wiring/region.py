@@ -20,10 +20,12 @@ from regiond.client_rpc import RpcCommands
 from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
+from regiond.db.primary_monitor import PrimaryMonitor
 from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.dns.service import Dns
 from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
+from regiond.fail_over import Evidence
 from regiond.files.service import Files
 from regiond.hosts.discovery.schedule import RefreshSchedule
 from regiond.hosts.trust.certificate_expiry import read_expiry_of_servers, report_expiring_certificates
@@ -36,6 +38,7 @@ from regiond.machines.deployment.image_copies import ImageCopyCollection
 from regiond.metrics.service import RegionMetrics
 from regiond.networks.service import Networks
 from regiond.operations import service as operation_service
+from regiond.operations.seen_changes import SeenChanges
 from regiond.quotas.service import Quotas
 from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.reconciler.service import Reconciler
@@ -79,9 +82,13 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     listener = wire_listener(settings, storage, racks, commands, link_supervisor, observer)
     metrics.state.quotas_nearly_used = services.attention.quotas_nearly_used
     metrics.state.roles_of_links = lambda: (link.peer.role for link in listener.links)
+    notifications, changes = Notifications(storage.dsn, history=storage.fail_over.history), SeenChanges()
+    storage.fail_over.evidence = Evidence(notifications=notifications, changes=changes, audit=accounts.audit)
     return Components(
         database=database,
-        notifications=Notifications(storage.dsn, history=storage.history),
+        notifications=notifications,
+        changes_of_operations=changes,
+        primary=PrimaryMonitor(storage.dsn, database, storage.fail_over.history, on_newer=notifications.drop),
         schema_version=SchemaVersionMonitor(database),
         housekeeping=_wire_housekeeping(settings, database, accounts, https),
         audit_export=wire_audit_export(settings, database, accounts, racks.heartbeat.region_id),

@@ -15,6 +15,7 @@ from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.history import ServerHistory
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
+from regiond.fail_over import FailOver
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.machines.service import set_default_autostart
 from regiond.racks.enrolment.installation import is_new_installation, open_authority
@@ -27,9 +28,9 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
     tracer = open_tracer(settings.traces, service="regiond", instance=socket.gethostname())
     running.push_async_callback(tracer.stop)
     make_usable_folder(settings.state)
-    history = ServerHistory.open(settings.state)
-    await migrate(dsn, history=history)
-    database = await Database.open(dsn, history=history, traced=tracer is not NO_TRACES)
+    fail_over = FailOver(ServerHistory.open(settings.state))
+    await migrate(dsn, history=fail_over.history)
+    database = await Database.open(dsn, history=fail_over.history, traced=tracer is not NO_TRACES)
     running.push_async_callback(database.close)
     async with database.transaction() as db:
         master_key = open_master_key(settings.state, os.environ, create=await is_new_installation(db))
@@ -40,7 +41,7 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
         await set_default_autostart(db, Autostart(settings.autostart))
     return Storage(
         dsn=dsn,
-        history=history,
+        fail_over=fail_over,
         database=database,
         credentials=credentials,
         key_pairs=KeyPairs(master_key, installation_id=installation_id, server_name=socket.gethostname()),

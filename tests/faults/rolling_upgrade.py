@@ -39,6 +39,7 @@ frontend innkeeper
     default_backend innkeeper-regions
 backend innkeeper-regions
     option httpchk
+    http-error status 503 content-type text/plain string "No region is ready; try again." hdr Retry-After 5
     http-check send meth GET uri /healthz/ready
     http-check expect status 200
     default-server check inter 300ms fall 2 rise 2

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from regiond.reconciler.model import DiscrepancyKind
-from tests.database import create_database, drop_database
 from tests.deployment.deployment import Deployment
-from tests.deployment.runner import RACK, REGION
+from tests.deployment.restored import lose_and_restore, save
 from tests.waiting import eventually
 
 HOSTS = ("east", "north", "south", "west")
 BEFORE, SINCE = 200, 50  # VMs; of those since the backup, as many are made as deleted
 FIELDS: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "root:1"}
-PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105
 _NEWEST = "select max(id) from operation"
 
 
@@ -31,43 +27,31 @@ def changes_of(deployment: Deployment) -> list[int]:
     return [deployment.simulated(host).newest_change() for host in HOSTS]
 
 
-async def run(deployment: Deployment, command: str) -> str:
-    """Runs a command of the region's machine with `backup` as its file."""
-    runner = deployment.processes
-    ran = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "regiond", command, str(deployment.folder / "backup")],
-        env=runner.environment() | {"BACKUP_PASSPHRASE": PASSPHRASE}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return str(ran.stdout)
+async def compose(deployment: Deployment, ids: Sequence[int], name: str, count: int) -> list[Any]:
+    """Composes this many machines, not all at once: on a busy computer the last ones would wait too long."""
+    at_once = asyncio.Semaphore(len(ids) * 8)
+
+    async def one(n: int) -> Any:
+        async with at_once:
+            return await deployment.compose(ids[n % len(ids)], hostname=f"{name}{n}", **FIELDS)
+
+    return await asyncio.gather(*map(one, range(count)))
 
 
 async def test_a_restored_region_reports_what_changed_and_touches_no_guest(deployment: Deployment) -> None:
     await deployment.start()
     ids = [(await deployment.add_simulated(name, cores=128, memory_mib=262144))["id"] for name in HOSTS]
-    machines = await asyncio.gather(
-        *(deployment.compose(ids[n % len(ids)], hostname=f"vm{n}", **FIELDS) for n in range(BEFORE))
-    )
+    machines = await compose(deployment, ids, "vm", BEFORE)
     with deployment.held("define guest", name=HOSTS[0]):
         open_compose = await deployment.begin_compose(ids[0], hostname="open", **FIELDS)
         await eventually(lambda: deployment.processes.has_begun("compose"))
-        await run(deployment, "backup")
+        await save(deployment)
     assert await deployment.ended(open_compose) == "succeeded"
-    await asyncio.gather(*(deployment.compose(ids[n % len(ids)], hostname=f"new{n}", **FIELDS) for n in range(SINCE)))
+    await compose(deployment, ids, "new", SINCE)
     await asyncio.gather(*(deployment.delete(f"machines/{machines[n]['system_id']}/") for n in range(SINCE)))
     newest = (await deployment.fetch(_NEWEST))[0][0]
     guests, changes = guests_of(deployment), changes_of(deployment)
-    runner = deployment.processes
-    deployment.kill(REGION)
-    (deployment.folder / "state").rename(deployment.folder / "lost-state")
-    lost = runner.dsn
-    runner.dsn = await create_database(lost, "restored")
-    await drop_database(runner.dsn, urlsplit(lost).path.strip("/"))
-    assert "1 open operation ended, 1 VM in transition settled" in await run(deployment, "restore")
-    key = next((deployment.folder / "lost-state").glob("*apikey*"))
-    (deployment.folder / "state" / key.name).write_bytes(key.read_bytes())
-    await runner.start_region()
-    await eventually(lambda: runner.is_linked(RACK))
+    assert "1 open operation ended, 1 VM in transition settled" in await lose_and_restore(deployment)
 
     async def reported() -> bool:
         found = await deployment.discrepancies()

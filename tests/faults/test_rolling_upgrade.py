@@ -53,7 +53,12 @@ async def upgraded(deployment: Deployment, tmp_path: Path, one: Migration) -> Cl
                 process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(process.wait, 60)
             links = runner.links_made()
-            await runner.upgrade_region(name, newer, **ports[name])
+            others = dict(runner.running)  # of which a region may end meanwhile
+            runner.running.pop(REGION, None)
+            try:
+                await runner.upgrade_region(name, newer, **ports[name])
+            finally:
+                runner.running.update({each: others[each] for each in others if each not in runner.running})
             await eventually(lambda: runner.links_made() > links)  # noqa: B023
             await eventually(lambda: answers(balancer))
         sent = clients.sent

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from common.errors import DatabaseUnavailable
 from regiond.db.pool import Database
 from tests.integration.tables import lock_waiters
 from tests.waiting import eventually
@@ -31,7 +32,9 @@ async def loses(database: Database, request: Coroutine[Any, Any, Any], *, held: 
                 async with db.transaction():
                     await db.execute(f"select from {wanted} for update nowait")
             await db.execute(f"select from {wanted} for update")
-    except asyncpg.DeadlockDetectedError:
+    except DatabaseUnavailable as error:
+        if not isinstance(error.__cause__, asyncpg.DeadlockDetectedError):
+            raise
         return False
     finally:
         if task is not None:

@@ -25,6 +25,7 @@ NO_STORAGE: Mapping[int, int] = {}
 PAGES, FUNCTIONS = 6, 8  # of each node, of the port
 
 _CLEAR = "truncate claim, guest, machine_disk, machine, vm_host, storage_pool, server, operation cascade"
+_IS_USED = "select exists (select from server)"
 _SERVER = """
     insert into server (identity, architecture, hypervisor_version, cores, memory_mib, huge_memory_mib, numa_nodes)
     values ('one', 'amd64', '1', $1, $2::bigint + $3, $3,
@@ -215,7 +216,8 @@ class LedgerFixture:
 async def prepare(database: Database) -> LedgerFixture:
     """Returns the fixture without claims, after emptying the tables."""
     async with database.transaction() as db:
-        await db.execute(_CLEAR)
+        if await db.fetchval(_IS_USED):  # a fresh database needs no owner
+            await db.execute(_CLEAR)
         server_id: int = await db.fetchval(_SERVER, CORES, MEMORY_MIB, 2 * PAGES * 2)
         await set_discrete_totals(
             db, server_id,

@@ -57,6 +57,7 @@ def export(database: Database, sender: Sent) -> AuditExport:
     return AuditExport(database, parse_destination("syslog+tcp://logs"), sender, region_id=uuid4(), batch=3)
 
 
+@pytest.mark.needs_owner
 async def test_entries_in_doubt_are_repeated_after_the_database_failed(audit: Audit, database: Database) -> None:
     ids, sender = await written(audit, 6), Sent()
     exporting = export(database, sender)

@@ -98,6 +98,7 @@ async def test_every_change_by_hand_is_found(audit: Audit, database_url: str, st
         "truncate audit_chain",
     ],
 )
+@pytest.mark.needs_owner
 async def test_the_database_rejects_everything_but_appending(audit: Audit, database: Database, statement: str) -> None:
     await filled(audit)
     with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
@@ -113,6 +114,7 @@ async def test_the_database_rejects_everything_but_appending(audit: Audit, datab
         "select audit_prune(interval '0', 2); delete from audit_entry where id = 5",
     ],
 )
+@pytest.mark.needs_owner
 async def test_the_transaction_of_an_entry_may_write_nothing_else(
     audit: Audit, database: Database, statements: str
 ) -> None:

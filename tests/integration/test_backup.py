@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import subprocess
@@ -19,6 +20,7 @@ from regiond.backup import programs
 from regiond.backup.archive import KEY, SETTINGS, ArchiveReader
 from regiond.backup.model import BackupFailed, Contents
 from regiond.backup.service import Source, write_backup
+from regiond.backup.store import export_snapshot, server_version
 from regiond.backup.target import Target
 from regiond.backup_command_line import run
 from regiond.credentials.service import Credentials, MasterKey, open_master_key
@@ -120,11 +122,41 @@ def test_an_old_program_is_named_with_what_to_install() -> None:
 
 def test_a_password_is_no_argument_of_a_program() -> None:
     dsn = "postgresql://ann:s%40cret@db.example.net/innkeeper?sslmode=require"
-    assert programs.environment_of(dsn) == {"PGPASSWORD": "s@cret"}
+    with programs.environment_of(dsn) as environment:
+        assert environment == {"PGPASSWORD": "s@cret"}
     assert programs.without_password(dsn) == "postgresql://ann@db.example.net/innkeeper?sslmode=require"
     assert programs.without_password("postgresql:///x?password=y&host=/run") == "postgresql:///x?host=%2Frun"
     # libpq does not read + as a space.
     assert programs.without_password("postgresql:///x?options=-c%20a%3Db") == "postgresql:///x?options=-c%20a%3Db"
+    noticing = "keepalives_idle=10&keepalives_interval=5&keepalives_count=3&tcp_user_timeout=30000"
+    assert programs.argument_of("postgresql:///x") == f"postgresql:///x?connect_timeout=10&{noticing}"
+    chosen = "postgresql:///x?host=%2Frun&connect_timeout=3"
+    assert programs.argument_of(chosen) == f"{chosen}&{noticing}"
+
+
+async def test_the_password_of_a_client_key_is_no_argument(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    dsn = f"{database_url}{'&' if '?' in database_url else '?'}sslpassword=s%20cret%2B"
+    dumped: list[bytes] = []
+    async with database.transaction() as db:
+        snapshot, release = await export_snapshot(db), int(float(await server_version(db)))
+        real = programs.find("pg_dump", at_least=release)
+        noting = tmp_path / "pg_dump"
+        noting.write_text(
+            f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\nstat -c %a $PGSERVICEFILE >{tmp_path}/file\n'
+            f'cat $PGSERVICEFILE >>{tmp_path}/file\nexec {real.path} "$@"\n'
+        )
+        noting.chmod(0o700)
+        await asyncio.to_thread(
+            programs.dump, dsn, programs.Program(str(noting), release), snapshot=snapshot, without_rows_of="x",
+            on_data=dumped.append,
+        )  # fmt: skip
+    assert b"".join(dumped).startswith(b"PGDMP")
+    arguments = (tmp_path / "arguments").read_text()
+    assert "cret" not in arguments
+    assert "service=innkeeper" in arguments
+    assert (tmp_path / "file").read_text() == "600\n[innkeeper]\nsslpassword=s cret+\n"
 
 
 async def test_a_backup_outlasts_the_server_s_limit_of_idle_time(

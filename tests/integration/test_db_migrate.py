@@ -128,6 +128,7 @@ async def test_a_lock_timeout_names_the_process_that_holds_the_lock(empty_databa
 
 
 @pytest.mark.parametrize(("first", "then"), [("machine", "event"), ("event", "machine")])
+@pytest.mark.needs_owner
 async def test_a_running_older_region_ends_its_transaction(database_url: str, first: str, then: str) -> None:
     """Its transaction gets the second table while the migration waits for the first."""
     region, watcher = [await connect(database_url, application_name="test") for _ in range(2)]

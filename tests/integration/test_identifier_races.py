@@ -108,6 +108,7 @@ async def test_a_mac_address_that_a_machine_is_being_given(
     assert found == f"400: {field}: {TAKEN} is that of another machine or device."
 
 
+@pytest.mark.needs_owner
 async def test_a_compose_chooses_another_mac_address_than_that_of_a_device(innkeeper: Deployment) -> None:
     await register(innkeeper, (await allocated(innkeeper)).system_id)
     await innkeeper.region.components.database.in_transaction(lambda db: db.execute(_FIRST_NIC_HAS_THE_MAC_OF_A_DEVICE))

@@ -40,6 +40,7 @@ async def test_the_second_connection_knows_the_types(database_url: str) -> None:
     assert await asked(database_url, "select array[1, 2]::integer[]", [1, 2]) == [True, False]
 
 
+@pytest.mark.needs_owner
 async def test_a_type_of_the_database_is_asked_for_each_time(database_url: str) -> None:
     connection = await connect(database_url, application_name="test")
     await connection.execute("create type pair as (first integer, second text)")

@@ -123,6 +123,7 @@ async def run_rounds(database: Database, rounds: Sequence[tuple[float, float, li
     deadline=None,  # a busy machine slows the database down
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # `prepare` empties the shared database
 )
+@pytest.mark.needs_owner
 def test_any_history_keeps_totals_correct_and_claims_within_ratios(
     database: Database, rounds: list[tuple[float, float, list[Action]]]
 ) -> Any:

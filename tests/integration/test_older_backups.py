@@ -103,6 +103,7 @@ async def test_a_backup_changes_no_schema(database: Database, empty_database_url
     assert await relations(empty_database_url) == 0
 
 
+@pytest.mark.needs_owner
 async def test_a_backup_of_a_newer_schema_is_refused(database: Database, database_url: str, tmp_path: Path) -> None:
     await migrations.migrate(database_url, (*OLDER, NEWER), release="9.9")
     with pytest.raises(BadSettings, match=r"newer than this release: Innkeeper 9.9 applied 9000_next.sql"):

@@ -265,6 +265,7 @@ async def test_a_stopped_engine_releases_its_operation_to_the_next(database: Dat
     assert (done.state, done.attempt, done.result) == (OperationState.SUCCEEDED, 2, {"done": True})
 
 
+@pytest.mark.needs_owner
 async def test_the_engine_survives_an_error_while_acquiring(database: Database) -> None:
     async with database.connection() as db:
         await db.execute("alter table operation rename to operation_away")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import DatabaseUnavailable, HostUnreachable
+from regiond.db.migrate import packaged
 from regiond.db.pool import Database
 from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.reach.heartbeat_store import RackReport
@@ -63,6 +64,28 @@ async def test_rows_of_stopped_and_dead_regions_are_deleted(database: Database) 
     assert await fetchval(database, "select array_agg(hostname) from region_process") == ["living"]
     await living.stop()
     assert await fetchval(database, "select count(*) from region_process") == 0
+
+
+async def test_a_new_region_awaits_the_racks_of_living_ones(racks: Racks, database: Database) -> None:
+    joined = await joined_rack(racks)
+    older = Heartbeat(database, hostname="older", pid=1, schema_number=packaged()[-1].number)
+    new = Heartbeat(database, hostname="new", pid=2)
+    await older.write()
+    await new.write()
+    assert not await new.awaits_racks()
+    await older.add_link(UUID(joined.rack_id))
+    assert await new.awaits_racks()
+    assert not await older.awaits_racks()
+    await execute(database, "update region_process set seen_at = now() - interval '31 s' where hostname = 'older'")
+    assert not await new.awaits_racks()
+    await older.write()
+    assert await new.awaits_racks()
+    await execute(database, "insert into schema_migration (number, name, digest) values (9000, '', '')")
+    assert not await new.awaits_racks()  # the older region stops because of this one
+    await execute(database, "update schema_migration set usable_from = 1 where number = 9000")
+    assert await new.awaits_racks()
+    await new.add_link(UUID(joined.rack_id))
+    assert not await new.awaits_racks()
 
 
 async def test_a_region_can_stop_without_its_database(database_url: str) -> None:

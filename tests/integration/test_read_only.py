@@ -49,6 +49,7 @@ async def health(innkeeper: Deployment) -> str:
         return error.message
 
 
+@pytest.mark.needs_owner
 async def test_a_read_only_database_rejects_changes_until_it_recovers(
     tmp_path: Path, database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

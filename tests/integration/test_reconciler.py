@@ -159,6 +159,7 @@ async def test_each_check_is_counted_with_its_outcome(database: Database) -> Non
     assert (counted(), last()) == ([1, 1, 1], completed_at)
 
 
+@pytest.mark.needs_owner
 async def test_rows_that_constraints_forbid_are_reported_too(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(networks="lan:10.1.0.0/24")
     composed = await innkeeper.compose(host["id"], interfaces="eth0:subnet=10.1.0.0/24,ip=10.1.0.9")

@@ -88,6 +88,7 @@ async def restored(settings: RegionSettings, path: Path) -> str:
         return await restore(settings, file, PASSPHRASE, {})
 
 
+@pytest.mark.needs_owner
 async def test_a_restore_moves_on_and_repeats_nothing(
     database: Database, database_url: str, settings: RegionSettings, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ async def test_a_restore_moves_on_and_repeats_nothing(
         await restored(settings, path)
 
 
+@pytest.mark.needs_owner
 async def test_what_could_be_lost_is_left_as_it_is(
     database: Database, database_url: str, settings: RegionSettings, tmp_path: Path
 ) -> None:
@@ -161,16 +163,20 @@ async def test_a_missing_role_is_named_and_its_rights_are_restored(
         await restored(settings, path)
     await execute_as_superuser(database_url, f"create role {role}")
     (settings.state / "regiond.toml.restored").write_text("of an earlier restore")
+    (settings.state / ".secrets.key.k3j2h1x9").write_text("of a killed restore")
     await restored(settings, path)
     opened = await Database.open(settings.required_database, min_size=1, max_size=1)
     try:
         assert await fetchval(opened, "select has_table_privilege($1, 'machine', 'select')", role)
+        assert await fetchval(opened, "select bool_and(usable_from = number) from schema_migration")
     finally:
         await opened.close()
         await execute_as_superuser(settings.required_database, f"drop owned by {role}; drop role {role}")
     assert (settings.state / "regiond.toml.restored").read_text() == 'log_level = "debug"\n'
+    assert list(settings.state.glob(".secrets.key.*")) == []
 
 
+@pytest.mark.needs_owner
 async def test_no_region_starts_on_an_unfinished_restore(database: Database, database_url: str) -> None:
     await execute(
         database, "insert into schema_migration (number, name, digest) values ($1, $2, $3)",

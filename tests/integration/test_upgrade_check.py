@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from common.release import running_release
+from regiond.audit.service import Audit, local_request
+from regiond.db import migrate as migrations
 from regiond.db.migrate import migrate, packaged
 from regiond.db.pool import Database
 from regiond.settings import RegionSettings
@@ -37,14 +39,18 @@ async def test_the_state_of_the_database_is_reported(database: Database, databas
     assert {one.check for one in quiet.values() if one.level == "attention"} == {"backup"}
     assert "blocker" not in {one.level for one in quiet.values()}
     await execute(database, _ROWS)
+    async with Audit(database).recorded(local_request("backup")):
+        pass
     busy = await found(database_url, "environment: unknown variable INNKEEPER_COLOUR.")
     assert {one.check: one.level.value for one in busy.values() if one.level != "ok"} == {
-        "settings": "blocker", "operations": "attention", "racks": "blocker", "backup": "attention",
+        "settings": "blocker", "operations": "attention", "racks": "blocker",
     }  # fmt: skip
     assert "2 open operations: 1 compose, 1 refresh." in busy["operations"].message
     assert "1 region running: east (1.0.0)." in busy["regions"].message
     assert "too old for this build: old" in busy["racks"].message
-    await execute_as_superuser(database_url, "alter table machine owner to postgres")
+    await execute_as_superuser(database_url, "create table note (id integer)")  # of somebody else
+    assert (await found(database_url))["role"].level == "ok"
+    await execute(database, "revoke select on machine from current_user")
     assert "may not read machine" in (await found(database_url))["role"].message
 
 
@@ -54,6 +60,15 @@ async def test_a_newer_schema_stops_the_upgrade_unless_it_is_usable(database_url
     await migrate(database_url, [*packaged(), COMPATIBLE, NEWER], release="9.0.0")
     newer = (await found(database_url))["schema"]
     assert (newer.level.value, "Innkeeper 9.0.0 applied" in newer.message) == ("blocker", True)
+
+
+async def test_a_role_that_may_not_migrate_is_told_how(restricted_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await found(restricted_url))["role"].level == "ok"
+    monkeypatch.setattr(migrations, "packaged", lambda: (*packaged(), COMPATIBLE))
+    newer = await found(restricted_url)
+    assert newer["schema"].message == f"1 migration will be applied: {COMPATIBLE.name}."
+    assert newer["role"].level == "attention"
+    assert "innkeeper region migrate" in str(newer["role"].remedy)
 
 
 async def test_the_command_prints_json_and_exits_with_1(

@@ -110,3 +110,11 @@ async def test_of_several_composes_one_that_has_failed_is_shown(
         page = (await client.get(answer.headers["Location"])).text
     assert "2 of 3 VMs are being composed" in page
     assert all(f"/MAAS/ui/tasks/{task}" in page for task in announced)
+
+
+async def test_an_id_in_the_address_selects_its_host(innkeeper: Deployment, client: WebClient) -> None:
+    (host,) = await innkeeper.get("vm-hosts/")
+    page = await client.get(f"/MAAS/ui/compose?host={host['id']}")
+    assert f'<option value="{host["name"]}" selected>' in page.text
+    assert "(unknown)" not in page.text
+    assert "99 (unknown)" in (await client.get("/MAAS/ui/compose?host=99")).text

@@ -196,3 +196,13 @@ async def test_the_place_of_what_is_left_is_shown_before_it_is_used(region: Depl
     assert 'class="ik-plan"' in again.text
     assert (await client.post(path, None, **again.hidden, typed="east", move_to="default")).status == 303
     assert [one["name"] for one in await region.get("zones/")] == ["default"]
+
+
+async def test_a_missing_vm_does_not_stay_and_only_lxd_has_trust(region: Deployment, client: WebClient) -> None:
+    region.simulated("alder").remove("web")
+    await region.post(f"vm-hosts/{region.hosts['alder']}/", op="refresh")
+    page = await client.get(f"{UI}/hosts/{region.hosts['alder']}/remove")
+    assert page.status == 200
+    assert "Missing on the host; their records stay: web." in page.text
+    assert "This stays:" not in page.text
+    assert "Keep the trust" not in page.text

@@ -80,6 +80,7 @@ PAGES = (
     "docs/how-to/https.md",
     "docs/how-to/racks.md",
     "docs/how-to/second-region.md",
+    "docs/how-to/fail-over.md",
     "docs/how-to/master-key.md",
     "docs/how-to/backup.md",
     "docs/how-to/upgrade.md",

@@ -42,7 +42,8 @@ env = ["INNKEEPER_SIMULATED_HOSTS=/simulated"]
 volumes = ["/simulated:/simulated"]
 END
 """
-ANSWERS = {"createuser": f"{PASSWORD}\n{PASSWORD}\n", "region admin create": f"{PASSWORD}\n"}
+SUPERUSER = f"postgresql://postgres:{PASSWORD}@127.0.0.1/postgres"
+ANSWERS = {" init --server": f"{SUPERUSER}\n{PASSWORD}\n", " migrate --server": f"{SUPERUSER}\n"}
 STATE = ("/var/lib/innkeeper-regiond", "/var/lib/innkeeper-rackd")
 
 
@@ -65,12 +66,14 @@ async def test_the_container_page_leads_to_region_and_rack(
         operator.machine.write(f"dist/trixie/{file.name}", file.read_bytes())
     operator.types("apt-get update && apt-get install python3", network=True)  # the stand-in of systemctl needs it
     operator.types("apt-get install --no-install-recommends postgresql podman crun mmdebstrap", network=True)
+    operator.types("runuser -l postgres -c psql", given=f"alter role postgres password '{PASSWORD}';\n")
     operator.types(PODMAN)
     operator.types(MAKE_BASE, network=True)
 
     follow_the_page(operator)
     images_have_no_state(operator)
     daemons_have_no_rights(operator)
+    programs_are_complete(operator)
     await a_vm_runs(operator)
     health_follows_the_database(operator)
     await a_new_container_has_the_old_state(operator)
@@ -81,15 +84,19 @@ def follow_the_page(operator: Operator) -> None:
         if (file := block.marked("file")) is not None:
             operator.types(f"install -D -m 600 /dev/stdin {file}", given=block.text.replace("PASSWORD", PASSWORD))
         elif block.marked("on") == "podman" and "podman rm" not in block.text:
-            given = "".join(answer for command, answer in ANSWERS.items() if command in block.text)
-            builds = "podman build" in block.text
-            isolated = "export BUILDAH_ISOLATION=chroot\n" if builds else ""  # else it needs control groups
-            operator.types(isolated + block.text, given=given, network=builds)
+            types_commands(operator, block.text)
 
 
-def commands_of_the_page(part: str) -> str:
-    (found,) = (one.text for one in blocks_of(PAGE) if one.marked("on") == "podman" and part in one.text)
-    return found
+def types_commands(operator: Operator, commands: str) -> str:
+    given = "".join(answer for command, answer in ANSWERS.items() if command in commands)
+    builds = "podman build" in commands
+    isolated = "export BUILDAH_ISOLATION=chroot\n" if builds else ""  # else it needs control groups
+    return operator.types(isolated + commands, given=given, network=builds)
+
+
+def repeats_commands(operator: Operator, part: str) -> str:
+    (commands,) = (one.text for one in blocks_of(PAGE) if one.marked("on") == "podman" and part in one.text)
+    return types_commands(operator, commands)
 
 
 def in_region(operator: Operator, command: str) -> str:
@@ -120,6 +127,15 @@ def daemons_have_no_rights(operator: Operator) -> None:
         operator.types(denied)
 
 
+def programs_are_complete(operator: Operator) -> None:
+    """What checks an image confines itself, which a container could forbid; a rack loads libvirt for the first host."""
+    operator.types("podman exec region qemu-img create -q -f qcow2 /tmp/empty.qcow2 1G")
+    in_region(operator, "boot-resources create name=empty title=Empty architecture=amd64 content@=/tmp/empty.qcow2")
+    (image,) = json.loads(in_region(operator, "boot-resources read type=uploaded"))
+    assert image["state"] == "ready", image
+    operator.types("podman exec rack /opt/innkeeper/bin/python -c 'import libvirt'")
+
+
 async def a_vm_runs(operator: Operator) -> None:
     in_region(operator, "vm-hosts create type=simulated name=sim 'power_address=simulated:sim?cores=4'")
     in_region(operator, "vm-host compose sim hostname=web-1 cores=1 memory=1024 storage=root:4")
@@ -145,10 +161,10 @@ def health_follows_the_database(operator: Operator) -> None:
 async def a_new_container_has_the_old_state(operator: Operator) -> None:
     operator.types("podman stop region rack")
     assert operator.types("podman inspect --format '{{.State.ExitCode}}' region rack").split() == ["0", "0"]
-    operator.types(commands_of_the_page("podman rm --force --time 60 region"))
-    operator.types(commands_of_the_page("--name region"))
+    repeats_commands(operator, "podman rm --force --time 60 region")
+    repeats_commands(operator, "--name region")
     operator.types("podman start rack")
-    operator.types(commands_of_the_page("podman healthcheck"))
+    repeats_commands(operator, "until podman healthcheck")
 
     def linked() -> bool:
         (rack,) = json.loads(in_region(operator, "racks read"))

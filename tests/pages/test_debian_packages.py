@@ -49,7 +49,7 @@ def operator(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[O
 @pytest.mark.parametrize("suite", SUITES)
 def test_two_builds_of_a_commit_are_equal(suite: str, packages: Callable[[str], list[Path]], tmp_path: Path) -> None:
     first = packages(suite)
-    again = build(suite, tmp_path, umask=0o002, TZ="FAR-14", LANG="de_DE.UTF-8", HOSTNAME="elsewhere")
+    again = build(suite, tmp_path, umask=0o002, TZ="FAR-14", LANG="de_DE.UTF-8", HOSTNAME="elsewhere", PYTHONPATH=".")
     assert [file.name for file in first] == [file.name for file in again]
     assert [line for pair in zip(first, again, strict=True) for line in differing(*pair)] == []
 
@@ -83,6 +83,7 @@ async def nothing_runs_before_it_is_configured(operator: Operator) -> None:
             f"640 root innkeeper-{daemon}",
             f"700 innkeeper-{daemon} innkeeper-{daemon}",
         ]
+    assert operator.types("systemctl is-enabled innkeeper-backup.timer || true") == "disabled"
     versions = operator.types("innkeeper --version; regiond --version; rackd --version").splitlines()
     assert len({line.split()[1] for line in versions}) == 1
     assert operator.types("dpkg --verify innkeeper innkeeper-region innkeeper-rack") == ""
@@ -115,9 +116,10 @@ async def settings_survive_an_upgrade(operator: Operator) -> None:
     processes = [operator.process_of(daemon) for daemon in daemons]
     operator.types(MAKE_LATER, deadline_s=INSTALL_S)
     # Without a terminal dpkg keeps what a person changed, with this option as without a question.
-    operator.types(
+    printed = operator.types(
         "apt-get install --no-install-recommends -o Dpkg::Options::=--force-confold ./later/*.deb", deadline_s=INSTALL_S
     )
+    assert "Schema: up to date." in printed  # the package has looked before it restarted the region
     assert operator.types("dpkg-query -W -f '${Version}\n' innkeeper-region innkeeper-rack").split() == [LATER] * 2
     assert operator.types("sha256sum /etc/innkeeper/*.toml") == settings
     assert operator.types("stat -c %a /etc/innkeeper/regiond.toml") == "640"
@@ -133,11 +135,15 @@ async def settings_survive_an_upgrade(operator: Operator) -> None:
 
 
 async def purging_leaves_only_what_the_guide_says(operator: Operator, before: set[str]) -> None:
+    operator.types("runuser -u innkeeper-regiond touch /var/backups/innkeeper/today")
     operator.types("apt-get purge innkeeper innkeeper-region innkeeper-rack")
     assert operator.types("pgrep -a -f /opt/[i]nnkeeper || true") == ""
     after = set(operator.types(EVERYTHING).splitlines())
     left = {path for path in after - before if not path.startswith(OTHERS) and not path.startswith(STAYS)}
-    assert {path for path in left if not path.startswith(("/var/lib/postgresql", "/run"))} == set()
+    assert {path for path in left if not path.startswith(("/var/lib/postgresql", "/run"))} == {
+        "/var/backups/innkeeper",
+        "/var/backups/innkeeper/today",
+    }
     assert operator.types("getent passwd innkeeper-regiond innkeeper-rackd | cut -d: -f1").split() == [
         "innkeeper-regiond",
         "innkeeper-rackd",

@@ -88,7 +88,7 @@ async def test_a_reader_chooses_the_release_of_the_documentation(built: Path, tm
             await page.goto(address)
             await expect(page).to_have_url(f"{address}/1.1/index.html")
             await page.get_by_role("button", name="Select version").focus()  # a pointer opens it too
-            await page.get_by_role("link", name="1.0.0").click()
+            await page.get_by_role("link", name="1.0.0", exact=True).click()
             await expect(page).to_have_url(re.compile(rf"{address}/1\.0/"))
 
 

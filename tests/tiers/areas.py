@@ -1,6 +1,7 @@
 """Areas of tests: which tests run together, where they are, and what they need of the machine.
 
-Every test belongs to exactly one area. `postgresql-15` repeats tests of the region on another server.
+Every test belongs to exactly one area. `postgresql-15` repeats tests of the region on another server, and
+`least-privilege` with a role that does not own the tables.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from attrs import frozen
 
 FIRST = "first"
 POSTGRESQL = "postgresql-15"
+LEAST_PRIVILEGE = "least-privilege"
+REPEATED = "database"  # the marker of the tests that these two repeat
+NEEDS_OWNER = "needs_owner"  # of those that change the schema with the region's role
 
 
 class Need(StrEnum):
@@ -92,6 +96,12 @@ DEEP = (
         paths=("tests/integration",),
         workers=WORKERS,
     ),
+    Area(
+        name=LEAST_PRIVILEGE,
+        title="tests marked `database` with a role that does not own the tables",
+        paths=("tests/integration",),
+        workers=WORKERS,
+    ),
 )
 AREAS = {area.name: area for area in (FIRST_TIER, *DEEP)}
 
@@ -99,6 +109,13 @@ _BOOTS = {"test_clients_lxd.py", "test_deployed_vm_hosts.py", "test_deployment_l
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
 # The host of a contract test is one of its parameters; the first match decides.
 _AREA_OF_HOST = {"lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt"}
+
+
+def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
+    """Whether the area repeats a test of the area `found`; None if it repeats none of others."""
+    if area not in (POSTGRESQL, LEAST_PRIVILEGE):
+        return None
+    return found in {FIRST, "slow"} and REPEATED in markers and not (area == LEAST_PRIVILEGE and NEEDS_OWNER in markers)
 
 
 def area_of(path: str, markers: Set[str], parameters: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.tiers import unstable
-from tests.tiers.areas import AREAS, DEEP, POSTGRESQL, Area
+from tests.tiers.areas import AREAS, DEEP, LEAST_PRIVILEGE, POSTGRESQL, Area
 from tests.tiers.results import Results, read
 from tests.tiers.runs import CHECKOUT, commit, run, say, will_be_skipped
 
@@ -108,7 +108,13 @@ def _read_record(area: Area, name: str) -> Any:
 
 @contextmanager
 def _server_of(area: Area) -> Iterator[dict[str, str]]:
-    """Where the area's tests are about another PostgreSQL: a server of it, and the variable that names it."""
+    """Where the area's tests are about another PostgreSQL: a server of it, and the variable that names it.
+
+    Where they are about another role: the variable that chooses it.
+    """
+    if area.name == LEAST_PRIVILEGE:
+        yield {"TESTS_LEAST_PRIVILEGE": "1"}
+        return
     if area.name != POSTGRESQL:
         yield {}
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiers.areas import AREAS, FIRST, POSTGRESQL, area_of
+from tests.tiers.areas import AREAS, area_of, repeats
 
 _SPENT = pytest.StashKey[float]()
 HERE = Path(__file__).resolve().parents[2]
@@ -57,7 +57,8 @@ def _is_in(item: pytest.Item, area: str) -> bool:
     found = area_of(path, markers, "" if callspec is None else str(callspec.id))
     if not path.startswith(AREAS[found].paths):
         raise pytest.UsageError(f"{item.nodeid} belongs to the area {found}, which never collects this file")
-    return found in {FIRST, "slow"} and "database" in markers if area == POSTGRESQL else found == area
+    repeated = repeats(area, found, markers)
+    return found == area if repeated is None else repeated
 
 
 def _cpu_s() -> float:

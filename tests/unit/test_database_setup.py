@@ -19,6 +19,7 @@ from regiond.database_setup.model import (
     default_dsn,
     in_database,
     is_local,
+    is_socket,
     local_administrator,
     scram,
     with_database,
@@ -56,15 +57,25 @@ def test_the_default_is_a_database_of_the_administrators_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dsn", "local"),
-    [(SOCKET, True), ("postgresql:///innkeeper", True), (REMOTE, False), ("postgresql://a@/b?host=db.example", False)],
+    ("dsn", "local", "socket"),
+    [
+        (SOCKET, True, True),
+        ("postgresql:///innkeeper", True, True),
+        ("postgresql://a:b@localhost/c", True, False),
+        ("postgresql://a:b@[::1]:5433/c", True, False),
+        (REMOTE, False, False),
+        ("postgresql://a@/b?host=db.example", False, False),
+    ],
 )
-def test_only_sockets_are_local(dsn: str, local: bool) -> None:  # a parameter of the test
-    assert is_local(dsn) is local
+def test_sockets_and_loopback_are_on_this_computer(dsn: str, local: bool, socket: bool) -> None:
+    assert (is_local(dsn), is_socket(dsn)) == (local, socket)
 
 
 def test_the_local_administrator_uses_the_same_socket() -> None:
     assert local_administrator(f"{SOCKET}&port=5433") == (
+        "postgresql://postgres@/postgres?host=/var/run/postgresql&port=5433"
+    )
+    assert local_administrator("postgresql://a:b@127.0.0.1:5433/c?sslmode=require") == (
         "postgresql://postgres@/postgres?host=/var/run/postgresql&port=5433"
     )
 

@@ -90,6 +90,18 @@ def test_daemons_get_their_settings_and_the_caller_environment(tmp_path: Path) -
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "rack"), [({}, {}), ({"INNKEEPER_METRICS_PORT": "7000"}, {"INNKEEPER_METRICS_PORT": "7010"}),
+                        ({"INNKEEPER_METRICS_PORT": "0"}, {"INNKEEPER_METRICS_PORT": "0"})]
+)  # fmt: skip
+def test_region_and_rack_serve_metrics_on_ports_of_their_own(
+    tmp_path: Path, given: dict[str, str], rack: dict[str, str]
+) -> None:
+    found = read_paths({**given, "INNKEEPER_STATE": str(tmp_path)}, checkout=tmp_path)
+    region = found.daemon_environment(given, database="postgresql:///a")
+    assert found.rack_environment(region) == {**region, **rack}
+
+
 def test_a_state_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotRun, match=r"cannot create the folder .*file/state"):

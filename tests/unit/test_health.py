@@ -6,6 +6,7 @@ import asyncio
 
 from common.errors import DatabaseUnavailable
 from regiond.health import DEADLINE_S, HealthCheck
+from regiond.wiring.health import RACKS_WITHIN_S, awaited_racks
 from tests.clock import in_no_time
 from tests.waiting import eventually
 
@@ -65,3 +66,20 @@ async def test_many_callers_share_one_check_and_none_stops_it() -> None:
     assert len(begun) == 1
     await check.check()
     assert len(begun) == 2
+
+
+async def test_a_region_has_started_once_and_within_a_limit() -> None:
+    now, waits = [0.0], [True]
+
+    async def awaits() -> bool:
+        return waits[0]
+
+    first, late = (awaited_racks(awaits, clock=lambda: now[0]) for _ in range(2))
+    assert await first() == "The racks of the other regions have not connected to this one yet."
+    waits[0] = False
+    assert await first() is None
+    waits[0] = True  # its rack has gone again
+    assert await first() is None
+    assert await late() is not None
+    now[0] = RACKS_WITHIN_S + 1
+    assert await late() is None

@@ -79,3 +79,8 @@ def test_the_documentation_of_each_release_stays(tmp_path: Path) -> None:
     )
     assert [(site / name / "index.html").read_text() for name in ("1.0", "1.9")] == ["1.0.1", "1.9.0"]
     assert "url=1.10/index.html" in (site / "index.html").read_text()
+
+
+def test_a_version_below_the_present_one_is_refused() -> None:
+    status, text = release("prepare", "0.0.1")
+    assert (status, "0.0.1 is lower than" in text) == (1, True), text

@@ -98,7 +98,10 @@ class Heartbeat:
     addresses = reading(heartbeat_store.addresses)
 
     async def awaits_racks(self) -> bool:
-        """Returns whether racks have links to other regions, and none to this one. Raises DatabaseUnavailable."""
+        """Returns whether racks have links to other regions that can serve, and none to this one.
+
+        Raises DatabaseUnavailable.
+        """
         if self._link_counts:
             return False
         async with self._database.connection() as db:

@@ -29,7 +29,8 @@ _INSERT_LINKS = """
 """
 _LINKED_ELSEWHERE = """
     select exists (select from rack_link l join region_process p on p.id = l.region_id
-                    where l.region_id <> $1 and p.seen_at > now() - interval '30 seconds')
+                    where l.region_id <> $1 and p.seen_at > now() - interval '30 seconds'
+                      and p.schema_number >= (select max(coalesce(usable_from, number)) from schema_migration))
 """
 _DELETE_LINKS = "delete from rack_link where region_id = $1 and not (rack_id = any($2::uuid[]))"
 # Rows are locked in id order, because other regions update the same racks: no deadlock.
@@ -105,7 +106,7 @@ async def addresses(db: Db) -> tuple[str, ...]:
 
 
 async def linked_elsewhere(db: Db, region_id: UUID) -> bool:
-    """Returns whether a rack has a link to another living region."""
+    """Returns whether a rack has a link to another living region that the present schema lets continue."""
     found: bool = await db.fetchval(_LINKED_ELSEWHERE, region_id)
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InnkeeperError, NotFound
+from common.values import DriverType
 from regiond.api import errors
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
@@ -69,11 +70,14 @@ class Removed:
     noun: str
     section: str
     resource: Resource
+    has_trust: bool = True  # LXD has our certificate; libvirt has none
 
 
 async def host(visit: Visit) -> Reply:
     found = await find_host(visit.services, {"id": visit.path["host"]})
-    return await _remove(visit, Removed(id=found.id, name=found.name, noun="host", section="hosts", resource=HOST))
+    has_trust = found.driver is DriverType.LXD
+    removed = Removed(id=found.id, name=found.name, noun="host", section="hosts", resource=HOST, has_trust=has_trust)
+    return await _remove(visit, removed)
 
 
 async def cluster(visit: Visit) -> Reply:

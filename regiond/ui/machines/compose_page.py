@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
@@ -13,6 +14,7 @@ from common.errors import InnkeeperError, InvalidRequest, NotFound
 from regiond.api import errors
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOSTS
+from regiond.api.resources.shared.lookups import find_host
 from regiond.api.urls import operation_id_in
 from regiond.caller import Permission
 from regiond.operations.model import Operation
@@ -38,7 +40,7 @@ async def show(visit: Visit) -> Reply:
     """The form; when it was sent, the VM or what has to change."""
     form, action = read_form(visit.request), visit.request.given("action")
     if visit.request.method != "POST":
-        form = await _requested_before(visit) or form
+        form = await _requested_before(visit) or await _with_host_name(visit, form)
         return await _page(visit, form, await _preview(visit, form))
     if action != "compose":
         form = form.changed(action)
@@ -134,6 +136,16 @@ async def _requested_before(visit: Visit) -> ComposeForm | None:
     if form is None or not (count := visit.request.option("count")):
         return form
     return evolve(form, values={**form.values, "count": count, "hostname": ""})
+
+
+async def _with_host_name(visit: Visit, form: ComposeForm) -> ComposeForm:
+    """Addresses that people write may name the host by its id; the form shows names."""
+    if not form.text("host").isdecimal():
+        return form
+    with suppress(NotFound):
+        found = await find_host(visit.services, {"id": form.text("host")})
+        return evolve(form, values={**form.values, "host": found.name})
+    return form
 
 
 async def preview(visit: Visit) -> Reply:

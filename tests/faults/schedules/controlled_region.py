@@ -15,6 +15,7 @@ from regiond.components import Components, Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.history import ServerHistory
 from regiond.db.pool import Database
+from regiond.fail_over import FailOver
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
@@ -59,7 +60,7 @@ class ControlledRegion:
 
     def wire(self) -> None:
         storage = Storage(
-            history=ServerHistory(),
+            fail_over=FailOver(ServerHistory()),
             dsn=self.settings.required_database,
             database=self.database,
             credentials=self.credentials,
