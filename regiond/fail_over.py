@@ -51,7 +51,7 @@ class Evidence:
         if await db.fetchval(_AUDITED) < self.audit.answered_id:
             return "it lacks requests that were answered"
         if not await db.fetchval(_REPLAYED, heard):
-            return "it lacks the end of the log of the former server"
+            return "it may lack the end of the log of the former server"
         return None
 
     def forget(self) -> None:

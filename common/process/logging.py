@@ -15,7 +15,9 @@ from functools import cache
 from typing import Any, TextIO, cast
 
 import structlog
-from twisted.logger import STDLibLogObserver, globalLogBeginner
+from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
+
+from common.process.refused_connections import RefusedConnections
 
 NO_FIELDS: Mapping[str, str] = {}
 LEVELS = ("debug", "info", "warning", "error")
@@ -130,7 +132,8 @@ def _is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 @cache
 def _forward_twisted_log() -> None:
     """Sends Twisted's log, including unhandled errors, to the standard logging module. Once per process."""
-    globalLogBeginner.beginLoggingTo([STDLibLogObserver("twisted")], discardBuffer=True, redirectStandardIO=False)
+    observers: tuple[ILogObserver, ...] = (STDLibLogObserver("twisted"), RefusedConnections())
+    globalLogBeginner.beginLoggingTo(observers, discardBuffer=True, redirectStandardIO=False)
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -10,6 +10,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import InnkeeperError
+from common.process.exhaustion import exhaustion
 from common.rate_limit import RateLimiter
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -92,13 +93,14 @@ class PeriodicTask:
             if task is None or task.cancelling():
                 raise
             log.exception("periodic_task_failed", task=self._name)  # the round cancelled something and met it itself
-        except (InnkeeperError, TimeoutError) as error:
-            problem = reason = str(error) or "timed out"
-            if self._failures.allow(reason):
-                log.warning("periodic_task_failed", task=self._name, reason=reason)
         except Exception as error:  # a bug in one round must not end the task
-            if self._failures.allow(repr(error)):
-                log.exception("periodic_task_failed", task=self._name)
+            reason = _reason(error)
+            problem = reason or problem
+            if self._failures.allow(reason or repr(error)):
+                if reason is None:
+                    log.exception("periodic_task_failed", task=self._name)
+                else:
+                    log.warning("periodic_task_failed", task=self._name, reason=reason)
         else:
             if isinstance(result, NextRoundIn):
                 return result.seconds
@@ -122,3 +124,10 @@ class PeriodicTask:
             sleeping.cancel()
             woken.cancel()
             await asyncio.gather(sleeping, woken, return_exceptions=True)
+
+
+def _reason(error: Exception) -> str | None:
+    """Returns what prevented the work, in words; None for a bug."""
+    if isinstance(error, InnkeeperError | TimeoutError):
+        return str(error) or "timed out"
+    return exhaustion(error)

@@ -10,7 +10,8 @@ import structlog
 from attrs import field, frozen
 
 from common.certificates import Role
-from common.errors import InnkeeperError, InternalError, NotAllowed
+from common.errors import Busy, InnkeeperError, InternalError, NotAllowed
+from common.process.exhaustion import exhaustion
 from common.rpc.call_observer import UNOBSERVED, CallObserver
 from common.rpc.command import Command
 from common.rpc.frames import Hello
@@ -76,9 +77,15 @@ def _not_allowed(link: Any, command: Command[Any, Any]) -> NotAllowed:
 
 
 def reportable_error(error: Exception, command: str) -> InnkeeperError:
-    """Returns the error that the caller receives. A bug is logged here with a reference that the caller receives."""
+    """Returns the error that the caller receives. A bug is logged here with a reference that the caller receives.
+
+    A computer without files, memory or space is no bug: the caller can repeat the call.
+    """
     if isinstance(error, InnkeeperError):
         return error
+    if (problem := exhaustion(error)) is not None:
+        log.warning("handler_short_of_resources", command=command, reason=problem)
+        return Busy(f"{command} failed on the computer of the peer: {problem}")
     reference = uuid4().hex[:12]
     log.error("handler_failed", command=command, reference=reference, exc_info=error)
     return InternalError(

@@ -19,7 +19,8 @@ _SEQUENCES = """
 _SET_SEQUENCE = "select setval($1::text::regclass, $2)"
 _TAKE = "select max(nextval($1::text::regclass)) from generate_series(1, $2::bigint)"
 _RECORD = """
-    insert into schema_migration (number, name, digest, release, applied_at) values ($1, $2, $3, $4, $5)
+    insert into schema_migration (number, name, digest, release, applied_at, usable_from)
+    values ($1, $2, $3, $4, $5, $6)
 """
 # Processes and links are those of another time. A session that was ended since would be valid again, and so would a
 # token of a rack that was used since.
@@ -43,7 +44,7 @@ _IMAGES_WITHOUT_CONTENT = """
 async def record_migrations(db: Db, applied: Iterable[AppliedMigration]) -> None:
     """Records what the schema of the backup consists of; the dump does not have these rows."""
     for one in applied:
-        await db.execute(_RECORD, one.number, one.name, one.digest, one.release, one.applied_at)
+        await db.execute(_RECORD, one.number, one.name, one.digest, one.release, one.applied_at, one.usable_from)
 
 
 async def lock_schema(db: Db) -> None:

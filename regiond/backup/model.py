@@ -41,6 +41,7 @@ class AppliedMigration:
     digest: str
     release: str | None
     applied_at: datetime
+    usable_from: int | None = None
 
 
 @frozen(kw_only=True)

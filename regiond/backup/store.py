@@ -9,7 +9,7 @@ from regiond.db.pool import Db
 
 MIGRATIONS = "schema_migration"
 _INSTALLATION = "select id::text, authority_fingerprint, sealed_request_key from installation"
-_APPLIED = "select number, name, digest, release, applied_at from schema_migration order by number"
+_APPLIED = "select number, name, digest, release, applied_at, usable_from from schema_migration order by number"
 _IMAGES = """
     select name, architecture, sha256, size_bytes from image where state = 'ready' and host_id is null order by id
 """

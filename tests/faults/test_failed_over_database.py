@@ -31,7 +31,7 @@ HOSTS = ("east", "west")
 ENOUGH = 8  # requests that are answered before and after
 _MOVED_ON = "select kind from event where kind in ('region_restored', 'database_failed_over')"
 _WRITTEN = "select max(id), (select max(seen_at) from region_process), (select max(id) from event) from operation"
-READY_WITHIN_S = 10.0  # after the promotion, measured: 0.3 to 2 s
+READY_WITHIN_S = 20.0  # after the promotion, measured: 0.3 to 0.8 s, 3.5 s on a machine with ten times its load
 
 
 @pytest.fixture

@@ -65,6 +65,8 @@ async def test_lost_seconds_are_reported_and_nothing_is_destroyed(deployment: De
         return (found.count(DiscrepancyKind.UNKNOWN_GUEST), found.count(DiscrepancyKind.MACHINE_MISSING)) == (3, 1)
 
     await eventually(reported)
+    await deployment.get("discrepancies/")  # as the periodic check does
+    assert {one["kind"] for one in await deployment.get("attention/")} >= {"vm_missing", "discrepancy"}
     ((kind, message),) = await deployment.fetch(_MOVED_ON)
     assert kind == "region_restored"
     assert f"it lacks changes of operation {open_compose}, operation " in message

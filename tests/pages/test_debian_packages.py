@@ -49,7 +49,7 @@ def operator(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[O
 @pytest.mark.parametrize("suite", SUITES)
 def test_two_builds_of_a_commit_are_equal(suite: str, packages: Callable[[str], list[Path]], tmp_path: Path) -> None:
     first = packages(suite)
-    again = build(suite, tmp_path, umask=0o002, TZ="FAR-14", LANG="de_DE.UTF-8", HOSTNAME="elsewhere")
+    again = build(suite, tmp_path, umask=0o002, TZ="FAR-14", LANG="de_DE.UTF-8", HOSTNAME="elsewhere", PYTHONPATH=".")
     assert [file.name for file in first] == [file.name for file in again]
     assert [line for pair in zip(first, again, strict=True) for line in differing(*pair)] == []
 

@@ -46,6 +46,12 @@ class Administrator:
             elif block.marked("on") in MARKS:
                 self._printed = self._follow(block)
 
+    def sets(self, page: str, section: str) -> None:
+        """Writes the settings of a section into their files, without its commands."""
+        for block in blocks_of(page):
+            if block.section == section and (file := block.marked("file")) is not None:
+                self.guest.configure(file, block.text)
+
     def _follow(self, block: Block) -> str:
         given = "".join(answer.format(self._printed) for command, answer in ANSWERS.items() if command in block.text)
         return self.types(block.text, given=given, place=block.place)

@@ -88,6 +88,7 @@ async def survives_a_reboot(admin: Administrator) -> None:
 async def restore(admin: Administrator, saved: BackupFiles) -> None:
     """The region has its rows again, its rack is lost with the other machine, and a new one may join."""
     saved.copy_to(admin.guest)
+    admin.sets(INSTALL, "Region")  # which the guide compares with those of the backup
     admin.follows(BACKUP, "Restore")
     assert admin.states("is-active")["innkeeper-regiond"] == "active"
     assert power_of(admin).keys() == {"web-1"}

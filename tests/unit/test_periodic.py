@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
+from structlog.testing import capture_logs
 
 from common.errors import DatabaseUnavailable
 from common.process.periodic import NextRoundIn, PeriodicTask
@@ -61,6 +63,26 @@ async def test_the_next_round_follows_a_failed_one(failure: BaseException) -> No
     task.start()
     await rounds.reach(2)
     await task.stop()
+
+
+@pytest.mark.parametrize(
+    ("failure", "level"),
+    [
+        (DatabaseUnavailable("no answer"), "warning"),
+        (OSError(errno.EMFILE, "Too many open files"), "warning"),
+        (OSError(errno.ENOSPC, "No space left on device"), "warning"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "error"),
+    ],
+)
+async def test_a_machine_without_files_or_space_is_no_bug(failure: Exception, level: str) -> None:
+    rounds = Rounds(failure)
+    task = PeriodicTask("test", rounds.work, every_s=0.01)
+    with capture_logs() as logs:
+        task.start()
+        await rounds.reach(2)
+        await task.stop()
+    (line,) = [one for one in logs if one["event"] == "periodic_task_failed"]
+    assert line["log_level"] == level
 
 
 async def test_a_round_can_set_the_length_of_the_next_pause() -> None:

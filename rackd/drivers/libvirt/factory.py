@@ -10,6 +10,7 @@ from common.errors import NotTrusted, Unsupported
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.libvirt.connection import ssh
 from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.first_contact import require_answer
 from rackd.drivers.libvirt.driver import LibvirtDriver
 
 SSH_KEY = "ssh_private_key"
@@ -45,7 +46,7 @@ def connector(access: HostAccess) -> Callable[[], Client]:
     """Returns a function that opens a new connection to this host."""
     address = parse(access.address)
     if not address.needs_ssh_key:
-        return lambda: Client.open(address.normalised)
+        return lambda: _open(address)
     private_key, pinned = access.credentials.get(SSH_KEY), access.pinned
     if private_key is None:
         raise NotTrusted(f"Innkeeper has no SSH key for {address.normalised} yet.")
@@ -55,7 +56,13 @@ def connector(access: HostAccess) -> Callable[[], Client]:
     return lambda: _open_over_ssh(address, private_key, pinned)
 
 
+def _open(address: LibvirtAddress) -> Client:
+    require_answer(address)
+    return Client.open(address.normalised)
+
+
 def _open_over_ssh(address: LibvirtAddress, private_key: str, pinned: str) -> Client:
+    require_answer(address)
     try:
         with ssh.connection_uri(address, private_key, pinned) as uri:
             return Client.open(uri)

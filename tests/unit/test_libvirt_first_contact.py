@@ -1,0 +1,30 @@
+"""A host that answers nothing is unreachable within the deadline; libvirt is left to find every other problem."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from common.addresses.libvirt import parse
+from common.errors import HostUnreachable
+from rackd.drivers.libvirt.connection.first_contact import require_answer
+
+
+def test_a_host_that_answers_nothing_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        port = server.getsockname()[1]
+        # Linux drops what exceeds the queue of a listener, as a dead network does.
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        with pytest.raises(HostUnreachable, match=rf"^Cannot connect to 127\.0\.0\.1:{port}: no answer within 0\.2 s"):
+            require_answer(parse(f"qemu+ssh://root@127.0.0.1:{port}/system"), within_s=0.2)
+        for one in waiting:
+            one.close()
+
+
+@pytest.mark.parametrize("address", ["qemu:///system", "test:///default", "qemu+tls://127.0.0.1:1/system"])
+def test_local_hosts_and_closed_ports_are_for_libvirt(address: str) -> None:
+    require_answer(parse(address), within_s=0.2)
