@@ -1,29 +1,26 @@
-"""The connection pool to PostgreSQL: connections, transactions and retries; makes values of rows."""
+"""The connection pool to PostgreSQL: connections, transactions and retries."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import cache, wraps
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
-import attrs
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
+from common.errors import BadSettings, Busy, DatabaseUnavailable
 from common.tracing.spans import Kind, below_current
 from regiond.db.connection import NOTICES_LOST_CLIENT, Connection
 from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool_use import PoolUse
-from regiond.db.servers import described, open_primary
+from regiond.db.servers import check_certificate_file, described, open_primary
 from regiond.db.statement_spans import record_statement
 
 if TYPE_CHECKING:
@@ -291,31 +288,6 @@ def reading(query: Callable[Concatenate[Db, P], Awaitable[T]]) -> Callable[Conca
     return method
 
 
-def of_row(kind: type[T], row: Row, /, **others: Any) -> T:
-    """Returns a `kind` whose attributes are the columns of the row with the same names, except for `others`.
-
-    Raises KeyError for an attribute without a column. Further columns are ignored.
-    """
-    for name in _attribute_names(kind):  # type: ignore[arg-type]  # a class is hashable
-        if name not in others:
-            others[name] = row[name]
-    return kind(**others)
-
-
-@cache
-def _attribute_names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(one.name for one in attrs.fields(kind))
-
-
-@contextmanager
-def unique(field: str, message: str) -> Iterator[None]:
-    """Raises InvalidRequest with the message for the field if a statement finds a duplicate."""
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
-        raise InvalidRequest.of({field: [message]}) from error
-
-
 class _EndOfDryRun(Exception):
     """Rolls the transaction of a dry run back."""
 
@@ -367,7 +339,7 @@ def _to_json(value: Any) -> str:
 
 async def _check_server(dsn: str, min_postgresql: int, history: ServerHistory | None) -> str:
     """Returns a description of the server. Raises BadSettings if it is too old."""
-    _check_certificate_file(dsn)
+    check_certificate_file(dsn)
     connection = await connect(dsn, application_name="innkeeper-check", history=history)
     try:
         version = connection.get_server_version()
@@ -379,19 +351,3 @@ async def _check_server(dsn: str, min_postgresql: int, history: ServerHistory | 
             setting="database",
         )
     return described(dsn)
-
-
-def _check_certificate_file(dsn: str) -> None:
-    """Raises BadSettings for a file that cannot be read: the error of TLS does not name it."""
-    try:
-        named = parse_qs(urlsplit(dsn).query).get("sslrootcert", [])
-    except ValueError:
-        return  # asyncpg reports the error in the DSN
-    for name in named:
-        try:
-            with Path(name).open("rb"):
-                pass
-        except OSError as error:
-            raise BadSettings(
-                f"The file {name}, which sslrootcert names, cannot be read: {error.strerror}.", setting="database"
-            ) from error
