@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regiond.accounts.model import ListColumns, SavedFilter
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 
 # The lock makes concurrent requests of one user respect the limit.
 _LOCK_ACCOUNT = "select from account where id = $1 for no key update"

@@ -10,8 +10,7 @@ from attrs import evolve, frozen
 from common.errors import NotAuthenticated
 from regiond.accounts.model import ApiKey, ApiKeyView, secret_hash
 from regiond.caller import Caller
-from regiond.db.pool import Db, Row
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, Row, of_row
 from regiond.deletion_plan import AffectedRecord
 
 _OWNER = """

@@ -10,8 +10,7 @@ from attrs import frozen
 from regiond.attention.conditions import CONDITIONS
 from regiond.attention.model import AttentionFilter, AttentionKind, AttentionLimits, Found, ObjectType
 from regiond.caller import Caller, seen_by
-from regiond.db.pool import Db, Row
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, Row, of_row
 
 _VISIBLE = "($1::integer[] is null or c.seen_pool_id = any($1) or $2::integer = any(c.accounts))"
 # Rows of a kind are numbered as they are shown: broken ones first, then the newest.

@@ -11,8 +11,7 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.caller import Caller, visible_pool_ids
 from regiond.clusters.model import ClusterRow
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.service import free_host_name, is_name_taken, move_to_zone
 

@@ -1,20 +1,21 @@
-"""The connection pool to PostgreSQL: connections, transactions and retries."""
+"""The connection pool to PostgreSQL: connections, transactions and retries; makes values of rows."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
-from functools import wraps
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import asyncpg
+import attrs
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from common.errors import BadSettings, Busy, DatabaseUnavailable
+from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from common.tracing.spans import Kind, below_current
 from regiond.db.connection import NOTICES_LOST_CLIENT, Connection
 from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
@@ -286,6 +287,31 @@ def reading(query: Callable[Concatenate[Db, P], Awaitable[T]]) -> Callable[Conca
             return await query(db, *args, **named)
 
     return method
+
+
+def of_row(kind: type[T], row: Row, /, **others: Any) -> T:
+    """Returns a `kind` whose attributes are the columns of the row with the same names, except for `others`.
+
+    Raises KeyError for an attribute without a column. Further columns are ignored.
+    """
+    for name in _attribute_names(kind):  # type: ignore[arg-type]  # a class is hashable
+        if name not in others:
+            others[name] = row[name]
+    return kind(**others)
+
+
+@cache
+def _attribute_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(one.name for one in attrs.fields(kind))
+
+
+@contextmanager
+def unique(field: str, message: str) -> Iterator[None]:
+    """Raises InvalidRequest with the message for the field if a statement finds a duplicate."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise InvalidRequest.of({field: [message]}) from error
 
 
 class _EndOfDryRun(Exception):

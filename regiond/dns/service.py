@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from common.errors import InvalidRequest, NotFound, Unsupported, WrongState
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db, reading
-from regiond.db.rows import unique
+from regiond.db.pool import Database, Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.dns import store
 from regiond.dns.model import (

@@ -9,8 +9,7 @@ from attrs import asdict
 from common.errors import InvalidRequest, NotFound
 from common.phrases import number_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db, reading
-from regiond.db.rows import unique
+from regiond.db.pool import Database, Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups import store

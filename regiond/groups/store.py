@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from attrs import fields
 
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.groups.model import GroupUsers, PoolChange, ResourcePool, Zone
 from regiond.identifiers import split_reference
 

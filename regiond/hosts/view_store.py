@@ -16,8 +16,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import of_column
 from regiond.hosts.model import (

@@ -11,8 +11,7 @@ import asyncpg
 from common.errors import NotFound
 from common.values import Autostart
 from regiond.caller import Caller, seen_by
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import criteria_store, nic_store
 from regiond.machines.affinity import store as affinity_store

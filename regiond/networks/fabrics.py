@@ -10,8 +10,7 @@ from common.errors import InvalidRequest, NotFound
 from common.phrases import number_of
 from common.values import MAX_VID
 from regiond.caller import Caller
-from regiond.db.pool import Db, reading
-from regiond.db.rows import unique
+from regiond.db.pool import Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.identifiers import split_reference

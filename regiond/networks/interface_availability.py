@@ -10,8 +10,7 @@ from functools import lru_cache
 import asyncpg
 
 from common.values import NicKind
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.placement.model import CandidateInterface, CandidateSubnet
 
 # A VLAN interface uses the virtual functions of its port; bonds and bridges have none. An interface is in the subnets

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from regiond.caller import Caller, seen_by, visible_pool_ids
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.networks import store
 from regiond.networks.model import HostInterface, InterfaceLink, UsedAddress
 

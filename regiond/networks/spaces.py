@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from common.errors import InvalidRequest
 from regiond.caller import Caller
-from regiond.db.pool import reading
-from regiond.db.rows import unique
+from regiond.db.pool import reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, store

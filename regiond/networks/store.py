@@ -8,8 +8,7 @@ from ipaddress import ip_address, ip_network
 
 import asyncpg
 
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.identifiers import split_reference
 from regiond.networks.model import Fabric, Space, Subnet, Vlan
 

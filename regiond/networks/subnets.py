@@ -8,8 +8,7 @@ from ipaddress import ip_network
 from common.errors import InvalidRequest
 from common.phrases import number_of
 from regiond.caller import Caller
-from regiond.db.pool import Db, reading
-from regiond.db.rows import unique
+from regiond.db.pool import Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, interface_store, store

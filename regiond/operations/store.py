@@ -10,8 +10,7 @@ from attrs import evolve
 
 from common.errors import Cancelled, InnkeeperError
 from regiond.caller import Caller, seen_by
-from regiond.db.pool import Db, Row
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 from regiond.validation_messages import existing
 

@@ -10,8 +10,7 @@ import asyncpg
 from attrs import asdict
 
 from common.errors import Busy, NotFound
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 
 # `xmax` is 0 in a row that this statement inserted.

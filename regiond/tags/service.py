@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from common.errors import InvalidRequest
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db, reading
-from regiond.db.rows import unique
+from regiond.db.pool import Database, Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.identifiers import findable

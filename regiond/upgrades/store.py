@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.upgrades.model import RackVersions, RunningRegion
 
 _UNREADABLE = """

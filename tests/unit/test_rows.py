@@ -8,7 +8,7 @@ import pytest
 from attrs import frozen
 
 from common.errors import NotFound
-from regiond.db.rows import of_row
+from regiond.db.pool import of_row
 from regiond.identifiers import findable, is_name, storable
 from regiond.validation_messages import existing
 

@@ -6,8 +6,7 @@ from attrs import frozen
 
 from common.errors import NotFound
 from common.values import DriverType, HostFacts
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.store import server_columns
 from regiond.hosts.server_identity import Contact
 

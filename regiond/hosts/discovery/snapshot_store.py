@@ -8,8 +8,7 @@ from common.discovery import Discovery
 from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import HostFacts, NumaNode, StoragePool
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery import orphaned_volume_store
 from regiond.hosts.discovery.allocation_store import read_discrete, read_storage, read_totals
 from regiond.hosts.discovery.model import DiscoveryRun, GuestChangeHandler

@@ -10,8 +10,7 @@ from attrs import asdict
 from common.discovery import Discovery
 from common.serialization import to_dict
 from common.values import HostFacts, StoragePool
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger import service as ledger

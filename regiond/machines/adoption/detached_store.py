@@ -9,8 +9,7 @@ import asyncpg
 from attrs import frozen
 
 from regiond.caller import Caller, seen_by
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.machines.adoption import detached_device_store
 from regiond.machines.model import DetachedMachine, MachineState
 from regiond.machines.store import IdentifierTaken

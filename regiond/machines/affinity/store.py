@@ -9,8 +9,7 @@ import asyncpg
 from attrs import evolve
 
 from regiond.caller import Caller, seen_by
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.machines.affinity.model import GroupedMachine, memberships
 from regiond.machines.model import AffinityMembership
 from regiond.placement.model import GroupMembers, GroupOnHost, GroupRule, Policy

@@ -10,8 +10,7 @@ from common.deployment_spec import ImageRef
 from common.serialization import from_dict, to_dict
 from common.values import DriverType
 from common.vm_host_report import VmHostReport
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.machines.deployment.model import Deployment, DeploymentState
 from regiond.machines.deployment.vm_host.model import VmHostSetup
 

@@ -12,8 +12,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, WrongState
 from regiond.caller import Caller, seen_by, visible_pool_ids
-from regiond.db.pool import Db, Row
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, Row, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.devices import DeviceFilter, DeviceNicView, DeviceView
 from regiond.networks import service as network_service

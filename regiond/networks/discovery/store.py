@@ -10,8 +10,7 @@ from ipaddress import ip_address, ip_network
 
 import asyncpg
 
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.networks import change_store
 from regiond.networks.discovery.interface_facts import InterfaceKey, InterfaceRecord, cidr_order, sorted_links
 from regiond.networks.discovery.l2_segments import VlanKey

@@ -7,8 +7,7 @@ from ipaddress import ip_address
 
 from attrs import frozen
 
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.networks import store
 from regiond.networks.model import Address, IpRange, Network, Subnet
 

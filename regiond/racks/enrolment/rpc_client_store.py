@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from regiond.caller import Caller
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.racks.admission_model import KnownClient
 from regiond.racks.model import RpcClientView
 

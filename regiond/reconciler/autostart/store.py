@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from common.values import Autostart, PowerState
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.reconciler.autostart.detection import AutostartFacts
 
 # Repeats `Autostart.is_in_effect` in SQL, so that 50,000 machines are not read. Uses only discovery runs that began

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from regiond.db.pool import Db, Row
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, Row, of_row
 from regiond.reconciler.disks.detection import ActualDisk, LedgerDisk, MachineDisks, compared
 
 # Narrows 50,000 machines to those whose disks may differ. A guest usually has its disks in the order of the machine's

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from regiond.db.pool import Db
-from regiond.db.rows import of_row
+from regiond.db.pool import Db, of_row
 from regiond.machines.model import MachineState
 from regiond.reconciler.machines.detection import GuestFacts, MachineFacts
 
