@@ -160,6 +160,7 @@ def test_an_unknown_action_lists_the_known_ones(machine: Machine, argument: str,
         "lock",
         "assets",
         "docs",
+        "release",
         "build",
     ]
 
