@@ -8,9 +8,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import attrs
@@ -23,7 +21,7 @@ from regiond.db.connection import NOTICES_LOST_CLIENT, Connection
 from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool_use import PoolUse
-from regiond.db.servers import described, open_primary
+from regiond.db.servers import check_certificate_file, described, open_primary
 from regiond.db.statement_spans import record_statement
 
 if TYPE_CHECKING:
@@ -367,7 +365,7 @@ def _to_json(value: Any) -> str:
 
 async def _check_server(dsn: str, min_postgresql: int, history: ServerHistory | None) -> str:
     """Returns a description of the server. Raises BadSettings if it is too old."""
-    _check_certificate_file(dsn)
+    check_certificate_file(dsn)
     connection = await connect(dsn, application_name="innkeeper-check", history=history)
     try:
         version = connection.get_server_version()
@@ -379,19 +377,3 @@ async def _check_server(dsn: str, min_postgresql: int, history: ServerHistory | 
             setting="database",
         )
     return described(dsn)
-
-
-def _check_certificate_file(dsn: str) -> None:
-    """Raises BadSettings for a file that cannot be read: the error of TLS does not name it."""
-    try:
-        named = parse_qs(urlsplit(dsn).query).get("sslrootcert", [])
-    except ValueError:
-        return  # asyncpg reports the error in the DSN
-    for name in named:
-        try:
-            with Path(name).open("rb"):
-                pass
-        except OSError as error:
-            raise BadSettings(
-                f"The file {name}, which sslrootcert names, cannot be read: {error.strerror}.", setting="database"
-            ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -12,7 +13,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from attrs import frozen
 
-from common.errors import DatabaseUnavailable
+from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.connection import Connection
 from regiond.db.errors import LOST, no_primary
 from regiond.db.history import ServerHistory, read_state
@@ -165,3 +166,19 @@ def _none(answers: Iterable[_Answer]) -> DatabaseUnavailable:
     problems = Counter(one.problem for one in answers)
     counted = ", ".join(f"{number} {problem}" for problem, number in sorted(problems.items()))
     return no_primary(f"of {problems.total()} servers, {counted}", "; ".join(map(str, answers)))
+
+
+def check_certificate_file(dsn: str) -> None:
+    """Raises BadSettings for a file that cannot be read: the error of TLS does not name it."""
+    try:
+        named = parse_qs(urlsplit(dsn).query).get("sslrootcert", [])
+    except ValueError:
+        return  # asyncpg reports the error in the DSN
+    for name in named:
+        try:
+            with Path(name).open("rb"):
+                pass
+        except OSError as error:
+            raise BadSettings(
+                f"The file {name}, which sslrootcert names, cannot be read: {error.strerror}.", setting="database"
+            ) from error

@@ -11,6 +11,7 @@ import pytest
 from attrs import define
 
 from common.errors import BadSettings
+from common.phrases import number_of
 from development import postgres
 from regiond.audit.service import Audit
 from regiond.database_setup import service
@@ -90,7 +91,7 @@ async def _remove(administrator: str, target: Target) -> None:
 async def test_everything_is_made_once_and_found_the_second_time(server: Server) -> None:
     made = await server.set_up()
     assert [line.rpartition(": ")[2] for line in made[:3]] == ["created."] * 3
-    assert made[3] == f"Schema: {len(packaged())} migrations applied."
+    assert made[3] == f"Schema: {number_of(len(packaged()), 'migration')} applied."
     found = await server.set_up()
     assert [line.rpartition(": ")[2] for line in found[:4]] == ["existed."] * 3 + ["up to date."]
     assert await migrate(server.target.dsn) == ()

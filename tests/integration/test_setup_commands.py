@@ -94,7 +94,7 @@ async def test_init_makes_what_a_region_needs_once(machine: Machine) -> None:
     assert "Administrator admin: existed." in again
     assert await machine.value(_HAS_OWNER) == machine.name
     assert await machine.value("select at_least = interval '30 days' from audit_retention") is True
-    assert machine.runs("migrate").splitlines()[0] == "Schema: up to date."
+    assert machine.runs("migrate", machine.of_server[0]).splitlines()[0] == "Schema: up to date."
     assert machine.init("--owner=postgres", status=2).startswith("The role postgres exists and can log in")
 
 

@@ -178,6 +178,7 @@ class ScheduledLink:
     changed: asyncio.Event
     is_open: bool = True
     capabilities: frozenset[str] = frozenset()
+    versions: tuple[int, int] | None = None
     peer: Peer = field(init=False)
     lost: asyncio.Future[InnkeeperError] = field(init=False)  # why it ended
 
