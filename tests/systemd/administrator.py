@@ -37,7 +37,7 @@ class Administrator:
         self._folder = PurePath(folder)
 
     def follows(self, page: str, *sections: str) -> None:
-        """Runs the blocks of these sections of a page, in their order."""
+        """Runs the blocks of these sections of a page, in their order. "" is what is above the first heading."""
         blocks = [one for one in blocks_of(page) if one.section in sections]
         assert {one.section for one in blocks} == set(sections), f"{page} has other sections"
         for block in blocks:

@@ -115,7 +115,7 @@ class DebianGuest:
         command = [
             *in_outer_network(), "ssh", "-i", str(self._folder / "key"), "-p", str(self._port),
             *(word for option in options for word in ("-o", option)),
-            "root@127.0.0.1", f"bash -euo pipefail -c {shlex.quote(script)}",
+            "root@127.0.0.1", f"bash --norc -euo pipefail -c {shlex.quote(script)}",
         ]  # fmt: skip
         return ended(command, self._folder, given=given, deadline_s=deadline_s)
 

@@ -48,11 +48,11 @@ def power_of(admin: Administrator) -> dict[str, str]:
 
 
 def reads_its_metrics(admin: Administrator) -> None:
-    admin.follows(MONITOR, "Monitor regions and racks with Prometheus", "Racks")
+    admin.follows(MONITOR, "", "Racks")
 
 
 def back_up(admin: Administrator) -> BackupFiles:
-    admin.follows(BACKUP, "Back up and restore")
+    admin.follows(BACKUP, "", "Every night")
     return BackupFiles.of(admin.guest)
 
 

@@ -32,7 +32,7 @@ class Transcript:
     def typed(self, script: str, printed: str, *, last: int = 12) -> None:
         """Adds a script and the last lines of what it printed."""
         self.write("\n".join(f"# {line}" for line in script.strip().splitlines()))
-        self.write("\n".join(printed.rstrip().splitlines()[-last:]))
+        self.write("\n".join(line[:200] for line in printed.rstrip().splitlines()[-last:]))
 
     def write(self, text: str) -> None:
         with self._file.open("a") as file:
