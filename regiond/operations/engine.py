@@ -197,8 +197,11 @@ class Engine:
             return
         async with self._database.connection() as db:
             renewed = await lease_store.renew(db, self._owner, running)
-        for operation_id in running.keys() - renewed:  # attempts that started during the query are not in `running`
+            missing = running.keys() - renewed  # attempts that started during the query are not in `running`
+            released = await lease_store.released(db, missing) if missing else {}
+        for operation_id in missing:
             operation, attempt = running[operation_id]
-            if not attempt.done():
+            has_committed = released.get(operation_id) == operation.attempt  # and will learn it
+            if not attempt.done() and not has_committed:
                 log.warning("lease_lost", kind=operation.kind.value, operation=operation_id, attempt=operation.attempt)
                 attempt.cancel()

@@ -80,6 +80,8 @@ _RENEW = """
     returning o.id
 """
 
+_RELEASED = "select id, attempt from operation where id = any($1::bigint[]) and lease_owner is null"
+
 # Skips locked rows, since waiting for several could deadlock. The next call releases them, or their lease lapses.
 _RELEASE = """
     update operation set lease_owner = null, lease_until = null
@@ -187,6 +189,11 @@ async def next_due_s(db: Db) -> float | None:
 async def renew(db: Db, owner: UUID, operation_ids: Iterable[int]) -> set[int]:
     """Renews the leases for LEASE_S seconds. Returns the ids that `owner` still holds."""
     return {row["id"] for row in await db.fetch(_RENEW, owner, LEASE_S, list(operation_ids))}
+
+
+async def released(db: Db, operation_ids: Iterable[int]) -> dict[int, int]:
+    """Returns the number of the last attempt at those that nobody holds: that attempt has ended or suspended them."""
+    return {row["id"]: row["attempt"] for row in await db.fetch(_RELEASED, list(operation_ids))}
 
 
 async def release_leases(db: Db, owner: UUID, *, except_ids: Iterable[int] = ()) -> None:

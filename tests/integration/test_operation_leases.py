@@ -10,7 +10,8 @@ import pytest
 from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
-from regiond.operations.model import ErrorRecord, OperationState
+from regiond.operations.handler import Journal, Outcome
+from regiond.operations.model import ErrorRecord, Operation, OperationState
 from regiond.operations.service import LeaseLost
 from tests.database import execute
 from tests.integration.scripted_operations import (
@@ -28,6 +29,10 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 
+END = """
+    update operation set state = 'succeeded', result = '{}', finished_at = now(), lease_owner = null, lease_until = null
+     where id = $1
+"""
 TAKE_OVER = "update operation set lease_owner = $2, lease_until = now() + interval '1 hour' where id = $1"
 
 
@@ -112,3 +117,22 @@ async def test_renewal_cancels_only_attempts_whose_lease_was_lost(database: Data
         await eventually(lambda: engine.running == 1)
         other.proceed.set()
         assert (await wait_until_ended(database, engine, other_id)).attempt == 1
+
+
+async def test_renewal_leaves_an_attempt_that_has_committed_its_end(database: Database) -> None:
+    committed, answered, learned = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def commit(operation: Operation, _: Journal) -> Outcome:
+        await execute(database, END, operation.id)  # as the last transaction of the attempt, whose answer is on its way
+        committed.set()
+        await answered.wait()
+        learned.set()
+        return Outcome()
+
+    await open_operation(database)
+    async with running(database, ScriptedHandler(on_run=commit)) as engine:
+        await committed.wait()
+        await engine.renew()
+        answered.set()
+        await eventually(lambda: engine.running == 0)
+    assert learned.is_set()
