@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from attrs import define
 
-from common.errors import BadSettings
+from common.errors import BadSettings, DatabaseUnavailable
 from common.phrases import number_of
 from development import postgres
 from regiond.audit.service import Audit
@@ -86,6 +87,10 @@ async def _remove(administrator: str, target: Target) -> None:
             await connection.execute(f'drop role if exists "{role}"')
     finally:
         await connection.close()
+
+
+async def migrated(administrator: str, target: Target) -> None:
+    await service.change_schema(administrator, target, lambda _: None)
 
 
 async def test_everything_is_made_once_and_found_the_second_time(server: Server) -> None:
@@ -202,3 +207,11 @@ async def test_a_database_of_a_group_of_the_region_is_its_own(server: Server) ->
     )
     await migrate(server.target.dsn)
     assert await service.foreign_owner(server.target.dsn) is None
+
+
+@pytest.mark.parametrize("command", [service.check_server, service.lend_owner, migrated])
+async def test_without_an_administrator_each_command_says_how_to_name_one(
+    command: Callable[[str, Target], Awaitable[None]], server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(DatabaseUnavailable, match=r"Nothing was changed\..*administrator of the server: --server -"):
+        await command(f"postgresql://postgres@/postgres?host={tmp_path}", server.target)
