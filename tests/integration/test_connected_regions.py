@@ -1,0 +1,33 @@
+"""Regions that are connected to a database are named by their addresses, also to the owner of its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from development import postgres
+from regiond.database_setup.model import as_role
+from regiond.db.pool import Database, connect
+from regiond.restored_database import connected_regions
+from tests.database import execute_as_superuser, fetchval
+
+pytestmark = pytest.mark.slow  # it starts a server of its own
+ADDRESS = "127.0.73.9"  # of this computer only; others may use the port at its usual address
+
+
+async def test_the_owner_of_the_tables_sees_where_regions_are(server_folder: Path) -> None:
+    local = postgres.start(server_folder, settings={**postgres.FAST, "listen_addresses": ADDRESS})
+    for statement in ("create role owns", "create role region login in role owns", "create database own owner owns"):
+        await execute_as_superuser(local, statement)
+    dsn = f"postgresql://region@{ADDRESS}/own"
+    region = await connect(dsn, application_name="innkeeper-regiond")
+    database = await Database.open(as_role(dsn, "owns"), application_name="innkeeper-restore", min_size=1, max_size=1)
+    try:
+        async with database.transaction() as db:
+            assert await connected_regions(db) == ["127.0.0.1"]
+            assert await db.fetchval("select current_user::text") == "owns"
+        assert await fetchval(database, "select current_user::text") == "owns"
+    finally:
+        await database.close()
+        await region.close()
