@@ -130,7 +130,7 @@ async def lend_owner(administrator: str, target: Target) -> None:
 
 
 async def foreign_owner(dsn: str) -> str | None:
-    """Returns the owner of the region's database if the region does not have its rights; otherwise None."""
+    """Returns the owner of the region's database if the region lacks its rights, or was lent them; else None."""
     async with _connected(dsn) as db:
         owner, is_ours = await store.database_owner(db)
         return None if is_ours else owner
