@@ -111,9 +111,9 @@ def _in_child(settings: RegionSettings, work: Callable[[], Any]) -> int:
 def _changed(
     settings: RegionSettings, options: argparse.Namespace, work: Callable[[RegionSettings], Coroutine[Any, Any, None]]
 ) -> int:
-    """Runs work that changes what only the owner of the database may; a process killed meanwhile keeps these rights.
+    """Runs work that changes what only the owner of the database may. `work` gets the settings with the address to use.
 
-    Then the work has to be repeated anyway. `work` gets the settings with the address to use.
+    After a kill the region's role keeps these rights until the work is repeated, or `init` or `migrate` runs.
     """
     with setup_command_line.with_owner(settings, options) as own:
         return _in_child(settings, lambda: work(own))

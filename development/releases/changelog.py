@@ -35,7 +35,7 @@ def joined(changelog: str, version: str, fragments: Iterable[str]) -> str:
 
 
 def next_version(source: str, version: str) -> str:
-    """Returns common/release.py with that version. Raises Refused for one that is not higher than the present one."""
+    """Returns common/release.py with that version. Raises Refused for one that is lower than the present one."""
     found = _NEXT.search(source)
     if found is None:
         raise Refused("common/release.py has no line NEXT.")

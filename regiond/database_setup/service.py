@@ -58,7 +58,7 @@ async def _check_reachable(administrator: str) -> None:
             raise
         raise DatabaseUnavailable(
             f"{error.message}. Nothing was changed. Install PostgreSQL and start it (on Debian: apt-get install "
-            "postgresql), or give the address of an administrator of another server: --server -"
+            "postgresql), or give the address of an administrator of the server: --server -"
         ) from error
 
 
@@ -94,6 +94,7 @@ async def change_schema(administrator: str, target: Target, say: Say) -> None:
 
     Raises as `migrate`.
     """
+    await _check_reachable(administrator)
     dsn = as_role(in_database(administrator, target.database), target.owner)
     say(_schema_line(await migrate(dsn, grant_to=target.role)))
     await give_rights(administrator, target)
@@ -123,12 +124,13 @@ async def change_own_schema(dsn: str, say: Say) -> None:
 
 async def lend_owner(administrator: str, target: Target) -> None:
     """Gives the region's role the rights of the owner, for a restore. `give_rights` takes them back."""
+    await _check_reachable(administrator)
     async with _connected(administrator) as db:
         await store.lend(db, owner=target.owner, role=target.role)
 
 
 async def foreign_owner(dsn: str) -> str | None:
-    """Returns the owner of the region's database if the region does not have its rights; otherwise None."""
+    """Returns the owner of the region's database if the region lacks its rights, or was lent them; else None."""
     async with _connected(dsn) as db:
         owner, is_ours = await store.database_owner(db)
         return None if is_ours else owner

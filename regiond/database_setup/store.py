@@ -19,8 +19,15 @@ _ROLE = """
       from pg_roles where rolname = $1
 """
 _HAS_DATABASE = "select exists (select from pg_database where datname = $1)"
+# A role with rights of its own, as `grant` gives them, was only lent those of the owner. Where it has made the tables
+# itself, it is a member of the group that owns the database.
 _DATABASE_OWNER = """
-    select pg_get_userbyid(datdba)::text as owner, pg_has_role(datdba, 'usage') as is_ours
+    select pg_get_userbyid(datdba)::text as owner,
+           pg_has_role(datdba, 'usage')
+           and not (exists (select from aclexplode(datacl)
+                             where grantee = current_user::regrole and grantor = datdba and grantee <> datdba)
+                    and coalesce((select relowner from pg_class where oid = to_regclass('schema_migration')), datdba)
+                        = datdba) as is_ours
       from pg_database where datname = current_database()
 """
 _RELATIONS = """
@@ -78,7 +85,7 @@ async def has_database(db: Db, name: str) -> bool:
 
 
 async def database_owner(db: Db) -> tuple[str, bool]:
-    """Returns the owner of the connection's database, and whether the connection has its rights."""
+    """Returns the owner of the connection's database, and whether the connection has its rights for good."""
     row = await db.fetchrow(_DATABASE_OWNER)
     if row is None:
         raise BadSettings("The database has no owner.")

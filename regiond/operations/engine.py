@@ -51,6 +51,7 @@ class Engine:
         self._on_ended = on_ended
         self._tracer = tracer
         self._running: dict[int, tuple[Operation, asyncio.Task[None]]] = {}
+        self._released: set[tuple[int, int]] = set()  # operations and attempts that nobody held at the last renewal
         self._attempts: set[asyncio.Task[None]] = set()  # includes cancelled attempts that have not ended yet
         self._acquiring = PeriodicTask("operation_acquire", self._acquire, every_s=POLL_S)
         renew_every_s = lease_store.LEASE_S / 3  # the lease outlives two failed renewals
@@ -191,7 +192,11 @@ class Engine:
         )
 
     async def renew(self) -> None:
-        """Renews the leases of the running attempts and cancels those that another process has taken over."""
+        """Renews the leases of the running attempts and cancels those that another process has taken over or ended.
+
+        An operation that nobody holds was ended by its attempt, which learns it at once, or by somebody else, such as
+        the removal of its host: then the next renewal cancels the attempt.
+        """
         running = dict(self._running)
         if not running:
             return
@@ -199,9 +204,11 @@ class Engine:
             renewed = await lease_store.renew(db, self._owner, running)
             missing = running.keys() - renewed  # attempts that started during the query are not in `running`
             released = await lease_store.released(db, missing) if missing else {}
+        before, self._released = self._released, set(released.items())
         for operation_id in missing:
             operation, attempt = running[operation_id]
-            has_committed = released.get(operation_id) == operation.attempt  # and will learn it
-            if not attempt.done() and not has_committed:
+            number = (operation_id, operation.attempt)
+            may_have_ended = number in self._released and number not in before
+            if not attempt.done() and not may_have_ended:
                 log.warning("lease_lost", kind=operation.kind.value, operation=operation_id, attempt=operation.attempt)
                 attempt.cancel()

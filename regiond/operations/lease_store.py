@@ -192,7 +192,7 @@ async def renew(db: Db, owner: UUID, operation_ids: Iterable[int]) -> set[int]:
 
 
 async def released(db: Db, operation_ids: Iterable[int]) -> dict[int, int]:
-    """Returns the number of the last attempt at those that nobody holds: that attempt has ended or suspended them."""
+    """Returns the number of the last attempt at those that nobody holds: it, or something else, has ended them."""
     return {row["id"]: row["attempt"] for row in await db.fetch(_RELEASED, list(operation_ids))}
 
 

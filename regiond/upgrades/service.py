@@ -25,15 +25,15 @@ _USUAL_FOLDER = Path("/var/lib/postgresql")  # of Debian, if the role may not re
 async def check_upgrade(settings: RegionSettings, problems: Iterable[str] = ()) -> tuple[Finding, ...]:
     """Returns the findings. `problems` are those of the settings, without which they were read."""
     wrong = list(problems)
-    try:
-        settings.check()
-        dsn = settings.required_database
-    except BadSettings as error:
-        wrong.append(error.message)
+    for check in (settings.check, lambda: settings.required_database):
+        try:
+            check()
+        except BadSettings as error:
+            wrong.append(error.message)
     of_settings = settings_finding(wrong)
     if settings.database is None:
         return (of_settings,)
-    return (of_settings, *await _database_findings(dsn))
+    return (of_settings, *await _database_findings(settings.database))
 
 
 async def _database_findings(dsn: str) -> tuple[Finding, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from attrs import define
 
-from common.errors import BadSettings
+from common.errors import BadSettings, DatabaseUnavailable
 from common.phrases import number_of
 from development import postgres
 from regiond.audit.service import Audit
@@ -86,6 +87,10 @@ async def _remove(administrator: str, target: Target) -> None:
             await connection.execute(f'drop role if exists "{role}"')
     finally:
         await connection.close()
+
+
+async def migrated(administrator: str, target: Target) -> None:
+    await service.change_schema(administrator, target, lambda _: None)
 
 
 async def test_everything_is_made_once_and_found_the_second_time(server: Server) -> None:
@@ -179,6 +184,7 @@ async def test_rights_that_a_restore_had_lent_are_taken_back(server: Server) -> 
     await server.set_up()
     await service.lend_owner(server.administrator, server.target)
     await server.execute("create table own (id integer)", dsn=as_role(server.target.dsn, server.target.owner))
+    assert await service.foreign_owner(server.target.dsn) == server.target.owner  # the next command takes them back
     assert f"The rights of {server.target.owner} were taken from {server.target.role}." in await server.set_up()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await server.execute(f'set role "{server.target.owner}"', dsn=server.target.dsn)
@@ -189,3 +195,23 @@ async def test_the_region_knows_whether_it_owns_its_database(server: Server, dat
     assert await service.foreign_owner(server.target.dsn) == server.target.owner
     if "TESTS_LEAST_PRIVILEGE" not in os.environ:
         assert await service.foreign_owner(database_url) is None
+
+
+async def test_a_database_of_a_group_of_the_region_is_its_own(server: Server) -> None:
+    """An administrator has made it, and the region has made the tables."""
+    role, group = server.target.role, server.target.owner
+    await server.execute(f'create role "{group}"', f'create role "{role}" login in role "{group}"')
+    await server.execute(
+        f'create database "{server.target.database}" owner "{group}"',
+        f'grant connect on database "{server.target.database}" to "{role}"',
+    )
+    await migrate(server.target.dsn)
+    assert await service.foreign_owner(server.target.dsn) is None
+
+
+@pytest.mark.parametrize("command", [service.check_server, service.lend_owner, migrated])
+async def test_without_an_administrator_each_command_says_how_to_name_one(
+    command: Callable[[str, Target], Awaitable[None]], server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(DatabaseUnavailable, match=r"Nothing was changed\..*administrator of the server: --server -"):
+        await command(f"postgresql://postgres@/postgres?host={tmp_path}", server.target)

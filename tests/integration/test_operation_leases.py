@@ -136,3 +136,16 @@ async def test_renewal_leaves_an_attempt_that_has_committed_its_end(database: Da
         answered.set()
         await eventually(lambda: engine.running == 0)
     assert learned.is_set()
+
+
+async def test_an_attempt_whose_operation_was_ended_is_cancelled(database: Database) -> None:
+    """The removal of its host, or another operation, has ended it: the second renewal knows that it did not itself."""
+    paused = PausedStep()
+    operation_id = await open_operation(database)
+    async with running(database, ScriptedHandler(on_run=paused)) as engine:
+        await paused.started.wait()
+        await execute(database, END, operation_id)
+        await engine.renew()
+        assert engine.running == 1
+        await engine.renew()
+        await eventually(lambda: engine.running == 0)

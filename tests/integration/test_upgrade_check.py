@@ -62,6 +62,13 @@ async def test_a_newer_schema_stops_the_upgrade_unless_it_is_usable(database_url
     assert (newer.level.value, "Innkeeper 9.0.0 applied" in newer.message) == ("blocker", True)
 
 
+async def test_settings_that_do_not_fit_together_are_a_finding(database_url: str) -> None:
+    settings = RegionSettings(database=database_url, tls_key=Path("region.key"))
+    found = {one.check: one for one in await check_upgrade(settings)}
+    assert (found["settings"].level.value, "tls_certificate is not" in found["settings"].message) == ("blocker", True)
+    assert found["schema"].level == "ok"
+
+
 async def test_a_role_that_may_not_migrate_is_told_how(restricted_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await found(restricted_url))["role"].level == "ok"
     monkeypatch.setattr(migrations, "packaged", lambda: (*packaged(), COMPATIBLE))

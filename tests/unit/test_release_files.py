@@ -52,7 +52,11 @@ def test_a_release_is_verified_by_the_documented_command(tmp_path: Path) -> None
     (dist / "one.whl").write_bytes(b"another")
     assert release("verify", signers(ours), dist)[0] != 0
     assert release("sign", ours, dist)[0] == 0
-    (dist / "more.whl").write_bytes(b"not signed")
+    for name in ("more.whl", "SHA256SUMS.whl", "bookworm/SHA256SUMS"):
+        (dist / name).write_bytes(b"not signed")
+        assert release("verify", signers(ours), dist)[0] != 0, name
+        (dist / name).unlink()
+    (dist / "linked.whl").symlink_to("one.whl")
     assert release("verify", signers(ours), dist)[0] != 0
 
 
