@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -67,8 +68,14 @@ def _in_child(become: Callable[[], None], begin: Callable[[], None], work: Work)
     child = os.fork()
     if child == 0:
         os.close(reading)
-        become()
-        daemon.hard_exit(_run(begin, work, writing))
+        status = daemon.FAILED
+        try:
+            become()
+            status = _run(begin, work, writing)
+        except BaseException:  # noqa: BLE001  # nothing of the parent's may run here, such as the end of its blocks
+            traceback.print_exc()
+        finally:
+            daemon.hard_exit(status)
     os.close(writing)
     before = signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     try:

@@ -59,6 +59,7 @@ def replace_keeping_mode(path: Path, text: str) -> None:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
+    _sync_folder(path.parent)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -76,7 +77,11 @@ def write_private(path: Path, text: str) -> None:
         if isinstance(error, OSError) and error.filename is None:  # a failed write does not name the file
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

@@ -79,7 +79,8 @@ async def open_primary(dsn: str, history: ServerHistory | None = None, **options
     """Opens a connection to the server that accepts writes, with the options of `asyncpg.connect`.
 
     Of several servers it asks all at once, so that none that is silent delays the others, and takes the one with the
-    newest history. Raises DatabaseUnavailable for servers that are standbys or older than the `history`.
+    newest history. Raises DatabaseUnavailable for servers that are standbys or older than the `history`, and what a
+    server that rejects the login says if no other is the primary.
     """
     servers = servers_of(dsn)
     if len(servers) > 1:
@@ -101,25 +102,30 @@ async def _newest(
     tries = [asyncio.create_task(_try(dsn, server, history, options)) for server in servers]
     answers: list[_Answer] = []
     chosen: Connection | None = None
+    returned: Connection | None = None
+    rejection: BaseException | None = None
     waiting = set(tries)
     try:
         while waiting:
+            is_decided = chosen is not None or rejection is not None
             done, waiting = await asyncio.wait(
-                waiting, return_when=asyncio.FIRST_COMPLETED, timeout=None if chosen is None else GRACE_S
+                waiting, return_when=asyncio.FIRST_COMPLETED, timeout=GRACE_S if is_decided else None
             )
-            answers += [one.result() for one in done]
+            rejection = next((error for one in done if (error := one.exception())), rejection)
+            answers += [one.result() for one in done if one.exception() is None]
             for answer in answers:
                 chosen = _newer(chosen, answer.connection)
-            if chosen is not None and (not done or chosen.position == history.newest):
+            if not done or (chosen is not None and chosen.position == history.newest):
                 break
         if chosen is None:
-            raise _none(answers)
-        return chosen
+            raise rejection or _none(answers)
+        returned = chosen
+        return returned
     finally:
         for task in tries:
             task.cancel()
         for ended in await asyncio.gather(*tries, return_exceptions=True):
-            if isinstance(ended, _Answer) and ended.connection is not None and ended.connection is not chosen:
+            if isinstance(ended, _Answer) and ended.connection is not None and ended.connection is not returned:
                 ended.connection.terminate()
 
 
@@ -130,7 +136,7 @@ def _newer(one: Connection | None, other: Connection | None) -> Connection | Non
 
 
 async def _try(dsn: str, server: Server, history: ServerHistory, options: Mapping[str, Any]) -> _Answer:
-    """Raises what the other servers would answer too, such as a wrong password."""
+    """Raises a rejection of the login: that of a standby, such as one with other rules, is none of the primary."""
     connection: Connection | None = None
     try:
         connection = await asyncpg.connect(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -20,18 +19,13 @@ from tests.certificate_pairs import Pair, make_pair
 from tests.deployment.processes import SECOND_REGION, Processes
 from tests.deployment.runner import REGION
 from tests.faults.network.namespaces import Namespace, namespaces
+from tests.pages.blocks import example
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/fail-over.md"
+PAGE = "docs/how-to/fail-over.md"
 ADDRESS = "192.0.2.10"
 REGIONS = {REGION: "192.0.2.11", SECOND_REGION: "192.0.2.12"}
 BALANCERS = {"lb1": "192.0.2.21", "lb2": "192.0.2.22"}
 OUTSIDE = "192.0.2.99"
-
-
-def example(language: str) -> str:
-    found = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert found is not None, f"{PAGE} has no block of {language}"
-    return found[1]
 
 
 @define(kw_only=True)
@@ -79,9 +73,9 @@ class BalancedProcesses(Processes):
         certificate, key = self.pair.write(self.folder / "tls")
         both = folder / "region.pem"
         both.write_bytes(certificate.read_bytes() + key.read_bytes())
-        haproxy = example("haproxy").replace("/etc/haproxy/region.pem", str(both))
-        (folder / "haproxy.cfg").write_text(haproxy.replace("/etc/haproxy/region-ca.pem", str(certificate)))
-        (folder / "keepalived.conf").write_text(example("keepalived"))
+        files_of_page = {"/etc/haproxy/region.pem": str(both), "/etc/haproxy/region-ca.pem": str(certificate)}
+        (folder / "haproxy.cfg").write_text(example(PAGE, "haproxy", files_of_page))
+        (folder / "keepalived.conf").write_text(example(PAGE, "keepalived", {}))
         self._spawn(f"{name}-haproxy", ("haproxy", "-db", "-f", str(folder / "haproxy.cfg")), {})
         files = [f"--{kind}pid={folder}/{kind}pid" for kind in ("", "vrrp_", "checkers_", "bfd_")]
         self._spawn(

@@ -20,6 +20,7 @@ from innkeeper.api_description import Method
 from innkeeper.http import Api, api_url
 from regiond.db.migrate import Migration
 from tests.deployment.api_calls import ASYNC, form
+from tests.pages.blocks import example
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = ("common", "regiond", "rackd", "innkeeper")
@@ -33,17 +34,12 @@ defaults
     timeout check 5s
     timeout server 330s
     log global
-    option redispatch
 frontend innkeeper
     bind 127.0.0.1:{port}
     default_backend innkeeper-regions
-backend innkeeper-regions
-    option httpchk
-    http-error status 503 content-type text/plain string "No region is ready; try again." hdr Retry-After 5
-    http-check send meth GET uri /healthz/ready
-    http-check expect status 200
-    default-server check inter 300ms fall 2 rise 2
 """
+_MORE_FREQUENT = {"inter 2s": "inter 300ms"}
+_SERVERS = ("192.0.2.11:5240", "192.0.2.12:5240")
 
 
 def newer_build(folder: Path, one: Migration) -> Path:
@@ -56,10 +52,11 @@ def newer_build(folder: Path, one: Migration) -> Path:
 
 @contextmanager
 def load_balancer(folder: Path, *, port: int, regions: Iterable[int]) -> Iterator[None]:
-    """HAProxy, as docs/how-to/health.md configures it, with more frequent checks."""
-    servers = "".join(f"    server region{one} 127.0.0.1:{one}\n" for one in regions)
+    """HAProxy with the backend of docs/how-to/health.md, with more frequent checks."""
+    servers = {of_page: f"127.0.0.1:{own}" for of_page, own in zip(_SERVERS, regions, strict=True)}
+    backend = example("docs/how-to/health.md", "haproxy", _MORE_FREQUENT | servers)
     file = folder / "haproxy.cfg"
-    file.write_text(_CONFIGURATION.format(port=port) + servers, encoding="utf-8")
+    file.write_text(_CONFIGURATION.format(port=port) + backend, encoding="utf-8")
     with (folder / "haproxy.log").open("wb") as log:
         process = subprocess.Popen(["haproxy", "-db", "-f", str(file)], stdout=log, stderr=log)
         try:

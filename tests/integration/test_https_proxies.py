@@ -21,11 +21,12 @@ from regiond.api.http.forwarding import TrustedProxies
 from regiond.api.http.site import SiteOptions
 from tests.certificate_pairs import make_pair
 from tests.integration.api_over_http import BASE, Client, serve
+from tests.pages.blocks import example
 from tests.ports import free_port
 from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/https.md"
+PAGE = "docs/how-to/https.md"
 NAME = "region.example.net"
 CLIENT, FORGED = "127.0.0.5", "6.6.6.6"  # the proxy's own address is 127.0.0.1
 FORGERIES = {
@@ -83,26 +84,16 @@ class Proxied:
             return False
 
 
-def _example(language: str, **replaced: str) -> str:
-    found = re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert found is not None, f"{PAGE} has no block of {language}"
-    text = found[1]
-    for old, new in replaced.items():
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
 def _nginx(folder: Path, port: int, region: int) -> list[str]:
     certificate, key = make_pair(NAME).write(folder)
-    example = _example("nginx", **{
+    of_page = example(PAGE, "nginx", {
         "listen 443": f"listen 127.0.0.1:{port}",
         "/etc/ssl/region/fullchain.pem": str(certificate),
         "/etc/ssl/region/privkey.pem": str(key),
         "127.0.0.1:5240": f"127.0.0.1:{region}",
     })  # fmt: skip
     file = folder / "nginx.conf"
-    file.write_text(NGINX.format(folder=folder, example=example))
+    file.write_text(NGINX.format(folder=folder, example=of_page))
     return ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(file)]
 
 
@@ -111,7 +102,7 @@ def _haproxy(folder: Path, port: int, region: int) -> list[str]:
     both = folder / "region.pem"
     both.write_bytes(pair.certificate_pem + pair.key_pem)
     file = folder / "haproxy.cfg"
-    file.write_text(_example("haproxy", **{
+    file.write_text(example(PAGE, "haproxy", {
         "bind :443": f"bind 127.0.0.1:{port}",
         "/etc/haproxy/region.pem": str(both),
         "127.0.0.1:5240": f"127.0.0.1:{region}",

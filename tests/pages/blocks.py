@@ -10,6 +10,7 @@ directly after a block of commands is what they print on a terminal, in its shap
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -140,6 +141,15 @@ def blocks_of(page: str) -> list[Block]:
         )
         found.append(block)
     return found
+
+
+def example(page: str, language: str, replaced: Mapping[str, str]) -> str:
+    """Returns the page's only block of this language, with words replaced, each of which it has to contain."""
+    (text,) = (block.text for block in blocks_of(page) if block.language == language)
+    for old, new in replaced.items():
+        assert old in text, f"{page} has no {old}"
+        text = text.replace(old, new)
+    return text
 
 
 def _dedented(match: re.Match[str]) -> str:

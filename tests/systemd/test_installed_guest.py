@@ -1,6 +1,6 @@
 """The Debian packages on machines that booted: installed by the guides, rebooted, lost, restored, upgraded and purged.
 
-Everything on the machines is emulated: half an hour of CPU. build/systemd-transcript.txt has the minutes of each step.
+Everything on the machines is emulated. build/systemd-transcript.txt has the minutes of each step.
 """
 
 from __future__ import annotations
