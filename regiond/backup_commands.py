@@ -162,16 +162,14 @@ async def recovered(settings: RegionSettings, environment: Mapping[str, str]) ->
     `migrate` raises.
     """
     dsn = settings.required_database
-    await migrate(dsn)
     database = await Database.open(dsn, application_name="innkeeper-restore", min_size=1, max_size=1)
     try:
+        async with database.connection() as db:
+            await _require_no_regions(db)  # before the schema changes
+        await migrate(dsn)
         async with Audit(database).recorded(local_request("recovered")), database.transaction() as db:
             await lock_schema(db)  # a region that starts now waits for the end
-            if regions := await connected_regions(db):
-                raise WrongState(
-                    f"Regions are connected to the database, from {', '.join(regions)}. Nothing was changed. Stop "
-                    "every region, on other computers too: systemctl stop innkeeper-regiond"
-                )
+            await _require_no_regions(db)
             await _check_keys(db, settings, environment)
             at = await newest_moment(db)
             folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
@@ -179,6 +177,14 @@ async def recovered(settings: RegionSettings, environment: Mapping[str, str]) ->
             return f"{await move_on(db, at, f'to its state of {at:%Y-%m-%d %H:%M} UTC', images)}\n{_next_steps(())}"
     finally:
         await database.close()
+
+
+async def _require_no_regions(db: Db) -> None:
+    if regions := await connected_regions(db):
+        raise WrongState(
+            f"Regions are connected to the database, from {', '.join(regions)}. Nothing was changed. Stop "
+            "every region, on other computers too: systemctl stop innkeeper-regiond"
+        )
 
 
 async def _check_keys(db: Db, settings: RegionSettings, environment: Mapping[str, str]) -> None:
