@@ -34,6 +34,7 @@ async def found(dsn: str, *problems: str) -> dict[str, Any]:
     return {one.check: one for one in await check_upgrade(RegionSettings(database=dsn), problems)}
 
 
+@pytest.mark.needs_owner
 async def test_the_state_of_the_database_is_reported(database: Database, database_url: str) -> None:
     quiet = await found(database_url)
     assert {one.check for one in quiet.values() if one.level == "attention"} == {"backup"}
@@ -54,6 +55,7 @@ async def test_the_state_of_the_database_is_reported(database: Database, databas
     assert "may not read machine" in (await found(database_url))["role"].message
 
 
+@pytest.mark.needs_owner
 async def test_a_newer_schema_stops_the_upgrade_unless_it_is_usable(database_url: str) -> None:
     await migrate(database_url, [*packaged(), COMPATIBLE], release="9.0.0")
     assert (await found(database_url))["schema"].level == "ok"

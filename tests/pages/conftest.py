@@ -10,12 +10,12 @@ import pytest
 
 from tests.lab.needs import require
 from tests.pages.fresh_machine import why_no_fresh_machine, why_no_packages
-from tests.pages.packages import build
+from tests.pages.packages import packages_of
 
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]]:
-    """Returns the function that returns the packages of a release of Debian, which its first call builds."""
+    """Returns the function that returns the packages of a release of Debian; its first call may have to build them."""
     require(why_no_fresh_machine())
     require(why_no_packages())
-    return functools.cache(lambda suite: build(suite, tmp_path_factory.mktemp(suite)))
+    return functools.cache(lambda suite: packages_of(suite, tmp_path_factory.mktemp(suite)))

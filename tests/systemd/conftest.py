@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,10 +10,8 @@ import pytest
 
 from tests.lab.needs import require
 from tests.pages.fresh_machine import why_no_fresh_machine, why_no_packages
-from tests.pages.packages import MAKE_LATER, build
+from tests.pages.packages import MAKE_LATER, packages_of
 from tests.systemd.guest import why_no_guest
-
-READY = "INNKEEPER_TEST_PACKAGES"  # a folder with packages for Debian 12, which are not built again
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +21,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         require(why_not)
     folder = tmp_path_factory.mktemp("packages")
     now = folder / "now"
-    if ready := os.environ.get(READY):
-        now.mkdir()
-        for file in Path(ready).glob("*.deb"):
-            shutil.copy(file, now)
-    else:
-        build("bookworm", now)
+    packages_of("bookworm", now)
     subprocess.run(["bash", "-euo", "pipefail", "-c", MAKE_LATER], cwd=now, check=True, timeout=900)
     (now / "later").rename(folder / "later")
     shutil.rmtree(now / "tree")

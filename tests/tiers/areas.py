@@ -41,6 +41,7 @@ class Area:
 
 # While a test waits for its daemons, another one has the core. Each worker has a PostgreSQL of its own.
 WORKERS = min(len(os.sched_getaffinity(0)) + 2, 8)
+_OF_PACKAGES = {"test_containers.py", "test_debian_packages.py"}  # in tests/pages
 _EVERYDAY = ("tests/unit", "tests/integration", "tests/contract")
 
 FIRST_TIER = Area(
@@ -86,9 +87,14 @@ DEEP = (
     ),
     Area(
         name="pages",
-        title="every command of every page, ./dev run, Debian packages, and the documentation site",
+        title="every command of every page, ./dev run, and the documentation site",
         paths=("tests/pages", "tests/integration/test_dev_run.py"),
         needs={Need.LXD, Need.LIBVIRT},
+    ),
+    Area(
+        name="packages",
+        title="the Debian packages of both releases, in a chroot, and containers of them",
+        paths=tuple(f"tests/pages/{name}" for name in sorted(_OF_PACKAGES)),
     ),
     Area(
         name=POSTGRESQL,
@@ -126,8 +132,8 @@ def area_of(path: str, markers: Set[str], parameters: str) -> str:
             return folder
         case "faults":
             return FIRST if "/schedules/" in path else "faults"
-        case "pages":
-            return "pages" if "lab" in markers else FIRST
+        case "pages" if "lab" in markers:
+            return "packages" if name in _OF_PACKAGES else "pages"
         case "lab" if name in _BOOTS:
             return "boots"
         case "lab":

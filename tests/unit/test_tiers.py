@@ -44,6 +44,8 @@ TODAY = date(2026, 11, 23)
         ("tests/pages/test_page_blocks.py", set(), "", "first"),
         ("tests/systemd/test_installed_guest.py", {"lab"}, "", "systemd"),
         ("tests/pages/test_pages_run.py", {"lab"}, "", "pages"),
+        ("tests/pages/test_debian_packages.py", {"lab"}, "", "packages"),
+        ("tests/pages/test_containers.py", {"lab"}, "", "packages"),
     ],
 )
 def test_each_test_has_an_area_that_collects_it(path: str, markers: set[str], parameters: str, area: str) -> None:
