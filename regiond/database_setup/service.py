@@ -17,7 +17,7 @@ from regiond.database_setup.model import Facts, Target, as_role, check, in_datab
 from regiond.db.errors import translating_errors
 from regiond.db.migrate import migrate
 from regiond.db.pool import MIN_POSTGRESQL, Db, connect
-from regiond.db.privileges import grant
+from regiond.db.privileges import database_owner, grant
 
 Say = Callable[[str], None]
 _NAME = "innkeeper-setup"
@@ -80,7 +80,7 @@ async def make_roles_and_database(administrator: str, target: Target, say: Say) 
             await store.make_database(db, target.database, target.owner)
         say(f"Database {target.database}: {_existed(existed=exists)}.")
     async with _connected(in_database(administrator, target.database)) as db:
-        former, _ = await store.database_owner(db)
+        former = (await database_owner(db)).owner
         if former != target.owner:
             await store.own_database(db, target.database, target.owner)
         if moved := await store.transfer(db, owner=target.owner, role=target.role):
@@ -132,8 +132,8 @@ async def lend_owner(administrator: str, target: Target) -> None:
 async def foreign_owner(dsn: str) -> str | None:
     """Returns the owner of the region's database if the region lacks its rights, or was lent them; else None."""
     async with _connected(dsn) as db:
-        owner, is_ours = await store.database_owner(db)
-        return None if is_ours else owner
+        found = await database_owner(db)
+        return None if found.is_ours else found.owner
 
 
 @asynccontextmanager

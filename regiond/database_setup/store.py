@@ -19,17 +19,6 @@ _ROLE = """
       from pg_roles where rolname = $1
 """
 _HAS_DATABASE = "select exists (select from pg_database where datname = $1)"
-# A role with rights of its own, as `grant` gives them, was only lent those of the owner. Where it has made the tables
-# itself, it is a member of the group that owns the database.
-_DATABASE_OWNER = """
-    select pg_get_userbyid(datdba)::text as owner,
-           pg_has_role(datdba, 'usage')
-           and not (exists (select from aclexplode(datacl)
-                             where grantee = current_user::regrole and grantor = datdba and grantee <> datdba)
-                    and coalesce((select relowner from pg_class where oid = to_regclass('schema_migration')), datdba)
-                        = datdba) as is_ours
-      from pg_database where datname = current_database()
-"""
 _RELATIONS = """
     select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_%'
@@ -82,14 +71,6 @@ async def role(db: Db, name: str) -> tuple[bool, bool, tuple[str, ...]]:
 async def has_database(db: Db, name: str) -> bool:
     found: bool = await db.fetchval(_HAS_DATABASE, name)
     return found
-
-
-async def database_owner(db: Db) -> tuple[str, bool]:
-    """Returns the owner of the connection's database, and whether the connection has its rights for good."""
-    row = await db.fetchrow(_DATABASE_OWNER)
-    if row is None:
-        raise BadSettings("The database has no owner.")
-    return row["owner"], row["is_ours"]
 
 
 async def relations(db: Db) -> tuple[str, ...]:
