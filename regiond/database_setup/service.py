@@ -18,6 +18,7 @@ from regiond.db.errors import translating_errors
 from regiond.db.migrate import migrate
 from regiond.db.pool import MIN_POSTGRESQL, Db, connect
 from regiond.db.privileges import database_owner, grant
+from regiond.db.relations import relations
 
 Say = Callable[[str], None]
 _NAME = "innkeeper-setup"
@@ -32,10 +33,10 @@ async def check_server(administrator: str, target: Target) -> None:
         role_exists, _, attributes = await store.role(db, target.role)
         database_exists = await store.has_database(db, target.database)
         release = db.get_server_version().major
-    relations: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     if database_exists:
         async with _connected(in_database(administrator, target.database)) as db:
-            relations = await store.relations(db)
+            found = await relations(db)
     facts = Facts(
         release=release,
         owner_exists=owner_exists,
@@ -43,8 +44,8 @@ async def check_server(administrator: str, target: Target) -> None:
         role_exists=role_exists,
         attributes=attributes,
         database_exists=database_exists,
-        relations=relations,
-        is_innkeeper={"schema_migration", "installation"} <= {one.partition(".")[2] for one in relations},
+        relations=found,
+        is_innkeeper={"schema_migration", "installation"} <= {one.partition(".")[2] for one in found},
     )
     check(facts, target, oldest=MIN_POSTGRESQL)
 

@@ -19,13 +19,6 @@ _ROLE = """
       from pg_roles where rolname = $1
 """
 _HAS_DATABASE = "select exists (select from pg_database where datname = $1)"
-_RELATIONS = """
-    select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_%'
-       and c.relkind in ('r', 'p', 'v', 'm', 'f')
-       and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
-     order by 1
-"""
 _IS_UTF8 = "select current_setting('server_encoding') = 'UTF8'"
 _IS_SUPERUSER = "select rolsuper from pg_roles where rolname = current_user"
 _IS_MEMBER = "select pg_has_role($1::name, $2::name, 'member')"
@@ -71,11 +64,6 @@ async def role(db: Db, name: str) -> tuple[bool, bool, tuple[str, ...]]:
 async def has_database(db: Db, name: str) -> bool:
     found: bool = await db.fetchval(_HAS_DATABASE, name)
     return found
-
-
-async def relations(db: Db) -> tuple[str, ...]:
-    """Returns the names of all tables and views of users."""
-    return tuple(row[0] for row in await db.fetch(_RELATIONS))
 
 
 async def make_owner(db: Db, name: str) -> None:
