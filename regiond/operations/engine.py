@@ -18,7 +18,6 @@ from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt, OnEnded, ignore_end
 from regiond.operations.handler import LeaseLost, OperationHandler
 from regiond.operations.model import Operation, OperationKind, OperationState
-from regiond.operations.origin import Origin
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -143,10 +142,9 @@ class Engine:
     async def run_attempt(self, operation: Operation) -> None:
         """Runs one attempt at an operation that this process has leased. Raises only CancelledError."""
         ids: dict[str, Any] = {"operation": operation.id, "attempt": operation.attempt}
-        origin = Origin.read(operation.request_id)
-        if origin.request_id is not None:
-            ids["request_id"] = origin.request_id
-        with structlog.contextvars.bound_contextvars(**ids), active(self._span(operation, origin)):
+        if operation.request_id is not None:
+            ids["request_id"] = operation.request_id
+        with structlog.contextvars.bound_contextvars(**ids), active(self._span(operation)):
             if operation.attempt == 1:
                 log.info(
                     "operation_started",
@@ -166,13 +164,13 @@ class Engine:
                 log.exception("attempt_failed", kind=operation.kind.value, retry_in_s=BUG_PAUSE_S)
                 await asyncio.sleep(BUG_PAUSE_S)
 
-    def _span(self, operation: Operation, origin: Origin) -> Span | None:
+    def _span(self, operation: Operation) -> Span | None:
         """The first attempt is a part of the trace of the request; later ones can be in another region and at any time.
 
         They begin traces of their own, with a link: a trace that goes on for hours is complete for no collector.
         """
-        attempt = operation.attempt
-        if origin.request_id is not None and not origin.traceparent:
+        attempt, traceparent = operation.attempt, operation.traceparent
+        if operation.request_id is not None and traceparent is None:
             return None  # the request was not sampled, or came when nothing was traced
         first = attempt == 1
         facts: dict[str, str | int] = {
@@ -180,14 +178,14 @@ class Engine:
             "innkeeper.operation.kind": operation.kind.value,
             "innkeeper.operation.attempt": attempt,
         }
-        if origin.request_id is not None:
-            facts["innkeeper.request_id"] = origin.request_id
+        if operation.request_id is not None:
+            facts["innkeeper.request_id"] = operation.request_id
         return self._tracer.serve(
             f"operation {operation.kind.value}",
             Kind.INTERNAL,
-            traceparent=origin.traceparent if first else "",
+            traceparent=(traceparent or "") if first else "",
             trusted=True,
-            links=[origin.traceparent] if origin.traceparent and not first else (),
+            links=() if traceparent is None or first else [traceparent],
             attributes=facts,
         )
 

@@ -25,25 +25,26 @@ REPEATED_WITHIN = timedelta(hours=1)
 
 _INSERT = """
     insert into operation (kind, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname, request,
-                           explanation, max_failures, request_id)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                           explanation, max_failures, request_id, traceparent)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     on conflict do nothing
     returning id
 """
 
 _INSERT_SEVERAL = """
     insert into operation (kind, host_id, machine_id, account_id, host_name, system_id, hostname, request, explanation,
-                           max_failures, request_id)
+                           max_failures, request_id, traceparent)
     select $1, o.* from jsonb_to_recordset($2::jsonb) o (
            host_id integer, machine_id integer, account_id integer, host_name text, system_id text, hostname text,
-           request jsonb, explanation jsonb, max_failures integer, request_id text)
+           request jsonb, explanation jsonb, max_failures integer, request_id text, traceparent text)
     returning id, machine_id, created_at, not_before
 """
 
 _INSERT_REJECTED = """
     insert into operation (kind, state, account_id, request, explanation, error_code, error_message, max_failures,
-                           started_at, finished_at, rejected_hash, request_id, rejections, last_rejected_at)
-    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now(), $7, $8, 1, now())
+                           started_at, finished_at, rejected_hash, request_id, traceparent, rejections,
+                           last_rejected_at)
+    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now(), $7, $8, $9, 1, now())
     returning id
 """
 
@@ -61,8 +62,8 @@ _LOCK_ACCOUNT = "select true from account where id = $1 for no key update"
 
 _INSERT_SUCCEEDED = """
     insert into operation (kind, state, host_id, machine_id, account_id, host_name, system_id, hostname, request,
-                           result, request_id, max_failures, started_at, finished_at)
-    values ($1, 'succeeded', $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, now(), now())
+                           result, request_id, traceparent, max_failures, started_at, finished_at)
+    values ($1, 'succeeded', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, now(), now())
     returning id
 """
 
@@ -77,9 +78,9 @@ _LOCK_PARENT = """
 # The child is in the machine's resource pool, if the machine still exists.
 _INSERT_FAILED_CHILD = """
     insert into operation (kind, state, machine_id, parent_id, account_id, system_id, hostname, request, error_code,
-                           error_message, request_id, max_failures, started_at, finished_at)
-    values ($1, 'failed', (select id from machine where system_id = $4), $2, $3, $4, $5, $6, $7, $8, $9, 0, now(),
-            now())
+                           error_message, request_id, traceparent, max_failures, started_at, finished_at)
+    values ($1, 'failed', (select id from machine where system_id = $4), $2, $3, $4, $5, $6, $7, $8, $9, $10, 0,
+            now(), now())
 """
 
 
@@ -106,11 +107,12 @@ async def insert(
     """
     if parent is not None and not await _is_current(db, parent):
         raise Busy(f"Operation {parent.id} has ended or is being undone: no other operation begins for it.")
+    origin = current_origin()
     try:
         operation_id: int | None = await db.fetchval(
             _INSERT, kind.value, host_id, machine_id, None if parent is None else parent.id, account_id, host_name,
             system_id, hostname, dict(request), None if explanation is None else dict(explanation), max_failures,
-            current_origin(),
+            origin.request_id, origin.traceparent,
         )  # fmt: skip
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound(f"{hostname or host_name} has just been removed.") from error
@@ -137,9 +139,10 @@ async def insert_failed_child(
     """
     if not await _is_current(db, parent):
         return False
+    origin = current_origin()
     await db.execute(
         _INSERT_FAILED_CHILD, kind.value, parent.id, account_id, system_id, hostname, dict(request), error.code,
-        error.message, current_origin(),
+        error.message, origin.request_id, origin.traceparent,
     )  # fmt: skip
     return True
 
@@ -176,9 +179,10 @@ async def insert_succeeded(
     result: Mapping[str, Any],
 ) -> int:
     """Records an operation that needs no host, since the caller's transaction does all its work. Returns its id."""
+    origin = current_origin()
     operation_id: int = await db.fetchval(
         _INSERT_SUCCEEDED, kind.value, host_id, machine_id, account_id, host_name, system_id, hostname, dict(request),
-        dict(result), current_origin(),
+        dict(result), origin.request_id, origin.traceparent,
     )  # fmt: skip
     return operation_id
 
@@ -204,9 +208,11 @@ async def record_rejected(
     repeated_id: int | None = await db.fetchval(_REPEAT_REJECTED, account_id, equal, plain, message, REPEATED_WITHIN)
     if repeated_id is not None:
         return repeated_id
+    origin = current_origin()
     operation_id: int = await db.fetchval(
-        _INSERT_REJECTED, kind.value, account_id, dict(request), plain, code, message, equal, current_origin()
-    )
+        _INSERT_REJECTED, kind.value, account_id, dict(request), plain, code, message, equal, origin.request_id,
+        origin.traceparent,
+    )  # fmt: skip
     return operation_id
 
 
@@ -214,7 +220,8 @@ def _row_of(new: NewOperation) -> Mapping[str, object]:
     return {
         "host_id": new.host_id, "machine_id": new.machine_id, "account_id": new.account_id,
         "host_name": new.host_name, "system_id": new.system_id, "hostname": new.hostname, "request": new.request,
-        "explanation": new.explanation, "max_failures": new.max_failures, "request_id": new.request_id,
+        "explanation": new.explanation, "max_failures": new.max_failures, "request_id": new.origin.request_id,
+        "traceparent": new.origin.traceparent,
     }  # fmt: skip
 
 
@@ -225,5 +232,5 @@ def _operation(kind: OperationKind, new: NewOperation, row: Row) -> Operation:
         machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname, parent_id=None,
         account_id=new.account_id, username=new.username, request=new.request, explanation=new.explanation,
         max_failures=new.max_failures, created_at=row["created_at"], not_before=row["not_before"],
-        request_id=new.request_id,
+        request_id=new.origin.request_id, traceparent=new.origin.traceparent,
     )  # fmt: skip

@@ -146,9 +146,18 @@ class Operation:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     not_before: datetime | None = None
-    request_id: str | None = None  # of the request that opened it, as Origin stores it
+    request_id: str | None = None  # as in Origin
+    traceparent: str | None = None
     rejections: int = 0  # how often the request was rejected before it started, within an hour
     last_rejected_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Origin:
+    """The request that opened an operation or its parent. Stored, since any region may run it at any later time."""
+
+    request_id: str | None = None  # None: no request did
+    traceparent: str | None = None  # None: nothing was traced
 
 
 @frozen(kw_only=True)
@@ -165,7 +174,7 @@ class NewOperation:
     request: Mapping[str, Any]
     explanation: Mapping[str, Any]
     max_failures: int
-    request_id: str | None = None
+    origin: Origin
 
 
 @frozen(kw_only=True)

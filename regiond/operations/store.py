@@ -18,7 +18,7 @@ _SELECT = """
     select o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,
            o.account_id, a.username, o.request, o.explanation, o.result, o.step, o.reached_host, o.attempt, o.failures,
            o.max_failures, o.cancel_requested, o.error_code, o.error_message, o.error_details, o.undone, o.created_at,
-           o.started_at, o.finished_at, o.not_before, o.request_id, o.rejections, o.last_rejected_at
+           o.started_at, o.finished_at, o.not_before, o.request_id, o.traceparent, o.rejections, o.last_rejected_at
       from operation o left join account a on a.id = o.account_id
 """
 

@@ -1249,7 +1249,8 @@ create table operation (
     rejected_hash bytea,
     rejections integer not null default 0,
     last_rejected_at timestamptz,
-    request_id text
+    request_id text,
+    traceparent text
 );
 comment on table operation is 'Intents that touch a host, with their progress and outcome.';
 comment on column operation.is_open is 'True until the operation has ended. The only SQL definition of the open states; OPEN_STATES is the same in Python.';
@@ -1269,6 +1270,7 @@ comment on column operation.rejected_hash is
 comment on column operation.rejections is 'How often the request was rejected within an hour.';
 comment on column operation.last_rejected_at is 'Time of the last of these rejections; explanation and error_message are those of it.';
 comment on column operation.request_id is 'Id of the request that opened the operation, or of the one that opened its parent, as in the log; null: none did.';
+comment on column operation.traceparent is 'Span of that request, in the form of W3C Trace Context; null: nothing was traced.';
 create unique index operation_one_open_per_machine on operation (machine_id) where is_open;
 create unique index operation_one_open_refresh_per_host on operation (host_id) where is_open and kind = 'refresh';
 create index operation_due_idx on operation (not_before) where is_open;

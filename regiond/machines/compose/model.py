@@ -12,6 +12,7 @@ from common.guest_spec import NicAddress
 from regiond.caller import Caller
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.model import ComposeIntent
+from regiond.operations.model import Origin
 from regiond.placement.model import Candidate, Evaluation, PendingClaim, Placement, Requirements, Strategy
 
 
@@ -61,7 +62,7 @@ class ReservationRequest:
     caller: Caller
     placed: PlacedCompose
     idempotency_key: IdempotencyKey | None
-    request_id: str | None = None  # as operations store it: several are reserved at once, in no request's context
+    origin: Origin  # known here: several are reserved at once, in no request's context
 
 
 @frozen(kw_only=True)

@@ -282,7 +282,7 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
         hostname=machine.spec.name, account_id=caller.account_id, username=caller.username,
         request=request_of(machine.spec, power_on=request.power_on, **intent),
         explanation=explain(one.request.placed.placement, reserved=one.evaluation), max_failures=MAX_FAILURES,
-        request_id=one.request.request_id,
+        origin=one.request.origin,
     )  # fmt: skip
 
 

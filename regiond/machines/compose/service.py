@@ -97,7 +97,7 @@ class Composer:
                     caller=caller,
                     placed=placed,
                     idempotency_key=idempotency_key,
-                    request_id=operation_service.current_origin(),
+                    origin=operation_service.current_origin(),
                 )
             )
             if operation is not None:
