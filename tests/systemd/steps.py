@@ -97,14 +97,14 @@ async def restore(admin: Administrator, saved: BackupFiles) -> None:
 
 
 async def upgrade(admin: Administrator) -> None:
-    """The same command with later packages keeps the settings and restarts the region."""
-    settings = admin.types("sha256sum /etc/innkeeper/*.toml")
+    """The same command with later packages keeps settings that were changed, and restarts the region."""
+    settings = admin.types("sha256sum /etc/innkeeper/regiond.toml")
     before = admin.process_of("innkeeper-regiond")
     admin.enters(f"{PACKAGES}/later")
     admin.follows(INSTALL, "From packages")
     admin.enters("/root")
     assert admin.types("dpkg-query -W -f '${Version}\\n' innkeeper-region innkeeper-rack").split() == [LATER] * 2
-    assert admin.types("sha256sum /etc/innkeeper/*.toml") == settings
+    assert admin.types("sha256sum /etc/innkeeper/regiond.toml") == settings
     assert admin.process_of("innkeeper-regiond") not in {"0", before}
     assert admin.states("is-active")["innkeeper-regiond"] == "active"
     assert power_of(admin).keys() == {"web-1"}
