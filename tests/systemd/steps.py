@@ -111,10 +111,11 @@ async def upgrade(admin: Administrator) -> None:
 
 
 def purge(admin: Administrator) -> None:
-    """Nothing is left but what the guide says: the users, and the database with its role."""
+    """Nothing is left but what the guide says: users, backups with their pass phrase, and the database with its role."""
     admin.types("apt-get purge innkeeper innkeeper-region innkeeper-rack")
     left = [path for path in admin.types(NAMES).splitlines() if not path.startswith("/var/backups/innkeeper")]
-    assert left == []
+    assert left == ["/etc/innkeeper"]
+    assert admin.types("ls -A /etc/innkeeper").split() == ["backup-passphrase"]
     assert admin.types("pgrep -u innkeeper-regiond,innkeeper-rackd || true") == ""
     assert "innkeeper" not in admin.types("systemctl list-units --all --plain --no-legend 'innkeeper*'")
     users = admin.types("getent passwd innkeeper-regiond innkeeper-rackd | cut -d: -f1").split()
