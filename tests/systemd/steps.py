@@ -111,7 +111,7 @@ async def upgrade(admin: Administrator) -> None:
 
 
 def purge(admin: Administrator) -> None:
-    """Nothing is left but what the guide says: users, backups with their pass phrase, and the database with its role."""
+    """Nothing is left but what the guide says: users, backups, their pass phrase, and the database with its role."""
     admin.types("apt-get purge innkeeper innkeeper-region innkeeper-rack")
     left = [path for path in admin.types(NAMES).splitlines() if not path.startswith("/var/backups/innkeeper")]
     assert left == ["/etc/innkeeper"]
