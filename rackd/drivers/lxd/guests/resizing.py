@@ -93,8 +93,12 @@ def _change(instances: Instances, name: str, config: Mapping[str, str]) -> None:
 
 
 def _change_running(instances: Instances, current: Guest, size: GuestSize) -> None:
-    """Changes cores and memory separately: LXD refuses both if it refuses one."""
-    for key, text in _config(current, size).items():
+    """Changes memory and cores separately: LXD refuses both if it refuses one.
+
+    Memory first: LXD checks the limits of the project before it refuses memory because the instance runs, so that
+    nothing has changed if a limit refuses either.
+    """
+    for key, text in sorted(_config(current, size).items(), reverse=True):
         if key == "limits.memory" and size.memory_mib < current.memory_mib:
             continue
         try:
