@@ -10,6 +10,7 @@ import structlog
 from common.errors import DriverFailed, OutOfCapacity, Unsupported, WrongState
 from common.phrases import number_of
 from common.values import Guest, GuestSize, PowerState
+from rackd.drivers.driver_errors import MISREAD
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -58,8 +59,8 @@ def before_start(name: str) -> Iterator[None]:
     """Logs why a guest starts with the size that it has. The rack reports that size, so the rest stays pending."""
     try:
         yield
-    except (DriverFailed, OutOfCapacity, Unsupported, WrongState) as error:
-        log.warning("size_not_changed", guest=name, reason=str(error))
+    except (DriverFailed, OutOfCapacity, Unsupported, WrongState, *MISREAD) as error:
+        log.warning("size_not_changed", guest=name, reason=str(error), exc_info=isinstance(error, MISREAD))
 
 
 def _listed(core_ids: tuple[int, ...]) -> str:

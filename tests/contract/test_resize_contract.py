@@ -115,6 +115,7 @@ def test_pending_size_comes_with_the_next_start(host: DriverFixture) -> None:
 
 
 @EVERY_HOST
+@pytest.mark.doubles_suffice
 def test_a_start_changes_no_guest_that_keeps_running(host: DriverFixture) -> None:
     spec = composed(host, on=True)
     assert switch(host, spec, PowerAction.ON, LARGE) is PowerState.ON
@@ -145,6 +146,7 @@ def test_more_cores_than_the_host_can_give_are_refused(host: DriverFixture) -> N
 
 
 @REFUSES_SIZES
+@pytest.mark.doubles_suffice
 def test_a_guest_starts_without_the_size_that_is_refused(host: DriverFixture) -> None:
     spec = composed(host)
     for action in (PowerAction.ON, PowerAction.CYCLE):
@@ -153,6 +155,7 @@ def test_a_guest_starts_without_the_size_that_is_refused(host: DriverFixture) ->
 
 
 @EVERY_HOST
+@pytest.mark.doubles_suffice
 def test_only_the_guest_with_the_marker_is_resized(host: DriverFixture) -> None:
     foreign = f"{host.prefix}foreign"
     host.make_foreign(foreign)
@@ -192,6 +195,7 @@ def test_memory_in_huge_pages_changes_only_while_off(host: CapableFixture) -> No
 
 
 @REFUSES_SIZES
+@pytest.mark.doubles_suffice
 def test_more_huge_pages_than_the_host_has_are_refused(host: CapableFixture) -> None:
     spec = evolve(spec_for(host, "size"), huge_page_size_kib=host.huge_page_size_kib)
     host.driver.compose(spec)
