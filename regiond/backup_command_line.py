@@ -52,7 +52,10 @@ def run(settings: RegionSettings, options: argparse.Namespace, config: Path | No
         return _run(settings, options, config)
     except ChildFailed as error:
         return error.status
-    except (InnkeeperError, EOFError, KeyboardInterrupt) as error:
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)  # noqa: T201  # for the person at the terminal
+        return daemon.FAILED
+    except (InnkeeperError, EOFError) as error:
         print(str(error) or "Nothing was done.", file=sys.stderr)  # noqa: T201  # for the person at the terminal
         return daemon.FAILED
 

@@ -19,7 +19,7 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.operations.seen_changes import SeenChanges
 from regiond.racks.enrolment.installation import is_new_installation
-from regiond.restored_database import move_on, newest_moment, recorded_position
+from regiond.restored_database import move_on, newest_moment, record_position, recorded_position
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -93,9 +93,8 @@ class FailOver:
             else:
                 await move_sequences(db, utc_now())
                 message = f"The database is now served by another server ({seen}). It has everything that was answered."
-                await Events.record(
-                    db, KIND, message, level=Level.WARNING, details={"system": seen.system, "timeline": seen.timeline}
-                )
+                await record_position(db, seen)
+                await Events.record(db, KIND, message, level=Level.WARNING)
                 log.warning("database_failed_over", timeline=seen.timeline)
         if self.evidence is not None:
             self.evidence.forget()

@@ -25,9 +25,9 @@ _NEWEST = """
                     now() - interval '1 year')
 """
 _RECORDED = """
-    select details ->> 'system' as system, (details ->> 'timeline')::bigint as timeline from event
-     where kind in ('region_restored', 'database_failed_over') and details ? 'timeline' order by id desc limit 1
+    select database_system as system, database_timeline as timeline from installation where database_system is not null
 """
+_RECORD = "update installation set database_system = $1, database_timeline = $2"
 _REGIONS = """
     select distinct coalesce(host(client_addr), 'the database server') from pg_stat_activity
      where datname = current_database() and application_name in ('innkeeper-regiond', 'innkeeper-notifications')
@@ -65,9 +65,8 @@ async def move_on(
         f"The database was restored {how}: {number_of(sequences, 'sequence')} of numbers moved on, "
         f"{number_of(len(ended), 'open operation')} ended, {number_of(machines, 'VM')} in transition settled"
     )
-    position = position or await read_position(db)
-    details = None if position is None else {"system": position.system, "timeline": position.timeline}
-    await Events.record(db, "region_restored", message, level=Level.WARNING, details=details)
+    await record_position(db, position or await read_position(db))
+    await Events.record(db, "region_restored", message, level=Level.WARNING)
     return f"{message}. {number_of(hosts, 'VM host')} will be refreshed at the first start."
 
 
@@ -75,6 +74,14 @@ async def recorded_position(db: Db) -> Position | None:
     """Returns the position of the server for which the database was moved on last; None: it never was."""
     row = await db.fetchrow(_RECORDED)
     return None if row is None else Position(system=row["system"], timeline=row["timeline"])
+
+
+async def record_position(db: Db, position: Position | None) -> None:
+    """Records the server for which the database was moved on: no other region does it again. None: not known."""
+    if position is None:
+        await db.execute(_RECORD, None, None)
+    else:
+        await db.execute(_RECORD, position.system, position.timeline)
 
 
 async def newest_moment(db: Db) -> datetime:

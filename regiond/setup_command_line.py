@@ -21,7 +21,7 @@ from attrs import evolve, frozen
 
 from common.errors import BadSettings, InnkeeperError, NotFound
 from common.process import daemon
-from common.process.child_process import ChildFailed, Children, Work
+from common.process.child_process import ChildFailed, Children, Work, stopped_in_order
 from common.process.logging import configure_logging
 from common.process.private_files import replace_keeping_mode
 from regiond.database_setup import service
@@ -154,11 +154,12 @@ def with_owner(settings: RegionSettings, options: argparse.Namespace) -> Iterato
         yield settings
         return
     target, administrator = Target.of(dsn, owner), Administrator.of(server_of(options), dsn)
-    administrator.run(settings, lambda: service.lend_owner(administrator.dsn, target))
-    try:
-        yield evolve(settings, database=as_role(dsn, owner))
-    finally:
-        administrator.run(settings, lambda: service.give_rights(administrator.dsn, target))
+    with stopped_in_order():
+        administrator.run(settings, lambda: service.lend_owner(administrator.dsn, target))
+        try:
+            yield evolve(settings, database=as_role(dsn, owner))
+        finally:
+            administrator.run(settings, lambda: service.give_rights(administrator.dsn, target))
 
 
 def _init(settings: RegionSettings, options: argparse.Namespace, config: Path, read_password: ReadPassword) -> int:

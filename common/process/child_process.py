@@ -8,8 +8,8 @@ import pwd
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from common.errors import NotFound
 from common.process import daemon
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
+_STOPS = (signal.SIGTERM,)
 
 
 class ChildFailed(Exception):
@@ -61,15 +62,29 @@ class Children:
         return _in_child(become, self.begin, work)
 
 
+@contextmanager
+def stopped_in_order() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt in the block, so that its ends run. While a child runs, it ends the child."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _in_child(become: Callable[[], None], begin: Callable[[], None], work: Work) -> Any:
     """Raises ChildFailed. A signal to the parent ends the child first."""
     sys.stdout.flush()
     reading, writing = os.pipe()
+    # Until both are prepared for it: otherwise the parent would end without its child, and without its blocks.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     child = os.fork()
     if child == 0:
         os.close(reading)
         status = daemon.FAILED
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
             become()
             status = _run(begin, work, writing)
         except BaseException:  # noqa: BLE001  # nothing of the parent's may run here, such as the end of its blocks
@@ -77,8 +92,9 @@ def _in_child(become: Callable[[], None], begin: Callable[[], None], work: Work)
         finally:
             daemon.hard_exit(status)
     os.close(writing)
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, lambda *_: _stop(child))
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         with os.fdopen(reading, "rb") as pipe:
             result = _read(pipe.read, child)
             status = os.waitstatus_to_exitcode(_read(lambda: os.waitpid(child, 0), child)[1])
@@ -94,8 +110,12 @@ def _read(read: Callable[[], Any], child: int) -> Any:
         try:
             return read()
         except KeyboardInterrupt:  # the terminal has sent it to the child, too
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGTERM)
+            _stop(child)
+
+
+def _stop(child: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGTERM)
 
 
 def _run(begin: Callable[[], None], work: Work, writing: int) -> int:

@@ -15,8 +15,8 @@ from common.tracing.spans import NO_TRACES, Tracer
 PATH = "/v1/traces"  # of OTLP, if the endpoint names none
 
 ENDPOINT_DOC = (
-    "The collector to which traces are sent by OTLP over HTTP, such as http://127.0.0.1:4318. Needs the extra: "
-    "innkeeper[traces]. Without it there are no traces."
+    "The collector to which traces are sent by OTLP over HTTP, such as http://127.0.0.1:4318. Without it "
+    "there are no traces. Needs the extra innkeeper[traces], which the Debian packages have."
 )
 RATIO_DOC = "The part of the requests and operations that are traced; 1 is all of them."
 HEADERS_DOC = "The file with a header per line for the collector, such as Authorization: Bearer abc. Read at the start."

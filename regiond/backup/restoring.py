@@ -15,6 +15,7 @@ from regiond.backup.archive import ArchiveReader
 from regiond.backup.model import AppliedMigration, BackupFailed, Manifest
 from regiond.backup.writing import postgresql_release
 from regiond.db.pool import Db
+from regiond.db.relations import relations
 
 _SHOWN = 5
 _COPY_BYTES = 1024 * 1024
@@ -22,7 +23,7 @@ _COPY_BYTES = 1024 * 1024
 
 async def check_empty(db: Db) -> None:
     """Raises WrongState, with what was found, unless the database has no tables."""
-    found = await store.relations(db)
+    found = await relations(db)
     if not found:
         return
     name = await db.fetchval("select current_database()")
@@ -32,14 +33,14 @@ async def check_empty(db: Db) -> None:
     )
 
 
-async def _found(db: Db, relations: Collection[str]) -> str:
-    named = {one.partition(".")[2] for one in relations}
+async def _found(db: Db, names: Collection[str]) -> str:
+    named = {one.partition(".")[2] for one in names}
     if {"installation", "machine", "vm_host"} <= named:
         installation_id, *_ = await store.installation(db)
         counts = await store.counts(db)
         on_hosts = f"{number_of(counts['machine'], 'VM')} on {number_of(counts['vm_host'], 'VM host')}"
         return f"it has the installation {installation_id} with {on_hosts}"
-    return f"it has {first_of(sorted(relations), _SHOWN)}"
+    return f"it has {first_of(sorted(names), _SHOWN)}"
 
 
 def check_known(manifest: Manifest, known: Collection[tuple[int, str]]) -> None:

@@ -18,14 +18,6 @@ _COUNTS = """
            (select count(*) from account) as account, (select count(*) from operation) as operation,
            (select count(*) from rack) as rack, (select count(*) from image) as image
 """
-# Own objects only: those of extensions stay.
-_RELATIONS = """
-    select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_%'
-       and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
-       and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
-     order by c.relkind = 'S', 1
-"""
 
 
 async def export_snapshot(db: Db) -> str:
@@ -60,8 +52,3 @@ async def images(db: Db, *, included: Iterable[str]) -> tuple[SavedImage, ...]:
     """Returns the images that the region has. `included`: hashes of those whose content the backup holds."""
     held = frozenset(included)
     return tuple(SavedImage(**row, included=row["sha256"] in held) for row in await db.fetch(_IMAGES))
-
-
-async def relations(db: Db) -> list[str]:
-    """Returns the names of all tables, views and sequences of users."""
-    return [row[0] for row in await db.fetch(_RELATIONS)]

@@ -17,7 +17,8 @@ from regiond.database_setup.model import Facts, Target, as_role, check, in_datab
 from regiond.db.errors import translating_errors
 from regiond.db.migrate import migrate
 from regiond.db.pool import MIN_POSTGRESQL, Db, connect
-from regiond.db.privileges import grant
+from regiond.db.privileges import database_owner, grant
+from regiond.db.relations import relations
 
 Say = Callable[[str], None]
 _NAME = "innkeeper-setup"
@@ -32,10 +33,10 @@ async def check_server(administrator: str, target: Target) -> None:
         role_exists, _, attributes = await store.role(db, target.role)
         database_exists = await store.has_database(db, target.database)
         release = db.get_server_version().major
-    relations: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     if database_exists:
         async with _connected(in_database(administrator, target.database)) as db:
-            relations = await store.relations(db)
+            found = await relations(db)
     facts = Facts(
         release=release,
         owner_exists=owner_exists,
@@ -43,8 +44,8 @@ async def check_server(administrator: str, target: Target) -> None:
         role_exists=role_exists,
         attributes=attributes,
         database_exists=database_exists,
-        relations=relations,
-        is_innkeeper={"schema_migration", "installation"} <= {one.partition(".")[2] for one in relations},
+        relations=found,
+        is_innkeeper={"schema_migration", "installation"} <= {one.partition(".")[2] for one in found},
     )
     check(facts, target, oldest=MIN_POSTGRESQL)
 
@@ -80,7 +81,7 @@ async def make_roles_and_database(administrator: str, target: Target, say: Say) 
             await store.make_database(db, target.database, target.owner)
         say(f"Database {target.database}: {_existed(existed=exists)}.")
     async with _connected(in_database(administrator, target.database)) as db:
-        former, _ = await store.database_owner(db)
+        former = (await database_owner(db)).owner
         if former != target.owner:
             await store.own_database(db, target.database, target.owner)
         if moved := await store.transfer(db, owner=target.owner, role=target.role):
@@ -132,8 +133,8 @@ async def lend_owner(administrator: str, target: Target) -> None:
 async def foreign_owner(dsn: str) -> str | None:
     """Returns the owner of the region's database if the region lacks its rights, or was lent them; else None."""
     async with _connected(dsn) as db:
-        owner, is_ours = await store.database_owner(db)
-        return None if is_ours else owner
+        found = await database_owner(db)
+        return None if found.is_ours else found.owner
 
 
 @asynccontextmanager

@@ -19,24 +19,6 @@ _ROLE = """
       from pg_roles where rolname = $1
 """
 _HAS_DATABASE = "select exists (select from pg_database where datname = $1)"
-# A role with rights of its own, as `grant` gives them, was only lent those of the owner. Where it has made the tables
-# itself, it is a member of the group that owns the database.
-_DATABASE_OWNER = """
-    select pg_get_userbyid(datdba)::text as owner,
-           pg_has_role(datdba, 'usage')
-           and not (exists (select from aclexplode(datacl)
-                             where grantee = current_user::regrole and grantor = datdba and grantee <> datdba)
-                    and coalesce((select relowner from pg_class where oid = to_regclass('schema_migration')), datdba)
-                        = datdba) as is_ours
-      from pg_database where datname = current_database()
-"""
-_RELATIONS = """
-    select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_%'
-       and c.relkind in ('r', 'p', 'v', 'm', 'f')
-       and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
-     order by 1
-"""
 _IS_UTF8 = "select current_setting('server_encoding') = 'UTF8'"
 _IS_SUPERUSER = "select rolsuper from pg_roles where rolname = current_user"
 _IS_MEMBER = "select pg_has_role($1::name, $2::name, 'member')"
@@ -82,19 +64,6 @@ async def role(db: Db, name: str) -> tuple[bool, bool, tuple[str, ...]]:
 async def has_database(db: Db, name: str) -> bool:
     found: bool = await db.fetchval(_HAS_DATABASE, name)
     return found
-
-
-async def database_owner(db: Db) -> tuple[str, bool]:
-    """Returns the owner of the connection's database, and whether the connection has its rights for good."""
-    row = await db.fetchrow(_DATABASE_OWNER)
-    if row is None:
-        raise BadSettings("The database has no owner.")
-    return row["owner"], row["is_ours"]
-
-
-async def relations(db: Db) -> tuple[str, ...]:
-    """Returns the names of all tables and views of users."""
-    return tuple(row[0] for row in await db.fetch(_RELATIONS))
 
 
 async def make_owner(db: Db, name: str) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 import structlog
 
+from regiond.db.errors import LOST
 from regiond.db.position import Position
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ class Connection(_Connection):
     def __init__(self, protocol: Any, transport: asyncio.Transport, *more: Any) -> None:
         super().__init__(protocol, transport, *more)
         _limit_silence(transport.get_extra_info("socket"))
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Returns when the connection is closed, after `timeout` s at the latest. The server need not answer."""
+        with suppress(*LOST, OSError):  # asyncpg has aborted it
+            await super().close(timeout=timeout)
 
     async def _cancel(self, sent: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
         """Sets `sent`, for which the next statement waits, only when no request can reach that statement."""

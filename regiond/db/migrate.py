@@ -21,7 +21,7 @@ from common.release import running_release
 from regiond.db.errors import LOST, translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool import Db, Row, connect
-from regiond.db.privileges import check_owner, grant
+from regiond.db.privileges import check_not_lent, check_owner, grant
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -183,15 +183,17 @@ async def migrate(
     again. If nothing is missing, it writes nothing and waits for nothing, so a read-only database suffices.
 
     Raises BadSettings if a file fails (the message names it), was edited after it was applied, if a newer release has
-    made the database unusable for this one, or if the role may not change it. Raises DatabaseUnavailable if the
-    database cannot be reached or written, if another process holds the migration lock for `lock_deadline_s`, or if
-    others use the tables for as long.
+    made the database unusable for this one, if the role may not change it, or if it has the rights of a restore. Raises
+    DatabaseUnavailable if the database cannot be reached or written, if another process holds the migration lock for
+    `lock_deadline_s`, or if others use the tables for as long.
     """
     known = packaged() if migrations is None else migrations
     connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT, history=history)
     try:
         with translating_errors(connection):
-            if not await missing_migrations(connection, known):
+            missing = await missing_migrations(connection, known)
+            await check_not_lent(connection)
+            if not missing:
                 return ()
             await check_owner(connection)
             await _lock(connection, lock_deadline_s)

@@ -46,9 +46,11 @@ class PrimaryMonitor:
             connection = await connect(self._dsn, application_name="innkeeper-check", history=ServerHistory())
         except (DatabaseUnavailable, BadSettings):
             return  # reported where the database is needed
-        position = connection.position if isinstance(connection, Connection) else None
-        await connection.close(timeout=CONNECT_DEADLINE_S)
-        if position is not None and self._history.remember_newer(position):
-            log.warning("database_primary_replaced", timeline=position.timeline)
-            await self._database.drop_connections()
-            self._on_newer()
+        try:
+            position = connection.position if isinstance(connection, Connection) else None
+            if position is not None and self._history.remember_newer(position):
+                log.warning("database_primary_replaced", timeline=position.timeline)
+                await self._database.drop_connections()
+                self._on_newer()
+        finally:
+            await connection.close(timeout=CONNECT_DEADLINE_S)

@@ -6,6 +6,8 @@ schema. It cannot create, alter, drop or truncate anything, and cannot set a seq
 
 from __future__ import annotations
 
+from attrs import frozen
+
 from common.errors import BadSettings
 from regiond.db.pool import Db
 
@@ -38,6 +40,41 @@ _MAY_CHANGE = """
       from (select (select relowner from pg_class where oid = to_regclass('schema_migration')) as table_owner) found
 """
 
+# A restore lends the region's role the rights of the owner. Then it still has those that `grant` has given it: it can
+# connect, and nobody can make temporary tables. Where it has made the tables itself, or is to make them, it is a member
+# of the group that owns the database.
+_DATABASE_OWNER = """
+    select current_user::text as role, pg_get_userbyid(datdba)::text as owner,
+           pg_has_role(datdba, 'usage') as has_rights,
+           exists (select from aclexplode(datacl)
+                    where grantee = current_user::regrole and grantor = datdba and grantee <> datdba)
+           and not exists (select from aclexplode(datacl) where grantee = 0 and privilege_type = 'TEMPORARY')
+           and coalesce((select relowner from pg_class where oid = to_regclass('schema_migration')), datdba) = datdba
+           as has_grants,
+           to_regclass('schema_migration') is not null as has_tables
+      from pg_database where datname = current_database()
+"""
+
+
+@frozen(kw_only=True)
+class DatabaseOwner:
+    """The owner of the database, and what the role of a connection may do. `has_grants`: it has those of `grant`."""
+
+    role: str
+    owner: str
+    has_rights: bool
+    has_grants: bool
+    has_tables: bool
+
+    @property
+    def is_ours(self) -> bool:
+        """True if the role has the rights of the owner for good."""
+        return self.has_rights and not self.has_grants
+
+    @property
+    def is_lent(self) -> bool:
+        return self.has_rights and self.has_grants
+
 
 async def grant(db: Db, role: str) -> None:
     """Gives `role` these rights and no others, as the owner of the database. Idempotent.
@@ -46,6 +83,32 @@ async def grant(db: Db, role: str) -> None:
     """
     for statement in [row["statement"] for row in await db.fetch(_STATEMENTS, role, READ_ONLY_TABLES)]:
         await db.execute(statement)
+
+
+async def database_owner(db: Db) -> DatabaseOwner:
+    row = await db.fetchrow(_DATABASE_OWNER)
+    if row is None:
+        raise BadSettings("The database has no owner.")
+    return DatabaseOwner(**row)
+
+
+async def check_not_lent(db: Db) -> None:
+    """Raises BadSettings, with what helps, while a restore lends the connection's role the rights of the owner.
+
+    With them, the role could change the audit trail, and tables that it creates would belong to it.
+    """
+    found = await database_owner(db)
+    if not found.is_lent:
+        return
+    lent = (
+        f"The role {found.role} has the rights of {found.owner}, the owner of the database, as during a restore. "
+        "Nothing was changed. If no restore runs, one was interrupted: as root on this computer,"
+    )
+    if found.has_tables:
+        raise BadSettings(f"{lent} take the rights back with: innkeeper region migrate", setting="database")
+    raise BadSettings(
+        f"{lent} repeat the restore, or make an empty installation with: innkeeper region init", setting="database"
+    )
 
 
 async def check_owner(db: Db) -> None:

@@ -107,9 +107,8 @@ async def _newest(
     waiting = set(tries)
     try:
         while waiting:
-            is_decided = chosen is not None or rejection is not None
             done, waiting = await asyncio.wait(
-                waiting, return_when=asyncio.FIRST_COMPLETED, timeout=GRACE_S if is_decided else None
+                waiting, return_when=asyncio.FIRST_COMPLETED, timeout=None if chosen is None else GRACE_S
             )
             rejection = next((error for one in done if (error := one.exception())), rejection)
             answers += [one.result() for one in done if one.exception() is None]

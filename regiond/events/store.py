@@ -50,22 +50,15 @@ _NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $10"
 _OLDEST_FIRST = f"{_SELECT} order by e.id limit $10"
 _BETWEEN = f"{_SELECT} and e.id > $16 and e.id <= $17 order by e.id limit $10"
 
-# Those of a restore and of a fail-over say for which server the database was moved on.
-_NEVER_PRUNED = "kind in ('region_restored', 'database_failed_over')"
-
-# An event that is never pruned does not show that those after it are still stored.
-_EXTENT = f"""
-    select coalesce((select min(id) from event where not {_NEVER_PRUNED}), (select min(id) from event)) as oldest,
-           event_horizon() as horizon,
+_EXTENT = """
+    select (select min(id) from event) as oldest, event_horizon() as horizon,
            (select last_value - (not is_called)::integer from event_id_seq) as newest
-"""  # noqa: S608  # a constant
+"""
 
-_PRUNE = f"""
+_PRUNE = """
     delete from event where id in (
-        select id from event
-         where at < clock_timestamp() - $1::interval and not {_NEVER_PRUNED}
-         limit $2)
-"""  # noqa: S608  # a constant
+        select id from event where at < clock_timestamp() - $1::interval limit $2)
+"""
 
 
 async def insert(

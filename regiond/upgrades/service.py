@@ -14,7 +14,7 @@ from common.errors import BadSettings, DatabaseUnavailable
 from common.rpc.session import HIGHEST_VERSION, LOWEST_VERSION
 from regiond.db.migrate import Migration, missing_migrations
 from regiond.db.pool import MIN_POSTGRESQL, Database, Db
-from regiond.db.privileges import check_owner
+from regiond.db.privileges import check_not_lent, check_owner
 from regiond.settings import RegionSettings
 from regiond.upgrades import store
 from regiond.upgrades.model import Facts, Finding, Level, MissingFile, findings, settings_finding
@@ -86,6 +86,7 @@ async def _facts(db: Db, missing: Iterable[Migration]) -> Facts:
 
 async def _role_problem(db: Db) -> str | None:
     try:
+        await check_not_lent(db)
         await check_owner(db)
     except BadSettings as error:
         return error.message

@@ -43,8 +43,14 @@ class Server:
     def start(self) -> None:
         options = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder}
         text = " ".join(f"-c {name}={value}" for name, value in {**SETTINGS, **options}.items())
-        (self.data / "postmaster.pid").unlink(missing_ok=True)  # of a killed one
-        self.run("pg_ctl", "-D", self.data, "-l", self.folder / "log", "-w", "-t", DEADLINE_S, "-o", text, "start")
+        # Of a killed one, whose process id is in use until something has reaped it.
+        for left in (self.data / "postmaster.pid", self.folder / f".s.PGSQL.{self.port}.lock"):
+            left.unlink(missing_ok=True)
+        try:
+            self.run("pg_ctl", "-D", self.data, "-l", self.folder / "log", "-w", "-t", DEADLINE_S, "-o", text, "start")
+        except AssertionError as error:
+            error.add_note((self.folder / "log").read_text()[-2000:])
+            raise
 
     def run(self, program: str, *arguments: object) -> str:
         """Returns the program's output. To a file: the server inherits it, and would hold a pipe open."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 from common.errors import InnkeeperError
 from innkeeper.http import Api
 from regiond.db.migrate import Migration
 from tests.deployment.deployment import Deployment
-from tests.deployment.processes import SECOND_REGION
+from tests.deployment.processes import SECOND_REGION, Processes
 from tests.deployment.runner import REGION
 from tests.faults.rolling_upgrade import Clients, load_balancer, newer_build
 from tests.later_migrations import COMPATIBLE, NEWER
 from tests.ports import free_port
 from tests.waiting import eventually
 
+OF_THE_BALANCER = "A server in front of the region"
+ANSWER_OF_THE_PAGE = f"{OF_THE_BALANCER} answered with status 503 (No region is ready; try again.)"
+Afterwards = Callable[[Processes, Clients, Mapping[str, Mapping[str, int]]], Coroutine[Any, Any, None]]
 HOSTS = ("ant", "bee", "cow", "dog")
 
 
@@ -28,7 +33,23 @@ async def answers(api: Api) -> bool:
     return True
 
 
-async def upgraded(deployment: Deployment, tmp_path: Path, one: Migration) -> Clients:
+async def is_unavailable(runner: Processes, clients: Clients, ports: Mapping[str, Mapping[str, int]]) -> None:
+    """Stops all regions until the load balancer has answered a client by itself, then starts them again."""
+    newer = runner.region_build
+    assert newer is not None
+    stopped = [runner.running.pop(name) for name in ports]
+    for process in stopped:
+        process.send_signal(signal.SIGTERM)
+    await eventually(lambda: any(OF_THE_BALANCER in words for words in clients.first))
+    for process in stopped:
+        await asyncio.to_thread(process.wait, 60)
+    for name, own in ports.items():
+        await runner.upgrade_region(name, newer, **own)
+
+
+async def upgraded(
+    deployment: Deployment, tmp_path: Path, one: Migration, *, afterwards: Afterwards | None = None
+) -> Clients:
     """Returns the clients' counts after both regions were upgraded to a build with another migration."""
     runner = deployment.processes
     runner.settings = {"drain_s": "3", "trusted_proxies": "127.0.0.1"}
@@ -61,6 +82,9 @@ async def upgraded(deployment: Deployment, tmp_path: Path, one: Migration) -> Cl
                 runner.running.update({each: others[each] for each in others if each not in runner.running})
             await eventually(lambda: runner.links_made() > links)  # noqa: B023
             await eventually(lambda: answers(balancer))
+        if afterwards is not None:
+            runner.region_build = newer
+            await afterwards(runner, clients, ports)
         sent = clients.sent
         await eventually(lambda: clients.sent > sent + 100 or running.done())
         clients.is_ending = True
@@ -80,5 +104,7 @@ async def test_no_request_fails_while_regions_are_upgraded(deployment: Deploymen
 async def test_a_client_that_retries_sees_no_error_of_an_incompatible_upgrade(
     deployment: Deployment, tmp_path: Path
 ) -> None:
-    clients = await upgraded(deployment, tmp_path, NEWER)
+    """Also while no region is ready, and the load balancer answers as docs/how-to/health.md has it do."""
+    clients = await upgraded(deployment, tmp_path, NEWER, afterwards=is_unavailable)
     assert dict(clients.final) == {}
+    assert any(ANSWER_OF_THE_PAGE in words for words in clients.first)

@@ -190,6 +190,28 @@ async def test_rights_that_a_restore_had_lent_are_taken_back(server: Server) -> 
         await server.execute(f'set role "{server.target.owner}"', dsn=server.target.dsn)
 
 
+async def test_no_region_starts_while_a_restore_has_the_rights_of_the_owner(server: Server) -> None:
+    """A restore that is killed after its end leaves them to the region's role."""
+    await server.set_up()
+    await service.lend_owner(server.administrator, server.target)
+    with pytest.raises(BadSettings, match=rf"has the rights of {server.target.owner}.*innkeeper region migrate"):
+        await migrate(server.target.dsn)
+    assert await migrate(as_role(server.target.dsn, server.target.owner)) == ()  # as the restore itself does
+    await migrated(server.administrator, server.target)
+    assert await migrate(server.target.dsn) == ()
+
+
+async def test_no_region_makes_tables_for_a_restore_that_was_killed(server: Server) -> None:
+    await service.make_roles_and_database(server.administrator, server.target, lambda _: None)
+    await service.give_rights(server.administrator, server.target)  # as `region init --for-restore` ends
+    await service.lend_owner(server.administrator, server.target)
+    with pytest.raises(BadSettings, match=r"repeat the restore, or make an empty .* innkeeper region init"):
+        await migrate(server.target.dsn)
+    assert await server.value("select to_regclass('schema_migration') is null") is True
+    await server.set_up()
+    assert await migrate(server.target.dsn) == ()
+
+
 async def test_the_region_knows_whether_it_owns_its_database(server: Server, database_url: str) -> None:
     await server.set_up()
     assert await service.foreign_owner(server.target.dsn) == server.target.owner

@@ -147,17 +147,6 @@ async def test_an_id_whose_followers_were_deleted_is_answered_with_reload(rackle
         assert (await reader.next()).kind == "reload"
 
 
-async def test_an_event_that_is_never_pruned_hides_no_gap(rackless: Deployment) -> None:
-    async with rackless.region.components.database.transaction() as db:
-        restored = await Events.record(db, "region_restored", "restored")
-    ids = await record(rackless, "old", "older than the retention", "kept")
-    await sql(rackless, "delete from event where id <= $1 and id <> $2", ids[1], restored)
-    async with stream(rackless, f"?after={ids[0]}") as reader:
-        gap = await reader.next()
-        assert (gap.kind, gap.id) == ("reload", str(ids[1]))
-    await sql(rackless, "delete from event")
-
-
 async def test_an_id_of_another_database_is_answered_with_reload(rackless: Deployment) -> None:
     async with stream(rackless, "?after=999999999") as reader:
         assert (await reader.next()).kind == "reload"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from common.errors import BadSettings, DatabaseUnavailable
+from regiond.db import primary_monitor, servers
 from regiond.db.history import ServerHistory
 from regiond.db.pool import Database, connect
 from regiond.db.position import Position
+from regiond.db.primary_monitor import PrimaryMonitor
 from tests.database import fetchval
 
 
@@ -42,6 +45,57 @@ async def test_a_server_that_rejects_the_login_hides_no_primary(tmp_path: Path, 
             await connect(dsn, application_name="test")
     finally:
         rejecting.close()
+
+
+async def test_a_rejection_is_no_reason_to_leave_a_slow_primary(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A distant primary needs several round trips for TLS and the password; the rejecting standby is near."""
+    monkeypatch.setattr(servers, "GRACE_S", 0.0)
+    rejecting = await asyncio.start_unix_server(_reject, tmp_path / ".s.PGSQL.5432")
+    found = parse_qs(urlsplit(database_url).query)["host"][0]
+    try:
+        dsn = database_url.replace(f"host={found}", f"host={tmp_path},{found}")
+        await (await connect(dsn, application_name="test")).close()
+    finally:
+        rejecting.close()
+
+
+async def test_a_newer_primary_is_known_although_it_then_falls_silent(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary_monitor, "CONNECT_DEADLINE_S", 0.01)
+    real = f"{parse_qs(urlsplit(database_url).query)['host'][0]}/.s.PGSQL.5432"
+    silent = await asyncio.start_unix_server(partial(_forward_until_the_end, real), tmp_path / ".s.PGSQL.5432")
+    dsn = database_url.replace(f"host={Path(real).parent}", f"host={tmp_path}")
+    database = await Database.open(database_url, history=(used := ServerHistory()), min_size=1)
+    try:
+        assert used.newest is not None
+        former = ServerHistory(newest=Position(system=used.newest.system, timeline=used.newest.timeline - 1))
+        replaced: list[Position | None] = []
+        monitor = PrimaryMonitor(dsn, database, former, on_newer=lambda: replaced.append(former.newest))
+        await monitor.check()
+        assert replaced == [used.newest]
+    finally:
+        await database.close()
+        silent.close()
+
+
+async def _forward_until_the_end(real: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Forwards all but the request to close the connection, so the client gets no answer to it."""
+    from_server, to_server = await asyncio.open_unix_connection(real)
+
+    async def answers() -> None:
+        while data := await from_server.read(65536):
+            writer.write(data)
+
+    answering = asyncio.create_task(answers())
+    while data := await reader.read(65536):
+        if not data.startswith(b"X"):
+            to_server.write(data)
+    to_server.close()
+    await answering
+    writer.close()
 
 
 async def _reject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -11,7 +11,10 @@ create table installation (
     authority_fingerprint text,
     created_at timestamptz not null default now(),
     sealed_request_key bytea,
-    autostart text not null default 'last-state' check (autostart in ('last-state', 'always', 'never'))
+    autostart text not null default 'last-state' check (autostart in ('last-state', 'always', 'never')),
+    database_system text,
+    database_timeline bigint,
+    check ((database_system is null) = (database_timeline is null))
 );
 comment on table installation is 'Exactly one row: the identity of this installation.';
 comment on column installation.single is 'Always true; the primary key on it allows only one row.';
@@ -20,6 +23,9 @@ comment on column installation.authority_fingerprint is
     'SHA-256 of the CA certificate that racks and RPC clients trust. A region whose state folder has another CA does not start.';
 comment on column installation.sealed_request_key is 'The sealed key of the HMAC of requests, in idempotency_key.';
 comment on column installation.autostart is 'For hosts that have no value of their own; from the settings of the region that started last.';
+comment on column installation.database_system is
+    'System identifier of the server for which the rows were moved on last, after a restore or a fail-over; null: they never were.';
+comment on column installation.database_timeline is 'Timeline of that server then.';
 insert into installation default values;
 
 create table region_process (
