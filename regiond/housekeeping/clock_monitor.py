@@ -57,7 +57,7 @@ class ClockMonitor:
         self._monotonic = monotonic
         self._computer = computer
         self._last: ClockReading | None = None
-        self._is_skewed = False
+        self._skew_s = 0.0  # as last recorded; 0 after a check without one
 
     async def check(self) -> None:
         """Compares with the last reading, records changes as events and clamps timestamps after a step back.
@@ -78,9 +78,11 @@ class ClockMonitor:
         if step_s:
             await self._record("database_clock_set", step_message(step_s))
         ahead_s = skew_s(reading)
-        if ahead_s and not self._is_skewed:
+        if not ahead_s:
+            self._skew_s = 0.0
+        elif ahead_s * self._skew_s <= 0:  # the first, or in the other direction
             await self._record("clock_skewed", skew_message(ahead_s))
-        self._is_skewed = bool(ahead_s)
+            self._skew_s = ahead_s
         self._last = reading  # only now: whatever could not be written is repeated by the next check
 
     async def _read(self) -> ClockReading | None:

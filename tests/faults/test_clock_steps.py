@@ -12,11 +12,11 @@ import pytest
 from common.errors import InnkeeperError
 from tests.deployment.deployment import ENDED, Deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
+from tests.faults.clock_observations import HOUR_S, PASSWORD, USER, Observed
 from tests.faults.clocks import ClockedProcesses, why_no_faketime
 from tests.waiting import eventually, settle
 
 HOST = "sim"
-HOUR_S = 3600
 STEPS = list(product((REGION, RACK, POSTGRES), (HOUR_S, -HOUR_S)))
 _STATE = "select state::text as state, attempt from operation where id = $1"
 _OPEN = "select id, kind, state from operation where is_open or lease_owner is not null"
@@ -34,6 +34,7 @@ def innkeeper(tmp_path_factory: pytest.TempPathFactory, module_server_folder: Pa
     deployment = Deployment(runner=processes)
     try:
         settle(deployment.start())
+        settle(deployment.post("users/", username=USER, password=PASSWORD, is_superuser="true"))
         settle(deployment.add_simulated(HOST, cores=8, memory_mib=16384))
         yield deployment
     finally:
@@ -61,6 +62,7 @@ async def test_a_compose_survives_a_clock_that_is_set(innkeeper: Deployment, dae
     """The step comes while the host works on the compose, and is taken back after its end."""
     processes, host_id = clocked(innkeeper), innkeeper.hosts[HOST]
     name = f"{daemon}-{'later' if step_s > 0 else 'earlier'}"
+    observed = await Observed.begin(innkeeper, daemon, step_s)
     known = len(await innkeeper.fetch(_EVENTS, _ANNOUNCED.get(daemon, "")))
     with innkeeper.held("create volume", name=HOST):
         operation_id = await innkeeper.begin_compose(host_id, cores=1, memory=1024, hostname=name)
@@ -70,6 +72,7 @@ async def test_a_compose_survives_a_clock_that_is_set(innkeeper: Deployment, dae
             ((at,),) = await innkeeper.fetch(_NOW)
             assert abs(at - time.time() - step_s) < HOUR_S / 2
         await eventually(lambda: is_announced(innkeeper, daemon, known))
+        await observed.while_wrong()
 
     async def state() -> str | None:  # not by the API, whose requests this test signs with the right time
         (row,) = await innkeeper.fetch(_STATE, operation_id)
@@ -82,6 +85,7 @@ async def test_a_compose_survives_a_clock_that_is_set(innkeeper: Deployment, dae
     await eventually(innkeeper.is_linked)
     assert innkeeper.simulated_guests(HOST) == [name]
     assert innkeeper.simulated(HOST).count(name, "appeared") == 1
+    await observed.when_right_again(operation_id)
     (machine,) = await innkeeper.get("machines/")
     await eventually(lambda: nothing_open(innkeeper))
     await innkeeper.delete(f"machines/{machine['system_id']}/")

@@ -112,13 +112,20 @@ async def test_a_compose_during_a_clock_step_creates_one_machine(innkeeper: Depl
     assert len(await recorded_messages(innkeeper, "machine_composed")) == 1
 
 
-async def test_a_skewed_clock_is_reported_once(rackless: Deployment) -> None:
+async def test_a_skewed_clock_is_reported_once_in_each_direction(rackless: Deployment) -> None:
     database = rackless.region.components.database
-    ahead = ClockMonitor(database, refresh_every_s=60.0, computer=lambda: utc_now() + HOUR)
-    await ahead.check()
-    await ahead.check()
+    computer = [HOUR]
+    clocks = ClockMonitor(database, refresh_every_s=60.0, computer=lambda: utc_now() + computer[0])
+    await clocks.check()
+    await clocks.check()
     (message,) = await recorded_messages(rackless, "clock_skewed")
     assert "is 3600 s ahead of the database's" in message
+    computer[0] = -HOUR
+    await clocks.check()
+    await clocks.check()
+    messages = await recorded_messages(rackless, "clock_skewed")
+    assert len(messages) == 2
+    assert any("is 3600 s behind the database's" in each for each in messages)
 
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["ahead", "behind"])

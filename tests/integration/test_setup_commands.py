@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from attrs import define
 
+from common.process import daemon
 from development import postgres
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database, connect
@@ -48,8 +49,9 @@ class Machine:
     def started(self, *arguments: str) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("INNKEEPER_")}
         environment |= {"INNKEEPER_CONFIG": str(self.config), "BACKUP_PASSPHRASE": PASSWORD}
+        program = ("regiond",) if arguments == ("run",) else ("innkeeper", "region")
         return subprocess.Popen(
-            [sys.executable, "-m", "innkeeper", "region", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-m", *program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True,
         )  # fmt: skip
 
@@ -138,3 +140,23 @@ async def test_a_backup_is_restored_with_the_rights_of_the_owner(
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await machine.value("delete from audit_retention")
     assert "Administrator admin: created." in machine.init()  # the backup had none
+
+
+async def test_no_region_starts_after_a_killed_restore_until_it_is_repeated(
+    machine: Machine, database: Database, database_url: str, tmp_path: Path
+) -> None:
+    path = await backed_up(database, database_url, tmp_path)
+    machine.init("--for-restore", entered="")
+    restore = ("restore", machine.of_server[0], str(path))
+    process = machine.started(*restore)
+    is_lent = f"select pg_has_role('{machine.name}', 'member')"
+    while not await machine.value(is_lent):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(_ENDS_WITHIN_S)
+    refused = machine.runs("run", status=daemon.MISCONFIGURED)
+    assert "repeat the restore" in refused
+    assert await machine.value("select to_regclass('schema_migration') is null") is True
+    assert "was restored from a backup of" in machine.runs(*restore)
+    assert await machine.value(is_lent) is False
+    assert await migrate(machine.dsn) == ()

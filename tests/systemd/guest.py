@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 from tests.lab.qemu_monitor import ask_qemu
 from tests.pages.fresh_machine import Ended, ended, in_outer_network, with_settings
@@ -73,6 +74,7 @@ class DebianGuest:
                 *in_outer_network(), "qemu-system-x86_64", "-name", "innkeeper-systemd", "-nodefaults",
                 "-machine", "q35,usb=off", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", PROCESSOR,
                 "-smp", "2", "-m", str(MEMORY_MIB), "-display", "none", "-device", "virtio-rng-pci",
+                "-uuid", str(uuid4()),  # without one, libvirt makes up another whenever it starts
                 "-kernel", str(disk.kernel), "-initrd", str(disk.initrd), "-append", _KERNEL_OPTIONS,
                 "-drive", f"if=none,id=root,format=raw,file={disk.root},cache=unsafe,discard=unmap",
                 "-device", "virtio-blk-pci,drive=root",

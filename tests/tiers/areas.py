@@ -62,6 +62,13 @@ DEEP = (
         needs={Need.LXD, Need.LIBVIRT},
     ),
     Area(
+        name="network",
+        title="faults of the network between region, database, rack and host",
+        paths=("tests/faults/network",),
+        workers=WORKERS,  # each with processes and namespaces of its own, which wait for deadlines
+        needs={Need.LIBVIRT},
+    ),
+    Area(
         name="lxd",
         title="LXD servers and clusters",
         paths=("tests/lab", "tests/contract", "tests/browser"),
@@ -126,12 +133,12 @@ def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
 
 def area_of(path: str, markers: Set[str], parameters: str) -> str:
     """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
-    _, folder, *_, name = path.split("/")
+    _, folder, *inner, name = path.split("/")
     match folder:
         case "clients" | "systemd":
             return folder
         case "faults":
-            return FIRST if "/schedules/" in path else "faults"
+            return {"schedules": FIRST, "network": "network"}.get("/".join(inner), "faults")
         case "pages" if "lab" in markers:
             return "packages" if name in _OF_PACKAGES else "pages"
         case "lab" if name in _BOOTS:

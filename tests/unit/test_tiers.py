@@ -36,6 +36,7 @@ TODAY = date(2026, 11, 23)
         ("tests/browser/test_real_libvirt.py", {"browser", "lab"}, "", "libvirt"),
         ("tests/faults/schedules/test_schedules.py", {"fault"}, "", "first"),
         ("tests/faults/test_matrix_slice.py", {"fault"}, "", "faults"),
+        ("tests/faults/network/test_wires.py", {"fault"}, "", "network"),
         ("tests/lab/test_lxd_cluster.py", {"lab"}, "", "lxd"),
         ("tests/lab/test_packet_capture.py", {"lab"}, "", "lxd"),
         ("tests/lab/test_ssh_host.py", {"lab"}, "", "libvirt"),

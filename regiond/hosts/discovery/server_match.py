@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.errors import PeerChanged, ServerUnconfirmed, WrongState
-from common.values import HostFacts
+from common.values import DriverType, HostFacts
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -12,6 +12,12 @@ from regiond.hosts.discovery.server_store import KnownHost, OtherHost
 from regiond.hosts.server_identity import became_member, identity_of, proves_identity
 from regiond.hosts.trust.trust_instructions import confirm_command, confirm_same_command
 from regiond.ledger import service as ledger
+
+# Without a usable UUID in the firmware, libvirt makes up another one whenever its daemon starts.
+_ADVICE_ON_LIBVIRT = (
+    ". If this repeats after each start of libvirtd, let libvirt use the machine's id: set host_uuid_source = "
+    '"machine-id" in /etc/libvirt/libvirtd.conf there, and restart libvirtd.'
+)
 
 
 async def match_server(db: Db, host_id: int, facts: HostFacts) -> int:
@@ -86,7 +92,8 @@ def _changed(host: KnownHost, known: str, identity: str) -> PeerChanged:
     return PeerChanged(
         f"{host.name} reports that it is the server {identity}, but it was {known} until now. What it reports is not "
         "used. If another server answers at this address, remove the host and add that server. If it is the same "
-        f"server, accept its new identity: {confirm_command(host.contact.host_id, identity)}",
+        f"server, accept its new identity: {confirm_command(host.contact.host_id, identity)}"
+        f"{_ADVICE_ON_LIBVIRT if host.contact.driver is DriverType.LIBVIRT else ''}",
         known=known,
         reported=identity,
     )

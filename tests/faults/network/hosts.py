@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,17 +54,18 @@ class SimulatedGuests:
 @frozen(kw_only=True)
 class LibvirtGuests:
     deployment: Deployment
+    daemon: OwnLibvirtd
     lab_host: LabHost
     id: int
 
     @classmethod
-    async def add(cls, deployment: Deployment, sshd: OwnSshd, lab_host: LabHost) -> LibvirtGuests:
+    async def add(cls, deployment: Deployment, daemon: OwnLibvirtd, sshd: OwnSshd, lab_host: LabHost) -> LibvirtGuests:
         host = await deployment.post("vm-hosts/", type="virsh", power_address=sshd.address, name="far")
         path = f"vm-hosts/{host['id']}/"
         sshd.let_in((await deployment.get(path, op="parameters"))["ssh_public_key"])
         await deployment.post(path, op="refresh")
         await deployment.put(path, cpu_over_commit_ratio=10, memory_over_commit_ratio=10)
-        return cls(deployment=deployment, lab_host=lab_host, id=int(host["id"]))
+        return cls(deployment=deployment, daemon=daemon, lab_host=lab_host, id=int(host["id"]))
 
     def names(self) -> list[str]:
         return [domain.name() for domain in self.lab_host.connection.listAllDomains()]
@@ -76,14 +78,19 @@ class LibvirtGuests:
 
     @contextmanager
     def in_the_middle_of(self, action: Action) -> Iterator[Callable[[], bool]]:
-        """Libvirt cannot be held: the fault comes as soon as the rack has begun its call."""
+        """The fault comes as soon as the rack has begun its call. A deletion, which is short, waits for libvirt."""
         log = self.deployment.processes.log("rack")
         before = log.read_text().count("host_call_started")
-        yield lambda: log.read_text().count("host_call_started") > before
+        if action is Action.DELETE:
+            self.daemon.send(signal.SIGSTOP)
+        try:
+            yield lambda: log.read_text().count("host_call_started") > before
+        finally:
+            self.daemon.send(signal.SIGCONT)
 
 
 @contextmanager
-def libvirt_server(folder: Path, site: Site) -> Iterator[tuple[OwnSshd, LabHost]]:
+def libvirt_server(folder: Path, site: Site) -> Iterator[tuple[OwnLibvirtd, OwnSshd, LabHost]]:
     """A libvirtd and an sshd of their own in the host's namespace."""
     daemon = OwnLibvirtd(folder)
     entering = (*site.host.entering, *daemon.entering)
@@ -94,7 +101,7 @@ def libvirt_server(folder: Path, site: Site) -> Iterator[tuple[OwnSshd, LabHost]
     try:
         lab_host = LabHost(folder, uri=daemon.uri)
         try:
-            yield sshd, lab_host
+            yield daemon, sshd, lab_host
         finally:
             lab_host.close()
     finally:

@@ -27,10 +27,11 @@ RESULTS = Path(__file__).parents[3] / "var" / "faults"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, module_server_folder: Path) -> Iterator[Site]:
-    """One for all cases, each of which leaves it as it was."""
+    """One for all cases of a worker, each of which leaves it as it was: `region check` finds nothing at the end."""
     with wired_site(tmp_path_factory.mktemp("site"), module_server_folder) as site:
         settle(site.deployment.start())
         yield site
+        assert settle(ended(site, "check")) == (0, "")
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +43,8 @@ def simulated(site: Site) -> SimulatedGuests:
 def libvirt(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibvirtGuests]:
     if (why := why_no_own_libvirtd() or why_no_own_sshd()) is not None:
         pytest.skip(why)
-    with libvirt_server(tmp_path_factory.mktemp("libvirt"), site) as (sshd, lab_host):
-        yield settle(LibvirtGuests.add(site.deployment, sshd, lab_host))
+    with libvirt_server(tmp_path_factory.mktemp("libvirt"), site) as (daemon, sshd, lab_host):
+        yield settle(LibvirtGuests.add(site.deployment, daemon, sshd, lab_host))
 
 
 @pytest.mark.parametrize("case", list(cases(Link.DATABASE, Link.RACK)), ids=str)
@@ -73,12 +74,6 @@ async def test_a_backup_ends_when_the_network_to_the_database_dies(site: Site, t
     assert os.listdir(tmp_path) == []
 
 
-async def test_the_command_check_finds_nothing_after_the_faults(site: Site) -> None:
-    check = await run(site, "check")
-    errors = (await check.communicate())[1].decode()
-    assert check.returncode == 0, errors
-
-
 async def run(site: Site, *arguments: str) -> asyncio.subprocess.Process:
     """A command of the region's computer."""
     processes = site.deployment.processes
@@ -86,3 +81,10 @@ async def run(site: Site, *arguments: str) -> asyncio.subprocess.Process:
         sys.executable, "-m", "regiond", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**processes.environment(), **processes.region_environment(), "BACKUP_PASSPHRASE": "a long pass phrase"},
     )  # fmt: skip
+
+
+async def ended(site: Site, *arguments: str) -> tuple[int | None, str]:
+    """Status and errors of such a command."""
+    process = await run(site, *arguments)
+    errors = (await process.communicate())[1].decode()
+    return process.returncode, errors

@@ -72,11 +72,14 @@ class Trial:
             operation_id, answered_s = await self._begun(request, stack)
             began = time.monotonic()
             noticed_s = None
-            if self.case.fault is Fault.DELAY and operation_id is not None:
+            if operation_id is None:
+                noticed_s = answered_s  # the answer has said so
+            elif self.case.fault is Fault.DELAY:
                 assert await self.deployment.ended(operation_id, deadline_s=LIMITS.recovered_s) == "succeeded"
             else:
                 await eventually(lambda: self._is_noticed(operation_id), every_s=0.2)
                 noticed_s = answered_s + time.monotonic() - began
+                assert self._said or self.case.fault is not Fault.BLACK_HOLE, "the fault came after the operation"
         healed = time.monotonic()
         if operation_id is None:
             operation_id = (await eventually(lambda: self._accepted(request), every_s=0.1))["id"]
