@@ -96,7 +96,7 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     try:
         await check_empty(connection)
         folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
-        await _load(dsn, source, passphrase, settings.state / FOLDER / CONTENTS)
+        await _load(dsn, source, passphrase, settings.state / FOLDER / CONTENTS, connection.get_server_version().major)
         async with connection.transaction():
             await record_migrations(connection, (*contents.manifest.migrations, _unfinished()))
     finally:
@@ -108,9 +108,9 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     return f"Installation {contents.manifest.installation_id}. {moved}\n{_next_steps(files)}"
 
 
-async def _load(dsn: str, source: BinaryIO, passphrase: str, images: Path) -> None:
+async def _load(dsn: str, source: BinaryIO, passphrase: str, images: Path, server: int) -> None:
     try:
-        await asyncio.to_thread(load, dsn, source, passphrase, images)
+        await asyncio.to_thread(load, dsn, source, passphrase, images, server=server)
     except OSError as error:
         raise BackupFailed(
             f"The images of the backup were not written to {images}: {error.strerror}. The database is still empty. "

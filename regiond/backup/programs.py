@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ _NOTICES_DEAD_NETWORK = {
     "tcp_user_timeout": "30000",
 }
 _READ_BYTES = 1024 * 1024
+# The first release that has this setting, which pg_restore sets at the beginning for any server.
+_TRANSACTION_TIMEOUT, _SETTING, _HEAD_BYTES = 17, b"SET transaction_timeout = 0;\n", 4096
 _SHOWN_LINES = 4
 _ENDS_WITHIN_S = 10.0
 _KEY_PASSWORD = "sslpassword"  # noqa: S105  # the option that decrypts a client's key; libpq has no variable for it
@@ -70,34 +73,81 @@ def dump(dsn: str, program: Program, *, snapshot: str, without_rows_of: str, on_
             on_data(data)
 
 
-class Restoration:
-    """A `pg_restore` that reads the dump from `write`. Without a database it only reads it, and prints nothing."""
+@contextmanager
+def restoration(program: Program, dsn: str | None, *, server: int | None = None) -> Iterator[Callable[[bytes], None]]:
+    """A `pg_restore` that reads the dump from the function. Without a database it only reads it, and prints nothing.
 
-    def __init__(self, program: Program, dsn: str | None) -> None:
-        argv = [program.path, "--exit-on-error"]
-        if dsn is None:
-            argv.append(f"--file={os.devnull}")
-        else:
-            argv += ["--no-owner", "--single-transaction", "--no-password", f"--dbname={argument_of(dsn)}"]
-        self._running = _running(argv, dsn, stdin=subprocess.PIPE)
+    `server`: the major release of the database's server. One transaction: nothing is loaded if the block raises.
+    """
+    is_old = dsn is not None and server is not None and server < _TRANSACTION_TIMEOUT <= program.release
+    try:
+        with _as_script(program, dsn) if dsn is not None and is_old else _directly(program, dsn) as write:
+            yield write
+    except BackupFailed as failed:
+        if found := _NO_ROLE.search(failed.message):
+            raise _without_role(found[1]) from failed
+        raise
 
-    def __enter__(self) -> Callable[[bytes], None]:
-        process = self._running.__enter__()
 
-        def write(data: bytes) -> None:
-            if process.stdin is not None:
-                with suppress(BrokenPipeError):  # its own words follow when it has ended
-                    process.stdin.write(data)
+@contextmanager
+def _directly(program: Program, dsn: str | None) -> Iterator[Callable[[bytes], None]]:
+    argv = [program.path, "--exit-on-error"]
+    if dsn is None:
+        argv.append(f"--file={os.devnull}")
+    else:
+        argv += ["--no-owner", "--single-transaction", "--no-password", f"--dbname={argument_of(dsn)}"]
+    with _running(argv, dsn, stdin=subprocess.PIPE) as process:
+        yield _writer(process)
 
-        return write
 
-    def __exit__(self, *error: object) -> None:
-        try:
-            self._running.__exit__(*error)
-        except BackupFailed as failed:
-            if found := _NO_ROLE.search(failed.message):
-                raise _without_role(found[1]) from failed
-            raise
+@contextmanager
+def _as_script(program: Program, dsn: str) -> Iterator[Callable[[bytes], None]]:
+    """Through `psql`, without the setting of newer releases that an older server rejects.
+
+    The script is committed only when `pg_restore` has read the whole dump: whatever ends before rolls it back.
+    """
+    psql = str(Path(program.path).with_name("psql"))
+    options = ["--no-psqlrc", "--quiet", "--output=/dev/null", "--no-password", "--set=ON_ERROR_STOP=1"]
+    with _running([psql, *options, f"--dbname={argument_of(dsn)}"], dsn, stdin=subprocess.PIPE) as loading:
+        load = _writer(loading)
+        load(b"BEGIN;\n")
+        argv = [program.path, "--no-owner", "--file=-"]
+        with _running(argv, None, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reading:
+            copying = threading.Thread(target=_copy_script, args=(reading, load))
+            copying.start()
+            try:
+                yield _writer(reading)
+                if reading.stdin is not None:
+                    with suppress(BrokenPipeError):
+                        reading.stdin.close()
+                    reading.stdin = None
+            except BaseException:
+                reading.kill()
+                raise
+            finally:
+                copying.join()
+        load(b"COMMIT;\n")
+
+
+def _copy_script(reading: subprocess.Popen[bytes], load: Callable[[bytes], None]) -> None:
+    """Reads to the end, also when `psql` has failed: its words are better than those of a `pg_restore` without it."""
+    if reading.stdout is None:
+        return
+    head = b""
+    while len(head) < _HEAD_BYTES and (data := reading.stdout.read(_HEAD_BYTES - len(head))):
+        head += data
+    load(head.replace(_SETTING, b"", 1))
+    while data := reading.stdout.read(_READ_BYTES):
+        load(data)
+
+
+def _writer(process: subprocess.Popen[bytes]) -> Callable[[bytes], None]:
+    def write(data: bytes) -> None:
+        if process.stdin is not None:
+            with suppress(BrokenPipeError):  # its own words follow when it has ended
+                process.stdin.write(data)
+
+    return write
 
 
 class _running:  # noqa: N801  # a context manager

@@ -61,12 +61,15 @@ def check_known(manifest: Manifest, known: Collection[tuple[int, str]]) -> None:
         )
 
 
-def load(dsn: str, source: BinaryIO, passphrase: str, images: Path) -> ArchiveReader:
-    """Loads the dump in one transaction and the images into the folder. Blocks: call it in a thread."""
+def load(dsn: str, source: BinaryIO, passphrase: str, images: Path, *, server: int) -> ArchiveReader:
+    """Loads the dump in one transaction and the images into the folder. Blocks: call it in a thread.
+
+    `server`: the major release of PostgreSQL into which it is loaded.
+    """
     source.seek(0)
     archive = ArchiveReader.open(source, passphrase)
     program = programs.find("pg_restore", at_least=postgresql_release(archive.manifest))
-    with programs.Restoration(program, dsn) as on_dump:
+    with programs.restoration(program, dsn, server=server) as on_dump:
         archive.read(on_dump, lambda sha256, file: _write_image(images / sha256, file))
     return archive
 

@@ -133,7 +133,7 @@ def verify(source: BinaryIO, passphrase: str) -> Contents:
     """Reads a backup to its end, with the dump through `pg_restore`. Raises BackupFailed."""
     archive = ArchiveReader.open(source, passphrase)
     program = programs.find("pg_restore", at_least=postgresql_release(archive.manifest))
-    with programs.Restoration(program, None) as on_dump:
+    with programs.restoration(program, None) as on_dump:
         contents = archive.read(on_dump)
     missing = {KEY, AUTHORITY} - archive.private.keys()
     if missing:

@@ -87,6 +87,11 @@ _CREATE_TABLE = """
     )
 """
 _HAS_TABLE = "select to_regclass('schema_migration') is not null"
+_UNFINISHED = (
+    "A restore into this database has not ended. If none runs, it was interrupted: delete the database, then "
+    "repeat `innkeeper region init --for-restore` and `innkeeper region restore`."
+)
+_HAS_TABLES_OF_A_BACKUP = "select to_regclass('installation') is not null"  # a migration and its row commit together
 _APPLIED = """
     select number, name, digest, release, coalesce(usable_from, number) as usable_from
       from schema_migration order by number
@@ -244,6 +249,8 @@ async def missing_migrations(db: Db, migrations: Sequence[Migration] | None = No
     if not await has_schema(db):
         return list(files)
     rows = await db.fetch(_APPLIED)
+    if not rows and await db.fetchval(_HAS_TABLES_OF_A_BACKUP):
+        raise BadSettings(_UNFINISHED)  # interrupted before it recorded the migrations
     known = {one.number: one for one in files}
     for row in rows:
         if row["number"] in known and known[row["number"]].digest != row["digest"]:
@@ -261,10 +268,7 @@ async def missing_migrations(db: Db, migrations: Sequence[Migration] | None = No
 
 def _newer(rows: Sequence[Row]) -> BadSettings:
     if rows[-1]["number"] == UNFINISHED_RESTORE.number:
-        return BadSettings(
-            "A restore into this database has not ended. If none runs, it was interrupted: delete the database, then "
-            "repeat `innkeeper region init --for-restore` and `innkeeper region restore`."
-        )
+        return BadSettings(_UNFINISHED)
     names = ", ".join(row["name"] for row in rows)
     newer = rows[-1]["release"]
     return BadSettings(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import asyncpg
 import pytest
 
@@ -40,3 +42,10 @@ async def test_every_statement_can_be_prepared(database: Database) -> None:
 
 def test_no_other_statement_is_made_at_run_time() -> None:
     assert unresolved() == CHOSEN
+
+
+def test_all_statements_agree_on_when_a_region_is_silent() -> None:
+    texts = [text for text in statements().values() if text and "region_process" in text]
+    assert {found for text in texts for found in re.findall(r"seen_at > now\(\) - (interval '[^']+'|\S+)", text)} == {
+        "interval '30 seconds'"
+    }

@@ -185,3 +185,6 @@ async def test_no_region_starts_on_an_unfinished_restore(database: Database, dat
     with pytest.raises(BadSettings, match="A restore into this database has not ended"):
         await migrate(database_url)
     assert await migrate(database_url, (*packaged(), UNFINISHED_RESTORE)) == ()
+    await execute(database, "delete from schema_migration")  # killed right after the dump
+    with pytest.raises(BadSettings, match="A restore into this database has not ended"):
+        await migrate(database_url)

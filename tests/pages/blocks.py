@@ -27,7 +27,7 @@ SKIPS = {
 NEEDS = ("lxd", "ssh")
 MACHINES = (
     "fresh",
-    "podman",
+    *("podman", "podman-restored"),
     "systemd",
     *("restored", "moved", "moved-to", "archived", "recovered"),  # in turn, on a fresh machine that has lost its region
 )

@@ -43,7 +43,12 @@ volumes = ["/simulated:/simulated"]
 END
 """
 SUPERUSER = f"postgresql://postgres:{PASSWORD}@127.0.0.1/postgres"
-ANSWERS = {" init --server": f"{SUPERUSER}\n{PASSWORD}\n", " migrate --server": f"{SUPERUSER}\n"}
+ANSWERS = {
+    " init --server": f"{SUPERUSER}\n{PASSWORD}\n",
+    " init --for-restore": f"{SUPERUSER}\n",
+    " migrate --server": f"{SUPERUSER}\n",
+    " restore --server": f"{SUPERUSER}\n",
+}
 STATE = ("/var/lib/innkeeper-regiond", "/var/lib/innkeeper-rackd")
 
 
@@ -77,6 +82,7 @@ async def test_the_container_page_leads_to_region_and_rack(
     await a_vm_runs(operator)
     health_follows_the_database(operator)
     await a_new_container_has_the_old_state(operator)
+    await a_lost_region_is_restored(operator)
 
 
 def follow_the_page(operator: Operator) -> None:
@@ -164,6 +170,25 @@ async def a_new_container_has_the_old_state(operator: Operator) -> None:
     repeats_commands(operator, "podman rm --force --time 60 region")
     repeats_commands(operator, "--name region")
     operator.types("podman start rack")
+    await the_rack_is_linked(operator)
+    assert power_states(operator) == {"web-1": "on"}
+
+
+async def a_lost_region_is_restored(operator: Operator) -> None:
+    repeats_commands(operator, "innkeeper-region backup")
+    in_region(operator, "zones create name=since")
+    operator.types("podman stop region && runuser -l postgres -c 'dropdb innkeeper'")
+    for block in blocks_of(PAGE):
+        if block.marked("on") == "podman-restored":
+            types_commands(operator, block.text)
+    repeats_commands(operator, "--name region")
+    await the_rack_is_linked(operator)
+    await eventually(lambda: power_states(operator) == {"web-1": "on"}, every_s=1.0)
+    assert [zone["name"] for zone in json.loads(in_region(operator, "zones read"))] == ["default"]
+    in_region(operator, "vm-host compose sim hostname=web-2 cores=1 memory=1024 storage=root:4")
+
+
+async def the_rack_is_linked(operator: Operator) -> None:
     repeats_commands(operator, "until podman healthcheck")
 
     def linked() -> bool:
@@ -171,4 +196,3 @@ async def a_new_container_has_the_old_state(operator: Operator) -> None:
         return bool(rack["connected"])
 
     await eventually(linked)
-    assert power_states(operator) == {"web-1": "on"}

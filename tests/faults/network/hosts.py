@@ -78,13 +78,20 @@ class LibvirtGuests:
 
     @contextmanager
     def in_the_middle_of(self, action: Action) -> Iterator[Callable[[], bool]]:
-        """The fault comes as soon as the rack has begun its call. A deletion, which is short, waits for libvirt."""
+        """Libvirt stops: for a compose, which takes several requests, when the rack has begun, else at the first."""
         log = self.deployment.processes.log("rack")
         before = log.read_text().count("host_call_started")
-        if action is Action.DELETE:
+
+        def is_reached() -> bool:
+            if log.read_text().count("host_call_started") == before:
+                return False
+            self.daemon.send(signal.SIGSTOP)
+            return True
+
+        if action is not Action.COMPOSE:
             self.daemon.send(signal.SIGSTOP)
         try:
-            yield lambda: log.read_text().count("host_call_started") > before
+            yield is_reached
         finally:
             self.daemon.send(signal.SIGCONT)
 
