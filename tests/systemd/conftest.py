@@ -11,12 +11,13 @@ import pytest
 from tests.lab.needs import require
 from tests.pages.fresh_machine import why_no_fresh_machine, why_no_packages
 from tests.pages.packages import MAKE_LATER, packages_of
-from tests.systemd.guest import why_no_guest
 
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the packages in `now`, and those of a later release in `later`."""
+    from tests.systemd.guest import why_no_guest  # not before pytest has installed its reactor
+
     for why_not in (why_no_guest(), why_no_fresh_machine(), why_no_packages()):
         require(why_not)
     folder = tmp_path_factory.mktemp("packages")
