@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-NEXT = "1.0.0"
+NEXT = "1.1.0"
 
 _ARCHIVED = "$Format:%ct %H$"  # `git archive` writes the time and the id of the commit here (.gitattributes)
 _GIT_DEADLINE_S = 10.0

@@ -281,6 +281,22 @@ class GuestRef:
 
 
 @frozen(kw_only=True)
+class GuestSize:
+    """The virtual cores and the memory of a guest."""
+
+    cores: int = field(validator=ge(1))
+    memory_mib: int = field(validator=ge(1))
+
+
+@frozen(kw_only=True)
+class Resized:
+    """The size that a guest has now, in this power state. What differs from the requested size is pending."""
+
+    size: GuestSize
+    power: PowerState
+
+
+@frozen(kw_only=True)
 class PeerIdentity:
     """The SSH host key or TLS certificate that a hypervisor presents.
 

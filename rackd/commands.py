@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import structlog
+
 from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
 from common.rpc.command import Command, Done
@@ -28,6 +30,7 @@ from common.rpc.host_commands import (
     HOST_PROJECTS,
     HOST_REACH,
     HOST_REMOVE_VOLUMES,
+    HOST_RESIZE,
     HOST_SET_AUTOSTART,
     HOST_SET_BOOT_DISK,
     HOST_TRUST,
@@ -51,18 +54,22 @@ from common.rpc.host_commands import (
     ProjectList,
     Reached,
     RemoveVolumesCall,
+    ResizeCall,
     SetAutostartCall,
     SetBootDiskCall,
     TrustCall,
     UntrustCall,
 )
-from common.values import Guest, HostAccess, PeerIdentity, PowerAction
+from common.values import Guest, HostAccess, PeerIdentity, PowerAction, Resized
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
+from rackd.drivers.resizing import size_of
 from rackd.event_watch import EventLink, EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.host_queue import CallClass
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -94,6 +101,7 @@ class HostCommands:
             HOST_POWER: self.power,
             HOST_SET_AUTOSTART: self.set_autostart,
             HOST_SET_BOOT_DISK: self.set_boot_disk,
+            HOST_RESIZE: self.resize,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
             HOST_DISOWN: self.disown,
@@ -153,13 +161,12 @@ class HostCommands:
         return Done()
 
     async def power(self, _: EventLink, call: PowerCall) -> PowerReply:
-        state = await self._fenced.run(
+        return await self._fenced.run(
             call,
-            lambda driver: driver.power(call.guest, call.action, grace_s=call.grace_s, autostart=call.autostart),
+            lambda driver: switched(driver, call),
             what=f"power {call.action}",
             call_class=CallClass.LONG_RUNNING if call.action in _WAITS_FOR_GUEST else CallClass.ORDERED,
         )
-        return PowerReply(power=state)
 
     async def set_autostart(self, _: EventLink, call: SetAutostartCall) -> AutostartReply:
         reported = await self._fenced.run(
@@ -172,6 +179,9 @@ class HostCommands:
             call, lambda driver: driver.set_boot_disk(call.guest, call.pool_id, call.volume), what="set boot disk"
         )
         return PowerReply(power=power)
+
+    async def resize(self, _: EventLink, call: ResizeCall) -> Resized:
+        return await self._fenced.run(call, lambda driver: driver.resize(call.guest, call.size), what="resize")
 
     async def find(self, _: EventLink, call: GuestCall) -> FoundGuest:
         found = await self._quick(call.access, lambda driver: driver.find(call.guest), what="find")
@@ -222,6 +232,19 @@ class HostCommands:
         self, access: HostAccess, work: Callable[[Driver], T], *, what: str, deadline_s: float = MAX_CALL_S
     ) -> T:
         return await self._executor.run(access, work, what=what, deadline_s=deadline_s, call_class=CallClass.QUICK)
+
+
+def switched(driver: Driver, call: PowerCall) -> PowerReply:
+    """Powers the guest. If the call has a size, the reply has the one that the guest has then, unless it is unknown."""
+    power = driver.power(call.guest, call.action, grace_s=call.grace_s, autostart=call.autostart, size=call.size)
+    if call.size is None:
+        return PowerReply(power=power)
+    try:
+        found = driver.find(call.guest)
+    except InnkeeperError as error:  # the power action has happened, and a retry could repeat it
+        log.warning("size_unknown", guest=call.guest.name, reason=str(error))
+        found = None
+    return PowerReply(power=power, size=size_of(found) if found and found.cores and found.memory_mib else None)
 
 
 def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:

@@ -26,12 +26,14 @@ from common.values import (
     Guest,
     GuestChange,
     GuestRef,
+    GuestSize,
     HostAccess,
     OwnershipMarker,
     PeerIdentity,
     PowerAction,
     PowerState,
     Project,
+    Resized,
 )
 from rackd.drivers.contract import ConsoleStream, Driver, ImageContent
 from rackd.drivers.registry import DriverRegistry
@@ -149,9 +151,18 @@ class FakeLxdDriver:
         self._trusted_host().remove_volumes(marker, volumes)
 
     def power(
-        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+        self,
+        guest: GuestRef,
+        action: PowerAction,
+        *,
+        grace_s: float,
+        autostart: Autostart | None = None,
+        size: GuestSize | None = None,
     ) -> PowerState:
-        return self._trusted_host().power(guest, action, grace_s=grace_s, autostart=autostart)
+        return self._trusted_host().power(guest, action, grace_s=grace_s, autostart=autostart, size=size)
+
+    def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
+        return self._trusted_host().resize(guest, size)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         return self._trusted_host().set_autostart(guest, autostart)

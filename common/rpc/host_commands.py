@@ -16,6 +16,7 @@ from common.values import (
     Guest,
     GuestChange,
     GuestRef,
+    GuestSize,
     HostAccess,
     HostFacts,
     OwnershipMarker,
@@ -23,6 +24,7 @@ from common.values import (
     PowerAction,
     PowerState,
     Project,
+    Resized,
 )
 
 
@@ -119,13 +121,14 @@ class RemoveVolumesCall(HostCall):
 @frozen(kw_only=True)
 class PowerCall(GuestCall):
     """Changes the power state. OFF forces the guest off after `grace_s` seconds. `autostart` is applied to the state
-    that it has then; None: it stays as it is.
+    that it has then, `size` before a start, not to a guest that keeps running; None: they stay as they are.
     """
 
     action: PowerAction
     grace_s: float
     fence: Fence
     autostart: Autostart | None = None
+    size: GuestSize | None = None
 
 
 @frozen(kw_only=True)
@@ -144,6 +147,14 @@ class SetBootDiskCall(GuestCall):
 
     pool_id: str
     volume: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class ResizeCall(GuestCall):
+    """Gives a guest that is off this size, and one that runs as much of it as the hypervisor can change now."""
+
+    size: GuestSize
     fence: Fence
 
 
@@ -238,9 +249,11 @@ class AutostartReply:
 
 @frozen(kw_only=True)
 class PowerReply:
-    """The power state after the change."""
+    """The power state after the change. `size` is what the guest has then; None if the call had none, or from a rack
+    of release 1.0, which ignores it."""
 
     power: PowerState
+    size: GuestSize | None = None
 
 
 @frozen(kw_only=True)
@@ -320,6 +333,7 @@ HOST_FENCE = Command("host.fence", FenceCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_SET_AUTOSTART = Command("host.set_autostart", SetAutostartCall, AutostartReply)
 HOST_SET_BOOT_DISK = Command("host.set_boot_disk", SetBootDiskCall, PowerReply)
+HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials

@@ -14,12 +14,14 @@ from common.values import (
     Guest,
     GuestChange,
     GuestRef,
+    GuestSize,
     HostAccess,
     OwnershipMarker,
     PeerIdentity,
     PowerAction,
     PowerState,
     Project,
+    Resized,
 )
 
 
@@ -99,12 +101,32 @@ class Driver(Protocol):
         """
 
     def power(
-        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+        self,
+        guest: GuestRef,
+        action: PowerAction,
+        *,
+        grace_s: float,
+        autostart: Autostart | None = None,
+        size: GuestSize | None = None,
     ) -> PowerState:
         """Returns the new state when the hypervisor reports it. Idempotent. Raises NotFound without the guest.
 
         OFF requests a shutdown and forces the guest off after `grace_s` seconds. Then does what `set_autostart` does
         with `autostart`; None: nothing. A failure of that is logged: the reconciler repairs it.
+
+        Gives a guest `size` before it starts from off, by ON or CYCLE; None: nothing. If the host refuses the size,
+        that is logged, and the guest starts with the size that it has.
+        """
+
+    def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
+        """Returns the size that the guest has now. Idempotent. Raises NotFound without the guest.
+
+        A guest that is off gets all of `size`. Of a running one, what the hypervisor can safely change now is changed,
+        and memory never taken away. The rest is no error: `power` with the same size applies it at the next start.
+
+        Raises, with nothing changed: OutOfCapacity or Unsupported for a size that the host refuses for good,
+        Unsupported for another number of cores if some are pinned, WrongState for a guest that is not off and has
+        pinned cores, huge pages or chosen NUMA nodes.
         """
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:

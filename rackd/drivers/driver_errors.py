@@ -19,7 +19,7 @@ T = TypeVar("T")
 D = TypeVar("D", bound=type[Any])
 
 # What code raises that reads an answer of another form than the hypervisor documents.
-_MISREAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+MISREAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 def checks_answers(driver: D) -> D:
@@ -39,7 +39,7 @@ def _checked(method: Callable[P, T]) -> Callable[P, T]:
     def checked(*args: P.args, **named: P.kwargs) -> T:
         try:
             return method(*args, **named)
-        except _MISREAD as error:
+        except MISREAD as error:
             log.warning("answer_misread", call=method.__name__, exc_info=error)
             raise DriverFailed(
                 f"The host gave an answer that Innkeeper cannot read, to '{method.__name__}': "

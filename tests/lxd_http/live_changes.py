@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rackd.drivers.lxd.inventory.config_values import size_bytes
 from tests.lxd_http.messages import NotModelled, Refused
+from tests.lxd_http.server import CORES
 from tests.lxd_http.state import Devices
 
 _FIXED = frozenset({"limits.memory.hugepages"})
@@ -18,13 +19,32 @@ def check(before: Mapping[str, str], after: Mapping[str, str]) -> None:
     for key in sorted(_changed(before, after)):
         if key in _FIXED or key.startswith("raw."):
             raise Refused(500, f'Key "{key}" cannot be updated when VM is running')
-        if key == "limits.cpu" and not after.get(key, "").isdecimal():
-            raise Refused(500, "Cannot change CPU pinning when VM is running")
-        if key == "limits.memory" and size_bytes(after.get(key, "1GiB")) > size_bytes(before.get(key, "1GiB")):
-            raise Refused(
-                500,
-                "Failed updating memory limit: Cannot increase memory size beyond boot time size when VM is running",
-            )
+        if key == "limits.cpu":
+            _check_cores(before.get(key, "1"), after.get(key, "1"))
+        if key == "limits.memory":
+            _check_memory(size_bytes(before.get(key, "1GiB")), size_bytes(after.get(key, "1GiB")))
+
+
+def _check_cores(before: str, after: str) -> None:
+    """The processor of an emulated VM cannot lose a core, as in the lab."""
+    if not before.isdecimal():
+        raise Refused(500, 'Cannot update key "limits.cpu" when using CPU pinning and the VM is running')
+    if not after.isdecimal():
+        raise Refused(500, "Cannot change CPU pinning when VM is running")
+    if int(after) > CORES:
+        raise Refused(500, "Failed updating cpu limit: Cannot allocate more CPUs than available")
+    if int(after) < int(before):
+        unplugged = "acpi: device unplug request for not supported device type: max-x86_64-cpu"
+        raise Refused(500, f"Failed updating cpu limit: Failed to remove CPU: {unplugged}")
+
+
+def _check_memory(before: int, after: int) -> None:
+    if after < before:
+        raise NotModelled("less memory of a running VM: no driver may take it away")
+    if after > before:
+        sizes = f"Boot time size {before >> 20}MiB, new size {after >> 20}MiB"
+        refused = "Cannot increase memory size beyond boot time size when VM is running"
+        raise Refused(500, f"Failed updating memory limit: {refused} ({sizes})")
 
 
 def check_disks(before: Devices, after: Devices) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.lxd_http import operations
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, sync
-from tests.lxd_http.server import INTERFACES
+from tests.lxd_http.server import CORES, INTERFACES
 from tests.lxd_http.state import FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd, now
 
 _STOPPED_MONITOR = "dial unix /var/lib/lxd/logs/qemu.monitor: connect: no such file or directory"
@@ -65,6 +65,9 @@ def _start(lxd: Lxd, one: Instance, force: bool) -> None:
 
 
 def _check_startable(lxd: Lxd, one: Instance) -> None:
+    cores = lxd.expanded_config(one).get("limits.cpu", "1")
+    if cores.isdecimal() and int(cores) > CORES:
+        raise Refused(500, "Failed to add CPUs: Cannot allocate more CPUs than available")
     others = [device for other in lxd.instances.values() if other is not one for _, device in _nics(lxd, other)]
     taken = {device.get("ipv4.address", "") for device in others} - {""}
     on_network: set[str] = set()

@@ -77,6 +77,7 @@ async def rack_is_linked(admin: Administrator) -> None:
 
 async def survives_a_reboot(admin: Administrator) -> None:
     """Both daemons start with the machine; libvirt starts the VM again, since it ran, and the region knows it."""
+    admin.types("echo SHUTDOWN_TIMEOUT=10 >> /etc/default/libvirt-guests")  # the VM has no system that could shut down
     await admin.guest.reboot()
     await admin.sees(lambda: admin.states("is-active") == dict.fromkeys(UNITS, "active"))
     await rack_is_linked(admin)
@@ -97,24 +98,25 @@ async def restore(admin: Administrator, saved: BackupFiles) -> None:
 
 
 async def upgrade(admin: Administrator) -> None:
-    """The same command with later packages keeps the settings and restarts the region."""
-    settings = admin.types("sha256sum /etc/innkeeper/*.toml")
+    """The same command with later packages keeps settings that were changed, and restarts the region."""
+    settings = admin.types("sha256sum /etc/innkeeper/regiond.toml")
     before = admin.process_of("innkeeper-regiond")
     admin.enters(f"{PACKAGES}/later")
     admin.follows(INSTALL, "From packages")
     admin.enters("/root")
     assert admin.types("dpkg-query -W -f '${Version}\\n' innkeeper-region innkeeper-rack").split() == [LATER] * 2
-    assert admin.types("sha256sum /etc/innkeeper/*.toml") == settings
+    assert admin.types("sha256sum /etc/innkeeper/regiond.toml") == settings
     assert admin.process_of("innkeeper-regiond") not in {"0", before}
     assert admin.states("is-active")["innkeeper-regiond"] == "active"
     assert power_of(admin).keys() == {"web-1"}
 
 
 def purge(admin: Administrator) -> None:
-    """Nothing is left but what the guide says: the users, and the database with its role."""
+    """Nothing is left but what the guide says: users, backups, their pass phrase, and the database with its role."""
     admin.types("apt-get purge innkeeper innkeeper-region innkeeper-rack")
     left = [path for path in admin.types(NAMES).splitlines() if not path.startswith("/var/backups/innkeeper")]
-    assert left == []
+    assert left == ["/etc/innkeeper"]
+    assert admin.types("ls -A /etc/innkeeper").split() == ["backup-passphrase"]
     assert admin.types("pgrep -u innkeeper-regiond,innkeeper-rackd || true") == ""
     assert "innkeeper" not in admin.types("systemctl list-units --all --plain --no-legend 'innkeeper*'")
     users = admin.types("getent passwd innkeeper-regiond innkeeper-rackd | cut -d: -f1").split()

@@ -63,6 +63,7 @@ async def test_packages_serve_and_a_lost_machine_is_restored(
     admin = Administrator(second, transcript)
     with admin.step("install the packages and PostgreSQL"):
         install(admin)
+        admin.types("apt-get install postgresql")
     with admin.step("restore the backup"):
         await restore(admin, saved)
     with admin.step("upgrade to a later build"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from common.errors import DriverFailed, InnkeeperError
+from common.values import GuestSize
 from rackd.drivers.driver_errors import checks_answers
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
@@ -18,6 +19,7 @@ from rackd.drivers.libvirt.definitions.domain_config import domain_config
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import traits_of
 from rackd.drivers.libvirt.definitions.metadata import reservations_in
+from rackd.drivers.libvirt.definitions.size_xml import set_size
 from rackd.drivers.libvirt.inventory.facts import facts_of, pools_of
 from rackd.drivers.libvirt.inventory.guests import guest_of_domain
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of, taken_functions
@@ -49,6 +51,7 @@ DOMAIN = """
   <memory unit='KiB'>4194304</memory><memoryBacking><hugepages/></memoryBacking>
   <vcpu placement='static' cpuset='0-3' current='2'>4</vcpu>
   <cputune><vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='1' cpuset='2-3'/></cputune>
+  <cpu><topology sockets='1' cores='4' threads='1'/><numa><cell id='0' cpus='0-3' memory='4194304'/></numa></cpu>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
   <devices>
     <disk type="file"><source file="/var/lib/libvirt/images/a"/><target dev="vda"/><serial>d0</serial></disk>
@@ -77,6 +80,7 @@ class Reader:
     def guest(self, xml: str) -> object:
         tree = parse(xml, "a guest")
         guest = guest_of_domain(xml, OFF, PATHS)
+        set_size(parse(xml, "a guest"), GuestSize(cores=6, memory_mib=8192))
         return domain_config(tree), reservations_in(tree), taken_functions([tree]), guest
 
 

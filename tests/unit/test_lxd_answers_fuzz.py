@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from common.errors import DriverFailed, InnkeeperError
 from common.rpc.frames import Done, Unsendable, encode
 from common.serialization import to_dict
-from common.values import GuestRef, PowerAction
+from common.values import GuestRef, GuestSize, PowerAction
 from rackd.drivers.lxd.connection.client import Scope
 from rackd.drivers.lxd.connection.events import change_of
 from rackd.drivers.lxd.connection.trust import decode_token
@@ -36,6 +36,7 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "find": lambda driver: driver.find(GUEST),
     "find_image": lambda driver: driver.find_image(alias="noble"),
     "power": lambda driver: driver.power(GUEST, PowerAction.FORCE_OFF, grace_s=0.0),
+    "resize": lambda driver: driver.resize(GUEST, GuestSize(cores=2, memory_mib=4096)),
     "adopt": lambda driver: driver.adopt(OWN_ID, "vm1", MARKER),
     "disown": lambda driver: driver.disown(OWN_ID, "vm1", MARKER),
     "decompose": lambda driver: driver.decompose(GUEST),

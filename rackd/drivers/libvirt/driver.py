@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -12,7 +13,17 @@ from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_spec import GuestSpec
-from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
+from common.values import (
+    Autostart,
+    Guest,
+    GuestChange,
+    GuestRef,
+    GuestSize,
+    OwnershipMarker,
+    PowerAction,
+    PowerState,
+    Resized,
+)
 from rackd.drivers.contract import ImageContent, WithoutProjects
 from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
@@ -32,6 +43,7 @@ from rackd.drivers.libvirt.guests import (
     orphaned_volumes,
     ownership,
     power,
+    resizing,
     serial_log,
 )
 from rackd.drivers.libvirt.guests.compose import compose
@@ -173,11 +185,20 @@ class LibvirtDriver(WithoutProjects):
         deployer.set_addresses(self._session.client(), spec)
 
     def power(
-        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+        self,
+        guest: GuestRef,
+        action: PowerAction,
+        *,
+        grace_s: float,
+        autostart: Autostart | None = None,
+        size: GuestSize | None = None,
     ) -> PowerState:
         domain = self._marked(guest)
+        before_start = None if size is None else partial(self._resize_before_start, domain, size)
         try:
-            state = power.switch(domain, action, grace_s=grace_s, closing=self._session.closing)
+            state = power.switch(
+                domain, action, grace_s=grace_s, closing=self._session.closing, before_start=before_start
+            )
         except DriverFailed as error:
             if not serial_log.remove_if_unwritable(self._session.client(), domain, guest.marker, error):
                 raise
@@ -186,6 +207,14 @@ class LibvirtDriver(WithoutProjects):
             with after_power_action(guest):
                 domain.set_autostart(on=power.starts_with_host(autostart, state))
         return state
+
+    def _resize_before_start(self, domain: Domain, size: GuestSize) -> None:
+        client = self._session.client()
+        resizing.apply_before_start(client, domain, size, self._capabilities_of(client)[1].maximum_cores)
+
+    def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
+        client = self._session.client()
+        return resizing.resize(client, guest, size, self._capabilities_of(client)[1].maximum_cores)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         """libvirt has a flag only: with LAST_STATE it follows the guest's power state, as it is now."""

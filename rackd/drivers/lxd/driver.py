@@ -12,14 +12,36 @@ from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
 from common.guest_spec import GuestSpec
-from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState, Project
+from common.values import (
+    Autostart,
+    Guest,
+    GuestChange,
+    GuestRef,
+    GuestSize,
+    OwnershipMarker,
+    PowerAction,
+    PowerState,
+    Project,
+    Resized,
+)
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
-from rackd.drivers.lxd.guests import boot_disk, compose, console, deployer, images, own_images, ownership, replacement
+from rackd.drivers.lxd.guests import (
+    boot_disk,
+    compose,
+    console,
+    deployer,
+    images,
+    own_images,
+    ownership,
+    replacement,
+    resizing,
+    starts,
+)
 from rackd.drivers.lxd.guests.instance_config import autostart_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
@@ -106,17 +128,26 @@ class LxdDriver:
         delete_orphaned(self._client, marker, volumes, scope, volume_project=own_project)
 
     def power(
-        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+        self,
+        guest: GuestRef,
+        action: PowerAction,
+        *,
+        grace_s: float,
+        autostart: Autostart | None = None,
+        size: GuestSize | None = None,
     ) -> PowerState:
         """LXD stores the last state itself, so that `autostart` changes nothing after the first time."""
         instances = self._ready()
         found = instances.of_machine(guest)
         control = self._power(instances, found["name"])
-        state = boot_disk.switch(instances, found, control, action, grace_s=grace_s)
+        state = starts.switch(instances, found, control, action, grace_s=grace_s, size=size)
         if autostart is not None:
             with after_power_action(guest):
                 _set_autostart(instances, found, autostart)
         return state
+
+    def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
+        return resizing.resize(self._ready(), guest, size)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         instances = self._ready()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from common.addresses.simulated import SimulatedAddress
 from common.errors import DriverFailed, NotFound, OutOfCapacity
@@ -62,7 +62,7 @@ def check_capacity(
 ) -> None:
     """Raises OutOfCapacity with numbers; `taken` has the assigned virtual functions by port."""
     if spec.huge_page_size_kib is not None:
-        _check_huge_pages(address, spec, spec.huge_page_size_kib, holders)
+        check_huge_pages(address, spec.memory_mib, spec.numa_node_ids, holders, size_kib=spec.huge_page_size_kib)
     functions = address.virtual_functions.functions
     for port, needed in Counter(nic.source for nic in spec.nics if nic.kind is NicKind.SRIOV).items():
         left = max(0, functions - taken.get(port, 0))
@@ -97,18 +97,30 @@ def _check_nic_source(address: SimulatedAddress, nic: NicSpec) -> None:
         _check_in(address, what, nic.source, names, network=nic.source)
 
 
-def _check_huge_pages(address: SimulatedAddress, spec: GuestSpec, size_kib: int, holders: Iterable[PageHolder]) -> None:
+def check_huge_pages(
+    address: SimulatedAddress,
+    memory_mib: int,
+    node_ids: Collection[int],
+    holders: Iterable[PageHolder],
+    *,
+    size_kib: int | None = None,
+) -> None:
+    """Raises OutOfCapacity unless the pages that `holders` leave suffice, of the chosen nodes if there are any.
+
+    `size_kib` None means pages of the size that the host has.
+    """
     own_kib = address.hugepage_size_mib * 1024
+    size_kib = own_kib if size_kib is None else size_kib
     if not address.hugepages_mib or size_kib != own_kib:
         has = f"{address.hugepages_mib} MiB in pages of {own_kib} KiB" if address.hugepages_mib else "no huge pages"
         raise OutOfCapacity(
             f"{address.identity} has {has}; huge pages of {size_kib} KiB are needed.", size_kib=size_kib
         )
     others = list(holders)
-    needed = _pages(address, spec.memory_mib)
-    for where, node_ids in _places(address, spec):
-        total = sum(address.huge_pages_of_nodes[node_id] for node_id in node_ids)
-        used = sum(_pages(address, one.memory_mib) for one in others if _nodes(address, one) <= node_ids)
+    needed = _pages(address, memory_mib)
+    for where, places in _places(address, node_ids):
+        total = sum(address.huge_pages_of_nodes[node_id] for node_id in places)
+        used = sum(_pages(address, one.memory_mib) for one in others if _nodes(address, one) <= places)
         if needed > total - used:
             raise OutOfCapacity(
                 f"{address.identity}: {number_of(needed, 'huge page')} of {size_kib} KiB requested{where}, "
@@ -119,10 +131,10 @@ def _check_huge_pages(address: SimulatedAddress, spec: GuestSpec, size_kib: int,
             )
 
 
-def _places(address: SimulatedAddress, spec: GuestSpec) -> Iterator[tuple[str, frozenset[int]]]:
+def _places(address: SimulatedAddress, node_ids: Collection[int]) -> Iterator[tuple[str, frozenset[int]]]:
     """Yields where the pages must be available: on the chosen nodes, and on the host as a whole."""
-    if spec.numa_node_ids:
-        yield f" on NUMA node {', '.join(map(str, spec.numa_node_ids))}", frozenset(spec.numa_node_ids)
+    if node_ids:
+        yield f" on NUMA node {', '.join(map(str, node_ids))}", frozenset(node_ids)
     yield "", frozenset(range(address.numa_nodes))
 
 

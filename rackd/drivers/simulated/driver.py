@@ -19,11 +19,13 @@ from common.values import (
     Guest,
     GuestChange,
     GuestRef,
+    GuestSize,
     HostAccess,
     OwnershipMarker,
     PeerIdentity,
     PowerAction,
     PowerState,
+    Resized,
 )
 from rackd.drivers.contract import Driver, ImageContent, WithoutProjects
 from rackd.drivers.driver_errors import (
@@ -33,7 +35,8 @@ from rackd.drivers.driver_errors import (
     reject_volumes_in_use,
     required_guest,
 )
-from rackd.drivers.simulated import deployments, guests, leases, own_images
+from rackd.drivers.resizing import before_start
+from rackd.drivers.simulated import deployments, guests, leases, own_images, resizing
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import EchoShell, SimulatedConsole
@@ -141,13 +144,25 @@ class SimulatedDriver(WithoutProjects):
         reject_volumes_in_use(used)
 
     def power(
-        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+        self,
+        guest: GuestRef,
+        action: PowerAction,
+        *,
+        grace_s: float,
+        autostart: Autostart | None = None,
+        size: GuestSize | None = None,
     ) -> PowerState:
         """Ignores `grace_s`: the state of a simulated guest changes at once."""
         if action is PowerAction.CYCLE:
             self._switch(guest, PowerState.OFF)
         wanted = PowerState.ON if action in {PowerAction.ON, PowerAction.CYCLE} else PowerState.OFF
-        return self._switch(guest, wanted, autostart)
+        return self._switch(guest, wanted, autostart, size)
+
+    def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
+        """Cores change at once, the memory of a running guest at its next start."""
+        self._faults.call("resize guest")
+        with self._store.writing() as db:
+            return resizing.resize(db, self._address, self._marked(db, guest), size)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         """A flag, as libvirt has one: with LAST_STATE it follows the guest's power state, as it is now."""
@@ -282,12 +297,21 @@ class SimulatedDriver(WithoutProjects):
                     db, name, cores=cores, memory_mib=memory_mib, disk=disk, power=PowerState.ON, pinning=pins
                 )
 
-    def _switch(self, guest: GuestRef, power: PowerState, autostart: Autostart | None = None) -> PowerState:
+    def _switch(
+        self,
+        guest: GuestRef,
+        power: PowerState,
+        autostart: Autostart | None = None,
+        size: GuestSize | None = None,
+    ) -> PowerState:
         self._faults.call("power")
         with self._store.writing() as db:
             found = self._marked(db, guest)
             if power is PowerState.ON and found.power is not PowerState.ON:
                 self._check_volumes(found)
+            if size is not None and power is PowerState.ON and found.power is PowerState.OFF:
+                with before_start(found.name):
+                    resizing.resize(db, self._address, found, size)
             guests.set_power(db, found, power)
             if autostart is not None:
                 guests.set_autostart(db, evolve(found, power=power), autostart)

@@ -19,6 +19,7 @@ _PAGE_HOLDERS = """
       from guest join pinning using (guest_id)
      where pinning.huge_pages
 """
+_MEMORY_NODES = "select node_id from memory_node where guest_id = ? order by node_id"
 _FUNCTIONS_TAKEN = "select source, count(*) as nics from nic where kind = ? group by source"
 _RESERVED = """
     select guest.name, nic.source, nic.mac_address, nic_settings.settings
@@ -85,7 +86,8 @@ def pin(db: sqlite3.Connection, guest_id: str, core_ids: Iterable[int], *, huge_
     db.execute("insert into pinning values (?, ?, ?)", (guest_id, json.dumps(list(core_ids)), huge_pages))
 
 
-def page_holders(db: sqlite3.Connection) -> tuple[PageHolder, ...]:
+def page_holders(db: sqlite3.Connection, *, besides: str = "") -> tuple[PageHolder, ...]:
+    """Returns the guests backed by huge pages, except the one with the id `besides`."""
     return tuple(
         PageHolder(
             memory_mib=row["memory_mib"],
@@ -93,7 +95,13 @@ def page_holders(db: sqlite3.Connection) -> tuple[PageHolder, ...]:
             node_ids=tuple(json.loads(row["node_ids"])),
         )
         for row in db.execute(_PAGE_HOLDERS)
+        if row["guest_id"] != besides
     )
+
+
+def memory_nodes(db: sqlite3.Connection, guest_id: str) -> tuple[int, ...]:
+    """Returns the NUMA nodes that were chosen for the guest's memory."""
+    return tuple(row["node_id"] for row in db.execute(_MEMORY_NODES, (guest_id,)))
 
 
 def functions_taken(db: sqlite3.Connection) -> Mapping[str, int]:

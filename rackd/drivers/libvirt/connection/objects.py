@@ -105,6 +105,15 @@ class Domain(_Wrapper):
         if self.autostart() is not on:
             self._call("set autostart of", self._handle.setAutostart, int(on))
 
+    def set_live_cores(self, cores: int) -> None:
+        """Switches cores of a running domain on or off, up to the maximum that it started with."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._call("change the number of cores of", self._handle.setVcpusFlags, cores, flags)
+
+    def set_live_memory(self, kib: int) -> None:
+        """Sets the balloon of a running domain."""
+        self._call("change the memory of", self._handle.setMemoryFlags, kib, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
     def start(self) -> None:
         self._call("start", self._handle.create)
 

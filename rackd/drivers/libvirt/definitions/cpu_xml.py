@@ -37,7 +37,7 @@ def check_host(spec: GuestSpec, nodes: Sequence[NumaNode]) -> None:
     _check_exists("NUMA node", spec.numa_node_ids, {node.node_id for node in nodes})
     if spec.huge_page_size_kib is not None:
         chosen = [node for node in nodes if node.node_id in spec.numa_node_ids or not spec.numa_node_ids]
-        _check_pages(spec, spec.huge_page_size_kib, chosen)
+        check_pages(spec.name, spec.memory_mib, spec.huge_page_size_kib, chosen)
 
 
 def _check_exists(what: str, wanted: Iterable[int], existing: Container[int]) -> None:
@@ -46,14 +46,15 @@ def _check_exists(what: str, wanted: Iterable[int], existing: Container[int]) ->
             raise NotFound(f"The server has no {what} {number}.")
 
 
-def _check_pages(spec: GuestSpec, size_kib: int, nodes: Iterable[NumaNode]) -> None:
+def check_pages(name: str, memory_mib: int, size_kib: int, nodes: Iterable[NumaNode]) -> None:
+    """Raises Unsupported for a size of huge pages that the nodes lack, OutOfCapacity if they have too few."""
     totals = [pages.total for node in nodes for pages in node.huge_pages if pages.size_kib == size_kib]
     if not totals:
         raise Unsupported(f"The server has no huge pages of {size_kib} KiB.")
-    wanted = -(-spec.memory_mib * 1024 // size_kib)
+    wanted = -(-memory_mib * 1024 // size_kib)
     if wanted > sum(totals):
         raise OutOfCapacity(
-            f"{spec.name} needs {number_of(wanted, 'huge page')} of {size_kib} KiB; the server has {sum(totals)}.",
+            f"{name} needs {number_of(wanted, 'huge page')} of {size_kib} KiB; the server has {sum(totals)}.",
             requested=wanted,
             total=sum(totals),
         )

@@ -19,7 +19,7 @@ from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed
-from rackd.drivers.libvirt.xml import Element, parse
+from rackd.drivers.libvirt.xml import Element, attribute, parse
 
 MIB = 1024 * 1024
 MAXIMUM_DISKS = 26 * 27  # vda … vdzz
@@ -61,6 +61,7 @@ class DomainCapabilities:
     video: str | None = None
     firmware_efi: bool = False
     random: bool = False
+    maximum_cores: int | None = None
 
     @classmethod
     def of(cls, domain_capabilities: str | None, traits: HostTraits) -> DomainCapabilities:
@@ -70,6 +71,7 @@ class DomainCapabilities:
         tree = parse(domain_capabilities, "what guests may have")
         modes = {mode.get("name") for mode in tree.iterfind("cpu/mode") if mode.get("supported") == "yes"}
         wanted = "maximum" if traits.emulated else "host-passthrough"
+        maximum = attribute(tree, "vcpu", "max")
         videos = _values(tree, "devices/video", "modelType")
         return cls(
             cpu_mode=wanted if wanted in modes else None,
@@ -77,6 +79,7 @@ class DomainCapabilities:
             video=next((model for model in _videos(traits) if model in videos), None),
             firmware_efi="efi" in _values(tree, "os", "firmware"),
             random="random" in _values(tree, "devices/rng", "backendModel"),
+            maximum_cores=int(maximum) if maximum.isdecimal() else None,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -19,8 +20,15 @@ START_TRIES = 5
 _SUSPENDED_TO_MEMORY = 7
 
 
-def switch(domain: Domain, action: PowerAction, *, grace_s: float, closing: threading.Event) -> PowerState:
-    """Returns the state after `action`. Idempotent.
+def switch(
+    domain: Domain,
+    action: PowerAction,
+    *,
+    grace_s: float,
+    closing: threading.Event,
+    before_start: Callable[[], None] | None = None,
+) -> PowerState:
+    """Returns the state after `action`. Idempotent. Calls `before_start` if a domain that is off will start.
 
     `closing` interrupts the wait for a guest that shuts down; then raises HostUnreachable.
     """
@@ -29,6 +37,8 @@ def switch(domain: Domain, action: PowerAction, *, grace_s: float, closing: thre
     elif action in {PowerAction.OFF, PowerAction.CYCLE}:
         _shut_down(domain, grace_s, closing)
     if action in {PowerAction.ON, PowerAction.CYCLE}:
+        if before_start is not None and power_of(domain.state()) is PowerState.OFF:
+            before_start()
         _start(domain)
     return power_of(domain.state())
 

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 
 import structlog
 
-from common.values import GuestRef, PowerAction, PowerState
+from common.values import GuestRef, PowerState
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.inventory.boot_order import Device, with_first_disk
 from rackd.drivers.lxd.inventory.guests import STOPPED, power_of
 from rackd.drivers.lxd.inventory.ownership import BOOT_DISK_KEY, Json, config_of
@@ -39,24 +38,12 @@ def choose(instances: Instances, guest: GuestRef, pool_id: str, volume: str) -> 
     return power_of(status)
 
 
-def switch(
-    instances: Instances, found: Json, control: PowerControl, action: PowerAction, *, grace_s: float
-) -> PowerState:
-    """Returns the state after `action`, with the choice applied that was made while the instance ran."""
-    if BOOT_DISK_KEY not in config_of(found):
-        return control.switch(action, grace_s=grace_s)
-    if action in {PowerAction.ON, PowerAction.CYCLE}:
-        if action is PowerAction.CYCLE:
-            control.switch(PowerAction.OFF, grace_s=grace_s)
-        _apply_postponed(instances, found)
-        return control.switch(PowerAction.ON, grace_s=grace_s)
-    state = control.switch(action, grace_s=grace_s)
-    _apply_postponed(instances, found)
-    return state
+def is_postponed(found: Json) -> bool:
+    return BOOT_DISK_KEY in config_of(found)
 
 
-def _apply_postponed(instances: Instances, found: Json) -> None:
-    """Applies the choice if the instance is off, unless it no longer has the disk."""
+def apply_postponed(instances: Instances, found: Json) -> None:
+    """Applies the choice that was made while the instance ran, if it is off, unless it no longer has the disk."""
     current = instances.read(str(found["name"]))
     if int(current["status_code"]) == STOPPED:
         chosen = config_of(current).get(BOOT_DISK_KEY, "")

@@ -52,24 +52,27 @@ def check_nodes(spec: GuestSpec, nodes: tuple[NumaNode, ...], address: str) -> N
             core_ids=missing,
         )
     if spec.huge_page_size_kib is not None:
-        _check_pages(spec, spec.huge_page_size_kib, nodes, address)
+        check_pages(spec.name, spec.memory_mib, spec.huge_page_size_kib, nodes, address)
 
 
-def _check_pages(spec: GuestSpec, size_kib: int, nodes: tuple[NumaNode, ...], address: str) -> None:
+def check_pages(name: str, memory_mib: int, size_kib: int | None, nodes: tuple[NumaNode, ...], address: str) -> None:
+    """Checks the huge pages for a guest; raises as `check` does. `size_kib` None means pages of LXD's only size."""
     pages = [pages for node in nodes for pages in node.huge_pages]
     sizes = sorted({one.size_kib for one in pages})
+    if size_kib is None:
+        size_kib = sizes[0] if sizes else 0
     if sizes != [size_kib]:
         default = f"{sizes[0]} KiB" if sizes else "the server has none"
         raise Unsupported(
-            f"{spec.name} needs huge pages of {size_kib} KiB, but LXD at {address} uses only the default size: "
+            f"{name} needs huge pages of {size_kib} KiB, but LXD at {address} uses only the default size: "
             f"{default}. Request that size, or boot the server with default_hugepagesz={size_kib}K.",
             size_kib=size_kib,
         )
     total = sum(one.total for one in pages)
-    needed = -(-spec.memory_mib * KIB_PER_MIB // size_kib)
+    needed = -(-memory_mib * KIB_PER_MIB // size_kib)
     if needed > total:
         raise OutOfCapacity(
-            f"{spec.name} needs {number_of(needed, 'huge page')} of {size_kib} KiB; LXD at {address} has {total}. "
+            f"{name} needs {number_of(needed, 'huge page')} of {size_kib} KiB; LXD at {address} has {total}. "
             f"Reserve more on that server (vm.nr_hugepages), or compose without huge pages.",
             requested=needed,
             total=total,

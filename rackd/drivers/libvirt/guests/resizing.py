@@ -1,0 +1,86 @@
+"""Changes cores and memory of a domain: in its definition, and as far as possible while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from xml.etree import ElementTree as ET
+
+import structlog
+
+from common.errors import Busy, DriverFailed, Unsupported
+from common.phrases import number_of
+from common.values import GuestRef, GuestSize, PowerState, Resized
+from rackd.drivers.driver_errors import required_guest
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.definitions.cpu_xml import check_pages
+from rackd.drivers.libvirt.definitions.size_xml import is_on_numa_nodes, maximum_cores, memory_kib, set_size, size_in
+from rackd.drivers.libvirt.guests.lookup import marked_domain, read_guest, tree_of
+from rackd.drivers.libvirt.inventory.facts import numa_nodes
+from rackd.drivers.libvirt.inventory.guests import power_of
+from rackd.drivers.libvirt.xml import attribute, parse
+from rackd.drivers.resizing import before_start, check_resizable, size_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def resize(client: Client, guest: GuestRef, size: GuestSize, maximum: int | None) -> Resized:
+    """Returns the size that the domain has now. Raises as the driver contract says.
+
+    The definition gets the whole size, so that the next start has it, whoever starts the guest. `maximum` is the
+    number of cores that the emulator supports; None if it is unknown.
+    """
+    domain = required_guest(marked_domain(client, guest), guest)
+    _define(client, domain, size, maximum)
+    if power_of(domain.state()) is not PowerState.OFF:
+        _change_running(domain, size)
+    found = read_guest(client, domain)
+    return Resized(size=size_of(found), power=found.power)
+
+
+def apply_before_start(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
+    """Gives a domain that is off this size, unless libvirt refuses it. Does nothing if `resize` did it before."""
+    with before_start(domain.name):
+        _define(client, domain, size, maximum)
+
+
+def _define(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
+    if maximum is not None and size.cores > maximum:
+        raise Unsupported(
+            f"{domain.name} cannot have {number_of(size.cores, 'core')}: the host's emulator supports {maximum}."
+        )
+    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    check_resizable(read_guest(client, domain), size, on_numa_nodes=is_on_numa_nodes(tree))
+    page_kib = attribute(tree, "memoryBacking/hugepages/page", "size")  # libvirt writes it in KiB
+    grows = size.memory_mib > size_in(tree).memory_mib
+    if grows and page_kib and (nodes := numa_nodes(client.capabilities(), online=client.online_cpus())):
+        check_pages(domain.name, size.memory_mib, int(page_kib), nodes)
+    if set_size(tree, size):
+        client.define(ET.tostring(tree, encoding="unicode"), domain.name)
+        log.info("guest_resized", guest=domain.name, cores=size.cores, memory_mib=size.memory_mib)
+
+
+def _change_running(domain: Domain, size: GuestSize) -> None:
+    """Switches cores on and off, and gives memory back that a balloon has taken: no more than the domain started with.
+
+    Never takes memory away.
+    """
+    live = tree_of(domain)
+    before = size_in(live)
+    if size.cores != before.cores and size.cores <= maximum_cores(live):
+        with _refused_while_running(domain):
+            domain.set_live_cores(size.cores)
+    wanted_kib = min(size.memory_mib * 1024, memory_kib(live))
+    if size.memory_mib != before.memory_mib and wanted_kib > memory_kib(live, "currentMemory"):
+        with _refused_while_running(domain):
+            domain.set_live_memory(wanted_kib)
+
+
+@contextmanager
+def _refused_while_running(domain: Domain) -> Iterator[None]:
+    """Logs the refusal: the definition has the size, so the next start applies it."""
+    try:
+        yield
+    except (Busy, DriverFailed, Unsupported) as error:
+        log.info("guest_not_resized_while_running", guest=domain.name, reason=str(error))

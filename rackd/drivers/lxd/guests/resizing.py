@@ -1,0 +1,109 @@
+"""Changes cores and memory of an instance.
+
+Nothing is stored on the instance for what LXD cannot change while it runs: the region sends the size with the next
+start. LXD takes memory from a running instance with a balloon, which the driver never asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from common.errors import DriverFailed, OutOfCapacity
+from common.units import BYTES_PER_MIB
+from common.values import Guest, GuestRef, GuestSize, PowerState, Resized
+from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.guests.preflight import check_pages
+from rackd.drivers.lxd.inventory.facts import numa_nodes
+from rackd.drivers.lxd.inventory.guests import STOPPED, guest_of
+from rackd.drivers.lxd.inventory.ownership import Json
+from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
+from rackd.drivers.resizing import before_start, check_cores, check_resizable, size_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+NODES_KEY = "limits.cpu.nodes"
+# In the texts with which LXD and Incus refuse a change only because the instance runs, or because the guest does not
+# give a core back. All other refusals hold for an instance that is off too.
+_REFUSED_WHILE_RUNNING = ("vm is running", "failed updating cpu limit", "failed updating memory limit")
+_PROJECT_LIMIT = "maximum aggregate value"
+
+
+def resize(instances: Instances, guest: GuestRef, size: GuestSize) -> Resized:
+    """Returns the size that the instance has now. Raises as the driver contract says."""
+    found = instances.of_machine(guest)
+    current = _guest(found)
+    _check(instances, found, current, size)
+    if current.power is PowerState.OFF:
+        _change(instances, current.name, _config(current, size))
+    else:
+        _change_running(instances, current, size)
+    changed = _guest(instances.read(current.name))
+    return Resized(size=size_of(changed), power=changed.power)
+
+
+def apply_before_start(instances: Instances, name: str, size: GuestSize) -> None:
+    """Gives an instance that is off this size, unless LXD refuses it."""
+    found = instances.read(name)
+    if int(found["status_code"]) == STOPPED:
+        with before_start(name):
+            current = _guest(found)
+            _check(instances, found, current, size)
+            _change(instances, name, _config(current, size))
+
+
+def _guest(instance: Json) -> Guest:
+    return guest_of(instance, VolumeIndex.of((), {}))[0]
+
+
+def _check(instances: Instances, found: Json, current: Guest, size: GuestSize) -> None:
+    """LXD accepts more cores than the server has, and then cannot start the instance; huge pages likewise."""
+    config = found.get("expanded_config") or {}
+    check_resizable(current, size, on_numa_nodes=bool(config.get(NODES_KEY)))
+    pages = current.huge_pages_backed and size.memory_mib > current.memory_mib
+    if size.cores > current.cores or pages:
+        nodes = numa_nodes(instances.client.get("resources", target=instances.scope.member or ""))
+        host = f"LXD at {instances.client.address.normalised}"
+        check_cores(current.name, size.cores, sum(len(node.core_ids) for node in nodes), host)
+        if pages:
+            check_pages(current.name, size.memory_mib, None, nodes, instances.client.address.normalised)
+
+
+def _config(current: Guest, size: GuestSize) -> dict[str, str]:
+    """Returns the keys that differ."""
+    config = {}
+    if size.cores != current.cores:
+        config["limits.cpu"] = str(size.cores)
+    if size.memory_mib != current.memory_mib:
+        config["limits.memory"] = str(size.memory_mib * BYTES_PER_MIB)
+    return config
+
+
+def _change(instances: Instances, name: str, config: Mapping[str, str]) -> None:
+    if not config:
+        return
+    try:
+        instances.change_config(name, config)
+    except DriverFailed as error:
+        if _PROJECT_LIMIT in str(error).lower():
+            raise OutOfCapacity(str(error)) from error
+        raise
+    log.info("guest_resized", guest=name, **{key.replace(".", "_"): text for key, text in config.items()})
+
+
+def _change_running(instances: Instances, current: Guest, size: GuestSize) -> None:
+    """Changes memory and cores separately: LXD refuses both if it refuses one.
+
+    Memory first: LXD checks the limits of the project before it refuses memory because the instance runs, so that
+    nothing has changed if a limit refuses either.
+    """
+    for key, text in sorted(_config(current, size).items(), reverse=True):
+        if key == "limits.memory" and size.memory_mib < current.memory_mib:
+            continue
+        try:
+            _change(instances, current.name, {key: text})
+        except DriverFailed as error:
+            if not any(text in str(error).lower() for text in _REFUSED_WHILE_RUNNING):
+                raise
+            log.info("guest_not_resized_while_running", guest=current.name, key=key, reason=str(error))
