@@ -36,6 +36,8 @@ RECORDS = {
     "events", "hosts/<host>/events", "vms/<system_id>/events", "settings/audit", "settings/audit/redact",
     "vms/<system_id>/console", "networks/dns/<id>/zone",
 }  # fmt: skip
+# Effects that a dry run of the API tells; the same decision.
+EFFECTS = ("Missing on the host; their records stay:",)
 
 
 @frozen
@@ -109,7 +111,7 @@ async def test_no_page_has_a_word_outside_the_catalogue(reader: Reader) -> None:
         for address, page in reader.pages.items()
         if route_of(urlsplit(address).path) not in RECORDS
         for text in english_of(page)
-        if text not in ids
+        if text not in ids and not text.startswith(EFFECTS)
     }
     assert not english, "\n".join(f"{address}: {text}" for text, address in english.items())
 
