@@ -20,6 +20,7 @@ _WORDS: Mapping[str, str] = {
     "forget": marked("forgets {machine} on {host}"),
     "set_autostart": marked("sets whether {machine} starts with {host}"),
     "set_boot_disk": marked("makes {machine} on {host} boot from another disk"),
+    "resize": marked("resizes {machine} on {host}"),
     "clean_up": marked("removes what is left of {machine} on {host}"),
 }
 _POWER: Mapping[object, str] = {

@@ -53,6 +53,7 @@ from regiond.machines.machine_disks import MachineDisks
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
+from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.metrics.service import RegionMetrics
 from regiond.operations.engine import Engine
@@ -130,6 +131,7 @@ class MachineLayer:
     releases: Releases
     machine_nics: MachineNics
     machine_disks: MachineDisks
+    resizes: Resizes
     devices: Devices
     bulk: Bulk
     deployments: Deployments

@@ -36,6 +36,7 @@ from regiond.machines.machine_disks import MachineDisks
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
+from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.networks.service import Networks
 from regiond.operations.service import Operations
@@ -62,6 +63,7 @@ class Services:
     releases: Releases
     machine_nics: MachineNics
     machine_disks: MachineDisks
+    resizes: Resizes
     devices: Devices
     bulk: Bulk
     deployments: Deployments

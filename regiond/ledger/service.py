@@ -17,6 +17,7 @@ from regiond.ledger.claims import (
     write_claims,
 )
 from regiond.ledger.consistency import check, total_mismatches
+from regiond.ledger.growth import grow_machine, settle_machine
 from regiond.ledger.image_claims import claim_image, drop_images, record_images
 from regiond.ledger.machine_claims import claims_of_machine
 from regiond.ledger.numa_availability import numa_nodes_of_hosts
@@ -50,6 +51,7 @@ __all__ = [
     "drop_images",
     "drop_server",
     "fleet_capacity",
+    "grow_machine",
     "limit_later_locks",
     "lock_hosts",
     "lock_server",
@@ -63,6 +65,7 @@ __all__ = [
     "resize_machine",
     "server_of_host",
     "set_discrete_totals",
+    "settle_machine",
     "total_capacity",
     "total_mismatches",
     "write_claims",

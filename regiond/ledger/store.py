@@ -45,6 +45,11 @@ _WRITE = """
      where amount > 0
 """
 
+# What the machine gets at its next start.
+_PENDING = """
+    select coalesce(pending_cores, 0) as cores, coalesce(pending_memory_mib, 0) as memory_mib from machine where id = $1
+"""
+
 _DROP_CLAIMS = """
     delete from claim where server_id = $1 and not exists (select 1 from vm_host h where h.server_id = $1)
 """
@@ -88,7 +93,8 @@ async def record_actual(db: Db, *, server_id: int, machine_id: int, claims: Gues
     The caller holds the lock of the server and recomputes the totals afterwards.
     """
     await db.execute(_DROP_MACHINE, machine_id)
-    await _write(db, server_id, [((machine_id, None), row) for row in claims.rows()])
+    held = await _with_pending(db, machine_id, claims)
+    await _write(db, server_id, [((machine_id, None), row) for row in held.rows()])
 
 
 async def lock_server(db: Db, server_id: int) -> None:
@@ -98,7 +104,7 @@ async def lock_server(db: Db, server_id: int) -> None:
 
 async def release_machine(db: Db, machine_id: int) -> None:
     """Deletes every claim of a machine. Idempotent."""
-    locked = await _lock_servers_of(db, machine_id)
+    locked = await lock_servers_of(db, machine_id)
     await db.execute(_DROP_MACHINE, machine_id)
     for server_id in locked:
         await recompute_totals(db, server_id)
@@ -111,15 +117,17 @@ async def move_machine(db: Db, machine_id: int, server_id: int) -> None:
     totals afterwards; the old server is locked and recomputed here. Discovery runs of the members of a cluster exclude
     each other, so two moves cannot lock servers in opposite order.
     """
-    locked = await _lock_servers_of(db, machine_id)
+    locked = await lock_servers_of(db, machine_id)
     await db.execute(_MOVE_CLAIMS, machine_id, server_id)
     for old_id in locked:
         if old_id != server_id:
             await recompute_totals(db, old_id)
 
 
-async def _lock_servers_of(db: Db, machine_id: int) -> list[int]:
-    """Repeats the query until it finds no new server, since the machine can move while a lock is awaited."""
+async def lock_servers_of(db: Db, machine_id: int) -> list[int]:
+    """Locks the servers of which the machine claims something, and returns their ids.
+
+    Repeats the query until it finds no new server, since the machine can move while a lock is awaited."""
     locked: list[int] = []
     while found := [
         row["server_id"] for row in await db.fetch(_SERVERS_OF_MACHINE, machine_id) if row["server_id"] not in locked
@@ -147,7 +155,17 @@ async def write_guests(db: Db, server_id: int, claims: Mapping[int, GuestClaims]
 async def resize_machine(db: Db, *, server_id: int, machine_id: int, claims: GuestClaims) -> None:
     """Replaces all claims but storage by what the guest uses after a change on its host. Locks as `record_actual`."""
     await db.execute(_DROP_COMPUTE, machine_id)
-    await _write(db, server_id, [((machine_id, None), row) for row in evolve(claims, storage_bytes={}).rows()])
+    held = evolve(await _with_pending(db, machine_id, claims), storage_bytes={})
+    await _write(db, server_id, [((machine_id, None), row) for row in held.rows()])
+
+
+async def _with_pending(db: Db, machine_id: int, claims: GuestClaims) -> GuestClaims:
+    """Returns the claims with what the machine gets at its next start, where that is more."""
+    pending = await db.fetchrow(_PENDING, machine_id)
+    if pending is None:
+        return claims
+    memory_mib = max(claims.memory_mib, pending["memory_mib"]) if claims.memory_mib else 0
+    return evolve(claims, cores=max(claims.cores, pending["cores"]), memory_mib=memory_mib)
 
 
 async def record_storage(db: Db, *, server_id: int, machine_id: int, storage_bytes: Mapping[int, int]) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from attrs import Factory, field, frozen
 
 from common.compose_request import ComposeRequest
-from common.values import Autostart
+from common.values import Autostart, GuestSize
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
@@ -37,6 +37,7 @@ from regiond.machines.values.requests import (
     ReleaseOptions,
     requested_fields,
 )
+from regiond.machines.values.resize import Amount, ResizePlan, Takes
 from regiond.machines.values.search import GroupSizes, MachineColumn, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
@@ -57,6 +58,7 @@ __all__ = [
     "AffinityMembership",
     "AllocateRequest",
     "Allocated",
+    "Amount",
     "BulkAction",
     "ComposeIntent",
     "DeployRequest",
@@ -88,6 +90,8 @@ __all__ = [
     "NewDevice",
     "NicView",
     "ReleaseOptions",
+    "ResizePlan",
+    "Takes",
     "Traits",
     "requested_fields",
 ]
@@ -232,9 +236,18 @@ class MachineView:
     osystem: str = ""  # of the deployment; empty if there is none
     distro_series: str = ""
     power_changed_at: datetime | None = None  # when Innkeeper saw its power state change last; None: not read
+    pending_cores: int | None = None  # from its next start on; None: as now
+    pending_memory_mib: int | None = None
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
     is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines
+
+    @property
+    def pending_size(self) -> GuestSize | None:
+        """The size that it has after its next start; None: it keeps the present one."""
+        if self.pending_cores is None and self.pending_memory_mib is None:
+            return None
+        return GuestSize(cores=self.pending_cores or self.cores, memory_mib=self.pending_memory_mib or self.memory_mib)
 
     @property
     def boot_disk(self) -> DiskView | None:

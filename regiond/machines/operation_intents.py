@@ -21,6 +21,7 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
 
 _ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
+PENDING = "pending"  # key of the request: the size that the machine gets at its next start
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
 
 
@@ -50,7 +51,9 @@ async def open_operation(
     operation_id = await operation_service.insert(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
-        request=request_of(known_spec(machine, installation_id), was=machine.state.value, **(request or {})),
+        request=request_of(
+            known_spec(machine, installation_id), was=machine.state.value, **_pending(machine), **(request or {})
+        ),
         max_failures=MAX_FAILURES,
     )  # fmt: skip
     if kind in _ENDS_SYSTEM:
@@ -58,6 +61,10 @@ async def open_operation(
     if begins is not None:
         await lifecycle_store.apply_event(db, machine.id, begins)
     return operation_id
+
+
+def _pending(machine: MachineView) -> dict[str, Any]:
+    return {} if machine.pending_size is None else {PENDING: to_dict(machine.pending_size)}
 
 
 async def _check_no_host(db: Db, machine: MachineView) -> None:

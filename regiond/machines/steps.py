@@ -8,13 +8,14 @@ from attrs import frozen
 
 from common.guest_spec import GuestSpec
 from common.phrases import first_of
-from common.rpc.host_commands import HOST_POWER, PowerCall
+from common.rpc.host_commands import HOST_POWER, PowerCall, PowerReply
 from common.serialization import from_dict
-from common.values import NicKind, PowerAction, PowerState
+from common.values import GuestSize, NicKind, PowerAction
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.machines import store
+from regiond.machines import size_store, store
+from regiond.machines.operation_intents import PENDING
 from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -32,6 +33,7 @@ class Target:
     machine_id: int
     system_id: str
     spec: GuestSpec
+    pending: GuestSize | None = None  # what it gets at its next start
 
     @classmethod
     def of(cls, operation: Operation) -> Target:
@@ -42,6 +44,7 @@ class Target:
             machine_id=operation.machine_id,
             system_id=operation.system_id,
             spec=from_dict(operation.request["spec"], GuestSpec),
+            pending=from_dict(pending, GuestSize) if (pending := operation.request.get(PENDING)) else None,
         )
 
     @property
@@ -93,10 +96,10 @@ async def _exclude_older(calls: HostCalls, operation: Operation, target: Target,
 
 async def set_power(
     calls: HostCalls, operation: Operation, target: Target, action: PowerAction, *, grace_s: float = POWER_OFF_GRACE_S
-) -> PowerState:
-    """Returns the guest's power state afterwards. Raises NotFound if the host has no such guest."""
+) -> PowerReply:
+    """Returns the guest's power state afterwards; `record_power` records it. Raises NotFound without the guest."""
     fence = fence_of(operation, str(target.spec.marker.machine_id))
-    reply = await calls.call(
+    return await calls.call(
         target.host_id,
         HOST_POWER,
         lambda access: PowerCall(
@@ -106,13 +109,20 @@ async def set_power(
             grace_s=grace_s,
             fence=fence,
             autostart=target.spec.autostart,
+            size=target.pending,
         ),
         deadline_s=grace_s + POWER_DEADLINE_S,
     )
-    return reply.power
 
 
-async def power_off(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> PowerState:
+async def record_power(db: Db, target: Target, reply: PowerReply) -> None:
+    """Records the power state, and the size that the guest got at its start, in the caller's transaction."""
+    if target.pending is not None and reply.size is not None:
+        await size_store.record_size(db, target.machine_id, reply.size, target.pending)
+    await store.set_power(db, target.machine_id, reply.power.value)
+
+
+async def power_off(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> PowerReply:
     """Powers the guest off without a grace period. Raises NotFound if the host has no such guest."""
     await journal.step("power_off", reaches_host=True)
     return await set_power(calls, operation, target, PowerAction.FORCE_OFF)
@@ -144,12 +154,12 @@ class PowerMachine:
         target = Target.of(operation)
         action = PowerAction(operation.request["action"])
         await journal.step(f"power_{action.value}", reaches_host=True)
-        power = await set_power(self._calls, operation, target, action, grace_s=self._grace_s)
+        reply = await set_power(self._calls, operation, target, action, grace_s=self._grace_s)
 
         async def record(db: Db) -> None:
-            await store.set_power(db, target.machine_id, power.value)
+            await record_power(db, target, reply)
 
-        return Outcome(result={"power_state": power.value}, record=record)
+        return Outcome(result={"power_state": reply.power.value}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Changes nothing: the next refresh of the host records the power state."""

@@ -67,7 +67,12 @@ _MOVE_DISKS = """
      where d.machine_id = $1 and old.id = d.storage_pool_id and new.server_id = $2 and new.pool_key = old.pool_key
 """
 _LISTED_POWER = "update machine set power_state = $2 where id = $1"
-_SIZE = "update machine set cores = $2, memory_mib = $3 where id = $1"
+# A pending size that the guest now has is pending no longer.
+_SIZE = """
+    update machine set cores = $2, memory_mib = $3, pending_cores = nullif(pending_cores, $2),
+                       pending_memory_mib = nullif(pending_memory_mib, $3::bigint)
+     where id = $1
+"""
 
 
 class IdentifierTaken(Exception):

@@ -37,6 +37,7 @@ class OperationKind(StrEnum):
     DEPLOY = "deploy"  # writes an operating system to a machine's root disk, and waits until the guest reports
     SET_AUTOSTART = "set_autostart"  # sets whether a guest starts with its host
     SET_BOOT_DISK = "set_boot_disk"  # sets the disk from which a guest boots first
+    RESIZE = "resize"  # changes the cores and memory of a guest
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 

@@ -28,17 +28,17 @@ _TRY_LOCK = _LOCK + " skip locked"
 # A machine without owner counts for the account that composed it. One that is being deleted counts until it is gone,
 # one whose compose failed not at all.
 _USED = """
-    select q.id, count(m.id) as machines, coalesce(sum(m.cores), 0)::bigint as cores,
-           coalesce(sum(m.memory_mib), 0)::bigint as memory_mib,
+    select q.id, count(m.id) as machines, coalesce(sum(greatest(m.cores, m.pending_cores)), 0)::bigint as cores,
+           coalesce(sum(greatest(m.memory_mib, m.pending_memory_mib)), 0)::bigint as memory_mib,
            coalesce(sum((select sum(d.size_bytes) from machine_disk d where d.machine_id = m.id)), 0)::bigint
              as storage_bytes
       from quota q
       left join lateral (
-           select id, cores, memory_mib, state from machine where pool_id = q.pool_id
+           select * from machine where pool_id = q.pool_id
            union all
-           select id, cores, memory_mib, state from machine where owner_id = q.account_id
+           select * from machine where owner_id = q.account_id
            union all
-           select id, cores, memory_mib, state from machine where owner_id is null and composed_by_id = q.account_id
+           select * from machine where owner_id is null and composed_by_id = q.account_id
            ) m on m.state <> 'failed_compose'
      where q.id = any($1::integer[])
      group by q.id
@@ -52,7 +52,7 @@ _UPDATE = "update quota set machines = $2, cores = $3, memory_mib = $4, storage_
 _DELETE = "delete from quota where id = $1"
 _ACCOUNT = "select id from account where username = $1"
 _MACHINE = """
-    select cores, memory_mib,
+    select greatest(cores, pending_cores) as cores, greatest(memory_mib, pending_memory_mib) as memory_mib,
            coalesce((select sum(size_bytes) from machine_disk d where d.machine_id = m.id), 0)::bigint as storage_bytes
       from machine m where id = $1 and state <> 'failed_compose'
 """

@@ -43,6 +43,8 @@ from regiond.machines.ownership.service import Ownership
 from regiond.machines.removal.cleanup import CleanUp
 from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
+from regiond.machines.resize.service import Resizes
+from regiond.machines.resize.steps import Resize
 from regiond.machines.service import Machines
 from regiond.machines.steps import PowerMachine
 from regiond.metrics.service import RegionMetrics
@@ -104,6 +106,7 @@ def wire_machines(
         releases=releases,
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database, operations, installation_id),
+        resizes=Resizes(database, operations, calls, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
@@ -164,6 +167,7 @@ def wire_engine(
         ForgetMachine(calls),
         SetAutostart(calls),
         SetBootDisk(calls),
+        Resize(calls),
         BulkSteps(
             storage.database,
             layer.machines,

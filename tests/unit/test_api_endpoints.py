@@ -123,6 +123,7 @@ OF_INTERFACES = (
 FOR_USERS = {
     *(("InterfaceHandler", name, Permission.OPERATOR) for name in OF_INTERFACES),
     ("InterfacesHandler", "create_physical", Permission.OPERATOR),
+    ("MachineHandler", "resize", Permission.OPERATOR),
     *(("BlockDeviceHandler", op, Permission.OPERATOR) for op in ("add_tag", "remove_tag", "set_boot_disk", "update")),
     ("DevicesHandler", "create", Permission.OPERATOR),
     *(("DeviceHandler", name, Permission.OWNER) for name in ("update", "delete", "set_owner_data")),

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from common.device_names import block_device_name
-from common.values import DriverType, PowerState
+from common.values import DriverType, GuestSize, PowerState
 from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,
@@ -202,6 +202,7 @@ def _status_message(machine: MachineView) -> str:
     return described or MAAS_STATUS[machine.state].message
 
 
+_SIZE: Serializer[GuestSize] = serializer("Size", *fields_of(GuestSize, "cores memory=memory_mib"))
 _MACHINE: Serializer[MachineView] = serializer(
     "Machine",
     key("resource_uri", STR, lambda machine: machine_uri(machine.system_id)),
@@ -228,7 +229,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("autostart_in_effect", nullable(STR), lambda machine: machine.autostart_in_effect),
     key("netboot", BOOL, lambda machine: not (machine.osystem or machine.as_found)),
     key("architecture", STR, lambda machine: full_architecture(machine.architecture)),
-    *fields_of(MachineView, "memory=memory_mib cpu_count=cores"),
+    *fields_of(MachineView, "memory=memory_mib cpu_count=cores pending=pending_size", pending=_SIZE),
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),
     key("hardware_uuid", nullable(AS_TEXT), lambda machine: None if machine.is_vm_host else machine.uuid),

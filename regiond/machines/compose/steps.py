@@ -73,7 +73,7 @@ class ComposeMachine:
         power = guest.power
         if operation.request.get("power_on"):
             await journal.step("power_on", reaches_host=True)
-            power = await set_power(self._calls, operation, target, PowerAction.ON)
+            power = (await set_power(self._calls, operation, target, PowerAction.ON)).power
 
         async def record(db: Db) -> None:
             await record_guest(db, target.host_id, guest, target.machine_id, power)

@@ -28,7 +28,6 @@ from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.service import Hosts, PreparedHost
 from regiond.machines import boot_disk_store, view_store
-from regiond.machines import store as machine_store
 from regiond.machines.console.serial_log import read_last_lines
 from regiond.machines.deployment import store
 from regiond.machines.deployment.disks import WRITE_DEADLINE_S, empty_guest
@@ -37,7 +36,15 @@ from regiond.machines.deployment.outcome import abort_deployment, end_deployment
 from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.vm_host.model import new_host
 from regiond.machines.nics.reservations import with_nics_of_ledger
-from regiond.machines.steps import Target, power_off, record_event, set_power, wait_for_command, wait_for_older_commands
+from regiond.machines.steps import (
+    Target,
+    power_off,
+    record_event,
+    record_power,
+    set_power,
+    wait_for_command,
+    wait_for_older_commands,
+)
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -245,7 +252,7 @@ class DeployMachine:
         power = await set_power(tools.calls, operation, target, PowerAction.ON)
 
         async def record(db: Db) -> None:
-            await machine_store.set_power(db, target.machine_id, power.value)
+            await record_power(db, target, power)
             await store.record_booted(db, deployment.id)
             await network_service.forget_addresses(db, target.machine_id)
 

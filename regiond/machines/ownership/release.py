@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from common.errors import NotFound
-from common.values import PowerAction, PowerState
+from common.rpc.host_commands import PowerReply
+from common.values import PowerAction
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
-from regiond.machines import lifecycle_store, store
+from regiond.machines import lifecycle_store
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.deployment.disks import empty_disks, guest_was_found
 from regiond.machines.lifecycle import MachineEvent
@@ -21,6 +22,7 @@ from regiond.machines.steps import (
     Target,
     power_off,
     record_event,
+    record_power,
     set_power,
     wait_for_older_commands,
 )
@@ -63,7 +65,7 @@ class ReleaseMachine:
                 await deployment_store.delete(db, target.machine_id)
                 await lifecycle_store.set_error_description(db, target.machine_id, "")
             if power is not None:
-                await store.set_power(db, target.machine_id, power.value)
+                await record_power(db, target, power)
             await _restore_state(db, operation, target, missing=power is None)
 
         return Outcome(result={"system_id": target.system_id}, record=record)
@@ -83,7 +85,7 @@ class ReleaseMachine:
 
         return Outcome(undone=("machine not released",), record=record)
 
-    async def _change_host(self, operation: Operation, target: Target, journal: Journal) -> PowerState:
+    async def _change_host(self, operation: Operation, target: Target, journal: Journal) -> PowerReply:
         """Returns the guest's power state afterwards. Raises NotFound if the host has no such guest.
 
         Powers the guest off before it restores the links of its NICs: until then it uses the addresses of its owner.

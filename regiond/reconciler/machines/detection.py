@@ -59,6 +59,8 @@ class MachineFacts(MachineSubject):
     claimed_cores: int = 0
     claimed_memory_mib: int = 0
     claims_huge_pages: bool = False  # instead of general memory
+    pending_cores: int | None = None  # from its next start on
+    pending_memory_mib: int | None = None
 
 
 def detect(machine: MachineFacts) -> Iterator[Discrepancy]:
@@ -137,7 +139,11 @@ def _claims(machine: MachineFacts) -> Iterator[Discrepancy]:
     if machine.guest is not None and not machine.guest.is_complete:
         return
     memory_mib = machine.memory_mib if machine.claims_huge_pages else machine.claimed_memory_mib
-    if (machine.claimed_cores, memory_mib) == (machine.cores, machine.memory_mib):
+    expected = (
+        max(machine.cores, machine.pending_cores or 0),
+        max(machine.memory_mib, machine.pending_memory_mib or 0),
+    )
+    if (machine.claimed_cores, memory_mib) == expected:
         return
     none = not machine.claimed_cores and not machine.claimed_memory_mib and not machine.claims_huge_pages
     yield Discrepancy.of(
@@ -145,7 +151,7 @@ def _claims(machine: MachineFacts) -> Iterator[Discrepancy]:
         DiscrepancyKind.MACHINE_WITHOUT_CLAIMS if none else DiscrepancyKind.WRONG_CLAIMS,
         RepairPolicy.AUTOMATIC,
         found="no claims of cores or memory" if none else f"claims of {_size(machine.claimed_cores, memory_mib)}",
-        expected=f"claims of {_size(machine.cores, machine.memory_mib)}",
+        expected=f"claims of {_size(*expected)}",
         remedy="This recomputes the claims from the machine, and the server's totals from all claims.",
     )
 

@@ -18,6 +18,7 @@ _MACHINES = """
           from claim where machine_id is not null and ($1::integer is null or machine_id = $1) group by machine_id
     )
     select m.id, m.system_id, m.hostname, m.state, m.cores, m.memory_mib, m.pinned_core_ids, m.missing_since,
+           m.pending_cores, m.pending_memory_mib,
            h.id as host_id, h.name as host_name, h.cluster_id is not null as clustered,
            coalesce(held.cores, 0) as claimed_cores, coalesce(held.memory_mib, 0) as claimed_memory_mib,
            coalesce(held.huge_pages, false) as claims_huge_pages,
@@ -35,8 +36,9 @@ _MACHINES = """
             or (h.driver = 'lxd' and g.project <> h.project)
             or (g.server_id, g.cores, g.memory_mib, g.pinned_core_ids)
                is distinct from (h.server_id, m.cores, m.memory_mib, m.pinned_core_ids)
-            or held.cores is distinct from m.cores
-            or (not coalesce(held.huge_pages, false) and held.memory_mib is distinct from m.memory_mib))
+            or held.cores is distinct from greatest(m.cores, m.pending_cores)
+            or (not coalesce(held.huge_pages, false)
+                and held.memory_mib is distinct from greatest(m.memory_mib, m.pending_memory_mib)))
        and not exists (select from operation o
                         where o.is_open
                           and (o.machine_id = m.id or (o.kind = 'remove_host' and o.host_id = h.id)))

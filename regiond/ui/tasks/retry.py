@@ -141,7 +141,7 @@ def _on_machine(task: Operation) -> Retry:
         return Retry(instead=_NO_VM)
     if task.kind is OperationKind.POWER:
         return _power(task, task.system_id)
-    if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY}:
+    if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY, OperationKind.RESIZE}:
         return Retry(url=page_url("vms", task.system_id, task.kind.value))
     if task.kind is OperationKind.FORGET and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))

@@ -9,7 +9,7 @@ from common.compose_request import ComposeRequest
 from common.values import PowerState
 from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
-from regiond.machines.model import Adopted, Allocated, DeviceView, MachineToCompose
+from regiond.machines.model import Adopted, Allocated, Amount, DeviceView, MachineToCompose, ResizePlan, Takes
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from regiond.placement.model import DryRun
 from regiond.search_query import SearchQuery
@@ -80,6 +80,13 @@ ANSWERS: Mapping[str, Any] = {
     **{f"devices.{name}": DEVICE.nics[0] for name in ("add_nic", "update_nic", "link", "unlink")},
     **{f"devices.{name}": DeletionPlan(name="box") for name in ("delete", "delete_nic")},
     **{f"machine_nics.{name}": MACHINE for name in NIC_CHANGES},
+    "resizes.start": OPERATION,
+    "resizes.plan": ResizePlan(
+        name="web-1",
+        cores=Amount(now=2, wanted=4, takes_effect=Takes.IF_POSSIBLE),
+        memory_mib=Amount(now=2048, wanted=2048, takes_effect=Takes.NO_EFFECT),
+        effects=("web-1 gets 4 cores instead of 2.",),
+    ),
     "machine_disks.set_tag": MACHINE,
     "machine_disks.start_set_boot_disk": OPERATION,
     "deployments.start": OPERATION,

@@ -22,6 +22,7 @@ from regiond.api.resources.machines import (
     machine_actions,
     machine_details,
     node_actions,
+    resize,
 )
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
 from regiond.api.resources.machines.machine_filters import FILTERS, OF_THE_PAGE
@@ -175,6 +176,7 @@ MACHINE = Resource(
             title="Query the power state of a machine from its host",
             find=find_machine_or_host,
         ),
+        resize.RESIZE,
         machine_actions.UPDATE,
         machine_actions.RELEASE,
         machine_actions.SET_OWNER_DATA,

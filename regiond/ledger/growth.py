@@ -1,0 +1,50 @@
+"""Claims more of its server for a machine that grows, and frees what one that has shrunk no longer uses."""
+
+from __future__ import annotations
+
+from regiond.db.pool import Db
+from regiond.ledger.claims import claim_batch, lock_hosts
+from regiond.ledger.machine_claims import claims_of_machine
+from regiond.ledger.model import Demand
+from regiond.ledger.store import lock_servers_of
+from regiond.ledger.totals import recompute_totals
+
+_ADD = """
+    insert into claim (server_id, machine_id, resource, amount)
+    select $1, $2, more.* from unnest($3::text[], $4::bigint[]) more (resource, amount) where amount > 0
+    on conflict on constraint claim_holder_resource_key do update set amount = claim.amount + excluded.amount
+"""
+_SET = """
+    update claim c set amount = held.amount
+      from unnest(array['cores', 'memory_mib'], array[$2::bigint, $3::bigint]) held (resource, amount)
+     where c.machine_id = $1 and c.resource = held.resource and c.amount <> held.amount
+"""
+
+
+async def grow_machine(db: Db, machine_id: int, host_id: int, *, cores: int, memory_mib: int) -> Demand | None:
+    """Claims what the machine lacks of these amounts, by the rules for new claims. Frees nothing.
+
+    Returns the demand that does not fit, None if all is claimed. `memory_mib` is 0 for memory in huge pages.
+    """
+    await lock_hosts(db, [host_id], wait=True)
+    held = await claims_of_machine(db, machine_id)
+    demand = Demand(host_id=host_id, cores=max(0, cores - held.cores), memory_mib=max(0, memory_mib - held.memory_mib))
+    if not demand.cores and not demand.memory_mib:
+        return None
+    claimed = await claim_batch(db, [demand])
+    if host_id not in claimed.servers:
+        return demand
+    amounts = (["cores", "memory_mib"], [demand.cores, demand.memory_mib])
+    await db.execute(_ADD, claimed.servers[host_id], machine_id, *amounts)
+    return None
+
+
+async def settle_machine(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:
+    """Sets the claims of a machine to what it uses now, or will at its next start. Never rejected. Idempotent.
+
+    A machine without claims of cores or general memory gets none.
+    """
+    locked = await lock_servers_of(db, machine_id)
+    await db.execute(_SET, machine_id, cores, memory_mib)
+    for server_id in locked:
+        await recompute_totals(db, server_id)

@@ -1,0 +1,151 @@
+"""Opens resizes of machines, or tells what they would change."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from attrs import frozen
+
+from common.errors import OutOfCapacity
+from common.serialization import to_dict
+from common.values import GuestSize
+from regiond.caller import Caller
+from regiond.db.pool import Database, Db
+from regiond.idempotency.model import IdempotencyKey
+from regiond.ledger import service as ledger
+from regiond.machines import view_store
+from regiond.machines.model import MachineView, ResizePlan
+from regiond.machines.operation_intents import check_owner_is, open_operation
+from regiond.machines.ownership_rules import check_owner, check_unlocked
+from regiond.machines.resize import store
+from regiond.machines.resize.model import (
+    Sizing,
+    check_sizing,
+    larger,
+    requested_size,
+    resize_plan,
+    shortage,
+)
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.service import Operations
+from regiond.quotas.model import Charge, Holdings
+from regiond.quotas.service import permitted
+from regiond.racks.service import HostCalls
+
+
+@frozen
+class Resizes:
+    """Changes cores and memory of machines. Every operator of its pool may resize a machine without owner."""
+
+    database: Database
+    operations: Operations
+    calls: HostCalls
+    installation_id: UUID
+
+    async def start(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        cores: int | None,
+        memory_mib: int | None,
+        idempotency_key: IdempotencyKey | None = None,
+        need_rack: bool = False,
+        parent: Parent | None = None,
+    ) -> Operation:
+        """Returns the operation that resizes the machine. What it gets more is claimed at once.
+
+        Raises NotFound, NotAllowed, InvalidRequest, WrongState, QuotaExceeded, OutOfCapacity with the numbers, Busy
+        while another operation acts on the machine, and RackUnreachable with `need_rack`.
+        """
+
+        async def work(db: Db) -> int:
+            operation_id, _ = await self._open(db, caller, system_id, cores, memory_mib, parent=parent)
+            await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        async def open_() -> int:
+            if need_rack:
+                await self._require_rack(caller, system_id)
+            return await self.database.in_transaction(work)
+
+        return await self.operations.idempotent(idempotency_key, open_)
+
+    async def plan(self, caller: Caller, system_id: str, *, cores: int | None, memory_mib: int | None) -> ResizePlan:
+        """Returns what `start` would change, and changes nothing. Raises the errors of `start`."""
+
+        async def work(db: Db) -> ResizePlan:
+            _, plan = await self._open(db, caller, system_id, cores, memory_mib)
+            return plan
+
+        return await self.database.in_transaction(work, dry_run=True)
+
+    async def _open(
+        self,
+        db: Db,
+        caller: Caller,
+        system_id: str,
+        cores: int | None,
+        memory_mib: int | None,
+        *,
+        parent: Parent | None = None,
+    ) -> tuple[int, ResizePlan]:
+        """Locks in the order of all writers: quotas, the operation, the server, the machine."""
+        machine = await _changeable(db, caller, system_id)
+        sizing = await store.read(db, machine.id)
+        wanted = requested_size(sizing, cores, memory_mib)
+        await _charge(db, sizing, wanted)
+        operation_id = await open_operation(
+            db, OperationKind.RESIZE, machine, self.installation_id, account_id=caller.account_id, parent=parent,
+            request={
+                "wanted": to_dict(wanted), "now": to_dict(sizing.now), "was_wanted": to_dict(sizing.wanted),
+            },
+        )  # fmt: skip
+        await check_owner_is(db, machine)
+        check_sizing(machine, sizing, wanted)
+        await _claim(db, machine, sizing, wanted)
+        await store.set_pending(db, machine.id, wanted)
+        return operation_id, resize_plan(machine, sizing, wanted)
+
+    async def _require_rack(self, caller: Caller, system_id: str) -> None:
+        async with self.database.connection() as db:
+            machine = await _changeable(db, caller, system_id)
+        if machine.host_id is not None:
+            await self.calls.require(machine.host_id)
+
+
+async def _changeable(db: Db, caller: Caller, system_id: str) -> MachineView:
+    machine = await view_store.read(db, system_id, caller=caller)
+    if machine.owner is None:
+        caller.require_operator(machine.pool.id, machine.pool.name)
+    else:
+        check_owner(caller, machine)
+    check_unlocked(machine)
+    return machine
+
+
+async def _charge(db: Db, sizing: Sizing, wanted: GuestSize) -> None:
+    """Raises QuotaExceeded. Without growth nothing is charged, so a machine beyond a lowered quota can shrink."""
+    after = larger(sizing.now, wanted)
+    more = Holdings(
+        cores=max(0, after.cores - sizing.held.cores), memory_mib=max(0, after.memory_mib - sizing.held.memory_mib)
+    )
+    if more != Holdings():
+        await permitted(db, [Charge(account_id=sizing.account_id, pool_id=sizing.pool_id, asked=more)], wait=True)
+
+
+async def _claim(db: Db, machine: MachineView, sizing: Sizing, wanted: GuestSize) -> None:
+    if machine.host_id is None:
+        return
+    held = larger(sizing.now, wanted)
+    short = await ledger.grow_machine(
+        db,
+        machine.id,
+        machine.host_id,
+        cores=held.cores,
+        memory_mib=0 if sizing.huge_page_size_kib is not None else held.memory_mib,
+    )
+    if short is not None:
+        (host,) = await ledger.capacities_of_hosts(db, [machine.host_id])
+        raise OutOfCapacity(shortage(machine, host.capacity, cores=short.cores, memory_mib=short.memory_mib))

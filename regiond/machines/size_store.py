@@ -1,0 +1,23 @@
+"""Records the size of a machine, and what it gets at its next start."""
+
+from __future__ import annotations
+
+from common.values import GuestSize
+from regiond.db.pool import Db
+from regiond.ledger import service as ledger
+
+# The report of a discovery run that began earlier no longer counts.
+_SET_SIZE = """
+    update machine set cores = $2, memory_mib = $3, settled_at = clock_timestamp(),
+                       pending_cores = nullif($4::integer, $2), pending_memory_mib = nullif($5::bigint, $3)
+     where id = $1
+"""
+_SET_GUEST_SIZE = "update guest set cores = $2, memory_mib = $3 where machine_id = $1"
+
+
+async def record_size(db: Db, machine_id: int, now: GuestSize, wanted: GuestSize) -> None:
+    """Records what the guest has, and what it has after its next start; it claims the larger of both."""
+    cores, memory_mib = max(now.cores, wanted.cores), max(now.memory_mib, wanted.memory_mib)
+    await ledger.settle_machine(db, machine_id, cores=cores, memory_mib=memory_mib)
+    await db.execute(_SET_GUEST_SIZE, machine_id, now.cores, now.memory_mib)
+    await db.execute(_SET_SIZE, machine_id, now.cores, now.memory_mib, wanted.cores, wanted.memory_mib)

@@ -1,0 +1,35 @@
+"""The plan of a change of cores and memory."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import frozen
+
+
+class Takes(StrEnum):
+    """When a change takes effect."""
+
+    NO_EFFECT = "unchanged"
+    NOW = "now"
+    IF_POSSIBLE = "now_if_possible"  # the hypervisor may be able to change a running guest; else at the next start
+    AT_START = "next_start"  # when Innkeeper next starts the machine
+
+
+@frozen(kw_only=True)
+class Amount:
+    """One resource: cores, or memory in MiB."""
+
+    now: int
+    wanted: int
+    takes_effect: Takes
+
+
+@frozen(kw_only=True)
+class ResizePlan:
+    """The plan of a resize. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
+    cores: Amount
+    memory_mib: Amount
+    effects: tuple[str, ...]

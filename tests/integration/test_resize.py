@@ -1,0 +1,186 @@
+"""Resizes of machines: at once while they are off, pending while they run, and claimed from the beginning."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.deployment.deployment import Deployment
+from tests.integration.adoption import claims, guests, refresh, rows
+from tests.rejections import rejection
+from tests.waiting import eventually
+
+
+async def composed(innkeeper: Deployment, **fields: Any) -> Any:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
+    return await innkeeper.compose(host["id"], hostname="web", cores=2, memory=2048, **fields)
+
+
+def path(machine: Any) -> str:
+    return f"machines/{machine['system_id']}/"
+
+
+async def resize(innkeeper: Deployment, machine: Any, **fields: Any) -> Any:
+    return await innkeeper.post(path(machine), op="resize", **fields)
+
+
+async def shown(innkeeper: Deployment, machine: Any) -> tuple[int, int, Any]:
+    """Cores, memory and what is pending."""
+    found = await innkeeper.get(path(machine))
+    pending = found["pending"]
+    return found["cpu_count"], found["memory"], pending and (pending["cores"], pending["memory"])
+
+
+def on_host(innkeeper: Deployment) -> tuple[int, int]:
+    ((_, _, _, cores, memory_mib),) = guests(innkeeper)
+    return cores, memory_mib
+
+
+async def claimed(innkeeper: Deployment) -> tuple[int, int]:
+    amounts = {resource: amount for _, resource, amount in await claims(innkeeper)}
+    return amounts["cores"], amounts["memory_mib"]
+
+
+async def messages(innkeeper: Deployment, kind: str) -> list[str]:
+    return [event.message for event in await innkeeper.region.components.services.events.list() if event.kind == kind]
+
+
+async def test_a_machine_that_is_off_gets_its_size_at_once(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    grown = await resize(innkeeper, machine, cores=4, memory=4096)
+    assert (grown["cpu_count"], grown["memory"], grown["pending"]) == (4, 4096, None)
+    assert on_host(innkeeper) == await claimed(innkeeper) == (4, 4096)
+    await resize(innkeeper, machine, cores=1)
+    assert on_host(innkeeper) == await claimed(innkeeper) == (1, 4096)
+    assert await messages(innkeeper, "machine_resized") == [
+        "web on sim has 1 core and 4096 MiB of memory", "web on sim has 4 cores and 4096 MiB of memory",
+    ]  # fmt: skip
+    assert await innkeeper.discrepancies() == []
+
+
+async def test_what_a_running_machine_cannot_get_now_is_pending(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, cores=4, memory=4096)
+    assert await shown(innkeeper, machine) == (4, 2048, (4, 4096))
+    assert on_host(innkeeper) == (4, 2048)
+    assert await claimed(innkeeper) == (4, 4096)
+    assert await messages(innkeeper, "machine_resized") == [
+        "web on sim has 4 cores and 2048 MiB of memory, and gets 4 cores and 4096 MiB of memory when Innkeeper next "
+        "starts it"
+    ]
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert await claimed(innkeeper) == (4, 4096)
+    assert await innkeeper.discrepancies() == []
+    await innkeeper.post(path(machine), op="power_cycle")
+    assert await shown(innkeeper, machine) == (4, 4096, None)
+    assert on_host(innkeeper) == await claimed(innkeeper) == (4, 4096)
+
+
+async def test_memory_that_shrinks_is_free_after_the_next_start(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=1024)
+    assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 2048, (2, 1024)), (2, 2048))
+    await innkeeper.post(path(machine), op="power_off")
+    assert await claimed(innkeeper) == (2, 2048)
+    await innkeeper.post(path(machine), op="power_on")
+    assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 1024, None), (2, 1024))
+
+
+async def test_the_present_size_cancels_what_is_pending(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=4096)
+    await resize(innkeeper, machine, memory=2048)
+    assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 2048, None), (2, 2048))
+    await innkeeper.post(path(machine), op="power_cycle")
+    assert on_host(innkeeper) == (2, 2048)
+
+
+async def test_more_than_the_host_has_left_is_refused_in_numbers(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    error = await rejection(resize(innkeeper, machine, cores=9, memory=20480))
+    assert error.details["status"] == 503
+    assert error.message == (
+        "sim has too little left for web: cores: 7 more asked, 6 of 8 claimable left; memory: 18432 MiB more asked, "
+        "14336 of 16384 claimable left."
+    )
+    assert on_host(innkeeper) == await claimed(innkeeper) == (2, 2048)
+    assert "resize" not in [one["kind"] for one in await innkeeper.get("operations/")]
+
+
+async def test_two_resizes_at_once_never_exceed_the_host(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
+    machines = [await innkeeper.compose(host["id"], hostname=name, cores=2, memory=1024) for name in ("one", "two")]
+    outcomes = await asyncio.gather(
+        *(resize(innkeeper, machine, cores=6) for machine in machines), return_exceptions=True
+    )
+    assert sorted(isinstance(one, Exception) for one in outcomes) == [False, True]
+    assert sum(cores for _, _, _, cores, _ in guests(innkeeper)) == 8
+    assert await innkeeper.discrepancies() == []
+
+
+async def test_a_dry_run_tells_what_changes_now_and_what_later(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    plan = await resize(innkeeper, machine, cores=4, memory=1024, dry_run="true")
+    assert plan == {
+        "name": "web",
+        "cores": {"now": 2, "wanted": 4, "takes_effect": "now_if_possible"},
+        "memory": {"now": 2048, "wanted": 1024, "takes_effect": "next_start"},
+        "effects": [
+            "web gets 4 cores instead of 2, now if its hypervisor can change a running VM, else when Innkeeper next "
+            "starts it.",
+            "web gets 1024 MiB of memory instead of 2048, when Innkeeper next starts it.",
+            "It claims 2 cores more of sim at once.",
+        ],
+    }
+    assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 2048, None), (2, 2048))
+    error = await rejection(resize(innkeeper, machine, cores=64, dry_run="true"))
+    assert "cores: 62 more asked, 6 of 8 claimable left" in error.message
+
+
+async def test_pinned_cores_and_huge_pages_keep_their_number(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
+    machine = await innkeeper.compose(host["id"], hostname="web", pinned_cores=[0, 1], memory=2048)
+    error = await rejection(resize(innkeeper, machine, cores=4))
+    assert error.message == (
+        "web is pinned to 2 cores of sim, and keeps their number. Its memory can be changed; for other cores, compose "
+        "another machine."
+    )
+    await resize(innkeeper, machine, memory=4096)
+    assert await shown(innkeeper, machine) == (2, 4096, None)
+
+
+async def test_a_host_that_refuses_leaves_everything_as_before(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    rows(innkeeper, "delete from guest")
+    error = await rejection(resize(innkeeper, machine, cores=4))
+    assert error.details["status"] == 404
+    assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 2048, None), (2, 2048))
+
+
+async def test_a_cancelled_resize_restores_the_size_of_before(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    with innkeeper.held("resize guest"):
+        operation = await innkeeper.begin(path(machine), op="resize", cores="4")
+        await eventually(innkeeper.simulated().is_holding)
+        assert await claimed(innkeeper) == (4, 2048)
+        await innkeeper.post(f"operations/{operation}/", op="cancel")
+    assert await innkeeper.ended(operation) == "cancelled"
+    assert on_host(innkeeper) == await claimed(innkeeper) == (2, 2048)
+    assert await shown(innkeeper, machine) == (2, 2048, None)
+
+
+async def test_a_quota_counts_what_is_pending(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await innkeeper.post("quotas/", user="admin", cores=8, memory=4096)
+    await resize(innkeeper, machine, memory=4096)
+    error = await rejection(resize(innkeeper, machine, memory=5120))
+    assert "memory" in error.message
+    (quota,) = await innkeeper.get("quotas/")
+    assert quota["memory_used"] == 4096
+
+
+async def test_without_a_size_the_request_is_rejected_by_field(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    error = await rejection(resize(innkeeper, machine))
+    assert error.details["status"] == 400
+    assert "Name the cores, the memory or both." in str(error.details)
