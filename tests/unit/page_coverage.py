@@ -145,6 +145,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=forget": Shown("hosts/<host>/forget"),
     "GET nodes/{system_id}/interfaces/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/interfaces/{id}/": Shown("vms/<system_id>", "machines.read"),
+    "POST machines/{system_id}/?op=resize": Shown("vms/<system_id>/resize"),
     "POST nodes/{system_id}/blockdevices/{id}/?op=set_boot_disk": Shown("vms/<system_id>/storage/<disk>/boot"),
     "GET nodes/{system_id}/blockdevices/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/blockdevices/{id}/": Shown("vms/<system_id>", "machines.read"),

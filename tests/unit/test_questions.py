@@ -62,6 +62,7 @@ FORMS = {
     ("login.html", "'login'"): "begins a session",
     ("machines/compose.html", "'compose'"): "creates a VM; the preview shows what and where",
     ("machines/deploy.html", ""): "says what is written; the VM has no content yet",
+    ("machines/resize.html", ""): "can be changed back; RAM is never taken from a VM that runs",
     ("machines/disk.html", ""): "changes tags and name, which can be changed back",
     ("machines/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'boot'"): "can be changed back",
     ("machines/network.html", "'vms', vm.system_id, 'network'"): "changes the default route that a deployment writes",

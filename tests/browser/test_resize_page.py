@@ -1,0 +1,27 @@
+"""A VM is resized in the browser: refused in numbers, then done."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.async_api import expect
+
+from tests.browser.visitor import Visitor
+
+
+async def test_a_vm_is_resized_from_its_menu(admin: Visitor) -> None:
+    page = admin.page
+    await admin.go("vms?q=web-1")
+    await page.get_by_role("link", name="web-1", exact=True).click()
+    await page.get_by_role("button", name="More actions on web-1").click()
+    await page.get_by_role("link", name="Resize").click()
+    await expect(page.locator("h1")).to_have_text("Resize web-1")
+    await page.fill("#memory", "99999999")
+    admin.expected_statuses.add(503)
+    await page.get_by_role("button", name="Resize").click()
+    await expect(page.locator("main")).to_contain_text(re.compile(r"too little left for web-1: memory: \d+ MiB more"))
+    assert await admin.look("resize", width=320) == []
+    await page.fill("#memory", "3072")
+    await page.get_by_role("button", name="Resize").click()
+    await expect(page.locator(".ik-tiles")).to_contain_text("3 GiB")
+    assert await admin.look("resized", width=1400) == []
