@@ -54,6 +54,7 @@ PAGES = (
     "docs/how-to/networks.md",
     "docs/how-to/allocate.md",
     "docs/how-to/adopt.md",
+    "docs/how-to/resize.md",
     "docs/how-to/maintenance.md",
     "docs/how-to/check.md",
     "docs/how-to/audit.md",
