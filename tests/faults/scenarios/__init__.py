@@ -27,6 +27,7 @@ from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Re
 from tests.faults.scenarios.power import Power, SetBootDisk
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
+from tests.faults.scenarios.resize import Resize
 from tests.faults.scenarios.scenario import Scenario
 
 _ALL: tuple[Scenario, ...] = (
@@ -39,6 +40,8 @@ _ALL: tuple[Scenario, ...] = (
     Power("off"),
     Power("cycle"),
     SetBootDisk(),
+    Resize(running=False),
+    Resize(running=True),
     AllocateReady(),
     AllocateComposed(),
     Release(composed_by_allocation=False),

@@ -25,6 +25,7 @@ _PARTS = """
     select (select count(*) from disk where disk.guest_id = guest.guest_id),
            (select count(*) from nic where nic.guest_id = guest.guest_id) from guest where name = ?
 """
+_SIZE = "select cores, memory_mib from guest where name = ?"
 _BOOT_POSITION = """
     select disk.position from boot_disk join guest using (guest_id)
       join disk on (disk.guest_id, disk.pool, disk.volume) = (guest.guest_id, boot_disk.pool, boot_disk.volume)
@@ -114,6 +115,10 @@ class GuestHost(CellHost, ABC):
         """The position of the disk that was chosen to boot first; -1: none was, None: the host does not report it."""
         return None
 
+    def size(self, guest: str) -> tuple[int, int] | None:
+        """Its cores and memory in MiB; None: the host does not report them here."""
+        return None
+
     def count(self, guest: str, event: str, since: int = 0) -> int | None:
         """How often `event` happened to the guest after the change `since`; None if the host keeps no history."""
         return None
@@ -177,6 +182,9 @@ class SimulatedCellHost(GuestHost):
 
     def boot_position(self, guest: str) -> int | None:
         return next((position for (position,) in self.file.rows(_BOOT_POSITION, guest)), -1)
+
+    def size(self, guest: str) -> tuple[int, int] | None:
+        return next(((cores, memory_mib) for cores, memory_mib in self.file.rows(_SIZE, guest)), (0, 0))
 
     def count(self, guest: str, event: str, since: int = 0) -> int | None:
         return self.file.count(guest, event, since)

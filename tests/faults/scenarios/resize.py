@@ -1,0 +1,46 @@
+"""A machine gets another size: at once while it is off, and in part at its next start while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from regiond.operations.model import OperationKind
+from tests.faults.scenarios.machines import HostMachine, composed
+from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
+from tests.faults.scenarios.site import Site
+
+CORES, MEMORY_MIB = 3, 3072
+
+
+class Resize(RequestScenario):
+    kinds = (OperationKind.RESIZE,)
+
+    def __init__(self, *, running: bool) -> None:
+        self.running = running
+        self.name = "resize_running" if running else "resize"
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site, cores="1", memory="1024", power_on="true" if self.running else "false")
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(path=state.path, op="resize", fields={"cores": str(CORES), "memory": str(MEMORY_MIB)})
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        """The machine has or is promised the size, and its claims are those of that size."""
+        found = await site.deployment.get(state.path)
+        known, pending = (found["cpu_count"], found["memory"]), found["pending"]
+        after = known if pending is None else (pending["cores"], pending["memory"])
+        actual = await asyncio.to_thread(state.host.size, state.hostname)
+        held = await site.deployment.fetch(
+            "select resource, amount from claim c join machine m on m.id = c.machine_id"
+            " where m.system_id = $1 and resource in ('cores', 'memory_mib') order by resource",
+            state.system_id,
+        )
+        amounts = tuple(row["amount"] for row in held)
+        return [
+            *problem(f"the guest has {actual}, known is {known}", when=actual is not None and actual != known),
+            *problem(f"it will have {after}", when=after != (CORES, MEMORY_MIB)),
+            *problem(f"{pending} is pending while it was off", when=pending is not None and not self.running),
+            *problem(f"it claims {amounts}", when=amounts != (CORES, MEMORY_MIB)),
+        ]
