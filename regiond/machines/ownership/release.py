@@ -9,7 +9,7 @@ from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
-from regiond.machines import lifecycle_store
+from regiond.machines import lifecycle_store, store
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.deployment.disks import empty_disks, guest_was_found
 from regiond.machines.lifecycle import MachineEvent
@@ -22,7 +22,6 @@ from regiond.machines.steps import (
     Target,
     power_off,
     record_event,
-    record_power,
     set_power,
     wait_for_older_commands,
 )
@@ -65,7 +64,7 @@ class ReleaseMachine:
                 await deployment_store.delete(db, target.machine_id)
                 await lifecycle_store.set_error_description(db, target.machine_id, "")
             if power is not None:
-                await record_power(db, target, power)
+                await store.set_power(db, target.machine_id, power.power.value)  # off: it starts with no other size
             await _restore_state(db, operation, target, missing=power is None)
 
         return Outcome(result={"system_id": target.system_id}, record=record)
