@@ -15,6 +15,7 @@ from attrs import field, frozen
 from attrs.validators import ge, min_len
 
 from common.hardware import Gpu, NetworkDevice
+from common.phrases import number_of
 
 MAX_VID = 4094  # of VLAN tags; 0 means untagged
 POOL_AVAILABLE = "available"  # the status of a storage pool in which disks can be made
@@ -286,6 +287,9 @@ class GuestSize:
 
     cores: int = field(validator=ge(1))
     memory_mib: int = field(validator=ge(1))
+
+    def __str__(self) -> str:
+        return f"{number_of(self.cores, 'core')} and {self.memory_mib} MiB of memory"
 
 
 @frozen(kw_only=True)

@@ -10,7 +10,7 @@ from common.guest_spec import GuestSpec
 from common.phrases import first_of
 from common.rpc.host_commands import HOST_POWER, PowerCall, PowerReply
 from common.serialization import from_dict
-from common.values import GuestSize, NicKind, PowerAction
+from common.values import GuestSize, NicKind, PowerAction, PowerState
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -115,10 +115,17 @@ async def set_power(
     )
 
 
-async def record_power(db: Db, target: Target, reply: PowerReply) -> None:
+async def record_power(db: Db, operation: Operation, target: Target, reply: PowerReply) -> None:
     """Records the power state, and the size that the guest got at its start, in the caller's transaction."""
     if target.pending is not None and reply.size is not None:
         await size_store.record_size(db, target.machine_id, reply.size, target.pending)
+        if reply.power is PowerState.ON and reply.size != target.pending:
+            message = (
+                f"{operation.hostname} is on with {reply.size}, and {target.pending} is still pending. If it has just "
+                f"been started, {operation.host_name} refused that size: the rack's log has the reason "
+                "(size_not_changed)"
+            )
+            await record_event(db, operation, "machine_size_pending", message, level=Level.WARNING)
     await store.set_power(db, target.machine_id, reply.power.value)
 
 
@@ -157,7 +164,7 @@ class PowerMachine:
         reply = await set_power(self._calls, operation, target, action, grace_s=self._grace_s)
 
         async def record(db: Db) -> None:
-            await record_power(db, target, reply)
+            await record_power(db, operation, target, reply)
 
         return Outcome(result={"power_state": reply.power.value}, record=record)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from common.errors import WrongState
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import claims, guests, refresh, rows
 from tests.rejections import rejection
@@ -29,6 +32,10 @@ async def shown(innkeeper: Deployment, machine: Any) -> tuple[int, int, Any]:
     found = await innkeeper.get(path(machine))
     pending = found["pending"]
     return found["cpu_count"], found["memory"], pending and (pending["cores"], pending["memory"])
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise WrongState("not this size")
 
 
 def on_host(innkeeper: Deployment) -> tuple[int, int]:
@@ -93,6 +100,21 @@ async def test_the_present_size_cancels_what_is_pending(innkeeper: Deployment) -
     assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 2048, None), (2, 2048))
     await innkeeper.post(path(machine), op="power_cycle")
     assert on_host(innkeeper) == (2, 2048)
+
+
+async def test_a_size_that_the_host_refuses_at_the_start_stays_pending(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=4096)
+    with monkeypatch.context() as refusing:
+        refusing.setattr("rackd.drivers.simulated.resizing.check_resizable", refuse)
+        await innkeeper.post(path(machine), op="power_cycle")
+    assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 2048, (2, 4096)), (2, 4096))
+    (message,) = await messages(innkeeper, "machine_size_pending")
+    assert message.startswith("web is on with 2 cores and 2048 MiB of memory, and 2 cores and 4096 MiB of memory is ")
+    await innkeeper.post(path(machine), op="power_cycle")
+    assert await shown(innkeeper, machine) == (2, 4096, None)
 
 
 async def test_more_than_the_host_has_left_is_refused_in_numbers(innkeeper: Deployment) -> None:

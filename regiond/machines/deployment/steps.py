@@ -252,7 +252,7 @@ class DeployMachine:
         power = await set_power(tools.calls, operation, target, PowerAction.ON)
 
         async def record(db: Db) -> None:
-            await record_power(db, target, power)
+            await record_power(db, operation, target, power)
             await store.record_booted(db, deployment.id)
             await network_service.forget_addresses(db, target.machine_id)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from common.errors import InnkeeperError, NotFound
-from common.phrases import number_of
 from common.rpc.host_commands import HOST_FIND, HOST_RESIZE, GuestCall, ResizeCall
 from common.serialization import from_dict
 from common.values import GuestSize
@@ -33,8 +32,8 @@ class Resize:
 
         async def record(db: Db) -> None:
             await size_store.record_size(db, target.machine_id, now, wanted)
-            message = f"{operation.hostname} on {operation.host_name} has {_text(now)}"
-            later = "" if now == wanted else f", and gets {_text(wanted)} when Innkeeper next starts it"
+            message = f"{operation.hostname} on {operation.host_name} has {now}"
+            later = "" if now == wanted else f", and gets {wanted} when Innkeeper next starts it"
             await record_event(db, operation, "machine_resized", message + later)
 
         result = {"cores": now.cores, "memory_mib": now.memory_mib, "is_pending": now != wanted}
@@ -83,7 +82,3 @@ class Resize:
             deadline_s=DEADLINE_S,
         )
         return reply.size
-
-
-def _text(size: GuestSize) -> str:
-    return f"{number_of(size.cores, 'core')} and {size.memory_mib} MiB of memory"
