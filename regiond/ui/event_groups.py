@@ -29,6 +29,7 @@ _VMS: Mapping[str, str] = {
     "machine_deployed": constant("VMs deployed"),
     "machine_adopted": constant("VMs adopted"),
     "machine_restored": constant("VMs restored"),
+    "machine_resized": constant("VMs resized"),
     "machine_lost": constant("VMs lost with their host"),
     "machine_commissioned": constant("VMs commissioned"),
     "machine_marked_broken": constant("VMs marked broken"),
