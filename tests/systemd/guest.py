@@ -22,7 +22,7 @@ from tests.systemd.disk import make_data_disk, make_disk
 from tests.waiting import eventually
 
 MEMORY_MIB = 3072
-# QEMU 7.2 emulates vector instructions of later processors wrongly: systemd's daemons crash with `max`.
+# systemd's daemons crash with `max`, probably by vector instructions that QEMU 7.2 emulates wrongly.
 PROCESSOR = "Westmere"
 BOOT_S = 1800.0  # 35 s of CPU, and as much time on an idle machine
 _KERNEL_OPTIONS = "root=LABEL=cloudimg-rootfs ro no_timer_check mitigations=off cloud-init=disabled console=ttyS0 quiet"
