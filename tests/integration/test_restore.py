@@ -168,7 +168,8 @@ async def test_a_missing_role_is_named_and_its_rights_are_restored(
     opened = await Database.open(settings.required_database, min_size=1, max_size=1)
     try:
         assert await fetchval(opened, "select has_table_privilege($1, 'machine', 'select')", role)
-        assert await fetchval(opened, "select bool_and(usable_from = number) from schema_migration")
+        usable_from = await fetchval(opened, "select array_agg(usable_from order by number) from schema_migration")
+        assert usable_from == [one.usable_from for one in packaged()]
     finally:
         await opened.close()
         await execute_as_superuser(settings.required_database, f"drop owned by {role}; drop role {role}")
