@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import frozen
 
-from common.errors import Unsupported
+from common.errors import DriverFailed, Unsupported
 from common.guest_spec import GuestSpec
-from common.values import GuestSize, OwnershipMarker, PowerAction
+from common.values import GuestSize, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
@@ -86,6 +86,23 @@ def test_a_running_domain_loses_no_memory(host: Host) -> None:
     host.start_with({"maximum": "1"}, 384)
     assert host.driver.resize(host.spec.ref, GuestSize(cores=1, memory_mib=256)).size.memory_mib == 512
     assert host.balloon_mib() == 384
+
+
+def test_a_guest_starts_although_the_limits_of_the_emulator_are_unknown(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = LibvirtDriver(lambda: host.client, host.spec.marker.installation_id)
+
+    def fails(*_: object) -> str:
+        raise DriverFailed("no emulator")
+
+    monkeypatch.setattr(Client, "domain_capabilities", fails)
+    size = GuestSize(cores=2, memory_mib=512)
+    for action in (PowerAction.ON, PowerAction.CYCLE):
+        assert driver.power(host.spec.ref, action, grace_s=0.1, size=size) is PowerState.ON
+    found = driver.find(host.spec.ref)
+    assert found is not None
+    assert found.cores == 1
 
 
 def test_more_cores_than_the_emulator_supports_are_refused(host: Host) -> None:
