@@ -33,6 +33,7 @@ async def test_the_owner_of_the_tables_sees_where_regions_are(server_folder: Pat
         assert await fetchval(database, "select current_user::text") == "owns"
         with pytest.raises(WrongState, match=r"connected to the database, from 127\.0\.0\.1"):
             await recovered(RegionSettings(database=as_role(dsn, "owns"), state=tmp_path), {})
+        assert await fetchval(database, "select to_regclass('schema_migration')::text") is None
     finally:
         await database.close()
         await region.close()
