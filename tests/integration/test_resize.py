@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from common.errors import WrongState
+from regiond.db.pool import Db
+from regiond.machines.operation_intents import open_operation
+from regiond.operations.model import OperationKind
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import claims, guests, refresh, rows
 from tests.rejections import rejection
@@ -83,6 +86,27 @@ async def test_what_a_running_machine_cannot_get_now_is_pending(innkeeper: Deplo
     assert on_host(innkeeper) == await claimed(innkeeper) == (4, 4096)
 
 
+async def test_a_change_on_the_host_leaves_what_is_pending_claimed(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=4096)
+    rows(innkeeper, "update guest set cores = 3")
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert await shown(innkeeper, machine) == (3, 2048, (3, 4096))
+    assert await claimed(innkeeper) == (3, 4096)
+    assert await innkeeper.discrepancies() == []
+    rows(innkeeper, "update guest set memory_mib = 4096")
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert await shown(innkeeper, machine) == (3, 4096, None)
+
+
+async def test_allocation_counts_with_the_size_of_the_next_start(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=1024)
+    error = await rejection(innkeeper.post("machines/", op="allocate", name="web", mem="2048"))
+    assert error.details["status"] == 409
+    assert (await innkeeper.post("machines/", op="allocate", name="web", mem="1024"))["hostname"] == "web"
+
+
 async def test_memory_that_shrinks_is_free_after_the_next_start(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
     await resize(innkeeper, machine, memory=1024)
@@ -127,6 +151,24 @@ async def test_more_than_the_host_has_left_is_refused_in_numbers(innkeeper: Depl
     )
     assert on_host(innkeeper) == await claimed(innkeeper) == (2, 2048)
     assert "resize" not in [one["kind"] for one in await innkeeper.get("operations/")]
+
+
+async def test_a_size_that_another_request_has_just_changed_is_not_undone(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = await composed(innkeeper)
+
+    async def after_another(db: Db, kind: OperationKind, *args: Any, **more: Any) -> int:
+        async with innkeeper.connection() as other:
+            await other.execute("update machine set cores = 4")
+        return await open_operation(db, kind, *args, **more)
+
+    with monkeypatch.context() as racing:
+        racing.setattr("regiond.machines.resize.service.open_operation", after_another)
+        error = await rejection(resize(innkeeper, machine, memory=4096))
+    assert error.message == "The size of web has just changed. Try again."
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert on_host(innkeeper) == await claimed(innkeeper) == (2, 2048)
 
 
 async def test_two_resizes_at_once_never_exceed_the_host(innkeeper: Deployment) -> None:
