@@ -13,6 +13,8 @@ from regiond.machines.operation_intents import open_operation
 from regiond.operations.model import OperationKind
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import claims, guests, refresh, rows
+from tests.integration.images import add_image
+from tests.integration.users import as_user
 from tests.rejections import rejection
 from tests.waiting import eventually
 
@@ -241,6 +243,41 @@ async def test_a_quota_counts_what_is_pending(innkeeper: Deployment) -> None:
     assert "memory" in error.message
     (quota,) = await innkeeper.get("quotas/")
     assert quota["memory_used"] == 4096
+    ann = await as_user(innkeeper, "ann")
+    await innkeeper.post("quotas/", user="ann", memory=3072)
+    error = await rejection(ann.post("machines/", op="allocate", name="web"))
+    assert "3072 MiB of memory, 0 MiB used, 4096 MiB asked" in error.message
+
+
+async def test_a_deployment_starts_with_what_is_pending(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=4096)
+    await innkeeper.post("machines/", op="allocate", name="web")
+    assert await innkeeper.ended(await innkeeper.begin(path(machine), op="deploy")) == "succeeded"
+    assert await shown(innkeeper, machine) == (2, 4096, None)
+    assert on_host(innkeeper) == await claimed(innkeeper) == (2, 4096)
+
+
+async def test_only_who_may_use_a_machine_resizes_it(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    ann, ben = await as_user(innkeeper, "ann"), await as_user(innkeeper, "ben")
+    await resize(ben, machine, cores=3)  # it has no owner, and he is an operator of its pool
+    await ann.post("machines/", op="allocate", name="web")
+    assert (await rejection(resize(ben, machine, cores=4))).details["status"] == 403
+    await resize(ann, machine, cores=4)
+    async with innkeeper.connection() as db:
+        await db.execute("update machine set locked = true")
+    assert "is locked" in (await rejection(resize(ann, machine, cores=2))).message
+    assert on_host(innkeeper) == (4, 2048)
+
+
+async def test_a_machine_that_its_host_does_not_list_keeps_its_size(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    rows(innkeeper, "delete from guest")
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    error = await rejection(resize(innkeeper, machine, cores=4))
+    assert error.message == "sim does not list the VM of web. Refresh the host: innkeeper vm-host refresh sim"
 
 
 async def test_without_a_size_the_request_is_rejected_by_field(innkeeper: Deployment) -> None:
