@@ -24,6 +24,7 @@ from regiond.credentials.service import (
 from regiond.db.errors import READ_ONLY
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
+from regiond.db.unfinished_restore import check_restored
 from regiond.events.service import Events
 from regiond.https.service import problems as certificate_problems
 from regiond.ledger import service as ledger
@@ -146,5 +147,6 @@ def _passwords(settings: RegionSettings) -> Passwords:
 
 async def _open(settings: RegionSettings) -> Database:
     dsn = settings.required_database
+    await check_restored(dsn, settings.state)
     await migrate(dsn)
     return await Database.open(dsn, application_name="innkeeper-maintenance", min_size=1, max_size=1)

@@ -31,6 +31,7 @@ from regiond.backup.service import (
 from regiond.credentials.service import CREDENTIAL, is_systemd_credential, open_master_key
 from regiond.db.migrate import UNFINISHED_RESTORE, check_schema_version, has_schema, migrate, packaged
 from regiond.db.pool import Database, Db, connect
+from regiond.db.unfinished_restore import begin_restore, end_restore
 from regiond.images.content import ContentFolder
 from regiond.racks.enrolment.installation import FOLDER as AUTHORITY_FOLDER
 from regiond.racks.enrolment.installation import is_new_installation, open_authority
@@ -95,10 +96,12 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     connection = await connect(dsn, application_name="innkeeper-restore")
     try:
         await check_empty(connection)
+        await asyncio.to_thread(begin_restore, settings.state)
         folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
         await _load(dsn, source, passphrase, settings.state / FOLDER / CONTENTS, connection.get_server_version().major)
         async with connection.transaction():
             await record_migrations(connection, (*contents.manifest.migrations, _unfinished()))
+        end_restore(settings.state)
     finally:
         await connection.close(timeout=10.0)
     for path, content in files.items():

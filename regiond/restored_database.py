@@ -96,8 +96,9 @@ async def connected_regions(db: Db) -> list[str]:
     Asks with the rights of the role that logs in, as the regions do: PostgreSQL hides their addresses from the owner of
     the database.
     """
-    acting = await db.fetchval("select current_setting('role')")
-    await db.execute("set local role none")
-    found = [row[0] for row in await db.fetch(_REGIONS)]
-    await db.execute("select set_config('role', $1, true)", acting)
+    async with db.transaction():  # also where the caller has none, for `local`
+        acting = await db.fetchval("select current_setting('role')")
+        await db.execute("set local role none")
+        found = [row[0] for row in await db.fetch(_REGIONS)]
+        await db.execute("select set_config('role', $1, true)", acting)
     return found

@@ -135,7 +135,7 @@ def _migrate(settings: RegionSettings, options: argparse.Namespace) -> int:
     dsn = settings.required_database
     owner = children(settings).as_owner(settings.state, lambda: service.foreign_owner(dsn))
     if owner is None:
-        children(settings).as_owner(settings.state, lambda: service.change_own_schema(dsn, say))
+        children(settings).as_owner(settings.state, lambda: service.change_own_schema(dsn, settings.state, say))
         return daemon.OK
     target, administrator = Target.of(dsn, owner), Administrator.of(server_of(options), dsn)
     administrator.run(settings, lambda: service.change_schema(administrator.dsn, target, say))

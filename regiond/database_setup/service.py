@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from common.errors import DatabaseUnavailable
 from common.phrases import number_of
@@ -19,6 +20,7 @@ from regiond.db.migrate import migrate
 from regiond.db.pool import MIN_POSTGRESQL, Db, connect
 from regiond.db.privileges import database_owner, grant
 from regiond.db.relations import relations
+from regiond.db.unfinished_restore import check_restored
 
 Say = Callable[[str], None]
 _NAME = "innkeeper-setup"
@@ -118,8 +120,12 @@ async def make_schema(administrator: str, target: Target, keep_audit_days: int, 
     say(f"Audit trail: {target.role} cannot delete entries of the last {number_of(keep_audit_days, 'day')}.")
 
 
-async def change_own_schema(dsn: str, say: Say) -> None:
-    """Applies the missing migrations where the region's role owns the tables. Raises as `migrate`."""
+async def change_own_schema(dsn: str, state: Path, say: Say) -> None:
+    """Applies the missing migrations where the region's role owns the tables. Raises as `migrate`.
+
+    Also raises BadSettings if a restore with the `state` folder has not filled the database yet.
+    """
+    await check_restored(dsn, state)
     say(_schema_line(await migrate(dsn)))
 
 

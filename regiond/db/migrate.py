@@ -249,7 +249,8 @@ async def missing_migrations(db: Db, migrations: Sequence[Migration] | None = No
     if not await has_schema(db):
         return list(files)
     rows = await db.fetch(_APPLIED)
-    if not rows and await db.fetchval(_HAS_TABLES_OF_A_BACKUP):
+    # Read again: another process may have committed tables and rows since.
+    if not rows and await db.fetchval(_HAS_TABLES_OF_A_BACKUP) and not (rows := await db.fetch(_APPLIED)):
         raise BadSettings(_UNFINISHED)  # interrupted before it recorded the migrations
     known = {one.number: one for one in files}
     for row in rows:

@@ -15,6 +15,7 @@ from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.history import ServerHistory
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
+from regiond.db.unfinished_restore import check_restored
 from regiond.fail_over import FailOver
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.machines.service import set_default_autostart
@@ -29,6 +30,7 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
     running.push_async_callback(tracer.stop)
     make_usable_folder(settings.state)
     fail_over = FailOver(ServerHistory.open(settings.state))
+    await check_restored(dsn, settings.state)
     await migrate(dsn, history=fail_over.history)
     database = await Database.open(dsn, history=fail_over.history, traced=tracer is not NO_TRACES)
     running.push_async_callback(database.close)

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import WrongState
 from development import postgres
+from regiond.backup_commands import recovered
 from regiond.database_setup.model import as_role
 from regiond.db.pool import Database, connect
 from regiond.restored_database import connected_regions
+from regiond.settings import RegionSettings
 from tests.database import execute_as_superuser, fetchval
 
 pytestmark = pytest.mark.slow  # it starts a server of its own
 ADDRESS = "127.0.73.9"  # of this computer only; others may use the port at its usual address
 
 
-async def test_the_owner_of_the_tables_sees_where_regions_are(server_folder: Path) -> None:
+async def test_the_owner_of_the_tables_sees_where_regions_are(server_folder: Path, tmp_path: Path) -> None:
     local = postgres.start(server_folder, settings={**postgres.FAST, "listen_addresses": ADDRESS})
     for statement in ("create role owns", "create role region login in role owns", "create database own owner owns"):
         await execute_as_superuser(local, statement)
@@ -28,6 +31,8 @@ async def test_the_owner_of_the_tables_sees_where_regions_are(server_folder: Pat
             assert await connected_regions(db) == ["127.0.0.1"]
             assert await db.fetchval("select current_user::text") == "owns"
         assert await fetchval(database, "select current_user::text") == "owns"
+        with pytest.raises(WrongState, match=r"connected to the database, from 127\.0\.0\.1"):
+            await recovered(RegionSettings(database=as_role(dsn, "owns"), state=tmp_path), {})
     finally:
         await database.close()
         await region.close()

@@ -6,13 +6,14 @@ import asyncio
 import re
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
-from regiond.db.migrate import MIGRATION_LOCK, Migration, migrate, migration, packaged
-from regiond.db.pool import connect
+from regiond.db.migrate import MIGRATION_LOCK, Migration, migrate, migration, missing_migrations, packaged
+from regiond.db.pool import Db, connect
 from regiond.operations.model import OPEN_STATES, OperationState
 from tests.database import as_superuser, with_option
 from tests.later_migrations import LATER
@@ -74,6 +75,27 @@ async def test_a_broken_file_changes_nothing_and_is_named(empty_database_url: st
     assert await _value(empty_database_url, "select max(number) from schema_migration") == 1
     assert await _value(empty_database_url, "select to_regclass('guest')::text") is None
     assert await migrate(empty_database_url, [FIRST, SECOND]) == ("0002_cores.sql",)
+
+
+async def test_a_database_that_is_being_migrated_is_no_unfinished_restore(empty_database_url: str) -> None:
+    with pytest.raises(BadSettings):
+        await migrate(empty_database_url, [BROKEN])
+    db = await connect(empty_database_url, application_name="test")
+
+    class MigratedMeanwhile:
+        """Another process commits its files right after the rows were read."""
+
+        fetchval = db.fetchval
+
+        async def fetch(self, statement: str) -> Any:
+            rows = await db.fetch(statement)
+            await migrate(empty_database_url)
+            return rows
+
+    try:
+        assert await missing_migrations(cast("Db", MigratedMeanwhile())) == []
+    finally:
+        await db.close()
 
 
 async def test_an_edited_file_is_rejected_by_name(empty_database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,16 +10,19 @@ from uuid import uuid4
 import pytest
 
 from common.errors import BadSettings, WrongState
+from regiond.admin_commands import first_administrator
 from regiond.audit.service import Audit
 from regiond.backup.model import BackupFailed
 from regiond.backup.service import Source, write_backup
 from regiond.backup.target import Target
 from regiond.backup_commands import restore
 from regiond.credentials.service import open_master_key
+from regiond.database_setup.service import change_own_schema
 from regiond.db.migrate import UNFINISHED_RESTORE, migrate, packaged
 from regiond.db.pool import Database
 from regiond.racks.enrolment.installation import open_authority
 from regiond.settings import RegionSettings
+from regiond.wiring.storage import open_storage
 from tests.database import execute, execute_as_superuser, fetchval
 
 pytestmark = pytest.mark.database
@@ -81,6 +85,11 @@ async def backed_up(database: Database, dsn: str, folder: Path, file: str = "bac
     await write_backup(source, target.file, PASSPHRASE, work_factor=2)
     target.commit()
     return folder / file
+
+
+async def open_region(settings: RegionSettings) -> None:
+    async with AsyncExitStack() as running:
+        await open_storage(settings, running)
 
 
 async def restored(settings: RegionSettings, path: Path) -> str:
@@ -161,6 +170,10 @@ async def test_a_missing_role_is_named_and_its_rights_are_restored(
     await execute_as_superuser(database_url, f"drop owned by {role}; drop role {role}")
     with pytest.raises(BackupFailed, match=f'no role "{role}".*create role "{role}" nologin'):
         await restored(settings, path)
+    migrated = change_own_schema(settings.required_database, settings.state, lambda _: None)
+    for begins_anew in (open_region(settings), first_administrator(settings), migrated):
+        with pytest.raises(BadSettings, match=r"has not ended.* delete .*/new/restore\.unfinished"):
+            await begins_anew
     await execute_as_superuser(database_url, f"create role {role}")
     (settings.state / "regiond.toml.restored").write_text("of an earlier restore")
     (settings.state / ".secrets.key.k3j2h1x9").write_text("of a killed restore")
@@ -175,6 +188,8 @@ async def test_a_missing_role_is_named_and_its_rights_are_restored(
         await execute_as_superuser(settings.required_database, f"drop owned by {role}; drop role {role}")
     assert (settings.state / "regiond.toml.restored").read_text() == 'log_level = "debug"\n'
     assert list(settings.state.glob(".secrets.key.*")) == []
+    await open_region(settings)
+    assert not (settings.state / "restore.unfinished").exists()
 
 
 @pytest.mark.needs_owner

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from common.errors import DriverFailed, InnkeeperError
+from common.errors import DriverFailed, InnkeeperError, OutOfCapacity
 from common.rpc.frames import Done, Unsendable, encode
 from common.serialization import to_dict
 from common.values import GuestRef, GuestSize, PowerAction
@@ -112,7 +112,7 @@ def test_a_damaged_answer_to_a_read_is_a_value_or_an_error(lxd: AnsweringLxd, an
 
 
 @SERVED
-@given(damaged_answers(), st.sampled_from(["power", "adopt", "disown", "decompose", "make_project", "trust"]))
+@given(damaged_answers(), st.sampled_from(["power", "resize", "adopt", "disown", "decompose", "make_project", "trust"]))
 def test_a_damaged_answer_to_a_change_is_an_error_at_most(
     lxd: AnsweringLxd, answers: dict[str, Any], name: str
 ) -> None:
@@ -160,3 +160,15 @@ def test_any_text_is_a_trust_token_or_a_password(content: Any) -> None:
     for text in (base64.b64encode(plain).decode(), plain.decode(errors="replace")):
         decode_token(text)
         read_trust_token(text)
+
+
+def test_a_server_without_single_cores_is_asked_for_their_total(lxd: AnsweringLxd) -> None:
+    """Discovery reads them so. Without it no guest could get more cores."""
+    lxd.answers = {**documented(), "resources": {"cpu": {"total": 4}, "memory": {"total": 2**33}}}
+    driver = lxd.driver()
+    try:
+        driver.resize(GUEST, GuestSize(cores=4, memory_mib=4096))
+        with pytest.raises(OutOfCapacity, match=r"5 cores: LXD at .* has 4 cores"):
+            driver.resize(GUEST, GuestSize(cores=5, memory_mib=4096))
+    finally:
+        driver.close()

@@ -55,6 +55,7 @@ from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.xml import text_at
+from rackd.drivers.resizing import before_start
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -194,11 +195,9 @@ class LibvirtDriver(WithoutProjects):
         size: GuestSize | None = None,
     ) -> PowerState:
         domain = self._marked(guest)
-        before_start = None if size is None else partial(self._resize_before_start, domain, size)
+        resize = None if size is None else partial(self._resize_before_start, domain, size)
         try:
-            state = power.switch(
-                domain, action, grace_s=grace_s, closing=self._session.closing, before_start=before_start
-            )
+            state = power.switch(domain, action, grace_s=grace_s, closing=self._session.closing, before_start=resize)
         except DriverFailed as error:
             if not serial_log.remove_if_unwritable(self._session.client(), domain, guest.marker, error):
                 raise
@@ -209,8 +208,9 @@ class LibvirtDriver(WithoutProjects):
         return state
 
     def _resize_before_start(self, domain: Domain, size: GuestSize) -> None:
-        client = self._session.client()
-        resizing.apply_before_start(client, domain, size, self._capabilities_of(client)[1].maximum_cores)
+        with before_start(domain.name):
+            client = self._session.client()
+            resizing.define(client, domain, size, self._capabilities_of(client)[1].maximum_cores)
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         client = self._session.client()

@@ -24,7 +24,8 @@ def require_answer(
 
     Otherwise libvirt would wait for two minutes, with a lock that every call to the host needs, and would go on waiting
     after the network is back. Every other problem, such as a closed port, is for libvirt to find and to name. All
-    addresses of a name, and its resolution, have the time together.
+    addresses of a name, and its resolution, have the time together. If none of them can be used, one that does not
+    answer suffices: libvirt would try it too.
     """
     if address.host is None or address.port is None:
         return
@@ -33,7 +34,7 @@ def require_answer(
     found = _resolved(lambda: resolve(address.host, address.port, type=socket.SOCK_STREAM), within_s)
     if found is None:
         raise HostUnreachable(f"Cannot connect to {endpoint}: the name was not resolved within {within_s:g} s.")
-    answered = not found
+    silent = False
     for left in range(len(found), 0, -1):
         family, kind, protocol, _, target = found[-left]
         try:
@@ -41,12 +42,12 @@ def require_answer(
                 connection.settimeout(max(0.01, (ends_at - time.monotonic()) / left))
                 connection.connect(target)
         except TimeoutError:
-            continue
+            silent = True
         except OSError:
-            answered = True
+            continue
         else:
             return
-    if not answered:
+    if silent:
         raise HostUnreachable(f"Cannot connect to {endpoint}: no answer within {within_s:g} s.")
 
 

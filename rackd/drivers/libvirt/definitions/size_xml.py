@@ -19,7 +19,7 @@ _TOPOLOGY = ("sockets", "dies", "clusters", "cores", "threads")
 
 
 def size_in(domain: Element) -> GuestSize:
-    """Returns the cores that are switched on, and the memory without what a balloon has taken, as discovery does."""
+    """Returns the cores that are switched on, and the memory with what a balloon has taken, as discovery does."""
     cores = int(attribute(domain, "vcpu", "current") or text_at(domain, "vcpu", "1"))
     return GuestSize(cores=cores, memory_mib=mib_from_kib(memory_kib(domain)))
 

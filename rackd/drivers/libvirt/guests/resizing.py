@@ -20,7 +20,7 @@ from rackd.drivers.libvirt.guests.lookup import marked_domain, read_guest, tree_
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import attribute, parse
-from rackd.drivers.resizing import before_start, check_resizable, size_of
+from rackd.drivers.resizing import check_resizable, size_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -32,20 +32,15 @@ def resize(client: Client, guest: GuestRef, size: GuestSize, maximum: int | None
     number of cores that the emulator supports; None if it is unknown.
     """
     domain = required_guest(marked_domain(client, guest), guest)
-    _define(client, domain, size, maximum)
+    define(client, domain, size, maximum)
     if power_of(domain.state()) is not PowerState.OFF:
         _change_running(domain, size)
     found = read_guest(client, domain)
     return Resized(size=size_of(found), power=found.power)
 
 
-def apply_before_start(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
-    """Gives a domain that is off this size, unless libvirt refuses it. Does nothing if `resize` did it before."""
-    with before_start(domain.name):
-        _define(client, domain, size, maximum)
-
-
-def _define(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
+def define(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
+    """Gives the definition this size, unless it has it. Raises as the driver contract says."""
     if maximum is not None and size.cores > maximum:
         raise Unsupported(
             f"{domain.name} cannot have {number_of(size.cores, 'core')}: the host's emulator supports {maximum}."

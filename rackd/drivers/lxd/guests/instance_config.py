@@ -24,6 +24,7 @@ PROFILE = "maas"  # applied if the project has it, so that an administrator can 
 CLOUD_INIT = "cloud-init-config"  # cannot clash with a NIC: it is longer than an interface name
 # A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
 CLOUD_INIT_DISK = {"type": "disk", "source": "cloud-init:config"}
+NODES_KEY = "limits.cpu.nodes"  # the NUMA nodes that were chosen
 # API extensions
 _NUMA_PLACEMENT = "numa_cpu_placement"
 _BOOT_MODE = "instance_boot_mode"  # since LXD 6.7, which refuses `security.secureboot`
@@ -73,7 +74,7 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
         **marker_config(spec.marker),
     }
     if spec.numa_node_ids and not spec.pinned_core_ids and _NUMA_PLACEMENT in prerequisites.extensions:
-        config["limits.cpu.nodes"] = ",".join(map(str, sorted(spec.numa_node_ids)))
+        config[NODES_KEY] = ",".join(map(str, sorted(spec.numa_node_ids)))
     if spec.autostart is not None:
         config |= {key: text for key, text in autostart_config(spec.autostart).items() if text}
     network_config_text = network_config_of(spec, prerequisites)

@@ -13,9 +13,10 @@ import structlog
 from common.errors import DriverFailed, OutOfCapacity
 from common.units import BYTES_PER_MIB
 from common.values import Guest, GuestRef, GuestSize, PowerState, Resized
+from rackd.drivers.lxd.guests.instance_config import NODES_KEY
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.preflight import check_pages
-from rackd.drivers.lxd.inventory.facts import numa_nodes
+from rackd.drivers.lxd.inventory.facts import core_count, numa_nodes
 from rackd.drivers.lxd.inventory.guests import STOPPED, guest_of
 from rackd.drivers.lxd.inventory.ownership import Json
 from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
@@ -23,7 +24,6 @@ from rackd.drivers.resizing import before_start, check_cores, check_resizable, s
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-NODES_KEY = "limits.cpu.nodes"
 # In the texts with which LXD and Incus refuse a change only because the instance runs, or because the guest does not
 # give a core back. All other refusals hold for an instance that is off too.
 _REFUSED_WHILE_RUNNING = ("vm is running", "failed updating cpu limit", "failed updating memory limit")
@@ -63,11 +63,11 @@ def _check(instances: Instances, found: Json, current: Guest, size: GuestSize) -
     check_resizable(current, size, on_numa_nodes=bool(config.get(NODES_KEY)))
     pages = current.huge_pages_backed and size.memory_mib > current.memory_mib
     if size.cores > current.cores or pages:
-        nodes = numa_nodes(instances.client.get("resources", target=instances.scope.member or ""))
-        host = f"LXD at {instances.client.address.normalised}"
-        check_cores(current.name, size.cores, sum(len(node.core_ids) for node in nodes), host)
+        resources = instances.client.get("resources", target=instances.scope.member or "")
+        nodes, address = numa_nodes(resources), instances.client.address.normalised
+        check_cores(current.name, size.cores, core_count(resources, nodes), f"LXD at {address}")
         if pages:
-            check_pages(current.name, size.memory_mib, None, nodes, instances.client.address.normalised)
+            check_pages(current.name, size.memory_mib, None, nodes, address)
 
 
 def _config(current: Guest, size: GuestSize) -> dict[str, str]:

@@ -121,7 +121,7 @@ def facts_of(responses: ServerResponses, guests: Iterable[Guest]) -> HostFacts:
         server_identity=server_identity(responses.server, responses.member),
         hypervisor_version=str(environment["server_version"]),
         architecture=debian_architecture(str(environment["kernel_architecture"])),
-        cores=sum(len(node.core_ids) for node in nodes) or int(responses.resources["cpu"]["total"]),
+        cores=core_count(responses.resources, nodes),
         memory_mib=sum(node.memory_mib for node in nodes) or int(responses.resources["memory"]["total"]) // MIB,
         cpu_speed_mhz=cpu_speed_mhz(responses.resources),
         numa_nodes=nodes,
@@ -151,6 +151,11 @@ def _cores(resources: Json) -> Iterable[list[Json]]:
     for socket in resources["cpu"].get("sockets") or ():
         for core in socket.get("cores") or ():
             yield [thread for thread in core.get("threads") or () if thread.get("online", True)]
+
+
+def core_count(resources: Json, nodes: Iterable[NumaNode]) -> int:
+    """Returns the cores of the nodes; the server's total if it reports no single cores."""
+    return sum(len(node.core_ids) for node in nodes) or int(resources["cpu"]["total"])
 
 
 def numa_nodes(resources: Json) -> tuple[NumaNode, ...]:
