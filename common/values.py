@@ -288,6 +288,10 @@ class GuestSize:
     cores: int = field(validator=ge(1))
     memory_mib: int = field(validator=ge(1))
 
+    def or_more(self, other: GuestSize) -> GuestSize:
+        """Returns the larger number of cores and the larger amount of memory of both."""
+        return GuestSize(cores=max(self.cores, other.cores), memory_mib=max(self.memory_mib, other.memory_mib))
+
     def __str__(self) -> str:
         return f"{number_of(self.cores, 'core')} and {self.memory_mib} MiB of memory"
 

@@ -51,8 +51,10 @@ def _condition(number: int, name: str) -> str:
        and ({excluded} = '{{}}' or not coalesce({condition.format(excluded)}, false))"""
 
 
-_NUMBERS = """m.cores >= $1 and m.memory_mib >= $2
-       and m.cores <> all($3::integer[]) and m.memory_mib <> all($4::bigint[])"""
+# A machine is used after its next start, with the size that it has then.
+_CORES, _MEMORY_MIB = "coalesce(m.pending_cores, m.cores)", "coalesce(m.pending_memory_mib, m.memory_mib)"
+_NUMBERS = f"""{_CORES} >= $1 and {_MEMORY_MIB} >= $2
+       and {_CORES} <> all($3::integer[]) and {_MEMORY_MIB} <> all($4::bigint[])"""
 _MATCHING = f"select array(select m.system_id from machine m where {_NUMBERS}" + (  # noqa: S608  # our own texts
     "".join(_condition(number, name) for number, name in enumerate(_CONDITIONS)) + "\n     order by m.id)"
 )

@@ -16,7 +16,7 @@ from regiond.machines.boot_disk import open_set_boot_disk
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.nics.model import MAX_TAGS, checked_tags
 from regiond.machines.operation_intents import check_owner_is
-from regiond.machines.ownership_rules import check_owner, check_unlocked
+from regiond.machines.ownership_rules import check_may_change
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
@@ -87,11 +87,7 @@ class MachineDisks:
 async def _changeable(db: Db, caller: Caller, system_id: str, disk_id: int) -> tuple[MachineView, DiskView]:
     """Returns the machine and its disk. Raises NotFound and NotAllowed, also for a locked machine."""
     machine = await view_store.read(db, system_id, caller=caller)
-    if machine.owner is None:
-        caller.require_operator(machine.pool.id, machine.pool.name)
-    else:
-        check_owner(caller, machine)
-    check_unlocked(machine)
+    check_may_change(caller, machine)
     disk = next((one for one in machine.disks if one.id == disk_id), None)
     if disk is None:
         raise NotFound(f"{machine.hostname} has no disk {disk_id} any more.")

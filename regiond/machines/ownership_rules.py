@@ -79,6 +79,18 @@ def check_unlocked(machine: MachineView) -> None:
         raise NotAllowed(protection_text(machine.hostname, machine.system_id), system_id=machine.system_id)
 
 
+def check_may_change(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed if the caller may not change the guest of the machine, also if the machine is locked.
+
+    Every operator of its resource pool may change a machine without owner, because it could allocate the machine.
+    """
+    if machine.owner is None:
+        caller.require_operator(machine.pool.id, machine.pool.name)
+    else:
+        check_owner(caller, machine)
+    check_unlocked(machine)
+
+
 def check_changeable(caller: Caller, machine: MachineView) -> None:
     """Raises NotAllowed unless the caller owns the machine or is an administrator, and for a locked machine."""
     check_owner(caller, machine)

@@ -17,7 +17,7 @@ _SET_GUEST_SIZE = "update guest set cores = $2, memory_mib = $3 where machine_id
 
 async def record_size(db: Db, machine_id: int, now: GuestSize, wanted: GuestSize) -> None:
     """Records what the guest has, and what it has after its next start; it claims the larger of both."""
-    cores, memory_mib = max(now.cores, wanted.cores), max(now.memory_mib, wanted.memory_mib)
-    await ledger.settle_machine(db, machine_id, cores=cores, memory_mib=memory_mib)
+    held = now.or_more(wanted)
+    await ledger.settle_machine(db, machine_id, cores=held.cores, memory_mib=held.memory_mib)
     await db.execute(_SET_GUEST_SIZE, machine_id, now.cores, now.memory_mib)
     await db.execute(_SET_SIZE, machine_id, now.cores, now.memory_mib, wanted.cores, wanted.memory_mib)

@@ -14,7 +14,7 @@ async def test_a_vm_is_resized_from_its_menu(admin: Visitor) -> None:
     await admin.go("vms?q=web-1")
     await page.get_by_role("link", name="web-1", exact=True).click()
     await page.get_by_role("button", name="More actions on web-1").click()
-    await page.get_by_role("link", name="Resize").click()
+    await page.get_by_role("link", name="Resize", exact=True).click()
     await expect(page.locator("h1")).to_have_text("Resize web-1")
     await page.fill("#memory", "99999999")
     admin.expected_statuses.add(503)

@@ -30,6 +30,8 @@ REFUSES_SIZES = pytest.mark.parametrize("host", [one for one in FIXTURES if one.
 STARTS_ON_HUGE_PAGES = pytest.mark.parametrize(
     "host", [one for one in FIXTURES if one.id != "libvirt-qemu"], indirect=True
 )
+# LXD 5.0 chooses none for cores that are not pinned.
+CHOOSES_NUMA_NODES = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id != "lxd-double"], indirect=True)
 
 
 def listed(host: DriverFixture, spec: GuestSpec) -> Guest:
@@ -179,6 +181,18 @@ def test_cores_of_a_guest_with_pinned_ones_stay(host: CapableFixture) -> None:
     assert host.driver.resize(spec.ref, LARGE).size == LARGE
     assert switch(host, spec, PowerAction.CYCLE, evolve(LARGE, memory_mib=128)) is PowerState.ON
     assert size_in(host, spec) == evolve(LARGE, memory_mib=128)
+
+
+@CHOOSES_NUMA_NODES
+@pytest.mark.doubles_suffice
+def test_memory_of_chosen_numa_nodes_changes_only_while_off(host: DriverFixture) -> None:
+    spec = evolve(spec_for(host, "size"), numa_node_ids=(0,))
+    host.driver.compose(spec)
+    assert host.driver.resize(spec.ref, LARGE).size == LARGE
+    switch(host, spec, PowerAction.ON)
+    with pytest.raises(WrongState, match="NUMA nodes"):
+        host.driver.resize(spec.ref, SMALL)
+    assert size_in(host, spec) == LARGE
 
 
 @STARTS_ON_HUGE_PAGES

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from common.errors import WrongState
+from regiond.db.pool import Db
+from regiond.machines.operation_intents import open_operation
+from regiond.operations.model import OperationKind
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import claims, guests, refresh, rows
+from tests.integration.images import add_image
+from tests.integration.users import as_user
 from tests.rejections import rejection
 from tests.waiting import eventually
 
@@ -83,6 +88,27 @@ async def test_what_a_running_machine_cannot_get_now_is_pending(innkeeper: Deplo
     assert on_host(innkeeper) == await claimed(innkeeper) == (4, 4096)
 
 
+async def test_a_change_on_the_host_leaves_what_is_pending_claimed(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=4096)
+    rows(innkeeper, "update guest set cores = 3")
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert await shown(innkeeper, machine) == (3, 2048, (3, 4096))
+    assert await claimed(innkeeper) == (3, 4096)
+    assert await innkeeper.discrepancies() == []
+    rows(innkeeper, "update guest set memory_mib = 4096")
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert await shown(innkeeper, machine) == (3, 4096, None)
+
+
+async def test_allocation_counts_with_the_size_of_the_next_start(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=1024)
+    error = await rejection(innkeeper.post("machines/", op="allocate", name="web", mem="2048"))
+    assert error.details["status"] == 409
+    assert (await innkeeper.post("machines/", op="allocate", name="web", mem="1024"))["hostname"] == "web"
+
+
 async def test_memory_that_shrinks_is_free_after_the_next_start(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
     await resize(innkeeper, machine, memory=1024)
@@ -127,6 +153,24 @@ async def test_more_than_the_host_has_left_is_refused_in_numbers(innkeeper: Depl
     )
     assert on_host(innkeeper) == await claimed(innkeeper) == (2, 2048)
     assert "resize" not in [one["kind"] for one in await innkeeper.get("operations/")]
+
+
+async def test_a_size_that_another_request_has_just_changed_is_not_undone(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = await composed(innkeeper)
+
+    async def after_another(db: Db, kind: OperationKind, *args: Any, **more: Any) -> int:
+        async with innkeeper.connection() as other:
+            await other.execute("update machine set cores = 4")
+        return await open_operation(db, kind, *args, **more)
+
+    with monkeypatch.context() as racing:
+        racing.setattr("regiond.machines.resize.service.open_operation", after_another)
+        error = await rejection(resize(innkeeper, machine, memory=4096))
+    assert error.message == "The size of web has just changed. Try again."
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert on_host(innkeeper) == await claimed(innkeeper) == (2, 2048)
 
 
 async def test_two_resizes_at_once_never_exceed_the_host(innkeeper: Deployment) -> None:
@@ -199,6 +243,41 @@ async def test_a_quota_counts_what_is_pending(innkeeper: Deployment) -> None:
     assert "memory" in error.message
     (quota,) = await innkeeper.get("quotas/")
     assert quota["memory_used"] == 4096
+    ann = await as_user(innkeeper, "ann")
+    await innkeeper.post("quotas/", user="ann", memory=3072)
+    error = await rejection(ann.post("machines/", op="allocate", name="web"))
+    assert "3072 MiB of memory, 0 MiB used, 4096 MiB asked" in error.message
+
+
+async def test_a_deployment_starts_with_what_is_pending(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=4096)
+    await innkeeper.post("machines/", op="allocate", name="web")
+    assert await innkeeper.ended(await innkeeper.begin(path(machine), op="deploy")) == "succeeded"
+    assert await shown(innkeeper, machine) == (2, 4096, None)
+    assert on_host(innkeeper) == await claimed(innkeeper) == (2, 4096)
+
+
+async def test_only_who_may_use_a_machine_resizes_it(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    ann, ben = await as_user(innkeeper, "ann"), await as_user(innkeeper, "ben")
+    await resize(ben, machine, cores=3)  # it has no owner, and he is an operator of its pool
+    await ann.post("machines/", op="allocate", name="web")
+    assert (await rejection(resize(ben, machine, cores=4))).details["status"] == 403
+    await resize(ann, machine, cores=4)
+    async with innkeeper.connection() as db:
+        await db.execute("update machine set locked = true")
+    assert "is locked" in (await rejection(resize(ann, machine, cores=2))).message
+    assert on_host(innkeeper) == (4, 2048)
+
+
+async def test_a_machine_that_its_host_does_not_list_keeps_its_size(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    rows(innkeeper, "delete from guest")
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    error = await rejection(resize(innkeeper, machine, cores=4))
+    assert error.message == "sim does not list the VM of web. Refresh the host: innkeeper vm-host refresh sim"
 
 
 async def test_without_a_size_the_request_is_rejected_by_field(innkeeper: Deployment) -> None:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import frozen
 
-from common.errors import DriverFailed, Unsupported
+from common.errors import DriverFailed, OutOfCapacity, Unsupported
 from common.guest_spec import GuestSpec
 from common.values import GuestSize, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.libvirt.connection.client import Client
@@ -23,6 +23,14 @@ from tests.contract.guest_samples import small_guest
 from tests.contract.libvirt_node import opened
 
 TRAITS = HostTraits(kernel_architecture="x86_64", architecture="amd64", domain_type="kvm", privileged=True)
+
+HUGE_PAGES = "<memoryBacking><hugepages><page size='2048' unit='KiB'/></hugepages></memoryBacking>"
+CAPABILITIES = """
+<capabilities><host><topology><cells num='1'><cell id='0'>
+  <memory unit='KiB'>8388608</memory><pages unit='KiB' size='4'>1943552</pages><pages unit='KiB' size='2048'>300</pages>
+  <cpus num='1'><cpu id='0' socket_id='0' core_id='0' siblings='0'/></cpus>
+</cell></cells></topology></host></capabilities>
+"""
 
 
 @frozen
@@ -103,6 +111,18 @@ def test_a_guest_starts_although_the_limits_of_the_emulator_are_unknown(
     found = driver.find(host.spec.ref)
     assert found is not None
     assert found.cores == 1
+
+
+def test_more_huge_pages_than_the_host_has_are_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = ET.fromstring(host.domain.XMLDesc())  # noqa: S314  trusted: a domain of the test
+    tree.append(ET.fromstring(HUGE_PAGES))  # noqa: S314
+    host.client.connection.defineXML(ET.tostring(tree, encoding="unicode"))
+    monkeypatch.setattr(Client, "capabilities", lambda _: CAPABILITIES)
+    with pytest.raises(OutOfCapacity, match="vm needs 301 huge pages of 2048 KiB; the server has 300"):
+        host.driver.resize(host.spec.ref, GuestSize(cores=1, memory_mib=602))
+    for memory_mib in (600, 400):
+        size = GuestSize(cores=1, memory_mib=memory_mib)
+        assert host.driver.resize(host.spec.ref, size).size == size
 
 
 def test_more_cores_than_the_emulator_supports_are_refused(host: Host) -> None:

@@ -260,3 +260,10 @@ def test_approval_covers_only_the_text_that_was_shown() -> None:
         assert changed.etag != shown.etag
         assert shown.revalidated([changed]) is None
     assert evolve(shown, host_name="renamed").etag == shown.etag
+
+
+def test_a_machine_claims_what_it_gets_at_its_next_start() -> None:
+    growing = evolve(MACHINE, pending_cores=4, pending_memory_mib=2048)
+    assert [one.expected for one in machines.detect(growing)] == ["claims of 4 cores and 2048 MiB"]
+    assert list(machines.detect(evolve(growing, claimed_cores=4, claimed_memory_mib=2048))) == []
+    assert list(machines.detect(evolve(MACHINE, pending_cores=1, pending_memory_mib=512))) == []

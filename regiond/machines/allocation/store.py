@@ -19,7 +19,8 @@ _READY = """
      where m.state = 'ready' and m.owner_id is null and h.state <> 'removing' and h.maintenance_since is null
        and not m.as_found and (not m.adopted or $1::text[] is not null or $2::text is not null)
        and ($1::text[] is null or m.system_id = any($1)) and ($2::text is null or m.hostname = $2)
-       and ($3::integer is null or m.cores >= $3) and ($4::bigint is null or m.memory_mib >= $4)
+       and ($3::integer is null or coalesce(m.pending_cores, m.cores) >= $3)
+       and ($4::bigint is null or coalesce(m.pending_memory_mib, m.memory_mib) >= $4)
        and ($5::text[] = '{}' or m.architecture = any($5)) and m.architecture <> all($6::text[])
        and m.tags @> $7::text[] and not m.tags && $8::text[]
        and ($9::text[] = '{}' or z.name = any($9)) and z.name <> all($10::text[])
@@ -30,7 +31,7 @@ _READY = """
        and ($18::integer is null or s.cpu_speed_mhz is null or s.cpu_speed_mhz >= $18)
        and not exists (select 1 from operation o
                         where o.machine_id = m.id and o.is_open)
-     order by m.cores + m.memory_mib / 1024.0, m.id
+     order by coalesce(m.pending_cores, m.cores) + coalesce(m.pending_memory_mib, m.memory_mib) / 1024.0, m.id
 """
 
 _REPORTED_ARCHITECTURES = "select distinct architecture from server where architecture is not null"

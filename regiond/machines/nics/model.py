@@ -9,7 +9,7 @@ from common.cloud_init_network import INTERFACE_NAME
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.machines.model import MAAS_STATUS, LinkMode, LinkRequest, MachineState, MachineView, NicView
-from regiond.machines.ownership_rules import check_owner, check_unlocked
+from regiond.machines.ownership_rules import check_may_change
 from regiond.networks.model import Address, Subnet, Vlan
 
 CHANGEABLE = (MachineState.READY, MachineState.ALLOCATED)
@@ -19,17 +19,12 @@ MAX_TAGS = 100
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 
 
-def check_may_change(caller: Caller, machine: MachineView) -> None:
-    """Raises NotAllowed if the caller may not change NICs of the machine, also if the machine is locked.
+def check_may_change_nics(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed as `check_may_change`.
 
-    Every operator of its resource pool may change a machine without owner, because it could allocate the machine.
     Raises WrongState for a machine that is adopted, or neither ready nor allocated.
     """
-    if machine.owner is None:
-        caller.require_operator(machine.pool.id, machine.pool.name)
-    else:
-        check_owner(caller, machine)
-    check_unlocked(machine)
+    check_may_change(caller, machine)
     if machine.adopted:
         raise WrongState(
             f"{machine.hostname} was adopted: Innkeeper did not create its NICs, and does not configure them."

@@ -16,7 +16,7 @@ from regiond.machines.nics.model import (
     ADDRESSED,
     MODES,
     check_link,
-    check_may_change,
+    check_may_change_nics,
     check_name,
     check_vlan,
     checked_tags,
@@ -173,7 +173,7 @@ class MachineNics:
         async def work(db: Db) -> MachineView:
             await lifecycle_store.lock(db, [system_id])
             machine = await view_store.read(db, system_id, caller=caller)
-            check_may_change(caller, machine)
+            check_may_change_nics(caller, machine)
             done = await change(db, machine)
             if done is not None:
                 await Events.record(

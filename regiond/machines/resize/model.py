@@ -33,16 +33,12 @@ class Sizing:
     @property
     def held(self) -> GuestSize:
         """Its claims: the larger of what it has and what it gets at its next start."""
-        return larger(self.now, self.wanted)
+        return self.now.or_more(self.wanted)
 
     @property
     def wanted(self) -> GuestSize:
         """The size that it has after its next start."""
         return GuestSize(cores=self.pending_cores or self.cores, memory_mib=self.pending_memory_mib or self.memory_mib)
-
-
-def larger(one: GuestSize, other: GuestSize) -> GuestSize:
-    return GuestSize(cores=max(one.cores, other.cores), memory_mib=max(one.memory_mib, other.memory_mib))
 
 
 def check_sizing(machine: MachineView, sizing: Sizing, wanted: GuestSize) -> None:
@@ -116,7 +112,7 @@ def _effects(hostname: str, amount: Amount, text: str, now: str) -> Iterator[str
 
 
 def _claims(machine: MachineView, sizing: Sizing, wanted: GuestSize) -> Iterator[str]:
-    after = larger(sizing.now, wanted)
+    after = sizing.now.or_more(wanted)
     cores, memory_mib = after.cores - sizing.held.cores, after.memory_mib - sizing.held.memory_mib
     more = [number_of(cores, "core")] * (cores > 0) + [f"{memory_mib} MiB of memory"] * (memory_mib > 0)
     if more:

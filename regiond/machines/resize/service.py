@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.errors import OutOfCapacity
+from common.errors import Busy, OutOfCapacity
 from common.serialization import to_dict
 from common.values import GuestSize
 from regiond.caller import Caller
@@ -16,12 +16,11 @@ from regiond.ledger import service as ledger
 from regiond.machines import view_store
 from regiond.machines.model import MachineView, ResizePlan
 from regiond.machines.operation_intents import check_owner_is, open_operation
-from regiond.machines.ownership_rules import check_owner, check_unlocked
+from regiond.machines.ownership_rules import check_may_change
 from regiond.machines.resize import store
 from regiond.machines.resize.model import (
     Sizing,
     check_sizing,
-    larger,
     requested_size,
     resize_plan,
     shortage,
@@ -103,6 +102,8 @@ class Resizes:
             },
         )  # fmt: skip
         await check_owner_is(db, machine)
+        if await store.read(db, machine.id) != sizing:
+            raise Busy(f"The size of {machine.hostname} has just changed. Try again.")
         check_sizing(machine, sizing, wanted)
         await _claim(db, machine, sizing, wanted)
         await store.set_pending(db, machine.id, wanted)
@@ -117,17 +118,13 @@ class Resizes:
 
 async def _changeable(db: Db, caller: Caller, system_id: str) -> MachineView:
     machine = await view_store.read(db, system_id, caller=caller)
-    if machine.owner is None:
-        caller.require_operator(machine.pool.id, machine.pool.name)
-    else:
-        check_owner(caller, machine)
-    check_unlocked(machine)
+    check_may_change(caller, machine)
     return machine
 
 
 async def _charge(db: Db, sizing: Sizing, wanted: GuestSize) -> None:
     """Raises QuotaExceeded. Without growth nothing is charged, so a machine beyond a lowered quota can shrink."""
-    after = larger(sizing.now, wanted)
+    after = sizing.now.or_more(wanted)
     more = Holdings(
         cores=max(0, after.cores - sizing.held.cores), memory_mib=max(0, after.memory_mib - sizing.held.memory_mib)
     )
@@ -138,7 +135,7 @@ async def _charge(db: Db, sizing: Sizing, wanted: GuestSize) -> None:
 async def _claim(db: Db, machine: MachineView, sizing: Sizing, wanted: GuestSize) -> None:
     if machine.host_id is None:
         return
-    held = larger(sizing.now, wanted)
+    held = sizing.now.or_more(wanted)
     short = await ledger.grow_machine(
         db,
         machine.id,

@@ -7,30 +7,16 @@ from collections.abc import Mapping
 from common.errors import InnkeeperError, NotFound
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.disks import BLOCK_DEVICE
-from regiond.caller import Caller, Permission
+from regiond.caller import Permission
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.nics.model import checked_tags
-from regiond.machines.ownership_rules import check_owner, check_unlocked
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines.details.frame import STORAGE, read_vm
+from regiond.ui.machines.details.frame import STORAGE, change_obstacle, read_vm
 from regiond.ui.machines.details.notes_form import TAGS, tag_changes
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
-
-
-def obstacle(caller: Caller, machine: MachineView) -> str:
-    """Returns why the caller cannot change the disks of the VM now; empty if nothing is in the way."""
-    try:
-        if machine.owner is None:
-            caller.require_operator(machine.pool.id, machine.pool.name)
-        else:
-            check_owner(caller, machine)
-        check_unlocked(machine)
-    except InnkeeperError as error:
-        return error.message
-    return ""
 
 
 async def edit(visit: Visit) -> Reply:
@@ -78,7 +64,7 @@ async def _page(visit: Visit, machine: MachineView, disk: DiskView, edit: Edit, 
         status=refusal.status,
         vm=machine,
         disk=disk,
-        obstacle=obstacle(visit.caller, machine),
+        obstacle=change_obstacle(visit.caller, machine),
         edit=edit,
         problems={TAGS if name == "tag" else name: texts for name, texts in refusal.problems.items()},
     )

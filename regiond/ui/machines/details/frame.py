@@ -6,10 +6,13 @@ from typing import Any
 
 from attrs import frozen
 
+from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.attention.model import ObjectType
+from regiond.caller import Caller
 from regiond.hosts.model import GuestView
 from regiond.machines.model import MachineView
+from regiond.machines.ownership_rules import check_may_change
 from regiond.operations.model import OPEN_STATES
 from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.machines.details.head_actions import HeadActions, head_actions
@@ -58,6 +61,15 @@ async def read_vm(visit: Visit) -> Vm:
     return Vm(machine=machine, guest=guest)
 
 
+def change_obstacle(caller: Caller, machine: MachineView) -> str:
+    """Returns why the caller cannot change the VM now; empty if nothing is in the way."""
+    try:
+        check_may_change(caller, machine)
+    except InnkeeperError as error:
+        return error.message
+    return ""
+
+
 async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values: Any) -> Reply:
     """Returns the page of a tab."""
     machine, caller = vm.machine, visit.caller
@@ -77,6 +89,7 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
         head=actions,
         removals=removals(caller, machine),
         owns=owns(caller, machine),
+        may_change=not change_obstacle(caller, machine),
         may_see_console=sees_console(caller, machine),
         attention=await attention_of(visit, object_type=ObjectType.VM, object_id=machine.system_id),
         **values,

@@ -12,7 +12,7 @@ from regiond.api.resources.machines.nodes import INTERFACE, INTERFACE_ON_PAGES
 from regiond.caller import Caller, Permission
 from regiond.identifiers import as_id
 from regiond.machines.model import MachineView, NicView
-from regiond.machines.nics.model import check_may_change, find_nic
+from regiond.machines.nics.model import check_may_change_nics, find_nic
 from regiond.networks.model import Vlan
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
@@ -26,7 +26,7 @@ from regiond.ui.texts import text
 def obstacle(caller: Caller, machine: MachineView) -> str:
     """Returns why the caller cannot change the NICs of the VM now; empty if nothing is in the way."""
     try:
-        check_may_change(caller, machine)
+        check_may_change_nics(caller, machine)
     except InnkeeperError as error:
         return error.message
     return ""

@@ -13,8 +13,7 @@ from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines.details.disk_pages import obstacle
-from regiond.ui.machines.details.frame import read_vm
+from regiond.ui.machines.details.frame import change_obstacle, read_vm
 from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
 
@@ -41,7 +40,7 @@ async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal
         section="vms",
         status=refusal.status,
         vm=machine,
-        obstacle=obstacle(visit.caller, machine),
+        obstacle=change_obstacle(visit.caller, machine),
         runs=machine.power_state != "off",
         form_fields=_fields(),
         edit=edit,

@@ -15,7 +15,7 @@ from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.events.event_list import event_list
 from regiond.ui.lists.list_scope import of_vm
 from regiond.ui.lists.task_list import task_list
-from regiond.ui.machines.details import disk_pages, nic_pages, notes_form
+from regiond.ui.machines.details import nic_pages, notes_form
 from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.machines.details.frame import (
     CONFIGURATION,
@@ -122,7 +122,7 @@ async def network(visit: Visit) -> Reply:
 
 async def storage(visit: Visit) -> Reply:
     vm = await read_vm(visit)
-    return await vm_page(visit, vm, STORAGE, may_change_disks=not disk_pages.obstacle(visit.caller, vm.machine))
+    return await vm_page(visit, vm, STORAGE)
 
 
 async def tasks(visit: Visit) -> Reply:
