@@ -305,6 +305,23 @@ class Resized:
 
 
 @frozen(kw_only=True)
+class DiskSize:
+    """The size of a disk of a guest. The disk is named by its storage pool and its volume."""
+
+    pool_id: str = field(validator=min_len(1))
+    volume: str = field(validator=min_len(1))
+    size_bytes: int = field(validator=ge(1))
+
+
+@frozen(kw_only=True)
+class GrownDisk:
+    """The size that a disk has now, in this power state of its guest. What it lacks of the requested one is pending."""
+
+    size_bytes: int
+    power: PowerState
+
+
+@frozen(kw_only=True)
 class PeerIdentity:
     """The SSH host key or TLS certificate that a hypervisor presents.
 

@@ -17,13 +17,16 @@ from common.rpc.command import Command, Done
 from common.rpc.handlers import Handler
 from common.rpc.host_commands import (
     HOST_ADOPT,
+    HOST_ATTACH_DISK,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
+    HOST_DETACH_DISK,
     HOST_DISCONNECT,
     HOST_DISCOVER,
     HOST_DISOWN,
     HOST_FENCE,
     HOST_FIND,
+    HOST_GROW_DISK,
     HOST_IDENTIFY,
     HOST_MAKE_PROJECT,
     HOST_POWER,
@@ -38,13 +41,16 @@ from common.rpc.host_commands import (
     HOST_WATCH,
     MAX_CALL_S,
     NOTHING_BEGAN,
+    AttachDiskCall,
     AutostartReply,
     ComposeCall,
     DecomposeCall,
+    DetachDiskCall,
     DisconnectCall,
     DiscoveryPart,
     FenceCall,
     FoundGuest,
+    GrowDiskCall,
     GuestCall,
     HostCall,
     MarkerCall,
@@ -60,8 +66,9 @@ from common.rpc.host_commands import (
     TrustCall,
     UntrustCall,
 )
-from common.values import Guest, HostAccess, PeerIdentity, PowerAction, Resized
+from common.values import GrownDisk, Guest, HostAccess, PeerIdentity, PowerAction, Resized
 from rackd.drivers.contract import Driver
+from rackd.drivers.disk_sizes import named_sizes
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.resizing import size_of
 from rackd.event_watch import EventLink, EventWatcher
@@ -102,6 +109,9 @@ class HostCommands:
             HOST_SET_AUTOSTART: self.set_autostart,
             HOST_SET_BOOT_DISK: self.set_boot_disk,
             HOST_RESIZE: self.resize,
+            HOST_ATTACH_DISK: self.attach_disk,
+            HOST_DETACH_DISK: self.detach_disk,
+            HOST_GROW_DISK: self.grow_disk,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
             HOST_DISOWN: self.disown,
@@ -183,6 +193,26 @@ class HostCommands:
     async def resize(self, _: EventLink, call: ResizeCall) -> Resized:
         return await self._fenced.run(call, lambda driver: driver.resize(call.guest, call.size), what="resize")
 
+    async def attach_disk(self, _: EventLink, call: AttachDiskCall) -> PowerReply:
+        power = await self._fenced.run(
+            call,
+            lambda driver: driver.attach_disk(call.guest, call.disk, call.index, create=call.create),
+            what="attach disk",
+        )
+        return PowerReply(power=power)
+
+    async def detach_disk(self, _: EventLink, call: DetachDiskCall) -> PowerReply:
+        power = await self._fenced.run(
+            call,
+            lambda driver: driver.detach_disk(call.guest, call.pool_id, call.volume),
+            what="detach disk",
+            call_class=CallClass.LONG_RUNNING,  # it waits until the guest gives the disk back
+        )
+        return PowerReply(power=power)
+
+    async def grow_disk(self, _: EventLink, call: GrowDiskCall) -> GrownDisk:
+        return await self._fenced.run(call, lambda driver: driver.grow_disk(call.guest, call.size), what="grow disk")
+
     async def find(self, _: EventLink, call: GuestCall) -> FoundGuest:
         found = await self._quick(call.access, lambda driver: driver.find(call.guest), what="find")
         return FoundGuest(guest=found)
@@ -235,16 +265,28 @@ class HostCommands:
 
 
 def switched(driver: Driver, call: PowerCall) -> PowerReply:
-    """Powers the guest. If the call has a size, the reply has the one that the guest has then, unless it is unknown."""
-    power = driver.power(call.guest, call.action, grace_s=call.grace_s, autostart=call.autostart, size=call.size)
-    if call.size is None:
+    """Powers the guest. The reply has the sizes for which the call asks, as they are then, unless they are unknown."""
+    power = driver.power(
+        call.guest,
+        call.action,
+        grace_s=call.grace_s,
+        autostart=call.autostart,
+        size=call.size,
+        disk_sizes=call.disk_sizes,
+    )
+    if call.size is None and not call.disk_sizes:
         return PowerReply(power=power)
     try:
         found = driver.find(call.guest)
     except InnkeeperError as error:  # the power action has happened, and a retry could repeat it
         log.warning("size_unknown", guest=call.guest.name, reason=str(error))
         found = None
-    return PowerReply(power=power, size=size_of(found) if found and found.cores and found.memory_mib else None)
+    if found is None:
+        return PowerReply(power=power)
+    has_size = call.size is not None and found.cores and found.memory_mib
+    return PowerReply(
+        power=power, size=size_of(found) if has_size else None, disk_sizes=named_sizes(found, call.disk_sizes)
+    )
 
 
 def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:

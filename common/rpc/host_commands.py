@@ -9,10 +9,12 @@ from attrs import field, frozen
 
 from common.deployment_spec import HostImage, ImageRef
 from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
-from common.guest_spec import GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec
 from common.rpc.command import Command, Done
 from common.values import (
     Autostart,
+    DiskSize,
+    GrownDisk,
     Guest,
     GuestChange,
     GuestRef,
@@ -121,7 +123,8 @@ class RemoveVolumesCall(HostCall):
 @frozen(kw_only=True)
 class PowerCall(GuestCall):
     """Changes the power state. OFF forces the guest off after `grace_s` seconds. `autostart` is applied to the state
-    that it has then, `size` before a start, not to a guest that keeps running; None: they stay as they are.
+    that it has then, `size` and `disk_sizes` before a start, not to a guest that keeps running; None, or a disk that
+    is not named: they stay as they are.
     """
 
     action: PowerAction
@@ -129,6 +132,7 @@ class PowerCall(GuestCall):
     fence: Fence
     autostart: Autostart | None = None
     size: GuestSize | None = None
+    disk_sizes: tuple[DiskSize, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -155,6 +159,33 @@ class ResizeCall(GuestCall):
     """Gives a guest that is off this size, and one that runs as much of it as the hypervisor can change now."""
 
     size: GuestSize
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class AttachDiskCall(GuestCall):
+    """Gives the guest the disk `index` of its machine. With `create` the volume is made if it does not exist."""
+
+    disk: DiskSpec
+    index: int
+    create: bool
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class DetachDiskCall(GuestCall):
+    """Takes the disk from the guest. The volume stays, with its content."""
+
+    pool_id: str
+    volume: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class GrowDiskCall(GuestCall):
+    """Makes a disk larger, at once if the hypervisor can."""
+
+    size: DiskSize
     fence: Fence
 
 
@@ -250,10 +281,11 @@ class AutostartReply:
 @frozen(kw_only=True)
 class PowerReply:
     """The power state after the change. `size` is what the guest has then; None if the call had none, or from a rack
-    of release 1.0, which ignores it."""
+    of release 1.0, which ignores it. `disk_sizes` are those of the disks that the call names."""
 
     power: PowerState
     size: GuestSize | None = None
+    disk_sizes: tuple[DiskSize, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -334,6 +366,9 @@ HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_SET_AUTOSTART = Command("host.set_autostart", SetAutostartCall, AutostartReply)
 HOST_SET_BOOT_DISK = Command("host.set_boot_disk", SetBootDiskCall, PowerReply)
 HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
+HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
+HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
+HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials

@@ -8,9 +8,11 @@ from typing import ClassVar, Protocol
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import Unsupported
-from common.guest_spec import GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec
 from common.values import (
     Autostart,
+    DiskSize,
+    GrownDisk,
     Guest,
     GuestChange,
     GuestRef,
@@ -108,14 +110,15 @@ class Driver(Protocol):
         grace_s: float,
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
+        disk_sizes: tuple[DiskSize, ...] = (),
     ) -> PowerState:
         """Returns the new state when the hypervisor reports it. Idempotent. Raises NotFound without the guest.
 
         OFF requests a shutdown and forces the guest off after `grace_s` seconds. Then does what `set_autostart` does
         with `autostart`; None: nothing. A failure of that is logged: the reconciler repairs it.
 
-        Gives a guest `size` before it starts from off, by ON or CYCLE; None: nothing. If the host refuses the size,
-        that is logged, and the guest starts with the size that it has.
+        Gives a guest `size`, and its disks `disk_sizes`, before it starts from off, by ON or CYCLE; None: nothing. If
+        the host refuses a size, that is logged, and the guest starts with the one that it has.
         """
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
@@ -127,6 +130,36 @@ class Driver(Protocol):
         Raises, with nothing changed: OutOfCapacity or Unsupported for a size that the host refuses for good,
         Unsupported for another number of cores if some are pinned, WrongState for a guest that is not off and has
         pinned cores, huge pages or chosen NUMA nodes.
+        """
+
+    def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
+        """Returns the power state once the guest has the disk: at once, also if it runs. Idempotent.
+
+        With `create` the volume is made first, empty, if it does not exist; no existing volume is emptied or deleted.
+        `index` is the disk's number in its machine, from 1: LXD's device is named after it. `disk.serial` is what the
+        guest reads, where the hypervisor lets it be chosen.
+
+        Raises, with nothing changed: NotFound without the guest, the storage pool, or (without `create`) the volume;
+        OutOfCapacity; WrongState if another guest uses the volume, if the guest has another disk of that index, if the
+        volume exists in another size than a new one would have, or if a running guest can take no more disks: then it
+        can while it is off.
+        """
+
+    def detach_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        """Returns the power state once the guest does not have the disk, now and at its next start. Idempotent.
+
+        The volume stays, with its content. Raises NotFound without the guest; WrongState, with nothing changed, if a
+        running guest does not give the disk back within seconds, because its system uses it or is not up.
+        """
+
+    def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
+        """Returns the size that the disk has now. Idempotent. Never makes a disk smaller.
+
+        A guest that is off gets all of it. Of a running one, the disk grows if the hypervisor can do that now. If not,
+        that is no error: `power` with the same size does it at the next start.
+
+        Raises, with nothing changed: NotFound without the guest or the disk, OutOfCapacity if the storage pool has too
+        little space left, Unsupported for a volume that cannot grow.
         """
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:

@@ -16,6 +16,8 @@ from common.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_GB
 from common.values import (
     Autostart,
+    DiskSize,
+    GrownDisk,
     Guest,
     GuestChange,
     GuestRef,
@@ -36,7 +38,7 @@ from rackd.drivers.driver_errors import (
     required_guest,
 )
 from rackd.drivers.resizing import before_start
-from rackd.drivers.simulated import deployments, guests, leases, own_images, resizing
+from rackd.drivers.simulated import deployments, disk_changes, guests, leases, own_images, resizing
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import EchoShell, SimulatedConsole
@@ -91,6 +93,7 @@ class SimulatedDriver(WithoutProjects):
         self._watches: list[Watch] = []
         self._faults.call("connect")
         self._store = Store(self._path)
+        self._disks = disk_changes.SimulatedDisks(address, self._store, faults)
         self._composer = SimulatedComposer(address, self._store, faults)
         self._deployer = SimulatedDeployer(address, self._store, faults)
         try:
@@ -151,42 +154,44 @@ class SimulatedDriver(WithoutProjects):
         grace_s: float,
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
+        disk_sizes: tuple[DiskSize, ...] = (),
     ) -> PowerState:
         """Ignores `grace_s`: the state of a simulated guest changes at once."""
         if action is PowerAction.CYCLE:
             self._switch(guest, PowerState.OFF)
         wanted = PowerState.ON if action in {PowerAction.ON, PowerAction.CYCLE} else PowerState.OFF
-        return self._switch(guest, wanted, autostart, size)
+        return self._switch(guest, wanted, autostart, size, disk_sizes)
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         """Cores change at once, the memory of a running guest at its next start."""
         self._faults.call("resize guest")
         with self._store.writing() as db:
-            return resizing.resize(db, self._address, self._marked(db, guest), size)
+            return resizing.resize(db, self._address, guests.of_machine(db, self._address, guest), size)
+
+    def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
+        return self._disks.attach(guest, disk, create=create)
+
+    def detach_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        return self._disks.detach(guest, pool_id, volume)
+
+    def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
+        return self._disks.grow(guest, size)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         """A flag, as libvirt has one: with LAST_STATE it follows the guest's power state, as it is now."""
         self._faults.call("set autostart")
         with self._store.writing() as db:
-            guests.set_autostart(db, self._marked(db, guest), autostart)
-            return self._marked(db, guest).autostart or autostart
+            guests.set_autostart(db, guests.of_machine(db, self._address, guest), autostart)
+            return guests.of_machine(db, self._address, guest).autostart or autostart
 
     def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
         self._faults.call("set boot disk")
         with self._store.writing() as db:
-            found = self._marked(db, guest)
+            found = guests.of_machine(db, self._address, guest)
             if (pool_id, volume) not in {(disk.pool_id, disk.volume) for disk in found.disks}:
                 raise disk_not_found(found.name, volume, (disk.volume for disk in found.disks))
             guests.set_boot_disk(db, found, pool_id, volume)
             return found.power
-
-    def _marked(self, db: sqlite3.Connection, guest: GuestRef) -> Guest:
-        found = guests.by_marker(db, guest.marker)
-        if found is None:
-            raise NotFound(
-                f"{self._address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}')."
-            )
-        return found
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._deployer.copy_image(image, pool_id, content)
@@ -303,15 +308,18 @@ class SimulatedDriver(WithoutProjects):
         power: PowerState,
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
+        disk_sizes: tuple[DiskSize, ...] = (),
     ) -> PowerState:
         self._faults.call("power")
         with self._store.writing() as db:
-            found = self._marked(db, guest)
+            found = guests.of_machine(db, self._address, guest)
             if power is PowerState.ON and found.power is not PowerState.ON:
                 self._check_volumes(found)
             if size is not None and power is PowerState.ON and found.power is PowerState.OFF:
                 with before_start(found.name):
                     resizing.resize(db, self._address, found, size)
+            if power is PowerState.ON and found.power is PowerState.OFF:
+                disk_changes.grow_before_start(db, self._address, found, disk_sizes)
             guests.set_power(db, found, power)
             if autostart is not None:
                 guests.set_autostart(db, evolve(found, power=power), autostart)

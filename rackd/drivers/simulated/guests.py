@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 
 from attrs import evolve, frozen
 
+from common.addresses.simulated import SimulatedAddress
 from common.device_names import block_device_name
 from common.discovery import OrphanedVolume
+from common.errors import NotFound
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import (
     Autostart,
@@ -20,6 +22,7 @@ from common.values import (
     GuestDisk,
     GuestEvent,
     GuestNic,
+    GuestRef,
     NicKind,
     OwnershipMarker,
     PowerState,
@@ -90,6 +93,14 @@ def all_guests(db: sqlite3.Connection) -> tuple[Guest, ...]:
 def by_marker(db: sqlite3.Connection, marker: OwnershipMarker) -> Guest | None:
     row = db.execute(_BY_MARKER, _marker_texts(marker)).fetchone()
     return _with_devices(db, [row], row["guest_id"])[0] if row else None
+
+
+def of_machine(db: sqlite3.Connection, address: SimulatedAddress, guest: GuestRef) -> Guest:
+    """Raises NotFound."""
+    found = by_marker(db, guest.marker)
+    if found is None:
+        raise NotFound(f"{address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}').")
+    return found
 
 
 def by_id(db: sqlite3.Connection, guest_id: str) -> Guest | None:
