@@ -21,6 +21,9 @@ _WORDS: Mapping[str, str] = {
     "set_autostart": marked("sets whether {machine} starts with {host}"),
     "set_boot_disk": marked("makes {machine} on {host} boot from another disk"),
     "resize": marked("resizes {machine} on {host}"),
+    "add_disk": marked("adds a disk to {machine} on {host}"),
+    "grow_disk": marked("grows a disk of {machine} on {host}"),
+    "remove_disk": marked("removes a disk of {machine} on {host}"),
     "clean_up": marked("removes what is left of {machine} on {host}"),
 }
 _POWER: Mapping[object, str] = {

@@ -49,7 +49,9 @@ from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
-from regiond.machines.machine_disks import MachineDisks
+from regiond.machines.disks.changes import DiskChanges
+from regiond.machines.disks.kept import KeptDisks
+from regiond.machines.disks.service import MachineDisks
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
@@ -131,6 +133,8 @@ class MachineLayer:
     releases: Releases
     machine_nics: MachineNics
     machine_disks: MachineDisks
+    disk_changes: DiskChanges
+    kept_disks: KeptDisks
     resizes: Resizes
     devices: Devices
     bulk: Bulk

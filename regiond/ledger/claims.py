@@ -57,7 +57,7 @@ _CLAIM = """
                memory_mib_claimed = s.memory_mib_claimed + demanded.memory_mib
           from demanded
          where s.id = demanded.server_id and demanded.accepts and demanded.disks_fit
-           and s.cores_claimed + demanded.cores <= demanded.most_cores
+           and (demanded.cores = 0 or s.cores_claimed + demanded.cores <= demanded.most_cores)
            and (demanded.memory_mib = 0 or s.memory_mib_claimed + demanded.memory_mib <= demanded.most_memory_mib)
         returning s.id
     ), storage as (

@@ -1,4 +1,4 @@
-"""Claims more of its server for a machine that grows, and frees what one that has shrunk no longer uses."""
+"""Claims more of its server for a machine that grows, and frees what it no longer uses."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ _SET = """
      where c.machine_id = $1 and c.resource = held.resource and c.amount <> held.amount
 """
 
+_ADD_STORAGE = """
+    insert into claim (server_id, machine_id, resource, storage_pool_id, amount)
+    values ($1, $2, 'storage_bytes', $3, $4)
+    on conflict on constraint claim_holder_resource_key do update set amount = claim.amount + excluded.amount
+"""
+_REDUCE_STORAGE = """
+    update claim set amount = amount - $3 where machine_id = $1 and storage_pool_id = $2 and amount > $3
+"""
+_DROP_STORAGE = "delete from claim where machine_id = $1 and storage_pool_id = $2 and amount <= $3"
+
 
 async def grow_machine(db: Db, machine_id: int, host_id: int, *, cores: int, memory_mib: int) -> Demand | None:
     """Claims what the machine lacks of these amounts, by the rules for new claims. Frees nothing.
@@ -37,6 +47,29 @@ async def grow_machine(db: Db, machine_id: int, host_id: int, *, cores: int, mem
     amounts = (["cores", "memory_mib"], [demand.cores, demand.memory_mib])
     await db.execute(_ADD, claimed.servers[host_id], machine_id, *amounts)
     return None
+
+
+async def grow_storage(db: Db, machine_id: int, host_id: int, storage_pool_id: int, more_bytes: int) -> bool:
+    """Claims this much more of the storage pool (row id) for the machine, by the rules for new claims.
+
+    Returns False, with nothing changed, if it does not fit.
+    """
+    await lock_hosts(db, [host_id], wait=True)
+    demand = Demand(host_id=host_id, cores=0, memory_mib=0, storage_bytes={storage_pool_id: more_bytes})
+    claimed = await claim_batch(db, [demand])
+    if host_id not in claimed.servers:
+        return False
+    await db.execute(_ADD_STORAGE, claimed.servers[host_id], machine_id, storage_pool_id, more_bytes)
+    return True
+
+
+async def free_storage(db: Db, machine_id: int, storage_pool_id: int, less_bytes: int) -> None:
+    """Reduces the claim of a machine on the storage pool (row id) by this much, to nothing at the lowest."""
+    locked = await lock_servers_of(db, machine_id)
+    await db.execute(_DROP_STORAGE, machine_id, storage_pool_id, less_bytes)
+    await db.execute(_REDUCE_STORAGE, machine_id, storage_pool_id, less_bytes)
+    for server_id in locked:
+        await recompute_totals(db, server_id)
 
 
 async def settle_machine(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:

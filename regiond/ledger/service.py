@@ -17,7 +17,7 @@ from regiond.ledger.claims import (
     write_claims,
 )
 from regiond.ledger.consistency import check, total_mismatches
-from regiond.ledger.growth import grow_machine, settle_machine
+from regiond.ledger.growth import free_storage, grow_machine, grow_storage, settle_machine
 from regiond.ledger.image_claims import claim_image, drop_images, record_images
 from regiond.ledger.machine_claims import claims_of_machine
 from regiond.ledger.numa_availability import numa_nodes_of_hosts
@@ -51,7 +51,9 @@ __all__ = [
     "drop_images",
     "drop_server",
     "fleet_capacity",
+    "free_storage",
     "grow_machine",
+    "grow_storage",
     "limit_later_locks",
     "lock_hosts",
     "lock_server",

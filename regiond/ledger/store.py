@@ -49,6 +49,10 @@ _WRITE = """
 _PENDING = """
     select coalesce(pending_cores, 0) as cores, coalesce(pending_memory_mib, 0) as memory_mib from machine where id = $1
 """
+_PENDING_GROWTH = """
+    select storage_pool_id, sum(pending_size_bytes - size_bytes)::bigint as bytes
+      from machine_disk where machine_id = $1 and pending_size_bytes is not null group by storage_pool_id
+"""
 
 _DROP_CLAIMS = """
     delete from claim where server_id = $1 and not exists (select 1 from vm_host h where h.server_id = $1)
@@ -169,10 +173,13 @@ async def _with_pending(db: Db, machine_id: int, claims: GuestClaims) -> GuestCl
 
 
 async def record_storage(db: Db, *, server_id: int, machine_id: int, storage_bytes: Mapping[int, int]) -> None:
-    """Replaces the machine's claims on these storage pools (row ids), however full they are; 0: no claim. Locks as
-    `record_actual`."""
+    """Replaces the machine's claims on these storage pools (row ids) by what its disks use, and will use after its next
+    start, however full the pools are; 0: no claim. Locks as `record_actual`."""
     await db.execute(_DROP_STORAGE, machine_id, list(storage_bytes))
-    rows: list[ClaimRow] = [("storage_bytes", pool_id, None, amount) for pool_id, amount in storage_bytes.items()]
+    growth = {row["storage_pool_id"]: row["bytes"] for row in await db.fetch(_PENDING_GROWTH, machine_id)}
+    rows: list[ClaimRow] = [
+        ("storage_bytes", pool_id, None, amount + growth.get(pool_id, 0)) for pool_id, amount in storage_bytes.items()
+    ]
     await _write(db, server_id, [((machine_id, None), row) for row in rows])
 
 

@@ -24,6 +24,7 @@ from regiond.machines.values.devices import (
     DeviceView,
     NewDevice,
 )
+from regiond.machines.values.disks import DiskPlan, DiskToAdd, KeptDisk
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -67,12 +68,15 @@ __all__ = [
     "DeviceNicChange",
     "DeviceNicView",
     "DeviceView",
+    "DiskPlan",
+    "DiskToAdd",
     "DiskView",
     "ForgottenMachine",
     "GroupCounts",
     "GroupSizes",
     "GuestPowerChange",
     "HostConstraints",
+    "KeptDisk",
     "Labels",
     "LinkMode",
     "LinkRequest",
@@ -116,6 +120,12 @@ class DiskView:
     label: str = ""
     missing: bool = False
     boots: bool = False
+    pending_size_bytes: int | None = None  # the size that it gets when Innkeeper next starts the machine
+
+    @property
+    def held_bytes(self) -> int:
+        """The space that it claims: the larger of its size and its pending one."""
+        return max(self.size_bytes, self.pending_size_bytes or 0)
 
     @property
     def title(self) -> str:

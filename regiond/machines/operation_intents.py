@@ -10,7 +10,7 @@ from common.discovery import VolumeRef
 from common.errors import Busy, WrongState
 from common.guest_spec import GuestSpec
 from common.serialization import to_dict
-from common.values import GuestRef, OwnershipMarker
+from common.values import DiskSize, GuestRef, OwnershipMarker
 from regiond.db.pool import Db
 from regiond.hosts.service import host_on_machine
 from regiond.machines import lifecycle_store
@@ -22,6 +22,7 @@ from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operat
 
 _ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
 PENDING = "pending"  # key of the request: the size that the machine gets at its next start
+PENDING_DISKS = "pending_disks"  # key of the request: the disks that get larger at its next start
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
 
 
@@ -64,7 +65,15 @@ async def open_operation(
 
 
 def _pending(machine: MachineView) -> dict[str, Any]:
-    return {} if machine.pending_size is None else {PENDING: to_dict(machine.pending_size)}
+    disks = [
+        DiskSize(pool_id=disk.storage_pool_key, volume=disk.volume, size_bytes=disk.pending_size_bytes)
+        for disk in machine.disks
+        if disk.pending_size_bytes is not None
+    ]
+    return {
+        **({} if machine.pending_size is None else {PENDING: to_dict(machine.pending_size)}),
+        **({PENDING_DISKS: to_dict(disks)} if disks else {}),
+    }
 
 
 async def _check_no_host(db: Db, machine: MachineView) -> None:
@@ -112,15 +121,23 @@ async def open_compose_undo(db: Db, machine: MachineView, installation_id: UUID)
 
 
 async def open_volume_removal(
-    db: Db, host_id: int, host_name: str, marker: OwnershipMarker, volumes: Sequence[VolumeRef]
+    db: Db,
+    host_id: int,
+    host_name: str,
+    marker: OwnershipMarker,
+    volumes: Sequence[VolumeRef],
+    *,
+    kept_disk_id: int | None = None,
 ) -> int:
     """Returns the id of the operation that removes volumes which are named after `marker` and which no guest uses.
 
-    The operation touches no guest, and fails if a guest uses one of the volumes by then.
+    The operation touches no guest, and fails if a guest uses one of the volumes by then. The kept disk, if one is
+    named, is no longer kept then.
     """
     return await operation_service.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=volumes[0].name,
-        request={"marker": to_dict(marker), "orphaned_volumes": to_dict(tuple(volumes))},
+        request={"marker": to_dict(marker), "orphaned_volumes": to_dict(tuple(volumes)),
+                 "kept_disk": kept_disk_id},
         max_failures=MAX_FAILURES,
     )  # fmt: skip
 

@@ -10,12 +10,12 @@ from common.guest_spec import GuestSpec
 from common.phrases import first_of
 from common.rpc.host_commands import HOST_POWER, PowerCall, PowerReply
 from common.serialization import from_dict
-from common.values import GuestSize, NicKind, PowerAction, PowerState
+from common.values import DiskSize, GuestSize, NicKind, PowerAction, PowerState
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.machines import size_store, store
-from regiond.machines.operation_intents import PENDING
+from regiond.machines import disk_size_store, size_store, store
+from regiond.machines.operation_intents import PENDING, PENDING_DISKS
 from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -34,6 +34,7 @@ class Target:
     system_id: str
     spec: GuestSpec
     pending: GuestSize | None = None  # what it gets at its next start
+    pending_disks: tuple[DiskSize, ...] = ()
 
     @classmethod
     def of(cls, operation: Operation) -> Target:
@@ -45,6 +46,7 @@ class Target:
             system_id=operation.system_id,
             spec=from_dict(operation.request["spec"], GuestSpec),
             pending=from_dict(pending, GuestSize) if (pending := operation.request.get(PENDING)) else None,
+            pending_disks=tuple(from_dict(one, DiskSize) for one in operation.request.get(PENDING_DISKS, ())),
         )
 
     @property
@@ -110,6 +112,7 @@ async def set_power(
             fence=fence,
             autostart=target.spec.autostart,
             size=target.pending,
+            disk_sizes=target.pending_disks,
         ),
         deadline_s=grace_s + POWER_DEADLINE_S,
     )
@@ -126,6 +129,7 @@ async def record_power(db: Db, operation: Operation, target: Target, reply: Powe
                 "(size_not_changed)"
             )
             await record_event(db, operation, "machine_size_pending", message, level=Level.WARNING)
+    await disk_size_store.record_sizes(db, target.machine_id, reply.disk_sizes)
     await store.set_power(db, target.machine_id, reply.power.value)
 
 

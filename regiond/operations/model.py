@@ -38,6 +38,9 @@ class OperationKind(StrEnum):
     SET_AUTOSTART = "set_autostart"  # sets whether a guest starts with its host
     SET_BOOT_DISK = "set_boot_disk"  # sets the disk from which a guest boots first
     RESIZE = "resize"  # changes the cores and memory of a guest
+    ADD_DISK = "add_disk"  # creates a disk, or takes a kept one, and gives it to a guest
+    GROW_DISK = "grow_disk"  # makes a disk of a guest larger
+    REMOVE_DISK = "remove_disk"  # takes a disk from a guest; its volume is deleted or kept
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 

@@ -15,7 +15,7 @@ from regiond.placement.model import explain
 from regiond.placement.network_selectors import parse_cidr, parse_selector, referenced_networks, selector_of_key
 from regiond.placement.nic_attachment import required_functions
 from regiond.placement.ranking import place, place_sequentially
-from regiond.placement.storage_assignment import label_notes, missing_pool
+from regiond.placement.storage_assignment import assign_storage, label_notes, missing_pool
 from regiond.placement.storage_parser import parse_storage
 
 __all__ = (
@@ -23,6 +23,7 @@ __all__ = (
     "RemainingHosts",
     "Shortage",
     "after_claim",
+    "assign_storage",
     "check_policies",
     "core_ranges",
     "explain",

@@ -30,8 +30,10 @@ _TRY_LOCK = _LOCK + " skip locked"
 _USED = """
     select q.id, count(m.id) as machines, coalesce(sum(greatest(m.cores, m.pending_cores)), 0)::bigint as cores,
            coalesce(sum(greatest(m.memory_mib, m.pending_memory_mib)), 0)::bigint as memory_mib,
-           coalesce(sum((select sum(d.size_bytes) from machine_disk d where d.machine_id = m.id)), 0)::bigint
-             as storage_bytes
+           (coalesce(sum((select sum(greatest(d.size_bytes, d.pending_size_bytes))
+                            from machine_disk d where d.machine_id = m.id)), 0)
+            + coalesce((select sum(k.size_bytes) from kept_disk k
+                         where k.pool_id = q.pool_id or k.account_id = q.account_id), 0))::bigint as storage_bytes
       from quota q
       left join lateral (
            select * from machine where pool_id = q.pool_id
@@ -53,7 +55,8 @@ _DELETE = "delete from quota where id = $1"
 _ACCOUNT = "select id from account where username = $1"
 _MACHINE = """
     select greatest(cores, pending_cores) as cores, greatest(memory_mib, pending_memory_mib) as memory_mib,
-           coalesce((select sum(size_bytes) from machine_disk d where d.machine_id = m.id), 0)::bigint as storage_bytes
+           coalesce((select sum(greatest(d.size_bytes, d.pending_size_bytes))
+                       from machine_disk d where d.machine_id = m.id), 0)::bigint as storage_bytes
       from machine m where id = $1 and state <> 'failed_compose'
 """
 

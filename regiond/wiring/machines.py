@@ -23,7 +23,6 @@ from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.autostart import SetAutostart
-from regiond.machines.boot_disk import SetBootDisk
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
 from regiond.machines.compose.model import ClaimOutcome
@@ -34,8 +33,12 @@ from regiond.machines.compose.steps import ComposeMachine
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.devices.service import Devices
+from regiond.machines.disks.boot_disk import SetBootDisk
+from regiond.machines.disks.changes import DiskChanges
+from regiond.machines.disks.kept import KeptDisks
+from regiond.machines.disks.service import MachineDisks
+from regiond.machines.disks.steps import AddDisk, GrowDisk, RemoveDisk
 from regiond.machines.guest_changes import MachineGuestChanges
-from regiond.machines.machine_disks import MachineDisks
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release import ReleaseMachine
 from regiond.machines.ownership.release_requests import Releases
@@ -106,6 +109,8 @@ def wire_machines(
         releases=releases,
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database, operations, installation_id),
+        disk_changes=DiskChanges(database, operations, calls, installation_id),
+        kept_disks=KeptDisks(database, operations, calls),
         resizes=Resizes(database, operations, calls, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, storage.credentials),
@@ -168,6 +173,9 @@ def wire_engine(
         SetAutostart(calls),
         SetBootDisk(calls),
         Resize(calls),
+        AddDisk(calls),
+        GrowDisk(calls),
+        RemoveDisk(calls),
         BulkSteps(
             storage.database,
             layer.machines,

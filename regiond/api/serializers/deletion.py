@@ -9,7 +9,7 @@ from typing import Any
 from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, fields_of, item, key, serializer
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.hosts.model import CertificateFate
-from regiond.machines.model import DiskView
+from regiond.machines.model import DiskPlan, DiskView
 from regiond.machines.service import AffectedGuest, HostRemovalPlan, MachineRemovalPlan
 
 
@@ -51,6 +51,14 @@ FORCED_REMOVAL_JSON: Serializer[Mapping[str, Any]] = serializer(
     item("kept", array(STR)),
 )
 _RECORD: Serializer[AffectedRecord] = serializer("AffectedRecord", *fields_of(AffectedRecord, "kind id name"))
+DISK_PLAN_JSON: Serializer[DiskPlan] = serializer(
+    "DiskPlan",
+    key("name", STR, lambda plan: plan.name),
+    key("confirm", enum(Confirm), lambda plan: Confirm.NAME if plan.loses_data else Confirm.YES),
+    constant("deleted", array(STR), ()),
+    constant("kept", array(STR), ()),
+    key("effects", array(STR), lambda plan: plan.effects),
+)
 DELETION_PLAN_JSON: Serializer[DeletionPlan] = serializer(
     "DeletionPlan",
     key("name", STR, lambda plan: plan.name),

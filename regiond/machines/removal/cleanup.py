@@ -19,6 +19,7 @@ from common.serialization import from_dict
 from common.values import GuestRef, OwnershipMarker
 from regiond.db.pool import Db
 from regiond.hosts import service as host_service
+from regiond.machines import kept_disk_store
 from regiond.machines.steps import racks_text, record_event
 from regiond.operations.model import EARLIER, EARLIER_SINCE, WAIT_FOR_EARLIER, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -128,6 +129,8 @@ class CleanUp:
 
         async def record(db: Db) -> None:
             await host_service.delete_orphaned_volumes(db, host_id, volumes)
+            if operation.request.get("kept_disk") is not None:
+                await kept_disk_store.delete(db, operation.request["kept_disk"])
             message = f"Removed {', '.join(names)} from {operation.host_name}: no guest used it"
             await record_event(db, operation, "orphaned_volume_removed", message)
 

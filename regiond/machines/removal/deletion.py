@@ -7,7 +7,7 @@ from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
-from regiond.machines import lifecycle_store, store
+from regiond.machines import kept_disk_store, lifecycle_store, store
 from regiond.machines.deployment.disks import empty_guest
 from regiond.machines.model import MachineState
 from regiond.machines.removal import released_store
@@ -39,6 +39,7 @@ async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -
 async def delete_machine(db: Db, operation: Operation, target: Target, reason: str) -> None:
     """Records a tombstone, releases the machine's claims and deletes its row. Its guest must not exist."""
     await record_tombstone(db, operation, target, reason)
+    await kept_disk_store.keep_attached(db, target.machine_id)
     await ledger.release_machine(db, target.machine_id)
     await store.delete(db, target.machine_id)
 

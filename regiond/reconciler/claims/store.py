@@ -92,7 +92,11 @@ _DISKS = """
             select p.id, d.size_bytes
               from machine_disk d join storage_pool p on p.id = d.storage_pool_id
              where d.machine_id = $1 and p.server_id = $2
-               and not exists (select from guest g where g.machine_id = $1 and g.server_id = $2)) disk
+               and not exists (select from guest g where g.machine_id = $1 and g.server_id = $2)
+            union all
+            select d.storage_pool_id, d.pending_size_bytes - d.size_bytes
+              from machine_disk d join storage_pool p on p.id = d.storage_pool_id
+             where d.machine_id = $1 and p.server_id = $2 and d.pending_size_bytes is not null) disk
      group by storage_pool_id order by storage_pool_id
 """
 _LOCK_ADDRESS = "select 1 from ip_address where id = $1 for update"

@@ -36,6 +36,7 @@ _ORPHANED_VOLUMES = """
       left join tombstone t on t.machine_uuid = v.marker_machine
       left join detached_machine f on f.uuid = v.marker_machine
      where p.missing_since is null and p.status = 'available' and ($1::integer is null or v.id = $1)
+       and not exists (select from kept_disk k where k.storage_pool_id = v.storage_pool_id and k.volume = v.name)
      order by v.id
 """
 _SERVER = """

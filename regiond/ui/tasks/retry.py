@@ -145,7 +145,12 @@ def _on_machine(task: Operation) -> Retry:
         return Retry(url=page_url("vms", task.system_id, task.kind.value))
     if task.kind is OperationKind.FORGET and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))
-    if task.kind is OperationKind.SET_BOOT_DISK:
+    if task.kind in {
+        OperationKind.SET_BOOT_DISK,
+        OperationKind.ADD_DISK,
+        OperationKind.GROW_DISK,
+        OperationKind.REMOVE_DISK,
+    }:
         return Retry(url=page_url("vms", task.system_id, "storage"))
     return Retry(url=page_url("vms", task.system_id))  # set_autostart and allocate: the page of the VM offers them
 

@@ -1,4 +1,4 @@
-"""`nodes/{system_id}/blockdevices/`: the disks of machines; their tags and the boot disk can be changed."""
+"""`nodes/{system_id}/blockdevices/`: the disks of machines, their tags, and the boot disk."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from common.errors import InvalidRequest
 from common.values import PowerState
 from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon
-from regiond.api.replies import Reply, text_reply
+from regiond.api.declaration.operation_wait import STARTED, soon, without_content
+from regiond.api.replies import Reply, json_reply, text_reply
+from regiond.api.resources.machines.disk_changes import PLAN, PLAN_DOC, plan_reply
 from regiond.api.resources.shared.lookups import machine_of, one_of_object
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, BLOCK_SIZE, DiskOfMachine
 from regiond.api.services import Services
-from regiond.machines.model import MachineView
+from regiond.machines.model import DiskToAdd, MachineView
 from regiond.operations.model import Operation
 
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
 _LARGEST_SIZE = 2**63 - 1  # the largest value of the column
-_FIXED = "The properties of a disk are fixed when its machine is composed: compose a machine with another disk."
+_FIXED = "This property of a disk is fixed when it is created: add another disk."
 _TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="ssd")
 
 
@@ -40,12 +42,59 @@ async def _disks(call: Call) -> list[DiskOfMachine]:
     return [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
 
 
-async def _update(call: Call) -> DiskOfMachine:
-    """Returns the disk unchanged: clients send the values that they have read. Raises InvalidRequest for others."""
+async def _create(call: Call) -> Reply:
+    machine: MachineView = call.target
+    operation = await call.services.disk_changes.start_add(
+        call.caller, machine.system_id, DiskToAdd(size_bytes=call.values["size"], label=call.values["name"]),
+        idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
+    )  # fmt: skip
+
+    async def created(ended: Operation) -> Reply:
+        now = await call.services.machines.read(machine.system_id, caller=call.caller)
+        disk = next(one for one in now.disks if one.volume == ended.result["volume"])
+        return json_reply(BLOCK_DEVICE_JSON.encode(DiskOfMachine(machine=now, disk=disk)))
+
+    return await soon(call, operation, created)
+
+
+async def _delete(call: Call) -> Reply:
+    found: DiskOfMachine = call.target
+    operation = await call.services.disk_changes.start_remove(
+        call.caller, found.machine.system_id, found.disk.id, keep=False, idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )  # fmt: skip
+    return await soon(call, operation, without_content)
+
+
+async def _deletion_plan(call: Call) -> Reply:
+    found: DiskOfMachine = call.target
+    plan = await call.services.disk_changes.plan_remove(call.caller, found.machine.system_id, found.disk.id, keep=False)
+    return plan_reply(plan)
+
+
+async def _update(call: Call) -> Reply:
+    """Grows the disk. Raises InvalidRequest for other changes: clients send the values that they have read."""
+    found: DiskOfMachine = call.target
+    size_bytes: int | None = call.values["size"]
+    if size_bytes is None or size_bytes in {0, found.disk.size_bytes, found.disk.held_bytes}:
+        return json_reply(BLOCK_DEVICE_JSON.encode(_unchanged(call)))
+    _unchanged(call)
+    operation = await call.services.disk_changes.start_grow(
+        call.caller, found.machine.system_id, found.disk.id, size_bytes, idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )  # fmt: skip
+
+    async def grown(_: Operation) -> Reply:
+        return json_reply(BLOCK_DEVICE_JSON.encode(await find_disk(call.services, call.path)))
+
+    return await soon(call, operation, grown)
+
+
+def _unchanged(call: Call) -> DiskOfMachine:
+    """Returns the disk. Raises InvalidRequest for a value that cannot be changed."""
     found: DiskOfMachine = call.target
     has = {
         "name": found.name,
-        "size": found.disk.size_bytes,
         "block_size": BLOCK_SIZE,
         "serial": found.disk.serial,
         "id_path": found.id_path or "",
@@ -93,6 +142,33 @@ BLOCK_DEVICES = Resource(
             result="The block devices.",
             find=_find_machine,
         ),
+        Endpoint(
+            method="POST",
+            permission=Permission.OPERATOR,
+            title="Add a block device to a machine",
+            doc="An empty disk in the host's default storage pool: add_disk of the machine names another one. The "
+            "guest's system finds it by its serial number, which Innkeeper chooses.",
+            fields=(
+                Field("name", Text(max_length=64), "A label of the disk.", recorded=True, default="", example="data"),
+                Field(
+                    "size",
+                    Integer(minimum=1, maximum=_LARGEST_SIZE, unit="bytes"),
+                    "Its size in bytes.",
+                    recorded=True,
+                    required=True,
+                    example=20_000_000_000,
+                ),
+                Field("block_size", Integer(minimum=0, unit="bytes"), "Ignored: 512."),
+                Field("serial", Text(max_length=256), "Ignored."),
+                Field("id_path", Text(max_length=4096), "Ignored."),
+                Field("model", Text(max_length=256), "Ignored."),
+            ),
+            opens_operation=True,
+            other_answers=(STARTED,),
+            result=_BLOCK_DEVICE,
+            find=_find_machine,
+            run=_create,
+        ),
     ),
 )
 BLOCK_DEVICE = Resource(
@@ -105,8 +181,8 @@ BLOCK_DEVICE = Resource(
             method="PUT",
             permission=Permission.OPERATOR,
             title="Update a block device",
-            doc="For clients that send what they have read: a disk keeps what it was composed with, so a field with "
-            "another value is rejected.",
+            doc="With a larger size, the disk grows, as with grow_disk of the machine. The other fields are for "
+            "clients that send what they have read: another value is rejected.",
             fields=(
                 Field("name", Text(max_length=64), "Its name.", recorded=True, example="sda"),
                 Field("size", Integer(minimum=0, maximum=_LARGEST_SIZE, unit="bytes"), "Its size in bytes."),
@@ -116,10 +192,29 @@ BLOCK_DEVICE = Resource(
                 Field("model", Text(max_length=256), "Its model: unknown."),
                 Field("uuid", Text(max_length=64), "Its UUID: unknown.", recorded=True),
             ),
+            opens_operation=True,
+            other_answers=(STARTED,),
             result=_BLOCK_DEVICE,
-            only_reads=True,
             find=find_disk,
-            run=crud.encoded_run(_BLOCK_DEVICE, _update),
+            run=_update,
+        ),
+        with_dry_run(
+            Endpoint(
+                method="DELETE",
+                permission=Permission.OPERATOR,
+                title="Remove a block device from a machine",
+                doc="All data on it are deleted: remove_disk of the machine can keep them. A running VM has to give "
+                "the disk back first; the first disk of a machine cannot be removed.",
+                result=crud.NOTHING,
+                success=204,
+                opens_operation=True,
+                other_answers=(STARTED,),
+                find=find_disk,
+                run=_delete,
+            ),
+            _deletion_plan,
+            result=PLAN,
+            doc=PLAN_DOC,
         ),
         *(
             crud.action(

@@ -12,7 +12,7 @@ from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
-from regiond.machines.boot_disk import open_set_boot_disk
+from regiond.machines.disks.boot_disk import open_set_boot_disk
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.nics.model import MAX_TAGS, checked_tags
 from regiond.machines.operation_intents import check_owner_is

@@ -1,0 +1,216 @@
+"""`machines/{system_id}/?op=add_disk`, `attach_disk`, `grow_disk` and `remove_disk`: the disks of a machine."""
+
+from __future__ import annotations
+
+from common.units import BYTES_PER_GB
+from regiond.api.declaration.dry_run import with_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import Boolean, Float, Integer, Text, TextList
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
+from regiond.api.resources.shared.lookups import find_machine, one_of_object
+from regiond.api.serializers.deletion import DISK_PLAN_JSON
+from regiond.api.serializers.machines import MACHINE_JSON, DiskOfMachine
+from regiond.machines.model import DiskPlan, DiskToAdd
+from regiond.operations.model import Operation
+
+PLAN = Result(doc="For a dry run: what would change, in sentences.", type=DISK_PLAN_JSON)
+PLAN_DOC = "Change nothing; answer 200 with what would change (default false)."
+_LARGEST_GB = 1_000_000.0
+_SIZE = Field(
+    "size",
+    Float(minimum=0.001, maximum=_LARGEST_GB),
+    "Size in GB of 10^9 bytes.",
+    recorded=True,
+    required=True,
+    example=20,
+)
+_DISK = Field("disk", Text(max_length=64), "Id or name of the disk.", recorded=True, required=True, example="sdb")
+KEEP = Field(
+    "keep",
+    Boolean(),
+    "Keep the volume with its content: it is listed in kept-disks/, and can be attached to a machine of its host "
+    "(default false: all data on it are deleted).",
+    default=False,
+)
+
+
+def gigabytes(size_gb: float) -> int:
+    """Returns the size in bytes."""
+    return round(size_gb * BYTES_PER_GB)
+
+
+def plan_reply(plan: DiskPlan) -> Reply:
+    return json_reply(DISK_PLAN_JSON.encode(plan))
+
+
+def _to_add(call: Call) -> DiskToAdd:
+    return DiskToAdd(
+        size_bytes=gigabytes(call.values["size"]), pool=call.values["pool"], tags=tuple(call.values["tags"])
+    )
+
+
+async def _machine(call: Call, operation: Operation) -> Reply:
+    async def changed(_: Operation) -> Reply:
+        machine = await call.services.machines.read(call.target.system_id, caller=call.caller)
+        return json_reply(MACHINE_JSON.encode(machine))
+
+    return await soon(call, operation, changed)
+
+
+def _disk(call: Call) -> DiskOfMachine:
+    """Returns the disk that the field names. Raises NotFound."""
+    disks = [DiskOfMachine(machine=call.target, disk=disk) for disk in call.target.disks]
+    what = f"block device of {call.target.hostname}"
+    return one_of_object(what, call.values["disk"], disks, lambda found: (found.disk.id, found.name))
+
+
+async def _add(call: Call) -> Reply:
+    operation = await call.services.disk_changes.start_add(
+        call.caller, call.target.system_id, _to_add(call), idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )  # fmt: skip
+    return await _machine(call, operation)
+
+
+async def _plan_add(call: Call) -> Reply:
+    return plan_reply(await call.services.disk_changes.plan_add(call.caller, call.target.system_id, _to_add(call)))
+
+
+async def _attach(call: Call) -> Reply:
+    operation = await call.services.disk_changes.start_attach(
+        call.caller, call.target.system_id, call.values["kept_disk"], idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )  # fmt: skip
+    return await _machine(call, operation)
+
+
+async def _plan_attach(call: Call) -> Reply:
+    plan = await call.services.disk_changes.plan_attach(call.caller, call.target.system_id, call.values["kept_disk"])
+    return plan_reply(plan)
+
+
+async def _grow(call: Call) -> Reply:
+    operation = await call.services.disk_changes.start_grow(
+        call.caller, call.target.system_id, _disk(call).disk.id, gigabytes(call.values["size"]),
+        idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
+    )  # fmt: skip
+    return await _machine(call, operation)
+
+
+async def _plan_grow(call: Call) -> Reply:
+    size_bytes = gigabytes(call.values["size"])
+    plan = await call.services.disk_changes.plan_grow(
+        call.caller, call.target.system_id, _disk(call).disk.id, size_bytes
+    )
+    return plan_reply(plan)
+
+
+async def _remove(call: Call) -> Reply:
+    operation = await call.services.disk_changes.start_remove(
+        call.caller, call.target.system_id, _disk(call).disk.id, keep=call.values["keep"],
+        idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
+    )  # fmt: skip
+    return await _machine(call, operation)
+
+
+async def _plan_remove(call: Call) -> Reply:
+    plan = await call.services.disk_changes.plan_remove(
+        call.caller, call.target.system_id, _disk(call).disk.id, keep=call.values["keep"]
+    )
+    return plan_reply(plan)
+
+
+_POOL = Field(
+    "pool",
+    Text(max_length=256),
+    "Storage pool of the host (default: one that a tag names, else the host's default pool).",
+    recorded=True,
+    default="",
+    example="default",
+)
+_TAGS = Field("tags", TextList(), "A tag of the disk; repeatable.", recorded=True, default=(), example="ssd")
+
+
+ADD_DISK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="add_disk",
+        permission=Permission.OPERATOR,
+        title="Add a disk to a machine",
+        doc="The machine gets an empty disk, also while it runs. If its hypervisor cannot add one to a running VM, the "
+        "request is rejected: shut the VM down first. Its space is claimed before.",
+        fields=(_SIZE, _POOL, _TAGS),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_add,
+    ),
+    _plan_add,
+    result=PLAN,
+    doc=PLAN_DOC,
+)
+ATTACH_DISK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="attach_disk",
+        permission=Permission.OPERATOR,
+        title="Attach a kept disk to a machine",
+        doc="The machine, on the host of the disk, gets it with its content. When the machine is deleted, the disk is "
+        "kept again.",
+        fields=(
+            Field("kept_disk", Integer(minimum=1), "Id of the kept disk.", recorded=True, required=True, example=3),
+        ),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_attach,
+    ),
+    _plan_attach,
+    result=PLAN,
+    doc=PLAN_DOC,
+)
+GROW_DISK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="grow_disk",
+        permission=Permission.OPERATOR,
+        title="Make a disk of a machine larger",
+        doc="What the hypervisor cannot do while the VM runs is pending: the disk shows it, claims it, and gets it "
+        "when Innkeeper next starts the machine. The file system is grown in the guest. A disk never gets smaller.",
+        fields=(_DISK, _SIZE),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_grow,
+    ),
+    _plan_grow,
+    result=PLAN,
+    doc=PLAN_DOC,
+)
+REMOVE_DISK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="remove_disk",
+        permission=Permission.OPERATOR,
+        title="Remove a disk from a machine",
+        doc="A running VM has to give the disk back: unmount it there first. If it does not, the request is rejected "
+        "and nothing has changed. The first disk of a machine cannot be removed.",
+        fields=(_DISK, KEEP),
+        destructive=True,
+        opens_operation=True,
+        other_answers=(STARTED,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_remove,
+    ),
+    _plan_remove,
+    result=PLAN,
+    doc=PLAN_DOC,
+)
+OF_ONE = (ADD_DISK, ATTACH_DISK, GROW_DISK, REMOVE_DISK)

@@ -1,0 +1,1 @@
+"""Changes of the disks of machines."""

@@ -1,0 +1,326 @@
+"""Opens operations that add, grow and remove disks of machines, or tells what they would change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from attrs import frozen
+
+from common.device_names import lxd_device_name, lxd_serial
+from common.errors import Busy, NotFound, OutOfCapacity
+from common.guest_spec import DiskSpec
+from common.serialization import to_dict
+from common.values import DiskSize, DriverType, OwnershipMarker
+from common.volume_names import volume_name
+from regiond.caller import Caller
+from regiond.db.pool import Database, Db
+from regiond.idempotency.model import IdempotencyKey
+from regiond.identifiers import serial
+from regiond.ledger import service as ledger
+from regiond.machines import kept_disk_store, view_store
+from regiond.machines.disks import store
+from regiond.machines.disks.kept import locked_kept_disk
+from regiond.machines.disks.model import (
+    DiskHolder,
+    add_plan,
+    attach_plan,
+    check_attachable,
+    check_growth,
+    check_listed,
+    check_number,
+    check_ours,
+    check_removable,
+    check_size,
+    gb,
+    grow_plan,
+    remove_plan,
+)
+from regiond.machines.disks.placement import choose_pool
+from regiond.machines.model import DiskPlan, DiskToAdd, DiskView, MachineView
+from regiond.machines.nics.model import checked_tags
+from regiond.machines.operation_intents import check_owner_is, open_operation
+from regiond.machines.ownership_rules import check_may_change
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Operations
+from regiond.quotas.model import Charge, Holdings
+from regiond.quotas.service import permitted
+from regiond.racks.service import HostCalls
+
+_Open = Callable[[Db], Awaitable[tuple[int, DiskPlan]]]
+
+
+@frozen
+class DiskChanges:
+    """Adds, grows and removes disks of machines. Every operator of its pool may change a machine without owner.
+
+    The `start` methods return the operation. What it uses more is claimed at once. They raise NotFound, NotAllowed,
+    InvalidRequest, WrongState, QuotaExceeded, OutOfCapacity with the numbers, Busy while another operation acts on the
+    machine, and RackUnreachable with `need_rack`. The `plan` methods change nothing, and raise the same errors.
+    """
+
+    database: Database
+    operations: Operations
+    calls: HostCalls
+    installation_id: UUID
+
+    async def start_add(
+        self,
+        caller: Caller,
+        system_id: str,
+        disk: DiskToAdd,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+        need_rack: bool = False,
+    ) -> Operation:
+        return await self._start(
+            caller, system_id, lambda db: self._add(db, caller, system_id, disk), idempotency_key, need_rack=need_rack
+        )
+
+    async def plan_add(self, caller: Caller, system_id: str, disk: DiskToAdd) -> DiskPlan:
+        return await self._plan(lambda db: self._add(db, caller, system_id, disk))
+
+    async def start_attach(
+        self,
+        caller: Caller,
+        system_id: str,
+        kept_disk_id: int,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+        need_rack: bool = False,
+    ) -> Operation:
+        """Gives the machine a kept disk with its content."""
+        return await self._start(
+            caller, system_id, lambda db: self._attach(db, caller, system_id, kept_disk_id), idempotency_key,
+            need_rack=need_rack,
+        )  # fmt: skip
+
+    async def plan_attach(self, caller: Caller, system_id: str, kept_disk_id: int) -> DiskPlan:
+        return await self._plan(lambda db: self._attach(db, caller, system_id, kept_disk_id))
+
+    async def start_grow(
+        self,
+        caller: Caller,
+        system_id: str,
+        disk_id: int,
+        size_bytes: int,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+        need_rack: bool = False,
+    ) -> Operation:
+        return await self._start(
+            caller, system_id, lambda db: self._grow(db, caller, system_id, disk_id, size_bytes), idempotency_key,
+            need_rack=need_rack,
+        )  # fmt: skip
+
+    async def plan_grow(self, caller: Caller, system_id: str, disk_id: int, size_bytes: int) -> DiskPlan:
+        return await self._plan(lambda db: self._grow(db, caller, system_id, disk_id, size_bytes))
+
+    async def start_remove(
+        self,
+        caller: Caller,
+        system_id: str,
+        disk_id: int,
+        *,
+        keep: bool,
+        idempotency_key: IdempotencyKey | None = None,
+        need_rack: bool = False,
+    ) -> Operation:
+        """Takes the disk from the machine. With `keep` its volume stays, as a kept disk; else its data are lost."""
+        return await self._start(
+            caller, system_id, lambda db: self._remove(db, caller, system_id, disk_id, keep=keep), idempotency_key,
+            need_rack=need_rack,
+        )  # fmt: skip
+
+    async def plan_remove(self, caller: Caller, system_id: str, disk_id: int, *, keep: bool) -> DiskPlan:
+        return await self._plan(lambda db: self._remove(db, caller, system_id, disk_id, keep=keep))
+
+    async def _start(
+        self, caller: Caller, system_id: str, work: _Open, key: IdempotencyKey | None, *, need_rack: bool
+    ) -> Operation:
+        async def in_transaction(db: Db) -> int:
+            operation_id, _ = await work(db)
+            await operation_service.tie_key(db, key, operation_id)
+            return operation_id
+
+        async def open_() -> int:
+            if need_rack:
+                await self._require_rack(caller, system_id)
+            return await self.database.in_transaction(in_transaction)
+
+        return await self.operations.idempotent(key, open_)
+
+    async def _plan(self, work: _Open) -> DiskPlan:
+        async def in_transaction(db: Db) -> DiskPlan:
+            _, plan = await work(db)
+            return plan
+
+        return await self.database.in_transaction(in_transaction, dry_run=True)
+
+    async def _require_rack(self, caller: Caller, system_id: str) -> None:
+        async with self.database.connection() as db:
+            machine = await _changeable(db, caller, system_id)
+        if machine.host_id is not None:
+            await self.calls.require(machine.host_id)
+
+    async def _add(self, db: Db, caller: Caller, system_id: str, disk: DiskToAdd) -> tuple[int, DiskPlan]:
+        """Locks in the order of all writers: quotas, the operation, the server, the machine."""
+        check_size(disk.size_bytes)
+        tags = checked_tags(disk.tags, of="A disk")
+        machine = await _changeable(db, caller, system_id)
+        check_listed(machine)
+        check_number(machine)
+        pool = await choose_pool(db, machine, disk)
+        holder = await store.read_holder(db, machine.id)
+        await _charge(db, holder, disk.size_bytes)
+        spec = DiskSpec(
+            volume=volume_name(self._marker(machine), holder.next_index),
+            pool_id=pool.key,
+            size_bytes=disk.size_bytes,
+            serial=_serial(machine, holder.next_index, pool.driver),
+            tags=tags,
+        )
+        operation_id = await self._open(
+            db, caller, machine, OperationKind.ADD_DISK,
+            {"disk": to_dict(spec), "index": holder.next_index, "storage_pool_id": pool.id, "storage_pool": pool.name,
+             "title": disk.label or f"disk{holder.next_index}", "kept": None},
+        )  # fmt: skip
+        await _check_holder(db, machine, holder)
+        await self._claim(db, machine, pool.id, pool.name, disk.size_bytes)
+        await store.insert(db, _row(machine, spec, holder.next_index, pool.id, disk.label))
+        return operation_id, add_plan(machine, disk.size_bytes, pool.name)
+
+    async def _attach(self, db: Db, caller: Caller, system_id: str, kept_disk_id: int) -> tuple[int, DiskPlan]:
+        kept = await locked_kept_disk(db, caller, kept_disk_id)
+        machine = await _changeable(db, caller, system_id)
+        check_listed(machine)
+        check_attachable(machine, kept)
+        holder = await store.read_holder(db, machine.id)
+        if (holder.account_id, holder.pool_id) != (kept.account_id, kept.pool_id):
+            await _charge(db, holder, kept.size_bytes)
+        spec = DiskSpec(
+            volume=kept.volume,
+            pool_id=kept.storage_pool_key,
+            size_bytes=kept.size_bytes,
+            serial=_serial(machine, holder.next_index, machine.driver),
+            tags=kept.tags,
+        )
+        operation_id = await self._open(
+            db, caller, machine, OperationKind.ADD_DISK,
+            {"disk": to_dict(spec), "index": holder.next_index, "storage_pool_id": kept.storage_pool_id,
+             "storage_pool": kept.storage_pool_name, "title": kept.title, "kept": to_dict(kept)},
+        )  # fmt: skip
+        await _check_holder(db, machine, holder)
+        if machine.host_id is not None:
+            await ledger.lock_hosts(db, [machine.host_id], wait=True)
+        await kept_disk_store.take(db, kept)
+        await self._claim(db, machine, kept.storage_pool_id, kept.storage_pool_name, kept.size_bytes)
+        await store.insert(db, _row(machine, spec, holder.next_index, kept.storage_pool_id, kept.label))
+        return operation_id, attach_plan(machine, kept)
+
+    async def _grow(
+        self, db: Db, caller: Caller, system_id: str, disk_id: int, size_bytes: int
+    ) -> tuple[int, DiskPlan]:
+        machine, disk = await _disk(db, caller, system_id, disk_id)
+        check_listed(machine)
+        check_ours(machine, disk, self._marker(machine), "made larger here")
+        check_growth(machine, disk, size_bytes)
+        holder, pool_id = await store.read_holder(db, machine.id), await store.storage_pool_of(db, disk.id)
+        await _charge(db, holder, size_bytes - disk.held_bytes)
+        size = DiskSize(pool_id=disk.storage_pool_key, volume=disk.volume, size_bytes=size_bytes)
+        operation_id = await self._open(
+            db, caller, machine, OperationKind.GROW_DISK,
+            {"disk_id": disk.id, "size": to_dict(size), "was_bytes": disk.size_bytes,
+             "was_pending_bytes": disk.pending_size_bytes, "storage_pool_id": pool_id,
+             "title": disk.title},
+        )  # fmt: skip
+        await _check_disk(db, machine, disk)
+        await self._claim(db, machine, pool_id, disk.storage_pool_name, size_bytes - disk.held_bytes)
+        await store.set_pending(db, disk.id, size_bytes)
+        return operation_id, grow_plan(machine, disk, size_bytes)
+
+    async def _remove(
+        self, db: Db, caller: Caller, system_id: str, disk_id: int, *, keep: bool
+    ) -> tuple[int, DiskPlan]:
+        machine, disk = await _disk(db, caller, system_id, disk_id)
+        check_listed(machine)
+        check_ours(machine, disk, self._marker(machine), "removed here")
+        check_removable(machine, disk)
+        pool_id = await store.storage_pool_of(db, disk.id)
+        spec = DiskSpec(
+            volume=disk.volume, pool_id=disk.storage_pool_key, size_bytes=disk.size_bytes,
+            serial=disk.serial or serial(machine.uuid, disk.index), tags=disk.tags,
+        )  # fmt: skip
+        operation_id = await self._open(
+            db, caller, machine, OperationKind.REMOVE_DISK,
+            {"disk_id": disk.id, "disk": to_dict(spec), "index": disk.index, "keep": keep,
+             "held_bytes": disk.held_bytes, "storage_pool_id": pool_id,
+             "storage_pool": disk.storage_pool_name, "title": disk.title},
+        )  # fmt: skip
+        await _check_disk(db, machine, disk)
+        return operation_id, remove_plan(machine, disk, keep=keep)
+
+    async def _open(
+        self, db: Db, caller: Caller, machine: MachineView, kind: OperationKind, request: dict[str, object]
+    ) -> int:
+        operation_id = await open_operation(
+            db, kind, machine, self.installation_id, account_id=caller.account_id, request=request
+        )
+        await check_owner_is(db, machine)
+        return operation_id
+
+    async def _claim(self, db: Db, machine: MachineView, pool_id: int, pool: str, more_bytes: int) -> None:
+        if machine.host_id is None or more_bytes <= 0:
+            return
+        if not await ledger.grow_storage(db, machine.id, machine.host_id, pool_id, more_bytes):
+            raise OutOfCapacity(
+                f"{machine.host_name} has too little left for {machine.hostname}: {gb(more_bytes)} more asked in the "
+                f"storage pool {pool}. It was just filled, or the host is in maintenance or being removed."
+            )
+
+    def _marker(self, machine: MachineView) -> OwnershipMarker:
+        return OwnershipMarker(installation_id=self.installation_id, machine_id=machine.uuid)
+
+
+async def _changeable(db: Db, caller: Caller, system_id: str) -> MachineView:
+    machine = await view_store.read(db, system_id, caller=caller)
+    check_may_change(caller, machine)
+    return machine
+
+
+async def _disk(db: Db, caller: Caller, system_id: str, disk_id: int) -> tuple[MachineView, DiskView]:
+    machine = await _changeable(db, caller, system_id)
+    disk = next((one for one in machine.disks if one.id == disk_id), None)
+    if disk is None:
+        raise NotFound(f"{machine.hostname} has no disk {disk_id} any more.")
+    return machine, disk
+
+
+async def _charge(db: Db, holder: DiskHolder, more_bytes: int) -> None:
+    if more_bytes > 0:
+        charge = Charge(account_id=holder.account_id, pool_id=holder.pool_id, asked=Holdings(storage_bytes=more_bytes))
+        await permitted(db, [charge], wait=True)
+
+
+async def _check_holder(db: Db, machine: MachineView, holder: DiskHolder) -> None:
+    if await store.read_holder(db, machine.id) != holder:
+        raise Busy(f"{machine.hostname} has just been changed. Try again.")
+
+
+async def _check_disk(db: Db, machine: MachineView, disk: DiskView) -> None:
+    """The disk was read before the operation was open: another one may have changed it."""
+    now = await view_store.read(db, machine.system_id)
+    if disk not in now.disks:
+        raise Busy(f"{disk.title} of {machine.hostname} has just been changed. Try again.")
+
+
+def _serial(machine: MachineView, index: int, driver: str | None) -> str:
+    return lxd_serial(lxd_device_name(index)) if driver == DriverType.LXD.value else serial(machine.uuid, index)
+
+
+def _row(machine: MachineView, spec: DiskSpec, index: int, pool_id: int, label: str) -> store.NewDisk:
+    return store.NewDisk(
+        machine_id=machine.id, index=index, volume=spec.volume, storage_pool_id=pool_id, size_bytes=spec.size_bytes,
+        serial=spec.serial, tags=spec.tags, label=label,
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Lists the disks that were kept when their machine gave them up, and deletes them."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.discovery import VolumeRef
+from common.errors import Busy, NotAllowed, NotFound, WrongState
+from common.volume_names import marker_of_volume
+from regiond.caller import Caller
+from regiond.db.pool import Database, Db
+from regiond.idempotency.model import IdempotencyKey
+from regiond.machines import kept_disk_store
+from regiond.machines.model import KeptDisk
+from regiond.machines.operation_intents import open_volume_removal
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation
+from regiond.operations.service import Operations
+from regiond.racks.service import HostCalls
+
+
+@frozen
+class KeptDisks:
+    """Lists the disks that were kept, and deletes them."""
+
+    database: Database
+    operations: Operations
+    calls: HostCalls
+
+    async def list(self, caller: Caller, *, host_id: int | None = None) -> tuple[KeptDisk, ...]:
+        async with self.database.connection() as db:
+            return await kept_disk_store.list_kept(db, host_id=host_id, caller=caller)
+
+    async def read(self, disk_id: int) -> KeptDisk:
+        """Raises NotFound."""
+        async with self.database.connection() as db:
+            return await _visible(db, None, disk_id)
+
+    async def start_delete(
+        self, caller: Caller, disk_id: int, *, idempotency_key: IdempotencyKey | None = None, need_rack: bool = False
+    ) -> Operation:
+        """Returns the operation that deletes the volume with its data. Raises NotFound and NotAllowed."""
+
+        async def work(db: Db) -> int:
+            disk = await locked_kept_disk(db, caller, disk_id)
+            marker = marker_of_volume(disk.volume)
+            if marker is None:
+                raise WrongState(f"{disk.volume} is not named after a machine.")
+            operation_id = await open_volume_removal(
+                db, disk.host_id, disk.host_name, marker,
+                [VolumeRef(pool_id=disk.storage_pool_key, name=disk.volume)], kept_disk_id=disk.id,
+            )  # fmt: skip
+            await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        async def open_() -> int:
+            if need_rack:
+                disk = await self.read(disk_id)
+                await self.calls.require(disk.host_id)
+            return await self.database.in_transaction(work)
+
+        return await self.operations.idempotent(idempotency_key, open_)
+
+
+async def _visible(db: Db, caller: Caller | None, disk_id: int) -> KeptDisk:
+    found = await kept_disk_store.list_kept(db, disk_id=disk_id, caller=caller)
+    if not found:
+        raise NotFound(f"There is no kept disk {disk_id}.")
+    return found[0]
+
+
+async def locked_kept_disk(db: Db, caller: Caller, disk_id: int) -> KeptDisk:
+    """Returns the disk, locked, if the caller may use it: it has the data of whoever owned its machine.
+
+    Raises NotFound, NotAllowed, and Busy while an operation deletes it.
+    """
+    if not await kept_disk_store.lock(db, disk_id):
+        raise NotFound(f"There is no kept disk {disk_id}.")
+    disk = await _visible(db, caller, disk_id)
+    if await kept_disk_store.is_being_deleted(db, disk_id):
+        raise Busy(f"The disk {disk.title} is being deleted.")
+    if disk.owner is None:
+        caller.require_operator(disk.pool_id, disk.pool_name)
+    elif not caller.is_admin and disk.owner != caller.username:
+        raise NotAllowed(f"You do not own the disk {disk.title}.")
+    return disk

@@ -1,0 +1,141 @@
+"""Rules of changes of disks: what is refused, and what changes when, in words and numbers. Pure."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.errors import InvalidRequest, WrongState
+from common.units import BYTES_PER_GB
+from common.values import OwnershipMarker, PowerState
+from common.volume_names import marker_of_volume
+from regiond.machines.model import DiskPlan, DiskView, KeptDisk, MachineView
+
+MAX_DISKS = 26  # sda … sdz
+MAX_DISK_BYTES = 2**60
+
+
+@frozen(kw_only=True)
+class DiskHolder:
+    """The facts of a machine on which its disks depend."""
+
+    account_id: int | None  # whose quota counts them
+    pool_id: int  # its resource pool
+    next_index: int  # no volume that was ever listed has it
+
+
+def gb(size_bytes: int) -> str:
+    return f"{size_bytes / BYTES_PER_GB:.1f} GB"
+
+
+def check_listed(machine: MachineView) -> None:
+    """Raises WrongState for a machine whose guest the host does not list."""
+    if machine.guest_id is None:
+        raise WrongState(
+            f"{machine.host_name} does not list the VM of {machine.hostname}. Refresh the host: "
+            f"innkeeper vm-host refresh {machine.host_name}"
+        )
+
+
+def check_size(size_bytes: int) -> None:
+    if not 0 < size_bytes <= MAX_DISK_BYTES:
+        limit = MAX_DISK_BYTES // BYTES_PER_GB
+        raise InvalidRequest.of({"size": [f"A disk has at least 1 byte, and at most {limit} GB."]})
+
+
+def check_number(machine: MachineView) -> None:
+    if len(machine.disks) >= MAX_DISKS:
+        raise WrongState(f"{machine.hostname} has {MAX_DISKS} disks, the most that a machine can have.")
+
+
+def check_ours(machine: MachineView, disk: DiskView, marker: OwnershipMarker, what: str) -> None:
+    """Raises WrongState for a disk that Innkeeper did not create. `what` completes "it is not …"."""
+    found = marker_of_volume(disk.volume)
+    if found is None or found.installation_id != marker.installation_id:
+        raise WrongState(
+            f"Innkeeper did not create {disk.title} of {machine.hostname} ({disk.volume} in "
+            f"{disk.storage_pool_name}): it is not {what}. Change it on {machine.host_name}, and refresh the host."
+        )
+
+
+def check_growth(machine: MachineView, disk: DiskView, size_bytes: int) -> None:
+    """Raises InvalidRequest for a size that is not larger than the disk has, or will have."""
+    check_size(size_bytes)
+    title = f"{disk.title} of {machine.hostname}"
+    if size_bytes <= disk.size_bytes:
+        reason = f"{title} has {gb(disk.size_bytes)} ({disk.size_bytes} bytes). A disk can only grow."
+        raise InvalidRequest.of({"size": [reason]})
+    if size_bytes < disk.held_bytes:
+        raise InvalidRequest.of({"size": [f"{title} gets {gb(disk.held_bytes)} at its next start already."]})
+
+
+def check_removable(machine: MachineView, disk: DiskView) -> None:
+    if disk.index == 0:
+        raise WrongState(
+            f"{disk.title} is the first disk of {machine.hostname}, which deployments write to. It goes with the "
+            f"machine: innkeeper machine delete {machine.hostname}"
+        )
+
+
+def check_attachable(machine: MachineView, disk: KeptDisk) -> None:
+    check_number(machine)
+    if machine.host_id != disk.host_id:
+        raise WrongState(
+            f"The disk {disk.title} is on {disk.host_name}, {machine.hostname} on {machine.host_name}: a disk can be "
+            "attached to a machine of its own host."
+        )
+
+
+def add_plan(machine: MachineView, size_bytes: int, storage_pool: str) -> DiskPlan:
+    return DiskPlan(
+        name=machine.hostname,
+        effects=(
+            f"{machine.hostname} gets an empty disk of {gb(size_bytes)} in the storage pool {storage_pool} of "
+            f"{machine.host_name}, {_when(machine)}.",
+            "Its space is claimed at once.",
+        ),
+    )
+
+
+def attach_plan(machine: MachineView, disk: KeptDisk) -> DiskPlan:
+    return DiskPlan(
+        name=machine.hostname,
+        effects=(
+            f"{machine.hostname} gets the disk {disk.title} with its content ({gb(disk.size_bytes)} in "
+            f"{disk.storage_pool_name}), {_when(machine)}.",
+        ),
+    )
+
+
+def grow_plan(machine: MachineView, disk: DiskView, size_bytes: int) -> DiskPlan:
+    later = "now if its hypervisor can do that while it runs, else when Innkeeper next starts it"
+    when = "now" if _is_off(machine) else later
+    more = size_bytes - disk.held_bytes
+    effects = [f"{disk.title} of {machine.hostname} gets {gb(size_bytes)} instead of {gb(disk.size_bytes)}, {when}."]
+    if more > 0:
+        effects.append(f"It claims {gb(more)} more of {disk.storage_pool_name} at once.")
+    effects.append("A disk cannot be made smaller again. Its file system is grown in the guest.")
+    return DiskPlan(name=machine.hostname, effects=tuple(effects))
+
+
+def remove_plan(machine: MachineView, disk: DiskView, *, keep: bool) -> DiskPlan:
+    size = f"{gb(disk.size_bytes)} in {disk.storage_pool_name}"
+    effects = [
+        f"{disk.title} ({size}) is kept with its content, and can be attached to a machine of {machine.host_name}."
+        if keep
+        else f"{disk.title} ({size}) and all data on it are deleted."
+    ]
+    if not _is_off(machine):
+        effects.append("The VM runs: its system has to give the disk back. Unmount it there first.")
+    return DiskPlan(
+        name=machine.hostname,
+        effects=(f"{machine.hostname} loses the disk {disk.title}.", *effects),
+        loses_data=not keep,
+    )
+
+
+def _when(machine: MachineView) -> str:
+    return "now" if _is_off(machine) else "while it runs"
+
+
+def _is_off(machine: MachineView) -> bool:
+    return machine.power_state == PowerState.OFF

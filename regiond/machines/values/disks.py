@@ -1,0 +1,67 @@
+"""Requests for and plans of changes of disks, and the disks that were kept when their machine gave them up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import frozen
+
+from regiond.groups.model import ResourcePool
+
+
+@frozen(kw_only=True)
+class DiskToAdd:
+    """A new disk of a machine. `pool` is the name of a storage pool; empty: as compose chooses one."""
+
+    size_bytes: int
+    pool: str = ""
+    tags: tuple[str, ...] = ()
+    label: str = ""
+
+
+@frozen(kw_only=True)
+class DiskPlan:
+    """The plan of a change of a disk. `name` is the hostname; `effects` are sentences for people.
+
+    `loses_data`: the content of the disk is deleted.
+    """
+
+    name: str
+    effects: tuple[str, ...]
+    loses_data: bool = False
+
+
+@frozen(kw_only=True)
+class KeptDisk:
+    """A disk that no machine has, of the host `host_name`. `hostname` is the machine that had it; if that had an owner,
+    only the owner may use the disk.
+
+    `is_listed` is False if the last refresh of its host did not find the volume: it is gone, or some guest has it.
+    """
+
+    id: int
+    host_id: int
+    host_name: str
+    storage_pool_id: int
+    storage_pool_name: str
+    storage_pool_key: str
+    volume: str
+    size_bytes: int
+    tags: tuple[str, ...]
+    label: str
+    hostname: str
+    account_id: int | None  # whose quota counts it
+    owner: str | None  # of the machine that had it
+    pool_id: int
+    pool_name: str
+    kept_at: datetime
+    is_listed: bool
+
+    @property
+    def pool(self) -> ResourcePool:
+        return ResourcePool(id=self.pool_id, name=self.pool_name, description="")
+
+    @property
+    def title(self) -> str:
+        """Returns the disk as text for people, such as `data of web-1 (20.0 GB in default)`."""
+        return f"{self.label or 'disk'} of {self.hostname}"
