@@ -18,9 +18,11 @@ from common.rpc.handlers import Handler
 from common.rpc.host_commands import (
     HOST_ADOPT,
     HOST_ATTACH_DISK,
+    HOST_ATTACH_NIC,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
     HOST_DETACH_DISK,
+    HOST_DETACH_NIC,
     HOST_DISCONNECT,
     HOST_DISCOVER,
     HOST_DISOWN,
@@ -42,10 +44,12 @@ from common.rpc.host_commands import (
     MAX_CALL_S,
     NOTHING_BEGAN,
     AttachDiskCall,
+    AttachNicCall,
     AutostartReply,
     ComposeCall,
     DecomposeCall,
     DetachDiskCall,
+    DetachNicCall,
     DisconnectCall,
     DiscoveryPart,
     FenceCall,
@@ -112,6 +116,8 @@ class HostCommands:
             HOST_ATTACH_DISK: self.attach_disk,
             HOST_DETACH_DISK: self.detach_disk,
             HOST_GROW_DISK: self.grow_disk,
+            HOST_ATTACH_NIC: self.attach_nic,
+            HOST_DETACH_NIC: self.detach_nic,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
             HOST_DISOWN: self.disown,
@@ -212,6 +218,19 @@ class HostCommands:
 
     async def grow_disk(self, _: EventLink, call: GrowDiskCall) -> GrownDisk:
         return await self._fenced.run(call, lambda driver: driver.grow_disk(call.guest, call.size), what="grow disk")
+
+    async def attach_nic(self, _: EventLink, call: AttachNicCall) -> PowerReply:
+        power = await self._fenced.run(call, lambda driver: driver.attach_nic(call.guest, call.nic), what="attach NIC")
+        return PowerReply(power=power)
+
+    async def detach_nic(self, _: EventLink, call: DetachNicCall) -> PowerReply:
+        power = await self._fenced.run(
+            call,
+            lambda driver: driver.detach_nic(call.guest, call.mac_address),
+            what="detach NIC",
+            call_class=CallClass.LONG_RUNNING,  # it waits until the guest gives the NIC back
+        )
+        return PowerReply(power=power)
 
     async def find(self, _: EventLink, call: GuestCall) -> FoundGuest:
         found = await self._quick(call.access, lambda driver: driver.find(call.guest), what="find")

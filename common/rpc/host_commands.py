@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from common.deployment_spec import HostImage, ImageRef
 from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.rpc.command import Command, Done
 from common.values import (
     Autostart,
@@ -186,6 +186,22 @@ class GrowDiskCall(GuestCall):
     """Makes a disk larger, at once if the hypervisor can."""
 
     size: DiskSize
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class AttachNicCall(GuestCall):
+    """Gives the guest another NIC. Its host reserves the static address of the NIC, as for one of compose."""
+
+    nic: NicSpec
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class DetachNicCall(GuestCall):
+    """Takes the NIC with this MAC address from the guest, and ends the reservation of its address."""
+
+    mac_address: str
     fence: Fence
 
 
@@ -369,6 +385,8 @@ HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
 HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
 HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
 HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
+HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
+HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import Unsupported
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
     DiskSize,
@@ -160,6 +160,25 @@ class Driver(Protocol):
 
         Raises, with nothing changed: NotFound without the guest or the disk, OutOfCapacity if the storage pool has too
         little space left, Unsupported for a volume that cannot grow.
+        """
+
+    def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
+        """Returns the power state once the guest has the NIC: at once, also if it runs. Idempotent by its MAC address.
+
+        The host's DHCP server reserves the static address, if it can serve it, as `compose` does. The cloud-init data
+        of the guest stay as they are: its system configures the NIC itself, or the next deployment does.
+
+        Raises, with nothing changed: NotFound without the guest, or naming the missing network or interface;
+        OutOfCapacity without a free virtual function; Unsupported for what this hypervisor cannot do; WrongState if
+        the host has reserved the address for another NIC, if the guest could not start with this NIC, or if a running
+        guest can take no more NICs: then it can while it is off.
+        """
+
+    def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
+        """Returns the power state once the guest does not have the NIC, now and at its next start. Idempotent.
+
+        The host no longer reserves an address for it. Raises NotFound without the guest; WrongState, with nothing
+        changed, if a running guest does not give the NIC back within seconds, because its system is not up.
         """
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:

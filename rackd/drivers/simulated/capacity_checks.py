@@ -19,7 +19,7 @@ def check_resources_exist(address: SimulatedAddress, spec: GuestSpec) -> None:
     for disk in spec.disks:
         check_pool_exists(address, disk.pool_id)
     for nic in spec.nics:
-        _check_nic_source(address, nic)
+        check_nic_source(address, nic)
     missing = [core_id for core_id in spec.pinned_core_ids if not 0 <= core_id < address.cores]
     if missing:
         raise NotFound(
@@ -63,8 +63,13 @@ def check_capacity(
     """Raises OutOfCapacity with numbers; `taken` has the assigned virtual functions by port."""
     if spec.huge_page_size_kib is not None:
         check_huge_pages(address, spec.memory_mib, spec.numa_node_ids, holders, size_kib=spec.huge_page_size_kib)
+    check_functions(address, spec.nics, taken)
+
+
+def check_functions(address: SimulatedAddress, nics: Iterable[NicSpec], taken: Mapping[str, int]) -> None:
+    """Raises OutOfCapacity with numbers; `taken` has the assigned virtual functions by port."""
     functions = address.virtual_functions.functions
-    for port, needed in Counter(nic.source for nic in spec.nics if nic.kind is NicKind.SRIOV).items():
+    for port, needed in Counter(nic.source for nic in nics if nic.kind is NicKind.SRIOV).items():
         left = max(0, functions - taken.get(port, 0))
         if needed > left:
             raise OutOfCapacity(
@@ -83,7 +88,8 @@ def _check_in(address: SimulatedAddress, what: str, name: str, known: Iterable[s
         raise NotFound(f"{address.identity} has no {what} '{name}'; {has}.", **details)
 
 
-def _check_nic_source(address: SimulatedAddress, nic: NicSpec) -> None:
+def check_nic_source(address: SimulatedAddress, nic: NicSpec) -> None:
+    """Raises NotFound naming the missing network, bridge or port."""
     networks = host_networks(address)
     managed = [one for one in networks if one.kind is NicKind.NETWORK]
     known = {

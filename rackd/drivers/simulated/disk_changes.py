@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from common.addresses.simulated import SimulatedAddress
-from common.errors import NotFound, WrongState
+from common.errors import DriverFailed, NotFound, WrongState
 from common.guest_spec import DiskSpec
 from common.values import DiskSize, GrownDisk, Guest, GuestChange, GuestEvent, GuestRef, PowerState
 from common.volume_names import marker_of_volume
@@ -51,6 +51,16 @@ class SimulatedDisks:
         self._faults.call("grow disk")
         with self._store.writing() as db:
             return _grow(db, self._address, guests.of_machine(db, self._address, guest), size)
+
+
+def check_volumes(address: SimulatedAddress, guest: Guest) -> None:
+    """Raises DriverFailed, as a hypervisor does at a start, if a disk has no volume."""
+    for disk in guest.disks:
+        if disk.missing:
+            raise DriverFailed(
+                f"Cannot start '{guest.name}': its volume {disk.volume} is not in the storage pool {disk.pool_id} of "
+                f"{address.identity}."
+            )
 
 
 def grow_before_start(

@@ -11,8 +11,8 @@ from attrs import evolve
 from common.addresses.simulated import SimulatedAddress
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
-from common.errors import DriverFailed, NameTaken, NotFound
-from common.guest_spec import DiskSpec, GuestSpec
+from common.errors import NameTaken, NotFound
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.units import BYTES_PER_GB
 from common.values import (
     Autostart,
@@ -46,6 +46,7 @@ from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
+from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
 
@@ -94,6 +95,7 @@ class SimulatedDriver(WithoutProjects):
         self._faults.call("connect")
         self._store = Store(self._path)
         self._disks = disk_changes.SimulatedDisks(address, self._store, faults)
+        self._nics = SimulatedNics(address, self._store, faults)
         self._composer = SimulatedComposer(address, self._store, faults)
         self._deployer = SimulatedDeployer(address, self._store, faults)
         try:
@@ -176,6 +178,12 @@ class SimulatedDriver(WithoutProjects):
 
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         return self._disks.grow(guest, size)
+
+    def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
+        return self._nics.attach(guest, nic)
+
+    def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
+        return self._nics.detach(guest, mac_address)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         """A flag, as libvirt has one: with LAST_STATE it follows the guest's power state, as it is now."""
@@ -314,7 +322,7 @@ class SimulatedDriver(WithoutProjects):
         with self._store.writing() as db:
             found = guests.of_machine(db, self._address, guest)
             if power is PowerState.ON and found.power is not PowerState.ON:
-                self._check_volumes(found)
+                disk_changes.check_volumes(self._address, found)
             if size is not None and power is PowerState.ON and found.power is PowerState.OFF:
                 with before_start(found.name):
                     resizing.resize(db, self._address, found, size)
@@ -327,15 +335,6 @@ class SimulatedDriver(WithoutProjects):
         if boots and self._boots is not None:
             self._boots.add(self._path, found.guest_id, after_s=self._address.boot_ms / 1000)
         return power
-
-    def _check_volumes(self, guest: Guest) -> None:
-        """Raises DriverFailed, as a hypervisor does, if a disk has no volume."""
-        for disk in guest.disks:
-            if disk.missing:
-                raise DriverFailed(
-                    f"Cannot start '{guest.name}': its volume {disk.volume} is not in the storage pool {disk.pool_id} "
-                    f"of {self._address.identity}."
-                )
 
     def _boot(self, db: sqlite3.Connection, guest: Guest, power: PowerState) -> bool:
         """Records the boot in the transaction of the power change. Returns whether the guest will report."""

@@ -45,6 +45,11 @@ def assign(db: sqlite3.Connection, guest_id: str, networks: Iterable[HostNetwork
         db.execute("insert into lease values (?, ?, ?, ?)", (nic["mac_address"], guest_id, nic["source"], text))
 
 
+def has_asked(db: sqlite3.Connection, guest_id: str) -> bool:
+    """Returns whether the system of the guest has asked for addresses since its start."""
+    return db.execute("select 1 from lease where guest_id = ?", (guest_id,)).fetchone() is not None
+
+
 def forget(db: sqlite3.Connection, guest_id: str) -> None:
     """The guest asks again at its next start. Idempotent."""
     db.execute("delete from lease where guest_id = ?", (guest_id,))
