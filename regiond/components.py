@@ -52,6 +52,7 @@ from regiond.machines.devices.service import Devices
 from regiond.machines.disks.changes import DiskChanges
 from regiond.machines.disks.kept import KeptDisks
 from regiond.machines.disks.service import MachineDisks
+from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
@@ -135,6 +136,7 @@ class MachineLayer:
     machine_disks: MachineDisks
     disk_changes: DiskChanges
     kept_disks: KeptDisks
+    nic_changes: NicChanges
     resizes: Resizes
     devices: Devices
     bulk: Bulk

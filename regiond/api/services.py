@@ -35,6 +35,7 @@ from regiond.machines.devices.service import Devices
 from regiond.machines.disks.changes import DiskChanges
 from regiond.machines.disks.kept import KeptDisks
 from regiond.machines.disks.service import MachineDisks
+from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
@@ -67,6 +68,7 @@ class Services:
     machine_disks: MachineDisks
     disk_changes: DiskChanges
     kept_disks: KeptDisks
+    nic_changes: NicChanges
     resizes: Resizes
     devices: Devices
     bulk: Bulk

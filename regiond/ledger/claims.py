@@ -156,6 +156,7 @@ _CLAIM_DISCRETE = """
     ), written as (
         insert into claim (server_id, machine_id, resource, key, amount)
         select $1, $2, taken.* from taken
+        on conflict on constraint claim_holder_resource_key do update set amount = claim.amount + excluded.amount
     )
     select demanded.*, coalesce(r.total, 0) as total, coalesce(r.claimed, 0) as claimed
       from demanded

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from common.errors import OutOfCapacity
 from regiond.db.pool import Db
-from regiond.ledger.claims import claim_batch, lock_hosts
+from regiond.ledger.claims import claim_batch, claim_discrete, lock_hosts
 from regiond.ledger.machine_claims import claims_of_machine
-from regiond.ledger.model import Demand
-from regiond.ledger.store import lock_servers_of
+from regiond.ledger.model import Demand, DiscreteResources
+from regiond.ledger.store import lock_servers_of, server_of_host
 from regiond.ledger.totals import recompute_totals
 
 _ADD = """
@@ -29,6 +30,14 @@ _REDUCE_STORAGE = """
     update claim set amount = amount - $3 where machine_id = $1 and storage_pool_id = $2 and amount > $3
 """
 _DROP_STORAGE = "delete from claim where machine_id = $1 and storage_pool_id = $2 and amount <= $3"
+
+_FREE_FUNCTION = """
+    with reduced as (
+        update claim set amount = amount - 1
+         where machine_id = $1 and resource = 'virtual_functions' and key = $2 and amount > 1
+    )
+    delete from claim where machine_id = $1 and resource = 'virtual_functions' and key = $2 and amount = 1
+"""
 
 
 async def grow_machine(db: Db, machine_id: int, host_id: int, *, cores: int, memory_mib: int) -> Demand | None:
@@ -68,6 +77,23 @@ async def free_storage(db: Db, machine_id: int, storage_pool_id: int, less_bytes
     locked = await lock_servers_of(db, machine_id)
     await db.execute(_DROP_STORAGE, machine_id, storage_pool_id, less_bytes)
     await db.execute(_REDUCE_STORAGE, machine_id, storage_pool_id, less_bytes)
+    for server_id in locked:
+        await recompute_totals(db, server_id)
+
+
+async def claim_function(db: Db, machine_id: int, host_id: int, port: str) -> None:
+    """Claims one more virtual function of the port. Raises OutOfCapacity; the caller's transaction must roll back."""
+    await lock_hosts(db, [host_id], wait=True)
+    server_id = await server_of_host(db, host_id)
+    if server_id is None:
+        raise OutOfCapacity("The host was just removed.")
+    await claim_discrete(db, server_id, machine_id, DiscreteResources(functions={port: 1}))
+
+
+async def free_function(db: Db, machine_id: int, port: str) -> None:
+    """Frees one virtual function that the machine claims of the port."""
+    locked = await lock_servers_of(db, machine_id)
+    await db.execute(_FREE_FUNCTION, machine_id, port)
     for server_id in locked:
         await recompute_totals(db, server_id)
 

@@ -17,7 +17,14 @@ from regiond.ledger.claims import (
     write_claims,
 )
 from regiond.ledger.consistency import check, total_mismatches
-from regiond.ledger.growth import free_storage, grow_machine, grow_storage, settle_machine
+from regiond.ledger.growth import (
+    claim_function,
+    free_function,
+    free_storage,
+    grow_machine,
+    grow_storage,
+    settle_machine,
+)
 from regiond.ledger.image_claims import claim_image, drop_images, record_images
 from regiond.ledger.machine_claims import claims_of_machine
 from regiond.ledger.numa_availability import numa_nodes_of_hosts
@@ -44,6 +51,7 @@ __all__ = [
     "claim",
     "claim_batch",
     "claim_discrete",
+    "claim_function",
     "claim_image",
     "claims_of_machine",
     "compute_claimed_by_hosts",
@@ -51,6 +59,7 @@ __all__ = [
     "drop_images",
     "drop_server",
     "fleet_capacity",
+    "free_function",
     "free_storage",
     "grow_machine",
     "grow_storage",

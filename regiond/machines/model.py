@@ -25,6 +25,7 @@ from regiond.machines.values.devices import (
     NewDevice,
 )
 from regiond.machines.values.disks import DiskPlan, DiskToAdd, KeptDisk
+from regiond.machines.values.nics import NicPlan, NicToAdd
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -92,6 +93,8 @@ __all__ = [
     "MachineToCompose",
     "MachineView",
     "NewDevice",
+    "NicPlan",
+    "NicToAdd",
     "NicView",
     "ReleaseOptions",
     "ResizePlan",

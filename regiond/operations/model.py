@@ -41,6 +41,8 @@ class OperationKind(StrEnum):
     ADD_DISK = "add_disk"  # creates a disk, or takes a kept one, and gives it to a guest
     GROW_DISK = "grow_disk"  # makes a disk of a guest larger
     REMOVE_DISK = "remove_disk"  # takes a disk from a guest; its volume is deleted or kept
+    ADD_NIC = "add_nic"  # gives a guest another NIC
+    REMOVE_NIC = "remove_nic"  # takes a NIC from a guest
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 

@@ -30,6 +30,8 @@ _VMS: Mapping[str, str] = {
     "machine_adopted": constant("VMs adopted"),
     "machine_restored": constant("VMs restored"),
     "machine_resized": constant("VMs resized"),
+    "machine_nic_added": constant("NICs added"),
+    "machine_nic_removed": constant("NICs removed"),
     "machine_disk_added": constant("disks added"),
     "machine_disk_grown": constant("disks grown"),
     "machine_disk_removed": constant("disks removed"),

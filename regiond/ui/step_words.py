@@ -38,6 +38,8 @@ STEP_WORDS: Mapping[str, str] = {
     "resize": constant("resize"),
     "attach_disk": constant("attach the disk"),
     "detach_disk": constant("detach the disk"),
+    "attach_nic": constant("attach the NIC"),
+    "detach_nic": constant("detach the NIC"),
     "grow_disk": constant("grow the disk"),
     "remove_volume": constant("delete the volume"),
     "restore_links": constant("restore links"),

@@ -39,6 +39,8 @@ from regiond.machines.disks.kept import KeptDisks
 from regiond.machines.disks.service import MachineDisks
 from regiond.machines.disks.steps import AddDisk, GrowDisk, RemoveDisk
 from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.nic_changes.service import NicChanges
+from regiond.machines.nic_changes.steps import AddNic, RemoveNic
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release import ReleaseMachine
 from regiond.machines.ownership.release_requests import Releases
@@ -110,6 +112,7 @@ def wire_machines(
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database, operations, installation_id),
         disk_changes=DiskChanges(database, operations, calls, installation_id),
+        nic_changes=NicChanges(database, operations, calls, installation_id),
         kept_disks=KeptDisks(database, operations, calls),
         resizes=Resizes(database, operations, calls, installation_id),
         devices=Devices(database, groups),
@@ -176,6 +179,8 @@ def wire_engine(
         AddDisk(calls),
         GrowDisk(calls),
         RemoveDisk(calls),
+        AddNic(calls),
+        RemoveNic(calls),
         BulkSteps(
             storage.database,
             layer.machines,

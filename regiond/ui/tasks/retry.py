@@ -136,6 +136,16 @@ def _on_host(task: Operation) -> Retry:
             return Retry(url=page_url("hosts", task.host_id, "vms"))  # where it can be adopted again
 
 
+_TAB = {
+    OperationKind.SET_BOOT_DISK: "storage",
+    OperationKind.ADD_DISK: "storage",
+    OperationKind.GROW_DISK: "storage",
+    OperationKind.REMOVE_DISK: "storage",
+    OperationKind.ADD_NIC: "network",
+    OperationKind.REMOVE_NIC: "network",
+}  # of the page of the VM
+
+
 def _on_machine(task: Operation) -> Retry:
     if task.machine_id is None or task.system_id is None:
         return Retry(instead=_NO_VM)
@@ -145,13 +155,8 @@ def _on_machine(task: Operation) -> Retry:
         return Retry(url=page_url("vms", task.system_id, task.kind.value))
     if task.kind is OperationKind.FORGET and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))
-    if task.kind in {
-        OperationKind.SET_BOOT_DISK,
-        OperationKind.ADD_DISK,
-        OperationKind.GROW_DISK,
-        OperationKind.REMOVE_DISK,
-    }:
-        return Retry(url=page_url("vms", task.system_id, "storage"))
+    if (tab := _TAB.get(task.kind)) is not None:
+        return Retry(url=page_url("vms", task.system_id, tab))
     return Retry(url=page_url("vms", task.system_id))  # set_autostart and allocate: the page of the VM offers them
 
 

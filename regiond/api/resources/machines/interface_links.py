@@ -9,7 +9,6 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field
@@ -21,12 +20,10 @@ from regiond.api.resources.machines.interface_targets import (
     NicOfMachine,
     find_interface,
     find_nic,
-    find_node,
 )
 from regiond.api.serializers.devices import encode_device_interface
 from regiond.api.serializers.machines import encode_interface
 from regiond.api.serializers.networks import DEFAULT_MTU, HOST_INTERFACE_JSON, INTERFACE_JSON
-from regiond.deletion_plan import DeletionPlan
 from regiond.machines.model import (
     DeviceNicChange,
     DeviceNicView,
@@ -38,12 +35,12 @@ from regiond.machines.model import (
 )
 
 ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
-_INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
+INTERFACE_RESULT = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
 _FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
 _LINK_ID = Integer(minimum=1)
 _TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="uplink")
 _link_request = filled(LinkRequest, mode=lambda call: LinkMode(call.values["mode"]))
-_nic_change = filled(DeviceNicChange, name=text("name"), mac_address=text("mac_address"))
+nic_change = filled(DeviceNicChange, name=text("name"), mac_address=text("mac_address"))
 
 
 async def _link(call: Call) -> Mapping[str, Any]:
@@ -51,7 +48,7 @@ async def _link(call: Call) -> Mapping[str, Any]:
     if isinstance(call.target, NicOfDevice):
         device = call.target.device
         linked = await call.services.devices.link(call.caller, device.system_id, call.target.nic.id, request)
-        return _of_device(device, linked)
+        return of_device(device, linked)
     machine, nic = _of(call)
     return _encoded(await call.services.machine_nics.link(call.caller, machine.system_id, nic.id, request), nic)
 
@@ -60,7 +57,7 @@ async def _end_link(call: Call, link_id: int | None) -> Mapping[str, Any]:
     if isinstance(call.target, NicOfDevice):
         device = call.target.device
         unlinked = await call.services.devices.unlink(call.caller, device.system_id, call.target.nic.id, link_id)
-        return _of_device(device, unlinked)
+        return of_device(device, unlinked)
     machine, nic = _of(call)
     changed = await call.services.machine_nics.unlink(call.caller, machine.system_id, nic.id, link_id)
     return _encoded(changed, nic)
@@ -86,7 +83,7 @@ async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
         device, own = call.target.device, call.target.nic
         tags = (*(one for one in own.tags if one != tag), *((tag,) if present else ()))
         change = DeviceNicChange(tags=tags)
-        return _of_device(device, await call.services.devices.update_nic(call.caller, device.system_id, own.id, change))
+        return of_device(device, await call.services.devices.update_nic(call.caller, device.system_id, own.id, change))
     machine, nic = _of(call)
     changed = await call.services.machine_nics.set_tag(call.caller, machine.system_id, nic.id, tag, present=present)
     return _encoded(changed, nic)
@@ -95,9 +92,9 @@ async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
 async def _update(call: Call) -> Mapping[str, Any]:
     target: NicOfMachine | NicOfDevice | FoundHostInterface = call.target
     if isinstance(target, NicOfDevice):
-        device, change = target.device, _nic_change(call)
+        device, change = target.device, nic_change(call)
         updated_nic = await call.services.devices.update_nic(call.caller, device.system_id, target.nic.id, change)
-        return _of_device(device, updated_nic)
+        return of_device(device, updated_nic)
     if isinstance(target, FoundHostInterface):
         changed = await call.services.networks.update_interface(
             call.caller, target.found.interface.id, vlan=call.values["vlan"], tags=call.values["tags"]
@@ -124,24 +121,7 @@ def _check_unchanged(call: Call, nic: NicView) -> None:
         raise InvalidRequest.of({"mtu": ["A NIC of a virtual machine has the MTU of its VLAN: set that of the VLAN."]})
 
 
-async def _create_physical(call: Call) -> Mapping[str, Any]:
-    node: MachineView | DeviceView = call.target
-    if not isinstance(node, DeviceView):
-        raise InvalidRequest(f"not part of Innkeeper: other NICs of the virtual machine {node.hostname}. {_FIXED}")
-    return _of_device(node, await call.services.devices.add_nic(call.caller, node.system_id, _nic_change(call)))
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    target: NicOfMachine | NicOfDevice = call.target
-    if not isinstance(target, NicOfDevice):
-        name = target.machine.hostname
-        raise InvalidRequest(f"not part of Innkeeper: fewer NICs of the virtual machine {name}. {_FIXED}")
-    return await call.services.devices.delete_nic(
-        call.caller, target.device.system_id, target.nic.id, dry_run=is_dry_run(call)
-    )
-
-
-def _of_device(device: DeviceView, nic: DeviceNicView) -> Mapping[str, Any]:
+def of_device(device: DeviceView, nic: DeviceNicView) -> Mapping[str, Any]:
     found: Mapping[str, Any] = encode_device_interface(device.system_id, nic)
     return found
 
@@ -166,52 +146,16 @@ def _action(
     accepted: frozenset[str] = frozenset(),
 ) -> Endpoint:
     return crud.action(
-        op, _INTERFACE, run, title=title, doc=doc, fields=fields, accepted=accepted,
+        op, INTERFACE_RESULT, run, title=title, doc=doc, fields=fields, accepted=accepted,
         permission=Permission.OPERATOR, find=find_nic,
     )  # fmt: skip
 
 
-_MTU = Field("mtu", Integer(minimum=68, maximum=65535), "Of a device's interface: its MTU in bytes.")
-CREATE_PHYSICAL = crud.action(
-    "create_physical",
-    _INTERFACE,
-    _create_physical,
-    title="Add an interface to a device",
-    doc="The NICs of a virtual machine are those with which it was composed.",
-    permission=Permission.OPERATOR,
-    fields=(
-        Field(
-            "mac_address",
-            Text(max_length=64),
-            "Its MAC address.",
-            recorded=True,
-            required=True,
-            example="52:54:00:00:00:21",
-        ),
-        Field(
-            "name",
-            Text(max_length=15),
-            "Its name (default: the first free of eth0, eth1 …).",
-            recorded=True,
-            example="eth1",
-        ),
-        Field("vlan", Text(max_length=64), "Id of its VLAN.", recorded=True),
-        _MTU,
-        Field("tags", TextList(commas=True), "Its tags, separated by commas or repeated.", recorded=True),
-    ),
-    find=find_node,
-)
+MTU = Field("mtu", Integer(minimum=68, maximum=65535), "Of a device's interface: its MTU in bytes.")
 CLEAR_DEFAULT_GATEWAY = _action(
     "clear_default_gateway", _clear_default_gateway, title="Take the default routes of a machine from a NIC"
 )
 ENDPOINTS = (
-    crud.delete(
-        _delete,
-        title="Delete an interface of a device",
-        doc="Releases its address. The NICs of a virtual machine are those with which it was composed.",
-        permission=Permission.OPERATOR,
-        find=find_nic,
-    ),
     evolve(
         crud.update(
             Result(doc="The interface.", type=ANY_INTERFACE),
@@ -250,7 +194,7 @@ ENDPOINTS = (
                     "Of a device's interface: its MAC address. A machine's NIC keeps its own.",
                     recorded=True,
                 ),
-                _MTU,
+                MTU,
             ),
             find=find_interface,
         ),

@@ -22,6 +22,7 @@ from regiond.api.resources.machines import (
     disk_changes,
     machine_actions,
     machine_details,
+    nic_changes,
     node_actions,
     resize,
 )
@@ -179,6 +180,7 @@ MACHINE = Resource(
         ),
         resize.RESIZE,
         *disk_changes.OF_ONE,
+        *nic_changes.OF_ONE,
         machine_actions.UPDATE,
         machine_actions.RELEASE,
         machine_actions.SET_OWNER_DATA,

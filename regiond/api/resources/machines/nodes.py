@@ -13,7 +13,7 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.serializer import array
 from regiond.api.resources.hosts import host_interfaces
-from regiond.api.resources.machines import disks, interface_links
+from regiond.api.resources.machines import disks, interface_links, nic_changes
 from regiond.api.resources.machines.interface_targets import find_node
 from regiond.api.resources.shared.lookups import one_of_object
 from regiond.api.serializers.devices import encode_device_interface
@@ -55,7 +55,7 @@ INTERFACES = Resource(
             _find_interfaces,
             title="List the interfaces of a machine, device or VM host",
         ),
-        interface_links.CREATE_PHYSICAL,
+        nic_changes.CREATE_PHYSICAL,
     ),
 )
 INTERFACE = Resource(
@@ -64,6 +64,7 @@ INTERFACE = Resource(
     doc="One NIC of a machine or device, or one interface of a VM host, by its id or name.",
     endpoints=(
         crud.read_target(Result(doc="The interface.", type=_ANY_INTERFACE), _find_interface, title="Read an interface"),
+        nic_changes.DELETE_INTERFACE,
         *interface_links.ENDPOINTS,
     ),
 )

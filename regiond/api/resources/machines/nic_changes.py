@@ -1,0 +1,241 @@
+"""NICs that machines and devices get and lose: `op=add_interface`, `op=remove_interface`, and MAAS's requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.errors import InvalidRequest
+from regiond.api.declaration.dry_run import DRY_RUN, PLAN, is_dry_run, plan_reply, with_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import Text, TextList
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.operation_wait import STARTED, soon, without_content
+from regiond.api.declaration.serializer import one_of
+from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.resources.machines.interface_links import INTERFACE_RESULT, MTU, nic_change, of_device
+from regiond.api.resources.machines.interface_targets import NicOfDevice, NicOfMachine, find_nic, find_node
+from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
+from regiond.api.resources.shared.lookups import find_machine, one_of_object
+from regiond.api.serializers.deletion import DELETION_PLAN_JSON, NIC_PLAN_JSON
+from regiond.api.serializers.machines import MACHINE_JSON, encode_interface
+from regiond.machines.model import DeviceView, MachineView, NicPlan, NicToAdd
+from regiond.operations.model import Operation
+
+_PLAN = Result(doc="For a dry run: what would change, in sentences.", type=NIC_PLAN_JSON)
+_PLAN_DOC = "Change nothing; answer 200 with what would change (default false)."
+_EITHER_PLAN: Result[Any] = Result(doc=PLAN.doc, type=one_of(DELETION_PLAN_JSON, NIC_PLAN_JSON))
+_MAC = Field(
+    "mac_address",
+    Text(max_length=64),
+    "Its MAC address (default for a machine: one is chosen).",
+    recorded=True,
+    default="",
+    example="52:54:00:00:00:20",
+)
+_INTERFACES = Field(
+    "interfaces",
+    Text(max_length=4096),
+    "One interface constraint as for compose (default: the host's default network).",
+    recorded=True,
+    default="",
+    example="eth1:space=dmz",
+)
+_INTERFACE = Field(
+    "interface", Text(max_length=64), "Id or name of the NIC.", recorded=True, required=True, example="eth1"
+)
+
+
+def _is_repeat(call: Call) -> bool:
+    """Returns whether the request has its operation already; the NIC may be gone by now."""
+    return call.idempotency_key is not None and call.idempotency_key.operation_id is not None
+
+
+def _plan_reply(plan: NicPlan) -> Reply:
+    return json_reply(NIC_PLAN_JSON.encode(plan))
+
+
+async def _machine(call: Call, operation: Operation) -> Reply:
+    async def changed(_: Operation) -> Reply:
+        machine = await call.services.machines.read(call.target.system_id, caller=call.caller)
+        return json_reply(MACHINE_JSON.encode(machine))
+
+    return await soon(call, operation, changed)
+
+
+def _to_add(call: Call) -> NicToAdd:
+    return NicToAdd(
+        constraint=call.values["interfaces"], mac_address=call.values["mac_address"], tags=tuple(call.values["tags"])
+    )
+
+
+async def _add(call: Call) -> Reply:
+    operation = await call.services.nic_changes.start_add(
+        call.caller, call.target.system_id, _to_add(call), idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )  # fmt: skip
+    return await _machine(call, operation)
+
+
+async def _plan_add(call: Call) -> Reply:
+    return _plan_reply(await call.services.nic_changes.plan_add(call.caller, call.target.system_id, _to_add(call)))
+
+
+def _nic_id(call: Call) -> int:
+    """Raises NotFound."""
+    if _is_repeat(call):
+        return 0
+    machine: MachineView = call.target
+    what = f"interface of {machine.hostname}"
+    return one_of_object(what, call.values["interface"], machine.nics, lambda nic: (nic.id, nic.name)).id
+
+
+async def _remove(call: Call) -> Reply:
+    operation = await call.services.nic_changes.start_remove(
+        call.caller, call.target.system_id, _nic_id(call), idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )  # fmt: skip
+    return await _machine(call, operation)
+
+
+async def _plan_remove(call: Call) -> Reply:
+    return _plan_reply(await call.services.nic_changes.plan_remove(call.caller, call.target.system_id, _nic_id(call)))
+
+
+async def _create_physical(call: Call) -> Reply:
+    """Adds a NIC to the machine or device."""
+    node = call.target
+    if isinstance(node, DeviceView):
+        if not call.values["mac_address"]:
+            raise InvalidRequest.of({"mac_address": ["This field is required."]})
+        added = await call.services.devices.add_nic(call.caller, node.system_id, nic_change(call))
+        return json_reply(of_device(node, added))
+    operation = await call.services.nic_changes.start_add(
+        call.caller,
+        node.system_id,
+        NicToAdd(
+            name=call.values["name"] or "",
+            vlan_id=_vlan_id(call.values["vlan"]),
+            mac_address=call.values["mac_address"],
+            tags=tuple(call.values["tags"] or ()),
+        ),
+        idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )
+
+    async def created(ended: Operation) -> Reply:
+        machine = await call.services.machines.read(node.system_id, caller=call.caller)
+        nic = next(one for one in machine.nics if one.mac_address == ended.result["mac_address"])
+        return json_reply(encode_interface(machine, nic))
+
+    return await soon(call, operation, created)
+
+
+def _vlan_id(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise InvalidRequest.of({"vlan": [f"{text!r} is not the id of a VLAN: innkeeper vlans list shows them."]})
+    return int(text)
+
+
+async def _delete(call: Call) -> Reply:
+    target: NicOfMachine | NicOfDevice | None = call.target  # None: a repeat of the request after the NIC was removed
+    if isinstance(target, NicOfDevice):
+        plan = await call.services.devices.delete_nic(
+            call.caller, target.device.system_id, target.nic.id, dry_run=is_dry_run(call)
+        )
+        return plan_reply(plan) if is_dry_run(call) else empty_reply()
+    system_id = call.path["system_id"] if target is None else target.machine.system_id
+    nic_id = 0 if target is None else target.nic.id
+    if is_dry_run(call):
+        return _plan_reply(await call.services.nic_changes.plan_remove(call.caller, system_id, nic_id))
+    operation = await call.services.nic_changes.start_remove(
+        call.caller, system_id, nic_id, idempotency_key=call.idempotency_key, need_rack=not call.respond_async
+    )
+    return await soon(call, operation, without_content)
+
+
+ADD_INTERFACE = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="add_interface",
+        permission=Permission.OPERATOR,
+        title="Add a NIC to a machine",
+        doc="The machine gets the NIC, also while it runs. If its hypervisor cannot add one to a running VM, the "
+        "request is rejected: shut the VM down first. The system in the VM configures the NIC, or the next deployment "
+        "does.",
+        fields=(
+            _INTERFACES,
+            _MAC,
+            Field("tags", TextList(), "A tag of the NIC; repeatable.", recorded=True, default=(), example="uplink"),
+        ),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_add,
+    ),
+    _plan_add,
+    result=_PLAN,
+    doc=_PLAN_DOC,
+)
+REMOVE_INTERFACE = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="remove_interface",
+        permission=Permission.OPERATOR,
+        title="Remove a NIC from a machine",
+        doc="Its addresses are free then. A running VM has to give the NIC back; if it does not, the request is "
+        "rejected and nothing has changed. The first NIC of a machine cannot be removed.",
+        fields=(_INTERFACE,),
+        destructive=True,
+        opens_operation=True,
+        other_answers=(STARTED,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_remove,
+    ),
+    _plan_remove,
+    result=_PLAN,
+    doc=_PLAN_DOC,
+)
+OF_ONE = (ADD_INTERFACE, REMOVE_INTERFACE)
+CREATE_PHYSICAL = Endpoint(
+    method="POST",
+    op="create_physical",
+    permission=Permission.OPERATOR,
+    title="Add an interface to a machine or device",
+    doc="A machine gets another NIC on its host, as with add_interface.",
+    fields=(
+        _MAC,
+        Field(
+            "name",
+            Text(max_length=15),
+            "Its name (default: the first free of eth0, eth1 …).",
+            recorded=True,
+            example="eth1",
+        ),
+        Field("vlan", Text(max_length=64), "Id of its VLAN (default: the host's default network).", recorded=True),
+        MTU,
+        Field("tags", TextList(commas=True), "Its tags, separated by commas or repeated.", recorded=True),
+    ),
+    opens_operation=True,
+    other_answers=(STARTED,),
+    result=INTERFACE_RESULT,
+    find=find_node,
+    run=_create_physical,
+)
+DELETE_INTERFACE = Endpoint(
+    method="DELETE",
+    permission=Permission.OPERATOR,
+    title="Delete an interface of a machine or device",
+    doc="Releases its addresses. A machine loses the NIC, as with remove_interface.",
+    fields=(DRY_RUN,),
+    result=Result(doc="Nothing."),
+    success=204,
+    opens_operation=True,
+    outlives_target=True,
+    other_answers=((200, _EITHER_PLAN), STARTED),
+    find=find_nic,
+    run=_delete,
+)

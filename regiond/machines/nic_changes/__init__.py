@@ -1,0 +1,1 @@
+"""NICs that machines get and lose after their compose."""

@@ -1,0 +1,78 @@
+"""SQL of the NICs that machines get and lose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+from attrs import frozen
+
+from common.errors import InvalidRequest, WrongState
+from regiond.db.pool import Db
+
+_NEXT_INDEX = "select coalesce(max(index), -1) + 1 from machine_nic where machine_id = $1"
+_INSERT = """
+    insert into machine_nic (machine_id, index, name, mac_address, kind, source, vid, mode, label, interface_id,
+                             vlan_id, subnet_id, tags)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id
+"""
+_REMOVE = "delete from machine_nic where machine_id = $1 and mac_address = $2"
+_TAKEN = """
+    select exists (select from machine_nic where mac_address = $1)
+        or exists (select from device_nic where mac_address = $1)
+"""
+_SETTLE = "update machine set settled_at = clock_timestamp() where id = $1"
+
+
+@frozen(kw_only=True)
+class NewNic:
+    """A row of a NIC."""
+
+    machine_id: int
+    index: int
+    name: str
+    mac_address: str
+    kind: str
+    source: str
+    vid: int | None
+    mode: str
+    label: str
+    interface_id: int | None
+    vlan_id: int | None
+    subnet_id: int | None
+    tags: Sequence[str]
+
+
+async def next_index(db: Db, machine_id: int) -> int:
+    found: int = await db.fetchval(_NEXT_INDEX, machine_id)
+    return found
+
+
+async def is_taken(db: Db, mac_address: str) -> bool:
+    """Returns whether a machine or a device has the MAC address."""
+    return await db.fetchval(_TAKEN, mac_address) is True
+
+
+async def insert(db: Db, nic: NewNic) -> int:
+    """Returns the id of the row. Raises InvalidRequest for a MAC address that was just taken, and WrongState."""
+    try:
+        nic_id: int = await db.fetchval(
+            _INSERT, nic.machine_id, nic.index, nic.name, nic.mac_address, nic.kind, nic.source, nic.vid, nic.mode,
+            nic.label, nic.interface_id, nic.vlan_id, nic.subnet_id, list(nic.tags),
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError as error:
+        raise InvalidRequest.of({"mac_address": [f"{nic.mac_address} was just taken."]}) from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise WrongState("A network of the host has just been deleted. Try again.") from error
+    return nic_id
+
+
+async def remove(db: Db, machine_id: int, mac_address: str) -> None:
+    """Deletes the row, and with it the claims of its addresses. Idempotent."""
+    await db.execute(_REMOVE, machine_id, mac_address)
+    await settle(db, machine_id)
+
+
+async def settle(db: Db, machine_id: int) -> None:
+    """The report of a discovery run that began earlier no longer counts."""
+    await db.execute(_SETTLE, machine_id)

@@ -1,0 +1,28 @@
+"""Requests for and plans of changes of the NICs of machines."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class NicToAdd:
+    """A new NIC of a machine. `constraint` is one interface constraint of compose, such as `eth1:space=dmz`.
+
+    Without one, the NIC is attached to the VLAN `vlan_id` (row id), or as the default NIC of a machine is. An empty
+    `name` is the first free one of eth0, eth1 …; without `mac_address`, one is chosen.
+    """
+
+    constraint: str = ""
+    name: str = ""
+    vlan_id: int | None = None
+    mac_address: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class NicPlan:
+    """The plan of a change of a NIC. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
+    effects: tuple[str, ...]
