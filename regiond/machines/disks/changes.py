@@ -237,7 +237,7 @@ class DiskChanges:
         )  # fmt: skip
         await _check_disk(db, machine, disk)
         await self._claim(db, machine, pool_id, disk.storage_pool_name, size_bytes - disk.held_bytes)
-        await store.set_pending(db, disk.id, size_bytes)
+        await store.set_pending(db, disk.id, size_bytes if size_bytes > disk.size_bytes else None)
         return operation_id, grow_plan(machine, disk, size_bytes)
 
     async def _remove(

@@ -66,14 +66,14 @@ def check_ours(machine: MachineView, disk: DiskView, marker: OwnershipMarker, wh
 
 
 def check_growth(machine: MachineView, disk: DiskView, size_bytes: int) -> None:
-    """Raises InvalidRequest for a size that is not larger than the disk has, or will have."""
+    """Raises InvalidRequest for a smaller size, and for the present one unless it cancels a pending growth."""
     check_size(size_bytes)
-    title = f"{disk.title} of {machine.hostname}"
-    if size_bytes <= disk.size_bytes:
-        reason = f"{title} has {gb(disk.size_bytes)} ({disk.size_bytes} bytes). A disk can only grow."
+    if size_bytes < disk.size_bytes or size_bytes == disk.held_bytes:
+        reason = (
+            f"{disk.title} of {machine.hostname} has {gb(disk.held_bytes)} ({disk.held_bytes} bytes). A disk can only "
+            "grow."
+        )
         raise InvalidRequest.of({"size": [reason]})
-    if size_bytes < disk.held_bytes:
-        raise InvalidRequest.of({"size": [f"{title} gets {gb(disk.held_bytes)} at its next start already."]})
 
 
 def check_removable(machine: MachineView, disk: DiskView) -> None:
@@ -126,7 +126,10 @@ def grow_plan(machine: MachineView, disk: DiskView, size_bytes: int) -> DiskPlan
     later = "now if its hypervisor can do that while it runs, else when Innkeeper next starts it"
     when = "now" if _is_off(machine) else later
     more = size_bytes - disk.held_bytes
-    effects = [f"{disk.title} of {machine.hostname} gets {gb(size_bytes)} instead of {gb(disk.size_bytes)}, {when}."]
+    title = f"{disk.title} of {machine.hostname}"
+    if size_bytes == disk.size_bytes:
+        return DiskPlan(name=machine.hostname, effects=(f"{title} keeps its {gb(size_bytes)}: nothing is pending.",))
+    effects = [f"{title} gets {gb(size_bytes)} instead of {gb(disk.size_bytes)}, {when}."]
     if more > 0:
         effects.append(f"It claims {gb(more)} more of {disk.storage_pool_name} at once.")
     effects.append("A disk cannot be made smaller again. Its file system is grown in the guest.")

@@ -190,6 +190,7 @@ class GrowDisk:
 
         async def record(db: Db) -> None:
             await _record_size(db, target, wanted, now_bytes)
+            await _free_rest(db, operation, target, max(now_bytes, wanted.size_bytes))
             message = f"{request['title']} of {operation.hostname} on {operation.host_name} has {gb(now_bytes)}"
             later = f", and gets {gb(wanted.size_bytes)} when Innkeeper next starts the VM" if is_pending else ""
             await record_event(db, operation, "machine_disk_grown", message + later)
@@ -212,12 +213,9 @@ class GrowDisk:
             )
 
         async def record(db: Db) -> None:
-            was_held = max(request["was_bytes"], request["was_pending_bytes"] or 0)
             await store.set_pending(db, request["disk_id"], request["was_pending_bytes"])
             await _record_size(db, target, wanted, now_bytes)
-            unused = wanted.size_bytes - max(now_bytes, was_held)
-            if unused > 0:
-                await ledger.free_storage(db, target.machine_id, request["storage_pool_id"], unused)
+            await _free_rest(db, operation, target, max(now_bytes, request["was_pending_bytes"] or 0))
 
         return Outcome(undone=("size as before",) if now_bytes == request["was_bytes"] else (), record=record)
 
@@ -280,6 +278,15 @@ async def _record_size(db: Db, target: Target, wanted: DiskSize, now_bytes: int)
     size = DiskSize(pool_id=wanted.pool_id, volume=wanted.volume, size_bytes=now_bytes)
     await disk_size_store.record_sizes(db, target.machine_id, [size])
     await store.settle(db, target.machine_id)
+
+
+async def _free_rest(db: Db, operation: Operation, target: Target, used_bytes: int) -> None:
+    """Frees what the machine claims for the disk beyond `used_bytes`: it claimed the larger of all sizes."""
+    request = operation.request
+    wanted = from_dict(request["size"], DiskSize)
+    held_bytes = max(request["was_bytes"], request["was_pending_bytes"] or 0, wanted.size_bytes)
+    if held_bytes > used_bytes:
+        await ledger.free_storage(db, target.machine_id, request["storage_pool_id"], held_bytes - used_bytes)
 
 
 async def _record_removal(db: Db, operation: Operation, target: Target, *, keep: bool) -> int | None:
