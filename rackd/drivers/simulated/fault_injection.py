@@ -16,6 +16,7 @@ Call = Literal[
     "find image",
     "find own image", "copy image", "remove image", "write root disk", "empty root disk",
     "set addresses", "set autostart", "set boot disk", "resize guest", "read serial log",
+    "attach disk", "detach disk", "grow disk",
     "open console",
 ]  # fmt: skip
 

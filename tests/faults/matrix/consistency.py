@@ -27,6 +27,7 @@ _MACHINES = """
            array(select d.volume from machine_disk d where d.machine_id = m.id order by d.volume) as volumes
       from machine m join vm_host h on h.id = m.host_id
 """
+_KEPT_DISKS = "select h.name as host, k.volume from kept_disk k join vm_host h on h.id = k.host_id"
 _IMAGE_COPIES = """
     select h.name as host, c.sha256, c.state
       from image_copy c join vm_host h on h.server_id = c.server_id
@@ -91,10 +92,12 @@ async def problems(site: MatrixSite) -> list[str]:
 
 
 async def _machines_without_guests(site: MatrixSite) -> list[str]:
-    """Marked guests and volumes that belong to no machine, and machines without theirs, on the shared hosts."""
+    """Marked guests, and volumes that belong to no machine and are not kept, and machines without theirs, on the shared
+    hosts."""
     machines = [one for one in await site.fetch(_MACHINES) if one["host"] in site.shared]
+    kept = {(one["host"], one["volume"]) for one in await site.fetch(_KEPT_DISKS) if one["host"] in site.shared}
     wanted_guests = {(one["host"], one["hostname"], one["uuid"]) for one in machines}
-    wanted_volumes = {(one["host"], name) for one in machines for name in one["volumes"]}
+    wanted_volumes = kept | {(one["host"], name) for one in machines for name in one["volumes"]}
     files = {name: host.file for name, host in site.shared.items()}
     found_guests = {(name, *row) for name, file in files.items() for row in file.marked_guests()}
     marked_volumes = {(name, volume) for name, file in files.items() for volume in file.marked_volumes()}

@@ -18,6 +18,7 @@ from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
 from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.deployment import Deploy, ReleaseDeployed, RemoveHostWithImage
+from tests.faults.scenarios.disks import AddDisk, AttachDisk, GrowDisk, RemoveDisk
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
 from tests.faults.scenarios.lxd_removal import RemoveLxdHost
@@ -42,6 +43,11 @@ _ALL: tuple[Scenario, ...] = (
     SetBootDisk(),
     Resize(running=False),
     Resize(running=True),
+    AddDisk(),
+    AttachDisk(),
+    GrowDisk(),
+    RemoveDisk(keep=False),
+    RemoveDisk(keep=True),
     AllocateReady(),
     AllocateComposed(),
     Release(composed_by_allocation=False),

@@ -60,11 +60,16 @@ async def _machine(call: Call, operation: Operation) -> Reply:
     return await soon(call, operation, changed)
 
 
-def _disk(call: Call) -> DiskOfMachine:
-    """Returns the disk that the field names. Raises NotFound."""
+def _disk_id(call: Call) -> int:
+    """Returns the id of the disk that the field names; 0 for a repeated request, whose disk may be gone by now.
+
+    Raises NotFound.
+    """
+    if call.idempotency_key is not None and call.idempotency_key.operation_id is not None:
+        return 0
     disks = [DiskOfMachine(machine=call.target, disk=disk) for disk in call.target.disks]
     what = f"block device of {call.target.hostname}"
-    return one_of_object(what, call.values["disk"], disks, lambda found: (found.disk.id, found.name))
+    return one_of_object(what, call.values["disk"], disks, lambda found: (found.disk.id, found.name)).disk.id
 
 
 async def _add(call: Call) -> Reply:
@@ -94,7 +99,7 @@ async def _plan_attach(call: Call) -> Reply:
 
 async def _grow(call: Call) -> Reply:
     operation = await call.services.disk_changes.start_grow(
-        call.caller, call.target.system_id, _disk(call).disk.id, gigabytes(call.values["size"]),
+        call.caller, call.target.system_id, _disk_id(call), gigabytes(call.values["size"]),
         idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
     )  # fmt: skip
     return await _machine(call, operation)
@@ -102,15 +107,13 @@ async def _grow(call: Call) -> Reply:
 
 async def _plan_grow(call: Call) -> Reply:
     size_bytes = gigabytes(call.values["size"])
-    plan = await call.services.disk_changes.plan_grow(
-        call.caller, call.target.system_id, _disk(call).disk.id, size_bytes
-    )
+    plan = await call.services.disk_changes.plan_grow(call.caller, call.target.system_id, _disk_id(call), size_bytes)
     return plan_reply(plan)
 
 
 async def _remove(call: Call) -> Reply:
     operation = await call.services.disk_changes.start_remove(
-        call.caller, call.target.system_id, _disk(call).disk.id, keep=call.values["keep"],
+        call.caller, call.target.system_id, _disk_id(call), keep=call.values["keep"],
         idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
     )  # fmt: skip
     return await _machine(call, operation)
@@ -118,7 +121,7 @@ async def _remove(call: Call) -> Reply:
 
 async def _plan_remove(call: Call) -> Reply:
     plan = await call.services.disk_changes.plan_remove(
-        call.caller, call.target.system_id, _disk(call).disk.id, keep=call.values["keep"]
+        call.caller, call.target.system_id, _disk_id(call), keep=call.values["keep"]
     )
     return plan_reply(plan)
 

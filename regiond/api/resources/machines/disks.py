@@ -58,11 +58,15 @@ async def _create(call: Call) -> Reply:
 
 
 async def _delete(call: Call) -> Reply:
-    found: DiskOfMachine = call.target
+    found: DiskOfMachine | None = call.target  # None: a repeat of the request after the disk was removed
     operation = await call.services.disk_changes.start_remove(
-        call.caller, found.machine.system_id, found.disk.id, keep=False, idempotency_key=call.idempotency_key,
+        call.caller,
+        call.path["system_id"] if found is None else found.machine.system_id,
+        0 if found is None else found.disk.id,
+        keep=False,
+        idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
-    )  # fmt: skip
+    )
     return await soon(call, operation, without_content)
 
 
@@ -210,6 +214,7 @@ BLOCK_DEVICE = Resource(
                 opens_operation=True,
                 other_answers=(STARTED,),
                 find=find_disk,
+                outlives_target=True,
                 run=_delete,
             ),
             _deletion_plan,

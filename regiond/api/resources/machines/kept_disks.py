@@ -35,9 +35,12 @@ async def _list(call: Call) -> tuple[KeptDisk, ...]:
 
 
 async def _delete(call: Call) -> Reply:
-    disk: KeptDisk = call.target
+    disk: KeptDisk | None = call.target  # None: a repeat of the request after the disk was deleted
     operation = await call.services.kept_disks.start_delete(
-        call.caller, disk.id, idempotency_key=call.idempotency_key, need_rack=not call.respond_async
+        call.caller,
+        0 if disk is None else disk.id,
+        idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
     )
     return await soon(call, operation, without_content)
 
@@ -64,6 +67,7 @@ KEPT_DISK = Resource(
             opens_operation=True,
             other_answers=(STARTED,),
             find=find_kept_disk,
+            outlives_target=True,
             run=_delete,
         ),
     ),

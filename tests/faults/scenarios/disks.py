@@ -1,0 +1,122 @@
+"""A machine gets another disk, a larger one, and gives one up: deleted, or kept and attached to another machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import frozen
+
+from regiond.operations.model import OperationKind
+from tests.faults.scenarios.machines import HostMachine, composed
+from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
+from tests.faults.scenarios.site import Site
+
+GB = 10**9
+
+
+@frozen(kw_only=True)
+class MachineWithKept:
+    """A machine, and a disk of its host that is kept."""
+
+    machine: HostMachine
+    kept_id: int
+
+
+async def _disk_problems(site: Site, machine: HostMachine, sizes_gb: list[int]) -> list[str]:
+    """The disks of the machine, as they are known, are on the host and are claimed, in GB."""
+    found = await site.deployment.get(machine.path)
+    known = [disk["size"] // GB for disk in found["blockdevice_set"]]
+    parts = await asyncio.to_thread(machine.host.parts, machine.hostname)
+    (claimed,) = await site.deployment.fetch(
+        "select coalesce(sum(amount), 0)::bigint as amount from claim c join machine m on m.id = c.machine_id"
+        " where m.system_id = $1 and resource = 'storage_bytes'",
+        machine.system_id,
+    )
+    return [
+        *problem(f"its disks are {known}", when=known != sizes_gb),
+        *problem(f"the guest has {parts} disks and NICs", when=parts is not None and parts[0] != len(sizes_gb)),
+        *problem(f"it claims {claimed['amount']} bytes", when=claimed["amount"] != sum(sizes_gb) * GB),
+    ]
+
+
+async def _kept(site: Site, hostname: str) -> list[Any]:
+    return [one for one in await site.deployment.get("kept-disks/") if one["hostname"] == hostname]
+
+
+class AddDisk(RequestScenario):
+    name = "add_disk"
+    kinds = (OperationKind.ADD_DISK,)
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site, storage="1", power_on="true")
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(path=state.path, op=self.name, fields={"size": "2"})
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        return await _disk_problems(site, state, [1, 2])
+
+
+class GrowDisk(RequestScenario):
+    name = "grow_disk"
+    kinds = (OperationKind.GROW_DISK,)
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site, storage="1,1", power_on="false")
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(path=state.path, op=self.name, fields={"disk": "sdb", "size": "2"})
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        return await _disk_problems(site, state, [1, 2])
+
+
+class RemoveDisk(RequestScenario):
+    """With `keep` the volume stays, and is listed."""
+
+    kinds = (OperationKind.REMOVE_DISK,)
+
+    def __init__(self, *, keep: bool) -> None:
+        self.keep = keep
+        self.name = "remove_disk_keep" if keep else "remove_disk"
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site, storage="1,2")
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        fields = {"disk": "sdb", "keep": "true" if self.keep else "false"}
+        return Request(path=state.path, op="remove_disk", fields=fields)
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        kept = [(one["size"] // GB, one["is_listed"]) for one in await _kept(site, state.hostname)]
+        return [
+            *await _disk_problems(site, state, [1]),
+            *problem(f"the kept disks are {kept}", when=kept != ([(2, True)] if self.keep else [])),
+        ]
+
+    async def clear(self, site: Site, state: HostMachine) -> None:
+        for one in await _kept(site, state.hostname):
+            await site.deployment.delete(f"kept-disks/{one['id']}/")
+
+
+class AttachDisk(RequestScenario):
+    name = "attach_disk"
+    kinds = (OperationKind.ADD_DISK,)
+
+    async def prepare(self, site: Site) -> MachineWithKept:
+        machine = await composed(site, storage="1,2")
+        await site.deployment.post(machine.path, op="remove_disk", disk="sdb", keep="true")
+        (kept,) = await _kept(site, machine.hostname)
+        return MachineWithKept(machine=machine, kept_id=kept["id"])
+
+    async def request(self, site: Site, state: MachineWithKept) -> Request:
+        return Request(path=state.machine.path, op=self.name, fields={"kept_disk": str(state.kept_id)})
+
+    async def check(self, site: Site, state: MachineWithKept, outcome: Outcome) -> Iterable[str]:
+        kept = await _kept(site, state.machine.hostname)
+        return [
+            *await _disk_problems(site, state.machine, [1, 2]),
+            *problem(f"the kept disks are {kept}", when=bool(kept)),
+        ]
