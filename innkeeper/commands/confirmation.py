@@ -44,7 +44,7 @@ def plan_lines(command: str, plan: Mapping[str, Any]) -> Iterator[str]:
     deleted, kept = plan["deleted"], plan["kept"]
     yield f"{command} {plan['name']}"
     lost = plan.get("lost", ())
-    if deleted or (("confirm" not in plan or plan["confirm"] == BY_NAME) and not lost):
+    if deleted or _says_that_it_deletes_nothing(plan):
         yield f"  deletes {_number(deleted)}{':' if deleted else ''}"
         for one in deleted:
             yield from _affected(one, with_parts=True)
@@ -60,6 +60,12 @@ def plan_lines(command: str, plan: Mapping[str, Any]) -> Iterator[str]:
         yield from _certificate(certificate)
     for effect in plan.get("effects", ()):
         yield f"  {effect}"
+
+
+def _says_that_it_deletes_nothing(plan: Mapping[str, Any]) -> bool:
+    """Returns whether the user is to see that a grave command deletes no VM; effects of others say what is deleted."""
+    is_grave = plan.get("confirm", BY_NAME) == BY_NAME and not plan.get("lost")
+    return is_grave and ("certificates" in plan or not plan.get("effects"))
 
 
 async def read_line(stdin: TextIO) -> str:

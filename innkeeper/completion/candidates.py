@@ -45,6 +45,7 @@ _LISTS = {  # the list that has the values of a field or parameter
     "zone": "zones", "pool": "resource-pools", "host": "vm-hosts", "pod": "vm-hosts", "cluster": "vm-clusters",
     "machine": "machines", "system_id": "machines", "subnet": "subnets", "fabric": "fabrics", "space": "spaces",
 }  # fmt: skip
+_BY_ID = {"kept_disk": "kept-disks"}  # the list of a field whose values are ids, since its objects have no names
 
 
 @frozen(kw_only=True)
@@ -57,11 +58,15 @@ class Candidate:
 
 @frozen(kw_only=True)
 class ObjectQuery:
-    """The region's objects listed at `path`; `key` is the parameter that names one, `prefix` stands before each."""
+    """The region's objects listed at `path`; `key` is the parameter that names one, `prefix` stands before each.
+
+    Without `by_name`, a command takes their ids only.
+    """
 
     path: str
     key: str
     prefix: str = ""
+    by_name: bool = True
 
 
 @frozen(kw_only=True)
@@ -149,7 +154,7 @@ def _of_action(
     """A value of a field, a name of an object, or fields."""
     name, equals, _ = current.partition("=")
     if equals:
-        return _field_value(description, resource, action, name)
+        return _field_value(description, resource, action, name, split_fields(given)[0])
     names, fields = split_fields(given)
     several = len(names) >= len(resource.params)
     objects = _objects(description, resource, names)
@@ -160,18 +165,34 @@ def _of_action(
     return Completion(candidates=tuple(unused), objects=objects if resource.params and not fields else None)
 
 
-def _field_value(description: Description, resource: Resource, action: Action, name: str) -> Completion:
+def _field_value(
+    description: Description, resource: Resource, action: Action, name: str, names: Sequence[str] = ()
+) -> Completion:
+    """`names` are those of the objects before the fields."""
     if name.endswith("@"):
         return Completion(files_prefix=f"{name}=")
     prefix = f"{name}="
     choices = action.choices.get(name, ())
     if choices:
         return Completion(candidates=tuple(Candidate(word=prefix + one) for one in choices))
+    if name == "disk" and names:
+        return _disks_of(description, names[0], prefix)
+    if name in _BY_ID and _BY_ID[name] in description.resources:
+        kept = description.resources[_BY_ID[name]].path
+        return Completion(objects=ObjectQuery(path=kept, key="id", prefix=prefix, by_name=False))
     wanted = f"{resource.command}s" if name == "move_to" else _LISTS.get(name.removeprefix("not_"), "")
     listed = description.resources.get(wanted)
     if listed is None or listed.params:
         return Completion()
     return Completion(objects=ObjectQuery(path=listed.path, key="name", prefix=prefix))
+
+
+def _disks_of(description: Description, machine: str, prefix: str) -> Completion:
+    listed = description.resources.get("block-devices")
+    if listed is None:
+        return Completion()
+    path = call_of(listed, listed.actions["read"], [machine]).path
+    return Completion(objects=ObjectQuery(path=path, key="id", prefix=prefix))
 
 
 def _objects(description: Description, resource: Resource, names: Sequence[str]) -> ObjectQuery | None:
@@ -187,7 +208,7 @@ def _objects(description: Description, resource: Resource, names: Sequence[str])
         listed = list_of(description, other)
         if listed is not None:
             path = call_of(listed, listed.actions["read"], names[:index]).path
-            return ObjectQuery(path=path, key=other.params[-1])
+            return ObjectQuery(path=path, key=other.params[-1], by_name=listed.command not in _BY_ID.values())
     listed = description.resources.get(_LISTS.get(param.removesuffix("_id"), _LISTS.get(param, "")))
     key = "id" if param.removesuffix("_id") in _LISTS else param
     return None if listed is None or listed.params else ObjectQuery(path=listed.path, key=key)

@@ -61,10 +61,18 @@ def names_of(listed: Any) -> list[dict[str, str]]:
 
 
 def candidates_of(names: list[dict[str, str]], query: ObjectQuery) -> list[Candidate]:
-    """The name of each object, then the ids, each with the other beside it."""
+    """The name of each object, if it has one that commands take, then the ids, each with the other beside it."""
     found = [(one.get(query.key, ""), next((one[name] for name in _NAMES if one.get(name)), "")) for one in names]
-    by_name = [Candidate(word=query.prefix + name, about=id_ if id_ != name else "") for id_, name in found if name]
-    by_id = [Candidate(word=query.prefix + id_, about=name) for id_, name in found if id_ and id_ != name]
+    by_name = [
+        Candidate(word=query.prefix + name, about=id_ if id_ != name else "")
+        for id_, name in found
+        if name and query.by_name
+    ]
+    by_id = [
+        Candidate(word=query.prefix + id_, about=name)
+        for id_, name in found
+        if id_ and (id_ != name or not query.by_name)
+    ]
     return [*by_name, *by_id]
 
 

@@ -110,7 +110,13 @@ OBJECTS: Mapping[str, Shape] = {
         "id name mac_address",
         "id name type mac_address vlan links effective_mtu=effective_mtu attachable enabled parents children tags",
     ),
-    "block-devices": _shape("id name size", "id name size storage_pool_name tags id_path serial"),
+    "block-devices": _shape("id name size", "id name size pending_size storage_pool_name tags id_path serial"),
+    "kept-disks": _shape(
+        "id hostname kept_at",
+        "id hostname=machine label size vm_host=host storage_pool_name volume owner pool.name=pool kept_at",
+        column("is_listed", "found"),
+        "tags",
+    ),
     "discrepancies": _shape(
         "id kind remedy",
         "id kind name host_name system_id since found expected",

@@ -31,6 +31,8 @@ from regiond.ui.machines import (
 from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.machines.details import disk_pages, former_page, nic_pages, notes_page, resize_page, tab_pages
+from regiond.ui.machines.disks import change_pages as disk_changes
+from regiond.ui.machines.disks import removal_pages as disk_removals
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages
 from regiond.ui.renderer import Renderer
@@ -79,6 +81,8 @@ PAGES = (
     *notes_page.PAGES,
     *nic_pages.PAGES,
     *disk_pages.PAGES,
+    *disk_changes.PAGES,
+    *disk_removals.PAGES,
     *resize_page.PAGES,
     *action_pages.PAGES,
     *console_page.PAGES,

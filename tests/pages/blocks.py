@@ -55,6 +55,7 @@ PAGES = (
     "docs/how-to/allocate.md",
     "docs/how-to/adopt.md",
     "docs/how-to/resize.md",
+    "docs/how-to/disks.md",
     "docs/how-to/maintenance.md",
     "docs/how-to/check.md",
     "docs/how-to/audit.md",

@@ -21,6 +21,7 @@ KNOWN = {
     "vm-clusters": {"id": "1"},
     "machines": {"system_id": "wdpx3n"},
     "devices": {"system_id": "dev123"},
+    "kept-disks": {"id": "3"},
     "operations": {"id": "77"},
     "discrepancies": {"id": "3"},
     "zones": {"name": "default"},
@@ -48,6 +49,7 @@ KNOWN = {
 ALTERNATIVES = frozenset(
     {"guests", "identity", "file", "field"}
 )  # not required, but one of two fields that a call needs
+OF_THE_SAMPLE = {"disk": "sda"}
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
 
@@ -65,7 +67,8 @@ def path_of(resource: Resource, endpoint: Endpoint | None = None) -> str:
         own = next((name for name in ("id", "device_id") if name in resource.params), None)
         if own is not None:
             known[own] = ON_THE_HOST[resource.path.split("/")[2]]
-        if endpoint is not None and endpoint.name in {"create_physical", "delete"}:
+        of_a_device = endpoint is not None and endpoint.name in {"create_physical", "delete"}
+        if of_a_device and "interfaces" in resource.path:
             known = {"system_id": "dev123", "id": "51"}
     return resource.path.format(**known)
 
@@ -79,8 +82,9 @@ each_endpoint = pytest.mark.parametrize(("resource", "endpoint"), ENDPOINTS, ids
 
 
 def good_fields(endpoint: Endpoint) -> dict[str, Any]:
-    """The fields that the request needs, with their examples."""
-    return {one.name: example_of(one) for one in endpoint.fields if one.required or one.name in ALTERNATIVES}
+    """The fields that the request needs, with their examples, but for the names of objects of the sample."""
+    needed = [one for one in endpoint.fields if one.required or one.name in ALTERNATIVES]
+    return {one.name: OF_THE_SAMPLE.get(one.name, example_of(one)) for one in needed}
 
 
 def request(api: ApiDouble, resource: Resource, endpoint: Endpoint, **changes: object) -> Reply:

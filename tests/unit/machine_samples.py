@@ -13,6 +13,7 @@ from regiond.machines.model import (
     DeviceView,
     DiskView,
     ForgottenMachine,
+    KeptDisk,
     MachineState,
     MachineView,
     NicView,
@@ -55,6 +56,25 @@ MACHINE = MachineView(
     ),
     nics=(NicView(id=41, index=0, name="eth0", mac_address="52:54:00:00:00:01", kind="network", source="default"),),
     created_at=AT,
+)
+KEPT_DISK = KeptDisk(
+    id=3,
+    host_id=4,
+    host_name="hv-01",
+    storage_pool_id=8,
+    storage_pool_name="images",
+    storage_pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
+    volume="v7",
+    size_bytes=5 * 10**9,
+    tags=("ssd",),
+    label="data",
+    hostname="old-1",
+    account_id=2,
+    owner="ann",
+    pool_id=POOL.id,
+    pool_name=POOL.name,
+    kept_at=AT,
+    is_listed=True,
 )
 DEVICE = DeviceView(
     id=3,

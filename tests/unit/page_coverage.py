@@ -66,7 +66,10 @@ WITHOUT: Mapping[str, str] = {
     "GET machines/{system_id}/?op=get_token": MAAS,
     "POST nodes/{system_id}/interfaces/{id}/?op=add_tag": SUMMED_UP,  # all tags of a NIC are one field
     "POST nodes/{system_id}/interfaces/{id}/?op=remove_tag": SUMMED_UP,
-    "PUT nodes/{system_id}/blockdevices/{id}/": NO_EFFECT,
+    "POST nodes/{system_id}/blockdevices/": SUMMED_UP,  # add_disk
+    "PUT nodes/{system_id}/blockdevices/{id}/": SUMMED_UP,  # grow_disk
+    "DELETE nodes/{system_id}/blockdevices/{id}/": SUMMED_UP,  # remove_disk
+    "GET kept-disks/{id}/": SUMMED_UP,  # the list of a host
     "POST devices/?op=set_zone": SUMMED_UP,  # the form of a device
     "GET devices/?op=is_registered": PROGRAMS,
     "GET devices/{system_id}/?op=details": MAAS,
@@ -146,6 +149,12 @@ OFFERED: Mapping[str, Shown] = {
     "GET nodes/{system_id}/interfaces/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/interfaces/{id}/": Shown("vms/<system_id>", "machines.read"),
     "POST machines/{system_id}/?op=resize": Shown("vms/<system_id>/resize"),
+    "POST machines/{system_id}/?op=add_disk": Shown("vms/<system_id>/storage/add"),
+    "POST machines/{system_id}/?op=attach_disk": Shown("vms/<system_id>/storage/attach"),
+    "POST machines/{system_id}/?op=grow_disk": Shown("vms/<system_id>/storage/<disk>/grow"),
+    "POST machines/{system_id}/?op=remove_disk": Shown("vms/<system_id>/storage/<disk>/remove"),
+    "GET kept-disks/": Shown("hosts/<host>/resources", "kept_disks.list"),
+    "DELETE kept-disks/{id}/": Shown("hosts/<host>/kept-disks/<disk>/delete"),
     "POST nodes/{system_id}/blockdevices/{id}/?op=set_boot_disk": Shown("vms/<system_id>/storage/<disk>/boot"),
     "GET nodes/{system_id}/blockdevices/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/blockdevices/{id}/": Shown("vms/<system_id>", "machines.read"),

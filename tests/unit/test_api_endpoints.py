@@ -124,7 +124,13 @@ FOR_USERS = {
     *(("InterfaceHandler", name, Permission.OPERATOR) for name in OF_INTERFACES),
     ("InterfacesHandler", "create_physical", Permission.OPERATOR),
     ("MachineHandler", "resize", Permission.OPERATOR),
-    *(("BlockDeviceHandler", op, Permission.OPERATOR) for op in ("add_tag", "remove_tag", "set_boot_disk", "update")),
+    *(("MachineHandler", op, Permission.OPERATOR) for op in ("add_disk", "attach_disk", "grow_disk", "remove_disk")),
+    ("BlockDevicesHandler", "create", Permission.OPERATOR),
+    *(
+        ("BlockDeviceHandler", op, Permission.OPERATOR)
+        for op in ("add_tag", "delete", "remove_tag", "set_boot_disk", "update")
+    ),
+    ("KeptDiskHandler", "delete", Permission.OPERATOR),
     ("DevicesHandler", "create", Permission.OPERATOR),
     *(("DeviceHandler", name, Permission.OWNER) for name in ("update", "delete", "set_owner_data")),
     ("NodeHandler", "set_owner_data", Permission.OWNER),

@@ -22,7 +22,7 @@ class Format(StrEnum):
     """The form of a field's value, from which command lines accept units and ranges."""
 
     MIB = "mib"  # a number of MiB
-    DISKS_GB = "disks_gb"  # a storage constraint with sizes in GB
+    DISKS_GB = "disks_gb"  # a size in GB, or a storage constraint with sizes in GB
     INTEGERS = "integers"  # a key that is repeated for each integer
 
 

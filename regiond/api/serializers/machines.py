@@ -141,6 +141,7 @@ BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
     constant("partition_table_type", nullable(STR), None),
     key("storage_pool", nullable(STR), lambda one: one.disk.storage_pool_key),
     key("storage_pool_name", nullable(STR), lambda one: one.disk.storage_pool_name),  # MAAS lacks it
+    key("pending_size", nullable(INT), lambda one: one.disk.pending_size_bytes),  # MAAS lacks it
     key("missing", BOOL, lambda one: one.disk.missing),  # MAAS lacks it
     constant("firmware_version", nullable(STR), None),
     constant("numa_node", nullable(INT), None),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.discovery import VolumeRef
-from common.errors import Busy, NotAllowed, NotFound, WrongState
+from common.errors import Busy, NotFound, WrongState
 from common.volume_names import marker_of_volume
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import kept_disk_store
+from regiond.machines.disks.model import check_may_use
 from regiond.machines.model import KeptDisk
 from regiond.machines.operation_intents import open_volume_removal
 from regiond.operations import service as operation_service
@@ -79,8 +80,5 @@ async def locked_kept_disk(db: Db, caller: Caller, disk_id: int) -> KeptDisk:
     disk = await _visible(db, caller, disk_id)
     if await kept_disk_store.is_being_deleted(db, disk_id):
         raise Busy(f"The disk {disk.title} is being deleted.")
-    if disk.owner is None:
-        caller.require_operator(disk.pool_id, disk.pool_name)
-    elif not caller.is_admin and disk.owner != caller.username:
-        raise NotAllowed(f"You do not own the disk {disk.title}.")
+    check_may_use(caller, disk)
     return disk

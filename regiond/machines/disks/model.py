@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from attrs import frozen
 
-from common.errors import InvalidRequest, WrongState
+from common.errors import InvalidRequest, NotAllowed, WrongState
 from common.units import BYTES_PER_GB
 from common.values import OwnershipMarker, PowerState
 from common.volume_names import marker_of_volume
+from regiond.caller import Caller
 from regiond.machines.model import DiskPlan, DiskView, KeptDisk, MachineView
 
 MAX_DISKS = 26  # sda … sdz
@@ -47,10 +50,15 @@ def check_number(machine: MachineView) -> None:
         raise WrongState(f"{machine.hostname} has {MAX_DISKS} disks, the most that a machine can have.")
 
 
+def is_created_here(disk: DiskView, installation_id: UUID) -> bool:
+    """Returns whether Innkeeper created the disk, for its machine or for another one."""
+    found = marker_of_volume(disk.volume)
+    return found is not None and found.installation_id == installation_id
+
+
 def check_ours(machine: MachineView, disk: DiskView, marker: OwnershipMarker, what: str) -> None:
     """Raises WrongState for a disk that Innkeeper did not create. `what` completes "it is not …"."""
-    found = marker_of_volume(disk.volume)
-    if found is None or found.installation_id != marker.installation_id:
+    if not is_created_here(disk, marker.installation_id):
         raise WrongState(
             f"Innkeeper did not create {disk.title} of {machine.hostname} ({disk.volume} in "
             f"{disk.storage_pool_name}): it is not {what}. Change it on {machine.host_name}, and refresh the host."
@@ -83,6 +91,14 @@ def check_attachable(machine: MachineView, disk: KeptDisk) -> None:
             f"The disk {disk.title} is on {disk.host_name}, {machine.hostname} on {machine.host_name}: a disk can be "
             "attached to a machine of its own host."
         )
+
+
+def check_may_use(caller: Caller, disk: KeptDisk) -> None:
+    """Raises NotAllowed: the disk has the data of whoever owned its machine."""
+    if disk.owner is None:
+        caller.require_operator(disk.pool_id, disk.pool_name)
+    elif not caller.is_admin and disk.owner != caller.username:
+        raise NotAllowed(f"You do not own the disk {disk.title}.")
 
 
 def add_plan(machine: MachineView, size_bytes: int, storage_pool: str) -> DiskPlan:

@@ -12,6 +12,7 @@ from regiond.ui.hosts.host_images import images_of
 from regiond.ui.hosts.host_summary import pool_meters, sriov_ports
 from regiond.ui.hosts.interface_page import interfaces_of
 from regiond.ui.hosts.numa_cards import numa_cards
+from regiond.ui.lists.kept_disks import kept_choices
 from regiond.ui.lists.list_scope import of_host
 from regiond.ui.lists.task_list import task_list
 from regiond.ui.page import Page, Visit, redirect, redirect_with_note
@@ -39,6 +40,7 @@ async def resources(visit: Visit) -> Reply:
         marked=marked,
         pools=pool_meters(host),
         functions=sriov_ports(host),
+        kept_disks=kept_choices(visit.caller, await visit.services.kept_disks.list(visit.caller, host_id=host.id)),
     )
 
 

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from common.compose_request import ComposeRequest
+from common.errors import NotFound
 from common.values import PowerState
 from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
-from regiond.machines.model import Adopted, Allocated, Amount, DeviceView, MachineToCompose, ResizePlan, Takes
+from regiond.machines.model import (
+    Adopted,
+    Allocated,
+    Amount,
+    DeviceView,
+    DiskPlan,
+    MachineToCompose,
+    ResizePlan,
+    Takes,
+)
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from regiond.placement.model import DryRun
 from regiond.search_query import SearchQuery
 from tests.unit.answers.shared import named
-from tests.unit.machine_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
+from tests.unit.machine_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, KEPT_DISK, MACHINE, OPERATION, PLACEMENT
 
 
 async def user_data(*_: Any) -> AsyncGenerator[bytes, None]:
@@ -28,6 +40,11 @@ async def read_devices(system_ids: Sequence[str]) -> Sequence[DeviceView]:
 NIC_CHANGES = (
     "link", "unlink", "set_default_gateway", "clear_default_gateways", "clear_default_gateway", "update", "set_tag",
 )  # fmt: skip
+
+ADDED = evolve(OPERATION, result={"volume": MACHINE.disks[0].volume})
+DISK_PLAN = DiskPlan(
+    name="web-1", effects=("disk1 (5.0 GB in images) and all data on it are deleted.",), loses_data=True
+)
 
 ANSWERS: Mapping[str, Any] = {
     "machines.workloads": lambda host_ids: tuple(
@@ -87,6 +104,11 @@ ANSWERS: Mapping[str, Any] = {
         memory_mib=Amount(now=2048, wanted=2048, takes_effect=Takes.NO_EFFECT),
         effects=("web-1 gets 4 cores instead of 2.",),
     ),
+    **{f"disk_changes.start_{name}": ADDED for name in ("add", "attach", "grow", "remove")},
+    **{f"disk_changes.plan_{name}": DISK_PLAN for name in ("add", "attach", "grow", "remove")},
+    "kept_disks.list": (KEPT_DISK,),
+    "kept_disks.read": lambda disk_id: KEPT_DISK if disk_id == KEPT_DISK.id else NotFound("Not Found"),
+    "kept_disks.start_delete": OPERATION,
     "machine_disks.set_tag": MACHINE,
     "machine_disks.start_set_boot_disk": OPERATION,
     "deployments.start": OPERATION,

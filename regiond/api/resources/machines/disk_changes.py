@@ -6,7 +6,7 @@ from common.units import BYTES_PER_GB
 from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Float, Integer, Text, TextList
-from regiond.api.declaration.fields import Field
+from regiond.api.declaration.fields import Field, Format
 from regiond.api.declaration.operation_wait import STARTED, soon
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
@@ -25,6 +25,7 @@ _SIZE = Field(
     "Size in GB of 10^9 bytes.",
     recorded=True,
     required=True,
+    format=Format.DISKS_GB,
     example=20,
 )
 _DISK = Field("disk", Text(max_length=64), "Id or name of the disk.", recorded=True, required=True, example="sdb")

@@ -21,7 +21,7 @@ from regiond.ui.texts import text
 
 async def edit(visit: Visit) -> Reply:
     machine = (await read_vm(visit)).machine
-    disk = _find(machine, visit.path["disk"])
+    disk = find_disk(machine, visit.path["disk"])
     path = {"system_id": machine.system_id, "id": str(disk.id)}
 
     async def send(changes: Mapping[str, str]) -> Reply:
@@ -40,7 +40,7 @@ async def edit(visit: Visit) -> Reply:
 
 async def boot(visit: Visit) -> Reply:
     machine = (await read_vm(visit)).machine
-    disk = _find(machine, visit.path["disk"])
+    disk = find_disk(machine, visit.path["disk"])
     path = {"system_id": machine.system_id, "id": str(disk.id)}
     try:
         answer = await visit.act(BLOCK_DEVICE, "POST", "set_boot_disk", path=path)
@@ -74,7 +74,7 @@ def _values_of(disk: DiskView) -> dict[str, str]:
     return {TAGS: ", ".join(disk.tags)}
 
 
-def _find(machine: MachineView, text: str) -> DiskView:
+def find_disk(machine: MachineView, text: str) -> DiskView:
     """Returns the disk. Raises NotFound."""
     found = next((disk for disk in machine.disks if str(disk.id) == text), None)
     if found is None:

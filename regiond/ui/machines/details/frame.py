@@ -6,11 +6,11 @@ from typing import Any
 
 from attrs import frozen
 
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, NotFound
 from regiond.api.replies import Reply
 from regiond.attention.model import ObjectType
 from regiond.caller import Caller
-from regiond.hosts.model import GuestView
+from regiond.hosts.model import GuestView, HostView
 from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_may_change
 from regiond.operations.model import OPEN_STATES
@@ -59,6 +59,16 @@ async def read_vm(visit: Visit) -> Vm:
     if machine.guest_id is not None:
         guest = await visit.services.hosts.guest(machine.guest_id, caller=visit.caller)
     return Vm(machine=machine, guest=guest)
+
+
+async def host_of(visit: Visit, machine: MachineView) -> HostView | None:
+    """Returns None if the VM is on no host, or on one that the user may not see."""
+    if machine.host_id is None:
+        return None
+    try:
+        return await visit.services.hosts.read(machine.host_id, caller=visit.caller)
+    except NotFound:
+        return None
 
 
 def change_obstacle(caller: Caller, machine: MachineView) -> str:

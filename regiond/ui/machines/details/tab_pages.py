@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from common.errors import NotFound
 from regiond.api.replies import Reply
 from regiond.hosts.model import HostView
 from regiond.images.model import split_architecture
@@ -16,6 +15,7 @@ from regiond.ui.events.event_list import event_list
 from regiond.ui.lists.list_scope import of_vm
 from regiond.ui.lists.task_list import task_list
 from regiond.ui.machines.details import nic_pages, notes_form
+from regiond.ui.machines.details.disk_choices import disk_choices
 from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.machines.details.frame import (
     CONFIGURATION,
@@ -25,6 +25,8 @@ from regiond.ui.machines.details.frame import (
     SUMMARY,
     TASKS,
     Vm,
+    change_obstacle,
+    host_of,
     read_vm,
     vm_page,
 )
@@ -43,7 +45,7 @@ async def summary(visit: Visit) -> Reply:
         system_id=machine.system_id, limit=_ON_SUMMARY + 1, caller=visit.caller
     )
     deploying = _deploying(tasks)
-    host = await _host(visit, machine)
+    host = await host_of(visit, machine)
     return await vm_page(
         visit,
         vm,
@@ -64,16 +66,6 @@ async def summary(visit: Visit) -> Reply:
 
 def _deploying(tasks: Iterable[Operation]) -> Operation | None:
     return next((task for task in tasks if task.kind is OperationKind.DEPLOY and not task.state.ended), None)
-
-
-async def _host(visit: Visit, machine: MachineView) -> HostView | None:
-    """None if the VM is on no host, or on one that the user may not see."""
-    if machine.host_id is None:
-        return None
-    try:
-        return await visit.services.hosts.read(machine.host_id, caller=visit.caller)
-    except NotFound:
-        return None
 
 
 async def _placed(visit: Visit, vm: Vm, host: HostView | None) -> PlacementCard | None:
@@ -121,8 +113,11 @@ async def network(visit: Visit) -> Reply:
 
 
 async def storage(visit: Visit) -> Reply:
-    vm = await read_vm(visit)
-    return await vm_page(visit, vm, STORAGE)
+    vm, services = await read_vm(visit), visit.services
+    may_change = not change_obstacle(visit.caller, vm.machine)
+    changes = disk_choices(vm.machine, services.disk_changes.installation_id, may_change=may_change)
+    kept = await services.kept_disks.list(visit.caller, host_id=vm.machine.host_id) if changes.may_add else ()
+    return await vm_page(visit, vm, STORAGE, changes=changes, kept_disks=kept)
 
 
 async def tasks(visit: Visit) -> Reply:

@@ -37,7 +37,8 @@ function show(page, link) {
   dialog.append(form, ...page.querySelectorAll("#question ~ *"));
   const menu = link.closest("[popover]");
   menu?.hidePopover();
-  if (link.isConnected) (menu ?? link).after(dialog);
+  // After a table, whose cells neither wrap their text nor begin it at the same side.
+  if (link.isConnected) (menu ?? link.closest("table") ?? link).after(dialog);
   else document.getElementById("main").append(dialog); // a refresh has replaced the link meanwhile
   dialog.addEventListener("close", () => dialog.remove());
   form.querySelector("[data-cancel]").addEventListener("click", (event) => {

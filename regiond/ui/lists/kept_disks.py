@@ -1,0 +1,32 @@
+"""Kept disks as pages list them, with the reason why the caller cannot use one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from common.errors import InnkeeperError
+from regiond.caller import Caller
+from regiond.machines.disks.model import check_may_use
+from regiond.machines.model import KeptDisk
+
+
+@frozen(kw_only=True)
+class KeptChoice:
+    """A kept disk. `obstacle` is why the caller cannot attach or delete it; empty: nothing is in the way."""
+
+    disk: KeptDisk
+    obstacle: str
+
+
+def kept_choices(caller: Caller, disks: Iterable[KeptDisk]) -> tuple[KeptChoice, ...]:
+    return tuple(KeptChoice(disk=disk, obstacle=_obstacle(caller, disk)) for disk in disks)
+
+
+def _obstacle(caller: Caller, disk: KeptDisk) -> str:
+    try:
+        check_may_use(caller, disk)
+    except InnkeeperError as error:
+        return error.message
+    return ""
