@@ -19,7 +19,7 @@ from tests.lxd_http.devices import (
 )
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
 from tests.lxd_http.power import state_of
-from tests.lxd_http.state import STATUS, STOPPED, VM, Instance, Lxd
+from tests.lxd_http.state import APPLY_QUOTA, STATUS, STOPPED, VM, Instance, Lxd
 
 
 def listing(lxd: Lxd, request: Request) -> Answer:
@@ -86,13 +86,23 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
     before, runs = one.config, one.status_code != STOPPED
     if runs:
         live_changes.check(before, changed.config)
-        live_changes.check_disks(one.devices, changed.devices)
+        live_changes.check_disks(lxd, one.name, one.devices, changed.devices)
     one.architecture, one.description, one.profiles = changed.architecture, changed.description, changed.profiles
     one.config, one.devices = changed.config, changed.devices
-    one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
+    _size_root(lxd, one)
     if runs:
         live_changes.report_to_guest(before, one.config)
     lxd.report("updated", one)
+
+
+def _size_root(lxd: Lxd, one: Instance) -> None:
+    """LXD shows another size of a running instance's root disk at once, and grows it at the next start."""
+    if root_bytes(root_of(lxd.expanded_devices(one)) or {}) == one.root.size_bytes:
+        return
+    if one.status_code == STOPPED:
+        one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
+    else:
+        one.config = {**one.config, APPLY_QUOTA: "true"}
 
 
 def rename(lxd: Lxd, request: Request, name: str) -> Answer:

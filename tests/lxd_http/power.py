@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.lxd_http import operations
+from tests.lxd_http.devices import root_bytes, root_of
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, sync
 from tests.lxd_http.server import CORES, INTERFACES
-from tests.lxd_http.state import FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd, now
+from tests.lxd_http.state import APPLY_QUOTA, FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd, now
 
 _STOPPED_MONITOR = "dial unix /var/lib/lxd/logs/qemu.monitor: connect: no such file or directory"
 
@@ -60,6 +61,8 @@ def _start(lxd: Lxd, one: Instance, force: bool) -> None:
         raise Refused(400, "The instance is already running")
     _check_startable(lxd, one)
     one.config.pop("volatile.apply_template", None)
+    if one.config.pop(APPLY_QUOTA, None):
+        one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
     one.last_used_at = now()
     _enter(lxd, one, RUNNING, "started")
 

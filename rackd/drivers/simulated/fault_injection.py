@@ -15,7 +15,8 @@ Call = Literal[
     "define guest", "find guest", "power", "add marker", "remove marker", "remove guest", "remove volumes",
     "find image",
     "find own image", "copy image", "remove image", "write root disk", "empty root disk",
-    "set addresses", "set autostart", "set boot disk", "resize guest", "read serial log",
+    "set addresses", "set autostart", "set boot disk", "resize guest", "attach disk", "detach disk", "grow disk",
+    "read serial log",
     "open console",
 ]  # fmt: skip
 
