@@ -73,11 +73,14 @@ def _check_startable(lxd: Lxd, one: Instance) -> None:
         raise Refused(500, "Failed to add CPUs: Cannot allocate more CPUs than available")
     others = [device for other in lxd.instances.values() if other is not one for _, device in _nics(lxd, other)]
     taken = {device.get("ipv4.address", "") for device in others} - {""}
+    macs = {device["hwaddr"].lower() for device in others if device.get("network") == NETWORK and "hwaddr" in device}
     on_network: set[str] = set()
     for name, device in sorted(_nics(lxd, one)):
         failed = f'Failed start validation for device "{name}": '
         if device.get("ipv4.address") in taken:
             raise Refused(500, f'{failed}IP address "{device["ipv4.address"]}" already defined on another NIC')
+        if device.get("network") == NETWORK and device.get("hwaddr", "").lower() in macs:
+            raise Refused(500, f'{failed}MAC address "{device["hwaddr"]}" already defined on another NIC')
         if device.get("network") in on_network:
             raise Refused(500, f'{failed}Instance DNS name "{one.name}" already used on network')
         on_network |= {device["network"]} if device.get("network") == NETWORK else set()
