@@ -45,8 +45,7 @@ def attach(instances: Instances, guest: GuestRef, disk: DiskSpec, index: int, *,
     scope = instances.scope_of(found)
     created: list[volumes.CreatedVolume] = []
     try:
-        existing = _volume(instances, found, named, created, create=create)
-        _check_free(existing, named, create=create)
+        _find_or_make(instances, found, named, created, create=create)
         _plug(instances, found, device, named)
     except HostUnreachable:
         raise  # LXD may still attach the volume, which the next attempt uses
@@ -57,17 +56,18 @@ def attach(instances: Instances, guest: GuestRef, disk: DiskSpec, index: int, *,
     return power
 
 
-def _volume(
+def _find_or_make(
     instances: Instances, found: Json, disk: DiskSpec, created: list[volumes.CreatedVolume], *, create: bool
-) -> Json:
-    """Returns the volume, on the instance's cluster member. Appends one that it makes to `created`."""
+) -> None:
+    """Finds the volume on the instance's cluster member, or makes it there and appends it to `created`."""
     client, scope = instances.client, instances.scope_of(found)
     pool = path("storage-pools", disk.pool_id, "volumes", "custom")
     target = scope.member or ""
     where = f"{pool}/{path(disk.volume)}"
     existing: Json | None = client.find(where, project=scope.project, target=target)
     if existing is not None:
-        return existing
+        _check_free(existing, disk, create=create)
+        return
     if not create:
         raise NotFound(
             f"LXD at {client.address.normalised} has no volume {disk.volume} in the storage pool '{disk.pool_id}'.",
@@ -80,8 +80,7 @@ def _volume(
         created.append(volumes.CreatedVolume(pool=disk.pool_id, name=disk.volume, location=target))
     except Conflict:
         log.info("volume_already_exists", volume=disk.volume, pool=disk.pool_id)  # created by another rack
-    made: Json = client.get(where, project=scope.project, target=target)
-    return made
+        _check_free(client.get(where, project=scope.project, target=target), disk, create=create)
 
 
 def _check_free(existing: Json, disk: DiskSpec, *, create: bool) -> None:
