@@ -55,8 +55,8 @@ def test_a_device_of_that_name_is_not_replaced(host: DriverFixture, power: Power
 def test_a_new_volume_goes_if_lxd_cannot_plug_it_in(host: DriverFixture) -> None:
     spec = composed(host, on=True)
     disk, before = disk_of(host, spec), host.volumes()
-    server(host).unreadable_volumes.add(disk.volume)
-    with pytest.raises(WrongState, match=rf"is a directory.*It can be attached while {spec.name} is off\."):
+    server(host).directories.add(disk.volume)
+    with pytest.raises(WrongState, match=rf"Cannot attach directory.*It can be attached while {spec.name} is off\."):
         attach(host, spec, disk)
     assert (sizes_in(host, spec), host.volumes()) == (sizes_of(*spec.disks), before)
     switch(host, spec, PowerAction.FORCE_OFF)
@@ -68,7 +68,7 @@ def test_an_older_volume_stays_if_lxd_cannot_plug_it_in(host: DriverFixture) -> 
     disk = disk_of(host, spec)
     host.make_volume(spec, disk)
     before = host.volumes()
-    server(host).unreadable_volumes.add(disk.volume)
+    server(host).directories.add(disk.volume)
     with pytest.raises(WrongState, match="while"):
         attach(host, spec, disk)
     assert host.volumes() == before

@@ -56,10 +56,8 @@ def check_disks(lxd: Lxd, instance: str, before: Devices, after: Devices) -> Non
         if instance in lxd.clinging:
             raise Refused(500, f'Failed to stop device "{name}": Failed removing block device: Node is in use')
     for name in after.keys() - before.keys():
-        source = after[name].get("source", "")
-        if source in lxd.unreadable_volumes:
-            failed = f'Failed opening source path "{source}/root.img": open {source}/root.img: is a directory'
-            raise Refused(500, f'Failed to start device "{name}": {failed}')
+        if after[name].get("source") in lxd.directories:
+            raise Refused(500, f'Failed to start device "{name}": Cannot attach directory while instance is running')
     for name, device in after.items():
         old = before.get(name, device)
         keys = {key for key in {*old, *device} if old.get(key) != device.get(key)}

@@ -93,7 +93,7 @@ class Lxd:
     projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
     pools: set[str] = field(factory=lambda: {POOL})
     unavailable_pools: set[str] = field(factory=set)  # that LXD could not mount when it started
-    unreadable_volumes: set[str] = field(factory=set)  # names of volumes that LXD cannot open for a running VM
+    directories: set[str] = field(factory=set)  # names of volumes that are no files: LXD plugs none into a running VM
     clinging: set[str] = field(factory=set)  # names of running VMs that do not give a disk back
     busy: set[str] = field(factory=set)  # names of instances whose changes an operation of another client prevents
     profiles: dict[str, dict[str, Any]] = field(

@@ -110,7 +110,7 @@ def _plug(instances: Instances, found: Json, device: str, disk: DiskSpec) -> Non
         if power_of(int(found["status_code"])) is PowerState.OFF:
             raise
         raise WrongState(
-            f"LXD cannot attach {disk.volume} while {name} runs: {error} It can be attached while {name} is off.",
+            f"{disk.volume} cannot be attached while {name} runs: {error} It can be attached while {name} is off.",
             name=name,
         ) from error
 
