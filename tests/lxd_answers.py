@@ -108,12 +108,17 @@ class AnsweringLxd:
     answers: dict[str, Any] = field(factory=dict)
     bodies: dict[str, bytes] = field(factory=dict)
     silent: set[str] = field(factory=set)  # requests with their query that are not answered before the end
+    refused: dict[tuple[str, str], tuple[int, str]] = field(factory=dict)  # status and error by method and path
+    late: set[str] = field(factory=set)  # paths that do not exist at the first request
     dropped: set[str] = field(factory=set)  # paths whose requests end with the connection, without an answer
     asked: list[str] = field(factory=list)  # requests with their query
     ended: threading.Event = field(factory=threading.Event)
 
     def body(self, where: str, *, recursive: bool) -> tuple[int, bytes]:
         """Without recursion, a list of named objects has their URLs."""
+        if where in self.late:
+            self.late.remove(where)
+            return self.error(404, "Not Found")
         if where in self.bodies:
             return 200, self.bodies[where]
         if where in self.answers:
@@ -125,7 +130,11 @@ class AnsweringLxd:
             ):
                 found = [f"/1.0/{where}/{one['name']}" for one in found]
             return 200, json.dumps({"type": "sync", "status_code": 200, "metadata": found}).encode()
-        return 404, json.dumps({"type": "error", "error": "Not Found", "error_code": 404}).encode()
+        return self.error(404, "Not Found")
+
+    @staticmethod
+    def error(status: int, text: str) -> tuple[int, bytes]:
+        return status, json.dumps({"type": "error", "error": text, "error_code": status}).encode()
 
     def driver(self) -> LxdDriver:
         """A driver of its own, with a connection of its own."""
@@ -159,7 +168,8 @@ def answering_lxd() -> Iterator[AnsweringLxd]:
             if where in lxd.dropped:
                 self.close_connection = True
                 return
-            status, body = lxd.body(where, recursive="recursion=" in self.path)
+            refused = lxd.refused.get((self.command, where))
+            status, body = lxd.error(*refused) if refused else lxd.body(where, recursive="recursion=" in self.path)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -14,11 +14,7 @@ def named_sizes(guest: Guest, named: Iterable[DiskSize]) -> tuple[DiskSize, ...]
 
     A disk without a volume of its own, as an adopted guest of LXD has one, is named after its device.
     """
-    has = {
-        (disk.pool_id, disk.volume or disk.device): disk.size_bytes
-        for disk in guest.disks
-        if disk.size_bytes and not disk.missing
-    }
+    has = {(disk.pool_id, disk.volume or disk.device): disk.size_bytes for disk in guest.disks if not disk.missing}
     return tuple(
         evolve(one, size_bytes=size_bytes) for one in named if (size_bytes := has.get((one.pool_id, one.volume)))
     )

@@ -75,12 +75,14 @@ def test_an_older_volume_stays_if_lxd_cannot_plug_it_in(host: DriverFixture) -> 
 
 
 def test_a_refusal_for_a_guest_that_is_off_is_not_that_it_runs(host: DriverFixture) -> None:
-    spec = composed(host)
-    disk, before = disk_of(host, spec), host.volumes()
+    spec = composed(host, disks=2)
+    disk, before = disk_of(host, spec, 2), host.volumes()
     server(host).busy.add(spec.name)
     with pytest.raises(DriverFailed, match="busy"):
-        attach(host, spec, disk)
-    assert host.volumes() == before
+        attach(host, spec, disk, index=2)
+    with pytest.raises(DriverFailed, match="busy"):
+        detach(host, spec, spec.disks[1])
+    assert (sizes_in(host, spec), host.volumes()) == (sizes_of(*spec.disks), before)
 
 
 def test_a_running_guest_that_clings_to_its_disk_keeps_it(host: DriverFixture) -> None:

@@ -44,6 +44,7 @@ def replace(lxd: Lxd, request: Request, name: str) -> Answer:
     """`PUT`: config and devices that the body lacks are removed."""
     one, body = lxd.instance(name, request.project), request.body()
     check_etag(request, _etag(one))
+    _check_idle(lxd, name)
     changed = evolve(
         one,
         architecture=body.get("architecture") or one.architecture,
@@ -61,8 +62,7 @@ def patch(lxd: Lxd, request: Request, name: str) -> Answer:
     """Adds to config and devices; an empty value removes a key of the config."""
     one, body = lxd.instance(name, request.project), request.body()
     check_etag(request, _etag(one))
-    if name in lxd.busy:
-        raise Refused(500, 'Failed to create instance update operation: Instance is busy running a "restart" operation')
+    _check_idle(lxd, name)
     config = {**one.config, **(body.get("config") or {})}
     changed = evolve(
         one,
@@ -72,6 +72,11 @@ def patch(lxd: Lxd, request: Request, name: str) -> Answer:
     )
     _change(lxd, one, changed)
     return sync({})
+
+
+def _check_idle(lxd: Lxd, name: str) -> None:
+    if name in lxd.busy:
+        raise Refused(500, 'Failed to create instance update operation: Instance is busy running a "restart" operation')
 
 
 def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:

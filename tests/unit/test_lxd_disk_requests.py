@@ -8,9 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from attrs import evolve
 
-from common.errors import HostUnreachable, InnkeeperError
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, OutOfCapacity, Unsupported, WrongState
 from common.guest_spec import DiskSpec
-from common.values import DiskSize, GuestRef
+from common.values import DiskSize, GrownDisk, GuestRef, PowerAction, PowerState
+from rackd.drivers.lxd.connection.client import PreconditionFailed
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.attached_disks import device_of, source_of, volumes_of
 from tests.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented
@@ -106,6 +107,87 @@ def test_a_root_disk_grows_with_its_instance(lxd: AnsweringLxd) -> None:
     assert asked(lxd, lambda driver: driver.grow_disk(GUEST, size("root"))) == [
         ("instances", []), ("storage-pools", []), ("storage-pools/main/resources", ["m1"]), ("instances/vm1", []),
     ]  # fmt: skip
+
+
+def running(lxd: AnsweringLxd, **devices: dict[str, str]) -> None:
+    """The guest runs. The instance has these devices, too, when it is read by its name."""
+    lxd.answers["instances"][0]["status_code"] = 103
+    read = lxd.answers["instances/vm1"]
+    both = {**read["devices"], **devices}
+    lxd.answers["instances/vm1"] = {**read, "status_code": 103, "devices": both, "expanded_devices": both}
+
+
+def raised(lxd: AnsweringLxd, change: Callable[[LxdDriver], object]) -> InnkeeperError:
+    driver = lxd.driver()
+    try:
+        with pytest.raises(InnkeeperError) as error:
+            change(driver)
+    finally:
+        driver.close()
+    return error.value
+
+
+def test_a_disk_is_attached_although_lxd_says_something_else(lxd: AnsweringLxd) -> None:
+    """It changes a running instance, and then may be unable to report that to an agent in the guest."""
+    lxd.refused["PATCH", "instances/vm1"] = (500, "LXD VM agent isn't currently running")
+    running(lxd, disk2={"type": "disk", "pool": "main", "source": "spare"})
+    driver = lxd.driver()
+    assert driver.attach_disk(GUEST, SPARE, 2, create=False) is PowerState.ON
+    driver.close()
+
+
+def test_a_change_by_another_client_is_no_refusal_of_the_guest(lxd: AnsweringLxd) -> None:
+    lxd.refused["PUT", "instances/vm1"] = (412, "ETag doesn't match")
+    running(lxd)
+    error = raised(lxd, lambda driver: driver.detach_disk(GUEST, "main", "data"))
+    assert isinstance(error, PreconditionFailed)
+
+
+def test_a_volume_that_another_rack_made_is_checked(lxd: AnsweringLxd) -> None:
+    lxd.refused["POST", VOLUMES] = (409, "Volume by that name already exists")
+    lxd.late = {f"{VOLUMES}/spare"}
+    assert asked(lxd, lambda driver: driver.attach_disk(GUEST, SPARE, 2, create=True))[-1] == ("instances/vm1", [])
+    lxd.late = {f"{VOLUMES}/spare"}
+    larger = evolve(SPARE, size_bytes=2 * GIB)
+    error = raised(lxd, lambda driver: driver.attach_disk(GUEST, larger, 2, create=True))
+    assert isinstance(error, WrongState)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('Reached maximum aggregate value "1GiB" for "limits.disk" in project "p"', OutOfCapacity),
+        ("Not supported", Unsupported),
+        ("In use", DriverFailed),
+        ("No such device", DriverFailed),
+    ],
+)
+def test_what_lxd_refuses_to_grow_says_why(lxd: AnsweringLxd, text: str, kind: type[Exception]) -> None:
+    lxd.refused["PATCH", f"{VOLUMES}/data"] = (500, text)
+    error = raised(lxd, lambda driver: driver.grow_disk(GUEST, size("data")))
+    assert (type(error), text in str(error)) == (kind, True)
+
+
+def test_a_running_guests_volume_that_fails_to_grow_is_an_error(lxd: AnsweringLxd) -> None:
+    running(lxd)
+    lxd.refused["PATCH", f"{VOLUMES}/data"] = (500, "No such device")
+    assert type(raised(lxd, lambda driver: driver.grow_disk(GUEST, size("data")))) is DriverFailed
+    lxd.refused["PATCH", f"{VOLUMES}/data"] = (500, "In use")
+    driver = lxd.driver()
+    assert driver.grow_disk(GUEST, size("data")) == GrownDisk(size_bytes=GIB, power=PowerState.ON)
+    driver.close()
+
+
+def test_a_limit_of_the_project_is_a_lack_of_capacity(lxd: AnsweringLxd) -> None:
+    lxd.refused["POST", VOLUMES] = (500, 'Reached maximum aggregate value "1GiB" for "limits.disk" in project "p"')
+    error = raised(lxd, lambda driver: driver.attach_disk(GUEST, NEW, 2, create=True))
+    assert isinstance(error, OutOfCapacity)
+
+
+def test_a_start_of_a_running_guest_asks_for_no_volume(lxd: AnsweringLxd) -> None:
+    running(lxd)
+    paths = asked(lxd, lambda driver: driver.power(GUEST, PowerAction.ON, grace_s=0.1, disk_sizes=(size("data"),)))
+    assert {path for path, _ in paths} == {"instances", "instances/vm1"}
 
 
 def test_disks_are_found_by_each_name_that_discovery_gives_them() -> None:
