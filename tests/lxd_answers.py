@@ -56,13 +56,20 @@ def documented() -> dict[str, Any]:
             instance(location="m1", config=MARKER_CONFIG, devices=devices),
             instance(name="vm2", location="m2", config={"limits.cpu": "0-1", "limits.memory.hugepages": "true"}),
         ],
-        "instances/vm1": instance(location="m1", config=MARKER_CONFIG, devices=devices),
+        "instances/vm1": {**instance(location="m1", config=MARKER_CONFIG, devices=devices), "devices": devices},
         "storage-pools": ANSWERS.pools,
         **{f"storage-pools/{pool['name']}": pool for pool in ANSWERS.pools},
         **{f"storage-pools/{name}/resources": space for name, space in ANSWERS.pool_space.items()},
         "storage-pools/main/volumes": [
             {"name": "data", "type": "custom", "content_type": "block", "config": {"size": "1GiB"}, "used_by": []}
         ],
+        **{
+            f"storage-pools/main/volumes/custom/{name}": {
+                "name": name, "type": "custom", "content_type": "block", "config": {"size": "1GiB"}, "used_by": users,
+                "location": "m1",
+            }
+            for name, users in (("data", ["/1.0/instances/vm1"]), ("spare", []))
+        },
         "storage-pools/bare/volumes": [],
         "resources": {**RESOURCES, "network": {"cards": [card]}, "gpu": {"cards": [{"pci_address": "0000:3c:00.0"}]}},
         "networks": LISTED,
@@ -101,15 +108,33 @@ class AnsweringLxd:
     answers: dict[str, Any] = field(factory=dict)
     bodies: dict[str, bytes] = field(factory=dict)
     silent: set[str] = field(factory=set)  # requests with their query that are not answered before the end
+    refused: dict[tuple[str, str], tuple[int, str]] = field(factory=dict)  # status and error by method and path
+    late: set[str] = field(factory=set)  # paths that do not exist at the first request
+    dropped: set[str] = field(factory=set)  # paths whose requests end with the connection, without an answer
     asked: list[str] = field(factory=list)  # requests with their query
     ended: threading.Event = field(factory=threading.Event)
 
-    def body(self, where: str) -> tuple[int, bytes]:
+    def body(self, where: str, *, recursive: bool) -> tuple[int, bytes]:
+        """Without recursion, a list of named objects has their URLs."""
+        if where in self.late:
+            self.late.remove(where)
+            return self.error(404, "Not Found")
         if where in self.bodies:
             return 200, self.bodies[where]
         if where in self.answers:
-            return 200, json.dumps({"type": "sync", "status_code": 200, "metadata": self.answers[where]}).encode()
-        return 404, json.dumps({"type": "error", "error": "Not Found", "error_code": 404}).encode()
+            found = self.answers[where]
+            if (
+                not recursive
+                and isinstance(found, list)
+                and all(isinstance(one, dict) and "name" in one for one in found)
+            ):
+                found = [f"/1.0/{where}/{one['name']}" for one in found]
+            return 200, json.dumps({"type": "sync", "status_code": 200, "metadata": found}).encode()
+        return self.error(404, "Not Found")
+
+    @staticmethod
+    def error(status: int, text: str) -> tuple[int, bytes]:
+        return status, json.dumps({"type": "error", "error": text, "error_code": status}).encode()
 
     def driver(self) -> LxdDriver:
         """A driver of its own, with a connection of its own."""
@@ -140,7 +165,11 @@ def answering_lxd() -> Iterator[AnsweringLxd]:
             lxd.asked.append(self.path)
             if self.path in lxd.silent:
                 lxd.ended.wait()
-            status, body = lxd.body(where)
+            if where in lxd.dropped:
+                self.close_connection = True
+                return
+            refused = lxd.refused.get((self.command, where))
+            status, body = lxd.error(*refused) if refused else lxd.body(where, recursive="recursion=" in self.path)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

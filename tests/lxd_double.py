@@ -19,10 +19,12 @@ from common.certificates import fingerprint, load_certificate, make_authority, u
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
-from common.guest_spec import GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec
 from common.values import (
     Autostart,
+    DiskSize,
     DriverType,
+    GrownDisk,
     Guest,
     GuestChange,
     GuestRef,
@@ -158,11 +160,23 @@ class FakeLxdDriver:
         grace_s: float,
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
+        disk_sizes: tuple[DiskSize, ...] = (),
     ) -> PowerState:
-        return self._trusted_host().power(guest, action, grace_s=grace_s, autostart=autostart, size=size)
+        return self._trusted_host().power(
+            guest, action, grace_s=grace_s, autostart=autostart, size=size, disk_sizes=disk_sizes
+        )
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         return self._trusted_host().resize(guest, size)
+
+    def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
+        return self._trusted_host().attach_disk(guest, disk, index, create=create)
+
+    def detach_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        return self._trusted_host().detach_disk(guest, pool_id, volume)
+
+    def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
+        return self._trusted_host().grow_disk(guest, size)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         return self._trusted_host().set_autostart(guest, autostart)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from attrs import evolve
+
 from common.values import DiskSize, Guest
 
 
 def named_sizes(guest: Guest, named: Iterable[DiskSize]) -> tuple[DiskSize, ...]:
-    """Returns the sizes that these disks have now. Omits disks that the guest lacks, and sizes that are unknown."""
-    wanted = {(one.pool_id, one.volume) for one in named}
+    """Returns the sizes that these disks have now. Omits disks that the guest lacks, and sizes that are unknown.
+
+    A disk without a volume of its own, as an adopted guest of LXD has one, is named after its device.
+    """
+    has = {(disk.pool_id, disk.volume or disk.device): disk.size_bytes for disk in guest.disks if not disk.missing}
     return tuple(
-        DiskSize(pool_id=disk.pool_id, volume=disk.volume, size_bytes=disk.size_bytes)
-        for disk in guest.disks
-        if disk.pool_id
-        and disk.volume
-        and disk.size_bytes
-        and not disk.missing
-        and (disk.pool_id, disk.volume) in wanted
+        evolve(one, size_bytes=size_bytes) for one in named if (size_bytes := has.get((one.pool_id, one.volume)))
     )

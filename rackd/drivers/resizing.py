@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from common.errors import DriverFailed, OutOfCapacity, Unsupported, WrongState
+from common.errors import DriverFailed, NotFound, OutOfCapacity, Unsupported, WrongState
 from common.phrases import number_of
 from common.values import Guest, GuestSize, PowerState
 from rackd.drivers.driver_errors import MISREAD
@@ -56,10 +56,13 @@ def check_cores(name: str, cores: int, host_cores: int, host: str) -> None:
 
 @contextmanager
 def before_start(name: str) -> Iterator[None]:
-    """Logs why a guest starts with the size that it has. The rack reports that size, so the rest stays pending."""
+    """Logs why a guest starts with the size that it has. The rack reports that size, so the rest stays pending.
+
+    NotFound is of a disk that the guest has lost.
+    """
     try:
         yield
-    except (DriverFailed, OutOfCapacity, Unsupported, WrongState, *MISREAD) as error:
+    except (DriverFailed, NotFound, OutOfCapacity, Unsupported, WrongState, *MISREAD) as error:
         log.warning("size_not_changed", guest=name, reason=str(error), exc_info=isinstance(error, MISREAD))
 
 

@@ -18,11 +18,12 @@ class Closable(Protocol):
     def is_closed(self) -> bool: ...
 
 
-_WRONG_SETTINGS = (
+# The server answers, and lets the user of the DSN not into its database.
+REJECTED = (
     asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
     asyncpg.InvalidCatalogNameError,
-    asyncpg.ClientConfigurationError,
 )
+_WRONG_SETTINGS = (*REJECTED, asyncpg.ClientConfigurationError)
 # The connection or the server failed, so the same statement can succeed later.
 LOST = (
     asyncpg.PostgresConnectionError,

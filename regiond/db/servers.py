@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +18,7 @@ from attrs import frozen
 
 from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.connection import Connection
-from regiond.db.errors import LOST, no_primary
+from regiond.db.errors import LOST, REJECTED, no_primary
 from regiond.db.history import ServerHistory, read_state
 
 DEFAULT_PORT = 5432
@@ -35,12 +38,17 @@ class Server:
 
 @frozen
 class _Answer:
-    """A connection to a server that accepts writes, or why there is none."""
+    """A connection to a server that accepts writes, or why there is none.
+
+    `rejection` is the error of a server that rejects the login. `may_be_primary`: of one that does not answer.
+    """
 
     server: Server
     connection: Connection | None = None
     problem: str = ""
     detail: str = ""
+    rejection: BaseException | None = None
+    may_be_primary: bool = False
 
     def __str__(self) -> str:
         return f"{self.server} {self.problem}{f' ({self.detail})' if self.detail else ''}"
@@ -79,8 +87,8 @@ async def open_primary(dsn: str, history: ServerHistory | None = None, **options
     """Opens a connection to the server that accepts writes, with the options of `asyncpg.connect`.
 
     Of several servers it asks all at once, so that none that is silent delays the others, and takes the one with the
-    newest history. Raises DatabaseUnavailable for servers that are standbys or older than the `history`, and what a
-    server that rejects the login says if no other is the primary.
+    newest history. Raises DatabaseUnavailable for servers that are standbys or older than the `history`. Raises the
+    error of one that rejects the login only if no other can be the primary: none accepts writes, and none is down.
     """
     servers = servers_of(dsn)
     if len(servers) > 1:
@@ -103,21 +111,21 @@ async def _newest(
     answers: list[_Answer] = []
     chosen: Connection | None = None
     returned: Connection | None = None
-    rejection: BaseException | None = None
+    failure: BaseException | None = None
     waiting = set(tries)
     try:
         while waiting:
             done, waiting = await asyncio.wait(
                 waiting, return_when=asyncio.FIRST_COMPLETED, timeout=None if chosen is None else GRACE_S
             )
-            rejection = next((error for one in done if (error := one.exception())), rejection)
+            failure = next((error for one in done if (error := one.exception())), failure)
             answers += [one.result() for one in done if one.exception() is None]
             for answer in answers:
                 chosen = _newer(chosen, answer.connection)
             if not done or (chosen is not None and chosen.position == history.newest):
                 break
         if chosen is None:
-            raise rejection or _none(answers)
+            raise failure or _none(answers)
         returned = chosen
         return returned
     finally:
@@ -135,7 +143,7 @@ def _newer(one: Connection | None, other: Connection | None) -> Connection | Non
 
 
 async def _try(dsn: str, server: Server, history: ServerHistory, options: Mapping[str, Any]) -> _Answer:
-    """Raises a rejection of the login: that of a standby, such as one with other rules, is none of the primary."""
+    """Raises only what no server says: a rejection, such as of a standby with other rules, is an answer."""
     connection: Connection | None = None
     try:
         connection = await asyncpg.connect(
@@ -154,10 +162,14 @@ async def _try(dsn: str, server: Server, history: ServerHistory, options: Mappin
         answer = _Answer(server, problem="is a standby")
     except DatabaseUnavailable as error:
         answer = _Answer(server, problem="is a former primary", detail=error.message)
+    except REJECTED as error:
+        said = _without_user(str(error), dsn)
+        answer = _Answer(server, problem="rejects the login", detail=said, rejection=error)
     except (asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError) as error:
-        answer = _Answer(server, problem="starts or stops", detail=str(error))
+        answer = _Answer(server, problem="starts or stops", detail=_without_user(str(error), dsn), may_be_primary=True)
     except (*LOST, asyncpg.InterfaceError, OSError) as error:
-        answer = _Answer(server, problem="cannot be reached", detail=str(error) or type(error).__name__)
+        said = _without_user(str(error), dsn) or type(error).__name__
+        answer = _Answer(server, problem="cannot be reached", detail=said, may_be_primary=True)
     except BaseException:
         if connection is not None:
             connection.terminate()
@@ -167,10 +179,23 @@ async def _try(dsn: str, server: Server, history: ServerHistory, options: Mappin
     return answer
 
 
-def _none(answers: Iterable[_Answer]) -> DatabaseUnavailable:
+def _none(answers: Iterable[_Answer]) -> BaseException:
+    """Returns the rejection if it can only be that of the primary; a region does not start with such settings."""
+    answers = list(answers)
+    rejection = next((one.rejection for one in answers if one.rejection), None)
+    if rejection is not None and not any(one.may_be_primary for one in answers):
+        return rejection
     problems = Counter(one.problem for one in answers)
     counted = ", ".join(f"{number} {problem}" for problem, number in sorted(problems.items()))
     return no_primary(f"of {problems.total()} servers, {counted}", "; ".join(map(str, answers)))
+
+
+def _without_user(text: str, dsn: str) -> str:
+    """Replaces the name of the database's user, which clients of the API must not learn."""
+    parts = urlsplit(dsn)
+    given = unquote(parts.username or "") or parse_qs(parts.query).get("user", [""])[0]
+    user = given or os.environ.get("PGUSER") or getpass.getuser()  # as asyncpg does
+    return re.sub(rf"(?<![\w-]){re.escape(user)}(?![\w-])", "…", text)
 
 
 def check_certificate_file(dsn: str) -> None:

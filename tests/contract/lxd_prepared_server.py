@@ -20,8 +20,8 @@ ROOT = {"type": "disk", "path": "/", "pool": "default", "size": "16MiB"}
 
 @frozen(kw_only=True)
 class PreparedServer:
-    """Has these instances, all named with the prefix: `off` with the volume `used`; `on`, which runs; `odd`, `orphan`
-    and `twice`, which cannot start.
+    """Has these instances, all named with the prefix: `off` with the volume `used`; `on`, which runs, with `live`;
+    `odd`, `orphan` and `twice`, which cannot start. The volume `files` has a file system.
     """
 
     client: Client
@@ -51,7 +51,9 @@ class PreparedServer:
         self.make("odd", eth0=leased)
         self.make("orphan", eth0={"type": "nic", "nictype": "bridged", "parent": "no-such-dev"})
         self.make("twice", eth0=self.nic(name="eth0"), eth1=self.nic(name="eth1"))
-        self.make("on")
+        self.make_volume("live")
+        self.make_volume("files", content_type="filesystem")
+        self.make("on", disk1=self.disk("live"))
         self.switch("on", "start")
 
     def make(self, name: str, *, body: Json | None = None, project: str = "", **devices: Json) -> None:
@@ -62,9 +64,15 @@ class PreparedServer:
         }  # fmt: skip
         self.client.post("instances", whole, project=project)
 
-    def make_volume(self, name: str, *, pool: str = "default", size: str = "16MiB", project: str = "") -> None:
-        body = {"name": self.named(name), "content_type": "block", "config": {"size": size}}
+    def make_volume(
+        self, name: str, *, pool: str = "default", size: str = "16MiB", project: str = "", content_type: str = "block"
+    ) -> None:
+        body = {"name": self.named(name), "content_type": content_type, "config": {"size": size}}
         self.client.post(path("storage-pools", pool, "volumes", "custom"), body, project=project)
+
+    def resize_volume(self, name: str, size: str, *, pool: str = "default") -> None:
+        where = path("storage-pools", pool, "volumes", "custom", self.named(name))
+        self.client.patch(where, {"config": {"size": size}})
 
     def delete_volume(self, name: str, *, pool: str = "default") -> None:
         self.client.delete(path("storage-pools", pool, "volumes", "custom", self.named(name)))

@@ -74,6 +74,20 @@ CASES: list[Case] = [
     ("volume of no size", lambda s: s.make_volume("new", size="large"), DriverFailed, "Invalid value: large"),
     ("delete missing volume", lambda s: s.delete_volume("missing"), NotFound, "Storage pool volume not found"),
     ("delete used volume", lambda s: s.delete_volume("used"), DriverFailed, "The storage volume is still in use"),
+    ("resize missing volume", lambda s: s.resize_volume("missing", "32MiB"), NotFound, "Storage pool volume not found"),
+    ("resize in missing pool", lambda s: s.resize_volume("used", "32MiB", pool="missing"), NotFound,
+     "Storage pool not found"),
+    ("resize to no size", lambda s: s.resize_volume("used", "large"), DriverFailed, "Invalid value: large"),
+    ("smaller volume", lambda s: s.resize_volume("used", "8MiB"), DriverFailed, "Block volumes cannot be shrunk"),
+    ("smaller volume of running instance", lambda s: s.resize_volume("live", "8MiB"), DriverFailed,
+     "Block volumes cannot be shrunk"),
+    ("larger volume of running instance", lambda s: s.resize_volume("live", "32MiB"), DriverFailed, "LXD: In use."),
+    ("smaller root disk", lambda s: s.change("off", devices={"root": {**ROOT, "size": "8MiB"}}), DriverFailed,
+     'Failed to update device "root": Block volumes cannot be shrunk'),
+    ("smaller root disk of running instance", lambda s: s.change("on", devices={"root": {**ROOT, "size": "8MiB"}}),
+     DriverFailed, 'Failed to update device "root": Block volumes cannot be shrunk'),
+    ("add file system", lambda s: s.change("on", devices={"disk2": s.disk("files")}), DriverFailed,
+     'Failed add validation for device "disk2": Custom filesystem volumes require a path to be defined'),
     ("instance exists", lambda s: s.make("off"), Conflict, 'This "instances" entry already exists'),
     ("instance in missing project", lambda s: s.make("new", project="missing"), NotFound, "Project not found"),
     ("instance of bad name", lambda s: s.make("a_b"), DriverFailed, "Name can only contain alphanumeric and hyphen"),
@@ -108,6 +122,8 @@ CASES: list[Case] = [
      'Invalid value for device option "name": Duplicate NIC name detected "e0"'),
     ("unknown device", lambda s: s.make("new", eth0={"type": "odd"}), DriverFailed, "Invalid device type odd"),
     ("etag", lambda s: s.replace("off", etag='"00"'), PreconditionFailed, "ETag doesn't match"),
+    ("add missing volume to running instance", lambda s: s.change("on", devices={"disk2": s.disk("missing")}),
+     NotFound, 'Failed add validation for device "disk2": Failed loading custom volume: Storage volume not found'),
     ("add missing volume", lambda s: s.change("off", devices={"disk2": s.disk("missing")}), NotFound,
      'Failed add validation for device "disk2": Failed loading custom volume: Storage volume not found'),
     ("replace by missing volume", lambda s: s.replace("off", devices={"root": ROOT, "disk2": s.disk("missing")}),
@@ -158,6 +174,20 @@ def test_a_running_guest_without_agent_is_changed_and_the_sendfails(server: Prep
         server.change("on", config={"user.word": "set"})
     found = server.client.get(path("instances", server.named("on")))
     assert found["config"]["user.word"] == "set"
+
+
+def test_a_running_root_disk_shows_a_size_that_it_gets_later(server: PreparedServer) -> None:
+    """So the driver asks for none while the guest runs."""
+    server.change("on", devices={"root": {**ROOT, "size": "32MiB"}})
+    found = server.client.get(path("instances", server.named("on")))
+    assert (found["devices"]["root"]["size"], found["config"]["volatile.root.apply_quota"]) == ("32MiB", "true")
+
+
+def test_one_volume_can_be_that_of_two_running_guests(server: PreparedServer) -> None:
+    """So the driver looks for its users before it attaches one."""
+    server.change("off", devices={"disk2": server.disk("live")})
+    found = server.client.get(path("storage-pools", "default", "volumes", "custom", server.named("live")))
+    assert len(found["used_by"]) == 2
 
 
 def test_a_client_without_certificate_sees_only_the_extensions(server: PreparedServer) -> None:

@@ -40,11 +40,69 @@ async def test_a_server_that_rejects_the_login_hides_no_primary(tmp_path: Path, 
     try:
         dsn = database_url.replace(f"host={found}", f"host={tmp_path},{found}")
         await (await connect(dsn, application_name="test")).close()
-        dsn = database_url.replace(f"host={found}", f"host={tmp_path},{tmp_path / 'missing'}")
-        with pytest.raises(BadSettings, match="no pg_hba"):
+    finally:
+        rejecting.close()
+
+
+async def test_a_server_that_is_down_can_be_the_primary(tmp_path: Path, database_url: str) -> None:
+    """So a rejection by a standby says nothing about the settings."""
+    rejecting = await asyncio.start_unix_server(_reject, tmp_path / ".s.PGSQL.5432")
+    dsn = _replaced(database_url, tmp_path, tmp_path / "missing")
+    user = urlsplit(dsn).username or ""
+    try:
+        with pytest.raises(DatabaseUnavailable) as caught:
             await connect(dsn, application_name="test")
     finally:
         rejecting.close()
+    said = caught.value.message
+    assert caught.value.details["problem"] in said
+    assert caught.value.details["problem"].endswith("of 2 servers, 1 cannot be reached, 1 rejects the login.")
+    assert f'{tmp_path}:5432 rejects the login (no pg_hba.conf entry for user "…")' in said
+    assert f"{tmp_path / 'missing'}:5432 cannot be reached" in said
+    assert user
+    assert user not in said
+
+
+async def test_a_starting_server_can_be_the_primary(tmp_path: Path, database_url: str) -> None:
+    (tmp_path / "starting").mkdir()
+    starting = await asyncio.start_unix_server(_start, tmp_path / "starting" / ".s.PGSQL.5432")
+    rejecting = await asyncio.start_unix_server(_reject, tmp_path / ".s.PGSQL.5432")
+    try:
+        with pytest.raises(DatabaseUnavailable, match="1 rejects the login, 1 starts or stops"):
+            await connect(_replaced(database_url, tmp_path, tmp_path / "starting"), application_name="test")
+    finally:
+        starting.close()
+        rejecting.close()
+
+
+async def test_a_rejection_by_every_server_is_one_of_the_settings(tmp_path: Path, database_url: str) -> None:
+    rejecting = await asyncio.start_unix_server(_reject, tmp_path / ".s.PGSQL.5432")
+    try:
+        with pytest.raises(BadSettings, match="no pg_hba"):
+            await connect(_replaced(database_url, tmp_path, tmp_path), application_name="test")
+    finally:
+        rejecting.close()
+
+
+async def test_beside_no_primary_the_rejecting_server_is_it(tmp_path: Path, database_url: str) -> None:
+    """The other one is reached, and is a former primary."""
+    used = ServerHistory()
+    await (await Database.open(database_url, history=used, min_size=1)).close()
+    assert used.newest is not None
+    newer = ServerHistory(newest=Position(system=used.newest.system, timeline=used.newest.timeline + 1))
+    rejecting = await asyncio.start_unix_server(_reject, tmp_path / ".s.PGSQL.5432")
+    found = parse_qs(urlsplit(database_url).query)["host"][0]
+    try:
+        with pytest.raises(BadSettings, match="no pg_hba"):
+            await connect(_replaced(database_url, tmp_path, Path(found)), application_name="test", history=newer)
+    finally:
+        rejecting.close()
+
+
+def _replaced(dsn: str, *folders: Path) -> str:
+    """Returns the DSN with the sockets in these folders as its servers."""
+    found = parse_qs(urlsplit(dsn).query)["host"][0]
+    return dsn.replace(f"host={found}", f"host={','.join(map(str, folders))}")
 
 
 async def test_a_rejection_is_no_reason_to_leave_a_slow_primary(
@@ -99,8 +157,19 @@ async def _forward_until_the_end(real: str, reader: asyncio.StreamReader, writer
 
 
 async def _reject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Names the user, as PostgreSQL does."""
+    words = (await reader.read(4096))[8:].split(b"\0")
+    user = words[words.index(b"user") + 1]
+    await _answer(writer, b'C28000\0Mno pg_hba.conf entry for user "' + user + b'"')
+
+
+async def _start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(1)
-    fields = b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry\0\0"
+    await _answer(writer, b"C57P03\0Mthe database system is starting up")
+
+
+async def _answer(writer: asyncio.StreamWriter, error: bytes) -> None:
+    fields = b"SFATAL\0VFATAL\0" + error + b"\0\0"
     writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
     writer.close()
 

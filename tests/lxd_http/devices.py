@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rackd.drivers.lxd.inventory.config_values import size_bytes
-from tests.lxd_http.messages import NotModelled, Refused
+from tests.lxd_http.messages import Refused
 from tests.lxd_http.state import NETWORK, Devices, Instance, Lxd
 
 DEFAULT_ROOT_BYTES = 10 * 1024**3
@@ -65,7 +65,7 @@ def check_root_stays(lxd: Lxd, before: Instance, after: Instance) -> None:
     if old is not None and new.get("pool") != old.get("pool"):
         raise Refused(500, f'Cannot update root disk device pool name to "{new.get("pool")}"')
     if old is not None and root_bytes(new) < root_bytes(old):
-        raise NotModelled("a smaller root disk")
+        raise Refused(500, 'Failed to update device "root": Block volumes cannot be shrunk: Cannot be shrunk')
 
 
 def check_disks(lxd: Lxd, project: str, devices: Devices) -> None:
@@ -84,6 +84,8 @@ def check_disks(lxd: Lxd, project: str, devices: Devices) -> None:
             raise Refused(404, f"{failed}Failed loading custom volume: Storage volume not found")
         if volume.content_type == "block" and device.get("path"):
             raise Refused(500, f"{failed}Custom block volumes cannot have a path defined")
+        if volume.content_type != "block" and not device.get("path"):
+            raise Refused(500, f"{failed}Custom filesystem volumes require a path to be defined")
 
 
 def root_of(devices: Devices) -> dict[str, str] | None:

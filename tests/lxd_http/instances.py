@@ -19,7 +19,7 @@ from tests.lxd_http.devices import (
 )
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
 from tests.lxd_http.power import state_of
-from tests.lxd_http.state import STATUS, STOPPED, VM, Instance, Lxd
+from tests.lxd_http.state import APPLY_QUOTA, STATUS, STOPPED, VM, Instance, Lxd
 
 
 def listing(lxd: Lxd, request: Request) -> Answer:
@@ -44,6 +44,7 @@ def replace(lxd: Lxd, request: Request, name: str) -> Answer:
     """`PUT`: config and devices that the body lacks are removed."""
     one, body = lxd.instance(name, request.project), request.body()
     check_etag(request, _etag(one))
+    _check_idle(lxd, name)
     changed = evolve(
         one,
         architecture=body.get("architecture") or one.architecture,
@@ -61,8 +62,7 @@ def patch(lxd: Lxd, request: Request, name: str) -> Answer:
     """Adds to config and devices; an empty value removes a key of the config."""
     one, body = lxd.instance(name, request.project), request.body()
     check_etag(request, _etag(one))
-    if name in lxd.busy:
-        raise Refused(500, 'Failed to create instance update operation: Instance is busy running a "restart" operation')
+    _check_idle(lxd, name)
     config = {**one.config, **(body.get("config") or {})}
     changed = evolve(
         one,
@@ -72,6 +72,11 @@ def patch(lxd: Lxd, request: Request, name: str) -> Answer:
     )
     _change(lxd, one, changed)
     return sync({})
+
+
+def _check_idle(lxd: Lxd, name: str) -> None:
+    if name in lxd.busy:
+        raise Refused(500, 'Failed to create instance update operation: Instance is busy running a "restart" operation')
 
 
 def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
@@ -86,13 +91,23 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
     before, runs = one.config, one.status_code != STOPPED
     if runs:
         live_changes.check(before, changed.config)
-        live_changes.check_disks(one.devices, changed.devices)
+        live_changes.check_disks(lxd, one.name, one.devices, changed.devices)
     one.architecture, one.description, one.profiles = changed.architecture, changed.description, changed.profiles
     one.config, one.devices = changed.config, changed.devices
-    one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
+    _size_root(lxd, one)
     if runs:
         live_changes.report_to_guest(before, one.config)
     lxd.report("updated", one)
+
+
+def _size_root(lxd: Lxd, one: Instance) -> None:
+    """LXD shows another size of a running instance's root disk at once, and grows it at the next start."""
+    if root_bytes(root_of(lxd.expanded_devices(one)) or {}) == one.root.size_bytes:
+        return
+    if one.status_code == STOPPED:
+        one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
+    else:
+        one.config = {**one.config, APPLY_QUOTA: "true"}
 
 
 def rename(lxd: Lxd, request: Request, name: str) -> Answer:

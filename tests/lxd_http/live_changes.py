@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rackd.drivers.lxd.inventory.config_values import size_bytes
 from tests.lxd_http.messages import NotModelled, Refused
 from tests.lxd_http.server import CORES
-from tests.lxd_http.state import Devices
+from tests.lxd_http.state import Devices, Lxd
 
 _FIXED = frozenset({"limits.memory.hugepages"})
 _LIVE_DISK_KEYS = frozenset({"limits.max", "limits.read", "limits.write", "size"})
@@ -47,8 +47,17 @@ def _check_memory(before: int, after: int) -> None:
         raise Refused(500, f"Failed updating memory limit: {refused} ({sizes})")
 
 
-def check_disks(before: Devices, after: Devices) -> None:
-    """LXD unplugs a disk whose other keys change, and plugs it in again: no driver may do that to a running guest."""
+def check_disks(lxd: Lxd, instance: str, before: Devices, after: Devices) -> None:
+    """LXD plugs disks in and takes them away, unless QEMU refuses that.
+
+    It unplugs a disk whose other keys change, and plugs it in again: no driver may do that to a running guest.
+    """
+    for name in before.keys() - after.keys():
+        if instance in lxd.clinging:
+            raise Refused(500, f'Failed to stop device "{name}": Failed removing block device: Node is in use')
+    for name in after.keys() - before.keys():
+        if after[name].get("source") in lxd.directories:
+            raise Refused(500, f'Failed to start device "{name}": Cannot attach directory while instance is running')
     for name, device in after.items():
         old = before.get(name, device)
         keys = {key for key in {*old, *device} if old.get(key) != device.get(key)}

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.lxd_http import operations
+from tests.lxd_http.devices import root_bytes, root_of
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, sync
 from tests.lxd_http.server import CORES, INTERFACES
-from tests.lxd_http.state import FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd, now
+from tests.lxd_http.state import APPLY_QUOTA, FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd, now
 
 _STOPPED_MONITOR = "dial unix /var/lib/lxd/logs/qemu.monitor: connect: no such file or directory"
 
@@ -60,6 +61,8 @@ def _start(lxd: Lxd, one: Instance, force: bool) -> None:
         raise Refused(400, "The instance is already running")
     _check_startable(lxd, one)
     one.config.pop("volatile.apply_template", None)
+    if one.config.pop(APPLY_QUOTA, None):
+        one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
     one.last_used_at = now()
     _enter(lxd, one, RUNNING, "started")
 
@@ -70,11 +73,14 @@ def _check_startable(lxd: Lxd, one: Instance) -> None:
         raise Refused(500, "Failed to add CPUs: Cannot allocate more CPUs than available")
     others = [device for other in lxd.instances.values() if other is not one for _, device in _nics(lxd, other)]
     taken = {device.get("ipv4.address", "") for device in others} - {""}
+    macs = {device["hwaddr"].lower() for device in others if device.get("network") == NETWORK and "hwaddr" in device}
     on_network: set[str] = set()
     for name, device in sorted(_nics(lxd, one)):
         failed = f'Failed start validation for device "{name}": '
         if device.get("ipv4.address") in taken:
             raise Refused(500, f'{failed}IP address "{device["ipv4.address"]}" already defined on another NIC')
+        if device.get("network") == NETWORK and device.get("hwaddr", "").lower() in macs:
+            raise Refused(500, f'{failed}MAC address "{device["hwaddr"]}" already defined on another NIC')
         if device.get("network") in on_network:
             raise Refused(500, f'{failed}Instance DNS name "{one.name}" already used on network')
         on_network |= {device["network"]} if device.get("network") == NETWORK else set()

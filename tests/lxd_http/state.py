@@ -17,6 +17,7 @@ STATUS = {RUNNING: "Running", STOPPED: "Stopped", FROZEN: "Frozen"}
 VM = "virtual-machine"
 POOL = "default"
 NETWORK = "lxdbr0"
+APPLY_QUOTA = "volatile.root.apply_quota"  # the root disk is to grow at the next start
 NEVER = "0001-01-01T00:00:00Z"
 
 Devices = dict[str, dict[str, str]]
@@ -92,6 +93,8 @@ class Lxd:
     projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
     pools: set[str] = field(factory=lambda: {POOL})
     unavailable_pools: set[str] = field(factory=set)  # that LXD could not mount when it started
+    directories: set[str] = field(factory=set)  # names of volumes that are no files: LXD plugs none into a running VM
+    clinging: set[str] = field(factory=set)  # names of running VMs that do not give a disk back
     busy: set[str] = field(factory=set)  # names of instances whose changes an operation of another client prevents
     profiles: dict[str, dict[str, Any]] = field(
         factory=lambda: {

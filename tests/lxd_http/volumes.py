@@ -6,7 +6,7 @@ from typing import Any
 
 from rackd.drivers.lxd.inventory.config_values import size_bytes
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, etag_of, sync
-from tests.lxd_http.state import NEVER, VM, Disk, Lxd, Volume
+from tests.lxd_http.state import NEVER, STOPPED, VM, Disk, Instance, Lxd, Volume
 
 
 def listing(lxd: Lxd, request: Request, pool: str) -> Answer:
@@ -42,11 +42,7 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
         raise Refused(400, "Storage volume names may not contain slashes")
     if (request.project, pool, name) in lxd.volumes:
         raise Refused(409, "Volume by that name already exists")
-    try:
-        size = size_bytes(config["size"]) if "size" in config else 0
-    except ValueError as error:
-        reason = f'Invalid value for volume "{request.project}_{name}" option "size": Invalid value: {config["size"]}'
-        raise Refused(500, reason) from error
+    size = _size(request.project, name, config["size"]) if "size" in config else 0
     lxd.volumes[request.project, pool, name] = Volume(
         pool=pool,
         name=name,
@@ -59,11 +55,17 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
 
 
 def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
+    """A volume that a running instance has keeps its size."""
     found, config = _find(lxd, request, pool, name), dict(request.body().get("config") or {})
-    if set(config) != {"size"} or size_bytes(config["size"]) < found.disk.size_bytes:
-        raise NotModelled("another change of a volume than growth")
+    if set(config) != {"size"}:
+        raise NotModelled("another change of a volume than that of its size")
+    size = _size(request.project, name, config["size"])
+    if size < found.disk.size_bytes:
+        raise Refused(500, "Block volumes cannot be shrunk: Cannot be shrunk")
+    if size > found.disk.size_bytes and any(one.status_code != STOPPED for one in _having(lxd, found)):
+        raise Refused(500, "In use")
     found.config["size"] = config["size"]
-    found.disk.size_bytes = size_bytes(config["size"])
+    found.disk.size_bytes = size
     return sync({})
 
 
@@ -83,9 +85,22 @@ def _find(lxd: Lxd, request: Request, pool: str, name: str) -> Volume:
     return found
 
 
+def _size(project: str, name: str, text: str) -> int:
+    try:
+        return size_bytes(text)
+    except ValueError as error:
+        reason = f'Invalid value for volume "{project}_{name}" option "size": Invalid value: {text}'
+        raise Refused(500, reason) from error
+
+
 def _users(lxd: Lxd, volume: Volume) -> list[str]:
+    return [one.url for one in _having(lxd, volume)]
+
+
+def _having(lxd: Lxd, volume: Volume) -> list[Instance]:
+    """The instances that have the volume as a disk; LXD 5.0 gives it to several."""
     return [
-        one.url
+        one
         for one in lxd.instances.values()
         if one.project == volume.project
         and any(

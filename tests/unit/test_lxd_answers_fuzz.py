@@ -15,20 +15,28 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from common.errors import DriverFailed, InnkeeperError, OutOfCapacity
+from common.guest_spec import DiskSpec
 from common.rpc.frames import Done, Unsendable, encode
 from common.serialization import to_dict
-from common.values import GuestRef, GuestSize, PowerAction
+from common.values import DiskSize, GuestRef, GuestSize, PowerAction
 from rackd.drivers.lxd.connection.client import Scope
 from rackd.drivers.lxd.connection.events import change_of
 from rackd.drivers.lxd.connection.trust import decode_token
 from rackd.drivers.lxd.driver import LxdDriver
 from regiond.credentials.model import read_trust_token
-from tests.lxd_answers import AnsweringLxd, answering_lxd, documented, key_pair
+from tests.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented, key_pair
 from tests.unit.test_lxd_guests import MARKER, OWN_ID
 
 GUEST = GuestRef(name="vm1", marker=MARKER)
 NESTED = b'{"metadata":' + b"[" * 100_000
 SERVED = settings(max_examples=settings().max_examples // 4)  # an example makes dozens of requests
+SPARE = DiskSpec(volume="spare", pool_id="main", size_bytes=GIB, serial="lxd_disk2")
+
+
+def grown(volume: str) -> DiskSize:
+    return DiskSize(pool_id="main", volume=volume, size_bytes=9 * GIB)
+
+
 CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "reach": lambda driver: driver.reach(),
     "discover": lambda driver: driver.discover(),
@@ -37,12 +45,20 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "find_image": lambda driver: driver.find_image(alias="noble"),
     "power": lambda driver: driver.power(GUEST, PowerAction.FORCE_OFF, grace_s=0.0),
     "resize": lambda driver: driver.resize(GUEST, GuestSize(cores=2, memory_mib=4096)),
+    "attach_disk": lambda driver: driver.attach_disk(GUEST, SPARE, 2, create=True),
+    "detach_disk": lambda driver: driver.detach_disk(GUEST, "main", "data"),
+    "grow_disk": lambda driver: driver.grow_disk(GUEST, grown("data")),
+    "grow_root": lambda driver: driver.grow_disk(GUEST, grown("root")),
     "adopt": lambda driver: driver.adopt(OWN_ID, "vm1", MARKER),
     "disown": lambda driver: driver.disown(OWN_ID, "vm1", MARKER),
     "decompose": lambda driver: driver.decompose(GUEST),
     "make_project": lambda driver: driver.make_project("test"),
     "trust": lambda driver: driver.trust(key_pair().certificate_pem, "test", "secret"),
 }
+CHANGES = (
+    "power", "resize", "attach_disk", "detach_disk", "grow_disk", "grow_root", "adopt", "disown", "decompose",
+    "make_project", "trust",
+)  # fmt: skip
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
     | st.sampled_from(["²", "9" * 5000, "default", "m1", "vm1", "1-99999", "1GiB", "virtual-machine"]),
@@ -112,7 +128,7 @@ def test_a_damaged_answer_to_a_read_is_a_value_or_an_error(lxd: AnsweringLxd, an
 
 
 @SERVED
-@given(damaged_answers(), st.sampled_from(["power", "resize", "adopt", "disown", "decompose", "make_project", "trust"]))
+@given(damaged_answers(), st.sampled_from(CHANGES))
 def test_a_damaged_answer_to_a_change_is_an_error_at_most(
     lxd: AnsweringLxd, answers: dict[str, Any], name: str
 ) -> None:

@@ -11,9 +11,11 @@ from attrs import evolve
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
-from common.guest_spec import GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec
 from common.values import (
     Autostart,
+    DiskSize,
+    GrownDisk,
     Guest,
     GuestChange,
     GuestRef,
@@ -35,6 +37,8 @@ from rackd.drivers.lxd.guests import (
     compose,
     console,
     deployer,
+    disk_changes,
+    disk_growth,
     images,
     own_images,
     ownership,
@@ -135,12 +139,13 @@ class LxdDriver:
         grace_s: float,
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
+        disk_sizes: tuple[DiskSize, ...] = (),
     ) -> PowerState:
         """LXD stores the last state itself, so that `autostart` changes nothing after the first time."""
         instances = self._ready()
         found = instances.of_machine(guest)
         control = self._power(instances, found["name"])
-        state = starts.switch(instances, found, control, action, grace_s=grace_s, size=size)
+        state = starts.switch(instances, found, control, action, grace_s=grace_s, size=size, disk_sizes=disk_sizes)
         if autostart is not None:
             with after_power_action(guest):
                 _set_autostart(instances, found, autostart)
@@ -148,6 +153,17 @@ class LxdDriver:
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         return resizing.resize(self._ready(), guest, size)
+
+    def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
+        return disk_changes.attach(self._ready(), guest, disk, index, create=create)
+
+    def detach_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        """Raises WrongState for the root disk. LXD takes other disks from a running guest that uses them, too."""
+        return disk_changes.detach(self._ready(), guest, pool_id, volume)
+
+    def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
+        """The root disk of a running guest grows when Innkeeper next starts it."""
+        return disk_growth.grow(self._ready(), guest, size)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         instances = self._ready()

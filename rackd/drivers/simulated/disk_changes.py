@@ -15,7 +15,7 @@ from common.volume_names import marker_of_volume
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.resizing import before_start
 from rackd.drivers.simulated import guests
-from rackd.drivers.simulated.capacity_checks import check_pool_available, check_pool_space
+from rackd.drivers.simulated.capacity_checks import check_pool_available, check_pool_exists, check_pool_space
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
 
@@ -75,6 +75,7 @@ def grow_before_start(
 def _attach(db: sqlite3.Connection, address: SimulatedAddress, guest: Guest, disk: DiskSpec, *, create: bool) -> None:
     if _has(guest, disk.pool_id, disk.volume):
         return
+    check_pool_exists(address, disk.pool_id)
     check_pool_available(address, disk.pool_id)
     existing = guests.volume_owner(db, disk.pool_id, disk.volume)
     user = db.execute(_USED, (disk.pool_id, disk.volume)).fetchone()

@@ -54,6 +54,10 @@ class PreconditionFailed(DriverFailed):
     """The object to change has changed since it was read."""
 
 
+class Unfinished(DriverFailed):
+    """The operation did not end in time; its outcome is unknown."""
+
+
 def path(*parts: str) -> str:
     return "/".join(quote(part, safe="") for part in parts)
 
@@ -241,8 +245,8 @@ class Client:
         )
 
     def wait(self, operation: str, wait_s: float = WORK_S) -> None:
-        """Waits until the operation is done. Raises DriverFailed with LXD's reason if it failed or takes longer than
-        `wait_s`.
+        """Waits until the operation is done. Raises DriverFailed with LXD's reason if it failed, Unfinished if it takes
+        longer than `wait_s`.
 
         Raises HostUnreachable if the outcome is unknown.
         """
@@ -264,7 +268,7 @@ class Client:
             if self._closing.is_set():
                 raise HostUnreachable("This rack closed the connection to the host.")
             if left_s <= 0:
-                raise DriverFailed(f"LXD did not finish '{found.get('description')}' within {wait_s:g} s.")
+                raise Unfinished(f"LXD did not finish '{found.get('description')}' within {wait_s:g} s.")
 
     def _call(self, what: str, send: Callable[[], T]) -> T:
         try:

@@ -122,7 +122,7 @@ def devices_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES)
         }
     }
     for number, disk in enumerate(others, start=1):
-        devices[lxd_device_name(number)] = {"type": "disk", "path": "", "pool": disk.pool_id, "source": disk.volume}
+        devices[lxd_device_name(number)] = volume_device(disk)
     for number, nic in enumerate(spec.nics):
         if nic.name in devices:
             raise InvalidRequest(f"{spec.name} has two devices named '{nic.name}'.")
@@ -154,6 +154,11 @@ def changed(
     """Returns the body of `PUT /1.0/instances/NAME`: the instance with this config and these devices."""
     unchanged = ("architecture", "description", "ephemeral", "profiles", "stateful")
     return {**{key: instance[key] for key in unchanged if key in instance}, "config": config, "devices": devices}
+
+
+def volume_device(disk: DiskSpec) -> Mapping[str, str]:
+    """Returns the device with which an instance has a custom volume."""
+    return {"type": "disk", "path": "", "pool": disk.pool_id, "source": disk.volume}
 
 
 def custom_volume(disk: DiskSpec) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.errors import DriverFailed, NameTaken, NotFound
 from common.guest_spec import GuestSpec
@@ -96,8 +97,12 @@ class Instances:
         )
         return [response for response in found if response is not None]
 
-    def _member(self, instance: Json) -> str:
+    def _member(self, instance: Mapping[str, Any]) -> str:
         return "" if self.scope.member is None else str(instance.get("location") or "")
+
+    def scope_of(self, instance: Mapping[str, Any]) -> Scope:
+        """Returns the scope in which the volumes of an instance are: in a cluster that of its own member."""
+        return evolve(self.scope, member=self._member(instance) or None)
 
     def wait_while_busy(self, name: str) -> bool:
         """Waits for a running LXD operation on the instance, such as one of another rack. Returns whether there was
@@ -143,7 +148,11 @@ class Instances:
             log.info("guest_already_deleted", guest=name)
 
     def change(self, name: str, *, devices: Mapping[str, Mapping[str, str]], config: Mapping[str, str]) -> None:
-        """Replaces these devices and changes these keys in one step, of an instance that is off. Idempotent."""
+        """Adds or replaces these devices and changes these keys in one step. Idempotent.
+
+        LXD replaces a device of a running instance by unplugging it, and fails after a change of keys if the guest has
+        no agent.
+        """
         self.client.patch(path("instances", name), {"devices": devices, "config": config}, project=self.scope.project)
 
     def change_config(self, name: str, config: Mapping[str, str]) -> None:

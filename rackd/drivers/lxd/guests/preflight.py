@@ -22,7 +22,8 @@ def check(client: Client, spec: GuestSpec, scope: Scope, extensions: Iterable[st
     Raises NotFound for a missing storage pool, network or core, OutOfCapacity for too little disk space or too few huge
     pages, Unsupported for another huge page size, and DriverFailed for NICs with which LXD cannot start the VM.
     """
-    volumes.check_space(client, spec, scope)
+    disks = [(disk.pool_id, disk.size_bytes) for disk in spec.disks]
+    volumes.check_space(client, disks, scope, what="The disks need")
     networks = networks_of(client, spec, scope)
     if spec.nics:
         nic_devices.check_sources_exist(spec.nics, networks, client.address.normalised)

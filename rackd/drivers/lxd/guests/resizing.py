@@ -10,12 +10,13 @@ from collections.abc import Mapping
 
 import structlog
 
-from common.errors import DriverFailed, OutOfCapacity
+from common.errors import DriverFailed
 from common.units import BYTES_PER_MIB
 from common.values import Guest, GuestRef, GuestSize, PowerState, Resized
 from rackd.drivers.lxd.guests.instance_config import NODES_KEY
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.preflight import check_pages
+from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
 from rackd.drivers.lxd.inventory.facts import core_count, numa_nodes
 from rackd.drivers.lxd.inventory.guests import STOPPED, guest_of
 from rackd.drivers.lxd.inventory.ownership import Json
@@ -27,7 +28,6 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 # In the texts with which LXD and Incus refuse a change only because the instance runs, or because the guest does not
 # give a core back. All other refusals hold for an instance that is off too.
 _REFUSED_WHILE_RUNNING = ("vm is running", "failed updating cpu limit", "failed updating memory limit")
-_PROJECT_LIMIT = "maximum aggregate value"
 
 
 def resize(instances: Instances, guest: GuestRef, size: GuestSize) -> Resized:
@@ -83,12 +83,8 @@ def _config(current: Guest, size: GuestSize) -> dict[str, str]:
 def _change(instances: Instances, name: str, config: Mapping[str, str]) -> None:
     if not config:
         return
-    try:
+    with limits_as_capacity():
         instances.change_config(name, config)
-    except DriverFailed as error:
-        if _PROJECT_LIMIT in str(error).lower():
-            raise OutOfCapacity(str(error)) from error
-        raise
     log.info("guest_resized", guest=name, **{key.replace(".", "_"): text for key, text in config.items()})
 
 

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from common.discovery import VolumeRef
 from common.errors import InnkeeperError, NotFound, OutOfCapacity
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import DiskSpec
 from common.values import OwnershipMarker
 from common.volume_names import marker_of_artifact, marker_of_volume
 from rackd.drivers.driver_errors import reject_volumes_in_use
@@ -29,25 +29,26 @@ class CreatedVolume:
     location: str = ""
 
 
-def check_space(client: Client, spec: GuestSpec, scope: Scope) -> None:
-    """Raises NotFound for a missing storage pool, OutOfCapacity if the disks do not fit."""
+def check_space(client: Client, disks: Iterable[tuple[str, int]], scope: Scope, *, what: str) -> None:
+    """Raises NotFound for a missing storage pool, OutOfCapacity if the disks, as (pool, bytes), do not fit; `what`
+    begins its message.
+    """
     known = [str(url).rpartition("/")[2] for url in client.get("storage-pools")]
-    requested: dict[str, int] = {}
-    for disk in spec.disks:
-        if disk.pool_id not in known:
+    requested: dict[str, list[int]] = {}
+    for pool, size_bytes in disks:
+        if pool not in known:
             raise NotFound(
-                f"LXD at {client.address.normalised} has no storage pool '{disk.pool_id}'; it has {', '.join(known)}.",
-                pool_id=disk.pool_id,
+                f"LXD at {client.address.normalised} has no storage pool '{pool}'; it has {', '.join(known)}.",
+                pool_id=pool,
             )
-        requested[disk.pool_id] = requested.get(disk.pool_id, 0) + disk.size_bytes
-    for pool, requested_bytes in requested.items():
+        requested.setdefault(pool, []).append(size_bytes)
+    for pool, sizes in requested.items():
         space = client.get(path("storage-pools", pool, "resources"), target=scope.member or "")["space"]
         left = max(0, int(space.get("total") or 0) - int(space.get("used") or 0))
-        largest = max(disk.size_bytes for disk in spec.disks if disk.pool_id == pool)
-        if requested_bytes > left:
-            needed = largest if largest > left else requested_bytes
+        if sum(sizes) > left:
+            needed = max(sizes) if max(sizes) > left else sum(sizes)
             raise OutOfCapacity(
-                f"The disks need {needed} bytes; the storage pool {pool} has {left} left.",
+                f"{what} {needed} bytes; the storage pool {pool} has {left} left.",
                 pool_id=pool,
                 requested_bytes=needed,
                 left_bytes=left,
