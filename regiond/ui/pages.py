@@ -30,7 +30,15 @@ from regiond.ui.machines import (
 )
 from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
-from regiond.ui.machines.details import disk_pages, former_page, nic_pages, notes_page, resize_page, tab_pages
+from regiond.ui.machines.details import (
+    disk_pages,
+    former_page,
+    nic_changes,
+    nic_pages,
+    notes_page,
+    resize_page,
+    tab_pages,
+)
 from regiond.ui.machines.disks import change_pages as disk_changes
 from regiond.ui.machines.disks import removal_pages as disk_removals
 from regiond.ui.networks import change_pages as network_changes
@@ -84,6 +92,7 @@ PAGES = (
     *disk_changes.PAGES,
     *disk_removals.PAGES,
     *resize_page.PAGES,
+    *nic_changes.PAGES,
     *action_pages.PAGES,
     *console_page.PAGES,
     *edit_pages.PAGES,

@@ -1,65 +1,32 @@
-"""The page of a NIC changes that NIC only."""
+"""The pages of NICs: one is added on a chosen network, and removed."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-import pytest
-
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
-from tests.integration.tables import rows
-from tests.integration.test_audit_api import trail
-from tests.integration.test_nic_links import NETWORKS, Nic, ready, subnet
+from tests.integration.test_web_disks import UI, carry_out, send
+from tests.integration.test_web_lost_storage import client, page
 from tests.integration.web_client import WebClient
-from tests.waiting import settle
 
-GATEWAYS = "select name, gateway_versions from machine_nic order by name"
-
-
-@pytest.fixture
-def nic(innkeeper: Deployment) -> Nic:
-    """`eth0`, which has the default route of IPv4; that of IPv6 goes through `eth1` of the same VM."""
-
-    async def prepare() -> Nic:
-        await add_administrator_with_password(innkeeper)
-        await innkeeper.add_simulated(cores=8, storage_gb=1000, networks=NETWORKS)
-        lan = await subnet(innkeeper, "10.2.0.0/24")
-        await innkeeper.post("subnets/", cidr="fd00:2::/64", vlan=lan["vlan"]["id"], gateway_ip="fd00:2::1")
-        await innkeeper.put(f"subnets/{(await subnet(innkeeper))['id']}/", gateway_ip="10.1.0.1")
-        nic = await ready(innkeeper, interfaces="eth0:subnet_cidr=10.1.0.0/24;eth1:subnet_cidr=10.2.0.0/24")
-        await nic.link("AUTO", default_gateway="true")
-        await Nic(innkeeper, nic.system_id, "eth1").link("AUTO", "fd00:2::/64", default_gateway="true")
-        return nic
-
-    return settle(prepare())
+__all__ = ["client"]
+EMPTY = {"source": "", "ip_address": "", "name": "", "mac_address": "", "tags": ""}
 
 
-async def test_unticking_a_default_route_needs_nothing_of_others(innkeeper: Deployment, nic: Nic) -> None:
-    """The route of `eth1` could not be chosen again: its subnet has no gateway any more."""
-    client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
-    await client.log_in("mira", PASSWORD)
-    await innkeeper.put(f"subnets/{(await subnet(innkeeper, 'fd00:2::/64'))['id']}/", gateway_ip="")
-    path = f"/MAAS/ui/vms/{nic.system_id}/network/{(await innkeeper.get(nic.path))['id']}"
-    csrf = (await client.get(path)).csrf
-    form = {"mode": "AUTO", "subnet": "10.1.0.0/24", "name": "uplink0", "tags": ""}
-    assert (await client.post(path, None, csrf=csrf, **form)).status == 303
-    assert await rows(innkeeper, GATEWAYS) == [("eth1", [6]), ("uplink0", [])]
-    recorded = await trail(innkeeper, action="Interface.clear_default_gateway")
-    assert [one["username"] for one in recorded] == ["mira"]
-
-
-@pytest.mark.parametrize("changed", [{}, {"mode": "STATIC", "ip_address": "10.1.0.77"}])
-async def test_unticking_a_default_route_keeps_those_of_others(
-    innkeeper: Deployment, nic: Nic, changed: dict[str, str]
-) -> None:
-    client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
-    await client.log_in("mira", PASSWORD)
-    read = await innkeeper.get(nic.path)
-    path = f"/MAAS/ui/vms/{nic.system_id}/network/{read['id']}"
-    csrf = (await client.get(path)).csrf
-    assert await rows(innkeeper, GATEWAYS) == [("eth0", [4]), ("eth1", [6])]
-    form = {"mode": "AUTO", "subnet": "10.1.0.0/24", "name": "eth0", "tags": "", **changed}
-    assert (await client.post(path, None, csrf=csrf, **form)).status == 303
-    assert await rows(innkeeper, GATEWAYS) == [("eth0", []), ("eth1", [6])]
-    assert await nic.links() == [("static", "10.1.0.77") if changed else ("auto", "10.1.0.2")]
+async def test_a_nic_is_added_and_removed_on_its_pages(innkeeper: Deployment, client: WebClient) -> None:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384, networks="lan:10.1.0.0/24,dmz:10.2.0.0/24:100")
+    machine = await innkeeper.compose(host["id"], hostname="web", power_on="true")
+    network = f"vms/{machine['system_id']}/network"
+    text = await page(client, network)
+    assert (f'href="{UI}{network}/add"' in text, "/remove" in text) == (True, False)
+    assert "dmz (network, VLAN 100 of " in await page(client, f"{network}/add")
+    refused = await send(client, f"{network}/add", **{**EMPTY, "source": "lan", "ip_address": "10.9.0.1"})
+    assert (refused.status, "subnets contains 10.9.0.1" in refused.text) == (422, True)
+    form = {**EMPTY, "source": "dmz", "ip_address": "10.2.0.9", "tags": "up, fast"}
+    await carry_out(innkeeper, client, f"{network}/add", **form)
+    (_, nic) = await innkeeper.get(f"nodes/{machine['system_id']}/interfaces/")
+    assert (nic["name"], sorted(nic["tags"]), nic["links"][0]["ip_address"]) == ("eth1", ["fast", "up"], "10.2.0.9")
+    await carry_out(innkeeper, client, f"{network}/add", **{**EMPTY, "name": "lan7"})
+    found = await innkeeper.get(f"nodes/{machine['system_id']}/interfaces/")
+    assert [one["name"] for one in found] == ["eth0", "eth1", "lan7"]
+    await carry_out(innkeeper, client, f"{network}/{nic['id']}/remove")
+    found = await innkeeper.get(f"nodes/{machine['system_id']}/interfaces/")
+    assert [one["name"] for one in found] == ["eth0", "lan7"]

@@ -35,10 +35,17 @@ _MAC = Field(
 _INTERFACES = Field(
     "interfaces",
     Text(max_length=4096),
-    "One interface constraint as for compose (default: the host's default network).",
+    "One interface constraint as for compose, whose label is its name (default: the host's default network).",
     recorded=True,
     default="",
     example="eth1:space=dmz",
+)
+_NAME = Field(
+    "name",
+    Text(max_length=15),
+    "Its name (default: the first free of eth0, eth1 …).",
+    recorded=True,
+    example="eth1",
 )
 _INTERFACE = Field(
     "interface", Text(max_length=64), "Id or name of the NIC.", recorded=True, required=True, example="eth1"
@@ -64,7 +71,10 @@ async def _machine(call: Call, operation: Operation) -> Reply:
 
 def _to_add(call: Call) -> NicToAdd:
     return NicToAdd(
-        constraint=call.values["interfaces"], mac_address=call.values["mac_address"], tags=tuple(call.values["tags"])
+        constraint=call.values["interfaces"],
+        name=call.values["name"] or "",
+        mac_address=call.values["mac_address"],
+        tags=tuple(call.values["tags"]),
     )
 
 
@@ -166,6 +176,7 @@ ADD_INTERFACE = with_dry_run(
         "does.",
         fields=(
             _INTERFACES,
+            _NAME,
             _MAC,
             Field("tags", TextList(), "A tag of the NIC; repeatable.", recorded=True, default=(), example="uplink"),
         ),
@@ -208,13 +219,7 @@ CREATE_PHYSICAL = Endpoint(
     doc="A machine gets another NIC on its host, as with add_interface.",
     fields=(
         _MAC,
-        Field(
-            "name",
-            Text(max_length=15),
-            "Its name (default: the first free of eth0, eth1 …).",
-            recorded=True,
-            example="eth1",
-        ),
+        _NAME,
         Field("vlan", Text(max_length=64), "Id of its VLAN (default: the host's default network).", recorded=True),
         MTU,
         Field("tags", TextList(commas=True), "Its tags, separated by commas or repeated.", recorded=True),
