@@ -152,6 +152,15 @@ def remove_plan(machine: MachineView, disk: DiskView, *, keep: bool) -> DiskPlan
     )
 
 
+def deletion_plan(disk: KeptDisk) -> DiskPlan:
+    """Returns the plan of the deletion of a kept disk, which its former machine's name confirms."""
+    where = f"{gb(disk.size_bytes)} in {disk.storage_pool_name} of {disk.host_name}"
+    effects = [f"The disk {disk.title} ({where}) and all data on it are deleted."]
+    if not disk.is_listed:
+        effects.append("The last refresh of its host did not find it: it is gone, or some VM has it.")
+    return DiskPlan(name=disk.hostname, effects=tuple(effects), loses_data=True)
+
+
 def _when(machine: MachineView) -> str:
     return "now" if _is_off(machine) else "while it runs"
 
