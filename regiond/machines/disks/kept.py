@@ -93,6 +93,6 @@ async def locked_kept_disk(db: Db, caller: Caller, disk_id: int) -> KeptDisk:
         raise NotFound(f"There is no kept disk {disk_id}.")
     disk = await _visible(db, caller, disk_id)
     if await kept_disk_store.is_being_deleted(db, disk_id):
-        raise Busy(f"The disk {disk.title} is being deleted.")
+        raise Busy(f"Another operation is deleting {disk.in_words}.")
     check_may_use(caller, disk)
     return disk
