@@ -50,7 +50,7 @@ async def remove(visit: Visit) -> Reply:
             path={"system_id": machine.system_id},
             fields={"disk": disk.id, "keep": "false" if chosen == DELETE else "true"},
         )  # fmt: skip
-        done = text("{hostname} has given up {name}.", hostname=machine.hostname, name=disk.title)
+        done = text("{hostname} no longer has {name}.", hostname=machine.hostname, name=disk.title)
         return redirect_with_note(visit, SECTION, machine.system_id, STORAGE, answer=answer, text=done)
 
     question = removal_question(machine, disk, detail_of(machine, await since_of(visit, machine), visit.now))
@@ -114,12 +114,15 @@ async def delete(visit: Visit) -> Reply:
     if disk is None:
         raise NotFound(f"{host.name} has no kept disk {visit.path['disk']!r} any more.")
 
+    path = {"id": str(disk.id)}
+    plan = await visit.act(kept_disks.KEPT_DISK, "DELETE", path=path, fields={"dry_run": "true"})
+
     async def run() -> Reply:
-        answer = await visit.act(kept_disks.KEPT_DISK, "DELETE", path={"id": str(disk.id)})
+        answer = await visit.act(kept_disks.KEPT_DISK, "DELETE", path=path)
         done = text("The disk {disk} is deleted.", disk=disk.title)
         return redirect_with_note(visit, "hosts", host.id, "resources", answer=answer, text=done)
 
-    return await questions.ask(visit, deletion_question(disk, visit), run)
+    return await questions.ask(visit, deletion_question(disk, visit), run, plan=plan)
 
 
 def deletion_question(disk: KeptDisk, visit: Visit) -> Question:
@@ -142,7 +145,6 @@ def deletion_question(disk: KeptDisk, visit: Visit) -> Question:
                 ),
             ),
         ),
-        effects=(text("The volume and all data on it are deleted."),),
         typed=disk.hostname,
         is_dangerous=True,
     )
