@@ -89,6 +89,7 @@ def wire_machines(
     machines = Machines(database, operations, calls, installation_id=installation_id)
     ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
+    resizes = Resizes(database, operations, calls, installation_id)
     return MachineLayer(
         operations=operations,
         groups=groups,
@@ -106,9 +107,9 @@ def wire_machines(
         releases=releases,
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database, operations, installation_id),
-        resizes=Resizes(database, operations, calls, installation_id),
+        resizes=resizes,
         devices=Devices(database, groups),
-        bulk=Bulk(database, operations, machines, releases, deployments, storage.credentials),
+        bulk=Bulk(database, operations, machines, releases, deployments, resizes, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
             database, calls, trust,
@@ -173,6 +174,7 @@ def wire_engine(
             layer.machines,
             layer.releases,
             layer.deployments,
+            layer.resizes,
             storage.credentials,
             current_caller=account_layer.accounts.current_caller,
         ),
