@@ -49,7 +49,7 @@ KNOWN = {
 ALTERNATIVES = frozenset(
     {"guests", "identity", "file", "field"}
 )  # not required, but one of two fields that a call needs
-OF_THE_SAMPLE = {"disk": "sda"}
+OF_THE_SAMPLE = {"disk": "sda", "interface": "eth0"}
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
 

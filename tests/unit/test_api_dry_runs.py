@@ -22,6 +22,7 @@ CHANGES = {
     "clusters.start_remove",
     "machines.start_delete",
     "disk_changes.start_remove",
+    "nic_changes.start_remove",
     "kept_disks.start_delete",
     "composer.start_compose",
     "releases.start",

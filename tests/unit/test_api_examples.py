@@ -50,7 +50,9 @@ def test_an_endpoint_accepts_its_example(resource: Resource, endpoint: Endpoint,
     sent: dict[str, Any] = {form: dict(example)}
     api = ApiDouble()
     two_disks = (*MACHINE.disks, evolve(MACHINE.disks[0], id=32, index=1))
-    api.answers["machines.read"] = named({MACHINE.system_id: evolve(MACHINE, disks=two_disks)})
+    two_nics = (*MACHINE.nics, evolve(MACHINE.nics[0], id=42, index=1, name="eth1"))
+    machine = evolve(MACHINE, disks=two_disks, nics=two_nics)
+    api.answers["machines.read"] = named({MACHINE.system_id: machine})
     reply = api.request(endpoint.method, path_of(resource, endpoint), op=endpoint.op, query=query(endpoint), **sent)
     statuses = {endpoint.success, *(status for status, _ in endpoint.other_answers)}
     assert reply.status in statuses, reply.body

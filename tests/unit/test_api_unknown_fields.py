@@ -20,6 +20,7 @@ OTHER_DESTRUCTIVE = {
     "MachineHandler.abort",
     "MachineHandler.forget",
     "MachineHandler.remove_disk",
+    "MachineHandler.remove_interface",
     "OperationHandler.cancel",
     "DiscrepancyHandler.approve",
     "ResourcePoolHandler.revoke",

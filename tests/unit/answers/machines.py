@@ -19,6 +19,7 @@ from regiond.machines.model import (
     DeviceView,
     DiskPlan,
     MachineToCompose,
+    NicPlan,
     ResizePlan,
     Takes,
 )
@@ -42,6 +43,8 @@ NIC_CHANGES = (
 )  # fmt: skip
 
 ADDED = evolve(OPERATION, result={"volume": MACHINE.disks[0].volume})
+NIC_ADDED = evolve(OPERATION, result={"mac_address": MACHINE.nics[0].mac_address})
+NIC_PLAN = NicPlan(name="web-1", effects=("web-1 loses the NIC eth1 (52:54:00:00:00:02).",))
 DISK_PLAN = DiskPlan(
     name="web-1", effects=("disk1 (5.0 GB in images) and all data on it are deleted.",), loses_data=True
 )
@@ -106,6 +109,8 @@ ANSWERS: Mapping[str, Any] = {
     ),
     **{f"disk_changes.start_{name}": ADDED for name in ("add", "attach", "grow", "remove")},
     **{f"disk_changes.plan_{name}": DISK_PLAN for name in ("add", "attach", "grow", "remove")},
+    **{f"nic_changes.start_{name}": NIC_ADDED for name in ("add", "remove")},
+    **{f"nic_changes.plan_{name}": NIC_PLAN for name in ("add", "remove")},
     "kept_disks.list": (KEPT_DISK,),
     "kept_disks.read": lambda disk_id: KEPT_DISK if disk_id == KEPT_DISK.id else NotFound("Not Found"),
     "kept_disks.plan_delete": DISK_PLAN,
