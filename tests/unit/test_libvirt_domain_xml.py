@@ -15,9 +15,9 @@ from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import seed_name, volume_name
 from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk
 from rackd.drivers.libvirt.definitions.domain_xml import (
     DomainCapabilities,
-    PreparedDisk,
     PreparedResources,
     check,
     domain_xml,

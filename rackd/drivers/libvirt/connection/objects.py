@@ -11,6 +11,7 @@ import libvirt
 from common.errors import NotFound
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
+from rackd.drivers.libvirt.xml import attribute, parse
 
 T = TypeVar("T")
 
@@ -109,6 +110,25 @@ class Domain(_Wrapper):
         """Switches cores of a running domain on or off, up to the maximum that it started with."""
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
         self._call("change the number of cores of", self._handle.setVcpusFlags, cores, flags)
+
+    def is_active(self) -> bool:
+        """Returns whether the host runs it, also while it is paused."""
+        return bool(self._call("read the state of", self._handle.isActive))
+
+    def attach_live(self, device: str, *, persistent: bool) -> None:
+        """Gives a running domain a device; with `persistent` also its definition, and neither if one is refused."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | (libvirt.VIR_DOMAIN_AFFECT_CONFIG if persistent else 0)
+        self._call("attach a device to", self._handle.attachDeviceFlags, device, flags)
+
+    def detach_live(self, device: str) -> None:
+        """Asks a running domain for a device. Its system may give it back later, or never."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._call("detach a device from", self._handle.detachDeviceFlags, device, flags)
+
+    def grow_live(self, device: str, size_bytes: int) -> None:
+        """Gives the disk of a running domain another size, with its volume."""
+        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        self._call(f"resize the disk {device} of", self._handle.blockResize, device, size_bytes, flags)
 
     def set_live_memory(self, kib: int) -> None:
         """Sets the balloon of a running domain."""
@@ -232,6 +252,11 @@ class Volume(_Wrapper):
     def __init__(self, client: Connection, handle: Any) -> None:
         super().__init__(client, handle)
         self.handle = handle  # the library's own object
+
+    def format(self) -> str:
+        """Returns the format that libvirt found by its content, "" for a block device."""
+        tree = parse(str(self._call("read", self.handle.XMLDesc)), f"the volume {self.name}")
+        return "" if tree.get("type") == "block" else attribute(tree, "target/format", "type")
 
     def path(self) -> str:
         return str(self._call("find the path of", self.handle.path))

@@ -10,10 +10,11 @@ from attrs import field, frozen
 
 from common.device_names import block_device_name
 from common.errors import InvalidRequest, Unsupported
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import GuestSpec
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_addresses
 from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu
+from rackd.drivers.libvirt.definitions.disk_xml import MAXIMUM_DISKS, PreparedDisk, check_serial, disk_element
 from rackd.drivers.libvirt.definitions.domain_config import AGENT_CHANNEL
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
@@ -22,20 +23,12 @@ from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed
 from rackd.drivers.libvirt.xml import Element, attribute, parse
 
 MIB = 1024 * 1024
-MAXIMUM_DISKS = 26 * 27  # vda … vdzz
+SPARE_PORTS = 8  # for disks that a running guest gets
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
-_SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}", re.ASCII)
+_PCIE_MACHINE = "virt"
+_FIXED_DEVICES = 8  # no more than what libvirt and `_devices` give a guest beside its disks and NICs
 _NOT_IN_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-@frozen(kw_only=True)
-class PreparedDisk:
-    """A created volume; `block` if QEMU opens it as a block device, otherwise a file."""
-
-    spec: DiskSpec
-    path: str
-    block: bool
 
 
 @frozen(kw_only=True)
@@ -104,10 +97,7 @@ def check(spec: GuestSpec, traits: HostTraits) -> None:
     for disk in spec.disks:
         if marker_of_volume(disk.volume) != spec.marker:
             raise InvalidRequest(f"The volume {disk.volume!r} is not named after the marker of its guest.")
-        if _SERIAL.fullmatch(disk.serial) is None:
-            raise InvalidRequest(
-                f"Invalid disk serial {disk.serial!r}: use 1 to 20 letters, digits, '.', '_', '+' and '-'."
-            )
+        check_serial(disk.serial)
     for nic in spec.nics:
         check_nic(nic)
     check_addresses(spec)
@@ -154,9 +144,15 @@ def _os(traits: HostTraits, capabilities: DomainCapabilities) -> Element:
     kind.text = "hvm"
     if traits.domain_type != "test":  # the test driver's capabilities lack the architecture that it reports
         kind.set("arch", traits.kernel_architecture)
-    if traits.architecture == "arm64":
-        kind.set("machine", "virt")
+    machine = _machine(traits)
+    if machine is not None:
+        kind.set("machine", machine)
     return os
+
+
+def _machine(traits: HostTraits) -> str | None:
+    """None: the emulator's default, for amd64 a machine on whose PCI bus a running guest gets devices."""
+    return _PCIE_MACHINE if traits.architecture == "arm64" else None
 
 
 def _add_machine(domain: Element, traits: HostTraits, capabilities: DomainCapabilities) -> None:
@@ -179,7 +175,8 @@ def _devices(
     devices = ET.Element("devices")
     first_nics = [nic for nic in spec.nics if nic.boot]
     for number, disk in enumerate(prepared.disks):
-        devices.append(_disk(disk, number, boot_order=len(first_nics) + number + 1))
+        target = block_device_name("vd", number)
+        devices.append(disk_element(disk, target, order=len(first_nics) + number + 1))
     if prepared.seed is not None:
         add_seed(devices, prepared.seed)
     for nic in spec.nics:
@@ -188,18 +185,15 @@ def _devices(
     if traits.domain_type != "test":
         _add_console(devices, prepared, traits, capabilities)
         _add_agent_channel(devices)
+        if _machine(traits) == _PCIE_MACHINE:
+            _add_ports(devices, len(prepared.disks) + len(spec.nics) + _FIXED_DEVICES + SPARE_PORTS)
     return devices
 
 
-def _disk(disk: PreparedDisk, number: int, *, boot_order: int) -> Element:
-    kind, key = ("block", "dev") if disk.block else ("file", "file")
-    element = ET.Element("disk", type=kind, device="disk")
-    ET.SubElement(element, "driver", name="qemu", type="raw", discard="unmap")
-    ET.SubElement(element, "source", {key: disk.path})
-    ET.SubElement(element, "target", dev=block_device_name("vd", number), bus="virtio")
-    ET.SubElement(element, "serial").text = disk.spec.serial
-    ET.SubElement(element, "boot", order=str(boot_order))
-    return element
+def _add_ports(devices: Element, count: int) -> None:
+    """Adds PCIe ports. libvirt gives a guest as many as its devices need, and a running one gets no more."""
+    for _ in range(count):
+        ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 
 
 def _add_agent_channel(devices: Element) -> None:

@@ -7,6 +7,8 @@ from attrs import evolve
 from common.values import Guest, GuestRef, OwnershipMarker
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.definitions.boot_order import is_disk
+from rackd.drivers.libvirt.definitions.disk_xml import path_of
 from rackd.drivers.libvirt.definitions.metadata import marker_in
 from rackd.drivers.libvirt.inventory.guests import PoolPaths, autostart_of, guest_of_domain
 from rackd.drivers.libvirt.xml import Element, parse
@@ -22,6 +24,23 @@ def marked_domain(client: Client, guest: GuestRef) -> Domain | None:
 
 def tree_of(domain: Domain) -> Element:
     return parse(domain.xml(), f"the guest {domain.name}")
+
+
+def definition_of(domain: Domain) -> Element:
+    """Returns the persistent XML with its passwords, to define the domain again."""
+    return parse(domain.whole_definition(), f"the guest {domain.name}")
+
+
+def place_of(disk: Element, paths: PoolPaths) -> tuple[str, str] | None:
+    """Returns (pool id, volume) of a disk in a storage pool."""
+    path = path_of(disk)
+    return paths.volume_at(path) if path else None
+
+
+def disk_at(domain: Element, paths: PoolPaths, place: tuple[str, str]) -> Element | None:
+    """Returns the disk with this (pool id, volume)."""
+    disks = (disk for disk in domain.iterfind("devices/disk") if is_disk(disk))
+    return next((disk for disk in disks if place_of(disk, paths) == place), None)
 
 
 def markers_of(domain: Domain) -> set[OwnershipMarker | None]:

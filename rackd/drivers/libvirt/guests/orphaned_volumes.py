@@ -50,7 +50,7 @@ def remove(client: Client, marker: OwnershipMarker, volumes: Iterable[VolumeRef]
             wanted[volume.pool_id].add(volume.name)
     if not wanted:
         return
-    guests = _guests_by_volume(client)
+    guests = guests_by_volume(client)
     used: dict[tuple[str, str], Collection[str]] = {}
     for pool_id, names in sorted(wanted.items()):
         try:
@@ -69,7 +69,7 @@ def remove(client: Client, marker: OwnershipMarker, volumes: Iterable[VolumeRef]
     reject_volumes_in_use(used)
 
 
-def _guests_by_volume(client: Client) -> defaultdict[str, set[str]]:
+def guests_by_volume(client: Client) -> defaultdict[str, set[str]]:
     """Returns which guests use a volume of each name, in their live or persistent configuration."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for domain in client.domains():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import structlog
 from attrs import frozen
 
 from common.errors import DriverFailed
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Pool
+from rackd.drivers.libvirt.connection.objects import Pool, Volume
 from rackd.drivers.libvirt.inventory.facts import POOL_TYPES
 from rackd.drivers.libvirt.xml import Element, bytes_at, parse
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @frozen(kw_only=True)
@@ -31,6 +34,17 @@ class GuestPool:
             return left_bytes
         self.pool.refresh()
         return bytes_at(_tree_of(self.pool), "available", unit="bytes") or 0
+
+    def volume(self, name: str) -> Volume | None:
+        """Refreshes the pool if libvirt does not know the volume: others may have made it."""
+        found = self.pool.volume(name)
+        if found is not None:
+            return found
+        try:
+            self.pool.refresh()
+        except DriverFailed as error:  # a copy to the pool runs
+            log.info("storage_pool_not_refreshed", pool=self.pool.name, reason=str(error))
+        return self.pool.volume(name)
 
 
 def guest_pool(client: Client, pool_id: str) -> GuestPool:

@@ -1,0 +1,208 @@
+"""Attaches volumes to a domain as disks and detaches them, also while it runs.
+
+A running domain takes a disk at once. It loses one only if its system gives it back: QEMU asks the guest, and nothing
+withdraws the question.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from xml.etree import ElementTree as ET
+
+import structlog
+
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, Unsupported, WrongState
+from common.guest_spec import DiskSpec
+from common.values import GuestRef, PowerState
+from common.volume_names import marker_of_volume
+from rackd.drivers.driver_errors import required_guest
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.definitions.disk_xml import (
+    PreparedDisk,
+    add_disk,
+    check_serial,
+    disk_element,
+    free_target,
+    overlay_on,
+    remove_disk,
+)
+from rackd.drivers.libvirt.definitions.domain_config import volume_names
+from rackd.drivers.libvirt.guests import volumes
+from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths, tree_of
+from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
+from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.guests.power import POLL_EVERY_S
+from rackd.drivers.libvirt.inventory.guests import PoolPaths, power_of
+from rackd.drivers.libvirt.xml import Element, attribute
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+UNPLUG_S = 10.0  # libvirt itself waits for 5 of them
+
+_Place = tuple[str, str]  # pool id, volume
+
+
+def attach(client: Client, guest: GuestRef, disk: DiskSpec, *, create: bool) -> PowerState:
+    """Returns the power state. Raises as the driver contract says."""
+    check_serial(disk.serial)
+    domain = required_guest(marked_domain(client, guest), guest)
+    definition, live = definition_of(domain), _live(domain)
+    paths, place = pool_paths(client), (disk.pool_id, disk.volume)
+    states = [tree for tree in (live, definition) if tree is not None]
+    lacking = [tree for tree in states if disk_at(tree, paths, place) is None]
+    if not lacking:
+        return power_of(domain.state())
+    has_half = len(lacking) < len(states)  # of an administrator's change
+    target = free_target(states)
+    if target is None:
+        raise WrongState(f"{domain.name} cannot get the disk {disk.volume}: it has too many.", name=domain.name)
+    pool = guest_pool(client, disk.pool_id)
+    created: list[Volume] = []
+    try:
+        volume = _find_or_make(client, pool, disk, {domain.name} if has_half else set(), created, create=create)
+        prepared = PreparedDisk(spec=disk, path=volume.path(), block=pool.has_block_devices)
+        element = disk_element(prepared, target)
+        if live in lacking:
+            _plug(domain, element, disk.volume, persistent=definition in lacking)
+        else:
+            add_disk(definition, element)
+            client.define(ET.tostring(definition, encoding="unicode"), domain.name)
+    except HostUnreachable:
+        raise  # libvirt may still attach the volume, which the next attempt uses
+    except BaseException:
+        _undo(domain, disk.volume, created)
+        raise
+    log.info("disk_attached", guest=domain.name, device=target, volume=disk.volume, created=bool(created))
+    return power_of(domain.state())
+
+
+def _find_or_make(
+    client: Client, pool: GuestPool, disk: DiskSpec, own: set[str], created: list[Volume], *, create: bool
+) -> Volume:
+    """Appends a volume that it makes to `created`. `own` has the guest's name if the guest may use the volume."""
+    users = sorted(guests_by_volume(client)[disk.volume] - own)
+    if users:
+        raise WrongState(f"The volume {disk.volume} is used by {', '.join(users)}.", volume=disk.volume)
+    volume = pool.volume(disk.volume)
+    where = f"The storage pool {pool.pool.name}"
+    if volume is not None:
+        size_bytes = volume.capacity_bytes()
+        if create and not volumes.is_size_of(disk, size_bytes):
+            raise WrongState(
+                f"{where} already has a volume {disk.volume}, of {size_bytes} bytes; the new disk would have "
+                f"{disk.size_bytes}.",
+                volume=disk.volume,
+            )
+        _check_raw(volume)
+        return volume
+    if not create:
+        raise NotFound(f"{where} has no volume {disk.volume}.", volume=disk.volume)
+    volumes.check_fits(pool.pool, disk.size_bytes, pool.available_bytes(disk.size_bytes))
+    made = volumes.create_empty(pool, disk)
+    created.append(made)
+    return made
+
+
+def _check_raw(volume: Volume) -> None:
+    """Raises WrongState for an image in a format. Volumes that Innkeeper named are raw, whatever is written on them."""
+    if marker_of_volume(volume.name) is not None:
+        return
+    found = volume.format()
+    if found not in {"", "raw"}:
+        raise WrongState(
+            f"The volume {volume.name} is an image of the format {found}. Attach it on the host: virsh attach-disk.",
+            volume=volume.name,
+        )
+
+
+def _plug(domain: Domain, element: Element, volume: str, *, persistent: bool) -> None:
+    try:
+        domain.attach_live(ET.tostring(element, encoding="unicode"), persistent=persistent)
+    except (DriverFailed, Unsupported) as error:
+        raise WrongState(
+            f"{domain.name} does not take the disk {volume} while it runs: {error}. It can be attached while "
+            f"{domain.name} is off.",
+            name=domain.name,
+        ) from error
+
+
+def _undo(domain: Domain, volume: str, created: list[Volume]) -> None:
+    """Removes what was created, unless the domain has it: libvirt would delete it all the same."""
+    try:
+        used = any(volume in volume_names(tree) for tree in (tree_of(domain), definition_of(domain)))
+    except InnkeeperError as error:
+        log.warning("volume_not_deleted", volume=volume, reason=str(error))
+        return
+    if not used:
+        volumes.undo(created)
+
+
+def detach(client: Client, guest: GuestRef, pool_id: str, volume: str, *, closing: threading.Event) -> PowerState:
+    """Returns the power state. Raises as the driver contract says. `closing` interrupts the wait for the guest.
+
+    A guest that kept the disk may still give it back later, such as when its system starts: it then has the disk again
+    after its next start.
+    """
+    domain = required_guest(marked_domain(client, guest), guest)
+    paths, place = pool_paths(client), (pool_id, volume)
+    live = _live(domain)
+    for tree in (live, definition_of(domain)):
+        if tree is not None and disk_at(tree, paths, place) is None:
+            check_no_overlay(domain, tree, volume)
+    plugged = None if live is None else disk_at(live, paths, place)
+    if plugged is not None:
+        _unplug(domain, plugged, paths, place, closing)
+    definition = definition_of(domain)
+    disk = disk_at(definition, paths, place)
+    if disk is not None:
+        remove_disk(definition, disk)
+        client.define(ET.tostring(definition, encoding="unicode"), domain.name)
+    if disk is not None or plugged is not None:
+        log.info("disk_detached", guest=domain.name, volume=volume, pool=pool_id)
+    return power_of(domain.state())
+
+
+def check_no_overlay(domain: Domain, tree: Element, volume: str) -> None:
+    """Raises WrongState if a disk is a layer on top of the volume, as after an external snapshot."""
+    overlay = overlay_on(tree, volume)
+    if overlay is not None:
+        raise WrongState(
+            f"{domain.name} has a snapshot of the disk {volume}: it uses {overlay}, which is based on it. Merge them "
+            "on the host: virsh blockcommit --active --pivot.",
+            name=domain.name,
+        )
+
+
+def _unplug(domain: Domain, disk: Element, paths: PoolPaths, place: _Place, closing: threading.Event) -> None:
+    ends_at = time.monotonic() + UNPLUG_S
+    try:
+        domain.detach_live(ET.tostring(disk, encoding="unicode"))
+    except (DriverFailed, Unsupported) as error:
+        if _has(domain, paths, place):
+            raise _kept(domain, disk, place, f": {error}") from error
+    while _has(domain, paths, place):
+        if time.monotonic() >= ends_at:
+            raise _kept(domain, disk, place, f" within {UNPLUG_S:.0f} s")
+        if closing.wait(POLL_EVERY_S):
+            raise HostUnreachable(f"This rack closed the connection while {domain.name} gave back {place[1]}.")
+
+
+def _kept(domain: Domain, disk: Element, place: _Place, why: str) -> WrongState:
+    device = attribute(disk, "target", "dev")
+    return WrongState(
+        f"{domain.name} did not give back the disk {place[1]} ({device}){why}. Unmount it in the guest and try again, "
+        "or shut the guest down first.",
+        name=domain.name,
+    )
+
+
+def _has(domain: Domain, paths: PoolPaths, place: _Place) -> bool:
+    live = _live(domain)
+    return live is not None and disk_at(live, paths, place) is not None
+
+
+def _live(domain: Domain) -> Element | None:
+    """Returns the XML of the running domain; None if it is off."""
+    return tree_of(domain) if domain.is_active() else None
