@@ -19,7 +19,7 @@ from common.certificates import fingerprint, load_certificate, make_authority, u
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
     DiskSize,
@@ -177,6 +177,12 @@ class FakeLxdDriver:
 
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         return self._trusted_host().grow_disk(guest, size)
+
+    def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
+        return self._trusted_host().attach_nic(guest, nic)
+
+    def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
+        return self._trusted_host().detach_nic(guest, mac_address)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         return self._trusted_host().set_autostart(guest, autostart)

@@ -41,7 +41,7 @@ def addressed(address: str, nic: NicSpec = NIC) -> NicSpec:
 
 
 def test_addresses_in_a_dhcp_subnet_are_reserved() -> None:
-    found = delivery(evolve(SPEC, nics=(addressed("10.1.0.200"),)), {"default": NETWORK})
+    found = delivery((addressed("10.1.0.200"),), {"default": NETWORK})
     assert found.reservations == (
         Reservation(network="default", mac_address="52:54:00:00:00:0c", address="10.1.0.200"),
     )
@@ -59,7 +59,7 @@ def test_addresses_in_a_dhcp_subnet_are_reserved() -> None:
     ids=["subnet without DHCP", "outside its subnets", "IPv6", "bridge"],
 )
 def test_other_addresses_are_configured_by_cloud_init(nic: NicSpec) -> None:
-    found = delivery(evolve(SPEC, nics=(nic,)), {"default": NETWORK})
+    found = delivery((nic,), {"default": NETWORK})
     assert found.reservations == ()
     assert found.network_config is not None
     assert "52:54:00:00:00:0c" in found.network_config
@@ -67,7 +67,7 @@ def test_other_addresses_are_configured_by_cloud_init(nic: NicSpec) -> None:
 
 def test_nics_with_a_reservation_use_dhcp_beside_a_static_one() -> None:
     other = addressed("10.5.0.2", evolve(NIC, name="eth1", kind=NicKind.BRIDGE, source="br0"))
-    found = delivery(evolve(SPEC, nics=(addressed("10.1.0.200"), other)), {"default": NETWORK})
+    found = delivery((addressed("10.1.0.200"), other), {"default": NETWORK})
     assert len(found.reservations) == 1
     assert json.loads(found.network_config or "")["ethernets"]["eth0"]["dhcp4"] is True
 

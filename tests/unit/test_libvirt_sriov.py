@@ -65,29 +65,29 @@ def test_functions_are_unique_until_none_is_left(client: Client, driver: Libvirt
 
 
 def test_two_nics_of_one_guest_have_two_functions(client: Client) -> None:
-    chosen = sriov.choose(client, spec_of(client, FIRST, SECOND))
+    chosen = sriov.choose(client, (spec := spec_of(client, FIRST, SECOND)).ref, spec.nics)
     assert {function.pci_address for function in chosen.values()} == BOTH
 
 
 def test_a_missing_port_is_named(client: Client) -> None:
     spec = spec_of(client, FIRST)
     with pytest.raises(NotFound, match="eth9"):
-        sriov.choose(client, evolve(spec, nics=(evolve(spec.nics[0], source="eth9"),)))
+        sriov.choose(client, spec.ref, [evolve(spec.nics[0], source="eth9")])
 
 
 def test_a_function_assigned_concurrently_is_busy(client: Client, driver: LibvirtDriver) -> None:
     one, two = spec_of(client, FIRST), spec_of(client, SECOND)
     driver.compose(one)
-    taken = BOTH - {function.pci_address for function in sriov.choose(client, two).values()}
-    sriov.check_still_free(client, two, sriov.choose(client, two))
+    taken = BOTH - {function.pci_address for function in sriov.choose(client, two.ref, two.nics).values()}
+    sriov.check_still_free(client, two.ref, sriov.choose(client, two.ref, two.nics))
     with pytest.raises(Busy, match=min(taken)):
-        sriov.check_still_free(client, two, {SECOND: VirtualFunction(pci_address=min(taken))})
+        sriov.check_still_free(client, two.ref, {SECOND: VirtualFunction(pci_address=min(taken))})
 
 
 def test_sriov_networks_assign_functions_themselves(client: Client) -> None:
     client.connection.networkDefineXML(POOL_NETWORK).create()
     spec = spec_of(client, FIRST)
-    assert sriov.choose(client, spec) == {FIRST: VirtualFunction(network="shared")}
+    assert sriov.choose(client, spec.ref, spec.nics) == {FIRST: VirtualFunction(network="shared")}
 
 
 def test_inventory_skips_interfaces_of_guests(driver: LibvirtDriver) -> None:

@@ -12,7 +12,7 @@ import structlog
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
     DiskSize,
@@ -44,6 +44,7 @@ from rackd.drivers.libvirt.guests import (
     disk_changes,
     disk_growth,
     lookup,
+    nic_changes,
     orphaned_volumes,
     ownership,
     power,
@@ -234,6 +235,13 @@ class LibvirtDriver(WithoutProjects):
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         """Raises Unsupported for volumes in storage pools of block devices."""
         return disk_growth.grow(self._session.client(), guest, size)
+
+    def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
+        return nic_changes.attach(self._session.client(), guest, nic, closing=self._session.closing)
+
+    def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
+        """A DHCP reservation that an administrator added stays."""
+        return nic_changes.detach(self._session.client(), guest, mac_address, closing=self._session.closing)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         """libvirt has a flag only: with LAST_STATE it follows the guest's power state, as it is now."""

@@ -11,7 +11,7 @@ from attrs import evolve
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
     DiskSize,
@@ -40,6 +40,7 @@ from rackd.drivers.lxd.guests import (
     disk_changes,
     disk_growth,
     images,
+    nic_changes,
     own_images,
     ownership,
     replacement,
@@ -164,6 +165,13 @@ class LxdDriver:
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         """The root disk of a running guest grows when Innkeeper next starts it."""
         return disk_growth.grow(self._ready(), guest, size)
+
+    def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
+        return nic_changes.attach(self._ready(), guest, nic)
+
+    def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
+        """Raises WrongState for a NIC of a profile."""
+        return nic_changes.detach(self._ready(), guest, mac_address)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         instances = self._ready()

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 from attrs import frozen
 
 from common.errors import InvalidRequest, WrongState
-from common.guest_spec import GuestSpec, NicAddress, NicSpec
+from common.guest_spec import NicAddress, NicSpec
 from common.values import NicKind
 from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.libvirt.xml import Element, text_at
@@ -36,25 +36,25 @@ class Delivery:
     network_config: str | None = None  # for cloud-init
 
 
-def delivery(spec: GuestSpec, networks: Mapping[str, Element]) -> Delivery:
+def delivery(nics: Collection[NicSpec], networks: Mapping[str, Element]) -> Delivery:
     """`networks` has the XML of the networks to which NICs with an address are attached."""
     found: dict[str, Reservation] = {}
-    for nic, address in addressed(spec):
+    for nic, address in addressed(nics):
         network = networks.get(nic.source) if nic.kind is NicKind.NETWORK else None
         if network is not None and serving(network, address.address) is not None:
             mac_address = nic.mac_address.lower()
             found[nic.name] = Reservation(network=nic.source, mac_address=mac_address, address=address.address)
-    return Delivery(reservations=tuple(found.values()), network_config=network_config(spec.nics, leased=found))
+    return Delivery(reservations=tuple(found.values()), network_config=network_config(nics, leased=found))
 
 
-def addressed(spec: GuestSpec) -> list[tuple[NicSpec, NicAddress]]:
+def addressed(nics: Iterable[NicSpec]) -> list[tuple[NicSpec, NicAddress]]:
     """Returns the NICs that have a static address, with the address."""
-    return [(nic, nic.address) for nic in spec.nics if nic.address is not None and nic.configured]
+    return [(nic, nic.address) for nic in nics if nic.address is not None and nic.configured]
 
 
-def check_addresses(spec: GuestSpec) -> None:
+def check_addresses(nics: Iterable[NicSpec]) -> None:
     """Raises InvalidRequest if an address, gateway or DNS server is malformed."""
-    for nic, address in addressed(spec):
+    for nic, address in addressed(nics):
         try:
             ipaddress.ip_interface(f"{address.address}/{address.prefix_length}")
             for text in filter(None, (address.gateway, *address.dns_servers)):

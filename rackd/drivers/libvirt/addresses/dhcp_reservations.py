@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import structlog
 
 from common.errors import NotFound
-from common.guest_spec import GuestSpec
+from common.guest_spec import GuestSpec, NicSpec
 from common.values import NicKind
 from rackd.drivers.libvirt.addresses.delivery import (
     Delivery,
@@ -28,14 +28,14 @@ from rackd.drivers.libvirt.xml import parse
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-def plan_delivery(client: Client, spec: GuestSpec) -> Delivery:
-    """Returns how the addresses of `spec` will reach the guest. Changes nothing.
+def plan_delivery(client: Client, nics: Collection[NicSpec]) -> Delivery:
+    """Returns how the addresses of these NICs will reach the guest. Changes nothing.
 
     Raises NotFound if a network does not exist, WrongState if an address is reserved for another NIC.
     """
-    names = {nic.source for nic, _ in addressed(spec) if nic.kind is NicKind.NETWORK}
+    names = {nic.source for nic, _ in addressed(nics) if nic.kind is NicKind.NETWORK}
     networks = {name: parse(_network(client, name).xml(), f"the network {name}") for name in names}
-    found = delivery(spec, networks)
+    found = delivery(nics, networks)
     for one in found.reservations:
         check_free(networks[one.network], one)
     return found
@@ -46,11 +46,11 @@ def plan_replacement(client: Client, spec: GuestSpec, before: Collection[Reserva
 
     A network that does not exist any more serves no address. Raises WrongState as `plan_delivery` does.
     """
-    check_addresses(spec)
-    names = {nic.source for nic, _ in addressed(spec) if nic.kind is NicKind.NETWORK}
+    check_addresses(spec.nics)
+    names = {nic.source for nic, _ in addressed(spec.nics) if nic.kind is NicKind.NETWORK}
     found = {name: client.network(name) for name in names}
     networks = {name: parse(one.xml(), f"the network {name}") for name, one in found.items() if one is not None}
-    plan = delivery(spec, networks)
+    plan = delivery(spec.nics, networks)
     for one in plan.reservations:
         check_free(networks[one.network], one, replaced=before)
     return plan

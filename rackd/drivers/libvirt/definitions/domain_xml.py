@@ -100,7 +100,7 @@ def check(spec: GuestSpec, traits: HostTraits) -> None:
         check_serial(disk.serial)
     for nic in spec.nics:
         check_nic(nic)
-    check_addresses(spec)
+    check_addresses(spec.nics)
     check_cpu(spec)
 
 

@@ -40,6 +40,18 @@ def marker_element(marker: OwnershipMarker) -> str:
     return ET.tostring(ET.Element("marker", _marker_attributes(marker)), encoding="unicode")
 
 
+def recorded_marker(domain: Element) -> str | None:
+    """Returns the marker with all that it records, as `marker_element` does; None without one."""
+    marker = _find(domain)
+    return None if marker is None else ET.tostring(_without_namespace(marker), encoding="unicode")
+
+
+def _without_namespace(element: Element) -> Element:
+    found = ET.Element(element.tag.rpartition("}")[2], element.attrib)
+    found.extend(map(_without_namespace, element))
+    return found
+
+
 def _marker_attributes(marker: OwnershipMarker) -> dict[str, str]:
     return {"installation": str(marker.installation_id), "machine": str(marker.machine_id)}
 
@@ -85,6 +97,18 @@ def function_ports_in(domain: Element) -> Mapping[str, str]:
     marker = _find(domain)
     found = () if marker is None else marker.iterfind(_FUNCTION)
     return {one.get("mac", ""): one.get("port", "") for one in found}
+
+
+def set_function_port(domain: Element, mac_address: str, port: str | None) -> None:
+    """Records the port of a NIC with a virtual function; None: that it has none. Does nothing without a marker."""
+    marker = _find(domain)
+    if marker is None:
+        return
+    for one in marker.findall(_FUNCTION):
+        if one.get("mac", "") == mac_address.lower():
+            marker.remove(one)
+    if port is not None:
+        ET.SubElement(marker, _FUNCTION, {"mac": mac_address.lower(), "port": port})
 
 
 def note_firmware_variables(domain: Element) -> None:

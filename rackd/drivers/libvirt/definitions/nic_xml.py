@@ -1,4 +1,4 @@
-"""Checks a guest's NICs and builds their XML."""
+"""Checks a guest's NICs, and builds, finds and removes their XML. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import frozen
 from common.errors import InvalidRequest, Unsupported
 from common.guest_spec import NicSpec
 from common.values import MAX_VID, NicKind
-from rackd.drivers.libvirt.xml import Element
+from rackd.drivers.libvirt.xml import Element, attribute
 
 MACVLAN_MODES = ("bridge", "vepa", "private", "passthrough")
 _MODE_WORDS = {"passthru": "passthrough"}  # MAAS's name for it
@@ -93,3 +93,21 @@ def _of_function(nic: NicSpec, function: VirtualFunction) -> Element:
     source = ET.SubElement(element, "source")
     ET.SubElement(source, "address", {"type": "pci", **{key: f"0x{value}" for key, value in parts.items()}})
     return element
+
+
+def nic_at(domain: Element, mac_address: str) -> Element | None:
+    """Returns the NIC with this MAC address."""
+    wanted = mac_address.lower()
+    nics = domain.iterfind("devices/interface")
+    return next((nic for nic in nics if attribute(nic, "mac", "address").lower() == wanted), None)
+
+
+def add_nic(domain: Element, nic: Element) -> None:
+    devices = domain.find("devices")
+    (ET.SubElement(domain, "devices") if devices is None else devices).append(nic)
+
+
+def remove_nic(domain: Element, nic: Element) -> None:
+    """The boot order of the other devices stays as it is: libvirt allows gaps in it."""
+    for devices in domain.findall("devices"):
+        devices.remove(nic)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import structlog
 from attrs import evolve
 
-from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound
+from common.errors import DriverFailed, InnkeeperError, NameTaken
 from common.guest_spec import GuestSpec
-from common.values import Guest, NicKind, PowerState
+from common.values import Guest, PowerState
 from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
 from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
 from rackd.drivers.libvirt.connection.client import Client
@@ -20,6 +20,7 @@ from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import reservations_in
 from rackd.drivers.libvirt.guests import sriov, volumes
 from rackd.drivers.libvirt.guests.lookup import read_guest, tree_of
+from rackd.drivers.libvirt.guests.nic_sources import check_sources
 from rackd.drivers.libvirt.guests.pools import GuestPool
 from rackd.drivers.libvirt.guests.power import starts_with_host
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
@@ -37,10 +38,10 @@ def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: d
         raise _name_taken(spec)
     if spec.pinned_core_ids or spec.numa_node_ids or spec.huge_page_size_kib is not None:
         check_host(spec, numa_nodes(client.capabilities(), online=client.online_cpus()))
-    _check_nic_sources(client, spec)
+    check_sources(client, spec.nics)
     targets = volumes.find_targets(client, spec)
-    delivery = dhcp_reservations.plan_delivery(client, spec)
-    functions = sriov.choose(client, spec)
+    delivery = dhcp_reservations.plan_delivery(client, spec.nics)
+    functions = sriov.choose(client, spec.ref, spec.nics)
     created: list[Volume] = []
     domain = None
     try:
@@ -50,7 +51,7 @@ def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: d
             serial_log=_create_log(targets[0].pool, spec, traits, created),
         )
         domain = _define(client, spec, domain_xml.domain_xml(spec, prepared, traits, capabilities))
-        sriov.check_still_free(client, spec, functions)
+        sriov.check_still_free(client, spec.ref, functions)
         dhcp_reservations.reserve(client, prepared.reservations)
         if spec.autostart is not None:
             domain.set_autostart(on=starts_with_host(spec.autostart, PowerState.OFF))
@@ -60,17 +61,6 @@ def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: d
         raise
     log.info("guest_composed", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(prepared.disks))
     return guest
-
-
-def _check_nic_sources(client: Client, spec: GuestSpec) -> None:
-    """Raises NotFound, naming the missing source. libvirt itself reports it only when the guest starts."""
-    sources = {(nic.kind, nic.source) for nic in spec.nics}
-    for kind, name in sorted(sources):
-        if kind is NicKind.NETWORK and client.network(name) is None:
-            raise NotFound(f"The host has no network {name}.", network=name)
-        if kind in {NicKind.BRIDGE, NicKind.MACVLAN} and not client.has_interface(name):
-            what = "bridge" if kind is NicKind.BRIDGE else "interface"
-            raise NotFound(f"The host has no {what} {name}.", interface=name)
 
 
 def _complete(client: Client, spec: GuestSpec, domain: Domain) -> Guest:

@@ -13,8 +13,8 @@ from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import DriverFailed, ImageMissing, OutOfCapacity, Unsupported
 from common.guest_spec import DiskSpec, GuestSpec
 from rackd.drivers.image_content import check_image_fits
-from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
-from rackd.drivers.lxd.guests import cloud_init, images, instance_config, nic_devices, own_images, preflight, volumes
+from rackd.drivers.lxd.connection.client import Client, Scope, path
+from rackd.drivers.lxd.guests import cloud_init, images, instance_config, own_images, preflight, volumes
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_instance
 from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, config_of
@@ -35,7 +35,8 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
     check_image_fits(image, root)
     fingerprint = image.sha256 if image.of_host else _fingerprint(client, image, instances.scope)
     keys = cloud_init.config_of(seed, instances.extensions)
-    leases = _leases(client, spec, preflight.networks_of(client, spec, instances.scope), instances.scope)
+    networks = preflight.networks_of(client, spec.nics, instances.scope)
+    leases = preflight.leases_of(client, spec.nics, networks, instances.scope)
     try:
         replace(instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys, leases=leases), spec.marker)
     except DriverFailed as error:
@@ -63,16 +64,6 @@ def _fingerprint(client: Client, image: ImageRef, scope: Scope) -> str:
             f"LXD at {client.address.normalised} lacks the image {image.sha256} in the project '{scope.project}'."
         )
     return fingerprint
-
-
-def _leases(client: Client, spec: GuestSpec, networks: Mapping[str, Json], scope: Scope) -> dict[str, dict[str, str]]:
-    """Returns the static leases of the guest's NICs by MAC address. Raises WrongState if another instance has one."""
-    leases = {nic.mac_address.lower(): nic_devices.lease_of(nic, networks) for nic in spec.nics}
-    leased = [nic for nic in spec.nics if leases[nic.mac_address.lower()]]
-    for name in sorted({nic.source for nic in leased}):
-        known = client.get(path("networks", name, "leases"), project=scope.project)
-        nic_devices.check_leases_free([nic for nic in leased if nic.source == name], known or ())
-    return leases
 
 
 def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bool, overwrite: bool) -> None:
@@ -141,11 +132,11 @@ def set_addresses(client: Client, instances: Instances, spec: GuestSpec) -> None
 def _addresses(
     client: Client, instances: Instances, spec: GuestSpec
 ) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Returns what brings the guest its static addresses: the leases of its NICs as `_leases` does, and the keys of
+    """Returns what brings the guest its static addresses: the leases of its NICs as `leases_of` does, and the keys of
     cloud-init's network config for the others.
     """
-    networks = preflight.networks_of(client, spec, instances.scope)
+    networks = preflight.networks_of(client, spec.nics, instances.scope)
     prerequisites = instance_config.Prerequisites(networks=networks, extensions=instances.extensions)
     text = instance_config.network_config_of(spec, prerequisites)
     network = {} if text is None else {cloud_init.key(cloud_init.NETWORK_CONFIG, instances.extensions): text}
-    return _leases(client, spec, networks, instances.scope), network
+    return preflight.leases_of(client, spec.nics, networks, instances.scope), network

@@ -110,18 +110,51 @@ def check_startable(nics: Iterable[NicSpec], networks: Mapping[str, Json], addre
     """
     taken: dict[str, str] = {}
     for nic in nics:
-        network = networks.get(nic.source, {})
-        named = network.get("managed") and network.get("type") == "bridge"
-        if not named or (network.get("config") or {}).get("dns.mode") == "none":
+        if _has_one_name(networks.get(nic.source, {})):
+            if nic.source in taken:
+                raise DriverFailed(_unstartable(taken[nic.source], nic, address), network=nic.source)
+            taken[nic.source] = nic.name
+
+
+def check_addable(
+    nic: NicSpec, devices: Mapping[str, Mapping[str, str]], networks: Mapping[str, Json], name: str, address: str
+) -> None:
+    """Raises WrongState if an instance with these devices, named `name`, could not start with the NIC too."""
+    nics = {key: device for key, device in devices.items() if device.get("type") == "nic"}
+    if nic.name in devices or nic.name in {device.get("name", key) for key, device in nics.items()}:
+        raise WrongState(
+            f"The guest {name} already has a device {nic.name}, which would be that of the NIC {nic.mac_address}.",
+            name=name,
+        )
+    for key, device in nics.items():
+        source = device.get("network") or device.get("parent")
+        if source == nic.source and _has_one_name(networks.get(nic.source, {})):
+            raise WrongState(_unstartable(key, nic, address), network=nic.source)
+
+
+def device_with(instance: Json, mac_address: str) -> str | None:
+    """Returns the name of the NIC device with this MAC address, also one that LXD has chosen; None without it."""
+    wanted, config = mac_address.lower(), instance.get("config") or {}
+    for name, device in (instance.get("expanded_devices") or {}).items():
+        if device.get("type") != "nic":
             continue
-        if nic.source in taken:
-            raise DriverFailed(
-                f"LXD at {address} cannot start a VM with two NICs ({taken[nic.source]} and {nic.name}) on its network "
-                f"'{nic.source}', whose DNS allows one per VM. Put one on another network, or set dns.mode=none on "
-                f"that network.",
-                network=nic.source,
-            )
-        taken[nic.source] = nic.name
+        if str(device.get("hwaddr") or config.get(f"volatile.{name}.hwaddr") or "").lower() == wanted:
+            return str(name)
+    return None
+
+
+def _has_one_name(network: Json) -> bool:
+    """Returns whether the DNS of a network has one entry for the name of an instance."""
+    named = network.get("managed") and network.get("type") == "bridge"
+    return bool(named) and (network.get("config") or {}).get("dns.mode") != "none"
+
+
+def _unstartable(first: str, second: NicSpec, address: str) -> str:
+    return (
+        f"LXD at {address} cannot start a VM with two NICs ({first} and {second.name}) on its network "
+        f"'{second.source}', whose DNS allows one per VM. Put one on another network, or set dns.mode=none on that "
+        "network."
+    )
 
 
 def _version(address: str) -> int:

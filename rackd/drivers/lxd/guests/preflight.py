@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from common.errors import NotFound, OutOfCapacity, Unsupported
-from common.guest_spec import GuestSpec
+from common.guest_spec import GuestSpec, NicSpec
 from common.phrases import number_of
 from common.values import NumaNode
-from rackd.drivers.lxd.connection.client import Client, Json, Scope
+from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.guests import nic_devices, volumes
 from rackd.drivers.lxd.guests.instance_config import Prerequisites
 from rackd.drivers.lxd.inventory.facts import numa_nodes
@@ -24,7 +24,7 @@ def check(client: Client, spec: GuestSpec, scope: Scope, extensions: Iterable[st
     """
     disks = [(disk.pool_id, disk.size_bytes) for disk in spec.disks]
     volumes.check_space(client, disks, scope, what="The disks need")
-    networks = networks_of(client, spec, scope)
+    networks = networks_of(client, spec.nics, scope)
     if spec.nics:
         nic_devices.check_sources_exist(spec.nics, networks, client.address.normalised)
         nic_devices.check_startable(spec.nics, networks, client.address.normalised)
@@ -34,12 +34,24 @@ def check(client: Client, spec: GuestSpec, scope: Scope, extensions: Iterable[st
     return Prerequisites(networks=networks, extensions=frozenset(extensions))
 
 
-def networks_of(client: Client, spec: GuestSpec, scope: Scope) -> dict[str, Json]:
+def networks_of(client: Client, nics: Collection[NicSpec], scope: Scope) -> dict[str, Json]:
     """Returns the project's networks by name; none for a guest without NICs."""
-    if not spec.nics:
+    if not nics:
         return {}
     listed = client.get("networks", recursion="1", project=scope.project, target=scope.member or "")
     return {str(network["name"]): network for network in listed}
+
+
+def leases_of(
+    client: Client, nics: Collection[NicSpec], networks: Mapping[str, Json], scope: Scope
+) -> dict[str, dict[str, str]]:
+    """Returns the static leases of the NICs by MAC address. Raises WrongState if another instance has one."""
+    leases = {nic.mac_address.lower(): nic_devices.lease_of(nic, networks) for nic in nics}
+    leased = [nic for nic in nics if leases[nic.mac_address.lower()]]
+    for name in sorted({nic.source for nic in leased}):
+        known = client.get(path("networks", name, "leases"), project=scope.project)
+        nic_devices.check_leases_free([nic for nic in leased if nic.source == name], known or ())
+    return leases
 
 
 def check_nodes(spec: GuestSpec, nodes: tuple[NumaNode, ...], address: str) -> None:

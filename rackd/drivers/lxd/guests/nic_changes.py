@@ -1,0 +1,100 @@
+"""Attaches NICs to an instance and detaches them, also while it runs.
+
+LXD plugs a NIC into a running VM, and asks its system for one: it refuses if the system does not give it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from common.errors import DriverFailed, WrongState
+from common.guest_spec import NicSpec
+from common.values import GuestRef, PowerState
+from rackd.drivers.lxd.connection.client import PreconditionFailed, Unfinished, path
+from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight
+from rackd.drivers.lxd.guests.disk_changes import DETACH_S
+from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.inventory.guests import power_of
+from rackd.drivers.lxd.inventory.ownership import config_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def attach(instances: Instances, guest: GuestRef, nic: NicSpec) -> PowerState:
+    """Returns the power state. Raises as the driver contract says."""
+    found = instances.of_machine(guest)
+    name, power = str(found["name"]), power_of(int(found["status_code"]))
+    if nic_devices.device_with(found, nic.mac_address) is not None:
+        return power
+    client, scope, server = instances.client, instances.scope_of(found), instances.client.address.normalised
+    networks = preflight.networks_of(client, [nic], scope)
+    nic_devices.check_sources_exist([nic], networks, server)
+    nic_devices.check_addable(nic, found["expanded_devices"], networks, name, server)
+    preflight.leases_of(client, [nic], networks, scope)
+    _plug(instances, name, nic, nic_devices.device_of(nic, networks, boots=False), power)
+    log.info("nic_attached", guest=name, mac_address=nic.mac_address, kind=nic.kind, source=nic.source)
+    return power
+
+
+def _plug(instances: Instances, name: str, nic: NicSpec, device: Mapping[str, str], power: PowerState) -> None:
+    try:
+        instances.change(name, devices={nic.name: device}, config={})
+    except DriverFailed as error:
+        if _has(instances, name, nic.mac_address):
+            log.info("guest_agent_not_notified", guest=name, reason=str(error))
+        elif power is PowerState.OFF:
+            raise
+        else:
+            raise WrongState(
+                f"The NIC {nic.mac_address} cannot be attached while {name} runs: {error} It can be attached while "
+                f"{name} is off.",
+                name=name,
+            ) from error
+
+
+def detach(instances: Instances, guest: GuestRef, mac_address: str) -> PowerState:
+    """Returns the power state. Raises as the driver contract says, and WrongState for a NIC of a profile."""
+    found = instances.of_machine(guest)
+    name, power = str(found["name"]), power_of(int(found["status_code"]))
+    device = nic_devices.device_with(found, mac_address)
+    if device is None:
+        return power
+    _unplug(instances, name, device, mac_address, power)
+    log.info("nic_detached", guest=name, device=device, mac_address=mac_address)
+    return power
+
+
+def _unplug(instances: Instances, name: str, device: str, mac_address: str, power: PowerState) -> None:
+    client, project = instances.client, instances.scope.project
+    current, etag = client.get_with_etag(path("instances", name), project=project)
+    devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
+    if device not in devices:
+        raise WrongState(
+            f"{name} has the NIC {mac_address} from one of its profiles, as {device}. Remove the device from the "
+            "profile: lxc profile device remove.",
+            name=name,
+        )
+    left = {key: entry for key, entry in devices.items() if key != device}
+    body = instance_config.changed(current, config=config_of(current), devices=left)
+    try:
+        client.put(path("instances", name), body, etag=etag, wait_s=DETACH_S, project=project)
+    except (PreconditionFailed, Unfinished):
+        raise
+    except DriverFailed as error:
+        # LXD changes the instance, then fails if a running guest has no agent to notify.
+        if not _has(instances, name, mac_address):
+            log.info("guest_agent_not_notified", guest=name, reason=str(error))
+        elif power is PowerState.OFF:
+            raise
+        else:
+            raise WrongState(
+                f"{name} does not give the NIC {mac_address} back while it runs: {error} It can be detached while "
+                f"{name} is off.",
+                name=name,
+            ) from error
+
+
+def _has(instances: Instances, name: str, mac_address: str) -> bool:
+    return nic_devices.device_with(instances.read(name), mac_address) is not None
