@@ -18,7 +18,8 @@ from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
 from rackd.drivers.libvirt.definitions.domain_config import domain_config
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import traits_of
-from rackd.drivers.libvirt.definitions.metadata import reservations_in
+from rackd.drivers.libvirt.definitions.metadata import recorded_marker, reservations_in, set_function_port
+from rackd.drivers.libvirt.definitions.nic_xml import nic_at, remove_nic
 from rackd.drivers.libvirt.definitions.size_xml import set_size
 from rackd.drivers.libvirt.inventory.facts import facts_of, pools_of
 from rackd.drivers.libvirt.inventory.guests import guest_of_domain
@@ -81,7 +82,15 @@ class Reader:
         tree = parse(xml, "a guest")
         guest = guest_of_domain(xml, OFF, PATHS)
         set_size(parse(xml, "a guest"), GuestSize(cores=6, memory_mib=8192))
+        self.nic(parse(xml, "a guest"))
         return domain_config(tree), reservations_in(tree), taken_functions([tree]), guest
+
+    def nic(self, tree: ET.Element) -> None:
+        nic = nic_at(tree, "52:54:00:00:00:02")
+        if nic is not None:
+            remove_nic(tree, nic)
+        set_function_port(tree, "52:54:00:00:00:02", None)
+        recorded_marker(tree)
 
 
 @st.composite

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from common.errors import DriverFailed, InnkeeperError, OutOfCapacity
-from common.guest_spec import DiskSpec
+from common.guest_spec import DiskSpec, NicSpec
 from common.rpc.frames import Done, Unsendable, encode
 from common.serialization import to_dict
-from common.values import DiskSize, GuestRef, GuestSize, PowerAction
+from common.values import DiskSize, GuestRef, GuestSize, NicKind, PowerAction
 from rackd.drivers.lxd.connection.client import Scope
 from rackd.drivers.lxd.connection.events import change_of
 from rackd.drivers.lxd.connection.trust import decode_token
@@ -31,6 +31,7 @@ GUEST = GuestRef(name="vm1", marker=MARKER)
 NESTED = b'{"metadata":' + b"[" * 100_000
 SERVED = settings(max_examples=settings().max_examples // 4)  # an example makes dozens of requests
 SPARE = DiskSpec(volume="spare", pool_id="main", size_bytes=GIB, serial="lxd_disk2")
+NIC = NicSpec(name="eth2", mac_address="52:54:00:00:00:09", kind=NicKind.BRIDGE, source="br0")
 
 
 def grown(volume: str) -> DiskSize:
@@ -49,6 +50,8 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "detach_disk": lambda driver: driver.detach_disk(GUEST, "main", "data"),
     "grow_disk": lambda driver: driver.grow_disk(GUEST, grown("data")),
     "grow_root": lambda driver: driver.grow_disk(GUEST, grown("root")),
+    "attach_nic": lambda driver: driver.attach_nic(GUEST, NIC),
+    "detach_nic": lambda driver: driver.detach_nic(GUEST, "00:16:3e:00:00:01"),
     "adopt": lambda driver: driver.adopt(OWN_ID, "vm1", MARKER),
     "disown": lambda driver: driver.disown(OWN_ID, "vm1", MARKER),
     "decompose": lambda driver: driver.decompose(GUEST),
@@ -56,8 +59,8 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "trust": lambda driver: driver.trust(key_pair().certificate_pem, "test", "secret"),
 }
 CHANGES = (
-    "power", "resize", "attach_disk", "detach_disk", "grow_disk", "grow_root", "adopt", "disown", "decompose",
-    "make_project", "trust",
+    "power", "resize", "attach_disk", "detach_disk", "grow_disk", "grow_root", "attach_nic", "detach_nic", "adopt",
+    "disown", "decompose", "make_project", "trust",
 )  # fmt: skip
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

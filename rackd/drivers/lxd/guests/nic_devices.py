@@ -138,7 +138,8 @@ def device_with(instance: Json, mac_address: str) -> str | None:
     for name, device in (instance.get("expanded_devices") or {}).items():
         if device.get("type") != "nic":
             continue
-        if str(device.get("hwaddr") or config.get(f"volatile.{name}.hwaddr") or "").lower() == wanted:
+        found = str(device.get("hwaddr") or config.get(f"volatile.{name}.hwaddr") or "")
+        if found and found.lower() == wanted:
             return str(name)
     return None
 

@@ -1,0 +1,134 @@
+"""Changes of NICs through the rack's commands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+from attrs import evolve
+
+from common.errors import NotFound, StaleAttempt
+from common.guest_spec import GuestSpec, NicSpec
+from common.rpc.command import Command
+from common.rpc.host_commands import (
+    HOST_ATTACH_NIC,
+    HOST_COMPOSE,
+    HOST_DETACH_NIC,
+    HOST_POWER,
+    AttachNicCall,
+    ComposeCall,
+    DetachNicCall,
+    Fence,
+    PowerCall,
+    PowerReply,
+)
+from common.values import DriverType, HostAccess, NicKind, PowerAction, PowerState
+from rackd.commands import HostCommands
+from rackd.drivers.contract import Driver
+from rackd.drivers.registry import DriverRegistry
+from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from rackd.event_watch import EventWatcher
+from rackd.executor import Executor
+from rackd.fenced_calls import FencedCalls
+from rackd.fencing_tokens import FencingTokens
+from tests.unit.simulated_hosts import INSTALLATION, spec
+
+R = TypeVar("R")
+Send = Callable[[Command[Any, Any], object], Awaitable[Any]]
+
+ACCESS = HostAccess(host_id=1, driver=DriverType.SIMULATED, address="simulated:host", installation_id=INSTALLATION)
+NIC = NicSpec(name="eth1", mac_address="52:54:00:00:00:99", kind=NicKind.NETWORK, source="default")
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Driver:
+    """The host to which the commands go, too."""
+    return SimulatedDriverFactory(tmp_path).open(ACCESS)
+
+
+@asynccontextmanager
+async def rack(folder: Path) -> AsyncIterator[Send]:
+    """Yields a function that returns the reply of the rack's handler. These use no link."""
+    drivers = DriverRegistry({DriverType.SIMULATED: SimulatedDriverFactory(folder)}, absent={})
+    executor = Executor(drivers.open)
+    commands = HostCommands(
+        executor=executor,
+        drivers=drivers,
+        fenced=FencedCalls(executor, FencingTokens()),
+        event_watcher=EventWatcher(executor),
+    ).handlers()
+
+    async def sent(command: Command[Any, R], request: object) -> R:
+        reply: R = await cast("Awaitable[R]", commands[command](None, request))
+        return reply
+
+    try:
+        yield sent
+    finally:
+        await executor.stop(grace_s=0.1)
+
+
+def fence(vm: GuestSpec, attempt: int = 1) -> Fence:
+    return Fence(machine_id=str(vm.marker.machine_id), operation_id=1, attempt=attempt)
+
+
+def attach_call(vm: GuestSpec, attempt: int = 1, nic: NicSpec = NIC) -> AttachNicCall:
+    return AttachNicCall(access=ACCESS, guest=vm.ref, nic=nic, fence=fence(vm, attempt))
+
+
+def detach_call(vm: GuestSpec, attempt: int = 1) -> DetachNicCall:
+    return DetachNicCall(access=ACCESS, guest=vm.ref, mac_address=NIC.mac_address, fence=fence(vm, attempt))
+
+
+def has_nic(driver: Driver, vm: GuestSpec) -> bool:
+    found = driver.find(vm.ref)
+    assert found is not None
+    return NIC.mac_address in {nic.mac_address for nic in found.nics}
+
+
+async def composed(send: Send) -> GuestSpec:
+    vm = spec("vm")
+    await send(HOST_COMPOSE, ComposeCall(access=ACCESS, spec=vm, fence=fence(vm)))
+    return vm
+
+
+async def test_a_nic_is_attached_with_the_newest_fencing_token(tmp_path: Path, driver: Driver) -> None:
+    async with rack(tmp_path) as send:
+        vm = await composed(send)
+        assert await send(HOST_DETACH_NIC, detach_call(vm, 2)) == PowerReply(power=PowerState.OFF)
+        with pytest.raises(StaleAttempt):
+            await send(HOST_ATTACH_NIC, attach_call(vm))
+        assert not has_nic(driver, vm)
+        assert await send(HOST_ATTACH_NIC, attach_call(vm, 3)) == PowerReply(power=PowerState.OFF)
+        assert has_nic(driver, vm)
+
+
+async def test_a_nic_is_detached_with_the_newest_fencing_token(tmp_path: Path, driver: Driver) -> None:
+    async with rack(tmp_path) as send:
+        vm = await composed(send)
+        await send(HOST_ATTACH_NIC, attach_call(vm, 2))
+        with pytest.raises(StaleAttempt):
+            await send(HOST_DETACH_NIC, detach_call(vm))
+        assert has_nic(driver, vm)
+        assert await send(HOST_DETACH_NIC, detach_call(vm, 3)) == PowerReply(power=PowerState.OFF)
+        assert not has_nic(driver, vm)
+
+
+async def test_a_reply_has_the_power_state_of_the_guest(tmp_path: Path) -> None:
+    async with rack(tmp_path) as send:
+        vm = await composed(send)
+        on = PowerCall(access=ACCESS, guest=vm.ref, action=PowerAction.ON, grace_s=0.1, fence=fence(vm))
+        await send(HOST_POWER, on)
+        assert await send(HOST_ATTACH_NIC, attach_call(vm)) == PowerReply(power=PowerState.ON)
+        assert await send(HOST_DETACH_NIC, detach_call(vm)) == PowerReply(power=PowerState.ON)
+
+
+async def test_what_a_host_refuses_reaches_the_region(tmp_path: Path, driver: Driver) -> None:
+    async with rack(tmp_path) as send:
+        vm = await composed(send)
+        with pytest.raises(NotFound, match="no-such-net"):
+            await send(HOST_ATTACH_NIC, attach_call(vm, nic=evolve(NIC, source="no-such-net")))
+        assert not has_nic(driver, vm)
