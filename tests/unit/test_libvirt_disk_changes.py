@@ -238,3 +238,25 @@ def test_a_running_guest_keeps_the_size_that_qemu_refuses(
     answers(monkeypatch, "grow_live", refuse(HostUnreachable("lost")))
     with pytest.raises(HostUnreachable):
         host.driver.grow_disk(host.spec.ref, wanted)
+
+
+def test_a_guest_with_only_disks_of_other_machines_is_its_machines(host: Host, disk: DiskSpec) -> None:
+    other = evolve(host.spec.marker, machine_id=uuid4())
+    host.attach(evolve(disk, volume=volume_name(other, 1)))
+    host.detach(host.spec.disks[0])
+    (guest,) = host.driver.discover().guests
+    assert guest.marker == host.spec.marker
+    host.driver.disown(guest.guest_id, guest.name, host.spec.marker)
+    (guest,) = host.driver.discover().guests
+    assert guest.marker is None
+
+
+def test_a_disk_does_not_make_a_guest_that_of_its_machine(host: Host, disk: DiskSpec) -> None:
+    """A copy of a domain has the metadata and other ids, and a foreign domain has neither."""
+    host.attach(disk)
+    copy = parse(host.domain.XMLDesc(PERSISTENT), "a guest")
+    for key, text in (("name", "copy"), ("uuid", str(uuid4()))):
+        copy.find(key).text = text  # type: ignore[union-attr]  # every domain has them
+    host.client.connection.defineXML(ET.tostring(copy, encoding="unicode"))
+    found = {guest.name: guest.marker for guest in host.driver.discover().guests}
+    assert found == {"copy": None, "vm": host.spec.marker}
