@@ -17,5 +17,16 @@ def echoing_sector() -> bytes:
     return _sector(wait + echo + bytes([0xEB, 256 - len(wait) - len(echo) - 2]))
 
 
+def returning_sector() -> bytes:
+    """A program that gives each PCI device back for which the host asks, as a system does, on QEMU's default PC.
+
+    Bits of port ae04 ask for devices, and those written to port ae08 give them back, on the bus that port ae10 selects.
+    """
+    select = b"\xba\x10\xae\x66\x31\xc0\x66\xef"  # mov dx,ae10; xor eax,eax; out dx,eax
+    wait = b"\xba\x04\xae\x66\xed\x66\x85\xc0\x74\xf6"  # mov dx,ae04; in eax,dx; test eax,eax; jz to the first
+    give = b"\xba\x08\xae\x66\xef"  # mov dx,ae08; out dx,eax
+    return _sector(select + wait + give + bytes([0xEB, 256 - len(wait) - len(give) - 2]))
+
+
 def _sector(code: bytes) -> bytes:
     return code.ljust(510, b"\0") + b"\x55\xaa"

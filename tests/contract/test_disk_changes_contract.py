@@ -334,7 +334,7 @@ def test_a_detached_disk_stays_when_its_own_guest_goes(host: DriverFixture) -> N
 def test_a_running_guest_that_takes_no_disk_gets_it_while_off(host: DriverFixture) -> None:
     spec = composed(host, disks=2, on=True)
     before, volumes, disk = listed(host, spec), host.volumes(), disk_of(host, spec, 2)
-    with pytest.raises(WrongState, match="while it runs: .* It can be attached while"):
+    with pytest.raises(WrongState, match=r"while it runs: .* It can be attached while"):
         attach(host, spec, disk, 2)
     with pytest.raises(WrongState, match="shut the guest down first"):
         detach(host, spec, spec.disks[1])

@@ -303,3 +303,15 @@ def test_disks_in_lvm_pools_are_block_devices() -> None:
     assert [source.get("dev") for source in tree.iterfind("devices/disk[@type='block']/source")] == [
         f"/pool/{disk.volume}" for disk in SPEC.disks
     ]
+
+
+def test_a_machine_with_pcie_has_ports_for_disks_to_come() -> None:
+    arm = evolve(KVM, kernel_architecture="aarch64", architecture="arm64")
+    spec = evolve(SPEC, architecture="arm64")
+    first, *ports = tree_of(spec, arm).findall("devices/controller")
+    assert first.attrib == {"type": "pci", "index": "0", "model": "pcie-root"}
+    assert {tuple(sorted(port.attrib.items())) for port in ports} == {(("model", "pcie-root-port"), ("type", "pci"))}
+    more = evolve(spec, disks=tuple(disk(index) for index in range(5)))
+    assert len(tree_of(more, arm).findall("devices/controller")) == 1 + len(ports) + 3
+    for other in (tree_of(SPEC), tree_of(SPEC, QEMU), tree_of(SPEC, evolve(arm, domain_type="test"))):
+        assert other.find("devices/controller") is None

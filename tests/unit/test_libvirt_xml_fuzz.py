@@ -15,6 +15,7 @@ from common.values import GuestSize
 from rackd.drivers.driver_errors import checks_answers
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
+from rackd.drivers.libvirt.definitions.disk_xml import add_disk, free_target, overlay_on, remove_disk
 from rackd.drivers.libvirt.definitions.domain_config import domain_config
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import traits_of
@@ -55,7 +56,8 @@ DOMAIN = """
   <cpu><topology sockets='1' cores='4' threads='1'/><numa><cell id='0' cpus='0-3' memory='4194304'/></numa></cpu>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
   <devices>
-    <disk type="file"><source file="/var/lib/libvirt/images/a"/><target dev="vda"/><serial>d0</serial></disk>
+    <disk type="file"><source file="/var/lib/libvirt/images/a"/><target dev="vda"/><serial>d0</serial>
+      <backingStore type="file"><source file="/var/lib/libvirt/images/base"/></backingStore><boot order="1"/></disk>
     <disk type='volume' device='disk'><source pool='images' volume='b'/><target dev='vdb'/></disk>
     <interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/></interface>
     <interface type='hostdev'><mac address='52:54:00:00:00:02'/><source>
@@ -82,10 +84,17 @@ class Reader:
         tree = parse(xml, "a guest")
         guest = guest_of_domain(xml, OFF, PATHS)
         set_size(parse(xml, "a guest"), GuestSize(cores=6, memory_mib=8192))
-        self.nic(parse(xml, "a guest"))
+        self._change_disks(parse(xml, "a guest"))
+        self._change_nics(parse(xml, "a guest"))
         return domain_config(tree), reservations_in(tree), taken_functions([tree]), guest
 
-    def nic(self, tree: ET.Element) -> None:
+    def _change_disks(self, tree: ET.Element) -> None:
+        overlay_on(tree, "base")
+        add_disk(tree, ET.Element("disk", device=free_target([tree]) or ""))
+        for disk in tree.findall("devices/disk"):
+            remove_disk(tree, disk)
+
+    def _change_nics(self, tree: ET.Element) -> None:
         nic = nic_at(tree, "52:54:00:00:00:02")
         if nic is not None:
             remove_nic(tree, nic)

@@ -192,6 +192,7 @@ def _devices(
 
 def _add_ports(devices: Element, count: int) -> None:
     """Adds PCIe ports. libvirt gives a guest as many as its devices need, and a running one gets no more."""
+    ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")  # otherwise a port would be number 0
     for _ in range(count):
         ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 

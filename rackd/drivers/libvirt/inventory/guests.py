@@ -134,7 +134,7 @@ def listing(
     for domain in domains:
         try:
             guest = _guest(domain, places, installation_id, progress)
-            guests.append(_with_config(guest, configs.get(domain.uuid), ports))
+            guests.append(_with_config(guest, configs.get(domain.uuid), ports, installation_id))
         except (KeyError, TypeError, ValueError) as error:
             progress.problems.append(
                 Problem(subject=domain.name, message=f"libvirt's statistics of this guest lack a value: {error}.")
@@ -174,12 +174,12 @@ def _guest(domain: BulkDomain, places: _Places, installation_id: UUID, progress:
     )
 
 
-def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts) -> Guest:
+def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts, installation_id: UUID) -> Guest:
     if config is None:
         return evolve(guest, is_complete=False)
     return evolve(
         guest,
-        marker=guest.marker if guest.marker == config.marker else None,  # disks of a disowned guest retain their names
+        marker=_marker_of_config(guest, config, installation_id),
         architecture=config.architecture,
         huge_pages_backed=config.huge_pages_backed,
         pinned_core_ids=config.pinned_core_ids,
@@ -232,6 +232,18 @@ def _marker_of_paths(uuid: str, paths: Iterable[str], installation_id: UUID) -> 
     """Uses only the names, so a guest stays managed when its disk is lost or the storage pool is inactive."""
     own = OwnershipMarker(installation_id=installation_id, machine_id=UUID(uuid))
     return own if any(marker_of_volume(PurePosixPath(path).name) == own for path in paths) else None
+
+
+def _marker_of_config(guest: Guest, config: DomainConfig, installation_id: UUID) -> OwnershipMarker | None:
+    """Returns the marker in the metadata if the guest's id and the names of its disks agree.
+
+    The disks alone are not enough: those of a disowned guest retain their names. Disks of other machines of the
+    installation do: a guest can have got them, and lost its own.
+    """
+    own = OwnershipMarker(installation_id=installation_id, machine_id=UUID(guest.guest_id))
+    markers = (marker_of_volume(disk.volume or "") for disk in guest.disks)
+    has_disk = guest.marker == own or any(one is not None and one.installation_id == installation_id for one in markers)
+    return own if has_disk and config.marker == own else None
 
 
 def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
