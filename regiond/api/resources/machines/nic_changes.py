@@ -1,8 +1,10 @@
-"""NICs that machines and devices get and lose: `op=add_interface`, `op=remove_interface`, and MAAS's requests."""
+"""NICs that machines and devices get and lose: `op=add_interface`, `remove_interface`, MAAS's requests."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from attrs import evolve
 
 from common.errors import InvalidRequest
 from regiond.api.declaration.dry_run import DRY_RUN, PLAN, is_dry_run, plan_reply, with_dry_run
@@ -115,8 +117,6 @@ async def _create_physical(call: Call) -> Reply:
     """Adds a NIC to the machine or device."""
     node = call.target
     if isinstance(node, DeviceView):
-        if not call.values["mac_address"]:
-            raise InvalidRequest.of({"mac_address": ["This field is required."]})
         added = await call.services.devices.add_nic(call.caller, node.system_id, nic_change(call))
         return json_reply(of_device(node, added))
     operation = await call.services.nic_changes.start_add(
@@ -218,7 +218,7 @@ CREATE_PHYSICAL = Endpoint(
     title="Add an interface to a machine or device",
     doc="A machine gets another NIC on its host, as with add_interface.",
     fields=(
-        _MAC,
+        evolve(_MAC, doc="Its MAC address.", default=None, required=True),
         _NAME,
         Field("vlan", Text(max_length=64), "Id of its VLAN (default: the host's default network).", recorded=True),
         MTU,

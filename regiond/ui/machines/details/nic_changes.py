@@ -128,7 +128,7 @@ async def remove(visit: Visit) -> Reply:
 
     async def run() -> Reply:
         answer = await _send(visit, machine, nic)
-        done = text("{hostname} has given up {name}.", hostname=machine.hostname, name=nic.name)
+        done = text("{hostname} no longer has {name}.", hostname=machine.hostname, name=nic.name)
         return redirect_with_note(visit, SECTION, machine.system_id, NETWORK, answer=answer, text=done)
 
     plan: Any = await _send(visit, machine, nic, dry_run="true")
