@@ -1,4 +1,4 @@
-"""Disks in domain XML: the element of a new one, its device name and boot order, and the removal of one. Pure."""
+"""A disk in domain XML: its element, its name, its place in the boot order, its removal. Pure."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def _devices(
 def _add_spare_ports(devices: Element) -> None:
     """libvirt itself adds the ports that the devices need, but first uses those in the XML: so here are all.
 
-    Each device except those on a port of its own kind may need one; a port without a device costs nothing.
+    The number is an upper limit: which devices need one depends on the release of libvirt.
     """
     endpoints = sum(len(devices.findall(tag)) for tag in _ENDPOINTS) + _IMPLICIT_ENDPOINTS
     for _ in range(endpoints + SPARE_PORTS):
