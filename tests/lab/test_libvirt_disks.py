@@ -28,6 +28,7 @@ from tests.contract.guest_samples import volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.disk_images import overlay_head
 from tests.lab.libvirt_specs import DISK_BYTES, small_spec
+from tests.lab.needs import require, why_no_logical_volumes, why_no_volume_groups
 from tests.lab.volume_group import VolumeGroup, volume_group
 
 GROWN_BYTES = 3 * DISK_BYTES
@@ -37,6 +38,8 @@ OFFER = DomainCapabilities(vnc=True, video="vga", random=True)
 
 @pytest.fixture
 def group(qemu: QemuFixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VolumeGroup]:
+    require(why_no_volume_groups())
+    require(why_no_logical_volumes())
     with volume_group(qemu.administrator, tmp_path_factory.mktemp("lvm")) as made:
         yield made
 
@@ -203,27 +206,42 @@ def test_a_forged_image_is_attached_as_it_is(qemu: QemuFixture, tmp_path: Path) 
     assert all("qcow2" not in xml and victim.disks[0].volume not in xml for xml in xml_of(qemu, attacker))
 
 
-@pytest.mark.parametrize("ports", [True, False], ids=["spare ports", "no spare ports"])
-def test_a_guest_on_pcie_gets_disks_while_it_has_ports(qemu: QemuFixture, *, ports: bool) -> None:
+def test_a_guest_on_pcie_has_spare_ports_for_disks(qemu: QemuFixture) -> None:
     spec = small_spec(qemu, "pcie")
-    on_q35(qemu, spec, evolve(OFFER, has_pcie_ports=ports))
+    on_q35(qemu, spec, evolve(OFFER, has_pcie_ports=True))
     switch(qemu, spec, PowerAction.ON)
-    added = [disk_of(spec, index) for index in range(1, SPARE_PORTS + 1)]
-    if ports:
-        for disk in added:
-            assert attach(qemu, spec, disk) is PowerState.ON
-        assert block_size(qemu, spec, "vdi") == DISK_BYTES
-        switch(qemu, spec, PowerAction.CYCLE)
-        assert block_size(qemu, spec, "vdi") == DISK_BYTES
-        return
-    before, volumes = xml_of(qemu, spec), qemu.volumes()
-    with pytest.raises(WrongState, match="It can be attached while"):
-        attach(qemu, spec, added[0])
-    assert (xml_of(qemu, spec), qemu.volumes()) == (before, volumes)
+    for index in range(1, SPARE_PORTS + 1):
+        assert attach(qemu, spec, disk_of(spec, index)) is PowerState.ON
+    assert block_size(qemu, spec, "vdi") == DISK_BYTES
+    switch(qemu, spec, PowerAction.CYCLE)
+    assert block_size(qemu, spec, "vdi") == DISK_BYTES
+
+
+def test_a_guest_without_a_free_port_gets_a_disk_while_off(qemu: QemuFixture) -> None:
+    spec = small_spec(qemu, "full")
+    on_q35(qemu, spec, OFFER)
+    switch(qemu, spec, PowerAction.ON)
+    attached = 0
+    while (refused := refusal(qemu, spec, disk_of(spec, attached + 1))) is None:
+        attached += 1
+    assert attached < SPARE_PORTS
+    assert "No more available PCI slots" in refused
+    assert f"It can be attached while {spec.name} is off" in refused
     switch(qemu, spec, PowerAction.FORCE_OFF)
-    assert attach(qemu, spec, added[0]) is PowerState.OFF
+    assert attach(qemu, spec, disk_of(spec, attached + 1)) is PowerState.OFF
     switch(qemu, spec, PowerAction.ON)
-    assert block_size(qemu, spec, "vdb") == DISK_BYTES
+    assert block_size(qemu, spec, f"vd{chr(ord('b') + attached)}") == DISK_BYTES
+
+
+def refusal(qemu: QemuFixture, spec: GuestSpec, disk: DiskSpec) -> str | None:
+    """Attaches the disk. Returns why not, and that nothing has changed then."""
+    before = xml_of(qemu, spec), qemu.volumes()
+    try:
+        attach(qemu, spec, disk)
+    except WrongState as error:
+        assert (xml_of(qemu, spec), qemu.volumes()) == before
+        return str(error)
+    return None
 
 
 def on_q35(qemu: QemuFixture, spec: GuestSpec, offer: DomainCapabilities) -> None:

@@ -284,3 +284,17 @@ def test_a_snapshot_on_top_of_a_disk_is_named(host: Host) -> None:
         host.grow()
     with pytest.raises(WrongState, match="is used by vm"):
         host.attach(host.second, create=False)
+
+
+def test_a_volume_of_a_volume_group_is_a_block_device_and_does_not_grow(host: Host) -> None:
+    pool = host.client.connection.storagePoolCreateXML(
+        "<pool type='logical'><name>vg</name><source><name>vg</name></source><target><path>/dev/vg</path></target></pool>"
+    )
+    disk = evolve(host.new_disk(), pool_id=pool.UUIDString())
+    host.attach(disk)
+    found = ET.fromstring(host.domain.XMLDesc()).find(f"devices/disk/source[@dev='/dev/vg/{disk.volume}']")  # noqa: S314
+    assert found is not None
+    with pytest.raises(Unsupported, match="its storage pool vg has the type logical"):
+        host.driver.grow_disk(
+            host.spec.ref, DiskSize(pool_id=disk.pool_id, volume=disk.volume, size_bytes=2 * disk.size_bytes)
+        )

@@ -57,7 +57,8 @@ DOMAIN = """
   <cpu><topology sockets='1' cores='4' threads='1'/><numa><cell id='0' cpus='0-3' memory='4194304'/></numa></cpu>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
   <devices>
-    <disk type="file"><source file="/var/lib/libvirt/images/a"/><target dev="vda"/><serial>d0</serial><boot order="2"/></disk>
+    <disk type="file"><source file="/var/lib/libvirt/images/a"/><target dev="vda"/><serial>d0</serial>
+      <boot order="2"/></disk>
     <disk type='volume' device='disk'><source pool='images' volume='b'/><target dev='vdb'/></disk>
     <interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/></interface>
     <interface type='hostdev'><mac address='52:54:00:00:00:02'/><source>

@@ -203,6 +203,7 @@ def _add_spare_ports(devices: Element) -> None:
     The number is an upper limit: which devices need one depends on the release of libvirt.
     """
     endpoints = sum(len(devices.findall(tag)) for tag in _ENDPOINTS) + _IMPLICIT_ENDPOINTS
+    ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
     for _ in range(endpoints + SPARE_PORTS):
         ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 
