@@ -16,6 +16,7 @@ from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import seed_name, volume_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import (
+    SPARE_PORTS,
     DomainCapabilities,
     PreparedDisk,
     PreparedResources,
@@ -303,3 +304,20 @@ def test_disks_in_lvm_pools_are_block_devices() -> None:
     assert [source.get("dev") for source in tree.iterfind("devices/disk[@type='block']/source")] == [
         f"/pool/{disk.volume}" for disk in SPEC.disks
     ]
+
+
+@pytest.mark.parametrize(
+    ("machine", "has_ports"),
+    [
+        ("pc-q35-7.2", True),
+        ("virt-7.2", True),
+        ("virt", True),
+        ("pc-i440fx-7.2", False),
+        ("s390-ccw-virtio-7.2", False),
+    ],
+)
+def test_a_guest_has_a_port_for_each_device_and_spare_ones(machine: str, *, has_ports: bool) -> None:
+    offer = DomainCapabilities.of(f"<domainCapabilities><machine>{machine}</machine></domainCapabilities>", KVM)
+    spec = evolve(SPEC, disks=tuple(disk(index) for index in range(3)), nics=(NIC,))
+    ports = tree_of(spec, offer=offer).findall("devices/controller[@model='pcie-root-port']")
+    assert len(ports) >= len(spec.disks) + len(spec.nics) + SPARE_PORTS if has_ports else not ports

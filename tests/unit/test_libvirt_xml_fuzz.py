@@ -11,19 +11,22 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from common.errors import DriverFailed, InnkeeperError
+from common.guest_spec import DiskSpec
 from common.values import GuestSize
 from rackd.drivers.driver_errors import checks_answers
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
+from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk, further_disk, remove_disk
 from rackd.drivers.libvirt.definitions.domain_config import domain_config
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import traits_of
 from rackd.drivers.libvirt.definitions.metadata import reservations_in
 from rackd.drivers.libvirt.definitions.size_xml import set_size
+from rackd.drivers.libvirt.guests.lookup import disks_by_place
 from rackd.drivers.libvirt.inventory.facts import facts_of, pools_of
 from rackd.drivers.libvirt.inventory.guests import guest_of_domain
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of, taken_functions
-from rackd.drivers.libvirt.xml import parse
+from rackd.drivers.libvirt.xml import Element, parse
 from tests.contract.libvirt_node import PCI_DEVICE, PORT
 from tests.unit.test_libvirt_facts import CAPABILITIES, NETWORK, POOL, RESPONSES
 from tests.unit.test_libvirt_guests import OFF, PATHS
@@ -54,7 +57,8 @@ DOMAIN = """
   <cpu><topology sockets='1' cores='4' threads='1'/><numa><cell id='0' cpus='0-3' memory='4194304'/></numa></cpu>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
   <devices>
-    <disk type="file"><source file="/var/lib/libvirt/images/a"/><target dev="vda"/><serial>d0</serial></disk>
+    <disk type="file"><source file="/var/lib/libvirt/images/a"/><target dev="vda"/><serial>d0</serial>
+      <boot order="2"/></disk>
     <disk type='volume' device='disk'><source pool='images' volume='b'/><target dev='vdb'/></disk>
     <interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/></interface>
     <interface type='hostdev'><mac address='52:54:00:00:00:02'/><source>
@@ -63,6 +67,9 @@ DOMAIN = """
   </devices>
 </domain>
 """
+DISK = PreparedDisk(
+    spec=DiskSpec(volume="new", pool_id="p", size_bytes=512, serial="new"), path="/pool/new", block=False
+)
 NESTED = "<a>" * 50_000 + "</a>" * 50_000
 ODD = ["²", "٣", "9" * 5000, "-1", "", "0x", "nan", "1e9", "ff", "10.0.0.999", "1-99999", "a" * 300]
 BROKEN = ["\x00", "&#0;", "<a/>", "]]>", "&x;", "<!DOCTYPE a>", "\ud800", "'", "<", NESTED]
@@ -81,7 +88,13 @@ class Reader:
         tree = parse(xml, "a guest")
         guest = guest_of_domain(xml, OFF, PATHS)
         set_size(parse(xml, "a guest"), GuestSize(cores=6, memory_mib=8192))
+        self._change_disks(parse(xml, "a guest"))
         return domain_config(tree), reservations_in(tree), taken_functions([tree]), guest
+
+    def _change_disks(self, tree: Element) -> None:
+        for disk in disks_by_place(tree, PATHS).values():
+            remove_disk(tree, disk)
+        further_disk(DISK, [tree])
 
 
 @st.composite

@@ -12,9 +12,11 @@ import structlog
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
-from common.guest_spec import GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec
 from common.values import (
     Autostart,
+    DiskSize,
+    GrownDisk,
     Guest,
     GuestChange,
     GuestRef,
@@ -39,6 +41,8 @@ from rackd.drivers.libvirt.guests import (
     boot_disk,
     console,
     deletion,
+    disk_changes,
+    disk_growth,
     lookup,
     orphaned_volumes,
     ownership,
@@ -193,9 +197,10 @@ class LibvirtDriver(WithoutProjects):
         grace_s: float,
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
+        disk_sizes: tuple[DiskSize, ...] = (),
     ) -> PowerState:
         domain = self._marked(guest)
-        resize = None if size is None else partial(self._resize_before_start, domain, size)
+        resize = partial(self._resize_before_start, domain, size, disk_sizes)
         try:
             state = power.switch(domain, action, grace_s=grace_s, closing=self._session.closing, before_start=resize)
         except DriverFailed as error:
@@ -207,14 +212,31 @@ class LibvirtDriver(WithoutProjects):
                 domain.set_autostart(on=power.starts_with_host(autostart, state))
         return state
 
-    def _resize_before_start(self, domain: Domain, size: GuestSize) -> None:
-        with before_start(domain.name):
-            client = self._session.client()
-            resizing.define(client, domain, size, self._capabilities_of(client)[1].maximum_cores)
+    def _resize_before_start(self, domain: Domain, size: GuestSize | None, disk_sizes: Iterable[DiskSize]) -> None:
+        client = self._session.client()
+        if size is not None:
+            with before_start(domain.name):
+                resizing.define(client, domain, size, self._capabilities_of(client)[1].maximum_cores)
+        for disk_size in disk_sizes:
+            with before_start(domain.name):
+                disk_growth.grow_disk(client, domain, disk_size)
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         client = self._session.client()
         return resizing.resize(client, guest, size, self._capabilities_of(client)[1].maximum_cores)
+
+    def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
+        """Raises Unsupported for a volume of another format than raw that is not named after a marker."""
+        return disk_changes.attach(self._session.client(), guest, disk, create=create)
+
+    def detach_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        """The system of a running guest must give the disk back."""
+        closing = self._session.closing
+        return disk_changes.detach(self._session.client(), guest, pool_id, volume, closing=closing)
+
+    def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
+        """Only volumes in a folder grow. Raises WrongState for a disk with a snapshot on top of it."""
+        return disk_growth.grow(self._session.client(), guest, size)
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         """libvirt has a flag only: with LAST_STATE it follows the guest's power state, as it is now."""

@@ -62,13 +62,17 @@ class Domain(_Wrapper):
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
         return str(self._call("read", self._handle.XMLDesc, flags))
 
+    def is_active(self) -> bool:
+        """Returns whether QEMU has the domain: while it runs, is paused, or has crashed."""
+        return bool(self._call("read the state of", self._handle.isActive))
+
     def is_persistent(self) -> bool:
         return bool(self._call("check the persistence of", self._handle.isPersistent))
 
     def set_marker(self, element: str | None, namespace: str) -> None:
         """Writes or (None) removes the metadata element of `namespace`, in the live and the persistent XML."""
         flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
-        if self._call("read the state of", self._handle.isActive):
+        if self.is_active():
             flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
         arguments = (libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "innkeeper", namespace, flags)
         self._call("change the metadata of", self._handle.setMetadata, *arguments)
@@ -113,6 +117,21 @@ class Domain(_Wrapper):
     def set_live_memory(self, kib: int) -> None:
         """Sets the balloon of a running domain."""
         self._call("change the memory of", self._handle.setMemoryFlags, kib, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+    def attach_live(self, device: str, *, persistent: bool) -> None:
+        """Gives a running domain a device; with `persistent` also its definition. On failure neither has it."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | (libvirt.VIR_DOMAIN_AFFECT_CONFIG if persistent else 0)
+        self._call("attach a device to", self._handle.attachDeviceFlags, device, flags)
+
+    def detach_live(self, device: str) -> None:
+        """Asks the guest of a running domain to give the device back; libvirt waits some seconds for that."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._call("detach a device from", self._handle.detachDeviceFlags, device, flags)
+
+    def resize_live_disk(self, device: str, size_bytes: int) -> None:
+        """Changes the size of a disk of a running domain, and that of its file."""
+        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        self._call(f"resize the disk {device} of", self._handle.blockResize, device, size_bytes, flags)
 
     def start(self) -> None:
         self._call("start", self._handle.create)
@@ -232,6 +251,9 @@ class Volume(_Wrapper):
     def __init__(self, client: Connection, handle: Any) -> None:
         super().__init__(client, handle)
         self.handle = handle  # the library's own object
+
+    def xml(self) -> str:
+        return str(self._call("read", self.handle.XMLDesc))
 
     def path(self) -> str:
         return str(self._call("find the path of", self.handle.path))

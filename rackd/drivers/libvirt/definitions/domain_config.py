@@ -97,11 +97,16 @@ def volume_names(tree: Element) -> frozenset[str]:
     """Returns the base names of all images, backing images, devices and volumes behind disks and drives, and of logs
     of serial ports with their older parts.
     """
+    logs = (log.get("file", "") for log in tree.iterfind("devices/*/log"))
+    names = {PurePosixPath(path).name for path in image_paths(tree)}
+    return frozenset(names.union(*(with_kept_logs(PurePosixPath(path).name) for path in logs if path)))
+
+
+def image_paths(tree: Element) -> frozenset[str]:
+    """Returns the files and devices behind disks and drives, also their bases; of one in a pool the volume's name."""
     sources = (source for disk in tree.iterfind("devices/disk") for source in disk.iter("source"))
     paths = (source.get(key, "") for source in sources for key in ("file", "dev", "volume"))
-    logs = (log.get("file", "") for log in tree.iterfind("devices/*/log"))
-    names = {PurePosixPath(path).name for path in paths if path}
-    return frozenset(names.union(*(with_kept_logs(PurePosixPath(path).name) for path in logs if path)))
+    return frozenset(path for path in paths if path)
 
 
 def _is_active(tree: Element) -> bool:

@@ -10,32 +10,28 @@ from attrs import field, frozen
 
 from common.device_names import block_device_name
 from common.errors import InvalidRequest, Unsupported
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import GuestSpec
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_addresses
 from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu
+from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk, disk_element
 from rackd.drivers.libvirt.definitions.domain_config import AGENT_CHANNEL
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed
-from rackd.drivers.libvirt.xml import Element, attribute, parse
+from rackd.drivers.libvirt.xml import Element, attribute, parse, text_at
 
 MIB = 1024 * 1024
 MAXIMUM_DISKS = 26 * 27  # vda … vdzz
+SPARE_PORTS = 8  # for disks and NICs that a running guest gets later
+
+_ENDPOINTS = ("disk", "interface", "video", "input", "rng")
+_IMPLICIT_ENDPOINTS = 3  # the balloon, and the controllers of the serial channel and of USB
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}", re.ASCII)
 _NOT_IN_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-@frozen(kw_only=True)
-class PreparedDisk:
-    """A created volume; `block` if QEMU opens it as a block device, otherwise a file."""
-
-    spec: DiskSpec
-    path: str
-    block: bool
 
 
 @frozen(kw_only=True)
@@ -62,6 +58,7 @@ class DomainCapabilities:
     firmware_efi: bool = False
     random: bool = False
     maximum_cores: int | None = None
+    has_pcie_ports: bool = False  # on which each device needs a port, and only an unused one takes a further device
 
     @classmethod
     def of(cls, domain_capabilities: str | None, traits: HostTraits) -> DomainCapabilities:
@@ -80,7 +77,13 @@ class DomainCapabilities:
             firmware_efi="efi" in _values(tree, "os", "firmware"),
             random="random" in _values(tree, "devices/rng", "backendModel"),
             maximum_cores=int(maximum) if maximum.isdecimal() else None,
+            has_pcie_ports=_has_pcie_ports(text_at(tree, "machine")),
         )
+
+
+def _has_pcie_ports(machine: str) -> bool:
+    """`machine` is the type that libvirt gives a domain, such as `pc-q35-7.2` or `virt-7.2`."""
+    return "q35" in machine or machine.partition("-")[0] == "virt"
 
 
 def _values(tree: Element, path: str, enum: str) -> set[str]:
@@ -179,7 +182,8 @@ def _devices(
     devices = ET.Element("devices")
     first_nics = [nic for nic in spec.nics if nic.boot]
     for number, disk in enumerate(prepared.disks):
-        devices.append(_disk(disk, number, boot_order=len(first_nics) + number + 1))
+        device = block_device_name("vd", number)
+        devices.append(disk_element(disk, device, order=len(first_nics) + number + 1))
     if prepared.seed is not None:
         add_seed(devices, prepared.seed)
     for nic in spec.nics:
@@ -188,18 +192,20 @@ def _devices(
     if traits.domain_type != "test":
         _add_console(devices, prepared, traits, capabilities)
         _add_agent_channel(devices)
+    if capabilities.has_pcie_ports:
+        _add_spare_ports(devices)
     return devices
 
 
-def _disk(disk: PreparedDisk, number: int, *, boot_order: int) -> Element:
-    kind, key = ("block", "dev") if disk.block else ("file", "file")
-    element = ET.Element("disk", type=kind, device="disk")
-    ET.SubElement(element, "driver", name="qemu", type="raw", discard="unmap")
-    ET.SubElement(element, "source", {key: disk.path})
-    ET.SubElement(element, "target", dev=block_device_name("vd", number), bus="virtio")
-    ET.SubElement(element, "serial").text = disk.spec.serial
-    ET.SubElement(element, "boot", order=str(boot_order))
-    return element
+def _add_spare_ports(devices: Element) -> None:
+    """libvirt itself adds the ports that the devices need, but first uses those in the XML: so here are all.
+
+    The number is an upper limit: which devices need one depends on the release of libvirt.
+    """
+    endpoints = sum(len(devices.findall(tag)) for tag in _ENDPOINTS) + _IMPLICIT_ENDPOINTS
+    ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
+    for _ in range(endpoints + SPARE_PORTS):
+        ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 
 
 def _add_agent_channel(devices: Element) -> None:

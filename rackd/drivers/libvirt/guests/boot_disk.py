@@ -10,9 +10,9 @@ from common.values import GuestRef, PowerState
 from rackd.drivers.driver_errors import disk_not_found, required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions import boot_order
-from rackd.drivers.libvirt.guests.lookup import marked_domain, pool_paths
-from rackd.drivers.libvirt.inventory.guests import PoolPaths, power_of
-from rackd.drivers.libvirt.xml import Element, attribute, parse
+from rackd.drivers.libvirt.guests.lookup import disks_by_place, marked_domain, pool_paths
+from rackd.drivers.libvirt.inventory.guests import power_of
+from rackd.drivers.libvirt.xml import attribute, parse
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -24,18 +24,11 @@ def choose(client: Client, guest: GuestRef, pool_id: str, volume: str) -> PowerS
     """
     domain = required_guest(marked_domain(client, guest), guest)
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
-    paths = pool_paths(client)
-    disks = {_place(disk, paths): disk for disk in tree.iterfind("devices/disk") if boot_order.is_disk(disk)}
+    disks = disks_by_place(tree, pool_paths(client))
     chosen = disks.get((pool_id, volume))
     if chosen is None:
-        raise disk_not_found(domain.name, volume, (place[1] for place in disks if place is not None))
+        raise disk_not_found(domain.name, volume, (place[1] for place in disks))
     if boot_order.put_first(tree, chosen):
         client.define(ET.tostring(tree, encoding="unicode"), domain.name)
         log.info("boot_order_changed", guest=domain.name, device=attribute(chosen, "target", "dev"))
     return power_of(domain.state())
-
-
-def _place(disk: Element, paths: PoolPaths) -> tuple[str, str] | None:
-    """Returns (pool id, volume) of a disk in a storage pool."""
-    path = attribute(disk, "source", "file") or attribute(disk, "source", "dev")
-    return paths.volume_at(path) if path else None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 
 from common.values import Guest, GuestRef, OwnershipMarker
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.definitions.boot_order import is_disk
+from rackd.drivers.libvirt.definitions.disk_xml import path_of
 from rackd.drivers.libvirt.definitions.metadata import marker_in
 from rackd.drivers.libvirt.inventory.guests import PoolPaths, autostart_of, guest_of_domain
 from rackd.drivers.libvirt.xml import Element, parse
@@ -33,6 +37,17 @@ def markers_of(domain: Domain) -> set[OwnershipMarker | None]:
 def read_guest(client: Client, domain: Domain) -> Guest:
     found = guest_of_domain(domain.xml(), domain.stats(), pool_paths(client))
     return evolve(found, autostart=autostart_of(flag=domain.autostart()))
+
+
+def disks_by_place(domain: Element, paths: PoolPaths) -> Mapping[tuple[str, str], Element]:
+    """Returns the disks of a domain that are volumes, by storage pool id and volume."""
+    found = {}
+    for disk in domain.iterfind("devices/disk"):
+        path = path_of(disk)
+        place = paths.volume_at(path) if path and is_disk(disk) else None
+        if place is not None:
+            found[place] = disk
+    return found
 
 
 def pool_paths(client: Client) -> PoolPaths:

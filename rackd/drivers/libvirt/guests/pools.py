@@ -20,6 +20,10 @@ class GuestPool:
     tree: Element
 
     @property
+    def name(self) -> str:
+        return self.pool.name
+
+    @property
     def has_block_devices(self) -> bool:
         """True if QEMU opens its volumes as block devices; otherwise it opens files."""
         return self.type != "dir"

@@ -14,7 +14,8 @@ from common.values import OwnershipMarker
 from common.volume_names import marker_of_volume, seed_name, serial_log_name, with_kept_logs
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool, Volume
-from rackd.drivers.libvirt.definitions.domain_xml import PreparedDisk, volume_xml
+from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk
+from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
@@ -54,21 +55,37 @@ def _existing_volume(pool: Pool, disk: DiskSpec) -> Volume | None:
     if volume is None:
         return None
     size = volume.capacity_bytes()
-    if disk.size_bytes <= size < disk.size_bytes + ROUNDING_BYTES:
+    if is_size_of(size, disk):
         return volume
     log.warning("incomplete_volume_deleted", volume=disk.volume, size_bytes=size, wanted_bytes=disk.size_bytes)
     volume.delete()
     return None
 
 
+def is_size_of(size_bytes: int, disk: DiskSpec) -> bool:
+    """Returns whether a volume made for `disk` can have this size."""
+    return disk.size_bytes <= size_bytes < disk.size_bytes + ROUNDING_BYTES
+
+
 def _subtract(pool: Pool, disk: DiskSpec, left_bytes: int) -> int:
     if disk.size_bytes > left_bytes:
-        raise OutOfCapacity(
-            f"The disk needs {disk.size_bytes} bytes; the storage pool {pool.name} has {left_bytes} left.",
-            requested_bytes=disk.size_bytes,
-            left_bytes=left_bytes,
-        )
+        raise _out_of_capacity(pool, disk.size_bytes, left_bytes)
     return left_bytes - disk.size_bytes
+
+
+def check_space(pool: GuestPool, wanted_bytes: int) -> None:
+    """Raises OutOfCapacity if a disk cannot get so many bytes in the pool."""
+    left_bytes = pool.available_bytes(wanted_bytes)
+    if wanted_bytes > left_bytes:
+        raise _out_of_capacity(pool.pool, wanted_bytes, left_bytes)
+
+
+def _out_of_capacity(pool: Pool, wanted_bytes: int, left_bytes: int) -> OutOfCapacity:
+    return OutOfCapacity(
+        f"The disk needs {wanted_bytes} bytes; the storage pool {pool.name} has {left_bytes} left.",
+        requested_bytes=wanted_bytes,
+        left_bytes=left_bytes,
+    )
 
 
 def create(targets: Iterable[DiskTarget], created: list[Volume]) -> tuple[PreparedDisk, ...]:
