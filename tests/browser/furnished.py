@@ -45,11 +45,12 @@ async def _things(fleet: Deployment) -> None:
 
 
 async def _disks(fleet: Deployment) -> None:
-    """One that is kept, and another one that can be removed: each page of disks has a link."""
+    """Two that are kept, and another one that can be removed: each page of disks has a link."""
     machine = next(one for one in await fleet.get("machines/") if one["hostname"] == "web-1")
     path = f"machines/{machine['system_id']}/"
-    await fleet.post(path, op="add_disk", size="5", tags=LONG)
-    await fleet.post(path, op="remove_disk", disk="sdb", keep="true")
+    for disk in ("sdb", "sdc"):
+        await fleet.post(path, op="add_disk", size="5", tags=LONG)
+        await fleet.post(path, op="remove_disk", disk=disk, keep="true")
     await fleet.post(path, op="add_disk", size="7")
 
 
