@@ -32,7 +32,7 @@ FULL = evolve(MACHINE, disks=(*OURS, *THEIRS))
 
 def test_only_disks_of_innkeeper_are_changed_and_the_first_one_stays() -> None:
     found = disk_choices(FULL, HERE, may_change=True)
-    assert (found.may_add, found.grows, found.removes) == (True, {30, 31}, {31})
+    assert (found.may_add, found.grows, found.removes) == (True, frozenset({30, 31}), frozenset({31}))
 
 
 @pytest.mark.parametrize("changes", [{"host_id": None}, {"guest_id": None}])
