@@ -47,7 +47,7 @@ KEYS: Mapping[str, Column] = {
         *_keys("cpu_count=cores num_addresses=addresses vm_count=VMs vmhost_count=hosts", unit=COUNT),
         *_keys("rejections", usual=0),
         *_keys("reserved_cores unreachable", unit=COUNT, usual=0),
-        *_keys("size total capacity.free=free pending_size=size_at_the_next_start", unit=GB),
+        *_keys("size total capacity.free=free pending_size=at_next_start", unit=GB),
         *_keys("virtual_size=disk", unit=GIB_OF_BYTES),
         *_keys("received", unit=GIB_OF_BYTES, of="size"),
         *_keys("memory", unit=GIB_OF_MIB),

@@ -80,7 +80,7 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
     "interfaces": columns(_INTERFACES, "tags:4 enabled:3 attachable:2"),
     "block-devices": _DISKS,
     "kept-disks": columns(
-        "id:0 hostname=machine:0 label:2 size:0 vm_host=host:0 storage_pool_name owner:2 pool.name=pool:5 kept_at:2",
+        "id:0 hostname=machine:0 label:2 size:0 vm_host=host:0 storage_pool_name owner:2 pool:5 kept_at:2",
         column("is_listed", "found", usual=True),
         "tags:4 volume:4",
     ),

@@ -113,7 +113,7 @@ OBJECTS: Mapping[str, Shape] = {
     "block-devices": _shape("id name size", "id name size pending_size storage_pool_name tags id_path serial"),
     "kept-disks": _shape(
         "id hostname kept_at",
-        "id hostname=machine label size vm_host=host storage_pool_name volume owner pool.name=pool kept_at",
+        "id hostname=machine label size vm_host=host storage_pool_name volume owner pool kept_at",
         column("is_listed", "found"),
         "tags",
     ),

@@ -95,6 +95,7 @@ _LOOKUPS = {
     "hosts.guest",
     "clusters.read",
     "machines.read",
+    "kept_disks.read",
     "machines.read_query",
     "machines.system_ids",
     "groups.zone",

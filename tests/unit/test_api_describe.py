@@ -82,6 +82,8 @@ EXPECTED = {
     "DevicesHandler": ("devices/", []),
     "DeviceHandler": ("devices/{system_id}/", ["system_id"]),
     "BlockDevicesHandler": ("nodes/{system_id}/blockdevices/", ["system_id"]),
+    "KeptDisksHandler": ("kept-disks/", []),
+    "KeptDiskHandler": ("kept-disks/{id}/", ["id"]),
     "BlockDeviceHandler": ("nodes/{system_id}/blockdevices/{id}/", ["system_id", "id"]),
     "FabricsHandler": ("fabrics/", []),
     "FabricHandler": ("fabrics/{id}/", ["id"]),

@@ -21,6 +21,8 @@ CHANGES = {
     "hosts.start_remove",
     "clusters.start_remove",
     "machines.start_delete",
+    "disk_changes.start_remove",
+    "kept_disks.start_delete",
     "composer.start_compose",
     "releases.start",
     "releases.start_all",

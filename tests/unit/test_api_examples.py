@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.declaration.field_types import File
@@ -12,8 +13,10 @@ from regiond.api.declaration.fields import Field
 from regiond.api.description.examples import example_of, request_example
 from regiond.api.description.openapi import openapi
 from regiond.api.resources.registry import DOCUMENTED, SERVED
+from tests.unit.answers.shared import named
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import name_of, path_of
+from tests.unit.machine_samples import MACHINE
 
 FIELDS = [
     pytest.param(one, id=f"{name_of(resource, endpoint)}-{one.name}")
@@ -45,9 +48,10 @@ def test_an_endpoint_accepts_its_example(resource: Resource, endpoint: Endpoint,
     example = request_example(endpoint)
     assert example
     sent: dict[str, Any] = {form: dict(example)}
-    reply = ApiDouble().request(
-        endpoint.method, path_of(resource, endpoint), op=endpoint.op, query=query(endpoint), **sent
-    )
+    api = ApiDouble()
+    two_disks = (*MACHINE.disks, evolve(MACHINE.disks[0], id=32, index=1))
+    api.answers["machines.read"] = named({MACHINE.system_id: evolve(MACHINE, disks=two_disks)})
+    reply = api.request(endpoint.method, path_of(resource, endpoint), op=endpoint.op, query=query(endpoint), **sent)
     statuses = {endpoint.success, *(status for status, _ in endpoint.other_answers)}
     assert reply.status in statuses, reply.body
     assert "Warning" not in reply.headers

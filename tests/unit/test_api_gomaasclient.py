@@ -86,10 +86,15 @@ def test_a_disk_is_updated_with_what_it_has_and_nothing_else() -> None:
     same = {name: disk[name] for name in ("name", "size", "block_size", "serial", "id_path") if disk[name] is not None}
     assert api.json("PUT", _DISK, form={name: str(value) for name, value in same.items()}) == disk
     rejected = api.rejected("PUT", _DISK, form={"name": "sdz", "size": "7", "model": "QEMU", "block_size": "4096"})
-    assert set(rejected) == {"name", "size", "model", "block_size"}
-    assert rejected["size"] == [
-        "The properties of a disk are fixed when its machine is composed: compose a machine with another disk."
-    ]
+    assert set(rejected) == {"name", "model", "block_size"}
+    assert rejected["model"] == ["This property of a disk is fixed when it is created: add another disk."]
+
+
+def test_a_disk_that_is_updated_with_another_size_grows() -> None:
+    api = ApiDouble()
+    larger = {"name": "sda", "size": str(9 * 10**9)}
+    assert api.request("PUT", _DISK, form=larger).status == 200
+    assert 9 * 10**9 in api.call("disk_changes.start_grow").args
 
 
 def test_the_mtu_of_a_nic_is_that_of_its_vlan() -> None:

@@ -23,7 +23,7 @@ REPLAYED = "Idempotency-Replayed"
 WRITES = [one for one in ENDPOINTS if one[1].changes]
 OF_ACCOUNTS = [one for one in WRITES if one[1].permission is not Permission.ANYONE]
 OF_ANYONE = [one for one in WRITES if one[1].permission is Permission.ANYONE]
-READS_ONLY = {"RackHandler.update", "TagHandler.rebuild"}  # the first without a field, the second always
+READS_ONLY = {"BlockDeviceHandler.update", "RackHandler.update", "TagHandler.rebuild"}  # without a field; always
 TAG = {"name": "fast", "comment": "has a GPU"}
 
 

@@ -19,6 +19,7 @@ OTHER_DESTRUCTIVE = {
     "MachineHandler.release",
     "MachineHandler.abort",
     "MachineHandler.forget",
+    "MachineHandler.remove_disk",
     "OperationHandler.cancel",
     "DiscrepancyHandler.approve",
     "ResourcePoolHandler.revoke",

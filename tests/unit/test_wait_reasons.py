@@ -83,11 +83,14 @@ def test_the_reason_is_a_sentence(operation: Operation, facts: WaitFacts, expect
     assert wait_reason(operation, facts) == expected
 
 
+OF_A_PART = ("rotate_credentials", "clean_up", "grow_disk", "remove_disk")
+
+
 def test_every_kind_of_operation_says_what_it_does() -> None:
     for kind in OperationKind:
         text = purpose_of(evolve(QUEUED, kind=kind))
         assert "quick-fox" in text or "hv-01" in text or kind is OperationKind.BULK
-        assert " of " not in text or kind is OperationKind.POWER or kind in ("rotate_credentials", "clean_up")
+        assert " of " not in text or kind is OperationKind.POWER or kind in OF_A_PART
 
 
 def test_an_operation_on_many_machines_says_what_it_does_to_how_many() -> None:

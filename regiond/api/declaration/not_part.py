@@ -60,9 +60,7 @@ OF_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "create_bridge": _GUEST_NETWORK,
         "create_vlan": _GUEST_NETWORK,
     },
-    "BlockDevicesHandler": {"POST": _DISKS},
     "BlockDeviceHandler": {
-        "DELETE": _DISKS,
         "format": _DISKS,
         "mount": _DISKS,
         "unformat": _DISKS,

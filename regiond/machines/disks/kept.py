@@ -11,8 +11,8 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import kept_disk_store
-from regiond.machines.disks.model import check_may_use
-from regiond.machines.model import KeptDisk
+from regiond.machines.disks.model import check_may_use, deletion_plan
+from regiond.machines.model import DiskPlan, KeptDisk
 from regiond.machines.operation_intents import open_volume_removal
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
@@ -40,17 +40,10 @@ class KeptDisks:
     async def start_delete(
         self, caller: Caller, disk_id: int, *, idempotency_key: IdempotencyKey | None = None, need_rack: bool = False
     ) -> Operation:
-        """Returns the operation that deletes the volume with its data. Raises NotFound and NotAllowed."""
+        """Returns the operation that deletes the volume with its data. Raises NotFound, NotAllowed and Busy."""
 
         async def work(db: Db) -> int:
-            disk = await locked_kept_disk(db, caller, disk_id)
-            marker = marker_of_volume(disk.volume)
-            if marker is None:
-                raise WrongState(f"{disk.volume} is not named after a machine.")
-            operation_id = await open_volume_removal(
-                db, disk.host_id, disk.host_name, marker,
-                [VolumeRef(pool_id=disk.storage_pool_key, name=disk.volume)], kept_disk_id=disk.id,
-            )  # fmt: skip
+            operation_id, _ = await _open_deletion(db, caller, disk_id)
             await operation_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
@@ -61,6 +54,27 @@ class KeptDisks:
             return await self.database.in_transaction(work)
 
         return await self.operations.idempotent(idempotency_key, open_)
+
+    async def plan_delete(self, caller: Caller, disk_id: int) -> DiskPlan:
+        """Returns what `start_delete` would delete, and changes nothing. Raises the errors of `start_delete`."""
+
+        async def work(db: Db) -> DiskPlan:
+            _, plan = await _open_deletion(db, caller, disk_id)
+            return plan
+
+        return await self.database.in_transaction(work, dry_run=True)
+
+
+async def _open_deletion(db: Db, caller: Caller, disk_id: int) -> tuple[int, DiskPlan]:
+    disk = await locked_kept_disk(db, caller, disk_id)
+    marker = marker_of_volume(disk.volume)
+    if marker is None:
+        raise WrongState(f"{disk.volume} is not named after a machine.")
+    operation_id = await open_volume_removal(
+        db, disk.host_id, disk.host_name, marker,
+        [VolumeRef(pool_id=disk.storage_pool_key, name=disk.volume)], kept_disk_id=disk.id,
+    )  # fmt: skip
+    return operation_id, deletion_plan(disk)
 
 
 async def _visible(db: Db, caller: Caller | None, disk_id: int) -> KeptDisk:
@@ -79,6 +93,6 @@ async def locked_kept_disk(db: Db, caller: Caller, disk_id: int) -> KeptDisk:
         raise NotFound(f"There is no kept disk {disk_id}.")
     disk = await _visible(db, caller, disk_id)
     if await kept_disk_store.is_being_deleted(db, disk_id):
-        raise Busy(f"The disk {disk.title} is being deleted.")
+        raise Busy(f"Another operation is deleting {disk.in_words}.")
     check_may_use(caller, disk)
     return disk

@@ -88,7 +88,7 @@ def check_attachable(machine: MachineView, disk: KeptDisk) -> None:
     check_number(machine)
     if machine.host_id != disk.host_id:
         raise WrongState(
-            f"The disk {disk.title} is on {disk.host_name}, {machine.hostname} on {machine.host_name}: a disk can be "
+            f"{machine.hostname} is on {machine.host_name}, and {disk.in_words} on {disk.host_name}: a disk can be "
             "attached to a machine of its own host."
         )
 
@@ -98,7 +98,7 @@ def check_may_use(caller: Caller, disk: KeptDisk) -> None:
     if disk.owner is None:
         caller.require_operator(disk.pool_id, disk.pool_name)
     elif not caller.is_admin and disk.owner != caller.username:
-        raise NotAllowed(f"You do not own the disk {disk.title}.")
+        raise NotAllowed(f"You do not own {disk.in_words}.")
 
 
 def add_plan(machine: MachineView, size_bytes: int, storage_pool: str) -> DiskPlan:
@@ -116,7 +116,7 @@ def attach_plan(machine: MachineView, disk: KeptDisk) -> DiskPlan:
     return DiskPlan(
         name=machine.hostname,
         effects=(
-            f"{machine.hostname} gets the disk {disk.title} with its content ({gb(disk.size_bytes)} in "
+            f"{machine.hostname} gets {disk.in_words} with its content ({gb(disk.size_bytes)} in "
             f"{disk.storage_pool_name}), {_when(machine)}.",
         ),
     )
@@ -150,6 +150,15 @@ def remove_plan(machine: MachineView, disk: DiskView, *, keep: bool) -> DiskPlan
         effects=(f"{machine.hostname} loses the disk {disk.title}.", *effects),
         loses_data=not keep,
     )
+
+
+def deletion_plan(disk: KeptDisk) -> DiskPlan:
+    """Returns the plan of the deletion of a kept disk, which its former machine's name confirms."""
+    where = f"{gb(disk.size_bytes)} in {disk.storage_pool_name} of {disk.host_name}"
+    effects = [f"This deletes {disk.in_words} ({where}) and all data on it."]
+    if not disk.is_listed:
+        effects.append("The last refresh of its host did not find it: it is gone, or some VM has it.")
+    return DiskPlan(name=disk.hostname, effects=tuple(effects), loses_data=True)
 
 
 def _when(machine: MachineView) -> str:

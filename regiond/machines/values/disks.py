@@ -63,5 +63,10 @@ class KeptDisk:
 
     @property
     def title(self) -> str:
-        """Returns the disk as text for people, such as `data of web-1 (20.0 GB in default)`."""
+        """Returns the disk as a heading, such as `data of web-1`."""
         return f"{self.label or 'disk'} of {self.hostname}"
+
+    @property
+    def in_words(self) -> str:
+        """Returns the disk as part of a sentence: `the disk data of web-1`."""
+        return f"the disk {self.label} of {self.hostname}" if self.label else f"the disk of {self.hostname}"

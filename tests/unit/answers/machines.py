@@ -108,6 +108,7 @@ ANSWERS: Mapping[str, Any] = {
     **{f"disk_changes.plan_{name}": DISK_PLAN for name in ("add", "attach", "grow", "remove")},
     "kept_disks.list": (KEPT_DISK,),
     "kept_disks.read": lambda disk_id: KEPT_DISK if disk_id == KEPT_DISK.id else NotFound("Not Found"),
+    "kept_disks.plan_delete": DISK_PLAN,
     "kept_disks.start_delete": OPERATION,
     "machine_disks.set_tag": MACHINE,
     "machine_disks.start_set_boot_disk": OPERATION,

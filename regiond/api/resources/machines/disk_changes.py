@@ -1,4 +1,4 @@
-"""`machines/{system_id}/?op=add_disk`, `attach_disk`, `grow_disk` and `remove_disk`: the disks of a machine."""
+"""`machines/{system_id}/?op=add_disk`, `attach_disk`, `grow_disk`, `remove_disk`: disks of a machine."""
 
 from __future__ import annotations
 

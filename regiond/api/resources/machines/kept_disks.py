@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from common.errors import NotFound
 from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.operation_wait import STARTED, soon, without_content
 from regiond.api.declaration.serializer import Serializer, fields_of, serializer, uri_by_id
 from regiond.api.replies import Reply
+from regiond.api.resources.machines.disk_changes import PLAN, PLAN_DOC, plan_reply
 from regiond.api.services import Services
 from regiond.machines.model import KeptDisk
 
@@ -45,6 +47,10 @@ async def _delete(call: Call) -> Reply:
     return await soon(call, operation, without_content)
 
 
+async def _deletion_plan(call: Call) -> Reply:
+    return plan_reply(await call.services.kept_disks.plan_delete(call.caller, call.target.id))
+
+
 KEPT_DISKS = Resource(
     handler="KeptDisksHandler",
     path="kept-disks/",
@@ -57,18 +63,23 @@ KEPT_DISK = Resource(
     doc="One kept disk. attach_disk of a machine of its host gives it to that machine.",
     endpoints=(
         crud.read_target(Result(doc="The kept disk.", type=KEPT_DISK_JSON), find_kept_disk, title="Read a kept disk"),
-        Endpoint(
-            method="DELETE",
-            permission=Permission.OPERATOR,
-            title="Delete a kept disk",
-            doc="Deletes the volume and all data on it from the host.",
-            result=crud.NOTHING,
-            success=204,
-            opens_operation=True,
-            other_answers=(STARTED,),
-            find=find_kept_disk,
-            outlives_target=True,
-            run=_delete,
+        with_dry_run(
+            Endpoint(
+                method="DELETE",
+                permission=Permission.OPERATOR,
+                title="Delete a kept disk",
+                doc="Deletes the volume and all data on it from the host.",
+                result=crud.NOTHING,
+                success=204,
+                opens_operation=True,
+                other_answers=(STARTED,),
+                find=find_kept_disk,
+                outlives_target=True,
+                run=_delete,
+            ),
+            _deletion_plan,
+            result=PLAN,
+            doc=PLAN_DOC,
         ),
     ),
 )

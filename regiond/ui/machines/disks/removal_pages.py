@@ -16,6 +16,7 @@ from regiond.machines.model import DiskView, KeptDisk, MachineView
 from regiond.ui import formats
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
+from regiond.ui.lists.kept_disks import title_of
 from regiond.ui.machines.action_pages import since_of
 from regiond.ui.machines.details.disk_pages import find_disk
 from regiond.ui.machines.details.frame import STORAGE, read_vm
@@ -50,7 +51,7 @@ async def remove(visit: Visit) -> Reply:
             path={"system_id": machine.system_id},
             fields={"disk": disk.id, "keep": "false" if chosen == DELETE else "true"},
         )  # fmt: skip
-        done = text("{hostname} has given up {name}.", hostname=machine.hostname, name=disk.title)
+        done = text("{hostname} no longer has {name}.", hostname=machine.hostname, name=disk.title)
         return redirect_with_note(visit, SECTION, machine.system_id, STORAGE, answer=answer, text=done)
 
     question = removal_question(machine, disk, detail_of(machine, await since_of(visit, machine), visit.now))
@@ -114,18 +115,21 @@ async def delete(visit: Visit) -> Reply:
     if disk is None:
         raise NotFound(f"{host.name} has no kept disk {visit.path['disk']!r} any more.")
 
+    path = {"id": str(disk.id)}
+    plan = await visit.act(kept_disks.KEPT_DISK, "DELETE", path=path, fields={"dry_run": "true"})
+
     async def run() -> Reply:
-        answer = await visit.act(kept_disks.KEPT_DISK, "DELETE", path={"id": str(disk.id)})
-        done = text("The disk {disk} is deleted.", disk=disk.title)
+        answer = await visit.act(kept_disks.KEPT_DISK, "DELETE", path=path)
+        done = text("The disk {disk} is deleted.", disk=title_of(disk))
         return redirect_with_note(visit, "hosts", host.id, "resources", answer=answer, text=done)
 
-    return await questions.ask(visit, deletion_question(disk, visit), run)
+    return await questions.ask(visit, deletion_question(disk, visit), run, plan=plan)
 
 
 def deletion_question(disk: KeptDisk, visit: Visit) -> Question:
     resources = page_url("hosts", disk.host_id, "resources")
     return Question(
-        title=text("Delete {name}?", name=disk.title),
+        title=text("Delete {name}?", name=title_of(disk)),
         section="hosts",
         crumbs=((text("Hosts"), page_url("hosts")), (disk.host_name, resources)),
         button=text("Delete disk"),
@@ -133,7 +137,7 @@ def deletion_question(disk: KeptDisk, visit: Visit) -> Question:
         undo=NO_UNDO,
         subjects=(
             Subject(
-                name=disk.title,
+                name=title_of(disk),
                 detail=text(
                     "{size} in {pool}, kept since {time}",
                     size=formats.storage(disk.size_bytes),
@@ -142,7 +146,6 @@ def deletion_question(disk: KeptDisk, visit: Visit) -> Question:
                 ),
             ),
         ),
-        effects=(text("The volume and all data on it are deleted."),),
         typed=disk.hostname,
         is_dangerous=True,
     )
