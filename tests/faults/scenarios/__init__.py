@@ -27,7 +27,7 @@ from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Re
 from tests.faults.scenarios.power import Power, SetBootDisk
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
-from tests.faults.scenarios.resize import Resize
+from tests.faults.scenarios.resize import Resize, ResizeMany
 from tests.faults.scenarios.scenario import Scenario
 
 _ALL: tuple[Scenario, ...] = (
@@ -42,6 +42,7 @@ _ALL: tuple[Scenario, ...] = (
     SetBootDisk(),
     Resize(running=False),
     Resize(running=True),
+    ResizeMany(),
     AllocateReady(),
     AllocateComposed(),
     Release(composed_by_allocation=False),
