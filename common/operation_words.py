@@ -38,6 +38,8 @@ _BULK: Mapping[object, str] = {
     "power_cycle": marked("powers {machines} off and on"),
     "release": marked("releases {machines}"),
     "delete": marked("deletes {machines}"),
+    "deploy": marked("deploys {machines}"),
+    "resize": marked("resizes {machines}"),
 }
 _ACTS = marked("acts on {machines}")
 

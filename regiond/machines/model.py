@@ -38,13 +38,14 @@ from regiond.machines.values.requests import (
     ReleaseOptions,
     requested_fields,
 )
-from regiond.machines.values.resize import Amount, ResizePlan, Takes
+from regiond.machines.values.resize import AS_IT_IS, Amount, ResizePlan, SizeRequest, Takes
 from regiond.machines.values.search import GroupSizes, MachineColumn, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
 from regiond.placement.model import Placement, Policy
 
 __all__ = [
+    "AS_IT_IS",
     "DEFAULT_AT_ONCE",
     "DEFAULT_RELEASE",
     "MAAS_STATUS",
@@ -95,6 +96,7 @@ __all__ = [
     "NicView",
     "ReleaseOptions",
     "ResizePlan",
+    "SizeRequest",
     "Takes",
     "Traits",
     "requested_fields",

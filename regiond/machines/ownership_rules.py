@@ -84,11 +84,16 @@ def check_may_change(caller: Caller, machine: MachineView) -> None:
 
     Every operator of its resource pool may change a machine without owner, because it could allocate the machine.
     """
+    check_may_operate(caller, machine)
+    check_unlocked(machine)
+
+
+def check_may_operate(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed if the caller may not change the guest of the machine while it is unlocked."""
     if machine.owner is None:
         caller.require_operator(machine.pool.id, machine.pool.name)
     else:
         check_owner(caller, machine)
-    check_unlocked(machine)
 
 
 def check_changeable(caller: Caller, machine: MachineView) -> None:

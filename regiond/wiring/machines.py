@@ -92,6 +92,7 @@ def wire_machines(
     machines = Machines(database, operations, calls, installation_id=installation_id)
     ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
+    resizes = Resizes(database, operations, calls, installation_id)
     return MachineLayer(
         operations=operations,
         groups=groups,
@@ -111,9 +112,9 @@ def wire_machines(
         machine_disks=MachineDisks(database, operations, installation_id),
         disk_changes=DiskChanges(database, operations, calls, installation_id),
         kept_disks=KeptDisks(database, operations, calls),
-        resizes=Resizes(database, operations, calls, installation_id),
+        resizes=resizes,
         devices=Devices(database, groups),
-        bulk=Bulk(database, operations, machines, releases, deployments, storage.credentials),
+        bulk=Bulk(database, operations, machines, releases, deployments, resizes, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
             database, calls, trust,
@@ -181,6 +182,7 @@ def wire_engine(
             layer.machines,
             layer.releases,
             layer.deployments,
+            layer.resizes,
             storage.credentials,
             current_caller=account_layer.accounts.current_caller,
         ),

@@ -7,6 +7,7 @@ import re
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
+from tests.deployment.deployment import Deployment
 
 
 async def test_a_vm_is_resized_from_its_menu(admin: Visitor) -> None:
@@ -25,3 +26,21 @@ async def test_a_vm_is_resized_from_its_menu(admin: Visitor) -> None:
     await page.get_by_role("button", name="Resize").click()
     await expect(page.locator(".ik-tiles")).to_contain_text("3 GiB")
     assert await admin.look("resized", width=1400) == []
+
+
+async def test_many_vms_are_resized_as_one_task(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go("vms")
+    await page.get_by_label("Select all 2 VMs on this page").check()
+    await page.get_by_role("button", name="Resize", exact=True).click()
+    await expect(page.locator(".ik-outcome")).to_contain_text("will be resized")
+    await page.get_by_label("RAM in MiB").fill("3072")
+    await page.get_by_role("button", name="Show what changes").click()
+    await expect(page.locator(".ik-plan")).to_contain_text("2 machines are resized.")
+    assert await admin.look("bulk-resize", width=320, dark=True, reload=False) == []
+    assert await admin.look("bulk-resize", width=1400, reload=False) == []
+    await page.get_by_role("button", name="Resize 2 VMs").click()
+    await page.click("#note-task")
+    await expect(page.locator("h1")).to_have_text("Resize 2 VMs")
+    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    assert {one["memory"] for one in await fleet.get("machines/")} == {3072}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
+from tests.browser.fleet import PASSWORD
 from tests.deployment.deployment import Deployment
+from tests.integration.test_bulk import ids
+from tests.integration.test_bulk_resize import composed, sizes
 from tests.integration.test_web_lost_storage import client, page
-from tests.integration.web_client import WebClient
+from tests.integration.web_client import Answer, WebClient
 
 __all__ = ["client"]
 
@@ -24,3 +29,40 @@ async def test_a_vm_is_resized_on_its_page(innkeeper: Deployment, client: WebCli
     assert (done.status, done.headers.get("location")) == (303, f"/MAAS/ui/{vm}")
     text = await page(client, vm)
     assert ("4 cores" in text, "4 GiB after its next start" in text) == (True, True)
+
+
+async def ask(client: WebClient, machines: list[str], **fields: str) -> Answer:
+    """Sends the selected VMs with the fields to the page of an action on many."""
+    await client.log_in("mira", PASSWORD)
+    form = [("csrf", (await client.get("/MAAS/ui/account")).csrf), ("action", "resize"), *fields.items()]
+    return await client.send(
+        "POST", "/MAAS/ui/vms/bulk", body=urlencode([*form, *(("selected", one) for one in machines)])
+    )
+
+
+async def test_many_vms_are_resized_once_the_page_has_said_what_changes(
+    innkeeper: Deployment, client: WebClient
+) -> None:
+    machines = ids(await composed(innkeeper, 3, cores=4))
+    first = await ask(client, machines)
+    assert (first.status, "Show what changes" in first.text, 'name="plan"' in first.text) == (200, True, False)
+    neither = await ask(client, machines, confirmed="yes")
+    assert (neither.status, "Name the cores, the memory or both." in neither.text) == (422, True)
+    small = await ask(client, machines, confirmed="yes", memory="12")
+    assert (small.status, 'id="memory-error"' in small.text) == (422, True)
+    shown = await ask(client, machines, confirmed="yes", cores="2", memory="2048")
+    assert (shown.status, "Resize 3 VMs" in shown.text, shown.text.count("stays as it is")) == (200, True, 2)
+    assert "cores: 1 more asked, 0 of 4 claimable left" in shown.text
+    assert set((await sizes(innkeeper)).values()) == {(1, 1024, None)}
+    plan = shown.hidden["plan"]
+    other = await ask(client, machines, confirmed="yes", cores="3", plan=plan)
+    assert (other.status, "This changed since the page was shown" in other.text) == (409, True)
+    done = await ask(client, machines, confirmed="yes", cores="2", memory="2048", plan=plan, at_once="1")
+    assert done.status == 303
+    (task,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "bulk"]
+    assert await innkeeper.ended(task["id"]) == "failed"
+    assert sorted(cores for cores, _, _ in (await sizes(innkeeper)).values()) == [1, 1, 2]
+    text = await page(client, f"tasks/{task['id']}")
+    assert ("Resize 3 VMs" in text, "2 GiB" in text) == (True, True)
+    again = await ask(client, machines, cores="2", memory="2048")  # as the task's page offers it
+    assert (again.status, "Resize 3 VMs" in again.text, 'value="2048"' in again.text) == (200, True, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from common.serialization import from_dict, to_dict
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
 from regiond.machines.model import BulkAction
 from regiond.operations.model import Child, OperationState
@@ -19,6 +20,11 @@ def request(names: str, *, at_once: int = 2) -> BulkRequest:
 
 def child(name: str, state: OperationState, error: str | None = None) -> Child:
     return Child(id=ord(name), system_id=name, hostname=f"vm-{name}", state=state, error_message=error)
+
+
+def test_a_request_of_before_resizes_is_read() -> None:
+    stored = {name: value for name, value in to_dict(request("a")).items() if name not in {"cores", "memory_mib"}}
+    assert from_dict(stored, BulkRequest) == request("a")
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,10 @@ def test_a_vm_that_is_gone_is_said_to_everybody() -> None:
     assert (found.url, found.instead) == ("", "The VM is no longer there.")
 
 
-def test_a_bulk_release_or_deployment_is_tried_again_with_its_options() -> None:
+def test_a_bulk_task_is_tried_again_with_its_options() -> None:
+    resize = retry_of(bulk(action="resize", memory_mib=2048))
+    assert resize is not None
+    assert [one for one in resize.fields if one[0] != "selected"][1:] == [("at_once", "2"), ("memory", "2048")]
     release = retry_of(bulk(action="release", release={"erase": True, "overwrite": True}, comment="old"))
     assert release is not None
     assert {("erase", "secure"), ("force", ""), ("comment", "old")} <= {*release.fields}

@@ -96,3 +96,6 @@ def test_every_kind_of_operation_says_what_it_does() -> None:
 def test_an_operation_on_many_machines_says_what_it_does_to_how_many() -> None:
     request = {"action": "power_off", "machines": [{"system_id": "abc"}, {"system_id": "def"}]}
     assert purpose_of(evolve(QUEUED, kind=OperationKind.BULK, request=request)) == "powers 2 machines off"
+    for action, said in (("deploy", "deploys 2 machines"), ("resize", "resizes 2 machines")):
+        task = evolve(QUEUED, kind=OperationKind.BULK, request={**request, "action": action})
+        assert purpose_of(task) == said

@@ -27,7 +27,8 @@ class BulkRequest:
     """The request for a bulk operation. At most `at_once` children are open at a time.
 
     `comment` is for a release or deployment, `release` for a release, `image` for a deployment; empty: the default
-    image. The user data of a deployment is sealed, and stored apart.
+    image. The user data of a deployment is sealed, and stored apart. `cores` and `memory_mib` are
+    for a resize; None: as they are.
     """
 
     action: BulkAction
@@ -36,6 +37,8 @@ class BulkRequest:
     comment: str = ""
     release: ReleaseOptions = DEFAULT_RELEASE
     image: str = ""
+    cores: int | None = None
+    memory_mib: int | None = None
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed
@@ -14,10 +13,12 @@ from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.bulk import store
+from regiond.machines.bulk.plans import BulkResizePlans, check_size, in_turn, stays
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import (
+    AS_IT_IS,
     DEFAULT_AT_ONCE,
     DEFAULT_RELEASE,
     MAX_BULK_MACHINES,
@@ -26,10 +27,12 @@ from regiond.machines.model import (
     MachineFilter,
     MachineView,
     ReleaseOptions,
+    SizeRequest,
 )
 from regiond.machines.operation_intents import check_idle
 from regiond.machines.ownership.release_requests import Releases
-from regiond.machines.ownership_rules import check_unlocked
+from regiond.machines.ownership_rules import check_may_operate, check_unlocked
+from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
@@ -40,7 +43,6 @@ from regiond.quotas.service import refusals_now
 _Plan = MachineRemovalPlan | str | None  # what is removed, the reason why the machine does not change, or neither
 _DEFAULT_DEPLOY = DeployRequest()
 _DISKS_LOST = "What is on the root disks of these machines is lost."
-_PLANS_AT_ONCE = 4  # of deletions and releases; each takes a connection to the database
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; failures of machines do not count
 
 
@@ -52,6 +54,7 @@ class Bulk:
         machines: Machines,
         releases: Releases,
         deployments: Deployments,
+        resizes: Resizes,
         seal: Credentials,
     ) -> None:
         self._database = database
@@ -59,6 +62,7 @@ class Bulk:
         self._machines = machines
         self._releases = releases
         self._deployments = deployments
+        self._resizes = BulkResizePlans(database, resizes)
         self._seal = seal
 
     async def start(
@@ -71,18 +75,20 @@ class Bulk:
         comment: str = "",
         release: ReleaseOptions = DEFAULT_RELEASE,
         deploy: DeployRequest = _DEFAULT_DEPLOY,
+        size: SizeRequest = AS_IT_IS,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
         """Returns the operation, which has not begun with any machine yet.
 
-        `deploy` is for deployments. Raises InvalidRequest for too many or unknown machines, and for an image or user
-        data that no deployment can have; NotAllowed that names every machine on which the caller may not act;
-        IdempotencyMismatch. Any other obstacle to the action on a machine ends the child of that machine.
+        `deploy` is for deployments, `size` for resizes. Raises InvalidRequest for too many or unknown machines, for an
+        image or user data that no deployment can have, and for a resize without a size; NotAllowed that names every
+        machine on which the caller may not act; IdempotencyMismatch. Any other obstacle to the action on a machine ends
+        the child of that machine.
         """
         ids = tuple(dict.fromkeys(system_ids))
 
         async def open_() -> int:
-            machines = await self._checked(caller, action, ids)
+            machines = await self._checked(caller, action, ids, size)
             if action is BulkAction.DEPLOY:
                 await self._deployments.check(deploy, machines)
             request = BulkRequest(
@@ -92,6 +98,8 @@ class Bulk:
                 comment=comment,
                 release=release,
                 image=deploy.image_name,
+                cores=size.cores,
+                memory_mib=size.memory_mib,
             )
             async with self._database.transaction() as db:
                 operation_id = await operation_service.insert(
@@ -114,12 +122,15 @@ class Bulk:
         *,
         release: ReleaseOptions = DEFAULT_RELEASE,
         deploy: DeployRequest = _DEFAULT_DEPLOY,
+        size: SizeRequest = AS_IT_IS,
     ) -> MachineRemovalPlan:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`.
 
         The effects name the machines that would not change, with the reasons.
         """
-        machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)))
+        machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)), size)
+        if action is BulkAction.RESIZE:
+            return MachineRemovalPlan(name=_name(machines), effects=await self._resizes.effects(caller, machines, size))
         found: Sequence[_Plan]
         if action is BulkAction.DEPLOY:
             refused = await self._deployments.refusals(caller, machines, deploy)
@@ -128,13 +139,7 @@ class Bulk:
             refused = await self._power_refusals(machines)
             found = [_stays(one, refused) for one in machines]
         else:
-            found = [
-                one
-                for first in range(0, len(machines), _PLANS_AT_ONCE)
-                for one in await asyncio.gather(
-                    *(self._plan_of(caller, action, one, release) for one in machines[first : first + _PLANS_AT_ONCE])
-                )
-            ]
+            found = await in_turn(machines, lambda one: self._plan_of(caller, action, one, release))
         plans = [one for one in found if isinstance(one, MachineRemovalPlan)]
         effects = [one for one in found if isinstance(one, str)]
         if action.power is not None or action is BulkAction.DEPLOY:
@@ -143,7 +148,7 @@ class Bulk:
                 effects.append("What is on the root disks of the others is lost." if effects else _DISKS_LOST)
             effects.append(f"{number_of(number, 'machine')} {'is' if number == 1 else 'are'} {action.done}.")
         return MachineRemovalPlan(
-            name=machines[0].hostname if len(machines) == 1 else number_of(len(machines), "machine"),
+            name=_name(machines),
             deleted=tuple(guest for plan in plans for guest in plan.deleted),
             kept=tuple(guest for plan in plans for guest in plan.kept),
             effects=(*dict.fromkeys(effect for plan in plans for effect in plan.effects), *effects),
@@ -160,7 +165,7 @@ class Bulk:
         except DatabaseUnavailable:
             raise
         except InnkeeperError as error:
-            return _stays(machine, {machine.system_id: error.message})
+            return stays(machine, error.message)
 
     async def _power_refusals(self, machines: Sequence[MachineView]) -> Mapping[str, str]:
         """Returns by system id why a power action would refuse machines as they are now."""
@@ -190,8 +195,12 @@ class Bulk:
         refused = {machine.system_id: why for machine, why in zip(free, reasons, strict=True) if why}
         return [plan or _stays(machine, refused) for machine, plan in zip(machines, plans, strict=True)]
 
-    async def _checked(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> Sequence[MachineView]:
+    async def _checked(
+        self, caller: Caller, action: BulkAction, system_ids: Sequence[str], size: SizeRequest
+    ) -> Sequence[MachineView]:
         """Returns the machines in the order of the request."""
+        if action is BulkAction.RESIZE:
+            check_size(size)
         if not system_ids:
             raise InvalidRequest("Name at least one machine.")
         if len(system_ids) > MAX_BULK_MACHINES:
@@ -210,7 +219,11 @@ class Bulk:
 def _stays(machine: MachineView, refused: Mapping[str, str]) -> str | None:
     """Returns the effect that gives the reason why the machine is `refused`, by system id; None if it is not."""
     reason = refused.get(machine.system_id)
-    return None if reason is None else f"{machine.hostname} stays as it is: {reason}"
+    return None if reason is None else stays(machine, reason)
+
+
+def _name(machines: Sequence[MachineView]) -> str:
+    return machines[0].hostname if len(machines) == 1 else number_of(len(machines), "machine")
 
 
 def _holdings(machine: MachineView) -> Holdings:
@@ -229,6 +242,8 @@ def _check_permission(caller: Caller, action: BulkAction, machines: Sequence[Mac
     for machine in machines:
         try:
             check_object(action.permission, caller, machine)
+            if action is BulkAction.RESIZE:
+                check_may_operate(caller, machine)
         except NotAllowed as error:
             names.append(machine.hostname)
             reasons.append(error.message)

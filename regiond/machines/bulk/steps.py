@@ -15,6 +15,7 @@ from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of,
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.model import BulkAction, DeployRequest
 from regiond.machines.ownership.release_requests import Releases
+from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Child, ErrorRecord, Operation, OperationKind, Parent
@@ -36,6 +37,7 @@ class BulkSteps:
         machines: Machines,
         releases: Releases,
         deployments: Deployments,
+        resizes: Resizes,
         seal: Credentials,
         *,
         current_caller: CurrentCaller,
@@ -45,6 +47,7 @@ class BulkSteps:
         self._machines = machines
         self._releases = releases
         self._deployments = deployments
+        self._resizes = resizes
         self._seal = seal
         self._current_caller = current_caller
 
@@ -114,6 +117,10 @@ class BulkSteps:
                 distro_series=request.image, encoded_user_data=await self._user_data(operation), comment=request.comment
             )
             await self._deployments.start(caller, found.system_id, deploy, parent=parent)
+        elif request.action is BulkAction.RESIZE:
+            await self._resizes.start(
+                caller, found.system_id, cores=request.cores, memory_mib=request.memory_mib, parent=parent
+            )
         else:
             opened = await self._releases.start(
                 caller, found.system_id, comment=request.comment, options=request.release, parent=parent

@@ -11,6 +11,9 @@ from common.errors import InvalidRequest, WrongState
 from common.phrases import number_of
 from common.values import GuestSize, PowerState
 from regiond.machines.model import Amount, MachineView, ResizePlan, Takes
+from regiond.quotas.model import Charge, Holdings
+
+NO_SIZE = {"cores": ["Name the cores, the memory or both."]}
 
 
 @frozen(kw_only=True)
@@ -40,6 +43,14 @@ class Sizing:
         """The size that it has after its next start."""
         return GuestSize(cores=self.pending_cores or self.cores, memory_mib=self.pending_memory_mib or self.memory_mib)
 
+    def charge_of(self, wanted: GuestSize) -> Charge:
+        """Returns what it claims more at once to get that size."""
+        after = self.now.or_more(wanted)
+        more = Holdings(
+            cores=max(0, after.cores - self.held.cores), memory_mib=max(0, after.memory_mib - self.held.memory_mib)
+        )
+        return Charge(account_id=self.account_id, pool_id=self.pool_id, asked=more)
+
 
 def check_sizing(machine: MachineView, sizing: Sizing, wanted: GuestSize) -> None:
     """Raises WrongState for what cannot be resized: the reason, and what would help."""
@@ -66,7 +77,7 @@ def requested_size(sizing: Sizing, cores: int | None, memory_mib: int | None) ->
     Raises InvalidRequest without either.
     """
     if cores is None and memory_mib is None:
-        raise InvalidRequest.of({"cores": ["Name the cores, the memory or both."]})
+        raise InvalidRequest.of(NO_SIZE)
     return GuestSize(cores=cores or sizing.wanted.cores, memory_mib=memory_mib or sizing.wanted.memory_mib)
 
 
@@ -87,6 +98,7 @@ def resize_plan(machine: MachineView, sizing: Sizing, wanted: GuestSize) -> Resi
             *_effects(machine.hostname, memory_mib, f"{memory_mib.wanted} MiB of memory", f"{memory_mib.now}"),
             *_claims(machine, sizing, wanted),
         ),
+        charge=sizing.charge_of(wanted),
     )
 
 
@@ -112,12 +124,14 @@ def _effects(hostname: str, amount: Amount, text: str, now: str) -> Iterator[str
 
 
 def _claims(machine: MachineView, sizing: Sizing, wanted: GuestSize) -> Iterator[str]:
-    after = sizing.now.or_more(wanted)
-    cores, memory_mib = after.cores - sizing.held.cores, after.memory_mib - sizing.held.memory_mib
+    asked = sizing.charge_of(wanted).asked
+    cores, memory_mib = asked.cores, asked.memory_mib
     more = [number_of(cores, "core")] * (cores > 0) + [f"{memory_mib} MiB of memory"] * (memory_mib > 0)
     if more:
         yield f"It claims {' and '.join(more)} more of {machine.host_name} at once."
-    elif wanted != after:
+    elif wanted == sizing.now != sizing.wanted:
+        yield f"{machine.hostname} keeps the size that it has: what is pending is cancelled."
+    elif wanted != sizing.now.or_more(wanted):
         yield "What it no longer uses is free for others once it has the new size."
 
 

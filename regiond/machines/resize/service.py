@@ -28,7 +28,7 @@ from regiond.machines.resize.model import (
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
-from regiond.quotas.model import Charge, Holdings
+from regiond.quotas.model import Holdings
 from regiond.quotas.service import permitted
 from regiond.racks.service import HostCalls
 
@@ -124,12 +124,9 @@ async def _changeable(db: Db, caller: Caller, system_id: str) -> MachineView:
 
 async def _charge(db: Db, sizing: Sizing, wanted: GuestSize) -> None:
     """Raises QuotaExceeded. Without growth nothing is charged, so a machine beyond a lowered quota can shrink."""
-    after = sizing.now.or_more(wanted)
-    more = Holdings(
-        cores=max(0, after.cores - sizing.held.cores), memory_mib=max(0, after.memory_mib - sizing.held.memory_mib)
-    )
-    if more != Holdings():
-        await permitted(db, [Charge(account_id=sizing.account_id, pool_id=sizing.pool_id, asked=more)], wait=True)
+    charge = sizing.charge_of(wanted)
+    if charge.asked != Holdings():
+        await permitted(db, [charge], wait=True)
 
 
 async def _claim(db: Db, machine: MachineView, sizing: Sizing, wanted: GuestSize) -> None:

@@ -24,6 +24,7 @@ class BulkAction(StrEnum):
     RELEASE = "release"
     DELETE = "delete"
     DEPLOY = "deploy"
+    RESIZE = "resize"
 
     @property
     def kind(self) -> OperationKind:
@@ -42,13 +43,15 @@ class BulkAction(StrEnum):
     @property
     def permission(self) -> Permission:
         """The permission that the caller needs on each machine, as at the endpoint of one machine."""
-        return Permission.OPERATOR if self in {BulkAction.RELEASE, BulkAction.DEPLOY} else Permission.OWNER
+        return Permission.OPERATOR if self in _OF_OPERATORS else Permission.OWNER
 
 
+_OF_OPERATORS = frozenset({BulkAction.RELEASE, BulkAction.DEPLOY, BulkAction.RESIZE})
 _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.RELEASE: OperationKind.RELEASE,
     BulkAction.DELETE: OperationKind.DELETE,
     BulkAction.DEPLOY: OperationKind.DEPLOY,
+    BulkAction.RESIZE: OperationKind.RESIZE,
 }
 _POWER: Mapping[BulkAction, PowerAction] = {
     BulkAction.POWER_ON: PowerAction.ON,
@@ -64,4 +67,5 @@ _DONE: Mapping[BulkAction, str] = {
     BulkAction.RELEASE: "released",
     BulkAction.DELETE: "deleted",
     BulkAction.DEPLOY: "deployed",
+    BulkAction.RESIZE: "resized",
 }

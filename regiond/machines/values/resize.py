@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
+
+from regiond.quotas.model import Charge, Holdings
 
 
 class Takes(StrEnum):
@@ -26,10 +28,25 @@ class Amount:
 
 
 @frozen(kw_only=True)
+class SizeRequest:
+    """The size that a machine is to have; None: as it is."""
+
+    cores: int | None = None
+    memory_mib: int | None = None
+
+
+AS_IT_IS = SizeRequest()
+
+
+@frozen(kw_only=True)
 class ResizePlan:
-    """The plan of a resize. `name` is the hostname; `effects` are sentences for people."""
+    """The plan of a resize. `name` is the hostname; `effects` are sentences for people, none if nothing changes.
+
+    `charge` is what the machine claims more at once, of its host and of quotas.
+    """
 
     name: str
     cores: Amount
     memory_mib: Amount
     effects: tuple[str, ...]
+    charge: Charge = field(default=Charge(asked=Holdings()))

@@ -78,7 +78,8 @@ class BulkAction:
 
     With `as_task` it is one task with a part for each VM; otherwise `method` and `op` are those of the API for one VM,
     which ends at once. `asks` is what the confirmation has: the `names`, besides them the `plan` of what is deleted,
-    a choice of the `place`, pool and zone, the `image` of a deployment, or the `tags` to add and remove. Empty: a
+    a choice of the `place`, pool and zone, the `image` of a deployment, the `size` with what it changes, or the `tags`
+    to add and remove. Empty: a
     confirmation is needed only if some VMs are left, or if there are so many that it matters how many are changed at
     the same time. `may` is whether the user may do it with a VM.
     """
@@ -97,6 +98,11 @@ class BulkAction:
     is_typed: bool = False  # the name of one VM or the number of several
     for_admins: bool = False
     may: Callable[[Caller, MachineView], bool] = _owns
+
+
+def _may_resize(caller: Caller, vm: MachineView) -> bool:
+    """Every operator of its pool may resize a VM without owner."""
+    return caller.may_operate(vm.pool.id) and (vm.owner is None or _owns(caller, vm))
 
 
 def _deploy(vm: MachineView) -> str | None:
@@ -162,6 +168,16 @@ _ALL = (
         left=_deploy,
         asks="image",
         may=_may_deploy,
+    ),
+    BulkAction(
+        key="resize",
+        label=constant("Resize"),
+        done=constant("resized"),
+        icon="settings",
+        as_task=Task.RESIZE,
+        left=lambda vm: _locked(vm) or _without_host(vm),
+        asks="size",
+        may=_may_resize,
     ),
     BulkAction(
         key="release",

@@ -32,13 +32,14 @@ from regiond.ui.texts import counted, text
 from regiond.ui.web_request import with_query
 
 _IMAGE = ("distro_series", "user_data")
+_SIZE = ("cores", "memory")
 
 
 @frozen(kw_only=True)
 class Asked:
     """The request: `matching` VMs were meant, of which `found` are there; `back` is the list with them.
 
-    `plan` is what the action deletes and keeps, as it is now.
+    `plan` is what the action changes, deletes and keeps, as it is now; None also until a size is given.
     """
 
     found: Split
@@ -58,8 +59,11 @@ async def act(visit: Visit) -> Reply:
     if action is None or not machines:
         return Reply(status=SEE_OTHER, headers={"Location": back})
     found = split(action, machines, visit.caller)
-    asked = Asked(found=found, back=back, matching=matching, plan=await _plan(visit, found))
-    if found.needs_confirmation and not is_answered(visit):
+    plan, problems = await _plan(visit, found)
+    asked = Asked(found=found, back=back, matching=matching, plan=plan)
+    if problems:
+        return await _confirm(visit, asked, _problems(problems))
+    if (found.needs_confirmation and not is_answered(visit)) or (action.asks == "size" and not request.given(PLAN)):
         return await _confirm(visit, asked)
     refusal = refusal_of_plan(asked.plan, request.given(PLAN))
     if refusal is not NOT_REFUSED:
@@ -70,12 +74,20 @@ async def act(visit: Visit) -> Reply:
     return await _act(visit, asked, fields)
 
 
-async def _plan(visit: Visit, found: Split) -> Plan | None:
-    """Returns what is deleted and kept, if the action deletes."""
-    action = found.action
-    if action.asks != "plan" or action.as_task is None or not found.changed:
-        return None
-    return await bulk_run.plan(visit, action.as_task, found.changed)
+async def _plan(visit: Visit, found: Split) -> tuple[Plan | None, Mapping[str, list[str]]]:
+    """Returns what is changed, deleted and kept, if the question has that, and problems of the size that was given."""
+    task, is_resize = found.action.as_task, found.action.asks == "size"
+    if task is None or not found.changed or not (found.action.asks == "plan" or is_resize):
+        return None, {}
+    options = _options(visit, task) if is_resize else {}
+    if is_resize and not options and not is_answered(visit):
+        return None, {}
+    try:
+        return await bulk_run.plan(visit, task, found.changed, options), {}
+    except InvalidRequest as error:
+        if not is_resize:
+            raise
+        return None, error.fields or {"cores": [error.message]}
 
 
 def _problems(problems: Mapping[str, list[str]]) -> Refusal:
@@ -130,6 +142,8 @@ def _options(visit: Visit, task: Task) -> Mapping[str, str]:
     if task is Task.DEPLOY:
         user_data = encoded_user_data(values["user_data"])
         return {"distro_series": values["distro_series"], "user_data": user_data, "comment": values["comment"]}
+    if task is Task.RESIZE:
+        return {name: value for name in _SIZE if (value := visit.request.given(name).strip())}
     return {**release_fields(values), "comment": values["comment"]} if task is Task.RELEASE else {}
 
 
@@ -176,7 +190,7 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
     action = found.action
     running = await _longest_running(visit, found) if action.effect else None
     images = image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else []
-    given = {name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *FIELDS)}
+    given = {name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *_SIZE, *FIELDS)}
     if images and not given["distro_series"] and not is_answered(visit):
         given["distro_series"] = await usable_default(visit, found.changed, images)
     question = bulk_question(
@@ -189,6 +203,7 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
         },
         running=running,
         now=visit.now,
+        shows_plan=action.asks != "size" or plan is not None,
     )
     return await questions.show(
         visit,

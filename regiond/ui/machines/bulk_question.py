@@ -28,15 +28,24 @@ def typed_name(found: Split) -> str:
 
 
 def bulk_question(
-    found: Split, *, back: str, kept: Mapping[str, str], running: Running | None, now: datetime
+    found: Split,
+    *,
+    back: str,
+    kept: Mapping[str, str],
+    running: Running | None,
+    now: datetime,
+    shows_plan: bool = True,
 ) -> Question:
-    """`back` is the list where the VMs were selected. Without a VM to change there is no button."""
+    """`back` is the list where the VMs were selected. Without a VM to change there is no button.
+
+    A question that does not show the plan yet, as it needs the answers for that, has a button that leads to it.
+    """
     action, any_changed = found.action, bool(found.changed)
     return Question(
         title=_title(found),
         section=SECTION,
         crumbs=((text("VMs"), back),),
-        button=_button(action, len(found.changed)) if any_changed else "",
+        button=_button(action, len(found.changed), shows_plan=shows_plan) if any_changed else "",
         back=back,
         undo=NO_UNDO if action.is_dangerous and any_changed else "",
         effects=_effects(found, running, now) if any_changed else (),
@@ -57,7 +66,9 @@ def _title(found: Split) -> str:
     )
 
 
-def _button(action: BulkAction, number: int) -> str:
+def _button(action: BulkAction, number: int, *, shows_plan: bool) -> str:
+    if not shows_plan:
+        return text("Show what changes")
     if action.asks == "place":
         return action.label
     return counted("{action} {n} VM", "{action} {n} VMs", number, action=action.label)

@@ -51,10 +51,12 @@ async def start(
     return operation
 
 
-async def plan(visit: Visit, task: Task, machines: Iterable[MachineView]) -> Mapping[str, Any]:
-    """Returns what the task would delete and keep."""
+async def plan(
+    visit: Visit, task: Task, machines: Iterable[MachineView], options: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """Returns what the task would change, delete and keep. Raises InvalidRequest for the options."""
     answer: Mapping[str, Any] = await visit.act(
-        MACHINES, "POST", "bulk", fields={**_fields(task, machines), "dry_run": "true"}
+        MACHINES, "POST", "bulk", fields={**_fields(task, machines), **options, "dry_run": "true"}
     )
     return answer
 

@@ -113,6 +113,9 @@ def _options(request: BulkRequest) -> list[tuple[str, str]]:
         return [("distro_series", request.image), comment]
     if request.action is BulkAction.RELEASE:
         return [("erase", _erasure(request.release)), ("force", "true" if request.release.force else ""), comment]
+    if request.action is BulkAction.RESIZE:
+        given = (("cores", request.cores), ("memory", request.memory_mib))
+        return [(name, str(value)) for name, value in given if value is not None]
     return []
 
 

@@ -37,6 +37,7 @@ _ACTIONS: Mapping[str, str] = {
     "power_on": constant("start"),
     "power_off": constant("stop"),
     "power_cycle": constant("restart"),
+    "resize": constant("resize"),
 }
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 

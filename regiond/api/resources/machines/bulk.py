@@ -12,6 +12,7 @@ from regiond.api.declaration.operation_wait import begun, started
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.deployment import IMAGE_FIELDS
 from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, named_machines, release_options
+from regiond.api.resources.machines.resize import SIZE_FIELDS
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.machines.model import (
     DEFAULT_AT_ONCE,
@@ -21,6 +22,7 @@ from regiond.machines.model import (
     BulkAction,
     DeployRequest,
     ReleaseOptions,
+    SizeRequest,
 )
 
 _DEPLOY_OPTIONS = IMAGE_FIELDS
@@ -36,6 +38,7 @@ async def _start(call: Call) -> Reply:
         comment=call.values["comment"],
         release=_release_options(call),
         deploy=_deploy_request(call),
+        size=_size(call),
         idempotency_key=call.idempotency_key,
     )
     return started(operation)
@@ -44,7 +47,12 @@ async def _start(call: Call) -> Reply:
 async def _plan(call: Call) -> Reply:
     action = BulkAction(call.values["action"])
     plan = await call.services.bulk.plan(
-        call.caller, action, await named_machines(call), release=_release_options(call), deploy=_deploy_request(call)
+        call.caller,
+        action,
+        await named_machines(call),
+        release=_release_options(call),
+        deploy=_deploy_request(call),
+        size=_size(call),
     )
     return machine_plan_reply(plan)
 
@@ -62,11 +70,15 @@ def _deploy_request(call: Call) -> DeployRequest:
     )
 
 
+def _size(call: Call) -> SizeRequest:
+    return SizeRequest(cores=call.values["cores"], memory_mib=call.values["memory"])
+
+
 def _problems(call: Call) -> Problems:
     """Options of another action than the given one."""
     if "action" in call.invalid:
         return {}
-    options = {BulkAction.RELEASE: RELEASE_OPTIONS, BulkAction.DEPLOY: _DEPLOY_OPTIONS}
+    options = {BulkAction.RELEASE: RELEASE_OPTIONS, BulkAction.DEPLOY: _DEPLOY_OPTIONS, BulkAction.RESIZE: SIZE_FIELDS}
     return {
         one.name: [f"This is for the action {action}."]
         for action, fields in options.items()
@@ -84,7 +96,9 @@ BULK = with_dry_run(
         doc=(
             "Opens one operation, and for each machine an operation with it as `parent_id`, a few at a time. The "
             "failure of one machine does not stop the others; the operation fails in the end if one of them has, and "
-            "names it. Answers at once. Who began it may cancel it: machines with which it has not begun are left."
+            "names it. Answers at once. A resize needs `cores`, `memory` or both; its dry run tells for each machine "
+            "what changes now and what at the next start, or why it stays as it is. Who began an operation may cancel "
+            "it: machines with which it has not begun are left."
         ),
         result=Result(doc="The operation, which has begun.", type=OPERATION_JSON),
         success=202,
@@ -119,6 +133,10 @@ BULK = with_dry_run(
             ),
             *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
             *(evolve(one, doc=f"Of a deployment. {one.doc}", example=None) for one in _DEPLOY_OPTIONS),
+            *(
+                evolve(one, doc=f"Of a resize, the same on each machine. {one.doc}", example=None)
+                for one in SIZE_FIELDS
+            ),
         ),
         opens_operation=True,
         destructive=True,

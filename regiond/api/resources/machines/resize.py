@@ -22,7 +22,7 @@ RESIZE_PLAN_JSON: Serializer[ResizePlan] = serializer(
     "ResizePlan", *fields_of(ResizePlan, "name cores memory=memory_mib effects", cores=_AMOUNT, memory=_AMOUNT)
 )
 _PLAN = Result(doc="For a dry run: what would change, and when.", type=RESIZE_PLAN_JSON)
-_SIZE = (
+SIZE_FIELDS = (
     Field("cores", Integer(minimum=1, maximum=4096), "Number of cores (default: as it is).", example=4),
     Field(
         "memory",
@@ -67,7 +67,7 @@ RESIZE = with_dry_run(
         doc="A machine that is off gets the new size at once. Of one that runs, what its hypervisor cannot change now "
         "is pending: the machine shows it, claims it, and gets it when Innkeeper next starts it. Memory is never taken "
         "from a VM that runs. With the present size, what was pending is cancelled.",
-        fields=_SIZE,
+        fields=SIZE_FIELDS,
         opens_operation=True,
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
