@@ -288,7 +288,8 @@ def test_a_snapshot_on_top_of_a_disk_is_named(host: Host) -> None:
 
 def test_a_volume_of_a_volume_group_is_a_block_device_and_does_not_grow(host: Host) -> None:
     pool = host.client.connection.storagePoolCreateXML(
-        "<pool type='logical'><name>vg</name><source><name>vg</name></source><target><path>/dev/vg</path></target></pool>"
+        "<pool type='logical'><name>vg</name><source><name>vg</name></source>"
+        "<target><path>/dev/vg</path></target></pool>"
     )
     disk = evolve(host.new_disk(), pool_id=pool.UUIDString())
     host.attach(disk)
