@@ -26,11 +26,13 @@ from common.rpc.client_commands import (
     CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
+    CLIENT_RESIZE,
     CLIENT_WAIT,
     ClientComposeCall,
     HostSummary,
     MachineCall,
     MachinePowerCall,
+    MachineResizeCall,
     MachineSummary,
     Nothing,
     OperationCall,
@@ -116,6 +118,17 @@ class Region:
         """Starts the operation that powers a machine `on`, `off`, `force_off` or through a `cycle`."""
         request = MachinePowerCall(system_id=system_id, action=PowerAction(action))
         return await self._link.call(CLIENT_POWER, request, deadline_s=CALL_S)
+
+    async def resize(
+        self, system_id: str, *, cores: int | None = None, memory_mib: int | None = None
+    ) -> OperationSummary:
+        """Starts the operation that gives a machine other cores, memory or both.
+
+        Its result says what the machine has then; with `is_pending`, the rest comes when Innkeeper next starts it.
+        Raises OutOfCapacity, with the numbers, if the host has too little left.
+        """
+        request = MachineResizeCall(system_id=system_id, cores=cores, memory_mib=memory_mib)
+        return await self._link.call(CLIENT_RESIZE, request, deadline_s=CALL_S)
 
     async def delete(self, system_id: str) -> OperationSummary:
         """Starts the operation that deletes a machine with its guest and disks."""

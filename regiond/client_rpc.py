@@ -23,6 +23,7 @@ from common.rpc.client_commands import (
     CLIENT_OPERATION,
     CLIENT_POWER,
     CLIENT_RENEW,
+    CLIENT_RESIZE,
     CLIENT_WAIT,
     ClientComposeCall,
     HostList,
@@ -30,6 +31,7 @@ from common.rpc.client_commands import (
     MachineCall,
     MachineList,
     MachinePowerCall,
+    MachineResizeCall,
     MachineSummary,
     Nothing,
     OperationCall,
@@ -73,6 +75,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_LIST_MACHINES.name: Permission.USER,
     CLIENT_COMPOSE.name: Permission.OPERATOR,
     CLIENT_POWER.name: Permission.OWNER,
+    CLIENT_RESIZE.name: Permission.OPERATOR,
     CLIENT_DELETE.name: Permission.OWNER,
     CLIENT_OPERATION.name: Permission.USER,
     CLIENT_WAIT.name: Permission.USER,
@@ -80,7 +83,7 @@ PERMISSIONS: Mapping[str, Permission] = {
 EXPENSIVE = frozenset(one.name for one in (CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE))
 # No value of an idempotency key is recorded: it is any text that a client chooses.
 RECORDED = frozenset({one.name for one in fields(ComposeRequest)} | {"action", "host"})
-AUDITED = frozenset(one.name for one in (CLIENT_COMPOSE, CLIENT_POWER, CLIENT_DELETE))
+AUDITED = frozenset(one.name for one in (CLIENT_COMPOSE, CLIENT_POWER, CLIENT_RESIZE, CLIENT_DELETE))
 
 Answer = Callable[[Caller, Any], Awaitable[Any]]
 Q = TypeVar("Q")
@@ -118,6 +121,7 @@ class RpcCommands:
         return {
             CLIENT_COMPOSE: self._compose,
             CLIENT_POWER: self._power,
+            CLIENT_RESIZE: self._resize,
             CLIENT_DELETE: self._delete,
             CLIENT_OPERATION: self._operation,
             CLIENT_WAIT: self._wait,
@@ -199,6 +203,12 @@ class RpcCommands:
     async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_POWER.name], caller, call.system_id)
         return _summary(await self._services.machines.start_power(caller, call.system_id, call.action))
+
+    async def _resize(self, caller: Caller, call: MachineResizeCall) -> OperationSummary:
+        await self._check_machine(PERMISSIONS[CLIENT_RESIZE.name], caller, call.system_id)
+        return _summary(
+            await self._services.resizes.start(caller, call.system_id, cores=call.cores, memory_mib=call.memory_mib)
+        )
 
     async def _delete(self, caller: Caller, call: MachineCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_DELETE.name], caller, call.system_id)

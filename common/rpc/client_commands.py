@@ -68,6 +68,15 @@ class MachinePowerCall:
 
 
 @frozen(kw_only=True)
+class MachineResizeCall:
+    """None: the cores or the memory stay as they are."""
+
+    system_id: str
+    cores: int | None = None
+    memory_mib: int | None = None
+
+
+@frozen(kw_only=True)
 class OperationCall:
     operation_id: int
 
@@ -101,6 +110,7 @@ CLIENT_LIST_HOSTS = Command("client.list_hosts", Nothing, HostList, streams=True
 CLIENT_LIST_MACHINES = Command("client.list_machines", Nothing, MachineList, streams=True)
 CLIENT_COMPOSE = Command("client.compose", ClientComposeCall, OperationSummary)
 CLIENT_POWER = Command("client.power", MachinePowerCall, OperationSummary)
+CLIENT_RESIZE = Command("client.resize", MachineResizeCall, OperationSummary)
 CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
 CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)
 # Responds when the operation has ended, at the deadline at the latest.

@@ -39,7 +39,7 @@ from regiond.machines.values.requests import (
     ReleaseOptions,
     requested_fields,
 )
-from regiond.machines.values.resize import AS_IT_IS, Amount, ResizePlan, SizeRequest, Takes
+from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
 from regiond.machines.values.search import GroupSizes, MachineColumn, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
@@ -52,6 +52,7 @@ __all__ = [
     "MAAS_STATUS",
     "MAX_AT_ONCE",
     "MAX_BULK_MACHINES",
+    "MAX_CORES",
     "MAX_DEVICE_NICS",
     "NO_HOST_CONSTRAINTS",
     "RELEASE_ADOPTED",

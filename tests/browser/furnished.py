@@ -18,6 +18,7 @@ async def furnish(admin: Visitor, fleet: Deployment) -> None:
     """Adds to the fleet what the pages list: the long names are to be seen in narrow windows."""
     await _things(fleet)
     await _one_that_is_gone(fleet)
+    await _disks(fleet)
     await fleet.post("users/", username="ann", password=PASSWORD, email="ann@a-domain-with-a-long-name.example.net")
     await fleet.post("resourcepool/0/", op="grant", user="ann", role="operator")
     await fleet.post("machines/", op="allocate", name="web-1")
@@ -41,6 +42,16 @@ async def _things(fleet: Deployment) -> None:
     cedar = await fleet.add_simulated("cedar", guests=1)
     await adopt(fleet, cedar, all="true")
     await fleet.compose(fleet.hosts["birch"], hostname="late-1", cores=1, memory=1024)
+
+
+async def _disks(fleet: Deployment) -> None:
+    """Two that are kept, and another one that can be removed: each page of disks has a link."""
+    machine = next(one for one in await fleet.get("machines/") if one["hostname"] == "web-1")
+    path = f"machines/{machine['system_id']}/"
+    for disk in ("sdb", "sdc"):
+        await fleet.post(path, op="add_disk", size="5", tags=LONG)
+        await fleet.post(path, op="remove_disk", disk=disk, keep="true")
+    await fleet.post(path, op="add_disk", size="7")
 
 
 async def _one_that_is_gone(fleet: Deployment) -> None:

@@ -83,6 +83,16 @@ async def test_an_rpc_client_is_recorded_by_name(rackless: Deployment) -> None:
     assert entry["fields"] == {"action": "(not recorded)"}
 
 
+async def test_a_resize_by_an_rpc_client_is_recorded(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    system_id = (await innkeeper.compose(host["id"], cores=1, memory=1024))["system_id"]
+    async with rpc.connect(address_of(innkeeper), folder=await issue(innkeeper, "robot")) as region:
+        operation = await region.resize(system_id, cores=2)
+    (entry,) = await trail(innkeeper, action="client.resize")
+    assert (entry["object"], entry["result"], entry["fields"]) == (f"machines/{system_id}", "ok", {"cores": "2"})
+    assert entry["operation"] == operation.id
+
+
 async def test_a_command_on_the_regions_computer_is_recorded(rackless: Deployment) -> None:
     settings = RegionSettings(database=rackless.dsn, state=rackless.folder / "state")
     key = await create_api_key(settings, "admin", "spare")

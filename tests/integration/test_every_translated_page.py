@@ -37,7 +37,13 @@ RECORDS = {
     "vms/<system_id>/console", "networks/dns/<id>/zone",
 }  # fmt: skip
 # Effects that a dry run of the API tells; the same decision.
-EFFECTS = ("Missing on the host; their records stay:",)
+EFFECTS = (
+    "Missing on the host; their records stay:",
+    "loses the disk",
+    "GB in local) is kept with its content",
+    "GB in local) and all data on it are deleted.",
+    "This deletes the disk of",
+)
 
 
 @frozen

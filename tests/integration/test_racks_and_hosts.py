@@ -215,7 +215,7 @@ async def test_many_reconnected_hosts_are_refreshed_concurrently(innkeeper: Depl
     await innkeeper.after_refreshes(lambda: are("ready"))
 
 
-async def test_an_rpc_client_composes_powers_and_deletes(innkeeper: Deployment) -> None:
+async def test_an_rpc_client_composes_powers_resizes_and_deletes(innkeeper: Deployment) -> None:
     for name, cores in (("small", 4), ("large", 32), ("middle", 8)):
         await innkeeper.add_simulated(name, cores=cores, memory_mib=cores * 2048)
     folder = await client_folder(innkeeper)
@@ -230,6 +230,10 @@ async def test_an_rpc_client_composes_powers_and_deletes(innkeeper: Deployment) 
         assert powered.result == {"power_state": "on"}
         (machine,) = await region.machines()
         assert (machine.hostname, machine.power_state, machine.status) == ("web", "on", "ready")
+        resized = await region.wait((await region.resize(system_id, cores=4, memory_mib=4096)).id)
+        assert resized.result == {"cores": 4, "memory_mib": 2048, "is_pending": True}  # it runs
+        with pytest.raises(OutOfCapacity, match="cores: 96 more asked, 28 of 32 claimable left"):
+            await region.resize(system_id, cores=100)
         await region.wait((await region.delete(system_id)).id)
         assert await region.machines() == ()
     assert innkeeper.simulated_guests("large") == []

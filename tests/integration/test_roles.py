@@ -167,6 +167,7 @@ async def test_rpc_clients_have_the_roles_of_their_account(innkeeper: Deployment
             region.compose(host="foreign-server", memory_mib=1024),
             region.compose(host=foreign.host_id, memory_mib=1024),
             region.power(foreign.system_id, PowerAction.ON),
+            region.resize(foreign.system_id, cores=2),
             region.delete(foreign.system_id),
             region.operation(foreign.operation_id),
             region.wait(foreign.operation_id),
@@ -189,6 +190,7 @@ async def test_an_rpc_client_of_a_viewer_changes_nothing(innkeeper: Deployment) 
             region.compose(memory_mib=1024),
             region.compose(host="native-server", memory_mib=1024),
             region.power(native.system_id, PowerAction.ON),
+            region.resize(native.system_id, cores=2),
             region.delete(native.system_id),
         ):
             with pytest.raises(NotAllowed):

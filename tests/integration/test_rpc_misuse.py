@@ -79,6 +79,25 @@ async def test_invalid_numbers_and_names_are_rejected_by_field(rackless: Deploym
             assert list(rejected.value.fields) == [field]
 
 
+async def test_a_size_that_no_machine_can_have_is_rejected_by_field(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    system_id = (await innkeeper.compose(host["id"], cores=1, memory=1024))["system_id"]
+    sizes: list[tuple[str, dict[str, int]]] = [
+        ("cores", {}),
+        ("cores", {"cores": 0}),
+        ("cores", {"cores": -1}),
+        ("cores", {"cores": 4097}),
+        ("memory", {"memory_mib": 1023}),
+        ("memory", {"memory_mib": 2**63}),
+    ]
+    async with client_of(innkeeper) as region:
+        for field, size in sizes:
+            with pytest.raises(InvalidRequest) as rejected:
+                await region.resize(system_id, **size)
+            assert list(rejected.value.fields) == [field], size
+        assert [(one.cores, one.memory_mib) for one in await region.machines()] == [(1, 1024)]
+
+
 async def test_a_client_of_a_disabled_account_is_rejected(rackless: Deployment) -> None:
     folder = await issue(rackless, "robot")
     async with rpc.connect(address_of(rackless), folder=folder) as region:

@@ -72,6 +72,15 @@ def test_words_of_a_command_are_completed(line: str, expected: list[str]) -> Non
         ("innkeeper vlan read 3 ", ObjectQuery(path="fabrics/3/vlans/", key="vid")),
         ("innkeeper vlan read ", ObjectQuery(path="fabrics/", key="id")),
         ("innkeeper interface read ", ObjectQuery(path="nodes/", key="system_id")),
+        ("innkeeper kept-disk delete ", ObjectQuery(path="kept-disks/", key="id", by_name=False)),
+        (
+            "innkeeper machine attach-disk x kept_disk=",
+            ObjectQuery(path="kept-disks/", key="id", prefix="kept_disk=", by_name=False),
+        ),
+        (
+            "innkeeper machine grow-disk web disk=s",
+            ObjectQuery(path="nodes/web/blockdevices/", key="id", prefix="disk="),
+        ),
         ("innkeeper machine update x zone=d", ObjectQuery(path="zones/", key="name", prefix="zone=")),
         ("innkeeper zone delete x move_to=", ObjectQuery(path="zones/", key="name", prefix="move_to=")),
         (
@@ -95,6 +104,12 @@ def test_names_come_with_ids_and_ids_with_names() -> None:
     names = names_of([{"id": 4, "name": "west", "total": {}}, {"id": 5, "name": None}, "odd"])
     found = candidates_of(names, ObjectQuery(path="vm-hosts/", key="id"))
     assert [(one.word, one.about) for one in found] == [("west", "4"), ("4", "west"), ("5", "")]
+
+
+def test_objects_without_names_are_offered_by_id() -> None:
+    names = names_of([{"id": 1, "hostname": "web"}, {"id": 2, "hostname": "2"}])
+    found = candidates_of(names, ObjectQuery(path="kept-disks/", key="id", by_name=False))
+    assert [(one.word, one.about) for one in found] == [("1", "web"), ("2", "2")]
 
 
 def test_words_that_a_shell_would_interpret_are_not_offered() -> None:

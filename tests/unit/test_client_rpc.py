@@ -22,6 +22,7 @@ from common.rpc.client_commands import (
     CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
+    CLIENT_RESIZE,
     CLIENT_WAIT,
     ClientComposeCall,
     HostList,
@@ -29,6 +30,7 @@ from common.rpc.client_commands import (
     MachineCall,
     MachineList,
     MachinePowerCall,
+    MachineResizeCall,
     Nothing,
     OperationCall,
     OperationSummary,
@@ -91,6 +93,7 @@ class Services:
             CLIENT_LIST_MACHINES: self.yielding(MachineList(machines=())),
             CLIENT_COMPOSE: self.compose,
             CLIENT_POWER: self.returning(evolve(QUEUED, kind="power")),
+            CLIENT_RESIZE: self.returning(evolve(QUEUED, kind="resize")),
             CLIENT_DELETE: self.returning(evolve(QUEUED, kind="delete")),
             CLIENT_OPERATION: self.returning(QUEUED),
             CLIENT_WAIT: self.wait,
@@ -166,12 +169,14 @@ async def test_a_machine_is_composed_and_waited_for(client: rpc.Region, region: 
     assert region.services.requests == [Nothing(), Nothing(), compose, wait, wait]
 
 
-async def test_power_and_deletion_are_operations(client: rpc.Region, region: Region) -> None:
+async def test_power_size_and_deletion_are_operations(client: rpc.Region, region: Region) -> None:
     assert (await client.power("abc123", "off")).kind == "power"
+    assert (await client.resize("abc123", memory_mib=4096)).kind == "resize"
     assert (await client.delete("abc123")).kind == "delete"
     assert (await client.operation(7)).state == "queued"
     assert region.services.requests == [
         MachinePowerCall(system_id="abc123", action=PowerAction.OFF),
+        MachineResizeCall(system_id="abc123", memory_mib=4096),
         MachineCall(system_id="abc123"),
         OperationCall(operation_id=7),
     ]

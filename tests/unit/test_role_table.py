@@ -19,5 +19,6 @@ def test_the_table_says_who_may_what() -> None:
         "| `POST vm-hosts/` | Add a VM host |  |  |  | yes |",
         "| `GET version/` | Read version and capabilities | yes | yes | yes | yes |",
         "| `client.power` |  |  | own | yes |",
+        "| `client.resize` |  |  | yes | yes |",
     ):
         assert line in lines

@@ -95,6 +95,18 @@ def test_a_request_is_shown_with_labels_and_units() -> None:
     assert requested(power) == [("Action", "power off by force"), ("State before", "failed deployment")]
 
 
+def test_the_request_of_a_disk_says_what_becomes_of_its_content() -> None:
+    request = {"disk_id": 3, "disk": {"size_bytes": 5 * 10**9}, "index": 1, "title": "data", "storage_pool": "nvme"}
+    task = evolve(OPERATION, kind=OperationKind.REMOVE_DISK, request={**request, "keep": True})
+    assert requested(task) == [
+        ("Disk", "data"), ("Size", "5 GB"), ("Storage pool", "nvme"), ("Content of the disk", "kept"),
+    ]  # fmt: skip
+    deleted = evolve(task, request={**request, "keep": False})
+    assert requested(deleted)[-1] == ("Content of the disk", "deleted")
+    growth = {"size": {"size_bytes": 7 * 10**9}, "title": "data"}
+    assert requested(evolve(task, kind=OperationKind.GROW_DISK, request=growth)) == [("Disk", "data"), ("Size", "7 GB")]
+
+
 REQUESTS = {
     OperationKind.BULK: {"action": "power_on", "machines": [{"system_id": "abc", "hostname": "web-1"}]},
 }

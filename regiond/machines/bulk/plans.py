@@ -10,14 +10,14 @@ from typing import TypeVar
 from attrs import evolve
 
 from common.capacity import Capacity, ResourceCapacity
-from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest
+from common.errors import DatabaseUnavailable, InnkeeperError
 from common.phrases import number_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.ledger import service as ledger
 from regiond.ledger.model import HostCapacity
 from regiond.machines.model import MachineView, ResizePlan, SizeRequest
-from regiond.machines.resize.model import NO_SIZE, shortage
+from regiond.machines.resize.model import shortage
 from regiond.machines.resize.service import Resizes
 from regiond.quotas.model import Holdings
 from regiond.quotas.service import refusals_now
@@ -38,12 +38,6 @@ async def in_turn(machines: Sequence[MachineView], plan: Callable[[MachineView],
 
 def stays(machine: MachineView, reason: str) -> str:
     return f"{machine.hostname} stays as it is: {reason}"
-
-
-def check_size(size: SizeRequest) -> None:
-    """Raises InvalidRequest for a resize without cores and memory."""
-    if size == SizeRequest():
-        raise InvalidRequest.of(NO_SIZE)
 
 
 class BulkResizePlans:

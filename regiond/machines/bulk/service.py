@@ -13,7 +13,7 @@ from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.bulk import store
-from regiond.machines.bulk.plans import BulkResizePlans, check_size, in_turn, stays
+from regiond.machines.bulk.plans import BulkResizePlans, in_turn, stays
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
@@ -32,6 +32,7 @@ from regiond.machines.model import (
 from regiond.machines.operation_intents import check_idle
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership_rules import check_may_operate, check_unlocked
+from regiond.machines.resize.model import check_size
 from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service

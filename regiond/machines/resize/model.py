@@ -10,10 +10,10 @@ from common.capacity import Capacity, ResourceCapacity
 from common.errors import InvalidRequest, WrongState
 from common.phrases import number_of
 from common.values import GuestSize, PowerState
-from regiond.machines.model import Amount, MachineView, ResizePlan, Takes
+from regiond.machines.compose.requirements import LARGEST, MIN_MEMORY_MIB
+from regiond.machines.model import AS_IT_IS, MAX_CORES, Amount, MachineView, ResizePlan, SizeRequest, Takes
 from regiond.quotas.model import Charge, Holdings
-
-NO_SIZE = {"cores": ["Name the cores, the memory or both."]}
+from regiond.validation_messages import outside
 
 
 @frozen(kw_only=True)
@@ -71,14 +71,22 @@ def check_sizing(machine: MachineView, sizing: Sizing, wanted: GuestSize) -> Non
         )
 
 
-def requested_size(sizing: Sizing, cores: int | None, memory_mib: int | None) -> GuestSize:
-    """Returns the size after the next start; a field that is not given stays as it will be then.
+def check_size(size: SizeRequest) -> None:
+    """Raises InvalidRequest without cores and memory, and for amounts that no machine can have."""
+    if size == AS_IT_IS:
+        raise InvalidRequest.of({"cores": ["Name the cores, the memory or both."]})
+    problems: dict[str, list[str]] = {}
+    if size.cores is not None and not 1 <= size.cores <= MAX_CORES:
+        problems["cores"] = [outside(size.cores, 1, MAX_CORES)]
+    if size.memory_mib is not None and not MIN_MEMORY_MIB <= size.memory_mib <= LARGEST:
+        problems["memory"] = [outside(size.memory_mib, MIN_MEMORY_MIB, LARGEST, "MiB")]
+    if problems:
+        raise InvalidRequest.of(problems)
 
-    Raises InvalidRequest without either.
-    """
-    if cores is None and memory_mib is None:
-        raise InvalidRequest.of(NO_SIZE)
-    return GuestSize(cores=cores or sizing.wanted.cores, memory_mib=memory_mib or sizing.wanted.memory_mib)
+
+def requested_size(sizing: Sizing, size: SizeRequest) -> GuestSize:
+    """Returns the size after the next start; what the request leaves out stays as it will be then."""
+    return GuestSize(cores=size.cores or sizing.wanted.cores, memory_mib=size.memory_mib or sizing.wanted.memory_mib)
 
 
 def resize_plan(machine: MachineView, sizing: Sizing, wanted: GuestSize) -> ResizePlan:

@@ -14,12 +14,13 @@ from regiond.db.pool import Database, Db
 from regiond.idempotency.model import IdempotencyKey
 from regiond.ledger import service as ledger
 from regiond.machines import view_store
-from regiond.machines.model import MachineView, ResizePlan
+from regiond.machines.model import MachineView, ResizePlan, SizeRequest
 from regiond.machines.operation_intents import check_owner_is, open_operation
 from regiond.machines.ownership_rules import check_may_change
 from regiond.machines.resize import store
 from regiond.machines.resize.model import (
     Sizing,
+    check_size,
     check_sizing,
     requested_size,
     resize_plan,
@@ -91,9 +92,11 @@ class Resizes:
         parent: Parent | None = None,
     ) -> tuple[int, ResizePlan]:
         """Locks in the order of all writers: quotas, the operation, the server, the machine."""
+        size = SizeRequest(cores=cores, memory_mib=memory_mib)
+        check_size(size)
         machine = await _changeable(db, caller, system_id)
         sizing = await store.read(db, machine.id)
-        wanted = requested_size(sizing, cores, memory_mib)
+        wanted = requested_size(sizing, size)
         await _charge(db, sizing, wanted)
         operation_id = await open_operation(
             db, OperationKind.RESIZE, machine, self.installation_id, account_id=caller.account_id, parent=parent,

@@ -27,9 +27,12 @@ class Amount:
     takes_effect: Takes
 
 
+MAX_CORES = 4096
+
+
 @frozen(kw_only=True)
 class SizeRequest:
-    """The size that a machine is to have; None: as it is."""
+    """The size that a machine is to have; None: as it is. Unchecked: the region validates it."""
 
     cores: int | None = None
     memory_mib: int | None = None

@@ -10,6 +10,7 @@ from common.errors import InnkeeperError
 from regiond.caller import Caller
 from regiond.machines.disks.model import check_may_use
 from regiond.machines.model import KeptDisk
+from regiond.ui.texts import text
 
 
 @frozen(kw_only=True)
@@ -18,6 +19,17 @@ class KeptChoice:
 
     disk: KeptDisk
     obstacle: str
+
+    @property
+    def title(self) -> str:
+        return title_of(self.disk)
+
+
+def title_of(disk: KeptDisk) -> str:
+    """Returns such as `data of web-1`."""
+    if disk.label:
+        return text("{name} of {vm}", name=disk.label, vm=disk.hostname)
+    return text("disk of {vm}", vm=disk.hostname)
 
 
 def kept_choices(caller: Caller, disks: Iterable[KeptDisk]) -> tuple[KeptChoice, ...]:

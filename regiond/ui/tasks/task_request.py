@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regiond.operations.model import Operation, OperationKind
+from regiond.ui import formats
 from regiond.ui.tasks.task_log import label_of, value_text
 from regiond.ui.texts import constant, text
 
@@ -40,6 +41,8 @@ _ACTIONS: Mapping[str, str] = {
 }
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 
+_OF_DISKS = (OperationKind.ADD_DISK, OperationKind.GROW_DISK, OperationKind.REMOVE_DISK)
+
 
 def requested(task: Operation) -> list[tuple[str, str]]:
     """Returns labels with the plain values of the request, of a compose those that it was asked for."""
@@ -49,12 +52,24 @@ def requested(task: Operation) -> list[tuple[str, str]]:
             (text("Image"), f"{request['osystem']}/{request['distro_series']}"),
             (text("State before"), str(request["was"])),
         ]
+    if task.kind in _OF_DISKS:
+        return _of_disk(task.kind, request)
     named = {"kind": task.kind.value}  # an allocation repeats it
     return [
         (_LABELS.get(name) or label_of(name), printed)
         for name, value in request.items()
         if name not in _INNER and named.get(name) != value and value is not False and (printed := _text(name, value))
     ]
+
+
+def _of_disk(kind: OperationKind, request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    size = request["size"] if kind is OperationKind.GROW_DISK else request["disk"]
+    found = [(text("Disk"), str(request["title"])), (text("Size"), formats.storage(size["size_bytes"]))]
+    if "storage_pool" in request:
+        found.append((text("Storage pool"), str(request["storage_pool"])))
+    if kind is OperationKind.REMOVE_DISK:
+        found.append((text("Content of the disk"), text("kept") if request["keep"] else text("deleted")))
+    return found
 
 
 def _text(name: str, value: Any) -> str:

@@ -29,7 +29,7 @@ from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Re
 from tests.faults.scenarios.power import Power, SetBootDisk
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
-from tests.faults.scenarios.resize import Resize
+from tests.faults.scenarios.resize import Resize, ResizeMany
 from tests.faults.scenarios.scenario import Scenario
 
 _ALL: tuple[Scenario, ...] = (
@@ -51,6 +51,7 @@ _ALL: tuple[Scenario, ...] = (
     RemoveDisk(keep=True),
     AddNic(),
     RemoveNic(),
+    ResizeMany(),
     AllocateReady(),
     AllocateComposed(),
     Release(composed_by_allocation=False),

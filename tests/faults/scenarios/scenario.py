@@ -24,7 +24,7 @@ class Request:
     method: Method = "POST"
     op: str | None = None
     query: Mapping[str, str] = field(factory=dict)
-    fields: Mapping[str, str] = field(factory=dict)
+    fields: Mapping[str, str | list[str]] = field(factory=dict)
 
 
 @frozen(kw_only=True)

@@ -49,6 +49,15 @@ async def test_a_deletion_on_a_terminal_lists_what_goes_and_stays(home: Path, de
         assert f"{line}\n" in ran.out
 
 
+async def test_a_plan_without_vms_shows_its_effects_only(home: Path, deletable: Region) -> None:
+    effects = ["disk1 (5.0 GB in default) and all data on it are deleted."]
+    plan = {"name": "west", "confirm": "name", "deleted": [], "kept": [], "effects": effects}
+    deletable.give(DRY_RUN, Reply(200, plan))
+    ran = await on_terminal(home, *WORDS, given={PROMPT: "west\n"})
+    assert (ran.status, len(deletable.requests_to(DELETE))) == (0, 1)
+    assert ran.out.startswith(f"vm-host delete west\n  {effects[0]}\n{PROMPT}")
+
+
 @pytest.mark.parametrize("typed", ["", "yes", "West", "west2"])
 async def test_anything_but_the_name_deletes_nothing(home: Path, deletable: Region, typed: str) -> None:
     ran = await on_terminal(home, *WORDS, given={PROMPT: f"{typed}\n"})

@@ -12,7 +12,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.machines.model import Amount, MachineView, ResizePlan, Takes
+from regiond.machines.model import MAX_CORES, Amount, MachineView, ResizePlan, Takes
 from regiond.operations.model import Operation
 
 _AMOUNT: Serializer[Amount] = serializer(
@@ -23,7 +23,7 @@ RESIZE_PLAN_JSON: Serializer[ResizePlan] = serializer(
 )
 _PLAN = Result(doc="For a dry run: what would change, and when.", type=RESIZE_PLAN_JSON)
 SIZE_FIELDS = (
-    Field("cores", Integer(minimum=1, maximum=4096), "Number of cores (default: as it is).", example=4),
+    Field("cores", Integer(minimum=1, maximum=MAX_CORES), "Number of cores (default: as it is).", example=4),
     Field(
         "memory",
         Integer(minimum=1024, unit="MiB"),

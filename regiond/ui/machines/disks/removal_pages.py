@@ -16,6 +16,7 @@ from regiond.machines.model import DiskView, KeptDisk, MachineView
 from regiond.ui import formats
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
+from regiond.ui.lists.kept_disks import title_of
 from regiond.ui.machines.action_pages import since_of
 from regiond.ui.machines.details.disk_pages import find_disk
 from regiond.ui.machines.details.frame import STORAGE, read_vm
@@ -119,7 +120,7 @@ async def delete(visit: Visit) -> Reply:
 
     async def run() -> Reply:
         answer = await visit.act(kept_disks.KEPT_DISK, "DELETE", path=path)
-        done = text("The disk {disk} is deleted.", disk=disk.title)
+        done = text("The disk {disk} is deleted.", disk=title_of(disk))
         return redirect_with_note(visit, "hosts", host.id, "resources", answer=answer, text=done)
 
     return await questions.ask(visit, deletion_question(disk, visit), run, plan=plan)
@@ -128,7 +129,7 @@ async def delete(visit: Visit) -> Reply:
 def deletion_question(disk: KeptDisk, visit: Visit) -> Question:
     resources = page_url("hosts", disk.host_id, "resources")
     return Question(
-        title=text("Delete {name}?", name=disk.title),
+        title=text("Delete {name}?", name=title_of(disk)),
         section="hosts",
         crumbs=((text("Hosts"), page_url("hosts")), (disk.host_name, resources)),
         button=text("Delete disk"),
@@ -136,7 +137,7 @@ def deletion_question(disk: KeptDisk, visit: Visit) -> Question:
         undo=NO_UNDO,
         subjects=(
             Subject(
-                name=disk.title,
+                name=title_of(disk),
                 detail=text(
                     "{size} in {pool}, kept since {time}",
                     size=formats.storage(disk.size_bytes),
