@@ -23,8 +23,9 @@ ADDRESSED = evolve(
     NEW, kind=NicKind.NETWORK, source="tenant", address=NicAddress(address="10.9.0.20", prefix_length=24)
 )
 HAS = "00:16:3e:00:00:01"  # the documented instance has it as eth0
-CHANGE = ("instances/vm1", [])
-FIND, NETWORKS = ("instances", []), ("networks", ["m1"])
+CHANGE: tuple[str, list[str]] = ("instances/vm1", [])
+FIND: tuple[str, list[str]] = ("instances", [])
+NETWORKS = ("networks", ["m1"])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, NotAllowed, WrongState
 from common.units import BYTES_PER_GB
-from common.values import OwnershipMarker, PowerState
+from common.values import DriverType, OwnershipMarker, PowerState
 from common.volume_names import marker_of_volume
 from regiond.caller import Caller
 from regiond.machines.model import DiskPlan, DiskView, KeptDisk, MachineView
@@ -144,7 +144,7 @@ def remove_plan(machine: MachineView, disk: DiskView, *, keep: bool) -> DiskPlan
         else f"{disk.title} ({size}) and all data on it are deleted."
     ]
     if not _is_off(machine):
-        effects.append("The VM runs: its system has to give the disk back. Unmount it there first.")
+        effects.append(_taken_from_running(machine))
     return DiskPlan(
         name=machine.hostname,
         effects=(f"{machine.hostname} loses the disk {disk.title}.", *effects),
@@ -159,6 +159,12 @@ def deletion_plan(disk: KeptDisk) -> DiskPlan:
     if not disk.is_listed:
         effects.append("The last refresh of its host did not find it: it is gone, or some VM has it.")
     return DiskPlan(name=disk.hostname, effects=tuple(effects), loses_data=True)
+
+
+def _taken_from_running(machine: MachineView) -> str:
+    if machine.driver == DriverType.LXD.value:
+        return "The VM runs, and LXD takes the disk even while it is mounted: unmount it there first, or data are lost."
+    return "The VM runs: its system has to give the disk back. Unmount it there first."
 
 
 def _when(machine: MachineView) -> str:
