@@ -46,10 +46,27 @@ async def test_nics_and_disks_are_adopted_and_planned_again(innkeeper: Deploymen
         await made.set_disk_tags()
         await made.delete_interface_link()
         accepted = tuple(proxy.calls)
-        other = await made.create_another_interface("52:54:00:99:99:99")
-        for kept in (other, await made.delete_interface_physical(), await made.delete_block_device()):
-            assert (kept.status, kept.body.startswith(b"not part of Innkeeper: ")) == (400, True)
+        for kept in (await made.delete_interface_physical(), await made.delete_block_device()):
+            assert (kept.status, b"first" in kept.body or b"boots from the network" in kept.body) == (409, True)
     TERRAFORM.check(accepted, "NICs and disks")
+
+
+async def test_nics_and_disks_are_created_and_destroyed(innkeeper: Deployment) -> None:
+    system_id = await machine(innkeeper)
+    async with recording(innkeeper.api.url) as proxy:
+        made = NicsAndDisks(Gomaasclient.to(proxy.url, key_of(innkeeper)), "tf-vm", SIMULATED_SUBNET)
+        await made.create_another_interface("52:54:00:99:99:99")
+        await made.create_another_block_device("sdc", 5, "data")
+        planned = await made.plan_of_disk()
+        await made.create_block_device("sdc", 7, "data", is_boot_device=False)  # an update: the disk grows
+        assert await made.plan_of_disk() == planned
+        found = await innkeeper.get(f"nodes/{system_id}/blockdevices/")
+        assert [(disk["name"], disk["size"] // GB) for disk in found] == [("sda", 8), ("sdb", 2), ("sdc", 7)]
+        for gone in (await made.delete_interface_physical(), await made.delete_block_device()):
+            assert gone.status == 204
+    assert len(await innkeeper.get(f"nodes/{system_id}/blockdevices/")) == 2
+    assert len(await innkeeper.get(f"nodes/{system_id}/interfaces/")) == 1
+    TERRAFORM.check(proxy.calls, "new NICs and disks")
 
 
 async def test_allocations_find_disks_by_tags_of_terraform(innkeeper: Deployment) -> None:

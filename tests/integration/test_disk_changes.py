@@ -264,6 +264,19 @@ async def test_only_its_owner_may_use_the_disk_of_an_owned_machine(innkeeper: De
     assert len(await innkeeper.get("kept-disks/")) == 1
 
 
+async def test_kept_disks_count_for_the_quota_of_who_had_them(innkeeper: Deployment) -> None:
+    machine, other = await composed(innkeeper), await composed(innkeeper, "db")
+    await innkeeper.post("quotas/", pool="default", storage=30)
+    await add(innkeeper, machine, 10)
+    await remove(innkeeper, machine, keep="true")
+    (refused,) = await outcomes([add(innkeeper, machine, 5)])
+    assert "26.0 GB" in refused or "26 GB" in refused, refused
+    (kept,) = await innkeeper.get("kept-disks/")
+    await innkeeper.post(path(other), op="attach_disk", kept_disk=kept["id"])
+    await innkeeper.post(path(other), op="remove_disk", disk="sdb")
+    await add(innkeeper, machine, 5)
+
+
 async def test_block_devices_of_maas_are_created_grown_and_deleted(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     devices = f"nodes/{machine['system_id']}/blockdevices/"

@@ -56,6 +56,7 @@ PAGES = (
     "docs/how-to/adopt.md",
     "docs/how-to/resize.md",
     "docs/how-to/disks.md",
+    "docs/how-to/nics.md",
     "docs/how-to/maintenance.md",
     "docs/how-to/check.md",
     "docs/how-to/audit.md",

@@ -41,11 +41,32 @@ class NicsAndDisks:
             ("tags", ",".join(nic["tags"])), ("vlan", str(nic["vlan"]["id"])),
         ])  # fmt: skip
 
-    async def create_another_interface(self, mac_address: str) -> Answer:
+    async def create_another_interface(self, mac_address: str) -> None:
         """What the provider does if no NIC has the MAC address of the configuration."""
         assert all(nic["mac_address"] != mac_address for nic in await self._interfaces())
         path = f"nodes/{self.system_id}/interfaces/"
-        return await self.client.post(path, "create_physical", [("mac_address", mac_address)])
+        made = decoded(ok(await self.client.post(path, "create_physical", [("mac_address", mac_address)])), INTERFACE)
+        assert made["mac_address"] == mac_address
+        self.nic_id = made["id"]
+
+    async def create_another_block_device(self, name: str, size_gb: int, *tags: str) -> None:
+        """What the provider does if no disk has the name of the configuration."""
+        await self._machine()
+        path = f"nodes/{self.system_id}/blockdevices/"
+        disks = decoded(ok(await self.client.get(path)), [BLOCK_DEVICE])
+        assert all(one["name"] != name for one in disks)
+        fields = [
+            ("block_size", "512"), ("id_path", "/dev/vdc"), ("model", ""), ("name", name), ("serial", ""),
+            ("size", str(size_gb * GB)),
+        ]  # fmt: skip
+        made = decoded(ok(await self.client.post(path, "", fields)), BLOCK_DEVICE)
+        self.disk_id = made["id"]
+        for tag in tags:
+            ok(await self.client.post(self._disk, "add_tag", [("tag", tag)]))
+
+    async def plan_of_disk(self) -> list[Any]:
+        disk = decoded(ok(await self.client.get(self._disk)), BLOCK_DEVICE)
+        return [disk[name] for name in ("id_path", "model", "path", "serial", "tags", "uuid", "partitions")]
 
     async def delete_interface_physical(self) -> Answer:
         await self._machine()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from common.errors import InvalidRequest
@@ -21,6 +22,7 @@ from regiond.machines.model import DiskToAdd, MachineView
 from regiond.operations.model import Operation
 
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
+_IN_ORDER = re.compile(r"[sv]d[a-z]{1,2}", re.ASCII)
 _LARGEST_SIZE = 2**63 - 1  # the largest value of the column
 _FIXED = "This property of a disk is fixed when it is created: add another disk."
 _TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="ssd")
@@ -42,10 +44,15 @@ async def _disks(call: Call) -> list[DiskOfMachine]:
     return [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
 
 
+def _label(name: str) -> str:
+    """Returns the label of a new disk; none for a name that the disks of machines have by their order."""
+    return "" if _IN_ORDER.fullmatch(name) else name
+
+
 async def _create(call: Call) -> Reply:
     machine: MachineView = call.target
     operation = await call.services.disk_changes.start_add(
-        call.caller, machine.system_id, DiskToAdd(size_bytes=call.values["size"], label=call.values["name"]),
+        call.caller, machine.system_id, DiskToAdd(size_bytes=call.values["size"], label=_label(call.values["name"])),
         idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
     )  # fmt: skip
 
