@@ -148,6 +148,14 @@ TERRAFORM = Client(name="Terraform", tested="bytes: gomaasclient of February 202
         "POST nodes/{system_id}/interfaces/{id}/?op=unlink_subnet", "PUT nodes/{system_id}/blockdevices/{id}/",
         "PUT nodes/{system_id}/interfaces/{id}/",
     ),
+    "new NICs and disks": (
+        "DELETE nodes/{system_id}/blockdevices/{id}/", "DELETE nodes/{system_id}/interfaces/{id}/", "GET machines/",
+        "GET nodes/{system_id}/blockdevices/", "GET nodes/{system_id}/blockdevices/{id}/",
+        "GET nodes/{system_id}/interfaces/", "POST nodes/{system_id}/blockdevices/",
+        "POST nodes/{system_id}/blockdevices/{id}/?op=add_tag",
+        "POST nodes/{system_id}/blockdevices/{id}/?op=remove_tag",
+        "POST nodes/{system_id}/interfaces/?op=create_physical", "PUT nodes/{system_id}/blockdevices/{id}/",
+    ),
     "data sources": (
         "GET boot-resources/", "GET boot-resources/?op=is_importing", "GET boot-sources/", "GET devices/",
         "GET fabrics/", "GET fabrics/{fabric_id}/vlans/", "GET maas/?op=get_config", "GET machines/",
