@@ -238,6 +238,25 @@ async def test_what_fails_on_the_host_leaves_everything_as_it_was(
     assert volumes(innkeeper) == [("-0", 8), ("-1", 5)]
 
 
+async def test_a_volume_that_was_there_before_is_never_deleted(innkeeper: Deployment) -> None:
+    """Such as one that was made since the last refresh, or before the database was restored."""
+    machine = await composed(innkeeper)
+    ((root, size, installation, uuid),) = rows(
+        innkeeper, "select name, size_bytes, installation_id, machine_id from volume"
+    )
+    other = f"{root.removesuffix('-0')}-1"
+    rows(
+        innkeeper, "insert into volume values ('default', ?, ?, ?, ?)", other, 2 * GB, installation, uuid
+    )  # fmt: skip
+    error = await rejection(add(innkeeper, machine, 5))
+    assert "a volume" in str(error)
+    assert volumes(innkeeper) == [("-0", size // GB), ("-1", 2)]
+    assert (await sizes(innkeeper, machine), await claimed_gb(innkeeper, machine)) == ([("sda", 8 * GB)], 8)
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    await add(innkeeper, machine, 5)
+    assert volumes(innkeeper) == [("-0", 8), ("-1", 2), ("-2", 5)]
+
+
 async def test_two_requests_at_once_never_exceed_the_storage_pool(innkeeper: Deployment) -> None:
     await innkeeper.add_simulated(cores=16, memory_mib=32768, pools="default:40")
     machines = [await composed(innkeeper, name) for name in ("a", "b", "c")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.discovery import VolumeRef
-from common.errors import InnkeeperError, NotFound
+from common.errors import Cancelled, InnkeeperError, NotFound
 from common.guest_spec import DiskSpec
 from common.rpc.host_commands import (
     HOST_ATTACH_DISK,
@@ -33,7 +33,7 @@ from regiond.machines.disks.model import gb
 from regiond.machines.model import KeptDisk
 from regiond.machines.steps import Target, record_event, wait_for_command
 from regiond.operations.model import Operation, OperationKind
-from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.operations.service import Journal, Outcome, error_of, fence_of
 from regiond.racks.service import HostCalls
 
 DEADLINE_S = 60.0
@@ -118,7 +118,7 @@ class AddDisk:
         disk = from_dict(request["disk"], DiskSpec)
         await journal.step("attach_disk", reaches_host=True, volume=disk.volume, size_bytes=disk.size_bytes)
         await self._calls.attach(operation, target, create=request["kept"] is None)
-        guest = await self._calls.find(target)
+        guest = await self._found(target)
 
         async def record(db: Db) -> None:
             if guest is not None:
@@ -132,7 +132,8 @@ class AddDisk:
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Takes the disk from the guest again. A new volume is deleted; a kept disk is kept again.
 
-        If the guest does not give it back, the disk stays, since its data may be in use.
+        If the guest does not give it back, the disk stays, since its data may be in use. A host that rejected the disk
+        has made no volume: one of that name was there before, and nothing is known of its content.
         """
         target, request = Target.of(operation), operation.request
         if operation.reached_host:
@@ -140,7 +141,7 @@ class AddDisk:
             await journal.step("detach_disk", reaches_host=True)
             if not await self._detached(operation, target):
                 return Outcome(record=lambda db: self._stays(db, operation, target))
-            if request["kept"] is None:
+            if request["kept"] is None and not _was_rejected(operation):
                 await self._calls.remove_volume(operation, target)
 
         async def record(db: Db) -> None:
@@ -151,6 +152,15 @@ class AddDisk:
                 await kept_disk_store.restore(db, from_dict(request["kept"], KeptDisk))
 
         return Outcome(undone=("disk not added",), record=record)
+
+    async def _found(self, target: Target) -> Guest | None:
+        """Returns the guest as its host reports it, to record it; None if that fails: the next refresh records it."""
+        try:
+            return await self._calls.find(target)
+        except InnkeeperError as error:
+            if error.retryable:
+                raise
+            return None
 
     async def _detached(self, operation: Operation, target: Target) -> bool:
         """Returns False if the guest keeps the disk for good."""
@@ -297,6 +307,12 @@ async def _record_removal(db: Db, operation: Operation, target: Target, *, keep:
     kept_id = await kept_disk_store.keep(db, target.machine_id, request["disk_id"]) if keep else None
     await store.remove(db, target.machine_id, disk.pool_id, disk.volume)
     return kept_id
+
+
+def _was_rejected(operation: Operation) -> bool:
+    """Returns whether the host answered that it changes nothing; not after a cancellation or a lost connection."""
+    error = error_of(operation)
+    return not error.retryable and error.code != Cancelled.code
 
 
 def _where(request: Mapping[str, Any]) -> str:
