@@ -277,3 +277,22 @@ def test_a_block_device_is_attached_as_one_and_does_not_grow(host: Host, disk: D
     with pytest.raises(Unsupported, match="volumes in a storage pool of the type logical, such as group"):
         host.driver.grow_disk(host.spec.ref, wanted)
     assert host.driver.grow_disk(host.spec.ref, evolve(wanted, size_bytes=1)).size_bytes == DISK_BYTES
+
+
+def test_a_guest_whose_memory_is_saved_keeps_its_disks(host: Host, disk: DiskSpec) -> None:
+    """It would start with those that it had, also with one that another guest has by then."""
+    own = host.spec.disks[0]
+    wanted = DiskSize(pool_id=own.pool_id, volume=own.volume, size_bytes=2 * DISK_BYTES)
+    host.start()
+    host.domain.managedSave()
+    for change in (
+        lambda: host.attach(disk),
+        lambda: host.detach(own),
+        lambda: host.driver.grow_disk(host.spec.ref, wanted),
+    ):
+        with pytest.raises(WrongState, match="virsh managedsave-remove"):
+            change()
+    assert host.volumes_in(PERSISTENT) == host.pool.listVolumes() == [own.volume]
+    host.domain.managedSaveRemove()
+    host.attach(disk)
+    assert host.detach(own) is PowerState.OFF
