@@ -150,6 +150,9 @@ class Driver(Protocol):
 
         The volume stays, with its content. Raises NotFound without the guest; WrongState, with nothing changed, if a
         running guest does not give the disk back within seconds, because its system uses it or is not up.
+
+        LXD takes a disk from a running guest that uses it, too: what the guest has not written yet is lost, and its
+        file system on the disk fails.
         """
 
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
