@@ -31,8 +31,8 @@ def devices(host: CapableFixture, spec: GuestSpec) -> dict[str, dict[str, str]]:
     return server(host).instance(spec.name, "default").devices
 
 
-def plain(number: int, **fields: str) -> NicSpec:
-    return evolve(nic(number, NicKind.BRIDGE, BRIDGE), **fields)
+def plain(number: int, name: str = "") -> NicSpec:
+    return evolve(nic(number, NicKind.BRIDGE, BRIDGE), name=name or f"eth{number}")
 
 
 @IN_EITHER_STATE

@@ -41,8 +41,8 @@ def switch(driver: LxdDriver, spec: GuestSpec, action: PowerAction) -> None:
     driver.power(spec.ref, action, grace_s=GRACE_S)
 
 
-def first(lxd: LxdServer, **fields: NicAddress | str) -> NicSpec:
-    return evolve(nic(0, NicKind.NETWORK, lxd.managed_bridge), **fields)
+def first(lxd: LxdServer, address: NicAddress | None = None) -> NicSpec:
+    return nic(0, NicKind.NETWORK, lxd.managed_bridge, address=address)
 
 
 def own_address(lxd: LxdServer, number: int) -> NicAddress:

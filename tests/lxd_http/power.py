@@ -84,8 +84,8 @@ def check_nics(lxd: Lxd, one: Instance, names: Collection[str], stage: str) -> N
     others = [device for other in lxd.instances.values() if other.url != one.url for _, device in _nics(lxd, other)]
     taken = {device.get("ipv4.address", "") for device in others} - {""}
     macs = {device["hwaddr"].lower() for device in others if device.get("network") == NETWORK and "hwaddr" in device}
-    kept = (device.get("network") for name, device in _nics(lxd, one) if name not in names)
-    on_network: set[str | None] = {NETWORK} & set(kept)
+    kept = {device.get("network", "") for name, device in _nics(lxd, one) if name not in names}
+    on_network = kept & {NETWORK}
     for name, device in sorted(_nics(lxd, one)):
         if name not in names:
             continue
