@@ -194,6 +194,30 @@ def test_a_forged_image_on_a_raw_disk_is_not_resized(qemu: QemuFixture, tmp_path
     assert file.stat().st_size == GROWN_BYTES
 
 
+def test_a_forged_image_is_attached_as_the_raw_disk_that_it_is(qemu: QemuFixture, tmp_path: Path) -> None:
+    first, second = composed(qemu, "first"), composed(qemu, "second", on=True)
+    disk = disk_of(first)
+    qemu.driver.attach_disk(first.ref, disk, 1, create=True)
+    with file_of(tmp_path, disk).open("r+b") as file:
+        file.write(overlay_head(file_of(tmp_path, first.disks[0]), size_bytes=2**40))
+    qemu.administrator.storagePoolLookupByUUIDString(qemu.pool_id).refresh()
+    qemu.driver.detach_disk(first.ref, disk.pool_id, disk.volume)
+    qemu.driver.attach_disk(second.ref, disk, 1, create=False)
+    tree = ET.fromstring(domain_of(qemu, second).XMLDesc())  # noqa: S314  of the test
+    assert [driver.get("type") for driver in tree.iterfind("devices/disk/driver")] == ["raw", "raw"]
+    assert domain_of(qemu, second).blockInfo("vdb")[0] == DISK_BYTES
+
+
+def test_a_volume_that_libvirt_has_not_seen_is_attached(qemu: QemuFixture, tmp_path: Path) -> None:
+    """Such as one that an administrator has copied to the pool."""
+    spec = composed(qemu)
+    disk = disk_of(spec)
+    file_of(tmp_path, disk).write_bytes(bytes(DISK_BYTES))
+    qemu.driver.attach_disk(spec.ref, disk, 1, create=False)
+    assert qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1) is PowerState.ON
+    assert domain_of(qemu, spec).blockInfo("vdb")[0] == DISK_BYTES
+
+
 @pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
 def test_a_disk_with_a_snapshot_stays_as_it_is(qemu: QemuFixture, tmp_path: Path, *, on: bool) -> None:
     spec = composed(qemu, on=True)

@@ -23,8 +23,9 @@ from rackd.drivers.libvirt.guests import disk_changes
 from rackd.drivers.libvirt.xml import attribute, parse
 from tests.contract.guest_samples import DISK_BYTES, small_guest
 from tests.contract.libvirt_fixtures import disk_element
-from tests.contract.libvirt_node import opened
+from tests.contract.libvirt_node import NODE, opened
 
+GROUP = '<pool type="logical"><name>group</name><target><path>/dev/group</path></target></pool>'
 NO_SLOT = DriverFailed("Cannot attach a device: internal error: No more available PCI slots")
 LIVE, PERSISTENT = 0, 2
 
@@ -71,7 +72,7 @@ class Host:
 def host(tmp_path: Path) -> Iterator[Host]:
     """A guest with one disk that is off."""
     marker = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
-    with opened(tmp_path) as client:
+    with opened(tmp_path, NODE.replace("<network>", f"{GROUP}<network>", 1)) as client:
         pool_id = client.connection.storagePoolLookupByName("main").UUIDString()
         spec = small_guest("vm", marker, (pool_id,))
         driver = LibvirtDriver(lambda: client, marker.installation_id)
@@ -260,3 +261,38 @@ def test_a_disk_does_not_make_a_guest_that_of_its_machine(host: Host, disk: Disk
     host.client.connection.defineXML(ET.tostring(copy, encoding="unicode"))
     found = {guest.name: guest.marker for guest in host.driver.discover().guests}
     assert found == {"copy": None, "vm": host.spec.marker}
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
+def test_a_block_device_is_attached_as_one_and_does_not_grow(host: Host, disk: DiskSpec, *, on: bool) -> None:
+    pool = host.client.connection.storagePoolLookupByName("group")
+    device = evolve(disk, pool_id=pool.UUIDString())
+    host.attach(device)
+    tree = parse(host.domain.XMLDesc(), "a guest")
+    (found,) = tree.iterfind("devices/disk[@type='block']/source")
+    assert found.get("dev") == f"/dev/group/{disk.volume}"
+    if on:
+        host.start()
+    wanted = DiskSize(pool_id=device.pool_id, volume=disk.volume, size_bytes=2 * DISK_BYTES)
+    with pytest.raises(Unsupported, match="volumes in a storage pool of the type logical, such as group"):
+        host.driver.grow_disk(host.spec.ref, wanted)
+    assert host.driver.grow_disk(host.spec.ref, evolve(wanted, size_bytes=1)).size_bytes == DISK_BYTES
+
+
+def test_a_guest_whose_memory_is_saved_keeps_its_disks(host: Host, disk: DiskSpec) -> None:
+    """It would start with those that it had, also with one that another guest has by then."""
+    own = host.spec.disks[0]
+    wanted = DiskSize(pool_id=own.pool_id, volume=own.volume, size_bytes=2 * DISK_BYTES)
+    host.start()
+    host.domain.managedSave()
+    for change in (
+        lambda: host.attach(disk),
+        lambda: host.detach(own),
+        lambda: host.driver.grow_disk(host.spec.ref, wanted),
+    ):
+        with pytest.raises(WrongState, match="virsh managedsave-remove"):
+            change()
+    assert host.volumes_in(PERSISTENT) == host.pool.listVolumes() == [own.volume]
+    host.domain.managedSaveRemove()
+    host.attach(disk)
+    assert host.detach(own) is PowerState.OFF

@@ -149,9 +149,13 @@ class Domain(_Wrapper):
     def destroy(self) -> None:
         self._call("switch off", self._handle.destroy)
 
+    def has_saved_memory(self) -> bool:
+        """Returns whether the next start restores the domain as it ran, with its devices, after virsh managedsave."""
+        return bool(self._call("read the saved memory of", self._handle.hasManagedSaveImage))
+
     def discard_saved_memory(self) -> None:
         """The next start is a boot, after virsh managedsave too. Idempotent."""
-        if self._call("read the saved memory of", self._handle.hasManagedSaveImage):
+        if self.has_saved_memory():
             self._call("discard the saved memory of", self._handle.managedSaveRemove)
 
     def undefine(self) -> None:
