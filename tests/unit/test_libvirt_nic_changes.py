@@ -304,6 +304,21 @@ def test_a_nic_that_cannot_be_described_changes_nothing(host: Host, wrong: NicSp
     assert host.whole() == before
 
 
+def test_a_guest_whose_memory_is_saved_keeps_its_nics(host: Host) -> None:
+    """It would start with those that it had, also with an address that another guest has by then."""
+    host.switch(PowerAction.ON)
+    host.domain.managedSave()
+    before = host.whole()
+    for change in (lambda: host.attach(NEW), lambda: host.detach(FIRST)):
+        with pytest.raises(WrongState, match="virsh managedsave-remove"):
+            change()
+    assert (host.whole(), host.detach(NEW)) == (before, PowerState.OFF)
+    host.domain.managedSaveRemove()
+    host.attach(NEW)
+    host.detach(FIRST)
+    assert host.macs() == [NEW.mac_address]
+
+
 def test_a_record_needs_a_marker() -> None:
     foreign = ET.fromstring("<domain/>")  # noqa: S314  of the test
     set_function_port(foreign, FUNCTION.mac_address, "eth3")
