@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from xml.etree import ElementTree as ET
 
 import structlog
@@ -60,8 +61,11 @@ def attach(client: Client, guest: GuestRef, nic: NicSpec, *, closing: threading.
     except HostUnreachable:
         raise
     except BaseException:
-        if len(lacking) == len(states):  # otherwise an administrator has attached it
-            _undo(client, domain, nic.mac_address, closing)
+        with _logged(domain, nic.mac_address):
+            if len(lacking) == len(states):
+                _remove(client, domain, nic.mac_address, closing)
+            elif not _is_recorded(states[0], nic.mac_address):  # an administrator has attached half of it
+                _forget(client, domain, nic.mac_address.lower())
         raise
     log.info("nic_attached", guest=domain.name, mac_address=nic.mac_address, kind=nic.kind, source=nic.source)
     return power_of(domain.state())
@@ -98,9 +102,15 @@ def _add(client: Client, domain: Domain, element: Element, nic: NicSpec) -> None
         client.define(ET.tostring(definition, encoding="unicode"), domain.name)
 
 
-def _undo(client: Client, domain: Domain, mac_address: str, closing: threading.Event) -> None:
+def _is_recorded(domain: Element, mac_address: str) -> bool:
+    return any(one.mac_address == mac_address.lower() for one in metadata.reservations_in(domain))
+
+
+@contextmanager
+def _logged(domain: Domain, mac_address: str) -> Iterator[None]:
+    """Logs why a failed attempt is not undone."""
     try:
-        _remove(client, domain, mac_address, closing)
+        yield
     except InnkeeperError as error:
         log.warning("failed_attach_not_undone", guest=domain.name, mac_address=mac_address, reason=str(error))
 
