@@ -182,6 +182,8 @@ class Driver(Protocol):
 
         The host no longer reserves an address for it. Raises NotFound without the guest; WrongState, with nothing
         changed, if a running guest does not give the NIC back within seconds, because its system is not up.
+
+        LXD does not wait for that: such a guest has the NIC until it is off, without a connection.
         """
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
-from tests.lxd_http import live_changes, operations
+from tests.lxd_http import live_changes, nic_slots, operations
 from tests.lxd_http.devices import (
     check_config,
     check_devices,
@@ -18,7 +18,7 @@ from tests.lxd_http.devices import (
     without_empty,
 )
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
-from tests.lxd_http.power import state_of
+from tests.lxd_http.power import check_nics, state_of
 from tests.lxd_http.state import APPLY_QUOTA, STATUS, STOPPED, VM, Instance, Lxd
 
 
@@ -88,10 +88,12 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
     check_root_stays(lxd, one, changed)
     added = {name: device for name, device in changed.devices.items() if one.devices.get(name) != device}
     check_disks(lxd, one.project, added)
+    check_nics(lxd, changed, [name for name, device in added.items() if device["type"] == "nic"], "add")
     before, runs = one.config, one.status_code != STOPPED
     if runs:
         live_changes.check(before, changed.config)
         live_changes.check_disks(lxd, one.name, one.devices, changed.devices)
+        nic_slots.change(lxd, one, lxd.expanded_devices(one), lxd.expanded_devices(changed))
     one.architecture, one.description, one.profiles = changed.architecture, changed.description, changed.profiles
     one.config, one.devices = changed.config, changed.devices
     _size_root(lxd, one)

@@ -53,7 +53,7 @@ def check_disks(lxd: Lxd, instance: str, before: Devices, after: Devices) -> Non
     It unplugs a disk whose other keys change, and plugs it in again: no driver may do that to a running guest.
     """
     for name in before.keys() - after.keys():
-        if instance in lxd.clinging:
+        if before[name].get("type") == "disk" and instance in lxd.clinging:
             raise Refused(500, f'Failed to stop device "{name}": Failed removing block device: Node is in use')
     for name in after.keys() - before.keys():
         if after[name].get("source") in lxd.directories:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from tests.lxd_http import operations
+from tests.lxd_http import nic_slots, operations
 from tests.lxd_http.devices import root_bytes, root_of
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, sync
 from tests.lxd_http.server import CORES, INTERFACES
@@ -64,6 +64,7 @@ def _start(lxd: Lxd, one: Instance, force: bool) -> None:
     if one.config.pop(APPLY_QUOTA, None):
         one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
     one.last_used_at = now()
+    nic_slots.occupy(lxd, one)
     _enter(lxd, one, RUNNING, "started")
 
 
@@ -71,12 +72,24 @@ def _check_startable(lxd: Lxd, one: Instance) -> None:
     cores = lxd.expanded_config(one).get("limits.cpu", "1")
     if cores.isdecimal() and int(cores) > CORES:
         raise Refused(500, "Failed to add CPUs: Cannot allocate more CPUs than available")
-    others = [device for other in lxd.instances.values() if other is not one for _, device in _nics(lxd, other)]
+    check_nics(lxd, one, [name for name, _ in _nics(lxd, one)], "start")
+    for name, device in _nics(lxd, one):
+        parent = device.get("parent")
+        if parent and parent not in INTERFACES:
+            raise Refused(500, f'Failed to start device "{name}": Parent device "{parent}" doesn\'t exist')
+
+
+def check_nics(lxd: Lxd, one: Instance, names: Collection[str], stage: str) -> None:
+    """Refuses NICs that clash with those of other instances, or with another one on the network with DNS."""
+    others = [device for other in lxd.instances.values() if other.url != one.url for _, device in _nics(lxd, other)]
     taken = {device.get("ipv4.address", "") for device in others} - {""}
     macs = {device["hwaddr"].lower() for device in others if device.get("network") == NETWORK and "hwaddr" in device}
-    on_network: set[str] = set()
+    kept = {device.get("network", "") for name, device in _nics(lxd, one) if name not in names}
+    on_network = kept & {NETWORK}
     for name, device in sorted(_nics(lxd, one)):
-        failed = f'Failed start validation for device "{name}": '
+        if name not in names:
+            continue
+        failed = f'Failed {stage} validation for device "{name}": '
         if device.get("ipv4.address") in taken:
             raise Refused(500, f'{failed}IP address "{device["ipv4.address"]}" already defined on another NIC')
         if device.get("network") == NETWORK and device.get("hwaddr", "").lower() in macs:
@@ -84,9 +97,6 @@ def _check_startable(lxd: Lxd, one: Instance) -> None:
         if device.get("network") in on_network:
             raise Refused(500, f'{failed}Instance DNS name "{one.name}" already used on network')
         on_network |= {device["network"]} if device.get("network") == NETWORK else set()
-        parent = device.get("parent")
-        if parent and parent not in INTERFACES:
-            raise Refused(500, f'Failed to start device "{name}": Parent device "{parent}" doesn\'t exist')
 
 
 def _stop(lxd: Lxd, one: Instance, force: bool) -> None:

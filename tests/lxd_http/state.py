@@ -46,6 +46,8 @@ class Instance:
     devices: Devices
     root: Disk
     status_code: int = STOPPED
+    slots: dict[str, int] = field(factory=dict)  # the PCI slots of the NICs that its QEMU has, by device
+    ports: int = 0  # the slots that its QEMU has for NICs
     created_at: str = field(factory=now)
     last_used_at: str = "1970-01-01T00:00:00Z"  # when it was started last
 

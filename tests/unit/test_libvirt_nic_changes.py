@@ -81,6 +81,14 @@ class Host:
     def detach(self, nic: NicSpec) -> PowerState:
         return self.driver.detach_nic(self.spec.ref, nic.mac_address)
 
+    def define_with(self, mac_address: str) -> None:
+        tree = self.tree(PERSISTENT)
+        for devices in tree.iterfind("devices"):
+            other = ET.SubElement(devices, "interface", type="network")
+            ET.SubElement(other, "mac", address=mac_address)
+            ET.SubElement(other, "source", network="default")
+        self.client.connection.defineXML(ET.tostring(tree, encoding="unicode"))
+
     def define_without(self, mac_address: str) -> None:
         """Changes the definition as an administrator can; a running guest does not notice."""
         tree = self.tree(PERSISTENT)
@@ -195,15 +203,32 @@ def test_a_running_guest_gets_the_nic_that_its_definition_has(host: Host, monkey
         asked.append(persistent)
 
     host.switch(PowerAction.ON)
-    tree = host.tree(PERSISTENT)
-    for devices in tree.iterfind("devices"):
-        other = ET.SubElement(devices, "interface", type="network")
-        ET.SubElement(other, "mac", address=NEW.mac_address)
-        ET.SubElement(other, "source", network="default")
-    host.client.connection.defineXML(ET.tostring(tree, encoding="unicode"))
+    host.define_with(NEW.mac_address)
     answers(monkeypatch, "attach_live", attach_live)
     host.attach(NEW)
     assert asked == [False]
+
+
+def test_a_refusal_takes_nothing_from_the_definition(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.switch(PowerAction.ON)
+    host.define_with(NEW.mac_address)
+    before = host.whole()
+    answers(monkeypatch, "attach_live", refuse(NO_SLOT))
+    with pytest.raises(WrongState):
+        host.attach(NEW)
+    assert host.whole() == before
+
+
+def test_a_refusal_ends_no_older_reservation(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The definition has the NIC, which an administrator took from the running guest."""
+    host.switch(PowerAction.ON)
+    answers(monkeypatch, "attach_live", accept)
+    host.attach(NEW)
+    host.define_with(NEW.mac_address)
+    answers(monkeypatch, "attach_live", refuse(NO_SLOT))
+    with pytest.raises(WrongState):
+        host.attach(NEW)
+    assert host.hosts() == host.recorded() == [RESERVED]
 
 
 def test_a_guest_that_keeps_a_nic_is_not_changed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,6 +327,21 @@ def test_a_nic_that_cannot_be_described_changes_nothing(host: Host, wrong: NicSp
     with pytest.raises(error):
         host.attach(wrong)
     assert host.whole() == before
+
+
+def test_a_guest_whose_memory_is_saved_keeps_its_nics(host: Host) -> None:
+    """It would start with those that it had, also with an address that another guest has by then."""
+    host.switch(PowerAction.ON)
+    host.domain.managedSave()
+    before = host.whole()
+    for change, one in ((host.attach, NEW), (host.detach, FIRST)):
+        with pytest.raises(WrongState, match="virsh managedsave-remove"):
+            change(one)
+    assert (host.whole(), host.detach(NEW)) == (before, PowerState.OFF)
+    host.domain.managedSaveRemove()
+    host.attach(NEW)
+    host.detach(FIRST)
+    assert host.macs() == [NEW.mac_address]
 
 
 def test_a_record_needs_a_marker() -> None:

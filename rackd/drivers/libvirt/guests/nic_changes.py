@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from xml.etree import ElementTree as ET
 
 import structlog
 
-from common.errors import HostUnreachable, InnkeeperError
+from common.errors import HostUnreachable, InnkeeperError, WrongState
 from common.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.driver_errors import required_guest
@@ -48,6 +49,7 @@ def attach(client: Client, guest: GuestRef, nic: NicSpec, *, closing: threading.
     lacking = [tree for tree in states if nic_at(tree, nic.mac_address) is None]
     if not lacking:
         return power_of(domain.state())
+    _check_next_start_is_boot(domain)
     check_sources(client, [nic])
     reservations = dhcp_reservations.plan_delivery(client, [nic]).reservations
     functions = sriov.choose(client, guest, [nic])
@@ -59,11 +61,24 @@ def attach(client: Client, guest: GuestRef, nic: NicSpec, *, closing: threading.
     except HostUnreachable:
         raise
     except BaseException:
-        if len(lacking) == len(states):  # otherwise an administrator has attached it
-            _undo(client, domain, nic.mac_address, closing)
+        with _logged(domain, nic.mac_address):
+            if len(lacking) == len(states):
+                _remove(client, domain, nic.mac_address, closing)
+            elif not _is_recorded(states[0], nic.mac_address):  # an administrator has attached half of it
+                _forget(client, domain, nic.mac_address.lower())
         raise
     log.info("nic_attached", guest=domain.name, mac_address=nic.mac_address, kind=nic.kind, source=nic.source)
     return power_of(domain.state())
+
+
+def _check_next_start_is_boot(domain: Domain) -> None:
+    """Raises WrongState if the next start restores the domain with NICs whose addresses others may have by then."""
+    if domain.has_saved_memory():
+        raise WrongState(
+            f"The memory of {domain.name} was saved with virsh managedsave, and its next start restores it with the "
+            "NICs that it had. Start it first, or discard the memory: virsh managedsave-remove.",
+            name=domain.name,
+        )
 
 
 def _record(
@@ -87,9 +102,15 @@ def _add(client: Client, domain: Domain, element: Element, nic: NicSpec) -> None
         client.define(ET.tostring(definition, encoding="unicode"), domain.name)
 
 
-def _undo(client: Client, domain: Domain, mac_address: str, closing: threading.Event) -> None:
+def _is_recorded(domain: Element, mac_address: str) -> bool:
+    return any(one.mac_address == mac_address.lower() for one in metadata.reservations_in(domain))
+
+
+@contextmanager
+def _logged(domain: Domain, mac_address: str) -> Iterator[None]:
+    """Logs why a failed attempt is not undone."""
     try:
-        _remove(client, domain, mac_address, closing)
+        yield
     except InnkeeperError as error:
         log.warning("failed_attach_not_undone", guest=domain.name, mac_address=mac_address, reason=str(error))
 
@@ -108,6 +129,8 @@ def detach(client: Client, guest: GuestRef, mac_address: str, *, closing: thread
 
 def _remove(client: Client, domain: Domain, mac_address: str, closing: threading.Event) -> bool:
     """Returns whether anything changed."""
+    if nic_at(definition_of(domain), mac_address) is not None:
+        _check_next_start_is_boot(domain)
     unplugged = unplug(
         domain,
         lambda tree: nic_at(tree, mac_address),

@@ -1,6 +1,8 @@
 """Attaches NICs to an instance and detaches them, also while it runs.
 
-LXD plugs a NIC into a running VM, and asks its system for one: it refuses if the system does not give it back.
+LXD plugs a NIC into a running VM only where the VM would have it after a restart, which the order of the names of its
+devices decides. It disconnects a NIC and asks the VM's system for it, but does not wait: a system that keeps the NIC
+has it without a connection until the VM is off.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ from rackd.drivers.lxd.guests.disk_changes import DETACH_S
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.guests import power_of
 from rackd.drivers.lxd.inventory.ownership import config_of
+
+# In the texts with which LXD and Incus refuse a NIC of an instance that is off, too.
+_CLASHES = ("already defined on another nic", "already used on network")
+_INVALID = "validation"
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -42,9 +48,12 @@ def _plug(instances: Instances, name: str, nic: NicSpec, device: Mapping[str, st
     try:
         instances.change(name, devices={nic.name: device}, config={})
     except DriverFailed as error:
+        text = str(error).lower()
         if _has(instances, name, nic.mac_address):
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
-        elif power is PowerState.OFF:
+        elif any(clash in text for clash in _CLASHES):
+            raise WrongState(f"{name} could not start with the NIC {nic.mac_address}: {error}", name=name) from error
+        elif power is PowerState.OFF or _INVALID in text:
             raise
         else:
             raise WrongState(
