@@ -23,16 +23,10 @@ ADDRESSED = evolve(
     NEW, kind=NicKind.NETWORK, source="tenant", address=NicAddress(address="10.9.0.20", prefix_length=24)
 )
 HAS = "00:16:3e:00:00:01"  # the documented instance has it as eth0
-<<<<<<< HEAD
-CHANGE: tuple[str, list[str]] = ("instances/vm1", [])
-FIND: tuple[str, list[str]] = ("instances", [])
-NETWORKS = ("networks", ["m1"])
-=======
 Asked = tuple[str, list[str]]  # a path, and the cluster members that the request names
 FIND: Asked = ("instances", [])
 NETWORKS: Asked = ("networks", ["m1"])
 CHANGE: Asked = ("instances/vm1", [])
->>>>>>> nx
 
 
 @pytest.fixture
