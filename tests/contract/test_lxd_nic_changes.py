@@ -61,7 +61,7 @@ def test_a_running_guest_gets_four_nics(host: CapableFixture) -> None:
     spec = composed(host, nics=host.nics, on=True)
     for number in range(1, 5):
         attach(host, spec, plain(number))
-    with pytest.raises(WrongState, match="Bus 'qemu_pcie9' not found.* is off"):
+    with pytest.raises(WrongState, match=r"Bus 'qemu_pcie9' not found.* is off"):
         attach(host, spec, plain(5))
     switch(host, spec, PowerAction.CYCLE)
     assert attach(host, spec, plain(5)) is PowerState.ON
