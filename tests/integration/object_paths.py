@@ -10,7 +10,7 @@ from tests.integration.two_pools import Contents
 # What the first part of a path leads to. Objects that are in no resource pool are the same for everybody.
 IN_POOLS = {
     "vm-hosts", "pods", "virtual-machines", "vm-clusters", "machines", "nodes", "operations", "resourcepool", "quotas",
-    "devices",
+    "devices", "kept-disks",
 }  # fmt: skip
 SHARED = {
     "zones": {"name": "default"},
@@ -47,6 +47,7 @@ def path_to(resource: Resource, one: Contents) -> Mapping[str, str]:
     ids: dict[str, str | int] = {
         "vm-hosts": one.host_id, "pods": one.host_id, "vm-clusters": one.cluster_id, "operations": one.operation_id,
         "virtual-machines": one.guest_id, "resourcepool": one.pool_id, "quotas": one.quota_id,
+        "kept-disks": one.kept_disk_id,
     }  # fmt: skip
     known = {"id": ids.get(first, ""), "system_id": one.device_system_id if first == "devices" else one.system_id}
     if first == "nodes":

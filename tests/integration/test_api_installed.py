@@ -48,7 +48,12 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
     await innkeeper.post("files/", filename="default", file="state")
     ssh_key = await innkeeper.post("account/prefs/sshkeys/", key=SSH_KEY)
     saved = await innkeeper.post("account/filters/", list="vms", name="failed", query="state:failed")
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.post(path, op="add_disk", size=1)
+    await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
+    (kept,) = await innkeeper.get("kept-disks/")
     known = {
+        "kept-disks": kept["id"],
         "vm-hosts": host["id"],
         "pods": host["id"],
         "racks": rack["id"],

@@ -155,18 +155,6 @@ async def test_no_machine_gets_the_hostname_of_a_device(innkeeper: Deployment) -
     assert (await innkeeper.put(f"machines/{nic.system_id}/", description="x"))["hostname"] == "web"
 
 
-async def test_the_nics_of_machines_are_neither_added_nor_deleted(innkeeper: Deployment) -> None:
-    nic = await allocated(innkeeper)
-    interfaces = f"nodes/{nic.system_id}/interfaces/"
-    for attempt in (
-        innkeeper.post(interfaces, op="create_physical", mac_address=MAC),
-        innkeeper.delete(nic.path),
-    ):
-        error = await rejection(attempt)
-        assert (error.details["status"], "not part of Innkeeper" in error.message) == (400, True)
-    assert len(await innkeeper.get(interfaces)) == 1
-
-
 async def test_only_the_owner_of_the_machine_has_devices_on_it(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(cores=8, storage_gb=1000, networks=NETWORKS)
     composed = await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="web")

@@ -44,6 +44,12 @@ _DEVICE = """
     insert into device (system_id, hostname, parent_id) select $1, $2, id from machine where system_id = $3
     returning system_id
 """
+_KEPT_DISK = """
+    insert into kept_disk (host_id, storage_pool_id, volume, size_bytes, hostname, pool_id)
+    select h.id, s.id, $2, 1000000000, $3, $4 from vm_host h join storage_pool s using (server_id)
+     where h.id = $1 limit 1
+    returning id
+"""
 _CLUSTER = """
     insert into cluster (name, identity, project, zone_id, pool_id) values ($1, $1, 'default', 1, $2) returning id
 """
@@ -65,6 +71,7 @@ class Contents:
     disk_id: int
     operation_id: int
     device_system_id: str
+    kept_disk_id: int
 
 
 @define
@@ -135,11 +142,12 @@ async def _contents(
             "select g.id from guest g join machine m on m.id = g.machine_id where m.system_id = $1", system_id
         )
         device_system_id = await db.fetchval(_DEVICE, f"d-{name}", f"{name}-device", system_id)
+        kept_disk_id = await db.fetchval(_KEPT_DISK, host["id"], f"{name}-volume", f"{name}-old", pool_id)
     return Contents(
         pool_id=pool_id, quota_id=quota_id, host_id=host["id"], host_system_id=host["host"]["system_id"],
         interface_id=interfaces[0]["id"], cluster_id=cluster_id, guest_id=guest_id, system_id=system_id,
         nic_id=machine["interface_set"][0]["id"], disk_id=machine["blockdevice_set"][0]["id"],
-        operation_id=operation["id"], device_system_id=device_system_id,
+        operation_id=operation["id"], device_system_id=device_system_id, kept_disk_id=kept_disk_id,
     )  # fmt: skip
 
 

@@ -32,10 +32,10 @@ class KeptDisks:
         async with self.database.connection() as db:
             return await kept_disk_store.list_kept(db, host_id=host_id, caller=caller)
 
-    async def read(self, disk_id: int) -> KeptDisk:
-        """Raises NotFound."""
+    async def read(self, disk_id: int, *, caller: Caller | None = None) -> KeptDisk:
+        """Raises NotFound, also for a disk that the caller may not see."""
         async with self.database.connection() as db:
-            return await _visible(db, None, disk_id)
+            return await _visible(db, caller, disk_id)
 
     async def start_delete(
         self, caller: Caller, disk_id: int, *, idempotency_key: IdempotencyKey | None = None, need_rack: bool = False

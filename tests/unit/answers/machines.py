@@ -112,7 +112,7 @@ ANSWERS: Mapping[str, Any] = {
     **{f"nic_changes.start_{name}": NIC_ADDED for name in ("add", "remove")},
     **{f"nic_changes.plan_{name}": NIC_PLAN for name in ("add", "remove")},
     "kept_disks.list": (KEPT_DISK,),
-    "kept_disks.read": lambda disk_id: KEPT_DISK if disk_id == KEPT_DISK.id else NotFound("Not Found"),
+    "kept_disks.read": lambda disk_id, **_: KEPT_DISK if disk_id == KEPT_DISK.id else NotFound("Not Found"),
     "kept_disks.plan_delete": DISK_PLAN,
     "kept_disks.start_delete": OPERATION,
     "machine_disks.set_tag": MACHINE,

@@ -29,7 +29,7 @@ KEPT_DISK_JSON: Serializer[KeptDisk] = serializer(
 async def find_kept_disk(services: Services, path: Mapping[str, str]) -> KeptDisk:
     if not path["id"].isdecimal():
         raise NotFound(f"There is no kept disk {path['id']}.")
-    return await services.kept_disks.read(int(path["id"]))
+    return await services.kept_disks.read(int(path["id"]), caller=services.caller)
 
 
 async def _list(call: Call) -> tuple[KeptDisk, ...]:
