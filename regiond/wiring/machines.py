@@ -39,6 +39,7 @@ from regiond.machines.disks.kept import KeptDisks
 from regiond.machines.disks.service import MachineDisks
 from regiond.machines.disks.steps import AddDisk, GrowDisk, RemoveDisk
 from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.hardware.requests import HardwareRequests
 from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.nic_changes.steps import AddNic, RemoveNic
 from regiond.machines.nics.service import MachineNics
@@ -94,7 +95,8 @@ def wire_machines(
     machines = Machines(database, operations, calls, installation_id=installation_id)
     ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
-    resizes = Resizes(database, operations, calls, installation_id)
+    requests = HardwareRequests(database, operations, calls)
+    resizes = Resizes(requests, installation_id)
     return MachineLayer(
         operations=operations,
         groups=groups,
@@ -112,8 +114,8 @@ def wire_machines(
         releases=releases,
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database, operations, installation_id),
-        disk_changes=DiskChanges(database, operations, calls, installation_id),
-        nic_changes=NicChanges(database, operations, calls, installation_id),
+        disk_changes=DiskChanges(requests, installation_id),
+        nic_changes=NicChanges(requests, installation_id),
         kept_disks=KeptDisks(database, operations, calls),
         resizes=resizes,
         devices=Devices(database, groups),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from attrs import frozen
@@ -14,7 +13,7 @@ from common.serialization import to_dict
 from common.values import DiskSize, DriverType, OwnershipMarker
 from common.volume_names import volume_name
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
 from regiond.identifiers import serial
 from regiond.ledger import service as ledger
@@ -37,18 +36,13 @@ from regiond.machines.disks.model import (
     remove_plan,
 )
 from regiond.machines.disks.placement import choose_pool
+from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.model import DiskPlan, DiskToAdd, DiskView, MachineView
 from regiond.machines.nics.model import checked_tags
 from regiond.machines.operation_intents import check_owner_is, open_operation
-from regiond.machines.ownership_rules import check_may_change
-from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
-from regiond.operations.service import Operations
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import permitted
-from regiond.racks.service import HostCalls
-
-_Open = Callable[[Db], Awaitable[tuple[int, DiskPlan]]]
 
 
 @frozen
@@ -60,9 +54,7 @@ class DiskChanges:
     machine, and RackUnreachable with `need_rack`. The `plan` methods change nothing, and raise the same errors.
     """
 
-    database: Database
-    operations: Operations
-    calls: HostCalls
+    requests: HardwareRequests
     installation_id: UUID
 
     async def start_add(
@@ -74,12 +66,16 @@ class DiskChanges:
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation:
-        return await self._start(
-            caller, system_id, lambda db: self._add(db, caller, system_id, disk), idempotency_key, need_rack=need_rack
+        return await self.requests.start(
+            caller,
+            system_id,
+            lambda db: self._add(db, caller, system_id, disk),
+            idempotency_key=idempotency_key,
+            need_rack=need_rack,
         )
 
     async def plan_add(self, caller: Caller, system_id: str, disk: DiskToAdd) -> DiskPlan:
-        return await self._plan(lambda db: self._add(db, caller, system_id, disk))
+        return await self.requests.plan(lambda db: self._add(db, caller, system_id, disk))
 
     async def start_attach(
         self,
@@ -91,13 +87,13 @@ class DiskChanges:
         need_rack: bool = False,
     ) -> Operation:
         """Gives the machine a kept disk with its content."""
-        return await self._start(
-            caller, system_id, lambda db: self._attach(db, caller, system_id, kept_disk_id), idempotency_key,
-            need_rack=need_rack,
+        return await self.requests.start(
+            caller, system_id, lambda db: self._attach(db, caller, system_id, kept_disk_id),
+            idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
     async def plan_attach(self, caller: Caller, system_id: str, kept_disk_id: int) -> DiskPlan:
-        return await self._plan(lambda db: self._attach(db, caller, system_id, kept_disk_id))
+        return await self.requests.plan(lambda db: self._attach(db, caller, system_id, kept_disk_id))
 
     async def start_grow(
         self,
@@ -109,13 +105,13 @@ class DiskChanges:
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation:
-        return await self._start(
-            caller, system_id, lambda db: self._grow(db, caller, system_id, disk_id, size_bytes), idempotency_key,
-            need_rack=need_rack,
+        return await self.requests.start(
+            caller, system_id, lambda db: self._grow(db, caller, system_id, disk_id, size_bytes),
+            idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
     async def plan_grow(self, caller: Caller, system_id: str, disk_id: int, size_bytes: int) -> DiskPlan:
-        return await self._plan(lambda db: self._grow(db, caller, system_id, disk_id, size_bytes))
+        return await self.requests.plan(lambda db: self._grow(db, caller, system_id, disk_id, size_bytes))
 
     async def start_remove(
         self,
@@ -128,47 +124,19 @@ class DiskChanges:
         need_rack: bool = False,
     ) -> Operation:
         """Takes the disk from the machine. With `keep` its volume stays, as a kept disk; else its data are lost."""
-        return await self._start(
-            caller, system_id, lambda db: self._remove(db, caller, system_id, disk_id, keep=keep), idempotency_key,
-            need_rack=need_rack,
+        return await self.requests.start(
+            caller, system_id, lambda db: self._remove(db, caller, system_id, disk_id, keep=keep),
+            idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
     async def plan_remove(self, caller: Caller, system_id: str, disk_id: int, *, keep: bool) -> DiskPlan:
-        return await self._plan(lambda db: self._remove(db, caller, system_id, disk_id, keep=keep))
-
-    async def _start(
-        self, caller: Caller, system_id: str, work: _Open, key: IdempotencyKey | None, *, need_rack: bool
-    ) -> Operation:
-        async def in_transaction(db: Db) -> int:
-            operation_id, _ = await work(db)
-            await operation_service.tie_key(db, key, operation_id)
-            return operation_id
-
-        async def open_() -> int:
-            if need_rack:
-                await self._require_rack(caller, system_id)
-            return await self.database.in_transaction(in_transaction)
-
-        return await self.operations.idempotent(key, open_)
-
-    async def _plan(self, work: _Open) -> DiskPlan:
-        async def in_transaction(db: Db) -> DiskPlan:
-            _, plan = await work(db)
-            return plan
-
-        return await self.database.in_transaction(in_transaction, dry_run=True)
-
-    async def _require_rack(self, caller: Caller, system_id: str) -> None:
-        async with self.database.connection() as db:
-            machine = await _changeable(db, caller, system_id)
-        if machine.host_id is not None:
-            await self.calls.require(machine.host_id)
+        return await self.requests.plan(lambda db: self._remove(db, caller, system_id, disk_id, keep=keep))
 
     async def _add(self, db: Db, caller: Caller, system_id: str, disk: DiskToAdd) -> tuple[int, DiskPlan]:
         """Locks in the order of all writers: quotas, the operation, the server, the machine."""
         check_size(disk.size_bytes)
         tags = checked_tags(disk.tags, of="A disk")
-        machine = await _changeable(db, caller, system_id)
+        machine = await changeable(db, caller, system_id)
         check_listed(machine)
         check_number(machine)
         pool = await choose_pool(db, machine, disk)
@@ -193,7 +161,7 @@ class DiskChanges:
 
     async def _attach(self, db: Db, caller: Caller, system_id: str, kept_disk_id: int) -> tuple[int, DiskPlan]:
         kept = await locked_kept_disk(db, caller, kept_disk_id)
-        machine = await _changeable(db, caller, system_id)
+        machine = await changeable(db, caller, system_id)
         check_listed(machine)
         check_attachable(machine, kept)
         holder = await store.read_holder(db, machine.id)
@@ -283,14 +251,8 @@ class DiskChanges:
         return OwnershipMarker(installation_id=self.installation_id, machine_id=machine.uuid)
 
 
-async def _changeable(db: Db, caller: Caller, system_id: str) -> MachineView:
-    machine = await view_store.read(db, system_id, caller=caller)
-    check_may_change(caller, machine)
-    return machine
-
-
 async def _disk(db: Db, caller: Caller, system_id: str, disk_id: int) -> tuple[MachineView, DiskView]:
-    machine = await _changeable(db, caller, system_id)
+    machine = await changeable(db, caller, system_id)
     disk = next((one for one in machine.disks if one.id == disk_id), None)
     if disk is None:
         raise NotFound(f"{machine.hostname} has no disk {disk_id} any more.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from attrs import frozen
@@ -12,7 +11,7 @@ from common.guest_spec import NicSpec
 from common.serialization import to_dict
 from common.values import NicKind
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
 from regiond.identifiers import new_mac_address
 from regiond.ledger import service as ledger
@@ -20,6 +19,7 @@ from regiond.machines import view_store
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.compose.requirements import resolve_nics
 from regiond.machines.guest_spec import nic_spec
+from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.model import MachineView, NicPlan, NicToAdd
 from regiond.machines.nic_changes import store
 from regiond.machines.nic_changes.model import (
@@ -34,16 +34,10 @@ from regiond.machines.nic_changes.model import (
 )
 from regiond.machines.nics.model import checked_tags, find_nic
 from regiond.machines.operation_intents import check_owner_is, open_operation
-from regiond.machines.ownership_rules import check_may_change
 from regiond.networks import service as network_service
-from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
-from regiond.operations.service import Operations
 from regiond.placement.model import NicAttachment
 from regiond.placement.service import attach_nics
-from regiond.racks.service import HostCalls
-
-_Open = Callable[[Db], Awaitable[tuple[int, NicPlan]]]
 
 
 @frozen
@@ -55,9 +49,7 @@ class NicChanges:
     RackUnreachable with `need_rack`. The `plan` methods change nothing, and raise the same errors.
     """
 
-    database: Database
-    operations: Operations
-    calls: HostCalls
+    requests: HardwareRequests
     installation_id: UUID
 
     async def start_add(
@@ -69,12 +61,16 @@ class NicChanges:
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation:
-        return await self._start(
-            caller, system_id, lambda db: self._add(db, caller, system_id, nic), idempotency_key, need_rack=need_rack
+        return await self.requests.start(
+            caller,
+            system_id,
+            lambda db: self._add(db, caller, system_id, nic),
+            idempotency_key=idempotency_key,
+            need_rack=need_rack,
         )
 
     async def plan_add(self, caller: Caller, system_id: str, nic: NicToAdd) -> NicPlan:
-        return await self._plan(lambda db: self._add(db, caller, system_id, nic))
+        return await self.requests.plan(lambda db: self._add(db, caller, system_id, nic))
 
     async def start_remove(
         self,
@@ -85,46 +81,18 @@ class NicChanges:
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation:
-        return await self._start(
-            caller, system_id, lambda db: self._remove(db, caller, system_id, nic_id), idempotency_key,
-            need_rack=need_rack,
+        return await self.requests.start(
+            caller, system_id, lambda db: self._remove(db, caller, system_id, nic_id),
+            idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
     async def plan_remove(self, caller: Caller, system_id: str, nic_id: int) -> NicPlan:
-        return await self._plan(lambda db: self._remove(db, caller, system_id, nic_id))
-
-    async def _start(
-        self, caller: Caller, system_id: str, work: _Open, key: IdempotencyKey | None, *, need_rack: bool
-    ) -> Operation:
-        async def in_transaction(db: Db) -> int:
-            operation_id, _ = await work(db)
-            await operation_service.tie_key(db, key, operation_id)
-            return operation_id
-
-        async def open_() -> int:
-            if need_rack:
-                await self._require_rack(caller, system_id)
-            return await self.database.in_transaction(in_transaction)
-
-        return await self.operations.idempotent(key, open_)
-
-    async def _plan(self, work: _Open) -> NicPlan:
-        async def in_transaction(db: Db) -> NicPlan:
-            _, plan = await work(db)
-            return plan
-
-        return await self.database.in_transaction(in_transaction, dry_run=True)
-
-    async def _require_rack(self, caller: Caller, system_id: str) -> None:
-        async with self.database.connection() as db:
-            machine = await _changeable(db, caller, system_id)
-        if machine.host_id is not None:
-            await self.calls.require(machine.host_id)
+        return await self.requests.plan(lambda db: self._remove(db, caller, system_id, nic_id))
 
     async def _add(self, db: Db, caller: Caller, system_id: str, nic: NicToAdd) -> tuple[int, NicPlan]:
         """Locks in the order of all writers: the operation, the server, the machine."""
         tags = checked_tags(nic.tags)
-        machine = await _changeable(db, caller, system_id)
+        machine = await changeable(db, caller, system_id)
         check_addable(machine)
         attachment = await _attachment(db, caller, machine, nic)
         check_address_deliverable(machine, attachment)
@@ -145,7 +113,7 @@ class NicChanges:
         return operation_id, add_plan(machine, spec.name, attachment)
 
     async def _remove(self, db: Db, caller: Caller, system_id: str, nic_id: int) -> tuple[int, NicPlan]:
-        machine = await _changeable(db, caller, system_id)
+        machine = await changeable(db, caller, system_id)
         nic = find_nic(machine, nic_id)
         check_addable(machine)
         check_removable(machine, nic)
@@ -167,12 +135,6 @@ class NicChanges:
         )  # fmt: skip
         await check_owner_is(db, machine)
         return operation_id
-
-
-async def _changeable(db: Db, caller: Caller, system_id: str) -> MachineView:
-    machine = await view_store.read(db, system_id, caller=caller)
-    check_may_change(caller, machine)
-    return machine
 
 
 async def _attachment(db: Db, caller: Caller, machine: MachineView, nic: NicToAdd) -> NicAttachment:

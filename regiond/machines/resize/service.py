@@ -10,13 +10,12 @@ from common.errors import Busy, OutOfCapacity
 from common.serialization import to_dict
 from common.values import GuestSize
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
 from regiond.ledger import service as ledger
-from regiond.machines import view_store
+from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.model import MachineView, ResizePlan, SizeRequest
 from regiond.machines.operation_intents import check_owner_is, open_operation
-from regiond.machines.ownership_rules import check_may_change
 from regiond.machines.resize import store
 from regiond.machines.resize.model import (
     Sizing,
@@ -26,21 +25,16 @@ from regiond.machines.resize.model import (
     resize_plan,
     shortage,
 )
-from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
-from regiond.operations.service import Operations
 from regiond.quotas.model import Holdings
 from regiond.quotas.service import permitted
-from regiond.racks.service import HostCalls
 
 
 @frozen
 class Resizes:
     """Changes cores and memory of machines. Every operator of its pool may resize a machine without owner."""
 
-    database: Database
-    operations: Operations
-    calls: HostCalls
+    requests: HardwareRequests
     installation_id: UUID
 
     async def start(
@@ -60,26 +54,15 @@ class Resizes:
         while another operation acts on the machine, and RackUnreachable with `need_rack`.
         """
 
-        async def work(db: Db) -> int:
-            operation_id, _ = await self._open(db, caller, system_id, cores, memory_mib, parent=parent)
-            await operation_service.tie_key(db, idempotency_key, operation_id)
-            return operation_id
-
-        async def open_() -> int:
-            if need_rack:
-                await self._require_rack(caller, system_id)
-            return await self.database.in_transaction(work)
-
-        return await self.operations.idempotent(idempotency_key, open_)
+        return await self.requests.start(
+            caller, system_id, lambda db: self._open(db, caller, system_id, cores, memory_mib, parent=parent),
+            idempotency_key=idempotency_key, need_rack=need_rack,
+        )  # fmt: skip
 
     async def plan(self, caller: Caller, system_id: str, *, cores: int | None, memory_mib: int | None) -> ResizePlan:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`."""
 
-        async def work(db: Db) -> ResizePlan:
-            _, plan = await self._open(db, caller, system_id, cores, memory_mib)
-            return plan
-
-        return await self.database.in_transaction(work, dry_run=True)
+        return await self.requests.plan(lambda db: self._open(db, caller, system_id, cores, memory_mib))
 
     async def _open(
         self,
@@ -94,7 +77,7 @@ class Resizes:
         """Locks in the order of all writers: quotas, the operation, the server, the machine."""
         size = SizeRequest(cores=cores, memory_mib=memory_mib)
         check_size(size)
-        machine = await _changeable(db, caller, system_id)
+        machine = await changeable(db, caller, system_id)
         sizing = await store.read(db, machine.id)
         wanted = requested_size(sizing, size)
         await _charge(db, sizing, wanted)
@@ -111,18 +94,6 @@ class Resizes:
         await _claim(db, machine, sizing, wanted)
         await store.set_pending(db, machine.id, wanted)
         return operation_id, resize_plan(machine, sizing, wanted)
-
-    async def _require_rack(self, caller: Caller, system_id: str) -> None:
-        async with self.database.connection() as db:
-            machine = await _changeable(db, caller, system_id)
-        if machine.host_id is not None:
-            await self.calls.require(machine.host_id)
-
-
-async def _changeable(db: Db, caller: Caller, system_id: str) -> MachineView:
-    machine = await view_store.read(db, system_id, caller=caller)
-    check_may_change(caller, machine)
-    return machine
 
 
 async def _charge(db: Db, sizing: Sizing, wanted: GuestSize) -> None:

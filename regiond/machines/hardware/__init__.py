@@ -1,0 +1,1 @@
+"""Requests that all changes of the hardware of machines share: size, disks, NICs."""
