@@ -61,7 +61,8 @@ _CHANGE = """
            pending_size_bytes = case when d.pending_size_bytes > now.size_bytes then d.pending_size_bytes end
       from jsonb_to_recordset($1::jsonb) f (id integer, volume text, pool_id integer, size_bytes bigint,
                                             missing boolean)
-      join lateral (select case when f.missing or f.size_bytes = 0 then old.size_bytes else f.size_bytes end as size_bytes
+      join lateral (select case when f.missing or f.size_bytes = 0 then old.size_bytes
+                                else f.size_bytes end as size_bytes
                       from machine_disk old where old.id = f.id) now on true
      where d.id = f.id
 """
