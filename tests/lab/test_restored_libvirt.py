@@ -30,6 +30,7 @@ async def test_no_domain_changes_when_a_region_is_restored(lab_host: LabHost, de
     stopped, deleted = [await host.compose(name, power_on="true") for name in ("stopped", "deleted")]
     await host.compose("started")
     foreign = lab_host.make_foreign("adopted").name()
+    await deployment.post(f"vm-hosts/{host.host_id}/", op="refresh")  # the event of it may come later
     await save(deployment)
 
     async def machines() -> dict[str, Any]:
