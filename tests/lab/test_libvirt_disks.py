@@ -25,7 +25,7 @@ from rackd.drivers.libvirt.definitions.domain_xml import (
     domain_xml,
 )
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
-from rackd.drivers.libvirt.guests import disk_changes
+from rackd.drivers.libvirt.guests import live_devices
 from tests.contract.boot_sector import returning_sector
 from tests.contract.guest_samples import free_serial, volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture
@@ -98,7 +98,7 @@ def test_a_running_guest_gets_a_disk_that_grows(qemu: QemuFixture) -> None:
 
 def test_a_guest_that_keeps_a_disk_is_not_changed(qemu: QemuFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """No system runs in it, so nobody answers."""
-    monkeypatch.setattr(disk_changes, "UNPLUG_S", 2.0)
+    monkeypatch.setattr(live_devices, "UNPLUG_S", 2.0)
     spec = composed(qemu, on=True)
     disk = disk_of(spec)
     qemu.driver.attach_disk(spec.ref, disk, 1, create=True)

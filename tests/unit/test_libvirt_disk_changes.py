@@ -19,7 +19,7 @@ from common.volume_names import volume_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.driver import LibvirtDriver
-from rackd.drivers.libvirt.guests import disk_changes
+from rackd.drivers.libvirt.guests import disk_changes, live_devices
 from rackd.drivers.libvirt.xml import attribute, parse
 from tests.contract.guest_samples import DISK_BYTES, small_guest
 from tests.contract.libvirt_fixtures import disk_element
@@ -173,10 +173,11 @@ def test_a_guest_that_keeps_a_disk_is_not_changed(host: Host, disk: DiskSpec, mo
     host.attach(disk)
     host.start()
     before = host.domain.XMLDesc(LIVE), host.domain.XMLDesc(PERSISTENT)
-    monkeypatch.setattr(disk_changes, "UNPLUG_S", 0.0)
+    monkeypatch.setattr(live_devices, "UNPLUG_S", 0.0)
     for answer, reason in (
-        (accept, r"\(vdb\) within 0 s\. Unmount it in the guest"),
-        (refuse(DriverFailed("already in the process of unplug")), "already in the process of unplug"),
+        (accept, r"within 0 s\. Unmount it in the guest"),
+        (refuse(DriverFailed("already in the process of unplug")), "within 0 s"),
+        (refuse(DriverFailed("the bus does not support hot-unplugging")), "hot-unplugging"),
     ):
         answers(monkeypatch, "detach_live", answer)
         with pytest.raises(WrongState, match=reason):

@@ -7,12 +7,11 @@ withdraws the question.
 from __future__ import annotations
 
 import threading
-import time
 from xml.etree import ElementTree as ET
 
 import structlog
 
-from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, Unsupported, WrongState
+from common.errors import HostUnreachable, InnkeeperError, NotFound, WrongState
 from common.guest_spec import DiskSpec
 from common.values import GuestRef, PowerState
 from common.volume_names import marker_of_volume
@@ -30,16 +29,14 @@ from rackd.drivers.libvirt.definitions.disk_xml import (
 )
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.guests import volumes
+from rackd.drivers.libvirt.guests.live_devices import live_of, plug, unplug
 from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths, tree_of
 from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
-from rackd.drivers.libvirt.guests.power import POLL_EVERY_S
-from rackd.drivers.libvirt.inventory.guests import PoolPaths, power_of
-from rackd.drivers.libvirt.xml import Element, attribute
+from rackd.drivers.libvirt.inventory.guests import power_of
+from rackd.drivers.libvirt.xml import Element
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
-
-UNPLUG_S = 10.0  # libvirt itself waits for 5 of them
 
 _Place = tuple[str, str]  # pool id, volume
 
@@ -48,7 +45,7 @@ def attach(client: Client, guest: GuestRef, disk: DiskSpec, *, create: bool) -> 
     """Returns the power state. Raises as the driver contract says."""
     check_serial(disk.serial)
     domain = required_guest(marked_domain(client, guest), guest)
-    definition, live = definition_of(domain), _live(domain)
+    definition, live = definition_of(domain), live_of(domain)
     paths, place = pool_paths(client), (disk.pool_id, disk.volume)
     states = [tree for tree in (live, definition) if tree is not None]
     lacking = [tree for tree in states if disk_at(tree, paths, place) is None]
@@ -66,7 +63,7 @@ def attach(client: Client, guest: GuestRef, disk: DiskSpec, *, create: bool) -> 
         prepared = PreparedDisk(spec=disk, path=volume.path(), block=pool.has_block_devices)
         element = disk_element(prepared, target)
         if live in lacking:
-            _plug(domain, element, disk.volume, persistent=definition in lacking)
+            plug(domain, element, f"the disk {disk.volume}", persistent=definition in lacking)
         else:
             add_disk(definition, element)
             client.define(ET.tostring(definition, encoding="unicode"), domain.name)
@@ -118,17 +115,6 @@ def _check_raw(volume: Volume) -> None:
         )
 
 
-def _plug(domain: Domain, element: Element, volume: str, *, persistent: bool) -> None:
-    try:
-        domain.attach_live(ET.tostring(element, encoding="unicode"), persistent=persistent)
-    except (DriverFailed, Unsupported) as error:
-        raise WrongState(
-            f"{domain.name} does not take the disk {volume} while it runs: {error}. It can be attached while "
-            f"{domain.name} is off.",
-            name=domain.name,
-        ) from error
-
-
 def _undo(domain: Domain, volume: str, created: list[Volume]) -> None:
     """Removes what was created, unless the domain has it: libvirt would delete it all the same."""
     try:
@@ -148,20 +134,24 @@ def detach(client: Client, guest: GuestRef, pool_id: str, volume: str, *, closin
     """
     domain = required_guest(marked_domain(client, guest), guest)
     paths, place = pool_paths(client), (pool_id, volume)
-    live = _live(domain)
+    live = live_of(domain)
     for tree in (live, definition_of(domain)):
         if tree is not None and disk_at(tree, paths, place) is None:
             check_no_overlay(domain, tree, volume)
     check_next_start_is_boot(domain)
-    plugged = None if live is None else disk_at(live, paths, place)
-    if plugged is not None:
-        _unplug(domain, plugged, paths, place, closing)
+    unplugged = unplug(
+        domain,
+        lambda tree: disk_at(tree, paths, place),
+        f"the disk {volume}",
+        "Unmount it in the guest and try again, or shut the guest down first.",
+        closing,
+    )
     definition = definition_of(domain)
     disk = disk_at(definition, paths, place)
     if disk is not None:
         remove_disk(definition, disk)
         client.define(ET.tostring(definition, encoding="unicode"), domain.name)
-    if disk is not None or plugged is not None:
+    if disk is not None or unplugged:
         log.info("disk_detached", guest=domain.name, volume=volume, pool=pool_id)
     return power_of(domain.state())
 
@@ -188,36 +178,3 @@ def check_no_overlay(domain: Domain, tree: Element, volume: str) -> None:
             "on the host: virsh blockcommit --active --pivot.",
             name=domain.name,
         )
-
-
-def _unplug(domain: Domain, disk: Element, paths: PoolPaths, place: _Place, closing: threading.Event) -> None:
-    ends_at = time.monotonic() + UNPLUG_S
-    try:
-        domain.detach_live(ET.tostring(disk, encoding="unicode"))
-    except (DriverFailed, Unsupported) as error:
-        if _has(domain, paths, place):
-            raise _kept(domain, disk, place, f": {error}") from error
-    while _has(domain, paths, place):
-        if time.monotonic() >= ends_at:
-            raise _kept(domain, disk, place, f" within {UNPLUG_S:.0f} s")
-        if closing.wait(POLL_EVERY_S):
-            raise HostUnreachable(f"This rack closed the connection while {domain.name} gave back {place[1]}.")
-
-
-def _kept(domain: Domain, disk: Element, place: _Place, why: str) -> WrongState:
-    device = attribute(disk, "target", "dev")
-    return WrongState(
-        f"{domain.name} did not give back the disk {place[1]} ({device}){why}. Unmount it in the guest and try again, "
-        "or shut the guest down first.",
-        name=domain.name,
-    )
-
-
-def _has(domain: Domain, paths: PoolPaths, place: _Place) -> bool:
-    live = _live(domain)
-    return live is not None and disk_at(live, paths, place) is not None
-
-
-def _live(domain: Domain) -> Element | None:
-    """Returns the XML of the running domain; None if it is off."""
-    return tree_of(domain) if domain.is_active() else None

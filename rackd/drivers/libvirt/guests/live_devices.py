@@ -12,10 +12,12 @@ from xml.etree import ElementTree as ET
 
 from common.errors import DriverFailed, HostUnreachable, Unsupported, WrongState
 from rackd.drivers.libvirt.connection.objects import Domain
-from rackd.drivers.libvirt.guests.disk_changes import UNPLUG_S
 from rackd.drivers.libvirt.guests.lookup import tree_of
 from rackd.drivers.libvirt.guests.power import POLL_EVERY_S
 from rackd.drivers.libvirt.xml import Element
+
+UNPLUG_S = 10.0  # libvirt itself waits for 5 of them
+_ASKED = "in the process of unplug"  # QEMU has asked the guest before
 
 Find = Callable[[Element], Element | None]
 
@@ -49,7 +51,7 @@ def unplug(domain: Domain, find: Find, what: str, advice: str, closing: threadin
     try:
         domain.detach_live(ET.tostring(device, encoding="unicode"))
     except (DriverFailed, Unsupported) as error:
-        if _find(domain, find) is not None:
+        if _ASKED not in str(error).lower() and _find(domain, find) is not None:
             raise _kept(domain, what, f": {error}", advice) from error
     while _find(domain, find) is not None:
         if time.monotonic() >= ends_at:
