@@ -23,6 +23,11 @@ _LEAST_S = 0.1  # of a request that has taken long before it began an operation
 STARTED = (202, Result(doc="With Prefer: respond-async: the operation, which has begun.", type=OPERATION_JSON))
 
 
+def is_repeat(call: Call) -> bool:
+    """Returns whether an equal request has opened its operation already; what it names may be gone by now."""
+    return call.idempotency_key is not None and call.idempotency_key.operation_id is not None
+
+
 async def begun(call: Call) -> Operation | None:
     """Returns the operation that an equal request opened, after which what it acts on may be gone; None without one."""
     key = call.idempotency_key

@@ -15,12 +15,10 @@ from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.pipeline.request import CONTENT_TYPE
-from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
-from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT
+from regiond.api.replies import Reply, empty_reply, with_warnings
+from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.machines.model import DeployRequest, MachineView
-from regiond.operations.model import Operation
 
 _MAX_ENCODED_LENGTH = 3 * 1024 * 1024  # 1 MiB of user data in base64 twice, with line breaks
 _REFUSED = {
@@ -53,11 +51,8 @@ async def _deploy(call: Call) -> Reply:
     operation = await call.services.deployments.start(
         call.caller, machine.system_id, _request(call), idempotency_key=call.idempotency_key
     )
-
-    async def started(_: Operation) -> Reply:
-        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
-
-    reply = await (when_done(call, operation, started) if call.respond_async else answer_of(operation, started))
+    encode = machine_now(call)
+    reply = await (when_done(call, operation, encode) if call.respond_async else answer_of(operation, encode))
     return with_warnings(reply, await _login_warnings(call, machine))
 
 

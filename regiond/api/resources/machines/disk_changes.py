@@ -7,14 +7,13 @@ from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Float, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Format
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, is_repeat, soon
 from regiond.api.replies import Reply, json_reply
-from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
+from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
-from regiond.api.serializers.machines import MACHINE_JSON, DiskOfMachine
+from regiond.api.serializers.machines import DiskOfMachine
 from regiond.machines.model import DiskPlan, DiskToAdd
-from regiond.operations.model import Operation
 
 PLAN = Result(doc="For a dry run: what would change, in sentences.", type=DISK_PLAN_JSON)
 PLAN_DOC = "Change nothing; answer 200 with what would change (default false)."
@@ -53,20 +52,12 @@ def _to_add(call: Call) -> DiskToAdd:
     )
 
 
-async def _machine(call: Call, operation: Operation) -> Reply:
-    async def changed(_: Operation) -> Reply:
-        machine = await call.services.machines.read(call.target.system_id, caller=call.caller)
-        return json_reply(MACHINE_JSON.encode(machine))
-
-    return await soon(call, operation, changed)
-
-
 def _disk_id(call: Call) -> int:
     """Returns the id of the disk that the field names; 0 for a repeated request, whose disk may be gone by now.
 
     Raises NotFound.
     """
-    if call.idempotency_key is not None and call.idempotency_key.operation_id is not None:
+    if is_repeat(call):
         return 0
     disks = [DiskOfMachine(machine=call.target, disk=disk) for disk in call.target.disks]
     what = f"block device of {call.target.hostname}"
@@ -78,7 +69,7 @@ async def _add(call: Call) -> Reply:
         call.caller, call.target.system_id, _to_add(call), idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )  # fmt: skip
-    return await _machine(call, operation)
+    return await soon(call, operation, machine_now(call))
 
 
 async def _plan_add(call: Call) -> Reply:
@@ -90,7 +81,7 @@ async def _attach(call: Call) -> Reply:
         call.caller, call.target.system_id, call.values["kept_disk"], idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )  # fmt: skip
-    return await _machine(call, operation)
+    return await soon(call, operation, machine_now(call))
 
 
 async def _plan_attach(call: Call) -> Reply:
@@ -103,7 +94,7 @@ async def _grow(call: Call) -> Reply:
         call.caller, call.target.system_id, _disk_id(call), gigabytes(call.values["size"]),
         idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
     )  # fmt: skip
-    return await _machine(call, operation)
+    return await soon(call, operation, machine_now(call))
 
 
 async def _plan_grow(call: Call) -> Reply:
@@ -117,7 +108,7 @@ async def _remove(call: Call) -> Reply:
         call.caller, call.target.system_id, _disk_id(call), keep=call.values["keep"],
         idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
     )  # fmt: skip
-    return await _machine(call, operation)
+    return await soon(call, operation, machine_now(call))
 
 
 async def _plan_remove(call: Call) -> Reply:

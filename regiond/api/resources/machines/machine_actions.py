@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from attrs import evolve
 
 from common.errors import NotFound
@@ -93,6 +95,16 @@ release_options = filled(
     overwrite=lambda call: call.values["erase"] and call.values["secure_erase"],
     adopted=given(RELEASE_ADOPTED),
 )
+
+
+def machine_now(call: Call) -> Callable[[Operation], Awaitable[Reply]]:
+    """For `soon` and `when_done`: answers with the machine of the request as it is then."""
+
+    async def encode(_: Operation) -> Reply:
+        machine = await call.services.machines.read(call.target.system_id, caller=call.caller)
+        return json_reply(MACHINE_JSON.encode(machine))
+
+    return encode
 
 
 async def _release(call: Call) -> Reply:

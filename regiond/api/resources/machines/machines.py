@@ -12,7 +12,7 @@ from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, soon, without_content
 from regiond.api.declaration.request_cost import unless_few
-from regiond.api.replies import Reply, json_reply
+from regiond.api.replies import Reply
 from regiond.api.resources.hosts import adoption
 from regiond.api.resources.machines import (
     allocation,
@@ -26,13 +26,12 @@ from regiond.api.resources.machines import (
     node_actions,
     resize,
 )
-from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
+from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.machines.machine_filters import FILTERS, OF_THE_PAGE
 from regiond.api.resources.machines.machine_list import PAGING, list_machines
 from regiond.api.resources.shared.lookups import find_machine, find_machine_or_host, find_machine_to_read
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
 from regiond.machines.model import MachineView
-from regiond.operations.model import Operation
 
 _COMMENT = Field(
     "comment",
@@ -76,11 +75,7 @@ async def _power(call: Call, action: PowerAction) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-
-    async def switched(_: Operation) -> Reply:
-        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
-
-    return await soon(call, operation, switched, within_s=operation_wait.ACTION_ANSWER_S)
+    return await soon(call, operation, machine_now(call), within_s=operation_wait.ACTION_ANSWER_S)
 
 
 async def _power_off(call: Call) -> Reply:

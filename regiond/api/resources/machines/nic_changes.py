@@ -11,15 +11,15 @@ from regiond.api.declaration.dry_run import DRY_RUN, PLAN, is_dry_run, plan_repl
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon, without_content
+from regiond.api.declaration.operation_wait import STARTED, is_repeat, soon, without_content
 from regiond.api.declaration.serializer import one_of
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.machines.interface_links import INTERFACE_RESULT, MTU, nic_change, of_device
 from regiond.api.resources.machines.interface_targets import NicOfDevice, NicOfMachine, find_nic, find_node
-from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
+from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DELETION_PLAN_JSON, NIC_PLAN_JSON
-from regiond.api.serializers.machines import MACHINE_JSON, encode_interface
+from regiond.api.serializers.machines import encode_interface
 from regiond.machines.model import DeviceView, MachineView, NicPlan, NicToAdd
 from regiond.operations.model import Operation
 
@@ -54,21 +54,8 @@ _INTERFACE = Field(
 )
 
 
-def _is_repeat(call: Call) -> bool:
-    """Returns whether the request has its operation already; the NIC may be gone by now."""
-    return call.idempotency_key is not None and call.idempotency_key.operation_id is not None
-
-
 def _plan_reply(plan: NicPlan) -> Reply:
     return json_reply(NIC_PLAN_JSON.encode(plan))
-
-
-async def _machine(call: Call, operation: Operation) -> Reply:
-    async def changed(_: Operation) -> Reply:
-        machine = await call.services.machines.read(call.target.system_id, caller=call.caller)
-        return json_reply(MACHINE_JSON.encode(machine))
-
-    return await soon(call, operation, changed)
 
 
 def _to_add(call: Call) -> NicToAdd:
@@ -85,7 +72,7 @@ async def _add(call: Call) -> Reply:
         call.caller, call.target.system_id, _to_add(call), idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )  # fmt: skip
-    return await _machine(call, operation)
+    return await soon(call, operation, machine_now(call))
 
 
 async def _plan_add(call: Call) -> Reply:
@@ -93,8 +80,8 @@ async def _plan_add(call: Call) -> Reply:
 
 
 def _nic_id(call: Call) -> int:
-    """Raises NotFound."""
-    if _is_repeat(call):
+    """Returns the id of the NIC that the field names; 0 for a repeated request. Raises NotFound."""
+    if is_repeat(call):
         return 0
     machine: MachineView = call.target
     what = f"interface of {machine.hostname}"
@@ -106,7 +93,7 @@ async def _remove(call: Call) -> Reply:
         call.caller, call.target.system_id, _nic_id(call), idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )  # fmt: skip
-    return await _machine(call, operation)
+    return await soon(call, operation, machine_now(call))
 
 
 async def _plan_remove(call: Call) -> Reply:

@@ -9,11 +9,9 @@ from regiond.api.declaration.fields import Field, Format
 from regiond.api.declaration.operation_wait import STARTED, soon
 from regiond.api.declaration.serializer import Serializer, enum, fields_of, key, serializer
 from regiond.api.replies import Reply, json_reply
-from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
+from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.machines.model import MAX_CORES, Amount, MachineView, ResizePlan, Takes
-from regiond.operations.model import Operation
 
 _AMOUNT: Serializer[Amount] = serializer(
     "ResizedAmount", *fields_of(Amount, "now wanted"), key("takes_effect", enum(Takes), lambda one: one.takes_effect)
@@ -44,11 +42,7 @@ async def _resize(call: Call) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-
-    async def resized(_: Operation) -> Reply:
-        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
-
-    return await soon(call, operation, resized)
+    return await soon(call, operation, machine_now(call))
 
 
 async def _plan(call: Call) -> Reply:
