@@ -9,12 +9,11 @@ from attrs import field, frozen
 
 from common.deployment_spec import HostImage, ImageRef
 from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guest_spec import GuestSpec
 from common.rpc.command import Command, Done
 from common.values import (
     Autostart,
     DiskSize,
-    GrownDisk,
     Guest,
     GuestChange,
     GuestRef,
@@ -26,7 +25,6 @@ from common.values import (
     PowerAction,
     PowerState,
     Project,
-    Resized,
 )
 
 
@@ -151,57 +149,6 @@ class SetBootDiskCall(GuestCall):
 
     pool_id: str
     volume: str
-    fence: Fence
-
-
-@frozen(kw_only=True)
-class ResizeCall(GuestCall):
-    """Gives a guest that is off this size, and one that runs as much of it as the hypervisor can change now."""
-
-    size: GuestSize
-    fence: Fence
-
-
-@frozen(kw_only=True)
-class AttachDiskCall(GuestCall):
-    """Gives the guest the disk `index` of its machine. With `create` the volume is made if it does not exist."""
-
-    disk: DiskSpec
-    index: int
-    create: bool
-    fence: Fence
-
-
-@frozen(kw_only=True)
-class DetachDiskCall(GuestCall):
-    """Takes the disk from the guest. The volume stays, with its content."""
-
-    pool_id: str
-    volume: str
-    fence: Fence
-
-
-@frozen(kw_only=True)
-class GrowDiskCall(GuestCall):
-    """Makes a disk larger, at once if the hypervisor can."""
-
-    size: DiskSize
-    fence: Fence
-
-
-@frozen(kw_only=True)
-class AttachNicCall(GuestCall):
-    """Gives the guest another NIC. Its host reserves the static address of the NIC, as for one of compose."""
-
-    nic: NicSpec
-    fence: Fence
-
-
-@frozen(kw_only=True)
-class DetachNicCall(GuestCall):
-    """Takes the NIC with this MAC address from the guest, and ends the reservation of its address."""
-
-    mac_address: str
     fence: Fence
 
 
@@ -381,12 +328,6 @@ HOST_FENCE = Command("host.fence", FenceCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_SET_AUTOSTART = Command("host.set_autostart", SetAutostartCall, AutostartReply)
 HOST_SET_BOOT_DISK = Command("host.set_boot_disk", SetBootDiskCall, PowerReply)
-HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
-HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
-HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
-HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
-HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
-HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials

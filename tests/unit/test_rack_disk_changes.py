@@ -14,20 +14,15 @@ from structlog.testing import capture_logs
 from common.errors import HostUnreachable, StaleAttempt
 from common.guest_spec import DiskSpec, GuestSpec
 from common.rpc.command import Command
-from common.rpc.host_commands import (
+from common.rpc.hardware_commands import (
     HOST_ATTACH_DISK,
-    HOST_COMPOSE,
     HOST_DETACH_DISK,
     HOST_GROW_DISK,
-    HOST_POWER,
     AttachDiskCall,
-    ComposeCall,
     DetachDiskCall,
-    Fence,
     GrowDiskCall,
-    PowerCall,
-    PowerReply,
 )
+from common.rpc.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, Fence, PowerCall, PowerReply
 from common.units import BYTES_PER_GB
 from common.values import (
     DiskSize,

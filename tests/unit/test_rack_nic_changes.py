@@ -13,18 +13,8 @@ from attrs import evolve
 from common.errors import NotFound, StaleAttempt
 from common.guest_spec import GuestSpec, NicSpec
 from common.rpc.command import Command
-from common.rpc.host_commands import (
-    HOST_ATTACH_NIC,
-    HOST_COMPOSE,
-    HOST_DETACH_NIC,
-    HOST_POWER,
-    AttachNicCall,
-    ComposeCall,
-    DetachNicCall,
-    Fence,
-    PowerCall,
-    PowerReply,
-)
+from common.rpc.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC, AttachNicCall, DetachNicCall
+from common.rpc.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, Fence, PowerCall, PowerReply
 from common.values import DriverType, HostAccess, NicKind, PowerAction, PowerState
 from rackd.commands import HostCommands
 from rackd.drivers.contract import Driver

@@ -14,15 +14,8 @@ from common.errors import HostUnreachable, OutOfCapacity, StaleAttempt, Unsuppor
 from common.guest_spec import GuestSpec
 from common.rpc.command import Command
 from common.rpc.handlers import Handler
-from common.rpc.host_commands import (
-    HOST_COMPOSE,
-    HOST_RESIZE,
-    ComposeCall,
-    Fence,
-    PowerCall,
-    PowerReply,
-    ResizeCall,
-)
+from common.rpc.hardware_commands import HOST_RESIZE, ResizeCall
+from common.rpc.host_commands import HOST_COMPOSE, ComposeCall, Fence, PowerCall, PowerReply
 from common.values import DriverType, Guest, GuestRef, GuestSize, HostAccess, PowerAction, PowerState, Resized
 from rackd.commands import HostCommands, switched
 from rackd.drivers.contract import Driver

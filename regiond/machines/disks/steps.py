@@ -8,18 +8,15 @@ from typing import Any
 from common.discovery import VolumeRef
 from common.errors import Cancelled, InnkeeperError, NotFound
 from common.guest_spec import DiskSpec
-from common.rpc.host_commands import (
+from common.rpc.hardware_commands import (
     HOST_ATTACH_DISK,
     HOST_DETACH_DISK,
-    HOST_FIND,
     HOST_GROW_DISK,
-    HOST_REMOVE_VOLUMES,
     AttachDiskCall,
     DetachDiskCall,
     GrowDiskCall,
-    GuestCall,
-    RemoveVolumesCall,
 )
+from common.rpc.host_commands import HOST_FIND, HOST_REMOVE_VOLUMES, GuestCall, RemoveVolumesCall
 from common.serialization import from_dict
 from common.values import DiskSize, Guest
 from common.volume_names import marker_of_volume

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from common.errors import InnkeeperError, NotFound
 from common.guest_spec import NicSpec
-from common.rpc.host_commands import (
-    HOST_ATTACH_NIC,
-    HOST_DETACH_NIC,
-    HOST_FIND,
-    AttachNicCall,
-    DetachNicCall,
-    GuestCall,
-)
+from common.rpc.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC, AttachNicCall, DetachNicCall
+from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.serialization import from_dict
 from common.values import Guest
 from regiond.db.pool import Db

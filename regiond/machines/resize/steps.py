@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from common.errors import InnkeeperError, NotFound
-from common.rpc.host_commands import HOST_FIND, HOST_RESIZE, GuestCall, ResizeCall
+from common.rpc.hardware_commands import HOST_RESIZE, ResizeCall
+from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.serialization import from_dict
 from common.values import GuestSize
 from regiond.db.pool import Db

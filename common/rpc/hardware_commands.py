@@ -1,0 +1,72 @@
+"""Commands of a region to a rack that change the hardware of a guest: its size, its disks, its NICs.
+
+Released commands only grow.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.guest_spec import DiskSpec, NicSpec
+from common.rpc.command import Command
+from common.rpc.host_commands import Fence, GuestCall, PowerReply
+from common.values import DiskSize, GrownDisk, GuestSize, Resized
+
+
+@frozen(kw_only=True)
+class ResizeCall(GuestCall):
+    """Gives a guest that is off this size, and one that runs as much of it as the hypervisor can change now."""
+
+    size: GuestSize
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class AttachDiskCall(GuestCall):
+    """Gives the guest the disk `index` of its machine. With `create` the volume is made if it does not exist."""
+
+    disk: DiskSpec
+    index: int
+    create: bool
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class DetachDiskCall(GuestCall):
+    """Takes the disk from the guest. The volume stays, with its content."""
+
+    pool_id: str
+    volume: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class GrowDiskCall(GuestCall):
+    """Makes a disk larger, at once if the hypervisor can."""
+
+    size: DiskSize
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class AttachNicCall(GuestCall):
+    """Gives the guest another NIC. Its host reserves the static address of the NIC, as for one of compose."""
+
+    nic: NicSpec
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class DetachNicCall(GuestCall):
+    """Takes the NIC with this MAC address from the guest, and ends the reservation of its address."""
+
+    mac_address: str
+    fence: Fence
+
+
+HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
+HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
+HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
+HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
+HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
+HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)
