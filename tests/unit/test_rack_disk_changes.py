@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -13,7 +11,6 @@ from structlog.testing import capture_logs
 
 from common.errors import HostUnreachable, StaleAttempt
 from common.guest_spec import DiskSpec, GuestSpec
-from common.rpc.command import Command
 from common.rpc.hardware_commands import (
     HOST_ATTACH_DISK,
     HOST_DETACH_DISK,
@@ -22,68 +19,31 @@ from common.rpc.hardware_commands import (
     DetachDiskCall,
     GrowDiskCall,
 )
-from common.rpc.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, Fence, PowerCall, PowerReply
+from common.rpc.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, PowerCall, PowerReply
 from common.units import BYTES_PER_GB
 from common.values import (
     DiskSize,
-    DriverType,
     GrownDisk,
     Guest,
     GuestDisk,
     GuestRef,
     GuestSize,
-    HostAccess,
     PowerAction,
     PowerState,
 )
 from common.volume_names import volume_name
-from rackd.commands import HostCommands, switched
+from rackd.commands import switched
 from rackd.drivers.contract import Driver
 from rackd.drivers.disk_sizes import named_sizes
-from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
-from rackd.event_watch import EventWatcher
-from rackd.executor import Executor
-from rackd.fenced_calls import FencedCalls
-from rackd.fencing_tokens import FencingTokens
-from tests.unit.simulated_hosts import INSTALLATION, spec
-
-R = TypeVar("R")
-Send = Callable[[Command[Any, Any], object], Awaitable[Any]]
-
-ACCESS = HostAccess(host_id=1, driver=DriverType.SIMULATED, address="simulated:host", installation_id=INSTALLATION)
+from tests.unit.simulated_hosts import spec
+from tests.unit.simulated_rack import ACCESS, fence, rack
 
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Driver:
     """The host to which the commands go, too."""
     return SimulatedDriverFactory(tmp_path).open(ACCESS)
-
-
-@asynccontextmanager
-async def rack(folder: Path) -> AsyncIterator[Send]:
-    """Yields a function that returns the reply of the rack's handler. These use no link."""
-    drivers = DriverRegistry({DriverType.SIMULATED: SimulatedDriverFactory(folder)}, absent={})
-    executor = Executor(drivers.open)
-    commands = HostCommands(
-        executor=executor,
-        drivers=drivers,
-        fenced=FencedCalls(executor, FencingTokens()),
-        event_watcher=EventWatcher(executor),
-    ).handlers()
-
-    async def sent(command: Command[Any, R], request: object) -> R:
-        reply: R = await cast("Awaitable[R]", commands[command](None, request))
-        return reply
-
-    try:
-        yield sent
-    finally:
-        await executor.stop(grace_s=0.1)
-
-
-def fence(vm: GuestSpec, attempt: int = 1) -> Fence:
-    return Fence(machine_id=str(vm.marker.machine_id), operation_id=1, attempt=attempt)
 
 
 def disk_of(vm: GuestSpec, index: int = 1) -> DiskSpec:

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
 import pytest
 from attrs import evolve
 
 from common.errors import NotFound, StaleAttempt
 from common.guest_spec import GuestSpec, NicSpec
-from common.rpc.command import Command
 from common.rpc.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC, AttachNicCall, DetachNicCall
-from common.rpc.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, Fence, PowerCall, PowerReply
-from common.values import DriverType, HostAccess, NicKind, PowerAction, PowerState
-from rackd.commands import HostCommands
+from common.rpc.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, PowerCall, PowerReply
+from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.contract import Driver
-from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
-from rackd.event_watch import EventWatcher
-from rackd.executor import Executor
-from rackd.fenced_calls import FencedCalls
-from rackd.fencing_tokens import FencingTokens
-from tests.unit.simulated_hosts import INSTALLATION, spec
+from tests.unit.simulated_hosts import spec
+from tests.unit.simulated_rack import ACCESS, Send, fence, rack
 
-R = TypeVar("R")
-Send = Callable[[Command[Any, Any], object], Awaitable[Any]]
-
-ACCESS = HostAccess(host_id=1, driver=DriverType.SIMULATED, address="simulated:host", installation_id=INSTALLATION)
 NIC = NicSpec(name="eth1", mac_address="52:54:00:00:00:99", kind=NicKind.NETWORK, source="default")
 
 
@@ -37,32 +24,6 @@ NIC = NicSpec(name="eth1", mac_address="52:54:00:00:00:99", kind=NicKind.NETWORK
 def driver(tmp_path: Path) -> Driver:
     """The host to which the commands go, too."""
     return SimulatedDriverFactory(tmp_path).open(ACCESS)
-
-
-@asynccontextmanager
-async def rack(folder: Path) -> AsyncIterator[Send]:
-    """Yields a function that returns the reply of the rack's handler. These use no link."""
-    drivers = DriverRegistry({DriverType.SIMULATED: SimulatedDriverFactory(folder)}, absent={})
-    executor = Executor(drivers.open)
-    commands = HostCommands(
-        executor=executor,
-        drivers=drivers,
-        fenced=FencedCalls(executor, FencingTokens()),
-        event_watcher=EventWatcher(executor),
-    ).handlers()
-
-    async def sent(command: Command[Any, R], request: object) -> R:
-        reply: R = await cast("Awaitable[R]", commands[command](None, request))
-        return reply
-
-    try:
-        yield sent
-    finally:
-        await executor.stop(grace_s=0.1)
-
-
-def fence(vm: GuestSpec, attempt: int = 1) -> Fence:
-    return Fence(machine_id=str(vm.marker.machine_id), operation_id=1, attempt=attempt)
 
 
 def attach_call(vm: GuestSpec, attempt: int = 1, nic: NicSpec = NIC) -> AttachNicCall:
