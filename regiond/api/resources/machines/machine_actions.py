@@ -98,7 +98,7 @@ release_options = filled(
 
 
 def machine_now(call: Call) -> Callable[[Operation], Awaitable[Reply]]:
-    """For `soon` and `when_done`: answers with the machine of the request as it is then."""
+    """Returns the `encode` of `soon` and `when_done` that answers with the machine of the request as it is then."""
 
     async def encode(_: Operation) -> Reply:
         machine = await call.services.machines.read(call.target.system_id, caller=call.caller)
