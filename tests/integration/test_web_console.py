@@ -67,6 +67,13 @@ async def test_others_are_not_offered_the_console(innkeeper: Deployment, system_
         assert (await visit(innkeeper, "ann", f"vms/{system_id}/{path}")).status == 403
 
 
+async def test_an_open_page_of_a_deleted_vm_says_so_and_stops_asking(innkeeper: Deployment, system_id: str) -> None:
+    await innkeeper.delete(f"machines/{system_id}/")
+    for path in ("console/log", "console/tail"):
+        gone = await visit(innkeeper, "mira", f"vms/{system_id}/{path}")
+        assert (gone.status, system_id in gone.text) == (286, True)
+
+
 async def handshake(innkeeper: Deployment, username: str, system_id: str, origin: str | None) -> bytes:
     """Returns the first line of the answer to the browser's request for the terminal."""
     client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)

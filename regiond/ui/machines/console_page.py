@@ -31,17 +31,28 @@ async def show(visit: Visit) -> Reply:
 
 async def end(visit: Visit) -> Reply:
     """The last lines, for the page of the VM."""
-    text, problem = await _log(visit, await _machine(visit))
+    try:
+        text, problem = await _log(visit, await _machine(visit))
+    except NotFound as error:
+        return _gone(visit, error)
     lines = "\n".join(text.rstrip().split("\n")[-_LAST_LINES:])
     return visit.fragment("machines/console_text.html", text=lines or problem)
 
 
 async def follow(visit: Visit) -> Reply:
     """The text alone, for a page that shows it already."""
-    machine = await _machine(visit)
-    text, problem = await _log(visit, machine)
+    try:
+        machine = await _machine(visit)
+        text, problem = await _log(visit, machine)
+    except NotFound as error:
+        return _gone(visit, error)
     status = 200 if machine.state is MachineState.DEPLOYING else _STOPS_POLLING
     return visit.fragment("machines/console_text.html", text=text or problem, status=status)
+
+
+def _gone(visit: Visit, error: NotFound) -> Reply:
+    """The VM was deleted while its page is open, which says so where the text was."""
+    return visit.fragment("machines/console_text.html", text=error.message, status=_STOPS_POLLING)
 
 
 def socket_page(sessions: Sessions) -> Page:
