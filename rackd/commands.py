@@ -18,12 +18,14 @@ from common.rpc.handlers import Handler
 from common.rpc.hardware_commands import (
     HOST_ATTACH_DISK,
     HOST_ATTACH_NIC,
+    HOST_CHANGE_NIC,
     HOST_DETACH_DISK,
     HOST_DETACH_NIC,
     HOST_GROW_DISK,
     HOST_RESIZE,
     AttachDiskCall,
     AttachNicCall,
+    ChangeNicCall,
     DetachDiskCall,
     DetachNicCall,
     GrowDiskCall,
@@ -119,6 +121,7 @@ class HostCommands:
             HOST_DETACH_DISK: self.detach_disk,
             HOST_GROW_DISK: self.grow_disk,
             HOST_ATTACH_NIC: self.attach_nic,
+            HOST_CHANGE_NIC: self.change_nic,
             HOST_DETACH_NIC: self.detach_nic,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
@@ -223,6 +226,12 @@ class HostCommands:
 
     async def attach_nic(self, _: EventLink, call: AttachNicCall) -> PowerReply:
         power = await self._fenced.run(call, lambda driver: driver.attach_nic(call.guest, call.nic), what="attach NIC")
+        return PowerReply(power=power)
+
+    async def change_nic(self, _: EventLink, call: ChangeNicCall) -> PowerReply:
+        power = await self._fenced.run(
+            call, lambda driver: driver.change_nic(call.guest, call.mac_address, call.nic), what="change NIC"
+        )
         return PowerReply(power=power)
 
     async def detach_nic(self, _: EventLink, call: DetachNicCall) -> PowerReply:

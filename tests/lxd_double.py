@@ -181,6 +181,9 @@ class FakeLxdDriver:
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return self._trusted_host().attach_nic(guest, nic)
 
+    def change_nic(self, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
+        return self._trusted_host().change_nic(guest, mac_address, nic)
+
     def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
         return self._trusted_host().detach_nic(guest, mac_address)
 

@@ -57,6 +57,15 @@ class AttachNicCall(GuestCall):
 
 
 @frozen(kw_only=True)
+class ChangeNicCall(GuestCall):
+    """Puts `nic` in the place of the NIC with this MAC address."""
+
+    mac_address: str
+    nic: NicSpec
+    fence: Fence
+
+
+@frozen(kw_only=True)
 class DetachNicCall(GuestCall):
     """Takes the NIC with this MAC address from the guest, and ends the reservation of its address."""
 
@@ -69,4 +78,5 @@ HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
 HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
 HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
 HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
+HOST_CHANGE_NIC = Command("host.change_nic", ChangeNicCall, PowerReply)
 HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)

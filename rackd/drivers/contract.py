@@ -186,6 +186,13 @@ class Driver(Protocol):
         LXD does not wait for that: such a guest has the NIC until it is off, without a connection.
         """
 
+    def change_nic(self, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
+        """Returns the power state once `nic` has the place of the NIC with `mac_address`, now and at the next start.
+
+        Idempotent. The name and `boot` of `nic` are not used: those of the replaced NIC stay. The host's DHCP server
+        reserves its address instead of the other's. Raises as `attach_nic`, and NotFound without the NIC.
+        """
+
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         """Returns what the hypervisor reports once the guest is set. Idempotent. Raises NotFound without the guest.
 

@@ -248,3 +248,104 @@ def test_a_running_guest_that_takes_no_nic_gets_it_while_off(host: CapableFixtur
     switch(host, spec, PowerAction.FORCE_OFF)
     attach(host, spec, new)
     assert nics_in(host, spec) == attachments([kept, new])
+
+
+def change(host: DriverFixture, spec: GuestSpec, old: NicSpec, new: NicSpec) -> PowerState:
+    return host.driver.change_nic(spec.ref, old.mac_address, new)
+
+
+@pytest.mark.clusters
+@EVERY_HOST_IN_EITHER_STATE
+def test_a_nic_moves_to_another_network_or_stays(host: CapableFixture, power: PowerState) -> None:
+    """Some hypervisors cannot connect a running guest elsewhere: nothing has changed then."""
+    spec = composed(host, nics=host.nics, on=power is PowerState.ON)
+    old, before = spec.nics[0], listed(host, spec)
+    new = evolve(added(host), mac_address=old.mac_address, name=old.name)
+    try:
+        assert change(host, spec, old, new) is power
+    except WrongState:
+        assert power is PowerState.ON
+        assert listed(host, spec) == before
+        switch(host, spec, PowerAction.FORCE_OFF)
+        change(host, spec, old, new)
+    expected = [new, *spec.nics[1:]]
+    for _ in range(2):
+        after = listed(host, spec)
+        assert [one.mac_address for one in after.nics] == [one.mac_address for one in expected]
+        assert attachments(after.nics) == attachments(expected)
+        change(host, spec, old, new)
+    switch(host, spec, PowerAction.CYCLE)
+    assert nics_in(host, spec) == attachments(expected)
+    switch(host, spec, PowerAction.FORCE_OFF)
+    change(host, spec, new, old)
+    assert nics_in(host, spec) == attachments(before.nics)
+
+
+@pytest.mark.clusters
+@EVERY_HOST_IN_EITHER_STATE
+def test_a_mac_address_is_changed_only_while_the_guest_is_off(host: CapableFixture, power: PowerState) -> None:
+    spec = composed(host, nics=host.nics, on=power is PowerState.ON)
+    old, before = spec.nics[0], listed(host, spec)
+    new = evolve(old, mac_address="52:54:00:00:00:fe")
+    if power is PowerState.ON:
+        with pytest.raises(WrongState, match=r"Shut .* down first"):
+            change(host, spec, old, new)
+        assert listed(host, spec) == before
+        switch(host, spec, PowerAction.FORCE_OFF)
+    for _ in range(2):
+        assert change(host, spec, old, new) is PowerState.OFF
+        assert nics_in(host, spec) == attachments([new, *spec.nics[1:]])
+    switch(host, spec, PowerAction.ON)
+    assert nics_in(host, spec) == attachments([new, *spec.nics[1:]])
+
+
+@requires(Capability.NICS)
+@pytest.mark.doubles_suffice
+def test_a_nic_becomes_one_of_each_kind(host: CapableFixture) -> None:
+    spec = composed(host, nics=host.nics)
+    old = spec.nics[0]
+    for other in host.every_nic[len(host.nics) :]:
+        new = evolve(other, mac_address=old.mac_address)
+        change(host, spec, old, new)
+        assert nics_in(host, spec) == attachments([new, *spec.nics[1:]])
+    change(host, spec, old, old)
+    assert nics_in(host, spec) == attachments(spec.nics)
+
+
+@EVERY_HOST_IN_EITHER_STATE
+def test_a_nic_does_not_move_to_a_missing_source(host: CapableFixture, power: PowerState) -> None:
+    spec = composed(host, nics=host.nics, on=power is PowerState.ON)
+    before = listed(host, spec)
+    for kind in (NicKind.NETWORK, NicKind.BRIDGE):
+        with pytest.raises(NotFound, match="no-such-one"):
+            change(host, spec, spec.nics[0], evolve(spec.nics[0], kind=kind, source="no-such-one"))
+    assert listed(host, spec) == before
+
+
+@pytest.mark.parametrize("host", FIXTURES, indirect=True)
+def test_a_changed_nic_has_another_reservation(host: CapableFixture) -> None:
+    first, second = host.addressed[0], evolve(host.addressed[0], mac_address="52:54:00:00:00:fe")
+    assert first.address is not None
+    spec = composed(host, nics=[first])
+    change(host, spec, first, second)
+    assert host.assigned_address(spec.ref, second) == first.address.address
+    change(host, spec, second, evolve(second, address=None))
+    other = composed(host, "other", nics=[evolve(first, mac_address=UNKNOWN_MAC)])
+    assert host.assigned_address(other.ref, other.nics[0]) == first.address.address
+    before = listed(host, spec)
+    with pytest.raises(WrongState, match=first.address.address):
+        change(host, spec, second, second)
+    assert listed(host, spec) == before
+
+
+@EVERY_HOST_IN_EITHER_STATE
+@pytest.mark.doubles_suffice
+def test_only_a_nic_of_the_guest_with_the_marker_changes(host: CapableFixture, power: PowerState) -> None:
+    spec = composed(host, nics=host.nics, on=power is PowerState.ON)
+    stranger = GuestRef(name=spec.name, marker=new_marker(INSTALLATION))
+    before = listed(host, spec)
+    with pytest.raises(NotFound):
+        host.driver.change_nic(stranger, spec.nics[0].mac_address, spec.nics[0])
+    with pytest.raises(NotFound, match=UNKNOWN_MAC):
+        host.driver.change_nic(spec.ref, UNKNOWN_MAC, added(host))
+    assert listed(host, spec) == before

@@ -18,6 +18,7 @@ from rackd.drivers.libvirt.guests import live_devices
 from tests.contract.boot_sector import returning_sector
 from tests.contract.guest_samples import address, nic, volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture
+from tests.lab.host_setup import host_bridge
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.libvirt_specs import small_spec
 
@@ -67,6 +68,36 @@ def test_a_running_guest_gets_a_nic_with_its_reservation(qemu: QemuFixture, netw
     assert f"bridge='{network.bridge}'" in taps
     qemu.driver.decompose(spec.ref, volumes_of(spec))
     assert network.hosts() == []
+
+
+def test_a_running_guest_moves_to_another_network(qemu: QemuFixture, network: LabNetwork, new: NicSpec) -> None:
+    """Its system, which is none here, has no part in it."""
+    spec = composed(qemu)
+    qemu.driver.attach_nic(spec.ref, new)
+    qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
+    with host_bridge("10.254.9.1/24") as bridge:
+        for moved, reserved in (
+            (evolve(new, kind=NicKind.BRIDGE, source=bridge, address=None), []),
+            (new, [entry(new)]),
+        ):
+            for _ in range(2):
+                assert qemu.driver.change_nic(spec.ref, new.mac_address, moved) is PowerState.ON
+                name = bridge if moved.kind is NicKind.BRIDGE else network.bridge
+                ports = [one.name for one in (Path("/sys/class/net") / name / "brif").iterdir()]
+                assert ports == [tap_of(qemu, spec, new)]
+                assert network.hosts() == reserved
+                assert definitions(qemu, spec) == ([FIRST.mac_address, new.mac_address],) * 2
+
+
+def tap_of(qemu: QemuFixture, spec: GuestSpec, one: NicSpec) -> str:
+    domain: Any = qemu.administrator.lookupByName(spec.name)
+    tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  of the test
+    nics = tree.iterfind("devices/interface")
+    return next(
+        found.find("target").get("dev", "")  # type: ignore[union-attr]  # a running one has it
+        for found in nics
+        if found.find(f"mac[@address='{one.mac_address}']") is not None
+    )
 
 
 def test_a_guest_that_keeps_a_nic_is_not_changed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -158,3 +159,26 @@ def test_a_nic_of_a_profile_is_not_detached(
         driver.decompose(spec.ref, volumes_of(spec))
     finally:
         lxd.lxc("profile", "delete", profile)
+
+
+def connected_to(bridge: str) -> int:
+    return len(list((Path("/sys/class/net") / bridge / "brif").iterdir()))
+
+
+def test_a_running_guest_stays_on_its_network(lxd: LxdServer, driver: LxdDriver, bridge: str, prefix: str) -> None:
+    """LXD itself would leave it without a connection. Its address can be changed."""
+    old = first(lxd)
+    spec = composed(driver, f"{prefix}moves", old)
+    new = evolve(nic(0, NicKind.BRIDGE, bridge), mac_address=old.mac_address)
+    with pytest.raises(WrongState, match=r"elsewhere while .* runs\. Shut .* down first"):
+        driver.change_nic(spec.ref, old.mac_address, new)
+    assert (connected_to(lxd.managed_bridge), connected_to(bridge)) == (1, 0)
+    leased = evolve(old, address=own_address(lxd, 41))
+    assert driver.change_nic(spec.ref, old.mac_address, leased) is PowerState.ON
+    assert list(reserved(lxd).values()) == [old.mac_address]
+    assert (connected_to(lxd.managed_bridge), in_qemu(lxd, spec)) == (1, {old.mac_address})
+    switch(driver, spec, PowerAction.FORCE_OFF)
+    driver.change_nic(spec.ref, old.mac_address, new)
+    switch(driver, spec, PowerAction.ON)
+    assert (connected_to(lxd.managed_bridge), connected_to(bridge)) == (0, 1)
+    assert reserved(lxd) == {}

@@ -51,6 +51,7 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "grow_disk": lambda driver: driver.grow_disk(GUEST, grown("data")),
     "grow_root": lambda driver: driver.grow_disk(GUEST, grown("root")),
     "attach_nic": lambda driver: driver.attach_nic(GUEST, NIC),
+    "change_nic": lambda driver: driver.change_nic(GUEST, "00:16:3e:00:00:01", NIC),
     "detach_nic": lambda driver: driver.detach_nic(GUEST, "00:16:3e:00:00:01"),
     "adopt": lambda driver: driver.adopt(OWN_ID, "vm1", MARKER),
     "disown": lambda driver: driver.disown(OWN_ID, "vm1", MARKER),
@@ -59,7 +60,8 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "trust": lambda driver: driver.trust(key_pair().certificate_pem, "test", "secret"),
 }
 CHANGES = (
-    "power", "resize", "attach_disk", "detach_disk", "grow_disk", "grow_root", "attach_nic", "detach_nic", "adopt",
+    "power", "resize", "attach_disk", "detach_disk", "grow_disk", "grow_root", "attach_nic", "change_nic", "detach_nic",
+    "adopt",
     "disown", "decompose", "make_project", "trust",
 )  # fmt: skip
 json_values = st.recursive(

@@ -45,6 +45,7 @@ from rackd.drivers.libvirt.guests import (
     disk_growth,
     lookup,
     nic_changes,
+    nic_replacement,
     orphaned_volumes,
     ownership,
     power,
@@ -238,6 +239,9 @@ class LibvirtDriver(WithoutProjects):
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return nic_changes.attach(self._session.client(), guest, nic, closing=self._session.closing)
+
+    def change_nic(self, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
+        return nic_replacement.change(self._session.client(), guest, mac_address, nic)
 
     def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
         """A DHCP reservation that an administrator added stays."""

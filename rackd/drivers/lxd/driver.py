@@ -169,6 +169,10 @@ class LxdDriver:
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return nic_changes.attach(self._ready(), guest, nic)
 
+    def change_nic(self, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
+        """Raises WrongState for a NIC of a profile."""
+        return nic_changes.change(self._ready(), guest, mac_address, nic)
+
     def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
         """Raises WrongState for a NIC of a profile."""
         return nic_changes.detach(self._ready(), guest, mac_address)

@@ -182,6 +182,9 @@ class SimulatedDriver(WithoutProjects):
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return self._nics.attach(guest, nic)
 
+    def change_nic(self, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
+        return self._nics.change(guest, mac_address, nic)
+
     def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
         return self._nics.detach(guest, mac_address)
 

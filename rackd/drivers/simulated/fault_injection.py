@@ -16,7 +16,7 @@ Call = Literal[
     "find image",
     "find own image", "copy image", "remove image", "write root disk", "empty root disk",
     "set addresses", "set autostart", "set boot disk", "resize guest", "read serial log",
-    "attach disk", "detach disk", "grow disk", "attach NIC", "detach NIC",
+    "attach disk", "detach disk", "grow disk", "attach NIC", "change NIC", "detach NIC",
     "open console",
 ]  # fmt: skip
 

@@ -10,7 +10,8 @@ from attrs import frozen
 from common.addresses.simulated import SimulatedAddress
 from common.guest_spec import NicSpec
 from common.serialization import to_dict
-from common.values import Guest, GuestChange, GuestEvent, GuestRef, PowerState
+from common.values import Guest, GuestChange, GuestEvent, GuestRef, NicKind, PowerState
+from rackd.drivers.changed_nics import changed_nic, check_replaceable
 from rackd.drivers.simulated import guest_resources, guests, leases
 from rackd.drivers.simulated.capacity_checks import check_functions, check_nic_source
 from rackd.drivers.simulated.facts import host_networks
@@ -24,6 +25,9 @@ _DETACH_SETTINGS = """
        and position = (select position from nic where nic.guest_id = nic_settings.guest_id and lower(mac_address) = ?)
 """
 _DETACH = "delete from nic where guest_id = ? and lower(mac_address) = ?"
+_POSITION_OF = "select position from nic where guest_id = ? and lower(mac_address) = ?"
+_CHANGE = "update nic set mac_address = ?, kind = ?, source = ? where guest_id = ? and position = ?"
+_CHANGE_SETTINGS = "insert or replace into nic_settings values (?, ?, ?)"
 _FORGET_LEASE = "delete from lease where lower(mac_address) = ?"
 
 
@@ -40,6 +44,13 @@ class SimulatedNics:
         with self._store.writing() as db:
             found = guests.of_machine(db, self._address, guest)
             _attach(db, self._address, found, nic)
+            return found.power
+
+    def change(self, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
+        self._faults.call("change NIC")
+        with self._store.writing() as db:
+            found = guests.of_machine(db, self._address, guest)
+            _change(db, self._address, found, mac_address, nic)
             return found.power
 
     def detach(self, guest: GuestRef, mac_address: str) -> PowerState:
@@ -61,6 +72,26 @@ def _attach(db: sqlite3.Connection, address: SimulatedAddress, guest: Guest, nic
     db.execute("insert into nic values (?, ?, ?, ?, ?)", row)
     db.execute("insert into nic_settings values (?, ?, ?)", (guest.guest_id, position, json.dumps(to_dict(nic))))
     if leases.has_asked(db, guest.guest_id):
+        leases.assign(db, guest.guest_id, host_networks(address))
+    _record(db, guest)
+
+
+def _change(db: sqlite3.Connection, address: SimulatedAddress, guest: Guest, mac_address: str, nic: NicSpec) -> None:
+    replaced = changed_nic(guest, mac_address, nic)
+    check_replaceable(guest, replaced, nic)
+    check_nic_source(address, nic)
+    taken = dict(guest_resources.functions_taken(db))
+    if replaced.kind is NicKind.SRIOV:
+        taken[replaced.source] -= 1
+    check_functions(address, [nic], taken)
+    guest_resources.check_addresses_free(db, guest.guest_id, [nic])
+    old, new = replaced.mac_address.lower(), nic.mac_address
+    position = db.execute(_POSITION_OF, (guest.guest_id, old)).fetchone()[0]
+    asked = leases.has_asked(db, guest.guest_id)
+    db.execute(_FORGET_LEASE, (old,))
+    db.execute(_CHANGE, (new, nic.kind.value, nic.source, guest.guest_id, position))
+    db.execute(_CHANGE_SETTINGS, (guest.guest_id, position, json.dumps(to_dict(nic))))
+    if asked:
         leases.assign(db, guest.guest_id, host_networks(address))
     _record(db, guest)
 

@@ -19,7 +19,7 @@ from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.libvirt.xml import Element, text_at
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, order=True)
 class Reservation:
     """A DHCP reservation of an address for a NIC in a libvirt network."""
 

@@ -28,8 +28,8 @@ from rackd.drivers.libvirt.xml import parse
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-def plan_delivery(client: Client, nics: Collection[NicSpec]) -> Delivery:
-    """Returns how the addresses of these NICs will reach the guest. Changes nothing.
+def plan_delivery(client: Client, nics: Collection[NicSpec], *, replaced: Collection[Reservation] = ()) -> Delivery:
+    """Returns how the addresses of these NICs will reach the guest. Changes nothing. `replaced` will be removed first.
 
     Raises NotFound if a network does not exist, WrongState if an address is reserved for another NIC.
     """
@@ -37,7 +37,7 @@ def plan_delivery(client: Client, nics: Collection[NicSpec]) -> Delivery:
     networks = {name: parse(_network(client, name).xml(), f"the network {name}") for name in names}
     found = delivery(nics, networks)
     for one in found.reservations:
-        check_free(networks[one.network], one)
+        check_free(networks[one.network], one, replaced=replaced)
     return found
 
 

@@ -120,6 +120,11 @@ class Domain(_Wrapper):
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | (libvirt.VIR_DOMAIN_AFFECT_CONFIG if persistent else 0)
         self._call("attach a device to", self._handle.attachDeviceFlags, device, flags)
 
+    def update_live(self, device: str) -> None:
+        """Changes a device of a running domain and of its definition, in neither if one is refused."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        self._call("change a device of", self._handle.updateDeviceFlags, device, flags)
+
     def detach_live(self, device: str) -> None:
         """Asks a running domain for a device. Its system may give it back later, or never."""
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE

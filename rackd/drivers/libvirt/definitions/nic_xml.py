@@ -107,6 +107,36 @@ def add_nic(domain: Element, nic: Element) -> None:
     (ET.SubElement(domain, "devices") if devices is None else devices).append(nic)
 
 
+_KEPT = {"boot", "address", "link", "mtu", "bandwidth", "alias", "rom"}
+_KEPT_OF_HOST = {*_KEPT, "model", "driver", "filterref"}  # a virtual function has none of them
+
+
+def replaced_nic(before: Element, after: Element) -> Element:
+    """Returns `after` with what the guest and an administrator know of the NIC `before`: its slot, its model …"""
+    is_function = "hostdev" in {before.get("type"), after.get("type")}
+    kept = [part for part in before if part.tag in (_KEPT if is_function else _KEPT_OF_HOST)]
+    tags = {part.tag for part in kept}
+    element = ET.Element(after.tag, after.attrib)
+    element.extend(part for part in after if part.tag not in tags)
+    element.extend(kept)
+    return element
+
+
+def same_function(before: Element, after: NicSpec) -> Element:
+    """Returns the NIC with another MAC address and VLAN tag, on the virtual function that it has."""
+    element = ET.Element(before.tag, before.attrib)
+    element.extend(part for part in before if part.tag not in {"mac", "vlan"})
+    ET.SubElement(element, "mac", address=after.mac_address.lower())
+    if after.vid:
+        ET.SubElement(ET.SubElement(element, "vlan"), "tag", id=str(after.vid))
+    return element
+
+
+def put_in_place(domain: Element, before: Element, after: Element) -> None:
+    for devices in domain.findall("devices"):
+        devices[list(devices).index(before)] = after
+
+
 def remove_nic(domain: Element, nic: Element) -> None:
     """The boot order of the other devices stays as it is: libvirt allows gaps in it."""
     for devices in domain.findall("devices"):

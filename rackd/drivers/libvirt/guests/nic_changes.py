@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import structlog
 
-from common.errors import HostUnreachable, InnkeeperError, WrongState
+from common.errors import HostUnreachable, InnkeeperError
 from common.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.driver_errors import required_guest
@@ -27,7 +27,7 @@ from rackd.drivers.libvirt.definitions.nic_xml import (
     remove_nic,
 )
 from rackd.drivers.libvirt.guests import sriov
-from rackd.drivers.libvirt.guests.live_devices import live_of, plug, unplug
+from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot, live_of, plug, unplug
 from rackd.drivers.libvirt.guests.lookup import definition_of, marked_domain, tree_of
 from rackd.drivers.libvirt.guests.nic_sources import check_sources
 from rackd.drivers.libvirt.inventory.guests import power_of
@@ -49,7 +49,7 @@ def attach(client: Client, guest: GuestRef, nic: NicSpec, *, closing: threading.
     lacking = [tree for tree in states if nic_at(tree, nic.mac_address) is None]
     if not lacking:
         return power_of(domain.state())
-    _check_next_start_is_boot(domain)
+    check_next_start_is_boot(domain)
     check_sources(client, [nic])
     reservations = dhcp_reservations.plan_delivery(client, [nic]).reservations
     functions = sriov.choose(client, guest, [nic])
@@ -69,16 +69,6 @@ def attach(client: Client, guest: GuestRef, nic: NicSpec, *, closing: threading.
         raise
     log.info("nic_attached", guest=domain.name, mac_address=nic.mac_address, kind=nic.kind, source=nic.source)
     return power_of(domain.state())
-
-
-def _check_next_start_is_boot(domain: Domain) -> None:
-    """Raises WrongState if the next start restores the domain with NICs whose addresses others may have by then."""
-    if domain.has_saved_memory():
-        raise WrongState(
-            f"The memory of {domain.name} was saved with virsh managedsave, and its next start restores it with the "
-            "NICs that it had. Start it first, or discard the memory: virsh managedsave-remove.",
-            name=domain.name,
-        )
 
 
 def _record(
@@ -130,7 +120,7 @@ def detach(client: Client, guest: GuestRef, mac_address: str, *, closing: thread
 def _remove(client: Client, domain: Domain, mac_address: str, closing: threading.Event) -> bool:
     """Returns whether anything changed."""
     if nic_at(definition_of(domain), mac_address) is not None:
-        _check_next_start_is_boot(domain)
+        check_next_start_is_boot(domain)
     unplugged = unplug(
         domain,
         lambda tree: nic_at(tree, mac_address),

@@ -14,12 +14,14 @@ import structlog
 from common.errors import DriverFailed, WrongState
 from common.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
+from rackd.drivers.changed_nics import changed_nic, check_replaceable
 from rackd.drivers.lxd.connection.client import PreconditionFailed, Unfinished, path
 from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight
 from rackd.drivers.lxd.guests.disk_changes import DETACH_S
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.inventory.guests import power_of
+from rackd.drivers.lxd.inventory.guests import guest_of, power_of
 from rackd.drivers.lxd.inventory.ownership import config_of
+from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
 
 # In the texts with which LXD and Incus refuse a NIC of an instance that is off, too.
 _CLASHES = ("already defined on another nic", "already used on network")
@@ -63,6 +65,62 @@ def _plug(instances: Instances, name: str, nic: NicSpec, device: Mapping[str, st
             ) from error
 
 
+def change(instances: Instances, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
+    """Returns the power state. Raises as the driver contract says, and WrongState for a NIC of a profile.
+
+    A NIC of a running instance stays where it is: LXD takes the device away first, and if the VM's system keeps it,
+    fails and leaves the VM without a connection.
+    """
+    found = instances.of_machine(guest)
+    name, power = str(found["name"]), power_of(int(found["status_code"]))
+    current = guest_of(found, VolumeIndex.of((), {}))[0]
+    replaced = changed_nic(current, mac_address, nic)
+    check_replaceable(current, replaced, nic)
+    client, scope, server = instances.client, instances.scope_of(found), instances.client.address.normalised
+    networks = preflight.networks_of(client, [nic], scope)
+    nic_devices.check_sources_exist([nic], networks, server)
+    device = str(nic_devices.device_with(found, replaced.mac_address))
+    others = {key: one for key, one in found["expanded_devices"].items() if key != device}
+    nic_devices.check_startable_beside(nic, others, networks, server)
+    preflight.leases_of(client, [nic], networks, scope, replaced=replaced.mac_address)
+    wanted = nic_devices.device_of(nic, networks, boots=False)
+    if _replace(instances, name, device, replaced.mac_address, wanted, runs=power is not PowerState.OFF):
+        log.info("nic_changed", guest=name, device=device, mac_address=nic.mac_address, source=nic.source)
+    return power
+
+
+def _replace(
+    instances: Instances, name: str, device: str, mac_address: str, wanted: Mapping[str, str], *, runs: bool
+) -> bool:
+    """Returns whether anything changed."""
+    client, project = instances.client, instances.scope.project
+    current, etag = client.get_with_etag(path("instances", name), project=project)
+    devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
+    before = devices.get(device)
+    if before is None:
+        raise _of_profile(name, mac_address, device)
+    after = nic_devices.replaced_device(before, wanted)
+    if runs and nic_devices.connection_of(after) != nic_devices.connection_of(before):
+        raise WrongState(
+            f"LXD cannot connect the NIC {mac_address} elsewhere while {name} runs. Shut {name} down first.", name=name
+        )
+    if after == before:
+        return False
+    body = instance_config.changed(current, config=config_of(current), devices={**devices, device: after})
+    try:
+        client.put(path("instances", name), body, etag=etag, project=project)
+    except (PreconditionFailed, Unfinished):
+        raise
+    except DriverFailed as error:
+        if (instances.read(name).get("devices") or {}).get(device) == after:
+            log.info("guest_agent_not_notified", guest=name, reason=str(error))
+        elif any(clash in str(error).lower() for clash in _CLASHES):
+            raise WrongState(f"{name} could not start with the NIC {mac_address}: {error}", name=name) from error
+        else:
+            raise
+    return True
+
+
 def detach(instances: Instances, guest: GuestRef, mac_address: str) -> PowerState:
     """Returns the power state. Raises as the driver contract says, and WrongState for a NIC of a profile."""
     found = instances.of_machine(guest)
@@ -80,11 +138,7 @@ def _unplug(instances: Instances, name: str, device: str, mac_address: str, powe
     current, etag = client.get_with_etag(path("instances", name), project=project)
     devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
     if device not in devices:
-        raise WrongState(
-            f"{name} has the NIC {mac_address} from one of its profiles, as {device}. Remove the device from the "
-            "profile: lxc profile device remove.",
-            name=name,
-        )
+        raise _of_profile(name, mac_address, device)
     left = {key: entry for key, entry in devices.items() if key != device}
     body = instance_config.changed(current, config=config_of(current), devices=left)
     try:
@@ -103,6 +157,14 @@ def _unplug(instances: Instances, name: str, device: str, mac_address: str, powe
                 f"{name} is off.",
                 name=name,
             ) from error
+
+
+def _of_profile(name: str, mac_address: str, device: str) -> WrongState:
+    return WrongState(
+        f"{name} has the NIC {mac_address} from one of its profiles, as {device}. Remove the device from the "
+        "profile: lxc profile device remove.",
+        name=name,
+    )
 
 
 def _has(instances: Instances, name: str, mac_address: str) -> bool:

@@ -126,10 +126,33 @@ def check_addable(
             f"The guest {name} already has a device {nic.name}, which would be that of the NIC {nic.mac_address}.",
             name=name,
         )
-    for key, device in nics.items():
+    check_startable_beside(nic, nics, networks, address)
+
+
+def check_startable_beside(
+    nic: NicSpec, devices: Mapping[str, Mapping[str, str]], networks: Mapping[str, Json], address: str
+) -> None:
+    """Raises WrongState if an instance with these devices could not start with the NIC too."""
+    for key, device in devices.items():
+        if device.get("type") != "nic":
+            continue
         source = device.get("network") or device.get("parent")
         if source == nic.source and _has_one_name(networks.get(nic.source, {})):
             raise WrongState(_unstartable(key, nic, address), network=nic.source)
+
+
+_OF_THE_NETWORK = {"network", "nictype", "parent", "vlan", "hwaddr", *LEASE_KEYS}
+
+
+def replaced_device(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Returns the device with another network and MAC address; its name in the guest and its other keys stay."""
+    kept = {key: text for key, text in before.items() if key not in _OF_THE_NETWORK}
+    return {**{key: text for key, text in after.items() if key in _OF_THE_NETWORK}, **kept}
+
+
+def connection_of(device: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns all that LXD changes only with the device itself."""
+    return {key: text for key, text in device.items() if key not in LEASE_KEYS}
 
 
 def device_with(instance: Json, mac_address: str) -> str | None:

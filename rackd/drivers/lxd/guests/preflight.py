@@ -43,14 +43,18 @@ def networks_of(client: Client, nics: Collection[NicSpec], scope: Scope) -> dict
 
 
 def leases_of(
-    client: Client, nics: Collection[NicSpec], networks: Mapping[str, Json], scope: Scope
+    client: Client, nics: Collection[NicSpec], networks: Mapping[str, Json], scope: Scope, *, replaced: str = ""
 ) -> dict[str, dict[str, str]]:
-    """Returns the static leases of the NICs by MAC address. Raises WrongState if another instance has one."""
+    """Returns the static leases of the NICs by MAC address. Raises WrongState if another instance has one.
+
+    `replaced` is the MAC address of a NIC whose lease ends.
+    """
     leases = {nic.mac_address.lower(): nic_devices.lease_of(nic, networks) for nic in nics}
     leased = [nic for nic in nics if leases[nic.mac_address.lower()]]
     for name in sorted({nic.source for nic in leased}):
         known = client.get(path("networks", name, "leases"), project=scope.project)
-        nic_devices.check_leases_free([nic for nic in leased if nic.source == name], known or ())
+        others = [one for one in known or () if str(one.get("hwaddr") or "").lower() != replaced.lower()]
+        nic_devices.check_leases_free([nic for nic in leased if nic.source == name], others)
     return leases
 
 
