@@ -24,8 +24,16 @@ from regiond.machines.values.devices import (
     DeviceView,
     NewDevice,
 )
-from regiond.machines.values.disks import DiskPlan, DiskToAdd, KeptDisk
-from regiond.machines.values.nics import NicPlan, NicToAdd
+from regiond.machines.values.disks import (
+    DiskChange,
+    DiskPlan,
+    DiskToAdd,
+    DiskToAttach,
+    DiskToGrow,
+    DiskToRemove,
+    KeptDisk,
+)
+from regiond.machines.values.nics import NicChange, NicPlan, NicToAdd, NicToRemove
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -40,7 +48,7 @@ from regiond.machines.values.requests import (
     requested_fields,
 )
 from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
-from regiond.machines.values.search import GroupSizes, MachineColumn, MachineGroup, MachineSearch
+from regiond.machines.values.search import GroupSizes, MachineColumn, MachineFilter, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
 from regiond.placement.model import Placement, Policy
@@ -71,8 +79,12 @@ __all__ = [
     "DeviceNicChange",
     "DeviceNicView",
     "DeviceView",
+    "DiskChange",
     "DiskPlan",
     "DiskToAdd",
+    "DiskToAttach",
+    "DiskToGrow",
+    "DiskToRemove",
     "DiskView",
     "ForgottenMachine",
     "GroupCounts",
@@ -95,8 +107,10 @@ __all__ = [
     "MachineToCompose",
     "MachineView",
     "NewDevice",
+    "NicChange",
     "NicPlan",
     "NicToAdd",
+    "NicToRemove",
     "NicView",
     "ReleaseOptions",
     "ResizePlan",
@@ -317,30 +331,6 @@ class GuestPowerChange:
     hostname: str
     host_name: str
     power_before: str
-
-
-@frozen(kw_only=True)
-class MachineFilter:
-    """A filter. A machine must match all given fields; values of one field, except tags, are alternatives.
-
-    A machine must have all of `tags` and none of `not_tags`. With `limit`, the filter selects at most that many
-    machines, in the order of hostnames, beginning after the hostname `after`.
-    """
-
-    system_ids: tuple[str, ...] = ()
-    hostnames: tuple[str, ...] = ()
-    mac_addresses: tuple[str, ...] = ()
-    zones: tuple[str, ...] = ()
-    pools: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()  # `pod`: host names
-    agent_names: tuple[str, ...] = ()
-    owners: tuple[str, ...] = ()  # names of users
-    states: tuple[MachineState, ...] = ()
-    tags: tuple[str, ...] = ()  # all of them
-    not_tags: tuple[str, ...] = ()  # none of them
-    criteria: MachineCriteria = field(factory=MachineCriteria)
-    after: str | None = None
-    limit: int | None = None
 
 
 @frozen(kw_only=True)

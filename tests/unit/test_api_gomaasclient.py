@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from regiond.machines.model import DiskToGrow
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import RACK_ID
 
@@ -94,7 +95,8 @@ def test_a_disk_that_is_updated_with_another_size_grows() -> None:
     api = ApiDouble()
     larger = {"name": "sda", "size": str(9 * 10**9)}
     assert api.request("PUT", _DISK, form=larger).status == 200
-    assert 9 * 10**9 in api.call("disk_changes.start_grow").args
+    (change,) = [one for one in api.call("disk_changes.start").args if isinstance(one, DiskToGrow)]
+    assert change.size_bytes == 9 * 10**9
 
 
 def test_the_mtu_of_a_nic_is_that_of_its_vlan() -> None:

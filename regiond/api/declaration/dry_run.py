@@ -22,6 +22,7 @@ DRY_RUN = Field(
     default=False,
 )
 _PLAN_DOC = "For a dry run: what would be deleted and kept."
+CHANGE_DOC = "Change nothing; answer 200 with what would change (default false)."
 PLAN: Result[DeletionPlan] = Result(doc=_PLAN_DOC, type=DELETION_PLAN_JSON)
 MACHINE_PLAN: Result[MachineRemovalPlan] = Result(doc=_PLAN_DOC, type=MACHINE_REMOVAL_PLAN_JSON)
 

@@ -37,7 +37,16 @@ from regiond.machines.disks.model import (
 )
 from regiond.machines.disks.placement import choose_pool
 from regiond.machines.hardware.requests import HardwareRequests, changeable
-from regiond.machines.model import DiskPlan, DiskToAdd, DiskView, MachineView
+from regiond.machines.model import (
+    DiskChange,
+    DiskPlan,
+    DiskToAdd,
+    DiskToAttach,
+    DiskToGrow,
+    DiskToRemove,
+    DiskView,
+    MachineView,
+)
 from regiond.machines.nics.model import checked_tags
 from regiond.machines.operation_intents import check_owner_is, open_operation
 from regiond.operations.model import Operation, OperationKind
@@ -49,88 +58,43 @@ from regiond.quotas.service import permitted
 class DiskChanges:
     """Adds, grows and removes disks of machines. Every operator of its pool may change a machine without owner.
 
-    The `start` methods return the operation. What it uses more is claimed at once. They raise NotFound, NotAllowed,
-    InvalidRequest, WrongState, QuotaExceeded, OutOfCapacity with the numbers, Busy while another operation acts on the
-    machine, and RackUnreachable with `need_rack`. The `plan` methods change nothing, and raise the same errors.
+    What a machine uses more is claimed at once.
     """
 
     requests: HardwareRequests
     installation_id: UUID
 
-    async def start_add(
+    async def start(
         self,
         caller: Caller,
         system_id: str,
-        disk: DiskToAdd,
+        change: DiskChange,
         *,
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation:
+        """Returns the operation. Raises NotFound, NotAllowed, InvalidRequest, WrongState, QuotaExceeded, OutOfCapacity
+        with the numbers, Busy while another operation acts on the machine, and RackUnreachable with `need_rack`.
+        """
         return await self.requests.start(
-            caller,
-            system_id,
-            lambda db: self._add(db, caller, system_id, disk),
-            idempotency_key=idempotency_key,
-            need_rack=need_rack,
-        )
-
-    async def plan_add(self, caller: Caller, system_id: str, disk: DiskToAdd) -> DiskPlan:
-        return await self.requests.plan(lambda db: self._add(db, caller, system_id, disk))
-
-    async def start_attach(
-        self,
-        caller: Caller,
-        system_id: str,
-        kept_disk_id: int,
-        *,
-        idempotency_key: IdempotencyKey | None = None,
-        need_rack: bool = False,
-    ) -> Operation:
-        """Gives the machine a kept disk with its content."""
-        return await self.requests.start(
-            caller, system_id, lambda db: self._attach(db, caller, system_id, kept_disk_id),
+            caller, system_id, lambda db: self._open_change(db, caller, system_id, change),
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
-    async def plan_attach(self, caller: Caller, system_id: str, kept_disk_id: int) -> DiskPlan:
-        return await self.requests.plan(lambda db: self._attach(db, caller, system_id, kept_disk_id))
+    async def plan(self, caller: Caller, system_id: str, change: DiskChange) -> DiskPlan:
+        """Returns what `start` would change, and changes nothing. Raises the errors of `start`."""
+        return await self.requests.plan(lambda db: self._open_change(db, caller, system_id, change))
 
-    async def start_grow(
-        self,
-        caller: Caller,
-        system_id: str,
-        disk_id: int,
-        size_bytes: int,
-        *,
-        idempotency_key: IdempotencyKey | None = None,
-        need_rack: bool = False,
-    ) -> Operation:
-        return await self.requests.start(
-            caller, system_id, lambda db: self._grow(db, caller, system_id, disk_id, size_bytes),
-            idempotency_key=idempotency_key, need_rack=need_rack,
-        )  # fmt: skip
-
-    async def plan_grow(self, caller: Caller, system_id: str, disk_id: int, size_bytes: int) -> DiskPlan:
-        return await self.requests.plan(lambda db: self._grow(db, caller, system_id, disk_id, size_bytes))
-
-    async def start_remove(
-        self,
-        caller: Caller,
-        system_id: str,
-        disk_id: int,
-        *,
-        keep: bool,
-        idempotency_key: IdempotencyKey | None = None,
-        need_rack: bool = False,
-    ) -> Operation:
-        """Takes the disk from the machine. With `keep` its volume stays, as a kept disk; else its data are lost."""
-        return await self.requests.start(
-            caller, system_id, lambda db: self._remove(db, caller, system_id, disk_id, keep=keep),
-            idempotency_key=idempotency_key, need_rack=need_rack,
-        )  # fmt: skip
-
-    async def plan_remove(self, caller: Caller, system_id: str, disk_id: int, *, keep: bool) -> DiskPlan:
-        return await self.requests.plan(lambda db: self._remove(db, caller, system_id, disk_id, keep=keep))
+    async def _open_change(self, db: Db, caller: Caller, system_id: str, change: DiskChange) -> tuple[int, DiskPlan]:
+        match change:
+            case DiskToAdd():
+                return await self._add(db, caller, system_id, change)
+            case DiskToAttach():
+                return await self._attach(db, caller, system_id, change.kept_disk_id)
+            case DiskToGrow():
+                return await self._grow(db, caller, system_id, change.disk_id, change.size_bytes)
+            case DiskToRemove():
+                return await self._remove(db, caller, system_id, change.disk_id, keep=change.keep)
 
     async def _add(self, db: Db, caller: Caller, system_id: str, disk: DiskToAdd) -> tuple[int, DiskPlan]:
         """Locks in the order of all writers: quotas, the operation, the server, the machine."""

@@ -20,7 +20,7 @@ from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.compose.requirements import resolve_nics
 from regiond.machines.guest_spec import nic_spec
 from regiond.machines.hardware.requests import HardwareRequests, changeable
-from regiond.machines.model import MachineView, NicPlan, NicToAdd
+from regiond.machines.model import MachineView, NicChange, NicPlan, NicToAdd, NicToRemove
 from regiond.machines.nic_changes import store
 from regiond.machines.nic_changes.model import (
     add_plan,
@@ -44,50 +44,39 @@ from regiond.placement.service import attach_nics
 class NicChanges:
     """Adds and removes NICs of machines. Every operator of its pool may change a machine without owner.
 
-    The `start` methods return the operation; addresses and virtual functions are claimed at once. They raise NotFound,
-    NotAllowed, InvalidRequest, WrongState, OutOfCapacity, Busy while another operation acts on the machine, and
-    RackUnreachable with `need_rack`. The `plan` methods change nothing, and raise the same errors.
+    Addresses and virtual functions are claimed at once.
     """
 
     requests: HardwareRequests
     installation_id: UUID
 
-    async def start_add(
+    async def start(
         self,
         caller: Caller,
         system_id: str,
-        nic: NicToAdd,
+        change: NicChange,
         *,
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation:
+        """Returns the operation. Raises NotFound, NotAllowed, InvalidRequest, WrongState, OutOfCapacity, Busy while
+        another operation acts on the machine, and RackUnreachable with `need_rack`.
+        """
         return await self.requests.start(
-            caller,
-            system_id,
-            lambda db: self._add(db, caller, system_id, nic),
-            idempotency_key=idempotency_key,
-            need_rack=need_rack,
-        )
-
-    async def plan_add(self, caller: Caller, system_id: str, nic: NicToAdd) -> NicPlan:
-        return await self.requests.plan(lambda db: self._add(db, caller, system_id, nic))
-
-    async def start_remove(
-        self,
-        caller: Caller,
-        system_id: str,
-        nic_id: int,
-        *,
-        idempotency_key: IdempotencyKey | None = None,
-        need_rack: bool = False,
-    ) -> Operation:
-        return await self.requests.start(
-            caller, system_id, lambda db: self._remove(db, caller, system_id, nic_id),
+            caller, system_id, lambda db: self._open_change(db, caller, system_id, change),
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
-    async def plan_remove(self, caller: Caller, system_id: str, nic_id: int) -> NicPlan:
-        return await self.requests.plan(lambda db: self._remove(db, caller, system_id, nic_id))
+    async def plan(self, caller: Caller, system_id: str, change: NicChange) -> NicPlan:
+        """Returns what `start` would change, and changes nothing. Raises the errors of `start`."""
+        return await self.requests.plan(lambda db: self._open_change(db, caller, system_id, change))
+
+    async def _open_change(self, db: Db, caller: Caller, system_id: str, change: NicChange) -> tuple[int, NicPlan]:
+        match change:
+            case NicToAdd():
+                return await self._add(db, caller, system_id, change)
+            case NicToRemove():
+                return await self._remove(db, caller, system_id, change.nic_id)
 
     async def _add(self, db: Db, caller: Caller, system_id: str, nic: NicToAdd) -> tuple[int, NicPlan]:
         """Locks in the order of all writers: the operation, the server, the machine."""

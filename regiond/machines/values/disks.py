@@ -20,6 +20,32 @@ class DiskToAdd:
 
 
 @frozen(kw_only=True)
+class DiskToAttach:
+    """A kept disk that a machine gets with its content."""
+
+    kept_disk_id: int
+
+
+@frozen(kw_only=True)
+class DiskToGrow:
+    """A disk (row id) of a machine that gets this size."""
+
+    disk_id: int
+    size_bytes: int
+
+
+@frozen(kw_only=True)
+class DiskToRemove:
+    """A disk (row id) that a machine loses. With `keep` its volume stays, as a kept disk; else its data are lost."""
+
+    disk_id: int
+    keep: bool
+
+
+DiskChange = DiskToAdd | DiskToAttach | DiskToGrow | DiskToRemove
+
+
+@frozen(kw_only=True)
 class DiskPlan:
     """The plan of a change of a disk. `name` is the hostname; `effects` are sentences for people.
 

@@ -21,6 +21,16 @@ class NicToAdd:
 
 
 @frozen(kw_only=True)
+class NicToRemove:
+    """A NIC (row id) that a machine loses."""
+
+    nic_id: int
+
+
+NicChange = NicToAdd | NicToRemove
+
+
+@frozen(kw_only=True)
 class NicPlan:
     """The plan of a change of a NIC. `name` is the hostname; `effects` are sentences for people."""
 

@@ -1,4 +1,4 @@
-"""The search for machines by pages: what it is for, its order and its groups."""
+"""The selection of machines: by a filter, or by pages with their order and groups."""
 
 from __future__ import annotations
 
@@ -7,7 +7,33 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
+from regiond.machines.values.criteria import MachineCriteria
+from regiond.machines.values.states import MachineState
 from regiond.search_query import SearchQuery
+
+
+@frozen(kw_only=True)
+class MachineFilter:
+    """A filter. A machine must match all given fields; values of one field, except tags, are alternatives.
+
+    A machine must have all of `tags` and none of `not_tags`. With `limit`, the filter selects at most that many
+    machines, in the order of hostnames, beginning after the hostname `after`.
+    """
+
+    system_ids: tuple[str, ...] = ()
+    hostnames: tuple[str, ...] = ()
+    mac_addresses: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # `pod`: host names
+    agent_names: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()  # names of users
+    states: tuple[MachineState, ...] = ()
+    tags: tuple[str, ...] = ()  # all of them
+    not_tags: tuple[str, ...] = ()  # none of them
+    criteria: MachineCriteria = field(factory=MachineCriteria)
+    after: str | None = None
+    limit: int | None = None
 
 
 class MachineColumn(StrEnum):

@@ -79,7 +79,7 @@ def change(client: Client, guest: GuestRef, mac_address: str, nic: NicSpec) -> P
 
 @frozen(kw_only=True)
 class _Record:
-    """What the metadata of a domain has of its NICs with the MAC addresses `macs` (lower case)."""
+    """Metadata of a domain about its NICs with the MAC addresses `macs` (lower case)."""
 
     macs: frozenset[str]
     reservations: tuple[Reservation, ...]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from common.units import BYTES_PER_GB
-from regiond.api.declaration.dry_run import with_dry_run
+from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Float, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Format
@@ -13,10 +15,9 @@ from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machi
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
 from regiond.api.serializers.machines import DiskOfMachine
-from regiond.machines.model import DiskPlan, DiskToAdd
+from regiond.machines.model import DiskChange, DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToRemove
 
 PLAN = Result(doc="For a dry run: what would change, in sentences.", type=DISK_PLAN_JSON)
-PLAN_DOC = "Change nothing; answer 200 with what would change (default false)."
 _LARGEST_GB = 1_000_000.0
 _SIZE = Field(
     "size",
@@ -64,58 +65,36 @@ def _disk_id(call: Call) -> int:
     return one_of_object(what, call.values["disk"], disks, lambda found: (found.disk.id, found.name)).disk.id
 
 
-async def _add(call: Call) -> Reply:
-    operation = await call.services.disk_changes.start_add(
-        call.caller, call.target.system_id, _to_add(call), idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
+def _to_attach(call: Call) -> DiskToAttach:
+    return DiskToAttach(kept_disk_id=call.values["kept_disk"])
 
 
-async def _plan_add(call: Call) -> Reply:
-    return plan_reply(await call.services.disk_changes.plan_add(call.caller, call.target.system_id, _to_add(call)))
+def _to_grow(call: Call) -> DiskToGrow:
+    return DiskToGrow(disk_id=_disk_id(call), size_bytes=gigabytes(call.values["size"]))
 
 
-async def _attach(call: Call) -> Reply:
-    operation = await call.services.disk_changes.start_attach(
-        call.caller, call.target.system_id, call.values["kept_disk"], idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
+def _to_remove(call: Call) -> DiskToRemove:
+    return DiskToRemove(disk_id=_disk_id(call), keep=call.values["keep"])
 
 
-async def _plan_attach(call: Call) -> Reply:
-    plan = await call.services.disk_changes.plan_attach(call.caller, call.target.system_id, call.values["kept_disk"])
-    return plan_reply(plan)
+def _starting(change_of: Callable[[Call], DiskChange]) -> Callable[[Call], Awaitable[Reply]]:
+    """Returns a handler that opens the operation, and answers with the changed machine."""
+
+    async def run(call: Call) -> Reply:
+        operation = await call.services.disk_changes.start(
+            call.caller, call.target.system_id, change_of(call), idempotency_key=call.idempotency_key,
+            need_rack=not call.respond_async,
+        )  # fmt: skip
+        return await soon(call, operation, machine_now(call))
+
+    return run
 
 
-async def _grow(call: Call) -> Reply:
-    operation = await call.services.disk_changes.start_grow(
-        call.caller, call.target.system_id, _disk_id(call), gigabytes(call.values["size"]),
-        idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
-    )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
+def _planning(change_of: Callable[[Call], DiskChange]) -> Callable[[Call], Awaitable[Reply]]:
+    async def run(call: Call) -> Reply:
+        return plan_reply(await call.services.disk_changes.plan(call.caller, call.target.system_id, change_of(call)))
 
-
-async def _plan_grow(call: Call) -> Reply:
-    size_bytes = gigabytes(call.values["size"])
-    plan = await call.services.disk_changes.plan_grow(call.caller, call.target.system_id, _disk_id(call), size_bytes)
-    return plan_reply(plan)
-
-
-async def _remove(call: Call) -> Reply:
-    operation = await call.services.disk_changes.start_remove(
-        call.caller, call.target.system_id, _disk_id(call), keep=call.values["keep"],
-        idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
-    )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
-
-
-async def _plan_remove(call: Call) -> Reply:
-    plan = await call.services.disk_changes.plan_remove(
-        call.caller, call.target.system_id, _disk_id(call), keep=call.values["keep"]
-    )
-    return plan_reply(plan)
+    return run
 
 
 _POOL = Field(
@@ -142,11 +121,11 @@ ADD_DISK = with_dry_run(
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
         find=find_machine,
-        run=_add,
+        run=_starting(_to_add),
     ),
-    _plan_add,
+    _planning(_to_add),
     result=PLAN,
-    doc=PLAN_DOC,
+    doc=CHANGE_DOC,
 )
 ATTACH_DISK = with_dry_run(
     Endpoint(
@@ -163,11 +142,11 @@ ATTACH_DISK = with_dry_run(
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
         find=find_machine,
-        run=_attach,
+        run=_starting(_to_attach),
     ),
-    _plan_attach,
+    _planning(_to_attach),
     result=PLAN,
-    doc=PLAN_DOC,
+    doc=CHANGE_DOC,
 )
 GROW_DISK = with_dry_run(
     Endpoint(
@@ -182,11 +161,11 @@ GROW_DISK = with_dry_run(
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
         find=find_machine,
-        run=_grow,
+        run=_starting(_to_grow),
     ),
-    _plan_grow,
+    _planning(_to_grow),
     result=PLAN,
-    doc=PLAN_DOC,
+    doc=CHANGE_DOC,
 )
 REMOVE_DISK = with_dry_run(
     Endpoint(
@@ -202,10 +181,10 @@ REMOVE_DISK = with_dry_run(
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
         find=find_machine,
-        run=_remove,
+        run=_starting(_to_remove),
     ),
-    _plan_remove,
+    _planning(_to_remove),
     result=PLAN,
-    doc=PLAN_DOC,
+    doc=CHANGE_DOC,
 )
 OF_ONE = (ADD_DISK, ATTACH_DISK, GROW_DISK, REMOVE_DISK)

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from common.errors import InvalidRequest
 from common.values import PowerState
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import with_dry_run
+from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, soon, without_content
 from regiond.api.replies import Reply, json_reply, text_reply
-from regiond.api.resources.machines.disk_changes import PLAN, PLAN_DOC, plan_reply
+from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
 from regiond.api.resources.shared.lookups import machine_of, one_of_object
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, BLOCK_SIZE, DiskOfMachine
 from regiond.api.services import Services
-from regiond.machines.model import DiskToAdd, MachineView
+from regiond.machines.model import DiskToAdd, DiskToGrow, DiskToRemove, MachineView
 from regiond.operations.model import Operation
 
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
@@ -51,7 +51,7 @@ def _label(name: str) -> str:
 
 async def _create(call: Call) -> Reply:
     machine: MachineView = call.target
-    operation = await call.services.disk_changes.start_add(
+    operation = await call.services.disk_changes.start(
         call.caller, machine.system_id, DiskToAdd(size_bytes=call.values["size"], label=_label(call.values["name"])),
         idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
     )  # fmt: skip
@@ -66,11 +66,10 @@ async def _create(call: Call) -> Reply:
 
 async def _delete(call: Call) -> Reply:
     found: DiskOfMachine | None = call.target  # None: a repeat of the request after the disk was removed
-    operation = await call.services.disk_changes.start_remove(
+    operation = await call.services.disk_changes.start(
         call.caller,
         call.path["system_id"] if found is None else found.machine.system_id,
-        0 if found is None else found.disk.id,
-        keep=False,
+        DiskToRemove(disk_id=0 if found is None else found.disk.id, keep=False),
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
@@ -79,8 +78,8 @@ async def _delete(call: Call) -> Reply:
 
 async def _deletion_plan(call: Call) -> Reply:
     found: DiskOfMachine = call.target
-    plan = await call.services.disk_changes.plan_remove(call.caller, found.machine.system_id, found.disk.id, keep=False)
-    return plan_reply(plan)
+    change = DiskToRemove(disk_id=found.disk.id, keep=False)
+    return plan_reply(await call.services.disk_changes.plan(call.caller, found.machine.system_id, change))
 
 
 async def _update(call: Call) -> Reply:
@@ -90,9 +89,9 @@ async def _update(call: Call) -> Reply:
     if size_bytes is None or size_bytes in {0, found.disk.size_bytes, found.disk.held_bytes}:
         return json_reply(BLOCK_DEVICE_JSON.encode(_unchanged(call)))
     _unchanged(call)
-    operation = await call.services.disk_changes.start_grow(
-        call.caller, found.machine.system_id, found.disk.id, size_bytes, idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
+    operation = await call.services.disk_changes.start(
+        call.caller, found.machine.system_id, DiskToGrow(disk_id=found.disk.id, size_bytes=size_bytes),
+        idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
     )  # fmt: skip
 
     async def grown(_: Operation) -> Reply:
@@ -226,7 +225,7 @@ BLOCK_DEVICE = Resource(
             ),
             _deletion_plan,
             result=PLAN,
-            doc=PLAN_DOC,
+            doc=CHANGE_DOC,
         ),
         *(
             crud.action(

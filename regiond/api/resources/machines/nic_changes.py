@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import evolve
 
 from common.errors import InvalidRequest
-from regiond.api.declaration.dry_run import DRY_RUN, PLAN, is_dry_run, plan_reply, with_dry_run
+from regiond.api.declaration.dry_run import CHANGE_DOC, DRY_RUN, PLAN, is_dry_run, plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
@@ -20,11 +21,10 @@ from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machi
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DELETION_PLAN_JSON, NIC_PLAN_JSON
 from regiond.api.serializers.machines import encode_interface
-from regiond.machines.model import DeviceView, MachineView, NicPlan, NicToAdd
+from regiond.machines.model import DeviceView, MachineView, NicChange, NicPlan, NicToAdd, NicToRemove
 from regiond.operations.model import Operation
 
 _PLAN = Result(doc="For a dry run: what would change, in sentences.", type=NIC_PLAN_JSON)
-_PLAN_DOC = "Change nothing; answer 200 with what would change (default false)."
 _EITHER_PLAN: Result[Any] = Result(doc=PLAN.doc, type=one_of(DELETION_PLAN_JSON, NIC_PLAN_JSON))
 _MAC = Field(
     "mac_address",
@@ -67,18 +67,6 @@ def _to_add(call: Call) -> NicToAdd:
     )
 
 
-async def _add(call: Call) -> Reply:
-    operation = await call.services.nic_changes.start_add(
-        call.caller, call.target.system_id, _to_add(call), idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
-
-
-async def _plan_add(call: Call) -> Reply:
-    return _plan_reply(await call.services.nic_changes.plan_add(call.caller, call.target.system_id, _to_add(call)))
-
-
 def _nic_id(call: Call) -> int:
     """Returns the id of the NIC that the field names; 0 for a repeated request. Raises NotFound."""
     if is_repeat(call):
@@ -88,16 +76,29 @@ def _nic_id(call: Call) -> int:
     return one_of_object(what, call.values["interface"], machine.nics, lambda nic: (nic.id, nic.name)).id
 
 
-async def _remove(call: Call) -> Reply:
-    operation = await call.services.nic_changes.start_remove(
-        call.caller, call.target.system_id, _nic_id(call), idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
+def _to_remove(call: Call) -> NicToRemove:
+    return NicToRemove(nic_id=_nic_id(call))
 
 
-async def _plan_remove(call: Call) -> Reply:
-    return _plan_reply(await call.services.nic_changes.plan_remove(call.caller, call.target.system_id, _nic_id(call)))
+def _starting(change_of: Callable[[Call], NicChange]) -> Callable[[Call], Awaitable[Reply]]:
+    """Returns a handler that opens the operation, and answers with the changed machine."""
+
+    async def run(call: Call) -> Reply:
+        operation = await call.services.nic_changes.start(
+            call.caller, call.target.system_id, change_of(call), idempotency_key=call.idempotency_key,
+            need_rack=not call.respond_async,
+        )  # fmt: skip
+        return await soon(call, operation, machine_now(call))
+
+    return run
+
+
+def _planning(change_of: Callable[[Call], NicChange]) -> Callable[[Call], Awaitable[Reply]]:
+    async def run(call: Call) -> Reply:
+        plan = await call.services.nic_changes.plan(call.caller, call.target.system_id, change_of(call))
+        return _plan_reply(plan)
+
+    return run
 
 
 async def _create_physical(call: Call) -> Reply:
@@ -106,7 +107,7 @@ async def _create_physical(call: Call) -> Reply:
     if isinstance(node, DeviceView):
         added = await call.services.devices.add_nic(call.caller, node.system_id, nic_change(call))
         return json_reply(of_device(node, added))
-    operation = await call.services.nic_changes.start_add(
+    operation = await call.services.nic_changes.start(
         call.caller,
         node.system_id,
         NicToAdd(
@@ -143,11 +144,11 @@ async def _delete(call: Call) -> Reply:
         )
         return plan_reply(plan) if is_dry_run(call) else empty_reply()
     system_id = call.path["system_id"] if target is None else target.machine.system_id
-    nic_id = 0 if target is None else target.nic.id
+    change = NicToRemove(nic_id=0 if target is None else target.nic.id)
     if is_dry_run(call):
-        return _plan_reply(await call.services.nic_changes.plan_remove(call.caller, system_id, nic_id))
-    operation = await call.services.nic_changes.start_remove(
-        call.caller, system_id, nic_id, idempotency_key=call.idempotency_key, need_rack=not call.respond_async
+        return _plan_reply(await call.services.nic_changes.plan(call.caller, system_id, change))
+    operation = await call.services.nic_changes.start(
+        call.caller, system_id, change, idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
     return await soon(call, operation, without_content)
 
@@ -171,11 +172,11 @@ ADD_INTERFACE = with_dry_run(
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
         find=find_machine,
-        run=_add,
+        run=_starting(_to_add),
     ),
-    _plan_add,
+    _planning(_to_add),
     result=_PLAN,
-    doc=_PLAN_DOC,
+    doc=CHANGE_DOC,
 )
 REMOVE_INTERFACE = with_dry_run(
     Endpoint(
@@ -191,11 +192,11 @@ REMOVE_INTERFACE = with_dry_run(
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
         find=find_machine,
-        run=_remove,
+        run=_starting(_to_remove),
     ),
-    _plan_remove,
+    _planning(_to_remove),
     result=_PLAN,
-    doc=_PLAN_DOC,
+    doc=CHANGE_DOC,
 )
 OF_ONE = (ADD_INTERFACE, REMOVE_INTERFACE)
 CREATE_PHYSICAL = Endpoint(
