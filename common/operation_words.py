@@ -24,6 +24,7 @@ _WORDS: Mapping[str, str] = {
     "add_disk": marked("adds a disk to {machine} on {host}"),
     "grow_disk": marked("grows a disk of {machine} on {host}"),
     "add_nic": marked("adds a NIC to {machine} on {host}"),
+    "change_nic": marked("changes a NIC of {machine} on {host}"),
     "remove_nic": marked("removes a NIC of {machine} on {host}"),
     "remove_disk": marked("removes a disk of {machine} on {host}"),
     "clean_up": marked("removes what is left of {machine} on {host}"),

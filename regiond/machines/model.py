@@ -33,7 +33,7 @@ from regiond.machines.values.disks import (
     DiskToRemove,
     KeptDisk,
 )
-from regiond.machines.values.nics import NicChange, NicPlan, NicToAdd, NicToRemove
+from regiond.machines.values.nics import NicChange, NicPlan, NicToAdd, NicToChange, NicToRemove
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -110,6 +110,7 @@ __all__ = [
     "NicChange",
     "NicPlan",
     "NicToAdd",
+    "NicToChange",
     "NicToRemove",
     "NicView",
     "ReleaseOptions",

@@ -42,6 +42,7 @@ class OperationKind(StrEnum):
     GROW_DISK = "grow_disk"  # makes a disk of a guest larger
     REMOVE_DISK = "remove_disk"  # takes a disk from a guest; its volume is deleted or kept
     ADD_NIC = "add_nic"  # gives a guest another NIC
+    CHANGE_NIC = "change_nic"  # gives a NIC of a guest another network or MAC address
     REMOVE_NIC = "remove_nic"  # takes a NIC from a guest
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 

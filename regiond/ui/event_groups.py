@@ -31,6 +31,7 @@ _VMS: Mapping[str, str] = {
     "machine_restored": constant("VMs restored"),
     "machine_resized": constant("VMs resized"),
     "machine_nic_added": constant("NICs added"),
+    "machine_nic_changed": constant("NICs changed"),
     "machine_nic_removed": constant("NICs removed"),
     "machine_disk_added": constant("disks added"),
     "machine_disk_grown": constant("disks grown"),

@@ -39,6 +39,8 @@ STEP_WORDS: Mapping[str, str] = {
     "attach_disk": constant("attach the disk"),
     "detach_disk": constant("detach the disk"),
     "attach_nic": constant("attach the NIC"),
+    "change_nic": constant("change the NIC"),
+    "restore_nic": constant("change the NIC back"),
     "detach_nic": constant("detach the NIC"),
     "grow_disk": constant("grow the disk"),
     "remove_volume": constant("delete the volume"),

@@ -40,6 +40,7 @@ from regiond.machines.disks.service import MachineDisks
 from regiond.machines.disks.steps import AddDisk, GrowDisk, RemoveDisk
 from regiond.machines.guest_changes import MachineGuestChanges
 from regiond.machines.hardware.requests import HardwareRequests
+from regiond.machines.nic_changes.change_steps import ChangeNic
 from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.nic_changes.steps import AddNic, RemoveNic
 from regiond.machines.nics.service import MachineNics
@@ -184,6 +185,7 @@ def wire_engine(
         RemoveDisk(calls),
         AddNic(calls),
         RemoveNic(calls),
+        ChangeNic(calls),
         BulkSteps(
             storage.database,
             layer.machines,

@@ -1,4 +1,4 @@
-"""The NICs of a VM in the browser: one is added and removed."""
+"""The NICs of a VM in the browser: one is added, changed and removed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from tests.browser.test_disk_pages import looks
 from tests.browser.visitor import Visitor
 
 
-@pytest.mark.opens("vms/<system_id>/network/add", "vms/<system_id>/network/<nic>/remove")
-async def test_a_nic_is_added_and_removed(admin: Visitor) -> None:
+@pytest.mark.opens(
+    "vms/<system_id>/network/add", "vms/<system_id>/network/<nic>/change", "vms/<system_id>/network/<nic>/remove"
+)
+async def test_a_nic_is_added_changed_and_removed(admin: Visitor) -> None:
     page = admin.page
     await admin.go("vms?q=web-1")
     await page.get_by_role("link", name="web-1", exact=True).click()
@@ -26,6 +28,14 @@ async def test_a_nic_is_added_and_removed(admin: Visitor) -> None:
     await page.get_by_role("button", name="Add NIC").click()
     await expect(page.get_by_role("row").filter(has_text="lan1")).to_contain_text("52:54:00:00:00:01")
     assert await looks(admin, "nic-added") == []
+    await page.get_by_role("link", name="Connect lan1 elsewhere").click()
+    assert await looks(admin, "nic-change") == []
+    await page.fill("#mac_address", "52:54:00:00:00")
+    await page.get_by_role("button", name="Change NIC").click()
+    await expect(page.locator("main")).to_contain_text("MAC address")
+    await page.fill("#mac_address", "52:54:00:00:00:02")
+    await page.get_by_role("button", name="Change NIC").click()
+    await expect(page.get_by_role("row").filter(has_text="lan1")).to_contain_text("52:54:00:00:00:02")
     await page.get_by_role("link", name="Remove lan1").click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("web-1 loses the NIC lan1")

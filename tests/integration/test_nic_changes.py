@@ -31,6 +31,10 @@ async def remove(innkeeper: Deployment, machine: Any, interface: str = "eth1", *
     return await innkeeper.post(path(machine), op="remove_interface", interface=interface, **fields)
 
 
+async def change(innkeeper: Deployment, machine: Any, interface: str = "eth0", **fields: Any) -> Any:
+    return await innkeeper.post(path(machine), op="change_interface", interface=interface, **fields)
+
+
 async def names(innkeeper: Deployment, machine: Any) -> list[str]:
     return [nic["name"] for nic in await innkeeper.get(f"nodes/{machine['system_id']}/interfaces/")]
 
@@ -170,3 +174,125 @@ async def test_only_who_may_change_the_machine_changes_its_nics(innkeeper: Deplo
     joe = await as_user(innkeeper, "joe")
     assert await rejected_status(add(joe, machine)) == 403
     assert await rejected_status(remove(joe, machine, "eth0")) == 403
+
+
+async def on_networks(innkeeper: Deployment) -> Any:
+    """A machine on a host with two networks."""
+    await innkeeper.add_simulated(cores=16, memory_mib=32768, networks="lan:10.61.0.0/24,dmz:10.62.0.0/24:100")
+    return await composed(innkeeper, interfaces="eth0:name=lan,ip=10.61.0.9;eth1:name=lan")
+
+
+async def interface(innkeeper: Deployment, machine: Any, index: int = 0) -> Any:
+    return (await innkeeper.get(path(machine)))["interface_set"][index]
+
+
+def address_of(nic: Any) -> list[Any]:
+    return [link.get("ip_address") for link in nic["links"]]
+
+
+async def held(innkeeper: Deployment) -> list[str]:
+    return [str(row[0]) for row in await innkeeper.fetch("select host(address) from ip_address order by address")]
+
+
+def sources(innkeeper: Deployment) -> list[tuple[str, str]]:
+    return [(mac, source) for mac, source in rows(innkeeper, "select mac_address, source from nic order by position")]
+
+
+async def test_a_nic_moves_to_another_network_also_while_its_machine_runs(innkeeper: Deployment) -> None:
+    machine = await on_networks(innkeeper)
+    before = await interface(innkeeper, machine)
+    await innkeeper.post(path(machine), op="power_on")
+    await change(innkeeper, machine, interfaces="x:name=dmz,ip=10.62.0.9")
+    after = await interface(innkeeper, machine)
+    for same in ("id", "name", "mac_address", "tags"):
+        assert after[same] == before[same]
+    assert (after["vlan"]["vid"], address_of(after)) == (100, ["10.62.0.9"])
+    assert sources(innkeeper)[0] == (before["mac_address"], "dmz")
+    assert await held(innkeeper) == ["10.62.0.9"]
+    await change(innkeeper, machine, interfaces="eth0:name=lan")
+    after = await interface(innkeeper, machine)
+    assert (after["vlan"]["vid"], address_of(after), await held(innkeeper)) == (0, [None], [])
+    assert len(await events(innkeeper, "machine_nic_changed")) == 2
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert await innkeeper.discrepancies() == []
+
+
+async def test_a_mac_address_is_changed_while_the_machine_is_off(innkeeper: Deployment) -> None:
+    machine = await on_networks(innkeeper)
+    await innkeeper.post(path(machine), op="power_on")
+    error = await rejection(change(innkeeper, machine, mac_address="52:54:00:AA:00:02"))
+    assert "Shut web down first" in str(error)
+    await innkeeper.post(path(machine), op="power_off", stop_mode="hard")
+    await change(innkeeper, machine, mac_address="52:54:00:AA:00:02")
+    after = await interface(innkeeper, machine)
+    assert (after["mac_address"], address_of(after)) == ("52:54:00:aa:00:02", ["10.61.0.9"])
+    assert sources(innkeeper)[0] == ("52:54:00:aa:00:02", "lan")
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert await innkeeper.discrepancies() == []
+
+
+async def test_a_dry_run_says_what_a_change_of_a_nic_does(innkeeper: Deployment) -> None:
+    machine = await on_networks(innkeeper)
+    plan = await change(innkeeper, machine, interfaces="x:name=dmz", mac_address="52:54:00:00:aa:03", dry_run="true")
+    assert plan["effects"][:2] == ["eth0 of web is on dmz instead of lan.", "Its address 10.61.0.9 is free then."]
+    assert plan["effects"][2].startswith("Its MAC address is 52:54:00:00:aa:03 instead of ")
+    assert (await held(innkeeper), sources(innkeeper)[0][1]) == (["10.61.0.9"], "lan")
+
+
+async def test_a_change_of_a_nic_that_is_not_possible_is_refused_by_field(innkeeper: Deployment) -> None:
+    machine = await on_networks(innkeeper)
+    found = await outcomes([
+        change(innkeeper, machine),
+        change(innkeeper, machine, mac_address="no"),
+        change(innkeeper, machine, mac_address=sources(innkeeper)[1][0]),
+        change(innkeeper, machine, interfaces="a:name=dmz;b:name=dmz"),
+        change(innkeeper, machine, interfaces="a:name=dmz,ip=10.61.0.50"),
+    ])  # fmt: skip
+    assert [text.partition(": ")[2].partition(": ")[0] for text in found[:4]] == [
+        "interfaces", "mac_address", "mac_address", "interfaces",
+    ]  # fmt: skip
+    assert "10.61.0.50" in found[4] or "subnet" in found[4]
+    assert await held(innkeeper) == ["10.61.0.9"]
+
+
+async def test_a_change_that_fails_on_the_host_leaves_the_nic_as_it_was(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = await on_networks(innkeeper)
+    before = await interface(innkeeper, machine)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise WrongState("the guest uses it")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr("rackd.drivers.simulated.nic_changes._change", refuse)
+        error = await rejection(change(innkeeper, machine, interfaces="x:name=dmz,ip=10.62.0.9"))
+    assert "the guest uses it" in str(error)
+    assert await interface(innkeeper, machine) == before
+    assert await held(innkeeper) == ["10.61.0.9"]
+    assert await innkeeper.discrepancies() == []
+
+
+async def test_a_virtual_function_is_free_once_its_nic_has_another_network(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(cores=16, memory_mib=32768, virtual_functions="1x2", networks="lan:10.61.0.0/24")
+    machine = await composed(innkeeper, interfaces="eth0:name=sim0")
+    claimed = "select coalesce(sum(amount), 0)::integer from claim where resource = 'virtual_functions'"
+    await change(innkeeper, machine, mac_address="52:54:00:aa:00:04")
+    assert [tuple(row) for row in await innkeeper.fetch(claimed)] == [(1,)]
+    await change(innkeeper, machine, interfaces="x:name=lan")
+    assert [tuple(row) for row in await innkeeper.fetch(claimed)] == [(0,)]
+    await change(innkeeper, machine, interfaces="x:name=sim0")
+    assert [tuple(row) for row in await innkeeper.fetch(claimed)] == [(1,)]
+    assert await innkeeper.discrepancies() == []
+
+
+async def test_a_release_does_not_restore_a_link_of_the_former_network(innkeeper: Deployment) -> None:
+    machine = await on_networks(innkeeper)
+    await innkeeper.post("machines/", op="allocate", name="web")
+    nic = await interface(innkeeper, machine)
+    await innkeeper.post(f"nodes/{machine['system_id']}/interfaces/{nic['id']}/", op="disconnect")
+    await change(innkeeper, machine, interfaces="x:name=dmz,ip=10.62.0.9")
+    await innkeeper.post(path(machine), op="release")
+    after = await interface(innkeeper, machine)
+    assert (after["vlan"]["vid"], address_of(after)) == (100, ["10.62.0.9"])
+    assert await held(innkeeper) == ["10.62.0.9"]

@@ -154,6 +154,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=grow_disk": Shown("vms/<system_id>/storage/<disk>/grow"),
     "POST machines/{system_id}/?op=remove_disk": Shown("vms/<system_id>/storage/<disk>/remove"),
     "POST machines/{system_id}/?op=add_interface": Shown("vms/<system_id>/network/add"),
+    "POST machines/{system_id}/?op=change_interface": Shown("vms/<system_id>/network/<nic>/change"),
     "POST machines/{system_id}/?op=remove_interface": Shown("vms/<system_id>/network/<nic>/remove"),
     "GET kept-disks/": Shown("hosts/<host>/resources", "kept_disks.list"),
     "DELETE kept-disks/{id}/": Shown("hosts/<host>/kept-disks/<disk>/delete"),

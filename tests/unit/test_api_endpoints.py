@@ -125,7 +125,7 @@ FOR_USERS = {
     ("InterfacesHandler", "create_physical", Permission.OPERATOR),
     ("MachineHandler", "resize", Permission.OPERATOR),
     *(("MachineHandler", op, Permission.OPERATOR) for op in ("add_disk", "attach_disk", "grow_disk", "remove_disk")),
-    *(("MachineHandler", op, Permission.OPERATOR) for op in ("add_interface", "remove_interface")),
+    *(("MachineHandler", op, Permission.OPERATOR) for op in ("add_interface", "change_interface", "remove_interface")),
     ("BlockDevicesHandler", "create", Permission.OPERATOR),
     *(
         ("BlockDeviceHandler", op, Permission.OPERATOR)

@@ -65,6 +65,7 @@ FORMS = {
     ("machines/resize.html", ""): "can be changed back; RAM is never taken from a VM that runs",
     ("machines/add_disk.html", ""): "adds a disk, which can be removed",
     ("machines/add_nic.html", ""): "adds a NIC, which can be removed",
+    ("machines/change_nic.html", ""): "changes network and address, which can be changed back",
     ("machines/attach_disk.html", ""): "attaches a disk, which can be removed and kept again",
     ("machines/grow_disk.html", ""): "says that a disk never gets smaller; no data are lost",
     ("machines/disk.html", ""): "changes tags and name, which can be changed back",

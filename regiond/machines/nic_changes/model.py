@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest, WrongState
+from common.guest_spec import NicSpec
 from common.values import PowerState
 from regiond.machines.devices.model import checked_mac
-from regiond.machines.model import MachineView, NicPlan, NicToAdd, NicView
+from regiond.machines.model import MachineView, NicPlan, NicToAdd, NicToChange, NicView
 from regiond.machines.nics.model import check_interface_name
 from regiond.placement.model import Condition, NicAttachment, NicRequirement
 from regiond.placement.service import parse_interfaces
@@ -13,24 +14,34 @@ from regiond.placement.service import parse_interfaces
 MAX_NICS = 64
 
 
-def check_addable(machine: MachineView) -> None:
-    """Raises WrongState for a machine whose guest the host does not list, or that has too many NICs."""
+def check_listed(machine: MachineView) -> None:
+    """Raises WrongState for a machine whose guest the host does not list."""
     if machine.guest_id is None:
         raise WrongState(
             f"{machine.host_name} does not list the VM of {machine.hostname}. Refresh the host: "
             f"innkeeper vm-host refresh {machine.host_name}"
         )
+
+
+def check_addable(machine: MachineView) -> None:
+    """Raises WrongState for a machine that has too many NICs, or whose guest the host does not list."""
+    check_listed(machine)
     if len(machine.nics) >= MAX_NICS:
         raise WrongState(f"{machine.hostname} has {MAX_NICS} NICs, the most that a machine can have.")
+
+
+def one_requirement(constraint: str) -> NicRequirement:
+    """Returns what a NIC needs of the host. Raises InvalidRequest by field."""
+    wanted = parse_interfaces(constraint)
+    if len(wanted) != 1:
+        raise InvalidRequest.of({"interfaces": [f"Name one NIC at a time, not {len(wanted)}."]})
+    return wanted[0]
 
 
 def requirement(machine: MachineView, nic: NicToAdd) -> NicRequirement | None:
     """Returns what the NIC needs of the host; None: the host's default network. Raises InvalidRequest by field."""
     if nic.constraint:
-        wanted = parse_interfaces(nic.constraint)
-        if len(wanted) != 1:
-            raise InvalidRequest.of({"interfaces": [f"Name one NIC at a time, not {len(wanted)}."]})
-        return wanted[0]
+        return one_requirement(nic.constraint)
     if nic.vlan_id is None:
         return None
     return NicRequirement(
@@ -86,6 +97,32 @@ def add_plan(machine: MachineView, name: str, attachment: NicAttachment) -> NicP
             "The system in the VM has to configure it, unless it does so by itself.",
         ),
     )
+
+
+def check_change(change: NicToChange) -> None:
+    if not change.constraint and not change.mac_address:
+        raise InvalidRequest.of({"interfaces": ["Name the network, the MAC address or both."]})
+
+
+def change_plan(machine: MachineView, nic: NicView, after: NicSpec, address: str | None) -> NicPlan:
+    """`address` is the static address that the NIC gets; None: it keeps what it has, or gets none."""
+    effects = []
+    if (after.kind, after.source) != (nic.kind, nic.source):
+        where = after.source or "QEMU's user-mode network"
+        given = f", with the address {address}" if address else ""
+        effects.append(f"{nic.name} of {machine.hostname} is on {where} instead of {nic.source}{given}.")
+    elif address:
+        effects.append(f"{nic.name} of {machine.hostname} gets the address {address}.")
+    if nic.ip_address is not None and after.address is None:
+        effects.append(f"Its address {nic.ip_address} is free then.")
+    if after.mac_address != nic.mac_address:
+        effects.append(f"Its MAC address is {after.mac_address} instead of {nic.mac_address}.")
+    if not effects:
+        effects.append(f"{nic.name} of {machine.hostname} has all that already.")
+    if machine.power_state != PowerState.OFF:
+        effects.append("The VM runs: what its hypervisor cannot change meanwhile is refused, and nothing has changed.")
+    effects.append("The system in the VM has to follow, or the next deployment configures it.")
+    return NicPlan(name=machine.hostname, effects=tuple(effects))
 
 
 def remove_plan(machine: MachineView, nic: NicView) -> NicPlan:

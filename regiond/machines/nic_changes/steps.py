@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from common.errors import InnkeeperError, NotFound
 from common.guest_spec import NicSpec
-from common.rpc.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC, AttachNicCall, DetachNicCall
+from common.rpc.hardware_commands import (
+    HOST_ATTACH_NIC,
+    HOST_CHANGE_NIC,
+    HOST_DETACH_NIC,
+    AttachNicCall,
+    ChangeNicCall,
+    DetachNicCall,
+)
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.serialization import from_dict
 from common.values import Guest
@@ -35,6 +42,18 @@ class NicCalls:
             target.host_id,
             HOST_ATTACH_NIC,
             lambda access: AttachNicCall(access=access, guest=target.spec.ref, nic=nic, fence=fence),
+            deadline_s=DEADLINE_S,
+        )
+
+    async def change(self, operation: Operation, target: Target, mac_address: str, nic: NicSpec) -> None:
+        """Puts `nic` in the place of the NIC with this MAC address."""
+        fence = fence_of(operation, str(target.spec.marker.machine_id))
+        await self.calls.call(
+            target.host_id,
+            HOST_CHANGE_NIC,
+            lambda access: ChangeNicCall(
+                access=access, guest=target.spec.ref, mac_address=mac_address, nic=nic, fence=fence
+            ),
             deadline_s=DEADLINE_S,
         )
 
@@ -73,8 +92,8 @@ class AddNic:
         guest = await self._calls.find(target)
 
         async def record(db: Db) -> None:
-            await _record_guest(db, target, guest)
-            message = f"{operation.hostname} on {operation.host_name} has the NIC {_described(nic)}"
+            await record_new_nics(db, target, guest)
+            message = f"{operation.hostname} on {operation.host_name} has the NIC {described(nic)}"
             await record_event(db, operation, "machine_nic_added", message)
 
         return Outcome(result={"mac_address": nic.mac_address, "name": nic.name}, record=record)
@@ -103,7 +122,7 @@ class AddNic:
         await store.settle(db, target.machine_id)
         nic = from_dict(operation.request["nic"], NicSpec)
         message = (
-            f"{operation.hostname} on {operation.host_name} keeps the NIC {_described(nic)}: its guest does not give "
+            f"{operation.hostname} on {operation.host_name} keeps the NIC {described(nic)}: its guest does not give "
             "it back"
         )
         await record_event(db, operation, "machine_nic_added", message, level=Level.WARNING)
@@ -124,9 +143,9 @@ class RemoveNic:
         guest = await self._calls.find(target)
 
         async def record(db: Db) -> None:
-            await _record_guest(db, target, guest)
+            await record_new_nics(db, target, guest)
             await _remove(db, operation, target)
-            message = f"{operation.hostname} on {operation.host_name} lost the NIC {_described(nic)}"
+            message = f"{operation.hostname} on {operation.host_name} lost the NIC {described(nic)}"
             await record_event(db, operation, "machine_nic_removed", message)
 
         return Outcome(result={"mac_address": nic.mac_address, "name": nic.name}, record=record)
@@ -152,11 +171,12 @@ class RemoveNic:
     async def _lost(self, db: Db, operation: Operation, target: Target) -> None:
         await _remove(db, operation, target)
         nic = from_dict(operation.request["nic"], NicSpec)
-        message = f"{operation.hostname} on {operation.host_name} could not get the NIC {_described(nic)} back"
+        message = f"{operation.hostname} on {operation.host_name} could not get the NIC {described(nic)} back"
         await record_event(db, operation, "machine_nic_removed", message, level=Level.WARNING)
 
 
-async def _record_guest(db: Db, target: Target, guest: Guest | None) -> None:
+async def record_new_nics(db: Db, target: Target, guest: Guest | None) -> None:
+    """Records the guest as its host has it now; reports of discovery runs that began earlier no longer count."""
     if guest is not None:
         await record_guest(db, target.host_id, guest, target.machine_id, guest.power)
     await store.settle(db, target.machine_id)
@@ -169,5 +189,5 @@ async def _remove(db: Db, operation: Operation, target: Target) -> None:
     await store.remove(db, target.machine_id, operation.request["nic"]["mac_address"])
 
 
-def _described(nic: NicSpec) -> str:
+def described(nic: NicSpec) -> str:
     return f"{nic.name} ({nic.mac_address}{f' on {nic.source}' if nic.source else ''})"

@@ -17,9 +17,24 @@ _INSERT = """
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id
 """
 _REMOVE = "delete from machine_nic where machine_id = $1 and mac_address = $2"
+_REPLACE = """
+    update machine_nic
+       set mac_address = $2, kind = $3, source = $4, vid = $5, mode = $6, interface_id = $7, vlan_id = $8,
+           subnet_id = $9, gateway_versions = '{}', link_before = null, link_id = null
+     where id = $1
+"""
+_SET_MAC_ADDRESS = "update machine_nic set mac_address = $2 where id = $1"
+# A NIC has its new address only when the operation that gives it ends.
+_USED = """
+    select exists (select from machine_nic where mac_address = $1)
+        or exists (select from device_nic where mac_address = $1)
+"""
 _TAKEN = """
     select exists (select from machine_nic where mac_address = $1)
         or exists (select from device_nic where mac_address = $1)
+        or exists (select from operation
+                    where kind = 'change_nic' and state not in ('succeeded', 'failed', 'cancelled')
+                      and request -> 'nic' ->> 'mac_address' = $1)
 """
 _SETTLE = "update machine set settled_at = clock_timestamp() where id = $1"
 
@@ -49,8 +64,13 @@ async def next_index(db: Db, machine_id: int) -> int:
 
 
 async def is_taken(db: Db, mac_address: str) -> bool:
-    """Returns whether a machine or a device has the MAC address."""
+    """Returns whether a machine or a device has the MAC address, or is about to get it."""
     return await db.fetchval(_TAKEN, mac_address) is True
+
+
+async def is_used(db: Db, mac_address: str) -> bool:
+    """Returns whether a machine or a device has the MAC address now."""
+    return await db.fetchval(_USED, mac_address) is True
 
 
 async def insert(db: Db, nic: NewNic) -> int:
@@ -65,6 +85,19 @@ async def insert(db: Db, nic: NewNic) -> int:
     except asyncpg.ForeignKeyViolationError as error:
         raise WrongState("A network of the host has just been deleted. Try again.") from error
     return nic_id
+
+
+async def replace(db: Db, nic_id: int, nic: NewNic) -> None:
+    """Writes what the NIC is attached to, and its MAC address. Its release restores no earlier link. Idempotent."""
+    await db.execute(
+        _REPLACE, nic_id, nic.mac_address, nic.kind, nic.source, nic.vid, nic.mode, nic.interface_id, nic.vlan_id,
+        nic.subnet_id,
+    )  # fmt: skip
+
+
+async def set_mac_address(db: Db, nic_id: int, mac_address: str) -> None:
+    """Idempotent."""
+    await db.execute(_SET_MAC_ADDRESS, nic_id, mac_address)
 
 
 async def remove(db: Db, machine_id: int, mac_address: str) -> None:

@@ -21,13 +21,26 @@ class NicToAdd:
 
 
 @frozen(kw_only=True)
+class NicToChange:
+    """A NIC (row id) of a machine that gets another network, another MAC address, or both.
+
+    `constraint` is one interface constraint of compose, whose label is not used; empty: network and addresses stay.
+    Without `mac_address`, that stays.
+    """
+
+    nic_id: int
+    constraint: str = ""
+    mac_address: str = ""
+
+
+@frozen(kw_only=True)
 class NicToRemove:
     """A NIC (row id) that a machine loses."""
 
     nic_id: int
 
 
-NicChange = NicToAdd | NicToRemove
+NicChange = NicToAdd | NicToChange | NicToRemove
 
 
 @frozen(kw_only=True)

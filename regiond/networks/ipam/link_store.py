@@ -34,6 +34,24 @@ _DIFFERS = """
     select exists (select from ip_address
                     where machine_id = $1 and device_nic_id is null and on_host is distinct from (nic_id is not null))
 """
+_DELETE_KEPT_ADDRESS = """
+    delete from ip_address a
+     where a.machine_id = $1 and a.address = $2 and num_nonnulls(a.nic_id, a.device_nic_id) = 0
+       and not exists (select from machine_nic n
+                        where n.machine_id = $1 and (n.link_before ->> 'address')::inet = a.address)
+"""
+_DELETE_OTHERS = """
+    delete from ip_address a
+     where a.address is distinct from $2::inet
+       and (a.nic_id = $1
+            or (num_nonnulls(a.nic_id, a.device_nic_id) = 0
+                and exists (select from machine_nic n where n.id = $1 and n.machine_id = a.machine_id
+                                                        and (n.link_before ->> 'address')::inet = a.address)))
+"""
+_GIVE = """
+    update ip_address set nic_id = $2, on_host = true
+     where machine_id = $1 and address = $3::inet and num_nonnulls(nic_id, device_nic_id) = 0
+"""
 _BEGIN = "update ip_address set on_host = null where machine_id = $1 and nic_id is not null and on_host is false"
 _DELETE_KEPT = """
     delete from ip_address a
@@ -58,6 +76,22 @@ async def release_addresses(db: Db, nic_ids: Sequence[int]) -> None:
 async def take_back_address(db: Db, machine_id: int, nic_id: int, address: Address) -> bool:
     """The NIC has again what its machine keeps. False if the machine does not keep the address."""
     return await db.fetchval(_TAKE_BACK, machine_id, nic_id, address) is not None
+
+
+async def keep_no_longer(db: Db, machine_id: int, address: str) -> None:
+    """Ends the claim of an address that no NIC of the machine has, unless its release restores it. Idempotent."""
+    await db.execute(_DELETE_KEPT_ADDRESS, machine_id, ip_address(address))
+
+
+async def replace_address(db: Db, machine_id: int, nic_id: int, address: str | None) -> None:
+    """The NIC has this address, which its machine keeps, instead of what it had or its release would restore.
+
+    Its host reserves no other for it. Idempotent.
+    """
+    new = None if address is None else ip_address(address)
+    await db.execute(_DELETE_OTHERS, nic_id, new)
+    if new is not None:
+        await db.execute(_GIVE, machine_id, nic_id, new)
 
 
 async def release_device_addresses(db: Db, device_nic_ids: Sequence[int]) -> None:

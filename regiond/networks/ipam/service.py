@@ -45,8 +45,10 @@ async def check_static_address(
     return subnets[0]
 
 
-async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_id: int, nic_id: int) -> None:
+async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_id: int, nic_id: int | None) -> None:
     """Claims the address for that NIC of a machine that is being composed, in the caller's transaction.
+
+    None: the machine keeps the address, which its host is about to reserve, and no NIC has it yet.
 
     Raises WrongState, with nothing changed, if another machine has or concurrently claims it, or if the subnet was
     deleted.

@@ -145,6 +145,7 @@ _TAB = {
     OperationKind.GROW_DISK: "storage",
     OperationKind.REMOVE_DISK: "storage",
     OperationKind.ADD_NIC: "network",
+    OperationKind.CHANGE_NIC: "network",
     OperationKind.REMOVE_NIC: "network",
 }  # of the page of the VM
 

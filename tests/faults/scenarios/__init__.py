@@ -24,7 +24,7 @@ from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
 from tests.faults.scenarios.lxd_removal import RemoveLxdHost
 from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
 from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
-from tests.faults.scenarios.nics import AddNic, RemoveNic
+from tests.faults.scenarios.nics import AddNic, ChangeNic, RemoveNic
 from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
 from tests.faults.scenarios.power import Power, SetBootDisk
 from tests.faults.scenarios.racks import JoinRack
@@ -50,6 +50,7 @@ _ALL: tuple[Scenario, ...] = (
     RemoveDisk(keep=False),
     RemoveDisk(keep=True),
     AddNic(),
+    ChangeNic(),
     RemoveNic(),
     ResizeMany(),
     AllocateReady(),

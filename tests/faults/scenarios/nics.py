@@ -1,9 +1,11 @@
-"""A machine gets another NIC with an address, and gives one up."""
+"""A machine gets another NIC, changes one, and gives one up."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+
+from attrs import frozen
 
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.machines import HostMachine, composed
@@ -33,6 +35,38 @@ class AddNic(RequestScenario):
 
     async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
         return await _nic_problems(site, state, ["eth0", "eth1"])
+
+
+@frozen(kw_only=True)
+class ChangedNic:
+    """A machine with one NIC, and the MAC address that it is to get."""
+
+    machine: HostMachine
+    mac_address: str
+
+
+class ChangeNic(RequestScenario):
+    name = "change_interface"
+    kinds = (OperationKind.CHANGE_NIC,)
+
+    async def prepare(self, site: Site) -> ChangedNic:
+        machine = await composed(site, interfaces="eth0:mode=unconfigured")
+        number = int(machine.hostname.rpartition("-")[2])
+        return ChangedNic(machine=machine, mac_address=f"52:54:00:fc:{number >> 8 & 255:02x}:{number & 255:02x}")
+
+    async def request(self, site: Site, state: ChangedNic) -> Request:
+        fields = {"interface": "eth0", "mac_address": state.mac_address}
+        return Request(path=state.machine.path, op=self.name, fields=fields)
+
+    async def check(self, site: Site, state: ChangedNic, outcome: Outcome) -> Iterable[str]:
+        machine = state.machine
+        found = await site.deployment.get(machine.path)
+        known = [nic["mac_address"] for nic in found["interface_set"]]
+        on_host = await asyncio.to_thread(machine.host.mac_addresses, machine.hostname)
+        return [
+            *problem(f"its MAC addresses are {known}", when=known != [state.mac_address]),
+            *problem(f"the guest has {on_host}", when=on_host not in (None, known)),
+        ]
 
 
 class RemoveNic(RequestScenario):

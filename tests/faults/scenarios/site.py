@@ -21,6 +21,7 @@ SHAPE: Mapping[str, Any] = {
 }  # fmt: skip
 LARGE: Mapping[str, Any] = {"cpu_count": "3", "mem": "1024"}  # more cores than any existing machine has
 _NEWEST = "select coalesce(max(id), 0) from operation"
+_MAC_ADDRESSES = "select mac_address from nic join guest using (guest_id) where guest.name = ? order by position"
 _PARTS = """
     select (select count(*) from disk where disk.guest_id = guest.guest_id),
            (select count(*) from nic where nic.guest_id = guest.guest_id) from guest where name = ?
@@ -111,6 +112,10 @@ class GuestHost(CellHost, ABC):
         """The numbers of disks and NICs; None if the host does not report them."""
         return None
 
+    def mac_addresses(self, guest: str) -> list[str] | None:
+        """Those of its NICs, in their order; None if the host does not report them."""
+        return None
+
     def boot_position(self, guest: str) -> int | None:
         """The position of the disk that was chosen to boot first; -1: none was, None: the host does not report it."""
         return None
@@ -179,6 +184,9 @@ class SimulatedCellHost(GuestHost):
 
     def parts(self, guest: str) -> tuple[int, int] | None:
         return next(((disks, nics) for disks, nics in self.file.rows(_PARTS, guest)), (0, 0))
+
+    def mac_addresses(self, guest: str) -> list[str] | None:
+        return [address for (address,) in self.file.rows(_MAC_ADDRESSES, guest)]
 
     def boot_position(self, guest: str) -> int | None:
         return next((position for (position,) in self.file.rows(_BOOT_POSITION, guest)), -1)

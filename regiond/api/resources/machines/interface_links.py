@@ -36,7 +36,10 @@ from regiond.machines.model import (
 
 ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 INTERFACE_RESULT = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
-_FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
+_FIXED = (
+    "This is not changed here. Use op=change_interface of the machine: innkeeper machine change-interface NAME "
+    "interface=ID, with mac_address or interfaces."
+)
 _LINK_ID = Integer(minimum=1)
 _TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="uplink")
 _link_request = filled(LinkRequest, mode=lambda call: LinkMode(call.values["mode"]))

@@ -1,4 +1,4 @@
-"""NICs that machines and devices get and lose: `op=add_interface`, `remove_interface`, MAAS's requests."""
+"""NICs that machines and devices get, change and lose: `op=add_interface` …, MAAS's requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machi
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DELETION_PLAN_JSON, NIC_PLAN_JSON
 from regiond.api.serializers.machines import encode_interface
-from regiond.machines.model import DeviceView, MachineView, NicChange, NicPlan, NicToAdd, NicToRemove
+from regiond.machines.model import DeviceView, MachineView, NicChange, NicPlan, NicToAdd, NicToChange, NicToRemove
 from regiond.operations.model import Operation
 
 _PLAN = Result(doc="For a dry run: what would change, in sentences.", type=NIC_PLAN_JSON)
@@ -74,6 +74,12 @@ def _nic_id(call: Call) -> int:
     machine: MachineView = call.target
     what = f"interface of {machine.hostname}"
     return one_of_object(what, call.values["interface"], machine.nics, lambda nic: (nic.id, nic.name)).id
+
+
+def _to_change(call: Call) -> NicToChange:
+    return NicToChange(
+        nic_id=_nic_id(call), constraint=call.values["interfaces"], mac_address=call.values["mac_address"]
+    )
 
 
 def _to_remove(call: Call) -> NicToRemove:
@@ -198,7 +204,35 @@ REMOVE_INTERFACE = with_dry_run(
     result=_PLAN,
     doc=CHANGE_DOC,
 )
-OF_ONE = (ADD_INTERFACE, REMOVE_INTERFACE)
+CHANGE_INTERFACE = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="change_interface",
+        permission=Permission.OPERATOR,
+        title="Give a NIC of a machine another network or MAC address",
+        doc="The NIC keeps its name, tags and place. libvirt connects a running VM to another network at once; other "
+        "changes need a VM that is off, and are rejected while it runs. The system in the VM configures the NIC anew, "
+        "or the next deployment does.",
+        fields=(
+            _INTERFACE,
+            evolve(
+                _INTERFACES,
+                doc="One interface constraint as for compose, whose label is not used: the new network, and a static "
+                "address in it (default: both stay).",
+            ),
+            evolve(_MAC, doc="Its new MAC address (default: it stays)."),
+        ),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_starting(_to_change),
+    ),
+    _planning(_to_change),
+    result=_PLAN,
+    doc=CHANGE_DOC,
+)
+OF_ONE = (ADD_INTERFACE, CHANGE_INTERFACE, REMOVE_INTERFACE)
 CREATE_PHYSICAL = Endpoint(
     method="POST",
     op="create_physical",

@@ -1,4 +1,4 @@
-"""Adds a NIC to a VM, and removes one."""
+"""Adds a NIC to a VM, connects one elsewhere, and removes one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def add(visit: Visit) -> Reply:
             MACHINE, "POST", "add_interface",
             path={"system_id": machine.system_id},
             fields={
-                _OF_INTERFACES: _constraint(machine, values),
+                _OF_INTERFACES: _constraint(values[NAME] or free_name(machine.nics), values[SOURCE], values[ADDRESS]),
                 NAME: values[NAME] or None,
                 MAC: values[MAC] or None,
                 TAGS: list(names_in(values[TAGS])),
@@ -56,13 +56,9 @@ async def add(visit: Visit) -> Reply:
     return await forms.create(visit, values, partial(_page, visit, machine), send)
 
 
-def _constraint(machine: MachineView, values: Mapping[str, str]) -> str:
-    """Returns the interface constraint; empty: the host's default network."""
-    wanted = [
-        *([f"name={values[SOURCE]}"] if values[SOURCE] else []),
-        *([f"ip={values[ADDRESS]}"] if values[ADDRESS] else []),
-    ]
-    name = values[NAME] or free_name(machine.nics)
+def _constraint(name: str, source: str, address: str) -> str:
+    """Returns the interface constraint; empty if neither the source on the host nor the address is given."""
+    wanted = [*([f"name={source}"] if source else []), *([f"ip={address}"] if address else [])]
     return f"{name}:{','.join(wanted)}" if wanted else ""
 
 
@@ -72,9 +68,7 @@ def free_name(nics: Iterable[NicView]) -> str:
 
 
 async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
-    host = await host_of(visit, machine)
-    found = () if host is None else await visit.services.networks.interfaces(host.system_id, caller=visit.caller)
-    problems = {SOURCE if name == _OF_INTERFACES else name: texts for name, texts in refusal.problems.items()}
+    found = await _interfaces(visit, machine)
     return await visit.page(
         "machines/add_nic.html",
         title=text("Add a NIC to {hostname}", hostname=machine.hostname),
@@ -85,7 +79,7 @@ async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal
         form_fields=_fields(found, free_name(machine.nics)),
         edit=edit,
         once=visit.request.given("once") or secrets.token_urlsafe(16),
-        problems=problems,
+        problems=_problems(refusal),
     )
 
 
@@ -113,6 +107,61 @@ def _fields(interfaces: Iterable[HostInterface], name: str) -> list[FormField]:
         ),
         FormField(name=TAGS, label=text("Tags"), optional=True, help=text("Names, separated by commas")),
     ]
+
+
+async def change(visit: Visit) -> Reply:
+    request, machine = visit.request, (await read_vm(visit)).machine
+    nic = find_nic(machine, as_id(visit.path["nic"]) or 0)
+
+    async def send(values: Mapping[str, str]) -> Reply:
+        answer = await visit.act(
+            MACHINE, "POST", "change_interface",
+            path={"system_id": machine.system_id},
+            fields={
+                "interface": nic.id,
+                _OF_INTERFACES: _constraint(nic.name, values[SOURCE], values[ADDRESS]),
+                MAC: values[MAC] if values[MAC].lower() != nic.mac_address else None,
+            },
+            idempotency_key=request.given("once") or None,
+        )  # fmt: skip
+        done = text("{name} of {hostname} has changed.", name=nic.name, hostname=machine.hostname)
+        return redirect_with_note(visit, SECTION, machine.system_id, NETWORK, answer=answer, text=done)
+
+    values = {name: request.given(name) for name in (SOURCE, ADDRESS, MAC)}
+    if request.method != "POST":
+        values[MAC] = nic.mac_address
+    return await forms.create(visit, values, partial(_change_page, visit, machine, nic), send)
+
+
+async def _change_page(visit: Visit, machine: MachineView, nic: NicView, edit: Edit, refusal: Refusal) -> Reply:
+    fields = {one.name: one for one in _fields(await _interfaces(visit, machine), nic.name)}
+    now = text("It stays on {source}", source=nic.source or nic.kind)
+    return await visit.page(
+        "machines/change_nic.html",
+        title=text("Connect {name} of {hostname} elsewhere", name=nic.name, hostname=machine.hostname),
+        section=SECTION,
+        status=refusal.status,
+        vm=machine,
+        nic=nic,
+        obstacle=change_obstacle(visit.caller, machine),
+        form_fields=[
+            evolve(fields[SOURCE], none_label=now, help=text("The interfaces and networks of its host")),
+            fields[ADDRESS],
+            evolve(fields[MAC], optional=False, help=text("Changes only while the VM is off")),
+        ],
+        edit=edit,
+        once=visit.request.given("once") or secrets.token_urlsafe(16),
+        problems=_problems(refusal),
+    )
+
+
+def _problems(refusal: Refusal) -> Mapping[str, Any]:
+    return {SOURCE if name == _OF_INTERFACES else name: texts for name, texts in refusal.problems.items()}
+
+
+async def _interfaces(visit: Visit, machine: MachineView) -> Iterable[HostInterface]:
+    host = await host_of(visit, machine)
+    return () if host is None else await visit.services.networks.interfaces(host.system_id, caller=visit.caller)
 
 
 def _title(one: HostInterface) -> str:
@@ -162,5 +211,6 @@ def removal_question(machine: MachineView, nic: NicView, detail: str) -> Questio
 
 PAGES = (
     *form_pages("vms/<system_id>/network/add", add, permission=Permission.OPERATOR),
+    *form_pages("vms/<system_id>/network/<nic>/change", change, permission=Permission.OPERATOR),
     *form_pages("vms/<system_id>/network/<nic>/remove", remove, permission=Permission.OPERATOR),
 )
