@@ -11,7 +11,8 @@ class ComposeRequest:
 
     `host_id` None lets placement choose the host. `storage` and `interfaces` are constraint texts; `zone` and
     `pool` are ids or names. `affinity` and `anti_affinity` are groups such as `db` or `db:soft`. With
-    `pinned_cores` or `pin_cores` (so many cores of one NUMA node), `cores` has no effect.
+    `pinned_cores` or `pin_cores` (so many cores of one NUMA node), `cores` has no effect. `max_cores` and
+    `max_memory_mib` are what the machine can get while it runs, where the hypervisor has to know that from the start.
     """
 
     host_id: int | None = None
@@ -31,3 +32,5 @@ class ComposeRequest:
     power_on: bool = False
     affinity: tuple[str, ...] = ()
     anti_affinity: tuple[str, ...] = ()
+    max_cores: int | None = None
+    max_memory_mib: int | None = None

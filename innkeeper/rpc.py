@@ -95,19 +95,22 @@ class Region:
         one_numa_node: bool = False,
         affinity: Iterable[str] = (),
         anti_affinity: Iterable[str] = (),
+        max_cores: int | None = None,
+        max_memory_mib: int | None = None,
     ) -> OperationSummary:
         """Starts the operation that composes a machine; without `host`, placement chooses one.
 
         `storage` is a constraint text such as `root:8,data:20(fast)`, in GB; `interfaces` one such as `eth0:space=dmz`.
         `pinned_cores` are host core ids, `pin_cores` a number of cores of one NUMA node. `affinity` and
-        `anti_affinity` are groups, such as `db` or `db:soft`. Raises OutOfCapacity with the
-        reasons if no host fits.
+        `anti_affinity` are groups, such as `db` or `db:soft`. `max_cores` and `max_memory_mib` are what the machine
+        can get while it runs. Raises OutOfCapacity with the reasons if no host fits.
         """
         request = ComposeRequest(
             hostname=hostname, cores=cores, memory_mib=memory_mib, storage=storage, power_on=power_on,
             interfaces=interfaces, pinned_cores=tuple(pinned_cores), pin_cores=pin_cores,
             huge_pages_backed=huge_pages_backed, huge_page_size_mib=huge_page_size_mib, one_numa_node=one_numa_node,
-            affinity=tuple(affinity), anti_affinity=tuple(anti_affinity),
+            affinity=tuple(affinity), anti_affinity=tuple(anti_affinity), max_cores=max_cores,
+            max_memory_mib=max_memory_mib,
         )  # fmt: skip
         call = ClientComposeCall(
             request=request, host=None if host is None else str(host), idempotency_key=idempotency_key

@@ -44,6 +44,8 @@ def guest_spec(
         huge_page_size_kib=evaluation.pages[0].size_kib if evaluation.pages else None,
         numa_node_ids=evaluation.numa_node_ids,
         autostart=Autostart(host.autostart) if host.autostart else None,
+        max_cores=requirements.max_cores,
+        max_memory_mib=requirements.max_memory_mib,
     )
 
 

@@ -269,6 +269,8 @@ class MachineView:
     power_changed_at: datetime | None = None  # when Innkeeper saw its power state change last; None: not read
     pending_cores: int | None = None  # from its next start on; None: as now
     pending_memory_mib: int | None = None
+    max_cores: int | None = None  # that it can get while it runs; None: none asked at compose
+    max_memory_mib: int | None = None
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
     is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines

@@ -25,7 +25,7 @@ _WITHOUT_OWNER_DATA = """
                                    coalesce(h.autostart, (select autostart from installation)) end)
              as autostart_in_effect, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, m.power_changed_at,
-           m.pending_cores, m.pending_memory_mib,
+           m.pending_cores, m.pending_memory_mib, m.max_cores, m.max_memory_mib,
            a.username as owner, c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,

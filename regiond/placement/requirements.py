@@ -110,7 +110,7 @@ class Requirements:
 
     Empty `nics` means one NIC on the host's default network. With `huge_pages`, huge pages back all memory, of size
     `huge_page_size_kib` if given. With `one_numa_node`, pinned cores and huge pages come from a single node. `groups`
-    are the machine's affinity and anti-affinity groups.
+    are the machine's affinity and anti-affinity groups. `max_cores` and `max_memory_mib` are not claimed.
     """
 
     cores: int = field(validator=ge(1))
@@ -126,3 +126,5 @@ class Requirements:
     huge_page_size_kib: int | None = None
     one_numa_node: bool = False
     groups: tuple[GroupRule, ...] = ()
+    max_cores: int | None = None
+    max_memory_mib: int | None = None

@@ -51,8 +51,12 @@ def size_in(host: DriverFixture, spec: GuestSpec) -> GuestSize:
     return size_of(listed(host, spec))
 
 
-def composed(host: DriverFixture, *, size: GuestSize = SMALL, on: bool = False) -> GuestSpec:
+def composed(
+    host: DriverFixture, *, size: GuestSize = SMALL, on: bool = False, maximum: GuestSize | None = None
+) -> GuestSpec:
     spec = evolve(spec_for(host, "size", disks=2), cores=size.cores, memory_mib=size.memory_mib)
+    if maximum is not None:
+        spec = evolve(spec, max_cores=maximum.cores, max_memory_mib=maximum.memory_mib)
     host.driver.compose(spec)
     if on:
         switch(host, spec, PowerAction.ON)
@@ -87,6 +91,35 @@ def test_what_a_running_guest_cannot_change_is_pending(host: DriverFixture) -> N
     assert resized.size.memory_mib in {SMALL.memory_mib, LARGE.memory_mib}
     assert (size_in(host, spec), listed(host, spec).power) == (resized.size, PowerState.ON)
     assert host.driver.resize(spec.ref, LARGE) == resized
+
+
+@EVERY_HOST
+def test_a_guest_prepared_for_more_cores_gets_them_while_it_runs(host: DriverFixture) -> None:
+    """No system runs in it, which some hypervisors need to give it memory."""
+    spec = composed(host, maximum=LARGE)
+    assert size_in(host, spec) == SMALL
+    for _ in range(2):
+        switch(host, spec, PowerAction.ON)
+        assert size_in(host, spec) == SMALL
+        resized = host.driver.resize(spec.ref, LARGE)
+        assert resized.size.cores == LARGE.cores
+        assert resized.size.memory_mib in {SMALL.memory_mib, LARGE.memory_mib}
+        assert size_in(host, spec) == resized.size
+        assert switch(host, spec, PowerAction.CYCLE, LARGE) is PowerState.ON
+        assert size_in(host, spec) == LARGE
+        switch(host, spec, PowerAction.FORCE_OFF)
+        host.driver.resize(spec.ref, SMALL)
+
+
+@EVERY_HOST
+def test_a_guest_that_is_off_can_get_more_than_its_maximum(host: DriverFixture) -> None:
+    spec = composed(host, maximum=evolve(SMALL, memory_mib=192))
+    for size in (LARGE, evolve(SMALL, memory_mib=192), evolve(SMALL, memory_mib=129), LARGE, SMALL):
+        assert host.driver.resize(spec.ref, size).size == size
+        assert size_in(host, spec) == size
+        switch(host, spec, PowerAction.ON)
+        assert size_in(host, spec) == size
+        switch(host, spec, PowerAction.FORCE_OFF)
 
 
 @EVERY_HOST

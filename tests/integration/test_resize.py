@@ -15,7 +15,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.adoption import claims, guests, refresh, rows
 from tests.integration.images import add_image
 from tests.integration.users import as_user
-from tests.rejections import rejection
+from tests.rejections import outcomes, rejection
 from tests.waiting import eventually
 
 
@@ -285,3 +285,33 @@ async def test_without_a_size_the_request_is_rejected_by_field(innkeeper: Deploy
     error = await rejection(resize(innkeeper, machine))
     assert error.details["status"] == 400
     assert "Name the cores, the memory or both." in str(error.details)
+
+
+async def test_a_machine_prepared_for_more_gets_it_while_it_runs(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, max_cores=4, max_memory=6144, power_on="true")
+    found = await innkeeper.get(path(machine))
+    assert (found["max_cores"], found["max_memory"]) == (4, 6144)
+    assert await claimed(innkeeper) == (2, 2048)
+    await resize(innkeeper, machine, cores=4, memory=4096)
+    assert await shown(innkeeper, machine) == (4, 4096, None)
+    assert (await claimed(innkeeper), on_host(innkeeper)) == ((4, 4096), (4, 4096))
+    await resize(innkeeper, machine, memory=8192)
+    assert await shown(innkeeper, machine) == (4, 4096, (4, 8192))
+
+
+async def test_a_maximum_that_no_machine_can_have_is_refused_by_field(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
+
+    def compose(**fields: Any) -> Any:
+        return innkeeper.compose(host["id"], **{"cores": 2, "memory": 2048, **fields})
+
+    found = await outcomes([
+        compose(max_cores=1),
+        compose(max_memory=2047),
+        compose(max_memory=2049),
+        compose(pin_cores=2, max_cores=4),
+        compose(hugepages_backed="true", max_memory=4096),
+    ])  # fmt: skip
+    assert [text.partition(": ")[2].partition(": ")[0] for text in found] == [
+        "max_cores", "max_memory", "max_memory", "max_cores", "max_memory",
+    ]  # fmt: skip

@@ -64,7 +64,7 @@ class GuestBridge:
 
     async def compose(
         self, innkeeper: Deployment, host: Any, name: str, *, dhcp_subnet: str, memory_mib: int = 1024,
-        root_gb: int = ROOT_GB, address: str | None = None,
+        root_gb: int = ROOT_GB, address: str | None = None, **more: Any,
     ) -> Any:  # fmt: skip
         """Composes a machine with a static address here (default: `guest_address`) and DHCP in a subnet that the host
         manages.
@@ -75,6 +75,7 @@ class GuestBridge:
         made = await innkeeper.compose(
             host["id"], hostname=name, cores=1, memory=memory_mib, storage=f"root:{root_gb},data:1",
             interfaces=f"eth0:subnet={self.prefix}.0/24,ip={address or self.guest_address};eth1:subnet={dhcp_subnet}",
+            **more,
         )  # fmt: skip
         return await innkeeper.get(f"machines/{made['system_id']}/")
 

@@ -120,7 +120,7 @@ AREAS = {area.name: area for area in (FIRST_TIER, *DEEP)}
 
 _BOOTS = {
     "test_clients_lxd.py", "test_deployed_vm_hosts.py", "test_deployment_libvirt.py", "test_deployment_lxd.py",
-    "test_lxd_disks_in_guest.py", "test_lxd_nics_in_guest.py",
+    "test_libvirt_size_in_guest.py", "test_lxd_disks_in_guest.py", "test_lxd_nics_in_guest.py",
 }  # fmt: skip
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
 # The host of a contract test is one of its parameters; the first match decides.

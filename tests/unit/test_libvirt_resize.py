@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from attrs import frozen
 
 from common.errors import DriverFailed, OutOfCapacity, Unsupported
 from common.guest_spec import GuestSpec
-from common.values import GuestSize, OwnershipMarker, PowerAction, PowerState
+from common.values import GuestSize, OwnershipMarker, PowerAction, PowerState, Resized
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
@@ -129,5 +130,9 @@ def test_more_cores_than_the_emulator_supports_are_refused(host: Host) -> None:
     capabilities = "<domainCapabilities><vcpu max='4'/></domainCapabilities>"
     maximum = DomainCapabilities.of(capabilities, TRAITS).maximum_cores
     with pytest.raises(Unsupported, match="vm cannot have 5 cores: the host's emulator supports 4"):
-        resizing.resize(host.client, host.spec.ref, GuestSize(cores=5, memory_mib=512), maximum)
-    assert resizing.resize(host.client, host.spec.ref, GuestSize(cores=4, memory_mib=512), maximum).size.cores == 4
+        resize(host, GuestSize(cores=5, memory_mib=512), maximum)
+    assert resize(host, GuestSize(cores=4, memory_mib=512), maximum).size.cores == 4
+
+
+def resize(host: Host, size: GuestSize, maximum: int | None) -> Resized:
+    return resizing.resize(host.client, host.spec.ref, size, maximum, closing=threading.Event())

@@ -223,7 +223,8 @@ class LibvirtDriver(WithoutProjects):
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         client = self._session.client()
-        return resizing.resize(client, guest, size, self._capabilities_of(client)[1].maximum_cores)
+        maximum = self._capabilities_of(client)[1].maximum_cores
+        return resizing.resize(client, guest, size, maximum, closing=self._session.closing)
 
     def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
         """The guest's device gets the next name that is free, whatever `index` is."""
@@ -241,7 +242,11 @@ class LibvirtDriver(WithoutProjects):
         return nic_changes.attach(self._session.client(), guest, nic, closing=self._session.closing)
 
     def change_nic(self, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
-        return nic_replacement.change(self._session.client(), guest, mac_address, nic)
+        client = self._session.client()
+        try:
+            return nic_replacement.change(client, guest, mac_address, nic)
+        finally:
+            self._cache_of(client).has_changed(str(guest.marker.machine_id))
 
     def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
         """A DHCP reservation that an administrator added stays."""

@@ -28,6 +28,10 @@ create table if not exists guest (
     memory_mib      integer not null,
     unique (installation_id, machine_id)
 ) strict;
+create table if not exists maximum (
+    guest_id   text primary key references guest on delete cascade,
+    memory_mib integer not null
+) strict;
 create table if not exists pinning (
     guest_id   text primary key references guest on delete cascade,
     core_ids   text not null,

@@ -231,6 +231,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("netboot", BOOL, lambda machine: not (machine.osystem or machine.as_found)),
     key("architecture", STR, lambda machine: full_architecture(machine.architecture)),
     *fields_of(MachineView, "memory=memory_mib cpu_count=cores pending=pending_size", pending=_SIZE),
+    *fields_of(MachineView, "max_cores max_memory=max_memory_mib"),  # MAAS lacks them
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),
     key("hardware_uuid", nullable(AS_TEXT), lambda machine: None if machine.is_vm_host else machine.uuid),

@@ -18,6 +18,7 @@ from regiond.hosts.service import Hosts
 from regiond.identifiers import check_hostname
 from regiond.machines.compose import store
 from regiond.machines.compose.host_constraints import operated_pool, resolve_host_filter
+from regiond.machines.compose.maximum_size import maximum_problems
 from regiond.machines.compose.model import ValidatedCompose
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
 from regiond.networks import service as network_service
@@ -151,7 +152,10 @@ def collecting(problems: dict[str, list[str]]) -> Iterator[None]:
 @lru_cache(maxsize=1000)  # pure, and most requests are for one of a few sizes
 def _parse(request: ComposeRequest) -> tuple[Requirements, Mapping[str, list[str]]]:
     """Returns the requirements with names as given, and the problems by field. Invalid fields have default values."""
-    problems = {**_out_of_range(request), **_pin_problems(request), **_huge_page_problems(request)}
+    problems = {
+        **_out_of_range(request), **_pin_problems(request), **_huge_page_problems(request),
+        **maximum_problems(request, is_pinned=_is_pinned(request)),
+    }  # fmt: skip
     if request.one_numa_node and not (_is_pinned(request) or request.huge_pages_backed):
         problems["one_numa_node"] = ["This requires pinned_cores, pin_cores or hugepages_backed."]
     disks, nics = parse_storage(""), tuple[NicRequirement, ...]()
@@ -175,6 +179,8 @@ def _parse(request: ComposeRequest) -> tuple[Requirements, Mapping[str, list[str
         huge_page_size_kib=None if size_mib is None else size_mib * 1024,
         one_numa_node=request.one_numa_node,
         groups=groups,
+        max_cores=request.max_cores,
+        max_memory_mib=request.max_memory_mib,
     )
     return requirements, problems
 

@@ -20,14 +20,17 @@ _TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::
 _INSERT = """
     with inserted as (
         insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, zone_chosen, state, architecture,
-                             cores, memory_mib, tags, description, pinned_core_ids, huge_page_size_kib, composed_by_id)
+                             cores, memory_mib, tags, description, pinned_core_ids, huge_page_size_kib, composed_by_id,
+                             max_cores, max_memory_mib)
         select m.uuid, m.system_id, m.hostname, m.host_id, m.pool_id, coalesce(m.chosen_zone_id, h.zone_id),
                coalesce(m.chosen_zone_id <> h.zone_id, false), 'composing', m.architecture, m.cores, m.memory_mib,
-               m.tags, m.description, m.pinned_core_ids, m.huge_page_size_kib, m.composed_by_id
+               m.tags, m.description, m.pinned_core_ids, m.huge_page_size_kib, m.composed_by_id,
+               m.max_cores, m.max_memory_mib
           from jsonb_to_recordset($1::jsonb) m (
                uuid uuid, system_id text, hostname text, host_id integer, pool_id integer, chosen_zone_id integer,
                architecture text, cores integer, memory_mib bigint, tags text[], description text,
-               pinned_core_ids integer[], huge_page_size_kib bigint, composed_by_id integer)
+               pinned_core_ids integer[], huge_page_size_kib bigint, composed_by_id integer,
+               max_cores integer, max_memory_mib bigint)
           join vm_host h on h.id = m.host_id
         returning id, uuid
     ), disks as (
@@ -186,7 +189,7 @@ def _machine_row(machine: NewMachine) -> Mapping[str, object]:
         "architecture": spec.architecture, "cores": spec.cores, "memory_mib": spec.memory_mib,
         "tags": list(machine.tags), "description": spec.description,
         "pinned_core_ids": list(spec.pinned_core_ids), "huge_page_size_kib": spec.huge_page_size_kib,
-        "composed_by_id": machine.composed_by_id,
+        "composed_by_id": machine.composed_by_id, "max_cores": spec.max_cores, "max_memory_mib": spec.max_memory_mib,
     }  # fmt: skip
 
 

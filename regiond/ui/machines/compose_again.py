@@ -43,6 +43,7 @@ def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
             "zone": _names(hosts.zones, hosts.not_in_zones), "pool": _names(hosts.pools, hosts.not_in_pools),
             "tags": _names(hosts.tags, hosts.not_tags), "architecture": asked.architecture or "",
             "pinned_cores": formats.ranges(asked.pinned_cores), "hugepage_size": _page_size(asked.huge_page_size_mib),
+            "max_cores": _number(asked.max_cores), "max_memory": _number(asked.max_memory_mib),
             "affinity": _names(asked.affinity), "anti_affinity": _names(asked.anti_affinity),
         }  # fmt: skip
         disks = parse_storage(asked.storage) if asked.storage else ()
@@ -78,6 +79,10 @@ def _ticks(asked: ComposeRequest) -> Mapping[str, bool]:
         "one_numa_node": asked.one_numa_node,
         "power_on": asked.power_on,
     }
+
+
+def _number(amount: int | None) -> str:
+    return "" if amount is None else str(amount)
 
 
 def _one(values: Sequence[str]) -> str:

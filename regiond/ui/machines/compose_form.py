@@ -17,9 +17,9 @@ _NUMBER = re.compile(r"(disk|nic)(\d{1,3})-", re.ASCII)
 _COUNT = re.compile(r"\d{1,2}", re.ASCII)
 TEXTS = (
     "hostname", "count", "vm_zone", "vm_pool", "host", "zone", "pool", "tags", "architecture", "cores", "memory",
-    "pinned_cores", "hugepage_size", "affinity", "anti_affinity",
+    "pinned_cores", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory",
 )  # fmt: skip
-ADVANCED = ("architecture", "hugepage_size", "affinity", "anti_affinity")
+ADVANCED = ("architecture", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory")
 DISK_FIELDS = ("size", "pool", "tags")
 NIC_FIELDS = ("name", "space", "subnet", "kind", "ip")
 TICKS = ("hugepages_backed", "one_numa_node", "power_on")
@@ -41,6 +41,8 @@ _LABELS: Mapping[str, str] = {
     "hugepage_size": constant("Size of a huge page"),
     "one_numa_node": constant("One NUMA node"),
     "power_on": constant("Start"),
+    "max_cores": constant("Most cores while it runs"),
+    "max_memory": constant("Most RAM while it runs"),
     "affinity": constant("With the VMs of group"),
     "anti_affinity": constant("Apart from the VMs of group"),
     "disks": constant("Disks"),

@@ -36,7 +36,8 @@ _PLACES: Mapping[str, str] = {
 }  # fmt: skip
 _PLAIN: Mapping[str, str] = {
     "hostname": "hostname", "host": "host", "vm_zone": "machine_zone", "vm_pool": "machine_pool",
-    "architecture": "architecture", "memory": "memory", "hugepage_size": "hugepage_size",
+    "architecture": "architecture", "memory": "memory", "hugepage_size": "hugepage_size", "max_cores": "max_cores",
+    "max_memory": "max_memory",
 }  # fmt: skip
 
 

@@ -125,6 +125,11 @@ class Domain(_Wrapper):
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
         self._call("change a device of", self._handle.updateDeviceFlags, device, flags)
 
+    def request_memory(self, device: str) -> None:
+        """Asks a running domain to fill its memory device as far as `device` says. Its system does that later."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._call("change the memory of", self._handle.updateDeviceFlags, device, flags)
+
     def detach_live(self, device: str) -> None:
         """Asks a running domain for a device. Its system may give it back later, or never."""
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE

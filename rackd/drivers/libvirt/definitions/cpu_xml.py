@@ -9,6 +9,7 @@ from common.errors import InvalidRequest, NotFound, OutOfCapacity, Unsupported
 from common.guest_spec import GuestSpec
 from common.phrases import number_of
 from common.values import NumaNode
+from rackd.drivers.libvirt.definitions import memory_device_xml
 from rackd.drivers.libvirt.xml import Element
 
 
@@ -62,18 +63,25 @@ def check_pages(name: str, memory_mib: int, size_kib: int, nodes: Iterable[NumaN
 
 def add_cpu(domain: Element, spec: GuestSpec) -> None:
     """Adds memory, virtual cores, and their binding to cores and NUMA nodes."""
-    ET.SubElement(domain, "memory", unit="MiB").text = str(spec.memory_mib)
+    memory_device_xml.add_memory(domain, spec.memory_mib, spec.max_memory_mib)
     if spec.huge_page_size_kib is not None:
         pages = ET.SubElement(ET.SubElement(domain, "memoryBacking"), "hugepages")
         ET.SubElement(pages, "page", size=str(spec.huge_page_size_kib), unit="KiB")
     cores = ET.SubElement(domain, "vcpu", placement="static")
-    cores.text = str(spec.cores)
+    cores.text = str(most_cores(spec))
+    if most_cores(spec) > spec.cores:
+        cores.set("current", str(spec.cores))
     if spec.pinned_core_ids:
         cores.set("cpuset", _listed(spec.pinned_core_ids))
         _add_pins(domain, spec.pinned_core_ids)
     if spec.numa_node_ids:
         memory = ET.SubElement(domain, "numatune")
         ET.SubElement(memory, "memory", mode="strict", nodeset=_listed(spec.numa_node_ids))
+
+
+def most_cores(spec: GuestSpec) -> int:
+    """Returns how many cores the guest can have without a restart."""
+    return max(spec.cores, spec.max_cores or 0)
 
 
 def _add_pins(domain: Element, core_ids: tuple[int, ...]) -> None:

@@ -11,6 +11,7 @@ from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.definitions.boot_order import first_disk
+from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
 from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
@@ -69,6 +70,7 @@ class DomainConfig:
     volume_names: frozenset[str] = frozenset()  # all images and devices behind disks and drives
     marker: OwnershipMarker | None = None
     agent_connected: bool = False
+    absent_memory_kib: int = 0  # of what libvirt counts: a memory device could add it
     boot_device: str | None = None  # None: unknown while the domain runs, because the next start can be another
 
     def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
@@ -89,6 +91,7 @@ def domain_config(tree: Element) -> DomainConfig:
         volume_names=volume_names(tree),
         marker=marker_in(tree),
         agent_connected=has_connected_agent(tree),
+        absent_memory_kib=absent_kib(tree),
         boot_device=None if _is_active(tree) else first_disk(tree),
     )
 

@@ -13,7 +13,8 @@ from common.errors import InvalidRequest, Unsupported
 from common.guest_spec import GuestSpec
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_addresses
-from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu
+from rackd.drivers.libvirt.definitions import memory_device_xml
+from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu, most_cores
 from rackd.drivers.libvirt.definitions.disk_xml import MAXIMUM_DISKS, PreparedDisk, check_serial, disk_element
 from rackd.drivers.libvirt.definitions.domain_config import AGENT_CHANNEL
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
@@ -130,10 +131,12 @@ def domain_xml(
     domain.append(_os(traits, capabilities))
     if traits.domain_type != "test":
         _add_machine(domain, traits, capabilities)
+    memory_device_xml.prepare_cell(domain, most_cores(spec), spec.memory_mib, spec.max_memory_mib)
     ET.SubElement(domain, "clock", offset="utc")
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "restart")):
         ET.SubElement(domain, f"on_{event}").text = action
     domain.append(_devices(spec, prepared, traits, capabilities))
+    memory_device_xml.add_device(domain, spec.memory_mib, spec.max_memory_mib)
     return ET.tostring(domain, encoding="unicode")
 
 

@@ -12,8 +12,8 @@ from rackd.drivers.libvirt.addresses.delivery import Reservation
 from rackd.drivers.libvirt.xml import Element
 
 MARKER_NAMESPACE = "urn:innkeeper:marker:1"
-_MARKER, _RESERVATION, _FUNCTION, _VARIABLES = (
-    f"{{{MARKER_NAMESPACE}}}{tag}" for tag in ("marker", "reservation", "function", "firmware-variables")
+_MARKER, _RESERVATION, _FUNCTION, _VARIABLES, _MAXIMUM = (
+    f"{{{MARKER_NAMESPACE}}}{tag}" for tag in ("marker", "reservation", "function", "firmware-variables", "maximum")
 )
 
 ET.register_namespace("innkeeper", MARKER_NAMESPACE)
@@ -32,6 +32,9 @@ def metadata_element(
     for nic in spec.nics:
         if nic.mac_address in sriov_macs:
             ET.SubElement(marker, _FUNCTION, {"mac": nic.mac_address.lower(), "port": nic.source})
+    maximum = {"cores": spec.max_cores, "memory-mib": spec.max_memory_mib}
+    if any(maximum.values()):
+        ET.SubElement(marker, _MAXIMUM, {key: str(amount) for key, amount in maximum.items() if amount})
     return metadata
 
 
@@ -109,6 +112,15 @@ def set_function_port(domain: Element, mac_address: str, port: str | None) -> No
             marker.remove(one)
     if port is not None:
         ET.SubElement(marker, _FUNCTION, {"mac": mac_address.lower(), "port": port})
+
+
+def maximum_in(domain: Element) -> tuple[int, int]:
+    """Returns the cores and the memory in MiB that compose prepared the guest for; 0: none."""
+    marker = _find(domain)
+    found = None if marker is None else marker.find(_MAXIMUM)
+    texts = ("", "") if found is None else (found.get("cores", ""), found.get("memory-mib", ""))
+    cores, memory_mib = (int(text) if text.isdecimal() else 0 for text in texts)
+    return cores, memory_mib
 
 
 def note_firmware_variables(domain: Element) -> None:

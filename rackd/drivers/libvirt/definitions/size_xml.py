@@ -12,6 +12,8 @@ from common.errors import Unsupported
 from common.phrases import number_of
 from common.units import mib_from_kib
 from common.values import GuestSize
+from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib, memory_device, set_memory
+from rackd.drivers.libvirt.definitions.metadata import maximum_in
 from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, text_at
 
 _KIB_PER_MIB = 1024
@@ -19,9 +21,12 @@ _TOPOLOGY = ("sockets", "dies", "clusters", "cores", "threads")
 
 
 def size_in(domain: Element) -> GuestSize:
-    """Returns the cores that are switched on, and the memory with what a balloon has taken, as discovery does."""
+    """Returns the cores that are switched on, and the memory with what a balloon has taken, as discovery does.
+
+    Without what a memory device could add.
+    """
     cores = int(attribute(domain, "vcpu", "current") or text_at(domain, "vcpu", "1"))
-    return GuestSize(cores=cores, memory_mib=mib_from_kib(memory_kib(domain)))
+    return GuestSize(cores=cores, memory_mib=mib_from_kib(memory_kib(domain) - absent_kib(domain)))
 
 
 def memory_kib(domain: Element, element: str = "memory") -> int:
@@ -52,8 +57,9 @@ def _set_cores(domain: Element, cores: int) -> None:
     vcpu = domain.find("vcpu")
     if vcpu is None:
         raise Unsupported("The guest's definition has no number of cores.")
-    before = maximum_cores(domain)
+    before, prepared = maximum_cores(domain), maximum_in(domain)[0]
     maximum = max(before, cores) if "current" in vcpu.attrib else cores  # keeps what can be added while it runs
+    maximum = max(maximum, prepared)
     vcpu.text = str(maximum)
     vcpu.attrib.pop("current", None)
     if cores < maximum:
@@ -106,7 +112,12 @@ def _drop_pins(domain: Element, cores: int) -> None:
 
 def _set_memory(domain: Element, memory_mib: int) -> None:
     wanted_kib = memory_mib * _KIB_PER_MIB
-    if domain.find("devices/memory") is not None:
+    prepared_mib = maximum_in(domain)[1]
+    has_device = domain.find("devices/memory") is not None
+    if prepared_mib and _only_cell(domain) is not None and (memory_device(domain) is not None or not has_device):
+        set_memory(domain, memory_mib, prepared_mib)
+        return
+    if has_device:
         raise Unsupported(
             "The guest's definition has memory devices. Change its memory on the host, or remove them there."
         )

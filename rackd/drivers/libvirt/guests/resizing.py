@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from xml.etree import ElementTree as ET
@@ -15,26 +17,39 @@ from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.cpu_xml import check_pages
+from rackd.drivers.libvirt.definitions.memory_device_xml import (
+    absent_kib,
+    given_kib,
+    memory_device,
+    requesting,
+    taken_kib,
+)
 from rackd.drivers.libvirt.definitions.size_xml import is_on_numa_nodes, maximum_cores, memory_kib, set_size, size_in
 from rackd.drivers.libvirt.guests.lookup import marked_domain, read_guest, tree_of
+from rackd.drivers.libvirt.guests.power import POLL_EVERY_S
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import attribute, parse
 from rackd.drivers.resizing import check_resizable, size_of
 
+TAKES_MEMORY_S = 5.0  # what a system needs for some GiB; one that is not up takes nothing
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-def resize(client: Client, guest: GuestRef, size: GuestSize, maximum: int | None) -> Resized:
+def resize(
+    client: Client, guest: GuestRef, size: GuestSize, maximum: int | None, *, closing: threading.Event
+) -> Resized:
     """Returns the size that the domain has now. Raises as the driver contract says.
 
     The definition gets the whole size, so that the next start has it, whoever starts the guest. `maximum` is the
-    number of cores that the emulator supports; None if it is unknown.
+    number of cores that the emulator supports; None if it is unknown. `closing` interrupts the wait for the guest.
     """
     domain = required_guest(marked_domain(client, guest), guest)
     define(client, domain, size, maximum)
     if power_of(domain.state()) is not PowerState.OFF:
         _change_running(domain, size)
+        _add_memory(domain, size.memory_mib * 1024, closing)
     found = read_guest(client, domain)
     return Resized(size=size_of(found), power=found.power)
 
@@ -66,10 +81,34 @@ def _change_running(domain: Domain, size: GuestSize) -> None:
     if size.cores != before.cores and size.cores <= maximum_cores(live):
         with _refused_while_running(domain):
             domain.set_live_cores(size.cores)
-    wanted_kib = min(size.memory_mib * 1024, memory_kib(live))
+    wanted_kib = min(size.memory_mib * 1024, memory_kib(live) - absent_kib(live))
     if size.memory_mib != before.memory_mib and wanted_kib > memory_kib(live, "currentMemory"):
         with _refused_while_running(domain):
             domain.set_live_memory(wanted_kib)
+
+
+def _add_memory(domain: Domain, wanted_kib: int, closing: threading.Event) -> None:
+    """Asks the system of the guest to take memory of its device. What it has not taken in time is not asked any more.
+
+    Its definition has all of it: the next start has it at once.
+    """
+    device = memory_device(tree_of(domain))
+    missing_kib = wanted_kib - size_in(tree_of(domain)).memory_mib * 1024
+    if device is None or missing_kib <= 0:
+        return
+    before_kib = given_kib(device)
+    asked = requesting(device, before_kib + missing_kib)
+    if asked is None:
+        return
+    with _refused_while_running(domain):
+        domain.request_memory(ET.tostring(asked, encoding="unicode"))
+        ends_at = time.monotonic() + TAKES_MEMORY_S
+        while (now := memory_device(tree_of(domain))) is not None and taken_kib(now) < before_kib + missing_kib:
+            if time.monotonic() >= ends_at or closing.wait(POLL_EVERY_S):
+                withdrawn = requesting(now, max(before_kib, taken_kib(now)))
+                if withdrawn is not None:
+                    domain.request_memory(ET.tostring(withdrawn, encoding="unicode"))
+                return
 
 
 @contextmanager

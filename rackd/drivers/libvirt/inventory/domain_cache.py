@@ -73,9 +73,10 @@ class DomainCache:
         self._changed: set[str] = set()
         self._entries: dict[str, _Entry] = {}
         self._reads = 0
-        self._receives_all_events = connection.on_change(self._on_change)
+        self._receives_all_events = connection.on_change(self.has_changed)
 
-    def _on_change(self, uuid: str) -> None:
+    def has_changed(self, uuid: str) -> None:
+        """The next discovery run reads this domain: libvirt sends no event for each change of a device."""
         with self._lock:
             self._changed.add(uuid)
 
@@ -138,7 +139,7 @@ def _is_off(domain: BulkDomain) -> bool:
 
 def _signature(domain: BulkDomain) -> Hashable:
     """Returns what statistics show of the configuration. Other values prove a change, with or without an event."""
-    sizes = (domain.stats.get("vcpu.current"), domain.stats.get("balloon.maximum"))
+    sizes = tuple(domain.stats.get(key) for key in ("vcpu.current", "balloon.current", "balloon.maximum"))
     return domain.name, _is_off(domain), sizes, frozenset(paths_of(domain.stats))
 
 

@@ -180,6 +180,7 @@ def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts, i
     return evolve(
         guest,
         marker=_marker_of_config(guest, config, installation_id),
+        memory_mib=max(0, guest.memory_mib - config.absent_memory_kib // 1024),
         architecture=config.architecture,
         huge_pages_backed=config.huge_pages_backed,
         pinned_core_ids=config.pinned_core_ids,
@@ -256,7 +257,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
         guest_id=text_at(tree, "uuid"),
         power=power_of(_number(stats, "state.state")),
         cores=int(attribute(tree, "vcpu", "current") or text_at(tree, "vcpu", "0")),
-        memory_mib=mib_from_kib((bytes_at(tree, "memory", unit="KiB") or 0) // 1024),
+        memory_mib=mib_from_kib((bytes_at(tree, "memory", unit="KiB") or 0) // 1024 - config.absent_memory_kib),
         marker=config.marker,
         architecture=config.architecture,
         huge_pages_backed=config.huge_pages_backed,

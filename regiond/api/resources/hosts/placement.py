@@ -47,6 +47,8 @@ _LIKE_COMPOSE = {
     "hugepages_backed",
     "hugepage_size",
     "one_numa_node",
+    "max_cores",
+    "max_memory",
     "affinity",
     "anti_affinity",
 }

@@ -87,6 +87,19 @@ COMPOSE = (
         "Take all pinned cores and huge pages from one NUMA node (default false).",
         default=False,
     ),
+    Field(
+        "max_cores",
+        Integer(minimum=1, maximum=65535),
+        "Cores that the machine can get while it runs (default: those it has; LXD needs no such preparation). They "
+        "are not claimed.",
+    ),
+    Field(
+        "max_memory",
+        Integer(minimum=1024, unit="MiB"),
+        "Memory in MiB that the machine can get while it runs, on libvirt by a virtio-mem device (default: what it "
+        "has). It is not claimed.",
+        format=Format.MIB,
+    ),
     *AFFINITY,
     Field(
         "skip_commissioning",
@@ -98,6 +111,8 @@ COMPOSE = (
 )
 
 _DEPENDS_ON: Mapping[str, frozenset[str]] = {
+    "max_cores": frozenset({"cores", "pinned_cores", "pin_cores"}),
+    "max_memory": frozenset({"memory", "hugepages_backed"}),
     "hugepage_size": frozenset({"memory", "hugepages_backed"}),
     "one_numa_node": frozenset({"pinned_cores", "pin_cores", "hugepages_backed"}),
     "pin_cores": frozenset({"pinned_cores"}),
@@ -119,6 +134,8 @@ def compose_request(values: Values) -> ComposeRequest:
         one_numa_node=values["one_numa_node"],
         affinity=values["affinity"],
         anti_affinity=values["anti_affinity"],
+        max_cores=values["max_cores"],
+        max_memory_mib=values["max_memory"],
     )
 
 
