@@ -168,6 +168,21 @@ async def test_interfaces_of_maas_are_created_and_deleted(innkeeper: Deployment)
     assert await names(innkeeper, machine) == ["eth0"]
 
 
+async def test_an_interface_of_maas_gets_another_vlan_and_mac_address(innkeeper: Deployment) -> None:
+    machine = await on_networks(innkeeper)
+    nic = await interface(innkeeper, machine)
+    url = f"nodes/{machine['system_id']}/interfaces/{nic['id']}/"
+    dmz = next(one["vlan"] for one in await innkeeper.get("subnets/") if one["cidr"] == "10.62.0.0/24")
+    changed = await innkeeper.put(
+        url, name="front", vlan=dmz["id"], mac_address="52:54:00:aa:00:05", tags="a,b", mtu=nic["effective_mtu"]
+    )
+    assert (changed["name"], changed["vlan"]["id"], changed["tags"]) == ("front", dmz["id"], ["a", "b"])
+    assert (changed["mac_address"], sources(innkeeper)[0]) == ("52:54:00:aa:00:05", ("52:54:00:aa:00:05", "dmz"))
+    before = await innkeeper.fetch("select count(*) from operation")
+    same = await innkeeper.put(url, name="front", vlan=dmz["id"], mac_address="52:54:00:AA:00:05")
+    assert (same, await innkeeper.fetch("select count(*) from operation")) == (changed, before)
+
+
 async def test_only_who_may_change_the_machine_changes_its_nics(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     await innkeeper.post("machines/", op="allocate", name="web")

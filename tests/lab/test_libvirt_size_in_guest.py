@@ -40,7 +40,7 @@ async def test_a_deployed_guest_has_the_size_that_was_asked_for(
             await deploy(innkeeper, machine, lambda: lab_host.console(name))
 
             async def cores() -> int:
-                return int(await key.run(bridge.guest_address, "nproc --all"))
+                return int(await key.run(bridge.guest_address, "nproc"))
 
             async def memory_mib() -> int:
                 text = await key.run(bridge.guest_address, "grep MemTotal /proc/meminfo")

@@ -16,10 +16,10 @@ from regiond.machines.guest_spec import nic_spec
 from regiond.machines.model import MachineView, NicToAdd, NicToChange, NicView
 from regiond.machines.nic_changes import store
 from regiond.machines.nic_changes.model import (
+    changed_requirement,
     check_address_deliverable,
     checked_address,
     checked_name,
-    one_requirement,
 )
 from regiond.networks import service as network_service
 from regiond.placement.model import Candidate, NicAttachment, NicRequirement
@@ -77,12 +77,13 @@ async def changed_nic(db: Db, caller: Caller, machine: MachineView, nic: NicView
     mac_address = nic.mac_address
     if change.mac_address and checked_address(change.mac_address) != nic.mac_address.lower():
         mac_address = await _free_address(db, change.mac_address)
-    if not change.constraint:
+    wanted = changed_requirement(nic, change)
+    if wanted is None:
         return ChangedNic(
             before=before, spec=evolve(before, mac_address=mac_address), row=None, new_address=None, new_port=None,
             freed_port=None,
         )  # fmt: skip
-    attachment = await attachment_of(db, caller, machine, one_requirement(change.constraint), has_it=True)
+    attachment = await attachment_of(db, caller, machine, wanted, has_it=True)
     check_address_deliverable(machine, attachment)
     spec = evolve(await _spec_of(db, attachment, name=nic.name, mac_address=mac_address), boot=before.boot)
     old_port, new_port = port_of(nic), attachment.function_port

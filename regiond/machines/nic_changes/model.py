@@ -42,11 +42,18 @@ def requirement(machine: MachineView, nic: NicToAdd) -> NicRequirement | None:
     """Returns what the NIC needs of the host; None: the host's default network. Raises InvalidRequest by field."""
     if nic.constraint:
         return one_requirement(nic.constraint)
-    if nic.vlan_id is None:
-        return None
-    return NicRequirement(
-        label=nic.name or free_name(machine), conditions=(Condition(key="vlan", values=(f"id:{nic.vlan_id}",)),)
-    )
+    return None if nic.vlan_id is None else _on_vlan(nic.vlan_id, nic.name or free_name(machine))
+
+
+def changed_requirement(nic: NicView, change: NicToChange) -> NicRequirement | None:
+    """Returns what the NIC needs of the host then; None: what it has. Raises InvalidRequest by field."""
+    if change.constraint:
+        return one_requirement(change.constraint)
+    return None if change.vlan_id is None else _on_vlan(change.vlan_id, nic.name)
+
+
+def _on_vlan(vlan_id: int, name: str) -> NicRequirement:
+    return NicRequirement(label=name, conditions=(Condition(key="vlan", values=(f"id:{vlan_id}",)),))
 
 
 def free_name(machine: MachineView) -> str:
@@ -100,7 +107,7 @@ def add_plan(machine: MachineView, name: str, attachment: NicAttachment) -> NicP
 
 
 def check_change(change: NicToChange) -> None:
-    if not change.constraint and not change.mac_address:
+    if not change.constraint and change.vlan_id is None and not change.mac_address:
         raise InvalidRequest.of({"interfaces": ["Name the network, the MAC address or both."]})
 
 

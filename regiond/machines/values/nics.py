@@ -24,12 +24,13 @@ class NicToAdd:
 class NicToChange:
     """A NIC (row id) of a machine that gets another network, another MAC address, or both.
 
-    `constraint` is one interface constraint of compose, whose label is not used; empty: network and addresses stay.
-    Without `mac_address`, that stays.
+    `constraint` is one interface constraint of compose, whose label is not used. Without it and `vlan_id` (row id),
+    network and addresses stay. Without `mac_address`, that stays.
     """
 
     nic_id: int
     constraint: str = ""
+    vlan_id: int | None = None
     mac_address: str = ""
 
 

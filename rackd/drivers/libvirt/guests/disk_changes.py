@@ -29,7 +29,7 @@ from rackd.drivers.libvirt.definitions.disk_xml import (
 )
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.guests import volumes
-from rackd.drivers.libvirt.guests.live_devices import live_of, plug, unplug
+from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot, live_of, plug, unplug
 from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths, tree_of
 from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
@@ -51,7 +51,7 @@ def attach(client: Client, guest: GuestRef, disk: DiskSpec, *, create: bool) -> 
     lacking = [tree for tree in states if disk_at(tree, paths, place) is None]
     if not lacking:
         return power_of(domain.state())
-    check_next_start_is_boot(domain)
+    check_next_start_is_boot(domain, "disks")
     has_half = len(lacking) < len(states)  # of an administrator's change
     target = free_target(states)
     if target is None:
@@ -138,7 +138,7 @@ def detach(client: Client, guest: GuestRef, pool_id: str, volume: str, *, closin
     for tree in (live, definition_of(domain)):
         if tree is not None and disk_at(tree, paths, place) is None:
             check_no_overlay(domain, tree, volume)
-    check_next_start_is_boot(domain)
+    check_next_start_is_boot(domain, "disks")
     unplugged = unplug(
         domain,
         lambda tree: disk_at(tree, paths, place),
@@ -154,19 +154,6 @@ def detach(client: Client, guest: GuestRef, pool_id: str, volume: str, *, closin
     if disk is not None or unplugged:
         log.info("disk_detached", guest=domain.name, volume=volume, pool=pool_id)
     return power_of(domain.state())
-
-
-def check_next_start_is_boot(domain: Domain) -> None:
-    """Raises WrongState if the next start restores the domain with the disks that it had, after virsh managedsave.
-
-    Two guests could then write to a volume that one has lost.
-    """
-    if domain.has_saved_memory():
-        raise WrongState(
-            f"The memory of {domain.name} was saved with virsh managedsave, and its next start restores it with the "
-            "disks that it had. Start it first, or discard the memory: virsh managedsave-remove.",
-            name=domain.name,
-        )
 
 
 def check_no_overlay(domain: Domain, tree: Element, volume: str) -> None:

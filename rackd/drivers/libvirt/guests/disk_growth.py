@@ -13,7 +13,8 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.disk_xml import format_of
 from rackd.drivers.libvirt.guests import volumes
-from rackd.drivers.libvirt.guests.disk_changes import check_next_start_is_boot, check_no_overlay
+from rackd.drivers.libvirt.guests.disk_changes import check_no_overlay
+from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot
 from rackd.drivers.libvirt.guests.lookup import disk_at, marked_domain, pool_paths, read_guest, tree_of
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
 from rackd.drivers.libvirt.inventory.guests import SECTOR_BYTES, power_of
@@ -40,7 +41,7 @@ def _grow(client: Client, domain: Domain, size: DiskSize) -> int:
     more = size.size_bytes - disk.size_bytes
     if more <= 0:
         return disk.size_bytes
-    check_next_start_is_boot(domain)
+    check_next_start_is_boot(domain, "disks")
     pool = guest_pool(client, size.pool_id)
     if pool.has_block_devices:
         raise Unsupported(

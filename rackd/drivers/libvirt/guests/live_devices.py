@@ -27,12 +27,16 @@ def live_of(domain: Domain) -> Element | None:
     return tree_of(domain) if domain.is_active() else None
 
 
-def check_next_start_is_boot(domain: Domain) -> None:
-    """Raises WrongState if the next start restores the domain with NICs whose addresses others may have by then."""
+def check_next_start_is_boot(domain: Domain, devices: str) -> None:
+    """Raises WrongState if the next start restores the domain with the devices that it had, after virsh managedsave.
+
+    Two guests could then write to a volume, or have an address, that one of them has lost. `devices` are `disks` or
+    `NICs`.
+    """
     if domain.has_saved_memory():
         raise WrongState(
             f"The memory of {domain.name} was saved with virsh managedsave, and its next start restores it with the "
-            "NICs that it had. Start it first, or discard the memory: virsh managedsave-remove.",
+            f"{devices} that it had. Start it first, or discard the memory: virsh managedsave-remove.",
             name=domain.name,
         )
 

@@ -49,7 +49,7 @@ def attach(client: Client, guest: GuestRef, nic: NicSpec, *, closing: threading.
     lacking = [tree for tree in states if nic_at(tree, nic.mac_address) is None]
     if not lacking:
         return power_of(domain.state())
-    check_next_start_is_boot(domain)
+    check_next_start_is_boot(domain, "NICs")
     check_sources(client, [nic])
     reservations = dhcp_reservations.plan_delivery(client, [nic]).reservations
     functions = sriov.choose(client, guest, [nic])
@@ -120,7 +120,7 @@ def detach(client: Client, guest: GuestRef, mac_address: str, *, closing: thread
 def _remove(client: Client, domain: Domain, mac_address: str, closing: threading.Event) -> bool:
     """Returns whether anything changed."""
     if nic_at(definition_of(domain), mac_address) is not None:
-        check_next_start_is_boot(domain)
+        check_next_start_is_boot(domain, "NICs")
     unplugged = unplug(
         domain,
         lambda tree: nic_at(tree, mac_address),

@@ -52,7 +52,7 @@ def change(client: Client, guest: GuestRef, mac_address: str, nic: NicSpec) -> P
     found = read_guest(client, domain)
     replaced = changed_nic(found, mac_address, nic)
     check_replaceable(found, replaced, nic)
-    check_next_start_is_boot(domain)
+    check_next_start_is_boot(domain, "NICs")
     check_sources(client, [nic])
     record = _Record.of(domain, {mac_address.lower(), nic.mac_address.lower()})
     after = dhcp_reservations.plan_delivery(client, [nic], replaced=record.reservations).reservations

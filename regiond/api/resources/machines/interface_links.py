@@ -12,8 +12,10 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.operation_wait import STARTED, soon
 from regiond.api.declaration.serializer import encoded, one_of
 from regiond.api.declaration.served import filled, text
+from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.interface_targets import (
     FoundHostInterface,
     NicOfDevice,
@@ -31,15 +33,13 @@ from regiond.machines.model import (
     LinkMode,
     LinkRequest,
     MachineView,
+    NicToChange,
     NicView,
 )
+from regiond.operations.model import Operation
 
 ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 INTERFACE_RESULT = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
-_FIXED = (
-    "This is not changed here. Use op=change_interface of the machine: innkeeper machine change-interface NAME "
-    "interface=ID, with mac_address or interfaces."
-)
 _LINK_ID = Integer(minimum=1)
 _TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="uplink")
 _link_request = filled(LinkRequest, mode=lambda call: LinkMode(call.values["mode"]))
@@ -92,7 +92,56 @@ async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
     return _encoded(changed, nic)
 
 
-async def _update(call: Call) -> Mapping[str, Any]:
+async def _update(call: Call) -> Reply:
+    target: NicOfMachine | NicOfDevice | FoundHostInterface = call.target
+    change = _connection(call, target.nic) if isinstance(target, NicOfMachine) else None
+    if change is None or not isinstance(target, NicOfMachine):
+        return json_reply(await _updated(call))
+    await _name_and_tag(call, target)
+    operation = await call.services.nic_changes.start(
+        call.caller, target.machine.system_id, change, idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )  # fmt: skip
+
+    async def changed(_: Operation) -> Reply:
+        now = await call.services.machines.read(target.machine.system_id, caller=call.caller)
+        return json_reply(_encoded(now, target.nic))
+
+    return await soon(call, operation, changed)
+
+
+def _connection(call: Call, nic: NicView) -> NicToChange | None:
+    """Returns the change of MAC address or VLAN; None if the request has neither, or what the client has read.
+
+    Raises InvalidRequest for what a NIC of a machine cannot have.
+    """
+    mac_address, vlan, mtu = (call.values[name] for name in ("mac_address", "vlan", "mtu"))
+    if mtu and mtu != (DEFAULT_MTU if nic.vlan is None else nic.vlan.mtu):
+        raise InvalidRequest.of({"mtu": ["A NIC of a virtual machine has the MTU of its VLAN: set that of the VLAN."]})
+    moves = bool(vlan) and (nic.vlan is None or vlan not in (str(nic.vlan.id), nic.vlan.name))
+    other_mac = mac_address if mac_address and mac_address.lower() != nic.mac_address.lower() else ""
+    if not moves and not other_mac:
+        return None
+    return NicToChange(nic_id=nic.id, vlan_id=vlan_id_in(vlan) if moves else None, mac_address=other_mac)
+
+
+def vlan_id_in(text: str | None) -> int | None:
+    """Raises InvalidRequest for what is not the id of a VLAN."""
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise InvalidRequest.of({"vlan": [f"{text!r} is not the id of a VLAN: innkeeper vlans list shows them."]})
+    return int(text)
+
+
+async def _name_and_tag(call: Call, target: NicOfMachine) -> MachineView:
+    name = call.values["name"] or None
+    return await call.services.machine_nics.update(
+        call.caller, target.machine.system_id, target.nic.id, name=name, tags=call.values["tags"]
+    )
+
+
+async def _updated(call: Call) -> Mapping[str, Any]:
     target: NicOfMachine | NicOfDevice | FoundHostInterface = call.target
     if isinstance(target, NicOfDevice):
         device, change = target.device, nic_change(call)
@@ -104,24 +153,7 @@ async def _update(call: Call) -> Mapping[str, Any]:
         )
         found: Mapping[str, Any] = HOST_INTERFACE_JSON.encode(evolve(target.found, interface=changed))
         return found
-    machine, nic = target.machine, target.nic
-    _check_unchanged(call, nic)
-    name = call.values["name"] or None
-    updated = await call.services.machine_nics.update(
-        call.caller, machine.system_id, nic.id, name=name, tags=call.values["tags"]
-    )
-    return _encoded(updated, nic)
-
-
-def _check_unchanged(call: Call, nic: NicView) -> None:
-    """Raises InvalidRequest for values that cannot be changed, unless they are those that the client has read."""
-    mac_address, vlan, mtu = (call.values[name] for name in ("mac_address", "vlan", "mtu"))
-    if mac_address and mac_address.lower() != nic.mac_address.lower():
-        raise InvalidRequest.of({"mac_address": [_FIXED]})
-    if vlan and (nic.vlan is None or vlan not in (str(nic.vlan.id), nic.vlan.name)):
-        raise InvalidRequest.of({"vlan": [_FIXED]})
-    if mtu and mtu != (DEFAULT_MTU if nic.vlan is None else nic.vlan.mtu):
-        raise InvalidRequest.of({"mtu": ["A NIC of a virtual machine has the MTU of its VLAN: set that of the VLAN."]})
+    return _encoded(await _name_and_tag(call, target), target.nic)
 
 
 def of_device(device: DeviceView, nic: DeviceNicView) -> Mapping[str, Any]:
@@ -159,49 +191,50 @@ CLEAR_DEFAULT_GATEWAY = _action(
     "clear_default_gateway", _clear_default_gateway, title="Take the default routes of a machine from a NIC"
 )
 ENDPOINTS = (
-    evolve(
-        crud.update(
-            Result(doc="The interface.", type=ANY_INTERFACE),
-            _update,
-            title="Update an interface",
-            doc=(
-                "Names and tags a NIC of a machine. Of an interface of a VM host, corrects what discovery has found; "
-                "that needs an administrator."
-            ),
-            fields=(
-                Field(
-                    "name",
-                    Text(max_length=15),
-                    "A new name of a machine's NIC, also in its guest.",
-                    recorded=True,
-                    example="eth1",
-                ),
-                Field(
-                    "vlan",
-                    Text(max_length=64),
-                    (
-                        "Of a host's interface: id or name of its VLAN; discovery does not change it then. Empty: use "
-                        "the discovered VLAN again. A machine's NIC keeps its VLAN."
-                    ),
-                    recorded=True,
-                ),
-                Field(
-                    "tags",
-                    TextList(commas=True, max_items=256),
-                    "All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
-                    recorded=True,
-                ),
-                Field(
-                    "mac_address",
-                    Text(max_length=64),
-                    "Of a device's interface: its MAC address. A machine's NIC keeps its own.",
-                    recorded=True,
-                ),
-                MTU,
-            ),
-            find=find_interface,
-        ),
+    Endpoint(
+        method="PUT",
         permission=Permission.OPERATOR,
+        title="Update an interface",
+        doc=(
+            "Names and tags a NIC of a machine, and gives it another VLAN or MAC address, as change_interface does. Of "
+            "an interface of a VM host, corrects what discovery has found; that needs an administrator."
+        ),
+        result=Result(doc="The interface.", type=ANY_INTERFACE),
+        fields=(
+            Field(
+                "name",
+                Text(max_length=15),
+                "A new name of a machine's NIC, also in its guest.",
+                recorded=True,
+                example="eth1",
+            ),
+            Field(
+                "vlan",
+                Text(max_length=64),
+                (
+                    "Of a machine's NIC: id of another VLAN. Of a host's interface: id or name of its VLAN; discovery "
+                    "does not change it then. Empty: use the discovered VLAN again."
+                ),
+                recorded=True,
+            ),
+            Field(
+                "tags",
+                TextList(commas=True, max_items=256),
+                "All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
+                recorded=True,
+            ),
+            Field(
+                "mac_address",
+                Text(max_length=64),
+                "Of an interface of a machine or device: its MAC address.",
+                recorded=True,
+            ),
+            MTU,
+        ),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        find=find_interface,
+        run=_update,
     ),
     _action(
         "link_subnet",

@@ -7,7 +7,6 @@ from typing import Any
 
 from attrs import evolve
 
-from common.errors import InvalidRequest
 from regiond.api.declaration.dry_run import CHANGE_DOC, DRY_RUN, PLAN, is_dry_run, plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Text, TextList
@@ -15,7 +14,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, is_repeat, soon, without_content
 from regiond.api.declaration.serializer import one_of
 from regiond.api.replies import Reply, empty_reply, json_reply
-from regiond.api.resources.machines.interface_links import INTERFACE_RESULT, MTU, nic_change, of_device
+from regiond.api.resources.machines.interface_links import INTERFACE_RESULT, MTU, nic_change, of_device, vlan_id_in
 from regiond.api.resources.machines.interface_targets import NicOfDevice, NicOfMachine, find_nic, find_node
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
@@ -118,7 +117,7 @@ async def _create_physical(call: Call) -> Reply:
         node.system_id,
         NicToAdd(
             name=call.values["name"] or "",
-            vlan_id=_vlan_id(call.values["vlan"]),
+            vlan_id=vlan_id_in(call.values["vlan"]),
             mac_address=call.values["mac_address"],
             tags=tuple(call.values["tags"] or ()),
         ),
@@ -132,14 +131,6 @@ async def _create_physical(call: Call) -> Reply:
         return json_reply(encode_interface(machine, nic))
 
     return await soon(call, operation, created)
-
-
-def _vlan_id(text: str | None) -> int | None:
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise InvalidRequest.of({"vlan": [f"{text!r} is not the id of a VLAN: innkeeper vlans list shows them."]})
-    return int(text)
 
 
 async def _delete(call: Call) -> Reply:
