@@ -25,6 +25,7 @@ from common.values import (
     Project,
     Resized,
 )
+from rackd.drivers.usage_counters import HostCounters
 
 
 class ImageContent(Protocol):
@@ -72,6 +73,14 @@ class Driver(Protocol):
         storage pool. The pools for which this is known are named; none is if the volumes of any guest are unknown.
 
         Copies of images are those that `copy_image` made, of any installation.
+        """
+
+    def usage(self) -> HostCounters:
+        """Returns what the host and each running guest, managed or not, have used so far. Only reads.
+
+        The number of calls does not grow with the guests, and no guest that hangs delays the others. A counter never
+        falls while its guest runs. The answer can be some seconds old. A host that is a project of a server may report
+        guests of other projects, too.
         """
 
     def compose(self, spec: GuestSpec) -> Guest:
