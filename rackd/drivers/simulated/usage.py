@@ -1,6 +1,7 @@
 """Makes up the usage of simulated guests.
 
-Each has a load of its own, which rises and falls every ten minutes. A guest with `busy` in its name uses nearly all of its cores, one with `idle` next to nothing.
+Each guest has a load of its own, which rises and falls every ten minutes. A guest with `busy` in its name uses nearly
+all of its cores, one with `idle` next to nothing.
 """
 
 from __future__ import annotations
