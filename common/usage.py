@@ -32,13 +32,12 @@ class GuestUsage:
     """The newest sample of a running guest."""
 
     name: str
-    project: str = ""
     usage: Usage
 
 
 @frozen(kw_only=True)
 class HostUsage:
-    """The newest sample of a host and its running guests, taken at `at`.
+    """The newest sample of a host and the running guests of its project, taken at `at`.
 
     What a hypervisor does not report about the host itself is the sum of its guests, and is in `summed`.
     """

@@ -24,7 +24,6 @@ class UsageHistoryCall:
 
     host_id: int
     guest: str | None = None
-    project: str = ""
 
 
 RACK_USAGE = Command("rack.usage", UsageCall, HostUsage, streams=True)

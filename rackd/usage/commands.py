@@ -39,4 +39,4 @@ class UsageCommands:
         host = self._histories.get(call.host_id)
         if host is None:
             return UsageHistory()
-        return host.read(None if call.guest is None else (call.project, call.guest))
+        return host.read(call.guest)

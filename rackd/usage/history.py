@@ -18,17 +18,21 @@ SERIES_BYTES = SAMPLES * _FIELDS * 4  # 8.6 kB
 MAX_SERIES = 5_000  # 43 MB. Guests beyond it have their newest sample only
 MAX_GUESTS = 10_000  # of a host; an hypervisor that reports more is not believed
 
-GuestKey = tuple[str, str]  # project and name
-_HOST: GuestKey = ("", "")
+Key = tuple[str, str]  # project and name of a guest
+_HOST = None  # the key of the host's own series; a guest's is its name
 _NOTHING = array("f", [math.nan] * _FIELDS)
 _EMPTY = array("f", [math.nan]) * (SAMPLES * _FIELDS)
 
 
 @frozen(kw_only=True)
 class Reading:
-    """The counters of a host, and when they were read: `at_s` since 1970, `clock_s` on a clock that is never set."""
+    """The counters of a host, and when they were read: `at_s` since 1970, `clock_s` on a clock that is never set.
+
+    Guests of other projects than `project` count for the sum of the host only; empty: there are no projects.
+    """
 
     counters: HostCounters
+    project: str = ""
     at_s: float
     clock_s: float
 
@@ -56,7 +60,7 @@ class HostHistory:
     newest: HostUsage | None = None
     _times: array[float] = field(factory=lambda: array("d", [0.0]) * SAMPLES)
     _count: int = 0
-    _series: dict[GuestKey, _Series] = field(factory=dict)
+    _series: dict[str | None, _Series] = field(factory=dict)
 
     @property
     def series(self) -> int:
@@ -68,21 +72,25 @@ class HostHistory:
         before, elapsed_s = self.reading, 0.0
         if before is not None:
             elapsed_s = reading.clock_s - before.clock_s
-        earlier: Mapping[GuestKey, GuestCounters] = {} if before is None else _by_key(before.counters)
+        earlier: Mapping[Key, GuestCounters] = {} if before is None else _by_key(before.counters)
         found = {key: guest_usage(earlier.get(key), one, elapsed_s) for key, one in _by_key(reading.counters).items()}
         own, summed = host_usage(
             None if before is None else before.counters, reading.counters, elapsed_s, found.values()
         )
-        self._record({_HOST: own, **found}, reading.at_s, room)
+        others = bool(reading.project)
+        guests = {name: one for (project, name), one in found.items() if not others or project in {"", reading.project}}
+        samples: dict[str | None, Usage] = {_HOST: own}
+        samples.update(guests)
+        self._record(samples, reading.at_s, room)
         self.reading = reading
         self.newest = HostUsage(
             host_id=self.host_id, at=datetime.fromtimestamp(reading.at_s, UTC), usage=own, summed=summed,
-            guests=tuple(GuestUsage(project=key[0], name=key[1], usage=one) for key, one in found.items()),
+            guests=tuple(GuestUsage(name=name, usage=one) for name, one in guests.items()),
         )  # fmt: skip
 
-    def read(self, key: GuestKey | None) -> UsageHistory:
+    def read(self, guest: str | None) -> UsageHistory:
         """Returns the samples of a guest, or of the host (None); none of a guest that has no series."""
-        series = self._series.get(_HOST if key is None else key)
+        series = self._series.get(guest)
         if series is None or not self._count:
             return UsageHistory()
         numbers = range(max(0, self._count - SAMPLES), self._count)
@@ -97,12 +105,12 @@ class HostHistory:
             **columns,
         )
 
-    def _record(self, found: Mapping[GuestKey, Usage], at_s: float, room: int) -> None:
+    def _record(self, found: Mapping[str | None, Usage], at_s: float, room: int) -> None:
         number = self._count
         self._times[number % SAMPLES] = at_s
         self._count += 1
         for key in found:
-            if key not in self._series and (room > 0 or key == _HOST):
+            if key not in self._series and (room > 0 or key is _HOST):
                 self._series[key] = _Series()
                 room -= 1
         for key, series in tuple(self._series.items()):
@@ -139,7 +147,7 @@ class Histories:
         }
 
 
-def _by_key(counters: HostCounters) -> dict[GuestKey, GuestCounters]:
+def _by_key(counters: HostCounters) -> dict[Key, GuestCounters]:
     return {(one.project, one.name): one for one in counters.guests[:MAX_GUESTS]}
 
 

@@ -101,7 +101,11 @@ class UsageSampler:
                 return
             try:
                 reading = await self._executor.run(
-                    access, _reading_of, what="usage", deadline_s=DEADLINE_S, call_class=CallClass.USAGE
+                    access,
+                    partial(_reading_of, access.project),
+                    what="usage",
+                    deadline_s=DEADLINE_S,
+                    call_class=CallClass.USAGE,
                 )
             except InnkeeperError as error:
                 self._paused_until[host_id] = time.monotonic() + PAUSE_S
@@ -111,6 +115,6 @@ class UsageSampler:
             self._histories.add(host_id, reading)
 
 
-def _reading_of(driver: Driver) -> Reading:
+def _reading_of(project: str, driver: Driver) -> Reading:
     counters = driver.usage()
-    return Reading(counters=counters, at_s=time.time(), clock_s=time.monotonic())
+    return Reading(counters=counters, project=project, at_s=time.time(), clock_s=time.monotonic())

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from attrs import evolve
 
 from common.usage import SAMPLES, GuestUsage
 from rackd.drivers.usage_counters import GuestCounters, HostCounters
@@ -20,7 +21,7 @@ def reading(number: int, guests: Iterable[str] = ("web",)) -> Reading:
             GuestCounters(name=name, project="p", cpu_ns=number * 5 * NS, memory_used_bytes=number) for name in guests
         )
     )
-    return Reading(counters=counters, at_s=START_S + number * 10, clock_s=number * 10)
+    return Reading(counters=counters, project="p", at_s=START_S + number * 10, clock_s=number * 10)
 
 
 def filled(count: int) -> Histories:
@@ -37,7 +38,7 @@ def host_of(histories: Histories) -> HostHistory:
 
 
 def test_the_history_of_a_guest_is_oldest_first() -> None:
-    found = host_of(filled(3)).read(("p", "web"))
+    found = host_of(filled(3)).read("web")
     assert found.cpu_cores == (None, 0.5, 0.5)
     assert found.memory_used_bytes == (0, 1, 2)
     assert found.ages_s == (20.0, 10.0, 0.0)
@@ -46,7 +47,7 @@ def test_the_history_of_a_guest_is_oldest_first() -> None:
 
 
 def test_a_full_ring_has_the_newest_samples() -> None:
-    found = host_of(filled(SAMPLES + 5)).read(("p", "web"))
+    found = host_of(filled(SAMPLES + 5)).read("web")
     assert len(found.cpu_cores) == SAMPLES
     assert (found.memory_used_bytes[0], found.memory_used_bytes[-1]) == (5, SAMPLES + 4)
 
@@ -55,7 +56,7 @@ def test_a_guest_that_is_off_leaves_a_gap() -> None:
     histories = filled(2)
     histories.add(1, reading(2, ()))
     histories.add(1, reading(3))
-    assert host_of(histories).read(("p", "web")).memory_used_bytes == (0, 1, None, 3)
+    assert host_of(histories).read("web").memory_used_bytes == (0, 1, None, 3)
     assert [one.name for one in newest_guests(histories)] == ["web"]
 
 
@@ -72,7 +73,7 @@ def test_a_guest_that_is_gone_for_an_hour_is_forgotten() -> None:
     assert host_of(histories).series == 2
     histories.add(1, reading(SAMPLES + 1, ()))
     assert host_of(histories).series == 1
-    assert host_of(histories).read(("p", "web")).cpu_cores == ()
+    assert host_of(histories).read("web").cpu_cores == ()
 
 
 def test_the_host_itself_has_a_history() -> None:
@@ -85,7 +86,7 @@ def test_guests_beyond_the_limit_have_their_newest_sample_only() -> None:
         histories.add(1, reading(number, ("a", "b", "c")))
     assert histories.series == 2  # the host, and one guest
     assert [one.usage.cpu_cores for one in newest_guests(histories)] == [0.5, 0.5, 0.5]
-    assert host_of(histories).read(("p", "c")).cpu_cores == ()
+    assert host_of(histories).read("c").cpu_cores == ()
 
 
 def test_a_host_with_endless_guests_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,3 +106,13 @@ def test_old_hosts_are_forgotten() -> None:
 
 def test_memory_is_bounded_by_the_series() -> None:
     assert history.SERIES_BYTES * history.MAX_SERIES < 48 * 1024**2
+
+
+def test_guests_of_other_projects_count_for_the_host_only() -> None:
+    histories = Histories()
+    for number in range(2):
+        found = reading(number)
+        other = evolve(found.counters.guests[0], project="q")
+        histories.add(1, evolve(found, counters=evolve(found.counters, guests=(*found.counters.guests, other))))
+    assert [one.usage.cpu_cores for one in newest_guests(histories)] == [0.5]
+    assert host_of(histories).read(None).cpu_cores == (None, 1.0)

@@ -1,0 +1,79 @@
+"""Reads what hosts and machines use from the racks that measure them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from attrs import evolve
+
+from common.values import PowerState
+from regiond.hosts.model import HostView
+from regiond.machines.model import MachineView
+from regiond.racks.service import UsageCalls
+from regiond.usage.model import UsageView, host_view, machine_view, plausible_history
+
+
+class Usages:
+    """The methods take objects that the caller may see, and never raise for a rack that does not answer."""
+
+    def __init__(self, calls: UsageCalls) -> None:
+        self._calls = calls
+
+    async def of_machine(self, machine: MachineView, *, history: bool = False) -> UsageView:
+        """Returns the newest sample, with `history` also those of the last hour."""
+        found = (await self.of_machines([machine]))[machine.system_id]
+        if not history or machine.host_id is None:
+            return found
+        samples = await self._calls.history(machine.host_id, machine.guest_name or machine.hostname)
+        return evolve(found, history=plausible_history(samples, since=machine.created_at))
+
+    async def of_machines(self, machines: Iterable[MachineView]) -> Mapping[str, UsageView]:
+        """Returns the newest samples by system id: one call for each rack, whatever the number of machines."""
+        wanted = list(machines)
+        newest = await self._calls.newest(one.host_id for one in wanted if one.host_id is not None and _may_run(one))
+        now = datetime.now(UTC)
+        found = {}
+        for one in wanted:
+            if (reason := _not_measured(one)) is not None:
+                view = UsageView(reason=reason, cores=one.cores)
+            else:
+                view = machine_view(
+                    newest.get(one.host_id or 0), one.host_name or "", one.guest_name or one.hostname,
+                    cores=one.cores, memory_mib=one.memory_mib, now=now, since=one.created_at,
+                )  # fmt: skip
+            found[one.system_id] = view
+        return found
+
+    async def of_host(self, host: HostView, *, history: bool = False) -> UsageView:
+        """Returns the newest sample, with `history` also those of the last hour."""
+        found = (await self.of_hosts([host]))[host.id]
+        if not history:
+            return found
+        return evolve(found, history=plausible_history(await self._calls.history(host.id)))
+
+    async def of_hosts(self, hosts: Iterable[HostView]) -> Mapping[int, UsageView]:
+        """Returns the newest samples by the id of the host: one call for each rack."""
+        wanted = list(hosts)
+        newest, now = await self._calls.newest(one.id for one in wanted), datetime.now(UTC)
+        return {
+            one.id: host_view(
+                newest.get(one.id), one.name, now=now,
+                cores=None if one.total is None else one.total.cores,
+                memory_mib=None if one.total is None else one.total.memory_mib,
+            )
+            for one in wanted
+        }  # fmt: skip
+
+
+def _may_run(machine: MachineView) -> bool:
+    return _not_measured(machine) is None
+
+
+def _not_measured(machine: MachineView) -> str | None:
+    """Returns why no rack can have measured the machine."""
+    if machine.host_id is None:
+        return f"{machine.hostname} is on no VM host."
+    if machine.power_state == PowerState.OFF.value:
+        return f"{machine.hostname} is off."
+    return None
