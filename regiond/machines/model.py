@@ -48,7 +48,15 @@ from regiond.machines.values.requests import (
     requested_fields,
 )
 from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
-from regiond.machines.values.search import GroupSizes, MachineColumn, MachineFilter, MachineGroup, MachineSearch
+from regiond.machines.values.search import (
+    USED,
+    GroupSizes,
+    MachineColumn,
+    MachineFilter,
+    MachineGroup,
+    MachineSearch,
+    UsedAmounts,
+)
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
 from regiond.placement.model import Placement, Policy
@@ -65,6 +73,7 @@ __all__ = [
     "NO_HOST_CONSTRAINTS",
     "RELEASE_ADOPTED",
     "TRANSIENT",
+    "USED",
     "AdoptRequest",
     "Adopted",
     "AffinityMembership",
@@ -118,6 +127,7 @@ __all__ = [
     "SizeRequest",
     "Takes",
     "Traits",
+    "UsedAmounts",
     "requested_fields",
 ]
 

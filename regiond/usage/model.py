@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 
 from common.units import BYTES_PER_MIB
 from common.usage import HISTORY_FIELDS, HostUsage, Usage, UsageHistory
+from regiond.machines.model import MachineColumn
 
 STALE_AFTER = timedelta(minutes=2)  # a rack samples every ten seconds, and pauses a minute after a failure
 _MAX = 1e18
@@ -50,6 +51,21 @@ class UsageView:
     def network_rate(self) -> float | None:
         """Bytes per second, received and sent."""
         return _total(self.usage.received_rate, self.usage.sent_rate)
+
+
+def amount_of(usage: Usage, column: MachineColumn) -> float | None:
+    """Returns what a column of `USED` shows: cores, bytes, or bytes per second."""
+    view = UsageView(usage=usage)
+    match column:
+        case MachineColumn.CPU_USED:
+            return usage.cpu_cores
+        case MachineColumn.RAM_USED:
+            return usage.memory_used_bytes
+        case MachineColumn.DISK_USED:
+            return view.disk_rate
+        case MachineColumn.NETWORK_USED:
+            return view.network_rate
+    return None
 
 
 def percent(used: float | None, has: float | None) -> float | None:

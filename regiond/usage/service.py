@@ -9,9 +9,9 @@ from attrs import evolve
 
 from common.values import PowerState
 from regiond.hosts.model import HostView
-from regiond.machines.model import MachineView
+from regiond.machines.model import MachineColumn, MachineView, UsedAmounts
 from regiond.racks.service import UsageCalls
-from regiond.usage.model import UsageView, host_view, machine_view, plausible_history
+from regiond.usage.model import UsageView, amount_of, host_view, machine_view, plausible, plausible_history
 
 
 class Usages:
@@ -44,6 +44,25 @@ class Usages:
                 )  # fmt: skip
             found[one.system_id] = view
         return found
+
+    async def amounts(self, column: MachineColumn) -> UsedAmounts:
+        """Returns what all guests use, for a list of machines that is sorted by this column of USED."""
+        rows = [
+            (host_id, guest.name, amount)
+            for host_id, host in (await self._calls.newest_of_all()).items()
+            for guest in host.guests
+            if (amount := amount_of(plausible(guest.usage), column)) is not None
+        ]
+        host_ids, guests, amounts = zip(*rows, strict=True) if rows else ((), (), ())
+        return UsedAmounts(host_ids=host_ids, guests=guests, amounts=amounts)
+
+    async def amounts_of_hosts(self, column: MachineColumn) -> Mapping[int, float]:
+        """Returns what hosts use, by id, for a list of hosts that is sorted by this column of USED."""
+        found = {
+            host_id: amount_of(plausible(host.usage), column)
+            for host_id, host in (await self._calls.newest_of_all()).items()
+        }
+        return {host_id: amount for host_id, amount in found.items() if amount is not None}
 
     async def of_host(self, host: HostView, *, history: bool = False) -> UsageView:
         """Returns the newest sample, with `history` also those of the last hour."""

@@ -42,10 +42,14 @@ def _times(found: UsageHistory) -> list[float]:
     return list(found.ages_s)
 
 
+def _cpu_percents(view: UsageView) -> list[float | None]:
+    return [percent(cores, view.cores) for cores in view.history.cpu_cores]
+
+
 _HISTORY: Serializer[UsageView] = serializer(
     "UsageHistory",
     key("ages", array(NUMBER), lambda one: _times(one.history)),
-    key("cpu_percent", array(nullable(NUMBER)), lambda one: [percent(cores, one.cores) for cores in one.history.cpu_cores]),
+    key("cpu_percent", array(nullable(NUMBER)), _cpu_percents),
     key("memory_used", _WHOLE, lambda one: [_mib(used) for used in one.history.memory_used_bytes]),
     key("disk_read", _WHOLE, lambda one: _rates(one.history.read_rate)),
     key("disk_written", _WHOLE, lambda one: _rates(one.history.written_rate)),

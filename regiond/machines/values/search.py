@@ -47,6 +47,22 @@ class MachineColumn(StrEnum):
     POOL = "pool"
     OWNER = "owner"
     CREATED = "created"
+    CPU_USED = "cpu_used"  # those of USED take their values from the search
+    RAM_USED = "ram_used"
+    DISK_USED = "disk_used"
+    NETWORK_USED = "network_used"
+
+
+USED = frozenset({MachineColumn.CPU_USED, MachineColumn.RAM_USED, MachineColumn.DISK_USED, MachineColumn.NETWORK_USED})
+
+
+@frozen(kw_only=True)
+class UsedAmounts:
+    """Amounts that guests use now, in three columns of the same length. `guests` are their names on the host."""
+
+    host_ids: tuple[int, ...] = ()
+    guests: tuple[str, ...] = ()
+    amounts: tuple[float, ...] = ()
 
 
 class MachineGroup(StrEnum):
@@ -72,6 +88,7 @@ class MachineSearch:
     descending: bool = False
     limit: int = 50
     offset: int = 0
+    used: UsedAmounts = field(factory=UsedAmounts)  # for a column of USED; machines without an amount come last
 
 
 GroupSizes = Mapping[str | None, int]  # numbers of machines by what groups them; None: those without a value

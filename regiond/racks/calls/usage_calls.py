@@ -48,6 +48,10 @@ class UsageCalls:
         found = {host_id: self._known[host_id][1] for host_id in wanted if host_id in self._known}
         return {host_id: one for host_id, one in found.items() if one is not None}
 
+    async def newest_of_all(self) -> dict[int, HostUsage]:
+        """Returns the newest sample of every host that has one."""
+        return await self.newest(self._watching())
+
     async def history(self, host_id: int, guest: str | None = None) -> UsageHistory:
         """Returns the samples of a host, or of a guest of it; none if the rack has none or does not answer."""
         rack_id = self._watching().get(host_id)
