@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from tests.deployment.deployment import Deployment
 from tests.integration.test_usage import measured, measuring
@@ -29,11 +30,11 @@ async def test_tiles_of_a_vm_and_of_its_host_have_lines(innkeeper: Deployment, c
     vm = f"vms/{machine['system_id']}"
 
     async def with_lines(path: str) -> str | None:
-        text = await page(client, path)
-        return text if text.count(LINE) == 4 else None
+        found = await page(client, path)
+        return found if found.count(LINE) == 4 else None
 
     for path in (vm, f"{vm}/usage", f"hosts/{host}/vms", f"hosts/{host}/resources", f"hosts/{host}/usage"):
-        text = await eventually(lambda path=path: with_lines(path))
+        text = await eventually(partial(with_lines, path))
         assert 'hx-trigger="every 10s"' in text
         assert "CPU in the last hour: now" in text
         assert "<script>" not in text
