@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
@@ -32,6 +34,7 @@ class UsageView:
     usage: Usage = field(factory=Usage)
     summed: tuple[str, ...] = ()
     history: UsageHistory = field(factory=UsageHistory)
+    longer_history_url: str = ""  # of a page with more than an hour; empty: there is none
 
     @property
     def cpu_percent(self) -> float | None:
@@ -66,6 +69,12 @@ def amount_of(usage: Usage, column: MachineColumn) -> float | None:
         case MachineColumn.NETWORK_USED:
             return view.network_rate
     return None
+
+
+def filled_url(template: str | None, host_id: int, guest: str = "") -> str:
+    """Returns the template with its words replaced; their values are quoted, so that they end no part of the URL."""
+    words = {"{host_id}": str(host_id), "{guest}": quote(guest, safe="")}
+    return re.sub(r"\{host_id\}|\{guest\}", lambda found: words[found[0]], template or "")
 
 
 def percent(used: float | None, has: float | None) -> float | None:

@@ -11,22 +11,28 @@ from common.values import PowerState
 from regiond.hosts.model import HostView
 from regiond.machines.model import MachineColumn, MachineView, UsedAmounts
 from regiond.racks.service import UsageCalls
-from regiond.usage.model import UsageView, amount_of, host_view, machine_view, plausible, plausible_history
+from regiond.usage.model import UsageView, amount_of, filled_url, host_view, machine_view, plausible, plausible_history
 
 
 class Usages:
     """The methods take objects that the caller may see, and never raise for a rack that does not answer."""
 
-    def __init__(self, calls: UsageCalls) -> None:
+    def __init__(self, calls: UsageCalls, *, longer_history_url: str | None = None) -> None:
+        """`longer_history_url` is a template: see `filled_url`."""
         self._calls = calls
+        self._longer_history_url = longer_history_url
 
     async def of_machine(self, machine: MachineView, *, history: bool = False) -> UsageView:
         """Returns the newest sample, with `history` also those of the last hour."""
         found = (await self.of_machines([machine]))[machine.system_id]
         if not history or machine.host_id is None:
             return found
-        samples = await self._calls.history(machine.host_id, machine.guest_name or machine.hostname)
-        return evolve(found, history=plausible_history(samples, since=machine.created_at))
+        guest = machine.guest_name or machine.hostname
+        samples = await self._calls.history(machine.host_id, guest)
+        return evolve(
+            found, history=plausible_history(samples, since=machine.created_at),
+            longer_history_url=filled_url(self._longer_history_url, machine.host_id, guest),
+        )  # fmt: skip
 
     async def of_machines(self, machines: Iterable[MachineView]) -> Mapping[str, UsageView]:
         """Returns the newest samples by system id: one call for each rack, whatever the number of machines."""
@@ -69,7 +75,10 @@ class Usages:
         found = (await self.of_hosts([host]))[host.id]
         if not history:
             return found
-        return evolve(found, history=plausible_history(await self._calls.history(host.id)))
+        return evolve(
+            found, history=plausible_history(await self._calls.history(host.id)),
+            longer_history_url=filled_url(self._longer_history_url, host.id),
+        )  # fmt: skip
 
     async def of_hosts(self, hosts: Iterable[HostView]) -> Mapping[int, UsageView]:
         """Returns the newest samples by the id of the host: one call for each rack."""

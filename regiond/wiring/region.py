@@ -78,7 +78,9 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         hosts=machines.hosts.supervised_hosts, access_of=racks.host_access.read,
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
-    usages = Usages(UsageCalls(racks.links, lambda: link_supervisor.watching))
+    usages = Usages(
+        UsageCalls(racks.links, lambda: link_supervisor.watching), longer_history_url=settings.usage_history_url
+    )
     services = _wire_services(settings, storage, racks, machines, accounts, images, https, metrics, usages)
     commands = RpcCommands(services, machines.content, accounts.limits)
     observer = TracedCalls(storage.tracer, metrics.calls)

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from common.usage import GuestUsage, HostUsage, Usage
 from regiond.machines.model import MachineColumn
-from regiond.usage.model import amount_of, host_view, machine_view, percent, plausible, plausible_history
+from regiond.usage.model import amount_of, filled_url, host_view, machine_view, percent, plausible, plausible_history
 from tests.unit.answers.usage import AT, HISTORY, USED
 
 NOW = AT + timedelta(seconds=5)
@@ -64,3 +64,10 @@ def test_columns_of_lists_add_both_directions() -> None:
     assert amounts == [1.0, 1024**3, 3072.0, 400.0]
     assert amount_of(Usage(read_rate=2.0), MachineColumn.DISK_USED) == 2.0
     assert amount_of(Usage(), MachineColumn.NETWORK_USED) is None
+
+
+def test_names_in_a_link_are_quoted() -> None:
+    template = "https://grafana/d/vm?var-host={host_id}&var-guest={guest}"
+    assert filled_url(template, 3, "a&b {host_id}") == "https://grafana/d/vm?var-host=3&var-guest=a%26b%20%7Bhost_id%7D"
+    assert filled_url(template, 3) == "https://grafana/d/vm?var-host=3&var-guest="
+    assert filled_url(None, 3) == ""

@@ -78,6 +78,13 @@ def test_sums_of_guests_are_named() -> None:
     assert [one.note for one in usage_card(summed).tiles[:2]] == ["of its VMs", "of its VMs"]
 
 
+def test_a_card_links_to_a_longer_history() -> None:
+    for view in (USED, UNKNOWN):
+        linked = evolve(view, longer_history_url="https://grafana/")
+        assert usage_card(linked).longer_history_url == "https://grafana/"
+    assert usage_card(USED).longer_history_url == ""
+
+
 def test_unknown_numbers_are_dashes() -> None:
     card = usage_card(UsageView(sampled_at=AT, usage=Usage(), history=UsageHistory()))
     assert [one.value for one in card.tiles] == ["–"] * 4

@@ -33,16 +33,18 @@ class UsageCard:
     reason: str
     tiles: tuple[UsageTile, ...] = ()
     note: str = ""
+    longer_history_url: str = ""
 
 
 def usage_card(view: UsageView) -> UsageCard:
     if view.sampled_at is None:
-        return UsageCard(sampled_at=None, reason=view.reason)
+        return UsageCard(sampled_at=None, reason=view.reason, longer_history_url=view.longer_history_url)
     return UsageCard(
         sampled_at=view.sampled_at,
         reason="",
         tiles=(_cpu(view), _memory(view), _disk(view), _network(view)),
         note=text("Disk and network: sum of its VMs") if "read_rate" in view.summed else "",
+        longer_history_url=view.longer_history_url,
     )
 
 
