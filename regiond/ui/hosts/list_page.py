@@ -74,7 +74,7 @@ _COLUMNS: Mapping[str, Callable[[HostFacts], Any]] = {
 _TYPES = {DriverType.LXD: "lxd", DriverType.LIBVIRT: "libvirt", DriverType.SIMULATED: "simulated"}
 _USED = {"cpu_used": MachineColumn.CPU_USED, "ram_used": MachineColumn.RAM_USED}
 _BY_CAPACITY = frozenset({"cores", "memory", "storage", *_USED})
-_SHOWN = tuple(name for name in HOSTS.columns if name != "ram_used")
+_SHOWN = tuple(name for name in HOSTS.columns if name not in _USED)  # more do not fit beside the meters
 _GROUPS: Mapping[str, Callable[[HostFacts], str]] = {
     "type": _type,
     "zone": lambda host: host.zone,
