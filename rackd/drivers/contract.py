@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.errors import Unsupported
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
@@ -336,21 +335,3 @@ class DriverFactory(Protocol):
 
     def open(self, access: HostAccess) -> Driver:
         """Returns a driver for this host. May block as long as the host does; the executor abandons it then."""
-
-
-class WithoutProjects:
-    """The project and trust methods of drivers whose hypervisors have neither."""
-
-    kind: ClassVar[str] = "this type"  # the hypervisor's name in messages
-
-    def projects(self) -> tuple[Project, ...]:
-        return ()
-
-    def make_project(self, description: str) -> None:
-        raise Unsupported(f"Hosts of {self.kind} have no projects.")
-
-    def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
-        raise Unsupported(f"Hosts of {self.kind} have no trust store for certificates.")
-
-    def untrust(self, fingerprint: str) -> None:
-        raise Unsupported(f"Hosts of {self.kind} have no trust store for certificates.")

@@ -26,7 +26,7 @@ from common.values import (
     PowerState,
     Resized,
 )
-from rackd.drivers.contract import ImageContent, WithoutProjects
+from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
@@ -63,6 +63,7 @@ from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.xml import text_at
 from rackd.drivers.resizing import before_start
 from rackd.drivers.usage_counters import HostCounters
+from rackd.drivers.without_projects import WithoutProjects
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

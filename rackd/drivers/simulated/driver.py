@@ -29,7 +29,7 @@ from common.values import (
     PowerState,
     Resized,
 )
-from rackd.drivers.contract import Driver, ImageContent, WithoutProjects
+from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import (
     disk_not_found,
     guest_is_off,
@@ -51,6 +51,7 @@ from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.usage_counters import HostCounters
+from rackd.drivers.without_projects import WithoutProjects
 
 
 class SimulatedDriverFactory:

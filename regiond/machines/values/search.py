@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from regiond.machines.values.criteria import MachineCriteria
 from regiond.machines.values.states import MachineState
+from regiond.machines.values.used import UsedAmounts
 from regiond.search_query import SearchQuery
 
 
@@ -54,15 +55,6 @@ class MachineColumn(StrEnum):
 
 
 USED = frozenset({MachineColumn.CPU_USED, MachineColumn.RAM_USED, MachineColumn.DISK_USED, MachineColumn.NETWORK_USED})
-
-
-@frozen(kw_only=True)
-class UsedAmounts:
-    """Amounts that guests use now, in three columns of the same length. `guests` are their names on the host."""
-
-    host_ids: tuple[int, ...] = ()
-    guests: tuple[str, ...] = ()
-    amounts: tuple[float, ...] = ()
 
 
 class MachineGroup(StrEnum):
