@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from common.process.metric_families import Family
 from development.generated_section import CHECKOUT, GeneratedSection
 from rackd.rack_metrics import STATE_FAMILIES, RackMetrics
+from rackd.usage.guest_metrics import rows as guest_metrics
 from regiond.attention.model import AttentionLimits
 from regiond.db.pool_use import PoolUse
 from regiond.metrics.service import RegionMetrics
@@ -29,7 +30,8 @@ def tables() -> str:
     rack = RackMetrics()
     return "\n".join((
         "## Regions\n", *_table(region.registry, region.families_of_readings), "",
-        "## Racks\n", *_table(rack.registry, STATE_FAMILIES),
+        "## Racks\n", *_table(rack.registry, STATE_FAMILIES), "",
+        "## Guests, at racks with `metrics_guests`\n", *_lines(guest_metrics()),
     ))  # fmt: skip
 
 
@@ -37,6 +39,10 @@ def _table(registry: CollectorRegistry, families: Iterable[Family]) -> Iterator[
     """Yields the lines of the table of the instruments, and of the families that a scrape reads."""
     rows = {(f"{one.name}{_SUFFIXES.get(one.type, '')}", one.type, one.documentation) for one in registry.collect()}
     rows |= {(f"innkeeper_{one.name}", "gauge", one.text) for one in families}
+    yield from _lines(rows)
+
+
+def _lines(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
     yield from ("| Metric | Type | Meaning |", "|---|---|---|")
     yield from (f"| `{name}` | {kind} | {text} |" for name, kind, text in sorted(rows))
 

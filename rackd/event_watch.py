@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -54,6 +54,11 @@ class EventWatcher:
             self._remove_link(host_id, watch, link)
             raise
         link.lost.add_done_callback(lambda _: self._remove_link(host_id, watch, link))
+
+    @property
+    def watched(self) -> Mapping[int, HostAccess]:
+        """The hosts that are watched now, with what the rack needs to call them."""
+        return {host_id: watch.access for host_id, watch in self._watches.items() if watch.access is not None}
 
     def unwatch(self, host_id: int) -> None:
         """Sends no more events of this host. Idempotent."""

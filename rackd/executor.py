@@ -3,7 +3,7 @@
 A slow or hung host never delays the event loop or other hosts. Each host has a queue (`rackd/host_queue.py`). A call
 that misses its deadline is abandoned: its caller receives DeadlineExceeded, its thread and connection are not touched,
 and the queue continues with a new connection. A host with `max_hung_calls` abandoned calls is hung: its calls fail at
-once until one of these threads returns. So a host occupies at most `max_hung_calls` abandoned threads and seven
+once until one of these threads returns. So a host occupies at most `max_hung_calls` abandoned threads and eight
 working ones.
 """
 

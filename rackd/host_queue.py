@@ -31,6 +31,7 @@ class CallClass(StrEnum):
     LONG_RUNNING = "long_running"  # waits for a guest's own shutdown: LONG_RUNNING_SLOTS slots
     WATCH = "watch"  # events, which must survive an abandoned call
     CONSOLE = "console"  # opens consoles, which must survive too
+    USAGE = "usage"  # reads counters every few seconds, and delays no other call
 
 
 LONG_RUNNING_SLOTS = 4

@@ -38,6 +38,10 @@ from rackd.region_content import RegionContent
 from rackd.region_link import Environment, RegionLinks
 from rackd.report_listener import report_listener
 from rackd.settings import LOGGED_AS, RackSettings
+from rackd.usage.commands import UsageCommands
+from rackd.usage.guest_metrics import GuestMetrics
+from rackd.usage.history import Histories
+from rackd.usage.sampler import UsageSampler
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -90,13 +94,21 @@ class RackService:
             observe=self._metrics.driver_calls.observe,
         )  # fmt: skip
         fenced = FencedCalls(self._executor, FencingTokens())
-        commands = HostCommands(
-            executor=self._executor, drivers=drivers, fenced=fenced, event_watcher=EventWatcher(self._executor)
+        watcher = EventWatcher(self._executor)
+        commands = HostCommands(executor=self._executor, drivers=drivers, fenced=fenced, event_watcher=watcher)
+        histories = Histories()
+        self._sampler = UsageSampler(
+            self._executor, lambda: watcher.watched, histories, every_s=settings.usage_interval_s
         )
         deployment = DeploymentCommands(self._executor, fenced, RegionContent(lambda: self._links.links))
         self._links = RegionLinks(
             identity,
-            {**commands.handlers(), **deployment.handlers(), **ConsoleCommands(self._executor).handlers()},
+            {
+                **commands.handlers(),
+                **deployment.handlers(),
+                **ConsoleCommands(self._executor).handlers(),
+                **UsageCommands(histories).handlers(),
+            },
             save=partial(identities.save, settings.identity_folder),
             on_link=self._links_changed,
             on_lost=self._links_changed,
@@ -106,6 +118,8 @@ class RackService:
         )
         self._types = drivers.types
         self._metrics.add_state(self._executor, self._links, drivers.types)
+        if settings.metrics_guests:
+            GuestMetrics(self._metrics.registry, histories)
         self._metrics_listener = metrics_listener(
             self._metrics.registry,
             host=settings.metrics_host,
@@ -148,6 +162,7 @@ class RackService:
             listener.start()
         self._metrics.start()
         self._links.start()
+        self._sampler.start()
         identity = self._links.identity
         log.info("rack_started", rack=identity.name, rack_id=identity.rack_id, drivers=self._types)
         self._manager.ready(self.status)
@@ -160,6 +175,7 @@ class RackService:
             self._manager.stopping()
             for listener in listeners:
                 await listener.stop()
+            await self._sampler.stop()
             await self._links.stop()
             await self._executor.stop(grace_s=STOP_GRACE_S)
             await self._metrics.stop()

@@ -10,6 +10,7 @@ from common.process.logging import LEVELS
 from common.process.settings import setting
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 from common.tracing.export import CA_DOC, ENDPOINT_DOC, HEADERS_DOC, RATIO_DOC, TraceOptions
+from common.usage import EVERY_S
 
 LOGGED_AS = {"program": "rackd"}  # in each line of the log
 CONFIG_FILE = Path("/etc/innkeeper/rackd.toml")
@@ -47,6 +48,15 @@ class RackSettings:
     )
     metrics_port: int = setting(
         5255, "The port for /metrics; 0: any free port. Two racks on one computer need two.", at_least=0, at_most=65535
+    )
+    metrics_guests: bool = setting(
+        False, "Whether /metrics has the usage of each guest: seven time series for each. Needs usage_interval_s."
+    )
+    usage_interval_s: float = setting(
+        EVERY_S,
+        "Seconds between two readings of what hosts and guests use; 0: never. Pages show the last 360 readings.",
+        at_least=0,
+        at_most=600,
     )
     traces_endpoint: str | None = setting(None, ENDPOINT_DOC)
     traces_ratio: float = setting(1.0, RATIO_DOC, at_least=0, at_most=1)

@@ -104,6 +104,11 @@ class RegionSettings:
         None,
         "The URL of the API as deployed guests reach it, to report that they have booted. Default: public_url.",
     )
+    usage_history_url: str | None = setting(
+        None,
+        "The page with the usage of a VM or host over a longer time, to which pages link: an http or https URL in "
+        "which {host_id} and {guest} are replaced; {guest} is empty for a host. Without it, there is no link.",
+    )
     deployment_minutes: int = setting(
         30, "Minutes after its start in which a deployed guest has to report.", at_least=1, at_most=1440
     )
@@ -239,6 +244,10 @@ class RegionSettings:
                 f"http_host {self.http_host!r} can be reached from other computers, and plain HTTP would show "
                 "passwords and API keys to the network. Set tls_certificate and tls_key; or set http_host to 127.0.0.1 "
                 "and put a proxy with HTTPS in front; or set allow_plain_http to true."
+            )
+        if self.usage_history_url and not self.usage_history_url.startswith(("http://", "https://")):
+            raise BadSettings(
+                f"usage_history_url {self.usage_history_url!r} is no link: it begins with http:// or https://."
             )
         for name in ("trusted_proxies", "rate_limit_exempt", "image_download_networks"):
             self.networks(name)

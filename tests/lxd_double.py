@@ -40,6 +40,7 @@ from common.values import (
 from rackd.drivers.contract import ConsoleStream, Driver, ImageContent
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from rackd.drivers.usage_counters import HostCounters
 from rackd.settings import RackSettings
 
 
@@ -140,6 +141,9 @@ class FakeLxdDriver:
             raise NotFound(f"LXD: Project not found: {self._access.project}.")
         found = self._inner.discover()
         return evolve(found, facts=evolve(found.facts, **self._server.reports))
+
+    def usage(self) -> HostCounters:
+        return self._trusted_host().usage()
 
     def compose(self, spec: GuestSpec) -> Guest:
         return self._trusted_host().compose(spec)

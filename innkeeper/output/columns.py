@@ -47,6 +47,8 @@ GB = Unit(name="GB", divisor=1000**3, digits=1)
 WHOLE_GB = Unit(name="GB", divisor=1000**3)
 GB_OF_MB = Unit(name="GB", divisor=1000, digits=1)
 RATIO = Unit(digits=2)
+PER_CENT = Unit(name="%", digits=1)
+KB_PER_S_OF_BYTES = Unit(name="kB/s", divisor=1000, digits=1)
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,7 @@ from innkeeper.output.columns import Column, column
 from innkeeper.output.keys import KEYS
 from innkeeper.output.layout import Cells, grid, pairs
 from innkeeper.output.list_columns import LISTS
-from innkeeper.output.object_lines import OBJECTS, PLACEMENT, Section, Shape
+from innkeeper.output.object_lines import OBJECTS, PLACEMENT, USAGE, Section, Shape
 from innkeeper.output.special_tables import (
     CAPACITY_NOTE,
     NUMA_NOTE,
@@ -197,7 +197,7 @@ def _object(plain: Mapping[str, Any], kind: str, paper: Paper, view: View) -> Re
         lines = [found_column(word, known, [plain], kind) for word in view.columns]
         return Rendered(lines=pairs([(one.title, one.line(plain)) for one in lines], bold=paper.bold))
     shape = next(
-        (one for one in (OBJECTS.get(kind), PLACEMENT) if one and all(key in plain for key in one.needs)), None
+        (one for one in (OBJECTS.get(kind), PLACEMENT, USAGE) if one and all(key in plain for key in one.needs)), None
     )
     if view.all or shape is None:
         return _whole_object(plain, paper, view)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.errors import Unsupported
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
@@ -25,6 +24,7 @@ from common.values import (
     Project,
     Resized,
 )
+from rackd.drivers.usage_counters import HostCounters
 
 
 class ImageContent(Protocol):
@@ -72,6 +72,14 @@ class Driver(Protocol):
         storage pool. The pools for which this is known are named; none is if the volumes of any guest are unknown.
 
         Copies of images are those that `copy_image` made, of any installation.
+        """
+
+    def usage(self) -> HostCounters:
+        """Returns what the host and each running guest, managed or not, have used so far. Only reads.
+
+        The number of calls does not grow with the guests, and no guest that hangs delays the others. A counter never
+        falls while its guest runs. The answer can be some seconds old. A host that is a project of a server may report
+        guests of other projects, too.
         """
 
     def compose(self, spec: GuestSpec) -> Guest:
@@ -327,21 +335,3 @@ class DriverFactory(Protocol):
 
     def open(self, access: HostAccess) -> Driver:
         """Returns a driver for this host. May block as long as the host does; the executor abandons it then."""
-
-
-class WithoutProjects:
-    """The project and trust methods of drivers whose hypervisors have neither."""
-
-    kind: ClassVar[str] = "this type"  # the hypervisor's name in messages
-
-    def projects(self) -> tuple[Project, ...]:
-        return ()
-
-    def make_project(self, description: str) -> None:
-        raise Unsupported(f"Hosts of {self.kind} have no projects.")
-
-    def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
-        raise Unsupported(f"Hosts of {self.kind} have no trust store for certificates.")
-
-    def untrust(self, fingerprint: str) -> None:
-        raise Unsupported(f"Hosts of {self.kind} have no trust store for certificates.")

@@ -47,6 +47,7 @@ from regiond.quotas.service import Quotas
 from regiond.racks.service import Racks, RpcClients
 from regiond.reconciler.service import Reconciler
 from regiond.tags.service import Tags
+from regiond.usage.service import Usages
 
 
 @frozen(kw_only=True)
@@ -70,6 +71,7 @@ class Services:
     kept_disks: KeptDisks
     nic_changes: NicChanges
     resizes: Resizes
+    usages: Usages
     devices: Devices
     bulk: Bulk
     deployments: Deployments

@@ -48,8 +48,9 @@ from regiond.machines.values.requests import (
     requested_fields,
 )
 from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
-from regiond.machines.values.search import GroupSizes, MachineColumn, MachineFilter, MachineGroup, MachineSearch
+from regiond.machines.values.search import USED, GroupSizes, MachineColumn, MachineFilter, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
+from regiond.machines.values.used import UsedAmounts
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
 from regiond.placement.model import Placement, Policy
 
@@ -65,6 +66,7 @@ __all__ = [
     "NO_HOST_CONSTRAINTS",
     "RELEASE_ADOPTED",
     "TRANSIENT",
+    "USED",
     "AdoptRequest",
     "Adopted",
     "AffinityMembership",
@@ -118,6 +120,7 @@ __all__ = [
     "SizeRequest",
     "Takes",
     "Traits",
+    "UsedAmounts",
     "requested_fields",
 ]
 

@@ -11,7 +11,7 @@ from attrs import evolve
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.machines import view_store
-from regiond.machines.model import GroupCounts, GroupSizes, MachineColumn, MachinePage, MachineSearch
+from regiond.machines.model import USED, GroupCounts, GroupSizes, MachineColumn, MachinePage, MachineSearch
 from regiond.machines.search.conditions import FROM, NEXT_PARAMETER, WHERE, parameters
 
 _VISIBLE = """
@@ -43,6 +43,21 @@ _STATEMENTS: Mapping[tuple[MachineColumn, bool], str] = {
     for column, order in _ORDERS.items()
     for descending in (False, True)
 }
+_USED_FROM = (
+    FROM
+    + " left join guest gu on gu.machine_id = m.id left join"
+    + f" unnest(${NEXT_PARAMETER + 3}::integer[], ${NEXT_PARAMETER + 4}::text[], ${NEXT_PARAMETER + 5}::float8[])"
+    + " as used (host_id, guest, amount) on m.power_state <> 'off' and used.host_id = m.host_id"
+    + " and used.guest = coalesce(gu.name, m.hostname) "
+)
+_SHARE_OF_CORES = "used.amount / greatest(m.cores, 1)"
+_USED_PAGE = f"select m.id, count(*) over () as total{_USED_FROM}{WHERE} order by {_GROUP} nulls last, "
+_USED_STATEMENTS: Mapping[tuple[MachineColumn, bool], str] = {
+    (column, descending): f"{_USED_PAGE}{amount} {'desc' if descending else 'asc'} nulls last, m.hostname, m.id"
+    f" limit ${NEXT_PARAMETER + 1} offset ${NEXT_PARAMETER + 2}"
+    for column, amount in ((MachineColumn.CPU_USED, _SHARE_OF_CORES), (MachineColumn.RAM_USED, "used.amount"))
+    for descending in (False, True)
+}  # that of RAM_USED is for all but the CPU
 _PLAN = "set local plan_cache_mode = force_custom_plan"
 _GROUP_SIZES = f"select {_GROUP} as name, count(*) as machines" + FROM + WHERE + " group by 1"  # noqa: S608  # our own
 
@@ -92,6 +107,13 @@ async def _rows(db: Db, wanted: MachineSearch, limit: int | None, caller: Caller
     # A list that is sorted by what groups it needs no other order, and may be in the opposite one.
     group = wanted.group.value if wanted.group and wanted.group.value != wanted.sort.value else None
     async with _planned_for_its_values(db):
+        if wanted.sort in USED:
+            column = wanted.sort if wanted.sort is MachineColumn.CPU_USED else MachineColumn.RAM_USED
+            used = wanted.used
+            return await db.fetch(
+                _USED_STATEMENTS[column, wanted.descending], *parameters(wanted, caller), group, limit, wanted.offset,
+                used.host_ids, used.guests, used.amounts,
+            )  # fmt: skip
         return await db.fetch(
             _STATEMENTS[wanted.sort, wanted.descending], *parameters(wanted, caller), group, limit, wanted.offset
         )

@@ -24,6 +24,7 @@ from regiond.racks.calls.access_guard import without_secrets
 from regiond.racks.calls.address_calls import AddressCalls
 from regiond.racks.calls.host_calls import HostCalls, nothing_began
 from regiond.racks.calls.host_stream import HostStream
+from regiond.racks.calls.usage_calls import UsageCalls
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.rpc_clients import REVOKED_CHANNEL, RpcClients
 from regiond.racks.model import RackView, RegionView
@@ -34,7 +35,7 @@ from regiond.racks.store import REMOVED_CHANNEL
 
 __all__ = [
     "REMOVED_CHANNEL", "REVOKED_CHANNEL", "AddressCalls", "Exposure", "HostCalls", "HostStream", "RackContent", "Racks",
-    "RpcClients", "add_rotation", "nothing_began", "read_installation_id", "without_secrets",
+    "RpcClients", "UsageCalls", "add_rotation", "nothing_began", "read_installation_id", "without_secrets",
 ]  # fmt: skip
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

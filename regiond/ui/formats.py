@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from common.device_names import lxd_device_name
+from common.units import BYTES_PER_MIB
 from common.volume_names import index_of_volume
 from regiond.ui.texts import constant, counted, text
 
@@ -86,6 +87,20 @@ def file_size(size_bytes: int) -> str:
         if size_bytes < factor * 1000:
             return f"{number(size_bytes / factor)} {unit}"
     return storage(size_bytes)
+
+
+def percent(value: float | None) -> str:
+    return DASH if value is None else f"{value:.0f} %"
+
+
+def rate(bytes_per_s: float | None) -> str:
+    """Bytes per second with their unit."""
+    return DASH if bytes_per_s is None else f"{file_size(round(bytes_per_s))}/s"
+
+
+def mebibytes(size_bytes: int | None) -> str:
+    """An amount of memory with its unit."""
+    return DASH if size_bytes is None else memory(round(size_bytes / BYTES_PER_MIB))
 
 
 def clock(at: datetime, now: datetime) -> str:

@@ -65,6 +65,7 @@ from regiond.ui.settings import (
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.tasks import list_page as task_list
 from regiond.ui.tasks import task_pages
+from regiond.ui.usage import usage_pages
 
 PAGES = (
     *overview_page.PAGES,
@@ -92,6 +93,7 @@ PAGES = (
     *disk_changes.PAGES,
     *disk_removals.PAGES,
     *resize_page.PAGES,
+    *usage_pages.PAGES,
     *nic_changes.PAGES,
     *action_pages.PAGES,
     *console_page.PAGES,

@@ -41,9 +41,11 @@ from regiond.operations import service as operation_service
 from regiond.operations.seen_changes import SeenChanges
 from regiond.quotas.service import Quotas
 from regiond.racks.reach.link_supervisor import LinkSupervisor
+from regiond.racks.service import UsageCalls
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags
+from regiond.usage.service import Usages
 from regiond.wiring.accounts import wire_accounts, wire_audit_export
 from regiond.wiring.attention import wire_attention
 from regiond.wiring.images import wire_images
@@ -76,7 +78,10 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         hosts=machines.hosts.supervised_hosts, access_of=racks.host_access.read,
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
-    services = _wire_services(settings, storage, racks, machines, accounts, images, https, metrics)
+    usages = Usages(
+        UsageCalls(racks.links, lambda: link_supervisor.watching), longer_history_url=settings.usage_history_url
+    )
+    services = _wire_services(settings, storage, racks, machines, accounts, images, https, metrics, usages)
     commands = RpcCommands(services, machines.content, accounts.limits)
     observer = TracedCalls(storage.tracer, metrics.calls)
     listener = wire_listener(settings, storage, racks, commands, link_supervisor, observer)
@@ -161,12 +166,14 @@ def _wire_services(
     images: ImageLayer,
     https: HttpsCertificate | None,
     metrics: RegionMetrics,
+    usages: Usages,
 ) -> Services:
     database, still = storage.database, accounts.accounts.still
     quotas = Quotas(database, machines.groups)
     return Services(
         **_services_of(storage, racks, machines, accounts, images),
         consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
+        usages=usages,
         ssh_keys=SshKeys(database, record_event=Events.record),
         lists=Lists(database),
         files=Files(database),

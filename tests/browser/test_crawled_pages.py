@@ -42,6 +42,8 @@ PARTS_OF_PAGES = {
     "settings/racks/<rack>/zones": "a reload after a form that was refused",
     "tasks/<task>/note": "the script of a note, which follows its task",
     "vms/<system_id>/console/tail": "the card of the console",
+    "vms/<system_id>/usage": "the tiles of usage, every ten seconds",
+    "hosts/<host>/usage": "the tiles of usage, every ten seconds",
     "vms/<system_id>/network/<nic>/unlink": "a reload, which leads to the tab",
     "vms/<system_id>/notes": "a reload after a form that was refused",
     "hosts/<host>/trust": "a reload after a form of trust that was refused",

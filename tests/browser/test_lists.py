@@ -154,14 +154,16 @@ async def test_columns_are_remembered_for_each_list(admin: Visitor, fleet: Deplo
     for label in ("Addresses", "RAM, storage", "Last task", "Owner"):
         await page.get_by_role("checkbox", name=label, exact=True).uncheck()
     await page.get_by_role("button", name="Show", exact=True).click()
-    await expect(heads).to_have_text(["Name", "State", "Host", "Cores", "Pool, tags"])
+    await expect(heads).to_have_text(["Name", "State", "Host", "Cores", "CPU used", "Pool, tags"])
     await expect(page.locator("#q")).to_have_value("web")
     await admin.go("vms")
-    await expect(heads).to_have_text(["Name", "State", "Host", "Cores", "Pool, tags"])
+    await expect(heads).to_have_text(["Name", "State", "Host", "Cores", "CPU used", "Pool, tags"])
     await admin.go("vms?columns=owner")
     await expect(heads).to_have_text(["Name", "State", "Owner"])
     await admin.go(f"hosts/{fleet.hosts['alder']}/vms")
-    await expect(heads).to_have_text(["Name", "State", "Addresses", "Cores", "RAM, storage", "Pool, tags", "Owner"])
+    await expect(heads).to_have_text(
+        ["Name", "State", "Addresses", "Cores", "RAM, storage", "CPU used", "Pool, tags", "Owner"]
+    )
     await admin.go("vms")
     await page.get_by_role("button", name="Columns").click()
     await page.get_by_role("button", name="Default").click()

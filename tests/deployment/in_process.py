@@ -60,6 +60,7 @@ class InProcess:
     drivers: Drivers | None = None
     environment: Environment | None = None
     killable: bool = False
+    usage_interval_s: float = 0.0  # of racks that are started from then on; 0: nothing comes between a test's calls
     racks: dict[str, _Rack] = field(factory=dict)
     suspended: list[asyncio.Future[None]] = field(factory=list)  # what tasks of a killed region wait for
     proxy: DbProxy | None = None
@@ -108,7 +109,8 @@ class InProcess:
     def rack_settings(self, name: str = RACK) -> RackSettings:
         return RackSettings(
             state=self.folder / name, simulated_hosts=self.folder / "simulated",
-            metrics_host=self.settings.metrics_host, metrics_port=0,
+            metrics_host=self.settings.metrics_host, metrics_port=0, usage_interval_s=self.usage_interval_s,
+            metrics_guests=True,
         )  # fmt: skip
 
     async def enrol_rack(self, name: str = RACK) -> None:

@@ -204,6 +204,7 @@ class Processes:
             "INNKEEPER_METRICS_HOST": "",
             "INNKEEPER_RPC_PORT": str(self.rpc_port),
             "INNKEEPER_SIMULATED_HOSTS": str(self.folder / "simulated"),
+            "INNKEEPER_USAGE_INTERVAL_S": "0",  # nothing comes between the calls of a test
             "INNKEEPER_RECONCILER_AUTO_REPAIR": "false",  # no repair may hide a bug
             **{f"INNKEEPER_{key.upper()}": value for key, value in self.settings.items()},
         }

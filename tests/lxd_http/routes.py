@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.lxd_http import creation, images, instances, operations, power, server, volumes
+from tests.lxd_http import creation, images, instances, metrics, operations, power, server, volumes
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, error
 from tests.lxd_http.state import Lxd
 
@@ -14,6 +14,7 @@ _VOLUMES = "storage-pools/*/volumes"
 _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", ""): server.about,
     ("GET", "resources"): server.resources,
+    ("GET", "metrics"): metrics.read,
     ("GET", "projects"): server.projects,
     ("GET", "projects/*"): server.project,
     ("GET", "profiles"): server.profiles,

@@ -57,6 +57,7 @@ PAGES = (
     "docs/how-to/resize.md",
     "docs/how-to/disks.md",
     "docs/how-to/nics.md",
+    "docs/how-to/usage.md",
     "docs/how-to/maintenance.md",
     "docs/how-to/check.md",
     "docs/how-to/audit.md",

@@ -148,6 +148,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=forget": Shown("hosts/<host>/forget"),
     "GET nodes/{system_id}/interfaces/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/interfaces/{id}/": Shown("vms/<system_id>", "machines.read"),
+    "GET machines/{system_id}/?op=usage": Shown("vms/<system_id>", "usages.of_machine"),
     "POST machines/{system_id}/?op=resize": Shown("vms/<system_id>/resize"),
     "POST machines/{system_id}/?op=add_disk": Shown("vms/<system_id>/storage/add"),
     "POST machines/{system_id}/?op=attach_disk": Shown("vms/<system_id>/storage/attach"),
@@ -264,6 +265,7 @@ OFFERED: Mapping[str, Shown] = {
     "DELETE dnsresources/{id}/": Shown("networks/dns-names/<id>/delete"),
     # The region and its people
     "GET regions/": Shown("about", "racks.regions"),
+    "GET vm-hosts/{id}/?op=usage": Shown("hosts/<host>/resources", "usages.of_host"),
     "GET vm-hosts/{id}/?op=racks": Shown("hosts/<host>/vms", "racks.of_host"),
     "GET racks/": Shown("settings/racks", "racks.list"),
     "POST racks/?op=token": Shown("settings/racks/token"),

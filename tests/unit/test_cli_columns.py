@@ -10,13 +10,14 @@ from innkeeper.api_description import command_of
 from innkeeper.output.columns import Column
 from innkeeper.output.keys import columns
 from innkeeper.output.list_columns import LISTS
-from innkeeper.output.object_lines import OBJECTS, PLACEMENT
+from innkeeper.output.object_lines import OBJECTS, PLACEMENT, USAGE
 from innkeeper.output.tables import Paper, kind_of, rendered
 from innkeeper.view import View
 from regiond.api.resources.accounts.groups import POOL_WITH_STRATEGY_JSON
 from regiond.api.resources.registry import SERVED
 from regiond.api.serializers.groups import ZONE_JSON
 from regiond.api.serializers.placement import PLACED_JSON
+from regiond.api.serializers.usage import USAGE_JSON
 from regiond.groups.model import ResourcePool, Zone
 
 # Rows that the command makes, and a list in the explanation of an operation, whose keys no schema names.
@@ -77,9 +78,11 @@ def test_every_column_of_a_list_is_a_key_of_its_answer() -> None:
 
 
 def test_every_line_of_an_object_is_a_key_of_its_answer() -> None:
-    shapes, placement = {**OBJECTS, "placement": PLACEMENT}, [PLACED_JSON.schema]
+    shapes, placement = {**OBJECTS, "placement": PLACEMENT, "usage": USAGE}, [PLACED_JSON.schema]
     # What an operation explains is shown among its own lines.
-    answers: dict[str, list[Mapping[str, Any]]] = defaultdict(list, placement=placement, operations=[*placement])
+    answers: dict[str, list[Mapping[str, Any]]] = defaultdict(
+        list, placement=placement, operations=[*placement], usage=[USAGE_JSON.schema]
+    )
     for kind, answer in _answers():
         answers[kind].append(answer)
     unknown = {kind: _unknown(shape.lines, answers[kind]) for kind, shape in shapes.items()}

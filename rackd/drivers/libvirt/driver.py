@@ -26,7 +26,7 @@ from common.values import (
     PowerState,
     Resized,
 )
-from rackd.drivers.contract import ImageContent, WithoutProjects
+from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
@@ -54,7 +54,7 @@ from rackd.drivers.libvirt.guests import (
 )
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
-from rackd.drivers.libvirt.inventory import facts, guests, image_copies
+from rackd.drivers.libvirt.inventory import facts, guests, image_copies, usage
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
 from rackd.drivers.libvirt.inventory.guest_agents import GuestAgents
 from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
@@ -62,6 +62,8 @@ from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.xml import text_at
 from rackd.drivers.resizing import before_start
+from rackd.drivers.usage_counters import HostCounters
+from rackd.drivers.without_projects import WithoutProjects
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -131,6 +133,9 @@ class LibvirtDriver(WithoutProjects):
             image_copies=copies,
             image_pools=tuple(sorted(names)),
         )
+
+    def usage(self) -> HostCounters:
+        return usage.read(self._session.client())
 
     def _cache_of(self, client: Client) -> DomainCache:
         """Returns a cache that lives as long as the connection, whose events it needs."""

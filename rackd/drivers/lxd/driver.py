@@ -32,6 +32,7 @@ from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
+from rackd.drivers.lxd.connection.metrics import MetricsReader
 from rackd.drivers.lxd.guests import (
     boot_disk,
     compose,
@@ -51,10 +52,11 @@ from rackd.drivers.lxd.guests.instance_config import autostart_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
-from rackd.drivers.lxd.inventory import facts, reader
+from rackd.drivers.lxd.inventory import facts, reader, usage
 from rackd.drivers.lxd.inventory.addresses import read_addresses_of
 from rackd.drivers.lxd.inventory.ownership import Json, config_of, replacement_name
 from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
+from rackd.drivers.usage_counters import HostCounters
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -73,6 +75,7 @@ class LxdDriver:
         self._closing = closing
         self._instances: Instances | None = None
         self._watches: set[Watch] = set()
+        self._metrics = MetricsReader(client)
 
     def reach(self) -> str:
         server = self._client.server()
@@ -97,6 +100,12 @@ class LxdDriver:
             image_copies=facts.image_copies(responses),
             image_pools=("", *responses.pools_with_volumes),
         )
+
+    def usage(self) -> HostCounters:
+        scope = self._ready().scope
+        calls_before = self._metrics.calls
+        text = self._metrics.text(scope)
+        return usage.counters_of(text, calls=self._metrics.calls - calls_before)
 
     def find(self, guest: GuestRef) -> Guest | None:
         instances = self._ready()
@@ -282,6 +291,7 @@ class LxdDriver:
         for watch in tuple(self._watches):
             watch.stop()
         self._watches.clear()
+        self._metrics.close()
         self._client.close()
 
     def _ready(self) -> Instances:

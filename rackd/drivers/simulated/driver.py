@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.errors import NameTaken, NotFound
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
-from common.units import BYTES_PER_GB
 from common.values import (
     Autostart,
     DiskSize,
@@ -29,7 +29,7 @@ from common.values import (
     PowerState,
     Resized,
 )
-from rackd.drivers.contract import Driver, ImageContent, WithoutProjects
+from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import (
     disk_not_found,
     guest_is_off,
@@ -38,7 +38,7 @@ from rackd.drivers.driver_errors import (
     required_guest,
 )
 from rackd.drivers.resizing import before_start
-from rackd.drivers.simulated import deployments, disk_changes, guests, leases, own_images, resizing
+from rackd.drivers.simulated import deployments, disk_changes, guests, leases, own_images, resizing, usage
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import EchoShell, SimulatedConsole
@@ -46,13 +46,12 @@ from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
+from rackd.drivers.simulated.foreign_guests import create_once
 from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
-
-FOREIGN_CORES = 1
-FOREIGN_MEMORY_MIB = 1024
-FOREIGN_DISK_BYTES = BYTES_PER_GB
+from rackd.drivers.usage_counters import HostCounters
+from rackd.drivers.without_projects import WithoutProjects
 
 
 class SimulatedDriverFactory:
@@ -99,7 +98,8 @@ class SimulatedDriver(WithoutProjects):
         self._composer = SimulatedComposer(address, self._store, faults)
         self._deployer = SimulatedDeployer(address, self._store, faults)
         try:
-            self._seed()
+            with self._store.writing() as db:
+                create_once(db, address)
             if boots is not None:
                 boots.resume(self._path, self._store)
         except BaseException:
@@ -124,6 +124,11 @@ class SimulatedDriver(WithoutProjects):
             image_pools=pools,
             problems=tuple(Problem.of_pool(name, UNAVAILABLE) for name in unavailable_pools(self._address)),
         )  # fmt: skip
+
+    def usage(self) -> HostCounters:
+        self._faults.call("usage")
+        with self._store.reading() as db:
+            return usage.counters(db, self._address, time.time())
 
     def compose(self, spec: GuestSpec) -> Guest:
         return self._composer.compose(spec)
@@ -292,26 +297,6 @@ class SimulatedDriver(WithoutProjects):
             watch.stop()
         self._watches.clear()
         self._store.close()
-
-    def _seed(self) -> None:
-        """Creates the foreign guests of the address once, when the file is new."""
-        with self._store.writing() as db:
-            if db.execute("select 1 from seeded").fetchone():
-                return
-            db.execute("insert into seeded values (datetime('now'))")
-            wanted: list[tuple[str, int, int, guests.Pinning | None]] = [
-                (f"foreign-{number:04}", FOREIGN_CORES, FOREIGN_MEMORY_MIB, None)
-                for number in range(1, self._address.guests + 1)
-            ]
-            for number, one in enumerate(self._address.pinned_guests, start=1):
-                pinning = guests.Pinning(core_ids=one.core_ids, huge_pages=one.huge_pages)
-                wanted.append((f"pinned-{number:04}", len(one.core_ids), one.memory_mib, pinning))
-            for name, cores, memory_mib, pins in wanted:
-                pool = pool_names(self._address)[0]
-                disk = DiskSpec(volume=name, pool_id=pool, size_bytes=FOREIGN_DISK_BYTES, serial=name)
-                guests.add_foreign_guest(
-                    db, name, cores=cores, memory_mib=memory_mib, disk=disk, power=PowerState.ON, pinning=pins
-                )
 
     def _switch(
         self,

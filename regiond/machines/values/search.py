@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from regiond.machines.values.criteria import MachineCriteria
 from regiond.machines.values.states import MachineState
+from regiond.machines.values.used import UsedAmounts
 from regiond.search_query import SearchQuery
 
 
@@ -47,6 +48,13 @@ class MachineColumn(StrEnum):
     POOL = "pool"
     OWNER = "owner"
     CREATED = "created"
+    CPU_USED = "cpu_used"  # those of USED take their values from the search
+    RAM_USED = "ram_used"
+    DISK_USED = "disk_used"
+    NETWORK_USED = "network_used"
+
+
+USED = frozenset({MachineColumn.CPU_USED, MachineColumn.RAM_USED, MachineColumn.DISK_USED, MachineColumn.NETWORK_USED})
 
 
 class MachineGroup(StrEnum):
@@ -72,6 +80,7 @@ class MachineSearch:
     descending: bool = False
     limit: int = 50
     offset: int = 0
+    used: UsedAmounts = field(factory=UsedAmounts)  # for a column of USED; machines without an amount come last
 
 
 GroupSizes = Mapping[str | None, int]  # numbers of machines by what groups them; None: those without a value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -83,6 +83,11 @@ class LinkSupervisor:
     def watched(self) -> frozenset[int]:
         """The hosts whose events this process receives, each through one rack."""
         return frozenset(self._watches.racks)
+
+    @property
+    def watching(self) -> Mapping[int, UUID]:
+        """The rack through which this process watches each of these hosts; that rack measures their usage."""
+        return self._watches.racks
 
     @property
     def probed(self) -> frozenset[tuple[UUID, int]]:

@@ -16,6 +16,7 @@ from regiond.ui.lists.kept_disks import kept_choices
 from regiond.ui.lists.list_scope import of_host
 from regiond.ui.lists.task_list import task_list
 from regiond.ui.page import Page, Visit, redirect, redirect_with_note
+from regiond.ui.usage.usage_card import usage_card
 
 
 async def to_vms(visit: Visit) -> Reply:
@@ -39,6 +40,7 @@ async def resources(visit: Visit) -> Reply:
         images=await images_of(visit, host),
         marked=marked,
         pools=pool_meters(host),
+        usage=usage_card(await visit.services.usages.of_host(host, history=True)),
         functions=sriov_ports(host),
         kept_disks=kept_choices(visit.caller, await visit.services.kept_disks.list(visit.caller, host_id=host.id)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -15,6 +16,7 @@ from regiond.api.resources.shared.visibility import visible_host
 from regiond.hosts.host_condition import HostCondition
 from regiond.hosts.model import HostView
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs
+from regiond.machines.model import MachineColumn
 from regiond.ui.hosts.host_row import HostRow, host_row, type_name, word_of
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListKind, ListTools, shown_columns, whole_query
@@ -42,6 +44,8 @@ HOSTS = ListKind(
         "cpu": constant("CPU cores"),
         "ram": constant("RAM"),
         "storage": constant("Storage"),
+        "cpu_used": constant("CPU used"),
+        "ram_used": constant("RAM used"),
         "zone": constant("Zone, pool"),
         "tags": constant("Tags"),
     },
@@ -68,7 +72,9 @@ _COLUMNS: Mapping[str, Callable[[HostFacts], Any]] = {
     "zone": lambda host: (host.zone, host.pool),
 }
 _TYPES = {DriverType.LXD: "lxd", DriverType.LIBVIRT: "libvirt", DriverType.SIMULATED: "simulated"}
-_BY_CAPACITY = frozenset({"cores", "memory", "storage"})
+_USED = {"cpu_used": MachineColumn.CPU_USED, "ram_used": MachineColumn.RAM_USED}
+_BY_CAPACITY = frozenset({"cores", "memory", "storage", *_USED})
+_SHOWN = tuple(name for name in HOSTS.columns if name not in _USED)  # more do not fit beside the meters
 _GROUPS: Mapping[str, Callable[[HostFacts], str]] = {
     "type": _type,
     "zone": lambda host: host.zone,
@@ -117,7 +123,7 @@ async def rows_of(visit: Visit, facts: Iterable[HostFacts]) -> list[HostRow]:
 async def show(visit: Visit) -> Reply:
     request, hosts = visit.request, visit.services.hosts
     problems: Mapping[str, Sequence[str]] = {}
-    sort = wanted(request, _COLUMNS, "name").sort
+    sort = wanted(request, {*_COLUMNS, *_USED}, "name").sort
     needs = Needs(machines=sort == "vms", capacity=sort in _BY_CAPACITY)
     try:
         search = await hosts.search(whole_query(HOSTS, request), caller=visit.caller, needs=needs)
@@ -131,7 +137,7 @@ async def show(visit: Visit) -> Reply:
         path=page_url("hosts"),
         place="hosts",
         offered=HOSTS.columns,
-        columns=shown_columns(request, HOSTS.columns, await chosen_columns(visit, "hosts"), HOSTS.columns),
+        columns=shown_columns(request, HOSTS.columns, await chosen_columns(visit, "hosts"), _SHOWN),
         choices={
             "state": tuple(HOSTS.fields["state"].choices),
             "type": sorted({_TYPES[host.driver] for host in search.hosts}),
@@ -147,7 +153,9 @@ async def show(visit: Visit) -> Reply:
         exports=page_url("hosts", "export", query={"within": ""}),
     )
     group = _GROUPS.get(tools.group)
-    view = in_memory(request, found, _COLUMNS, default="name", group=group)
+    columns = {**_COLUMNS, **await _used_columns(visit, sort)}
+    view = in_memory(request, found, columns, default="name", group=group)
+    rows = await rows_of(visit, view.rows)
     return await visit.page(
         "hosts/list.html",
         title=text("Hosts"),
@@ -155,10 +163,22 @@ async def show(visit: Visit) -> Reply:
         status=422 if problems and not request.is_htmx else 200,
         tools=tools,
         view=view,
-        groups=_grouped(view.rows, await rows_of(visit, view.rows), found, group),
+        groups=_grouped(view.rows, rows, found, group),
+        usage=await visit.services.usages.of_hosts([row.view for row in rows]) if {*_USED} & {*tools.columns} else {},
         marked={host.id for host in view.rows if host.needs_attention and not host.judgement.needs_attention},
         all_hosts=len(search.hosts),
     )
+
+
+async def _used_columns(visit: Visit, sort: str) -> Mapping[str, Callable[[HostFacts], Any]]:
+    """The columns of what hosts use now, as shares of what they have; their values only for the one that sorts."""
+    amounts = await visit.services.usages.amounts_of_hosts(_USED[sort]) if sort in _USED else {}
+
+    def share(host: HostFacts, resource: str) -> float | None:
+        whole = 0 if host.capacity is None else getattr(host.capacity, resource).total
+        return amounts[host.id] / whole if host.id in amounts and whole else None
+
+    return {"cpu_used": partial(share, resource="cores"), "ram_used": partial(share, resource="memory_mib")}
 
 
 def _grouped(

@@ -9,6 +9,7 @@ from regiond.ui.hosts.numa_cards import numa_cards
 from regiond.ui.machines.machine_search import of_host
 from regiond.ui.machines.vm_table import read_table
 from regiond.ui.page import Page, Visit
+from regiond.ui.usage.usage_card import usage_card
 
 
 async def show(visit: Visit) -> Reply:
@@ -26,6 +27,7 @@ async def show(visit: Visit) -> Reply:
         adopted=[one for one in sorted(workload.machines, key=lambda one: one.hostname) if one.adopted],
         foreign=workload.foreign,
         summary=host_summary(host),
+        usage=usage_card(await visit.services.usages.of_host(host, history=True)),
         has_nodes=bool(nodes),
         nodes=numa_cards(nodes, await read_guests(visit, host)) if by_node else (),
     )

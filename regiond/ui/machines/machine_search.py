@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from regiond.api.resources.shared.lookups import find_cluster, find_host
-from regiond.machines.model import MachineColumn, MachineGroup, MachineSearch
+from regiond.machines.model import USED, MachineColumn, MachineGroup, MachineSearch, UsedAmounts
 from regiond.machines.service import MACHINE_FIELDS
 from regiond.ui.lists.list_kind import ListKind, group_of, whole_query
 from regiond.ui.page import Visit
@@ -31,6 +31,10 @@ VMS = ListKind(
         "addresses": constant("Addresses"),
         "cores": constant("Cores"),
         "memory": constant("RAM, storage"),
+        "cpu_used": constant("CPU used"),
+        "ram_used": constant("RAM used"),
+        "disk_used": constant("Disk"),
+        "network_used": constant("Network"),
         "pool": constant("Pool, tags"),
         "owner": constant("Owner"),
         "task": constant("Last task"),
@@ -42,6 +46,10 @@ _COLUMNS = tuple(column.value for column in MachineColumn)
 _HOST, _CLUSTER = "host-", "cluster-"
 
 
+_ON_REQUEST = {"ram_used", "disk_used", "network_used"}
+_SHOWN = tuple(name for name in VMS.columns if name not in _ON_REQUEST)
+
+
 @frozen(kw_only=True)
 class Scope:
     """The VMs that a list is about, and its address. `within` names it in forms; `place` remembers its columns."""
@@ -51,13 +59,13 @@ class Scope:
     within: str = ""
     host_ids: tuple[int, ...] | None = None
     columns: Mapping[str, str] = VMS.columns
-    default: tuple[str, ...] = tuple(VMS.columns)
+    default: tuple[str, ...] = _SHOWN
     live: str = "vms tasks"
 
 
 EVERYWHERE = Scope(path=page_url("vms"))
 _WITHOUT_HOST = {name: label for name, label in VMS.columns.items() if name != "host"}
-_WITHOUT_TASK = tuple(name for name in VMS.columns if name != "task")
+_WITHOUT_TASK = tuple(name for name in _SHOWN if name != "task")
 
 
 def of_host(host_id: int) -> Scope:
@@ -100,10 +108,12 @@ def table_wanted(request: WebRequest) -> Wanted:
 async def read_search(visit: Visit, request: WebRequest, scope: Scope) -> MachineSearch:
     """Everything but the page that is shown. Raises InvalidRequest for the field `q`."""
     asked, group = table_wanted(request), group_of(VMS, request)
+    sort = MachineColumn(asked.sort)
     return MachineSearch(
         query=await visit.services.machines.read_query(whole_query(VMS, request), caller=visit.caller),
         host_ids=scope.host_ids,
         group=MachineGroup(group) if group else None,
-        sort=MachineColumn(asked.sort),
+        sort=sort,
         descending=asked.descending,
+        used=await visit.services.usages.amounts(sort) if sort in USED else UsedAmounts(),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import evolve, field, frozen
 
 from common.errors import InvalidRequest
-from regiond.machines.model import GroupSizes, MachineGroup, MachinePage, MachineView
+from regiond.machines.model import USED, GroupSizes, MachineGroup, MachinePage, MachineView
 from regiond.operations.model import Operation
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListTools, group_of, shown_columns
@@ -16,7 +16,9 @@ from regiond.ui.machines.machine_search import NO_GROUP, VMS, Scope, read_search
 from regiond.ui.page import Visit
 from regiond.ui.table_view import TableView
 from regiond.ui.web_request import page_url
+from regiond.usage.model import UsageView
 
+_USED = {column.value for column in USED}
 _NAMED = ("host", "pool", "zone", "owner", "tag")  # filters with names that exist
 
 
@@ -39,6 +41,7 @@ class VmTable:
     groups: Sequence[Group]
     actions: Sequence[BulkAction] = ()
     last_tasks: Mapping[str, Operation] = field(factory=dict)
+    usage: Mapping[str, UsageView] = field(factory=dict)
 
     @property
     def status(self) -> int:
@@ -87,6 +90,7 @@ async def read_table(visit: Visit, scope: Scope) -> VmTable:
         groups=grouped(page.machines, group_of(VMS, request), sizes),
         actions=offered(visit.caller),
         last_tasks=await services.operations.latest(ids, caller=visit.caller) if "task" in columns else {},
+        usage=await services.usages.of_machines(page.machines) if _USED.intersection(columns) else {},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.unit.answers import accounts, hosts, images, machines, networks, region
+from tests.unit.answers import accounts, hosts, images, machines, networks, region, usage
 
 ANSWERS: Mapping[str, Any] = {
     **accounts.ANSWERS,
@@ -14,4 +14,5 @@ ANSWERS: Mapping[str, Any] = {
     **machines.ANSWERS,
     **networks.ANSWERS,
     **region.ANSWERS,
+    **usage.ANSWERS,
 }

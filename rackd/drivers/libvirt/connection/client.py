@@ -12,10 +12,10 @@ from attrs import frozen
 
 from common.errors import DriverFailed, NotFound, Unsupported
 from rackd.drivers.libvirt.connection.errors import ensure_event_loop, translate, translate_open
-from rackd.drivers.libvirt.connection.host_reader import HostReader, HostResponses
+from rackd.drivers.libvirt.connection.host_reader import HostReader, HostResponses, NodeStats
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
 from rackd.drivers.libvirt.connection.objects import Domain, Network, Pool, Volume
-from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed
+from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed, completed_usage
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ STATS = (
     | libvirt.VIR_DOMAIN_STATS_VCPU
     | libvirt.VIR_DOMAIN_STATS_BLOCK
 )
+USAGE_STATS = STATS | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_INTERFACE
 # Events of possible configuration changes. `virsh … --config` on a guest that is off sends none, except for metadata.
 CONFIG_EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,  # defined, started, stopped: then another configuration is effective
@@ -142,6 +143,22 @@ class Client:
             )
             for domain, stats in listed
         ]
+
+    def active_usage(self) -> list[tuple[str, DomainStats]]:
+        """Returns names and counters of the active domains, in one call."""
+        if self.is_test:
+            listed = self.call("list guests", self.connection.getAllDomainStats, USAGE_STATS, 0)
+            return [
+                (domain.name(), completed_usage(self._complete(domain, stats), domain))
+                for domain, stats in listed
+                if domain.isActive()
+            ]
+        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
+        listed = self.call("read the usage of guests", self.connection.getAllDomainStats, USAGE_STATS, flags)
+        return [(domain.name(), stats) for domain, stats in listed]
+
+    def node_stats(self) -> NodeStats:
+        return self._host.node_stats()
 
     def _autostarted(self) -> frozenset[str]:
         """The UUIDs of the domains that libvirt starts with the host."""

@@ -38,6 +38,15 @@ class HostResponses:
     online_cpus: frozenset[int] | None = None  # None: unknown
 
 
+@frozen(kw_only=True)
+class NodeStats:
+    """The node's own statistics: CPU times in ns, memory in KiB. Empty if this libvirt has none."""
+
+    cores: int
+    cpu: Mapping[str, int]
+    memory: Mapping[str, int]
+
+
 class HostReader:
     """Belongs to one connection. Every method may raise what `Connection.call` raises."""
 
@@ -151,13 +160,29 @@ class HostReader:
             return True
         return True
 
-    def _memory_kib(self) -> int | None:
-        """Returns the kernel's total. The sum of the NUMA cells in the node info can lag behind it after boot."""
+    def node_stats(self) -> NodeStats:
+        """Returns what the node has used since it started, in three calls."""
+        cores = int(self._client.call("read the capacity", self._connection.getInfo)[2])
+        return NodeStats(cores=cores, cpu=self._cpu_stats(), memory=self._memory_stats())
+
+    def _cpu_stats(self) -> Mapping[str, int]:
+        all_cpus = libvirt.VIR_NODE_CPU_STATS_ALL_CPUS
+        try:
+            return dict(self._client.call("read the CPU times", self._connection.getCPUStats, all_cpus, 0))
+        except (Unsupported, DriverFailed):
+            return {}
+
+    def _memory_stats(self) -> Mapping[str, int]:
         all_cells = libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS
         try:
-            return int(self._client.call("read the memory", self._connection.getMemoryStats, all_cells)["total"])
-        except (Unsupported, DriverFailed, KeyError):
-            return None
+            return dict(self._client.call("read the memory", self._connection.getMemoryStats, all_cells))
+        except (Unsupported, DriverFailed):
+            return {}
+
+    def _memory_kib(self) -> int | None:
+        """Returns the kernel's total. The sum of the NUMA cells in the node info can lag behind it after boot."""
+        total = self._memory_stats().get("total")
+        return None if total is None else int(total)
 
     def _has_smbios(self) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from rackd.drivers.libvirt.xml import attribute, bytes_at, parse, text_at
 
@@ -28,3 +29,15 @@ def completed(stats: DomainStats, definition: str, size_at: Callable[[str], int 
         if size is not None:
             full[f"block.{index}.capacity"] = size
     return full
+
+
+def completed_usage(stats: DomainStats, domain: Any) -> DomainStats:
+    """Returns `stats` of an active domain with its CPU time, which is the time of day, and its memory."""
+    _, maximum_kib, current_kib, _, cpu_ns = domain.info()
+    return {
+        **stats,
+        "cpu.time": cpu_ns,
+        "balloon.current": current_kib,
+        "balloon.rss": min(maximum_kib, current_kib),
+        "net.count": 0,
+    }

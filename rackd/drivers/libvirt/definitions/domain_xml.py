@@ -24,6 +24,7 @@ from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed
 from rackd.drivers.libvirt.xml import Element, attribute, parse
 
 MIB = 1024 * 1024
+MEMORY_REPORT_S = 10  # as often as a rack reads it
 SPARE_PORTS = 8  # for disks that a running guest gets
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
@@ -188,6 +189,7 @@ def _devices(
     if traits.domain_type != "test":
         _add_console(devices, prepared, traits, capabilities)
         _add_agent_channel(devices)
+        _add_balloon(devices)
         if _machine(traits) == _PCIE_MACHINE:
             _add_ports(devices, len(prepared.disks) + len(spec.nics) + _FIXED_DEVICES + SPARE_PORTS)
     return devices
@@ -204,6 +206,12 @@ def _add_agent_channel(devices: Element) -> None:
     """Adds the channel of an agent in the guest, which reports its addresses and shuts it down on request."""
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
+
+
+def _add_balloon(devices: Element) -> None:
+    """Has the balloon driver of the guest report its memory, which the bulk read of usage then finds."""
+    balloon = ET.SubElement(devices, "memballoon", model="virtio")
+    ET.SubElement(balloon, "stats", period=str(MEMORY_REPORT_S))
 
 
 def _add_console(

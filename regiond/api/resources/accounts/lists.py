@@ -21,9 +21,12 @@ from regiond.search_query import MAX_LENGTH, Fields, parse
 from regiond.validation_messages import REQUIRED, no_choice, no_object
 
 _FIELDS: Mapping[str, Fields] = {"hosts": HOST_FIELDS, "vms": MACHINE_FIELDS}
-_OF_VMS = ("host", "addresses", "cores", "memory", "pool", "owner", "task")
+_OF_VMS = (
+    "host", "addresses", "cores", "memory", "cpu_used", "ram_used", "disk_used", "network_used", "pool", "owner",
+    "task",
+)  # fmt: skip
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "hosts": ("type", "vms", "cpu", "ram", "storage", "zone", "tags"),
+    "hosts": ("type", "vms", "cpu", "ram", "storage", "cpu_used", "ram_used", "zone", "tags"),
     "vms": _OF_VMS,
     "host-vms": tuple(name for name in _OF_VMS if name != "host"),
     "cluster-vms": _OF_VMS,

@@ -25,6 +25,7 @@ from regiond.api.resources.machines import (
     nic_changes,
     node_actions,
     resize,
+    usage,
 )
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.machines.machine_filters import FILTERS, OF_THE_PAGE
@@ -187,6 +188,7 @@ MACHINE = Resource(
         *machine_details.OF_ONE,
         deployment.DEPLOY,
         deployment.ABORT,
+        usage.USAGE,
         console.LOG,
         console.CONNECT,
         adoption.FORGET,

@@ -34,6 +34,7 @@ from regiond.ui.machines.details.placement_card import Chosen, Place, PlacementC
 from regiond.ui.machines.machine_actions import owns
 from regiond.ui.page import Page, Visit
 from regiond.ui.run_steps import run_steps
+from regiond.ui.usage.usage_card import UsageCard, usage_card
 
 _ON_SUMMARY = 5
 
@@ -59,9 +60,17 @@ async def summary(visit: Visit) -> Reply:
         placed=await _placed(visit, vm, host),
         chosen=await _chosen(visit, machine),
         sees_host=host is not None,
+        usage=await _usage(visit, machine),
         edit=notes_form.unchanged(machine),
         problems={},
     )
+
+
+async def _usage(visit: Visit, machine: MachineView) -> UsageCard | None:
+    """Returns None for a VM that is on no host."""
+    if machine.host_id is None:
+        return None
+    return usage_card(await visit.services.usages.of_machine(machine, history=True))
 
 
 def _deploying(tasks: Iterable[Operation]) -> Operation | None:

@@ -1,0 +1,1 @@
+"""The usage of hosts and guests: sampled, kept for an hour, read by regions and Prometheus."""

@@ -1,0 +1,1 @@
+"""Usage of VMs and hosts on pages: tiles with sparklines, and columns of lists."""

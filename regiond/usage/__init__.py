@@ -1,0 +1,1 @@
+"""The usage of hosts and machines: now, and in the last hour."""
