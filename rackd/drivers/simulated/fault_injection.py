@@ -18,6 +18,7 @@ Call = Literal[
     "set addresses", "set autostart", "set boot disk", "resize guest", "read serial log",
     "attach disk", "detach disk", "grow disk", "attach NIC", "change NIC", "detach NIC",
     "open console",
+    "open screen",
 ]  # fmt: skip
 
 _HOLD_POLL_S = 0.01
