@@ -189,6 +189,7 @@ MACHINE = Resource(
         deployment.ABORT,
         console.LOG,
         console.CONNECT,
+        console.SCREEN,
         adoption.FORGET,
     ),
 )
