@@ -1,4 +1,4 @@
-"""The screen of a guest as libvirt's screenshots, and its keyboard as libvirt's keys: what every connection carries.
+"""The screen of a guest as libvirt's screenshots, its keyboard as libvirt's keys.
 
 libvirt passes a VNC connection on only to programs on the host itself. Over SSH and TLS, a screenshot and keys pass
 through the connection that is there, so the host needs no open port for it.
