@@ -128,9 +128,16 @@ class Api:
         if not 200 <= answer.status < 300:
             raise_error(answer)
 
-    async def websocket(self, path: str, *, op: str | None, deadline_s: float = REQUEST_TIMEOUT_S) -> WebSocket:
+    async def websocket(
+        self,
+        path: str,
+        *,
+        op: str | None,
+        query: Sequence[tuple[str, str | bytes]] = (),
+        deadline_s: float = REQUEST_TIMEOUT_S,
+    ) -> WebSocket:
         """Returns an open WebSocket. Raises as `send`."""
-        url = self._url(path, [("op", op)] if op else [])
+        url = self._url(path, [*([("op", op)] if op else []), *query])
         signed = self._sign.sign(url, http_method="GET")[1]["Authorization"] if self._sign else ""
         try:
             async with asyncio.timeout(deadline_s):

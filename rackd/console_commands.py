@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,15 +17,16 @@ from common.rpc.console_commands import (
     HOST_CONSOLE,
     HOST_CONSOLE_INPUT,
     HOST_CONSOLE_LOG,
+    HOST_SCREEN,
     MAX_CONSOLE_LOG_BYTES,
     ConsoleCall,
     ConsoleInput,
     ConsoleLog,
     ConsoleLogCall,
     ConsoleOutput,
+    ScreenCall,
 )
 from common.rpc.handlers import Handler
-from common.values import GuestRef
 from rackd.console_session import ConsoleSession
 from rackd.drivers.contract import ConsoleStream, Driver
 from rackd.executor import Executor
@@ -52,16 +53,32 @@ class ConsoleCommands:
         self._of_host: Counter[int] = Counter()  # open, or being opened
 
     def handlers(self) -> Mapping[Command[Any, Any], Handler]:
-        return {HOST_CONSOLE: self.open, HOST_CONSOLE_INPUT: self.type, HOST_CONSOLE_LOG: self.log}
+        return {
+            HOST_CONSOLE: self.open,
+            HOST_SCREEN: self.open_screen,
+            HOST_CONSOLE_INPUT: self.type,
+            HOST_CONSOLE_LOG: self.log,
+        }
 
-    async def open(self, link: Any, call: ConsoleCall) -> AsyncGenerator[ConsoleOutput, None]:
+    def open(self, link: Any, call: ConsoleCall) -> AsyncGenerator[ConsoleOutput, None]:
         """Ends with the console. A cancellation, or the end of the link, ends the console."""
+        opening = _Opening(connect=lambda driver: driver.open_console(call.guest))
+        return self._relay(link, call, opening, loses_output=True)
+
+    def open_screen(self, link: Any, call: ScreenCall) -> AsyncGenerator[ConsoleOutput, None]:
+        """Ends as `open` does."""
+        opening = _Opening(connect=lambda driver: driver.open_screen(call.guest))
+        return self._relay(link, call, opening, loses_output=False)
+
+    async def _relay(
+        self, link: Any, call: ConsoleCall | ScreenCall, opening: _Opening, *, loses_output: bool
+    ) -> AsyncGenerator[ConsoleOutput, None]:
         if self._of_host.total() >= self._max_consoles:
             raise Busy(f"This rack has {self._max_consoles} consoles open, which is its limit. Close one.")
         if call.console_id in self._open:
             raise InvalidRequest("There is a console with this id.")
         with self._counted(call.access.host_id):
-            session = ConsoleSession(await self._connect(call))
+            session = ConsoleSession(await self._connect(call, opening), loses_output=loses_output)
             self._open[call.console_id] = _Open(session=session, link=link)
             try:
                 yield ConsoleOutput(data=b"")
@@ -102,8 +119,7 @@ class ConsoleCommands:
         )
         return ConsoleLog(content=content[-max_bytes:])
 
-    async def _connect(self, call: ConsoleCall) -> ConsoleStream:
-        opening = _Opening(guest=call.guest)
+    async def _connect(self, call: ConsoleCall | ScreenCall, opening: _Opening) -> ConsoleStream:
         try:
             return await self._executor.run(
                 call.access,
@@ -121,13 +137,13 @@ class ConsoleCommands:
 class _Opening:
     """A console that is being opened in a thread, whose caller may be gone when it is open."""
 
-    guest: GuestRef
+    connect: Callable[[Driver], ConsoleStream]
     _lock: threading.Lock = field(factory=threading.Lock)
     _stream: ConsoleStream | None = None
     _given_up: bool = False
 
     def open(self, driver: Driver) -> ConsoleStream:
-        stream = driver.open_console(self.guest)
+        stream = self.connect(driver)
         with self._lock:
             self._stream = stream
             given_up = self._given_up

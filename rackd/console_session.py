@@ -1,7 +1,7 @@
 """One open console: one thread reads from the guest, another writes to it.
 
 Output that nobody takes is dropped, the oldest first: neither a guest that writes without end nor a slow reader takes
-memory or delays other calls.
+memory or delays other calls. A screen's protocol survives no gap: there the guest is read no further instead.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ _DROPPED = b"\r\n[output was dropped]\r\n"
 class ConsoleSession:
     """Create and use it in the event loop's thread."""
 
-    def __init__(self, stream: ConsoleStream) -> None:
-        """Takes over the stream."""
+    def __init__(self, stream: ConsoleStream, *, loses_output: bool = True) -> None:
+        """Takes over the stream. Without `loses_output` the guest waits until its output is taken."""
         self._loop = asyncio.get_running_loop()
         self._stream = stream
+        self._loses_output = loses_output
+        self._held = 0  # parts for which the reading thread waits
         self._output = bytearray()
         self._changed = asyncio.Event()
         self._ended = False
@@ -48,6 +50,8 @@ class ConsoleSession:
             await self._changed.wait()
         part = bytes(self._output[:CONSOLE_PART_BYTES])
         del self._output[:CONSOLE_PART_BYTES]
+        if len(self._output) < MAX_WAITING_BYTES:
+            self._release()
         if not part and self._error is not None:
             raise self._error
         return part
@@ -65,6 +69,7 @@ class ConsoleSession:
         """Idempotent; does not wait."""
         if not self._ended:
             self._end(None)
+        self._release()
         threading.Thread(target=self._stream.close, name="console-close", daemon=True).start()
         while True:
             try:
@@ -105,10 +110,18 @@ class ConsoleSession:
             return False
         return True
 
+    def _release(self) -> None:
+        """Lets the reading thread go on."""
+        while self._held:
+            self._held -= 1
+            self._turns.release()
+
     def _received(self, data: bytes) -> None:
-        self._turns.release()
+        self._held += 1
         self._output += data
-        if len(self._output) > MAX_WAITING_BYTES:
+        if self._loses_output or self._ended or len(self._output) < MAX_WAITING_BYTES:
+            self._release()
+        if self._loses_output and len(self._output) > MAX_WAITING_BYTES:
             kept = self._output[-MAX_WAITING_BYTES // 2 :]
             self._output[:] = _DROPPED + kept
         self._changed.set()

@@ -203,6 +203,9 @@ class FakeLxdDriver:
     def open_console(self, guest: GuestRef) -> ConsoleStream:
         return self._trusted_host().open_console(guest)
 
+    def open_screen(self, guest: GuestRef) -> ConsoleStream:
+        return self._trusted_host().open_screen(guest)
+
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._trusted_host().copy_image(image, pool_id, content)
 

@@ -30,6 +30,13 @@ class ConsoleCall(GuestCall):
 
 
 @frozen(kw_only=True)
+class ScreenCall(GuestCall):
+    """Opens a connection to the screen of a guest. `console_id`, as in `ConsoleCall`, names it in `ConsoleInput`."""
+
+    console_id: str
+
+
+@frozen(kw_only=True)
 class ConsoleOutput:
     """A part of the guest's output, at most CONSOLE_PART_BYTES. The first is empty: the console is open."""
 
@@ -47,5 +54,6 @@ class ConsoleInput:
 MAX_CONSOLE_LOG_BYTES = 64 * 1024
 CONSOLE_PART_BYTES = 16 * 1024
 HOST_CONSOLE = Command("host.console", ConsoleCall, ConsoleOutput, streams=True, endless=True)  # until it is cancelled
+HOST_SCREEN = Command("host.screen", ScreenCall, ConsoleOutput, streams=True, endless=True)  # as above; nothing is lost
 HOST_CONSOLE_INPUT = Command("host.console_input", ConsoleInput, Done)
 HOST_CONSOLE_LOG = Command("host.console_log", ConsoleLogCall, ConsoleLog)

@@ -18,17 +18,20 @@ from innkeeper.output.terminal import Terminal
 from innkeeper.output.text import printable
 from innkeeper.websocket import WebSocket
 
-COMMAND = "machine console"
+COMMAND, SCREEN = "machine console", "machine screen"
 ESCAPE = b"\x1d"  # Ctrl-]
 _READ_BYTES = 4096
 
 
 def is_console(wanted: ApiCall) -> bool:
-    return wanted.command == COMMAND
+    return wanted.command in (COMMAND, SCREEN)
 
 
 async def attach(api: Api, wanted: ApiCall, terminal: Terminal) -> None:
-    """Raises Usage without a terminal, and the region's error if it does not open the console."""
+    """Raises Usage without a terminal, or for a screen, and the region's error if it does not open the console."""
+    if wanted.command == SCREEN:
+        page = f"{api.url.partition('/api/')[0]}/ui/vms/{wanted.path.strip('/').rpartition('/')[2]}/screen"
+        raise Usage(f"A screen needs a browser: {page}. In a terminal, use the serial port: machine console")
     if not (terminal.stdin.isatty() and terminal.out.isatty()):
         raise Usage(f"{wanted.command} needs a terminal. To read what the machine wrote: machine console-log")
     socket = await api.websocket(wanted.path, op=wanted.action.op)

@@ -282,6 +282,12 @@ class Driver(Protocol):
         and Unsupported if it has none.
         """
 
+    def open_screen(self, guest: GuestRef) -> ConsoleStream:
+        """Connects to the guest's screen, as `open_console`: VNC (RFB 3.8), and on LXD one SPICE channel.
+
+        Others may see the same screen at once. Raises NotFound, WrongState and Unsupported as `open_console`.
+        """
+
     def find(self, guest: GuestRef) -> Guest | None:
         """Returns the guest with the marker, whatever its name, or None. Only reads."""
 

@@ -90,6 +90,10 @@ def guest_is_off(guest: GuestRef) -> WrongState:
     return WrongState(f"{guest.name} is off: it has a console once it is started.", name=guest.name)
 
 
+def screen_is_off(guest: GuestRef) -> WrongState:
+    return WrongState(f"{guest.name} is off: it has a screen once it is started.", name=guest.name)
+
+
 def guest_not_found(name: str, marker: OwnershipMarker) -> NotFound:
     return NotFound(
         f"The host has no guest {name} with that id and the marker of machine {marker.machine_id}.", name=name

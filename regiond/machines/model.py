@@ -48,6 +48,7 @@ from regiond.machines.values.requests import (
     requested_fields,
 )
 from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
+from regiond.machines.values.screens import ScreenProtocol, protocol_on
 from regiond.machines.values.search import USED, GroupSizes, MachineColumn, MachineFilter, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
 from regiond.machines.values.used import UsedAmounts
@@ -117,6 +118,7 @@ __all__ = [
     "NicView",
     "ReleaseOptions",
     "ResizePlan",
+    "ScreenProtocol",
     "SizeRequest",
     "Takes",
     "Traits",
@@ -284,6 +286,10 @@ class MachineView:
         if self.pending_cores is None and self.pending_memory_mib is None:
             return None
         return GuestSize(cores=self.pending_cores or self.cores, memory_mib=self.pending_memory_mib or self.memory_mib)
+
+    @property
+    def screen_protocol(self) -> ScreenProtocol:
+        return protocol_on(self.driver)
 
     @property
     def boot_disk(self) -> DiskView | None:

@@ -27,6 +27,7 @@ from regiond.ui.machines import (
     edit_pages,
     host_vms_page,
     release_page,
+    screen_page,
 )
 from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
@@ -97,6 +98,7 @@ PAGES = (
     *nic_changes.PAGES,
     *action_pages.PAGES,
     *console_page.PAGES,
+    *screen_page.PAGES,
     *edit_pages.PAGES,
     *deploy_page.PAGES,
     *release_page.PAGES,
@@ -143,7 +145,8 @@ def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> Web
     )
     login_page = LoginPage(sessions=sessions, audit=api.services.audit, renderer=renderer, now=now)
     previews = components_page.PAGES if api.info.simulated_hosts else ()
-    pages = (*PAGES, *previews, stream_page(feed, sessions), console_page.socket_page(sessions))
+    sockets = (console_page.socket_page(sessions), screen_page.socket_page(sessions))
+    pages = (*PAGES, *previews, stream_page(feed, sessions), *sockets)
     return WebPages(site=site, login=login_page, static=static, pages=pages)
 
 

@@ -64,6 +64,8 @@ class StaticFiles:
             "questions",
             "login_again",
             "retry",
+            "screen",
+            "screen_keys",
             "style_sheets",
         )
         others = {f"scripts/{name}.js" for name in own}

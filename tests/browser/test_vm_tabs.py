@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 from tests.browser.visitor import Visitor, visitor
 from tests.deployment.deployment import Deployment
 
-TABS = ("Summary", "Network", "Storage", "Console", "Tasks", "Events", "Configuration")
+TABS = ("Summary", "Network", "Storage", "Console", "Screen", "Tasks", "Events", "Configuration")
 
 
 async def _machine(fleet: Deployment, name: str) -> dict[str, object]:

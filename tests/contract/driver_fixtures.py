@@ -78,6 +78,7 @@ class Capability(StrEnum):
     DEPLOYMENT = "deployment"
     CONSOLE_LOG = "console_log"
     CONSOLE = "console"
+    SCREEN = "screen"
     OWN_IMAGES = "own_images"
     VOLUME_LOSS = "volume_loss"  # a volume can be deleted while a guest uses it
     POOL_LOSS = "pool_loss"  # the test may make the storage pool unavailable
@@ -89,6 +90,7 @@ class CapableFixture(DriverFixture, Protocol):
     pinnable_core_ids: tuple[int, ...]  # two cores, not in ascending order
     huge_page_size_kib: int  # the host has enough pages for 128 MiB
     every_nic: tuple[NicSpec, ...]  # one of each kind that the host can attach
+    has_spice: bool  # its screens speak SPICE instead of VNC
     addressed: tuple[NicSpec, ...]  # one for each way in which a guest receives an address, on different sources
 
     def assigned_address(self, guest: GuestRef, nic: NicSpec) -> str:
@@ -143,7 +145,7 @@ class SimulatedFixture:
     """A simulated host in the test's folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.prefix, self.reread_domains = "", 0
+        self.prefix, self.reread_domains, self.has_spice = "", 0, False
         self.pool_id = "default"
         self.architecture = "amd64"
         self.nics = (nic(0, NicKind.NETWORK, "default", boot=True),)
@@ -286,10 +288,12 @@ FIXTURES = [
 CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
     "libvirt-test": frozenset(Capability)  # it cannot fill volumes, and has no console
-    - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.OWN_IMAGES},
+    - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.OWN_IMAGES},
     "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES, Capability.POOL_LOSS},
-    "lxd-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.VOLUME_LOSS},
-    "lxd-6-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.VOLUME_LOSS},
+    "lxd-double": frozenset(Capability)
+    - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS},
+    "lxd-6-double": frozenset(Capability)
+    - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS},
     "lxd": frozenset(Capability)  # release 5.0 keeps no log of virtual machines' consoles
     - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},
     "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},

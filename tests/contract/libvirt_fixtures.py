@@ -38,7 +38,7 @@ class LibvirtFixture:
     def __init__(self, driver: LibvirtDriver, connection: Any, pool: Any, *, prefix: str, nic: NicSpec) -> None:
         self.driver, self.administrator, self._pool = driver, connection, pool
         self.prefix, self.pool_id, self.architecture, self.nics = prefix, pool.UUIDString(), "amd64", (nic,)
-        self.reread_domains = domain_cache.REREAD_DOMAINS
+        self.reread_domains, self.has_spice = domain_cache.REREAD_DOMAINS, False
         self._cleanup = ExitStack()
 
     @property

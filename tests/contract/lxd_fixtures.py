@@ -58,7 +58,7 @@ class LxdFixture(ABC):
     pool_id = POOL
 
     def __init__(self, administrator: Administrator, access: HostAccess, nics: tuple[NicSpec, ...]) -> None:
-        self.prefix, self.reread_domains = f"ikdrv-{uuid4().hex[:6]}-", 0
+        self.prefix, self.reread_domains, self.has_spice = f"ikdrv-{uuid4().hex[:6]}-", 0, True
         self._ask, self._our_images, self.nics = administrator.ask, administrator.our_images, nics
         self.access, self.driver = access, LxdDriverFactory().open(access)
         self._target = "" if administrator.member is None else f"target={administrator.member}"

@@ -93,6 +93,7 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
                 "details",  # `test_machine_operations.py`
                 "get",
                 "get_by_key",
+                "screen",  # `test_screen_connection.py`
                 "zone_file",
                 "get_config",  # `test_controllers.py`
                 "is_registered",  # requires a MAC address: `test_node_actions.py`

@@ -63,7 +63,7 @@ async def test_failed_deployments_show_last_lines_to_their_owner(innkeeper: Depl
 
 async def test_others_are_not_offered_the_console(innkeeper: Deployment, system_id: str) -> None:
     assert 'id="act-console"' not in (await visit(innkeeper, "ann", f"vms/{system_id}")).text
-    for path in ("console", "console/log"):
+    for path in ("console", "console/log", "screen"):
         assert (await visit(innkeeper, "ann", f"vms/{system_id}/{path}")).status == 403
 
 
@@ -74,13 +74,15 @@ async def test_an_open_page_of_a_deleted_vm_says_so_and_stops_asking(innkeeper: 
         assert (gone.status, system_id in gone.text) == (286, True)
 
 
-async def handshake(innkeeper: Deployment, username: str, system_id: str, origin: str | None) -> bytes:
-    """Returns the first line of the answer to the browser's request for the terminal."""
+async def handshake(
+    innkeeper: Deployment, username: str, system_id: str, origin: str | None, *, path: str = "console"
+) -> bytes:
+    """Returns the first line of the answer to the browser's request for the WebSocket of a page."""
     client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
     await client.log_in(username, PASSWORD)
     host = f"127.0.0.1:{client.port}"
     lines = [
-        f"GET {UI}vms/{system_id}/console/socket HTTP/1.1", f"Host: {host}", "Upgrade: websocket",
+        f"GET {UI}vms/{system_id}/{path}/socket HTTP/1.1", f"Host: {host}", "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         *(f"Cookie: {name}={value}" for name, value in client.cookies.items()),
@@ -92,6 +94,14 @@ async def handshake(innkeeper: Deployment, username: str, system_id: str, origin
         first = await reader.readline()
     writer.close()
     return first
+
+
+async def test_the_screen_opens_from_pages_of_this_region_only(innkeeper: Deployment, system_id: str) -> None:
+    own = f"http://127.0.0.1:{urlsplit(innkeeper.region.api_url).port}"
+    assert b" 101 " in await handshake(innkeeper, "mira", system_id, own, path="screen")
+    for other in (None, "http://127.0.0.1", "http://example.com", "null"):
+        assert b" 403 " in await handshake(innkeeper, "mira", system_id, other, path="screen")
+    assert b" 403 " in await handshake(innkeeper, "ann", system_id, own, path="screen")
 
 
 async def test_the_terminal_opens_from_pages_of_this_region_only(innkeeper: Deployment, system_id: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import deploy, guest_bridge
 from tests.lab.deployed_host import add_libvirt
-from tests.lab.guest_image import SshKey, upload_image
+from tests.lab.guest_image import BOOT_S, SshKey, upload_image
 from tests.lab.lab_host import LabHost
 from tests.lab.libvirt_network import SUBNET, lab_network
 from tests.waiting import eventually
@@ -76,9 +77,12 @@ async def test_a_deployed_guest_has_the_size_that_was_asked_for(
             await innkeeper.post(path, op="power_cycle")
 
             async def small() -> bool:
-                return (await cores(), await memory_mib()) == (1, before_mib)
+                try:
+                    return (await cores(), await memory_mib()) == (1, before_mib)
+                except InnkeeperError:  # it is not up again
+                    return False
 
-            await eventually(small, deadline_s=TAKES_S, every_s=2.0)
+            await eventually(small, deadline_s=BOOT_S, every_s=2.0)
             found = await innkeeper.get(path)
             assert (found["pending"], found["cpu_count"], found["memory"]) == (None, 1, 1024)
             await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")

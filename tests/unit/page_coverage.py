@@ -135,6 +135,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=abort": Shown("vms/<system_id>/abort"),
     "GET machines/{system_id}/?op=console_log": Shown("vms/<system_id>/console", "consoles.log"),
     "GET machines/{system_id}/?op=console": Shown("vms/<system_id>/console", "consoles.log"),
+    "GET machines/{system_id}/?op=screen": Shown("vms/<system_id>/screen", "machines.read"),
     "GET tags/{name}/?op=machines": Shown("vms", "machines.page"),
     "POST machines/{system_id}/?op=commission": Shown("vms/<system_id>/act"),
     "POST machines/{system_id}/?op=set_workload_annotations": Shown("vms/<system_id>/annotations"),

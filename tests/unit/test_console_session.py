@@ -70,6 +70,31 @@ async def test_output_that_nobody_takes_is_dropped_and_bounded() -> None:
     session.close()
 
 
+async def test_a_screen_loses_nothing_and_is_read_as_far_as_it_is_taken() -> None:
+    guest = Guest()
+    session = ConsoleSession(guest, loses_output=False)
+    parts = [bytes((number % 256,)) * 4096 for number in range(4 * MAX_WAITING_BYTES // 4096)]
+    for part in parts:
+        guest.output.put(part)
+    guest.output.put(b"")
+    found = await session.output()
+    assert guest.output.qsize() > len(parts) // 2
+    while part := await session.output():
+        found += part
+    assert found == b"".join(parts)
+    session.close()
+
+
+async def test_closing_a_screen_ends_a_reader_that_is_held() -> None:
+    guest = Guest()
+    session = ConsoleSession(guest, loses_output=False)
+    for _ in range(4 * MAX_WAITING_BYTES // 4096):
+        guest.output.put(b"x" * 4096)
+    assert await session.output()
+    session.close()
+    await eventually(guest.output.empty)
+
+
 async def test_a_guest_that_takes_no_input_is_busy() -> None:
     guest = Guest()
     guest.takes.clear()

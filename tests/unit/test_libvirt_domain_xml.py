@@ -266,9 +266,20 @@ def test_the_host_cpu_model_requires_kvm() -> None:
     )
 
 
-def test_vnc_listens_on_localhost_only() -> None:
-    assert [graphics.get("listen") for graphics in tree_of(SPEC).iterfind("devices/graphics")] == ["127.0.0.1"]
+def test_vnc_listens_nowhere() -> None:
+    (graphics,) = tree_of(SPEC).iterfind("devices/graphics")
+    assert graphics.attrib == {"type": "vnc"}
+    assert [listen.attrib for listen in graphics] == [{"type": "none"}]
     assert tree_of(SPEC, offer=DomainCapabilities()).find("devices/graphics") is None
+
+
+def test_the_clipboard_is_shared_where_the_emulator_can() -> None:
+    shared = "devices/channel[@type='qemu-vdagent']"
+    assert tree_of(SPEC).find(shared) is None
+    channel = tree_of(SPEC, offer=evolve(EVERYTHING, clipboard=True)).find(shared)
+    assert channel is not None
+    assert attribute(channel, "source/clipboard", "copypaste") == "yes"
+    assert attribute(channel, "target", "name") == "com.redhat.spice.0"
 
 
 def test_the_serial_port_is_logged_to_the_prepared_file() -> None:

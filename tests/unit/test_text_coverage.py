@@ -22,6 +22,9 @@ NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MA
     "Android", "Chrome", "Edge", "Firefox", "iPad", "iPhone", "Linux", "Mac OS X", "Opera", "Safari", "Windows",
     "event: id: data:", "HttpOnly", "Secure", "vms tasks", "hosts vms", "UTC", "– Innkeeper",
     "VLAN", "NIC", "CIDR", "SHA-256",
+    # Keys, by the names that browsers give them and keyboards have on them.
+    "Control+Alt+Delete", "Control+Alt+Backspace", "Alt+Tab", "Control+Escape", "Escape", "PrintScreen", "Control",
+    "Ctrl", "Alt", "Shift", "ShiftLeft", "Meta", "Key", "Left",
 }  # fmt: skip
 # Texts that are not messages yet: a change adds none, and whoever marks some writes the lower number.
 LEFT = {"templates/**/*.html": 0, "*.py": 0, "static/scripts/*.js": 0}

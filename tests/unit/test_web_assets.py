@@ -18,7 +18,8 @@ BUILT = STATIC / "built"
 def test_the_built_files_are_those_of_the_sources() -> None:
     recorded = dict(line.split()[::-1] for line in (BUILT / "sources.sha256").read_text().splitlines())
     present = {
-        name: hashlib.sha256((ASSETS / name).read_bytes()).hexdigest() for name in ("app.scss", "package-lock.json")
+        name: hashlib.sha256((ASSETS / name).read_bytes()).hexdigest()
+        for name in ("app.scss", "package-lock.json", "spice.js", "vnc.js")
     }
     assert recorded == present, "run ./dev assets and commit regiond/ui/static/built"
 
@@ -30,7 +31,14 @@ def test_the_style_sheet_loads_nothing_from_elsewhere() -> None:
 
 
 def test_libraries_and_fonts_have_their_licences() -> None:
-    assert {path.stem for path in STATIC.rglob("licences/*")} == {"htmx", "inter", "vanilla-framework", "xterm"}
+    assert {path.stem for path in STATIC.rglob("licences/*")} == {
+        "htmx",
+        "inter",
+        "novnc",
+        "spice-html5",
+        "vanilla-framework",
+        "xterm",
+    }
 
 
 def test_scripts_and_styles_are_in_their_budgets() -> None:
@@ -39,6 +47,8 @@ def test_scripts_and_styles_are_in_their_budgets() -> None:
     )  # 1,000 of it for messages and ended sessions; tests.bench.ui measures the same
     assert (BUILT / "htmx.min.js").stat().st_size <= 60_000
     assert (BUILT / "xterm.js").stat().st_size <= 360_000  # of the console page alone
+    assert (BUILT / "vnc.js").stat().st_size <= 200_000  # of the page of a screen alone, which loads one of these
+    assert (BUILT / "spice.js").stat().st_size <= 160_000
     assert (BUILT / "app.css").stat().st_size <= 350_000
 
 

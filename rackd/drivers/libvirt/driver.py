@@ -26,7 +26,7 @@ from common.values import (
     PowerState,
     Resized,
 )
-from rackd.drivers.contract import ImageContent
+from rackd.drivers.contract import ConsoleStream, ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
@@ -50,6 +50,7 @@ from rackd.drivers.libvirt.guests import (
     ownership,
     power,
     resizing,
+    screen,
     serial_log,
 )
 from rackd.drivers.libvirt.guests.compose import compose
@@ -275,6 +276,10 @@ class LibvirtDriver(WithoutProjects):
 
     def open_console(self, guest: GuestRef) -> LibvirtConsole:
         return console.open_console(self._session.client(), guest)
+
+    def open_screen(self, guest: GuestRef) -> ConsoleStream:
+        """Over SSH and TLS it is made of screenshots and keys, without a pointer: libvirt passes on no more there."""
+        return screen.open_screen(self._session.client(), guest)
 
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
         """Raises Unsupported for a transient domain, which libvirt cannot start again."""

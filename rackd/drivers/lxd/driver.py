@@ -202,6 +202,9 @@ class LxdDriver:
     def open_console(self, guest: GuestRef) -> LxdConsole:
         return console.open_console(self._ready(), guest)
 
+    def open_screen(self, guest: GuestRef) -> LxdConsole:
+        return console.open_screen(self._ready(), guest)
+
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         scope = self._ready().scope
         architecture = str(self._client.server()["environment"]["kernel_architecture"])

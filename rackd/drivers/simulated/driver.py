@@ -32,23 +32,22 @@ from common.values import (
 from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import (
     disk_not_found,
-    guest_is_off,
     guest_not_found,
     reject_volumes_in_use,
-    required_guest,
 )
 from rackd.drivers.resizing import before_start
+from rackd.drivers.rfb.screen import PictureScreen
 from rackd.drivers.simulated import deployments, disk_changes, guests, leases, own_images, resizing, usage
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
-from rackd.drivers.simulated.console import EchoShell, SimulatedConsole
+from rackd.drivers.simulated.console import SimulatedConsole
+from rackd.drivers.simulated.consoles import SimulatedConsoles
 from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.foreign_guests import create_once
 from rackd.drivers.simulated.nic_changes import SimulatedNics
-from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.usage_counters import HostCounters
 from rackd.drivers.without_projects import WithoutProjects
@@ -95,6 +94,7 @@ class SimulatedDriver(WithoutProjects):
         self._store = Store(self._path)
         self._disks = disk_changes.SimulatedDisks(address, self._store, faults)
         self._nics = SimulatedNics(address, self._store, faults)
+        self._consoles = SimulatedConsoles(address, self._path, self._store, faults)
         self._composer = SimulatedComposer(address, self._store, faults)
         self._deployer = SimulatedDeployer(address, self._store, faults)
         try:
@@ -230,29 +230,13 @@ class SimulatedDriver(WithoutProjects):
         self._deployer.set_addresses(spec)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
-        self._faults.call("read serial log")
-        with self._store.reading() as db:
-            found = required_guest(guests.by_marker(db, guest.marker), guest)
-            return serial_output(db, self._address, found)[-max_bytes:]
+        return self._consoles.log(guest, max_bytes=max_bytes)
 
     def open_console(self, guest: GuestRef) -> SimulatedConsole:
-        """Several may be open at once."""
-        self._faults.call("open console")
-        with self._store.reading() as db:
-            found = required_guest(guests.by_marker(db, guest.marker), guest)
-        if found.power is not PowerState.ON:
-            raise guest_is_off(guest)
-        return SimulatedConsole(EchoShell(found.name), lambda: self._runs(guest))
+        return self._consoles.open(guest)
 
-    def _runs(self, guest: GuestRef) -> bool:
-        """Returns whether the guest runs. Works in any thread: it opens a connection of its own."""
-        store = Store(self._path)
-        try:
-            with store.reading() as db:
-                found = guests.by_marker(db, guest.marker)
-        finally:
-            store.close()
-        return found is not None and found.power is PowerState.ON
+    def open_screen(self, guest: GuestRef) -> PictureScreen:
+        return self._consoles.open_screen(guest)
 
     def find(self, guest: GuestRef) -> Guest | None:
         self._faults.call("find guest")

@@ -17,7 +17,7 @@ Call = Literal[
     "find own image", "copy image", "remove image", "write root disk", "empty root disk",
     "set addresses", "set autostart", "set boot disk", "resize guest", "read serial log",
     "attach disk", "detach disk", "grow disk", "attach NIC", "change NIC", "detach NIC",
-    "open console", "usage",
+    "open console", "open screen", "usage",
 ]  # fmt: skip
 
 _HOLD_POLL_S = 0.01

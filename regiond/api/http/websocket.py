@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 from zope.interface import implementer
 
 from common.body_stream import Flow
@@ -35,6 +36,7 @@ DISCONNECT_S = 10.0
 _NORMAL, _REFUSED, _FAILED = 1000, 4000, 1011
 _MAX_REASON_BYTES = 123  # of a close frame
 _PART_BYTES = 1024  # are parsed at once
+_BINARY = Subprotocol("binary")
 _INPUT = frozenset({Opcode.BINARY, Opcode.TEXT, Opcode.CONT})
 
 
@@ -188,13 +190,18 @@ class WebSocket:
             self._stop_timer(name)
 
 
+def _subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Viewers of VNC and SPICE ask for `binary`, and a browser ends a connection that does not grant what was asked."""
+    return _BINARY if _BINARY in offered else None
+
+
 def accept(request: Any) -> ServerProtocol | Reply:
     """Returns a protocol that has answered the handshake, or the answer to a request that is none."""
     headers = Headers()
     for name, values in request.requestHeaders.getAllRawHeaders():
         for value in values:
             headers[name.decode("latin-1")] = value.decode("latin-1")
-    protocol = ServerProtocol(max_size=MAX_MESSAGE_BYTES)
+    protocol = ServerProtocol(max_size=MAX_MESSAGE_BYTES, select_subprotocol=_subprotocol)
     asked = Request(request.uri.decode("latin-1"), headers)
     protocol.receive_data(asked.serialize())  # it parses the request itself, and then waits for messages
     protocol.events_received()

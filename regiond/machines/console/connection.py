@@ -7,14 +7,23 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from attrs import define
+
 from common.errors import InnkeeperError, NotFound
 from common.rpc.console_commands import CONSOLE_PART_BYTES, HOST_CONSOLE_INPUT, ConsoleInput, ConsoleOutput
+from regiond.machines.console.activity import Activity, Always
 from regiond.machines.console.limits import ConsoleLimits
 from regiond.racks.service import HostStream
 
 INPUT_DEADLINE_S = 15.0
-ENDED = "The virtual machine has ended the console."
-CLOSED = "You closed the console."
+
+
+@define
+class Use:
+    """When a console was opened, and last used. The connections of one screen share it."""
+
+    opened_s: float
+    used_s: float
 
 
 class Terminal(Protocol):
@@ -37,14 +46,20 @@ class ConsoleConnection:
         console_id: str,
         limits: ConsoleLimits,
         *,
+        noun: str = "console",
+        use: Use | None = None,
+        activity: Activity | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`activity` tells what the user did from what the terminal sends by itself; None: all is typed."""
         self._stream = stream
         self._terminal = terminal
         self._console_id = console_id
         self._limits = limits
         self._now_s = now_s
-        self._opened_s = self._typed_s = now_s()
+        self._noun = noun
+        self._use = use or Use(now_s(), now_s())
+        self._activity = activity or Always()
 
     async def run(self, still_allowed: Callable[[], Awaitable[bool]]) -> str:
         """Runs the connection and returns the reason of its end. Raises the error of host or rack that ended it."""
@@ -59,7 +74,7 @@ class ConsoleConnection:
                 if (reason := self._limit()) is not None:
                     return reason
                 if not await still_allowed():
-                    return "You may not see this console any more."
+                    return f"You may not see this {self._noun} any more."
         finally:
             for task in tasks:
                 task.cancel()
@@ -68,25 +83,30 @@ class ConsoleConnection:
     async def _show(self) -> str:
         async for output in self._stream.items:
             await self._terminal.send(output.data)
-        return ENDED
+        return self._ended
 
     async def _type(self) -> str:
         while (data := await self._terminal.receive()) is not None:
-            self._typed_s = self._now_s()
+            if self._activity.is_of_user(data):
+                self._use.used_s = self._now_s()
             for start in range(0, len(data), CONSOLE_PART_BYTES):
                 part = ConsoleInput(console_id=self._console_id, data=data[start : start + CONSOLE_PART_BYTES])
                 try:
                     await self._stream.call(HOST_CONSOLE_INPUT, part, deadline_s=INPUT_DEADLINE_S)
                 except NotFound:
-                    return ENDED
+                    return self._ended
                 except InnkeeperError as error:
                     return error.message
-        return CLOSED
+        return f"You closed the {self._noun}."
+
+    @property
+    def _ended(self) -> str:
+        return f"The virtual machine has ended the {self._noun}."
 
     def _limit(self) -> str | None:
-        limits, now_s = self._limits, self._now_s()
-        if now_s - self._typed_s >= limits.idle_s:
-            return f"Nothing was typed for {limits.idle_s / 60:g} minutes. Open the console again to continue."
-        if now_s - self._opened_s >= limits.longest_s:
-            return f"The console was open for {limits.longest_s / 3600:g} hours. Open it again to continue."
+        limits, now_s, noun = self._limits, self._now_s(), self._noun
+        if now_s - self._use.used_s >= limits.idle_s:
+            return f"Nothing was typed for {limits.idle_s / 60:g} minutes. Open the {noun} again to continue."
+        if now_s - self._use.opened_s >= limits.longest_s:
+            return f"The {noun} was open for {limits.longest_s / 3600:g} hours. Open it again to continue."
         return None

@@ -1,4 +1,4 @@
-"""The consoles of machines: the serial output of their guests, and connections to them."""
+"""The consoles of machines: the output of their guests, and connections to port and screen."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFound
-from common.rpc.console_commands import HOST_CONSOLE, ConsoleCall
+from common.rpc.console_commands import HOST_CONSOLE, HOST_SCREEN, ConsoleCall, ScreenCall
 from regiond.caller import Caller, Permission, check_object
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.machines import view_store
 from regiond.machines.console import store
+from regiond.machines.console.activity import SpiceActivity, VncActivity
 from regiond.machines.console.connection import ConsoleConnection, Terminal
 from regiond.machines.console.limits import DEFAULT_LIMITS, ConsoleLimits, OpenConsoles
+from regiond.machines.console.screens import OpenScreens
 from regiond.machines.console.serial_log import read_text
 from regiond.machines.guest_spec import known_spec
-from regiond.machines.model import MachineView
+from regiond.machines.model import MachineView, ScreenProtocol
 from regiond.racks.service import HostCalls
 
 OPEN_DEADLINE_S = 40.0
+_LOST = "The connection was lost."
 
 StillCaller = Callable[[Caller], Awaitable[Caller | None]]
 StillOpen = Callable[[], Awaitable[bool]]
@@ -52,6 +55,7 @@ class Consoles:
         """Sets the limits of consoles that are opened from now on; consoles that are open now are not counted."""
         self._limits = limits
         self._open = OpenConsoles(limits)
+        self._screens = OpenScreens(self._open)
 
     async def log(self, caller: Caller, system_id: str) -> str:
         """Returns the end of the guest's serial output since its last start, as plain text.
@@ -91,7 +95,7 @@ class Consoles:
                 opens_within_s=OPEN_DEADLINE_S,
                 deadline_s=self._limits.longest_s + OPEN_DEADLINE_S,
             )
-            reason = "The connection was lost."
+            reason = _LOST
             try:
                 await self._record(caller, machine, "console_opened", f"The console of {machine.hostname} was opened")
                 connection = ConsoleConnection(stream, terminal, console_id, self._limits)
@@ -103,6 +107,46 @@ class Consoles:
                 await stream.close()
                 text = f"The console of {machine.hostname} was closed: {reason}"
                 await self._record(caller, machine, "console_closed", text)
+        return reason
+
+    async def connect_screen(
+        self, caller: Caller, system_id: str, terminal: Terminal, *, screen: str, still_open: StillOpen
+    ) -> str:
+        """Connects a viewer to the screen of the guest, as `connect` does: with VNC, or with one channel of SPICE.
+
+        All connections of an account to a machine with the same `screen` count, begin and end as one; empty: one of
+        its own. Raises Unsupported if the guest has no screen.
+        """
+        machine = await self._read(caller, system_id)
+        if machine.host_id is None:
+            raise NotFound(f"{machine.hostname} is on no host.")
+        ref, console_id = known_spec(machine, self._installation_id).ref, secrets.token_hex(16)
+        is_vnc = machine.screen_protocol is ScreenProtocol.VNC
+        with self._screens.connection((caller.account_id, system_id, screen or console_id)) as shown:
+            stream = await self._calls.open_stream(
+                machine.host_id,
+                HOST_SCREEN,
+                lambda access: ScreenCall(access=access, guest=ref, console_id=console_id),
+                opens_within_s=OPEN_DEADLINE_S,
+                deadline_s=self._limits.longest_s + OPEN_DEADLINE_S,
+            )
+            reason = _LOST
+            try:
+                if shown.begins():
+                    await self._record(caller, machine, "screen_opened", f"The screen of {machine.hostname} was opened")
+                activity = VncActivity() if is_vnc else SpiceActivity()
+                connection = ConsoleConnection(
+                    stream, terminal, console_id, self._limits, noun="screen", use=shown.use, activity=activity
+                )
+                reason = await connection.run(lambda: self._still_allowed(caller, system_id, still_open))
+            except InnkeeperError as error:
+                reason = error.message
+                raise
+            finally:
+                await stream.close()
+                if shown.ends():
+                    text = f"The screen of {machine.hostname} was closed: {reason}"
+                    await self._record(caller, machine, "screen_closed", text)
         return reason
 
     async def _still_allowed(self, caller: Caller, system_id: str, still_open: StillOpen) -> bool:

@@ -59,25 +59,30 @@ def socket_page(sessions: Sessions) -> Page:
     """The WebSocket of the terminal. Browsers send cookies with those of other sites too, so its origin is checked."""
 
     async def connect(visit: Visit) -> Reply:
-        if visit.request.origin_header != visit.request.origin:
-            raise NotAllowed("A console is opened from the pages of this region only.")
-        machine = await _machine(visit)
-        reply = await visit.actions.reply(
-            visit.session, visit.request, MACHINE, "GET", "console", path={"system_id": machine.system_id}, fields={}
-        )
-        begin = reply.upgrade
-        if begin is None:
-            return reply
-
-        async def is_logged_in() -> bool:
-            return await sessions.find(visit.request.cookie) is not None
-
-        async def run(terminal: Terminal, _: StillOpen) -> str:
-            return await begin(terminal, is_logged_in)
-
-        return evolve(reply, upgrade=run)
+        return await open_socket(visit, sessions, "console")
 
     return Page(path="vms/<system_id>/console/socket", handle=connect)
+
+
+async def open_socket(visit: Visit, sessions: Sessions, op: str, **fields: str) -> Reply:
+    """Answers the request for a WebSocket of a page with that of the API."""
+    if visit.request.origin_header != visit.request.origin:
+        raise NotAllowed("A console is opened from the pages of this region only.")
+    machine = await _machine(visit)
+    reply = await visit.actions.reply(
+        visit.session, visit.request, MACHINE, "GET", op, path={"system_id": machine.system_id}, fields=fields
+    )
+    begin = reply.upgrade
+    if begin is None:
+        return reply
+
+    async def is_logged_in() -> bool:
+        return await sessions.find(visit.request.cookie) is not None
+
+    async def run(terminal: Terminal, _: StillOpen) -> str:
+        return await begin(terminal, is_logged_in)
+
+    return evolve(reply, upgrade=run)
 
 
 async def _machine(visit: Visit) -> MachineView:

@@ -62,6 +62,7 @@ class Client:
     def __init__(self, connection: Any) -> None:
         self.connection = connection  # the library's own object
         self.is_test = connection.getType() == "TEST"
+        self.is_local = connection.getURI().startswith("qemu:///")  # the daemon runs on this computer
         self.calls = 0  # round trips to the hypervisor so far
         self._host = HostReader(self, connection)
         self._callbacks: list[int] = []

@@ -10,6 +10,7 @@ import libvirt
 
 from common.errors import NotFound
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
+from rackd.drivers.libvirt.connection.domain_screen import DomainScreen
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 from rackd.drivers.libvirt.xml import attribute, parse
 
@@ -82,6 +83,9 @@ class Domain(_Wrapper):
 
     def open_console(self) -> LibvirtConsole:
         return LibvirtConsole(self._client, self._handle)
+
+    def screen(self) -> DomainScreen:
+        return DomainScreen(self._client, self._handle)
 
     def agent_addresses(self, *, within_s: int) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Returns MAC address and IP addresses of each interface of the guest, as its agent reports them.

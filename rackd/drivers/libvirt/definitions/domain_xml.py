@@ -29,6 +29,7 @@ SPARE_PORTS = 8  # for disks that a running guest gets
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _PCIE_MACHINE = "virt"
+_CLIPBOARD = "qemu-vdagent"
 _FIXED_DEVICES = 8  # no more than what libvirt and `_devices` give a guest beside its disks and NICs
 _NOT_IN_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -53,6 +54,7 @@ class DomainCapabilities:
 
     cpu_mode: str | None = None
     vnc: bool = False
+    clipboard: bool = False
     video: str | None = None
     firmware_efi: bool = False
     random: bool = False
@@ -71,6 +73,7 @@ class DomainCapabilities:
         return cls(
             cpu_mode=wanted if wanted in modes else None,
             vnc="vnc" in _values(tree, "devices/graphics", "type"),
+            clipboard=_CLIPBOARD in _values(tree, "devices/channel", "type"),
             video=next((model for model in _videos(traits) if model in videos), None),
             firmware_efi="efi" in _values(tree, "os", "firmware"),
             random="random" in _values(tree, "devices/rng", "backendModel"),
@@ -214,10 +217,17 @@ def _add_balloon(devices: Element) -> None:
     ET.SubElement(balloon, "stats", period=str(MEMORY_REPORT_S))
 
 
+def _add_clipboard(devices: Element) -> None:
+    """Adds a channel between spice-vdagent in the guest and VNC, for a clipboard that both have."""
+    channel = ET.SubElement(devices, "channel", type=_CLIPBOARD)
+    ET.SubElement(ET.SubElement(channel, "source"), "clipboard", copypaste="yes")
+    ET.SubElement(channel, "target", type="virtio", name="com.redhat.spice.0")
+
+
 def _add_console(
     devices: Element, prepared: PreparedResources, traits: HostTraits, capabilities: DomainCapabilities
 ) -> None:
-    """Adds a serial console, and a VNC display that only the host itself reaches."""
+    """Adds a serial console, and a VNC display that listens nowhere: libvirt alone connects somebody to it."""
     if traits.architecture == "s390x":
         console = ET.SubElement(devices, "console", type="pty")
         ET.SubElement(console, "target", type="sclp", port="0")
@@ -227,8 +237,10 @@ def _add_console(
     if prepared.serial_log is not None:
         ET.SubElement(console, "log", file=prepared.serial_log, append="off")
     if capabilities.vnc and capabilities.video is not None:
-        ET.SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes", listen="127.0.0.1")
+        ET.SubElement(ET.SubElement(devices, "graphics", type="vnc"), "listen", type="none")
         ET.SubElement(ET.SubElement(devices, "video"), "model", type=capabilities.video)
+        if capabilities.clipboard:
+            _add_clipboard(devices)
     if traits.architecture in {"arm64", "ppc64el", "s390x"} and capabilities.video is not None:
         ET.SubElement(devices, "input", type="keyboard", bus="virtio")
     if capabilities.random:

@@ -19,14 +19,21 @@ _END_S = 8.0  # for LXD to end a console: it keeps one that is cut off, as that 
 class LxdConsole:
     """Implements `ConsoleStream`."""
 
-    def __init__(self, data: ClientConnection, control: ClientConnection) -> None:
+    def __init__(self, data: ClientConnection, control: ClientConnection, *, ends_itself: bool) -> None:
         self._data = data
         self._control = control
+        self._ends_itself = ends_itself
         self._closed = threading.Event()
 
     @classmethod
-    def connect(cls, client: Client, operation_id: str, *, data_secret: str, control_secret: str) -> LxdConsole:
-        """LXD connects to the guest once it has both. Raises HostUnreachable, PeerChanged or NotTrusted."""
+    def connect(
+        cls, client: Client, operation_id: str, *, data_secret: str, control_secret: str, ends_itself: bool
+    ) -> LxdConsole:
+        """LXD connects to the guest once it has both. Raises HostUnreachable, PeerChanged or NotTrusted.
+
+        `ends_itself`: LXD closes the control once the data has ended, as for a serial port, whose data are one
+        connection. A screen could have further ones, so it ends with its control alone.
+        """
         where = path("operations", operation_id, "websocket")
         data = connect_websocket(
             client, where, {"secret": data_secret}, what="console", max_bytes=_MAX_PART_BYTES, close_s=_END_S
@@ -38,7 +45,7 @@ class LxdConsole:
         except BaseException:
             data.close()
             raise
-        return cls(data, control)
+        return cls(data, control, ends_itself=ends_itself)
 
     def read(self) -> bytes:
         while True:
@@ -65,6 +72,12 @@ class LxdConsole:
         if self._closed.is_set():
             return
         self._closed.set()
+        if not self._ends_itself:  # LXD cuts the data when it has seen the end of the control, and writes nothing then
+            with suppress(WebSocketException, OSError):
+                self._control.close()
+            with suppress(WebSocketException, OSError):
+                self._data.close()
+            return
         # The data first, to its end: LXD 5.0 then writes nothing there any more. If the control ends first, two of its
         # threads may write to the data at once, which ends the whole daemon ("concurrent write to websocket"). In a
         # cluster another member answers for the guest's, and passes both ends on in any order; that the guest's has

@@ -191,6 +191,7 @@ MACHINE = Resource(
         usage.USAGE,
         console.LOG,
         console.CONNECT,
+        console.SCREEN,
         adoption.FORGET,
     ),
 )

@@ -20,14 +20,15 @@ from regiond.ui.machines.machine_actions import owns, removals, sees_console
 from regiond.ui.page import Visit
 from regiond.ui.texts import constant
 
-SUMMARY, NETWORK, STORAGE, CONSOLE, TASKS, EVENTS, CONFIGURATION = (
-    "summary", "network", "storage", "console", "tasks", "events", "configuration",
+SUMMARY, NETWORK, STORAGE, CONSOLE, SCREEN, TASKS, EVENTS, CONFIGURATION = (
+    "summary", "network", "storage", "console", "screen", "tasks", "events", "configuration",
 )  # fmt: skip
 _NAMES = {
     SUMMARY: constant("Summary"),
     NETWORK: constant("Network"),
     STORAGE: constant("Storage"),
     CONSOLE: constant("Console"),
+    SCREEN: constant("Screen"),
     TASKS: constant("Tasks"),
     EVENTS: constant("Events"),
     CONFIGURATION: constant("Configuration"),
@@ -108,5 +109,5 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
 
 def _tabs(visit: Visit, machine: MachineView, *, running: int) -> tuple[Tab, ...]:
     counts = {NETWORK: len(machine.nics), STORAGE: len(machine.disks), TASKS: running or None}
-    shown = [key for key in _NAMES if key != CONSOLE or sees_console(visit.caller, machine)]
+    shown = [key for key in _NAMES if key not in (CONSOLE, SCREEN) or sees_console(visit.caller, machine)]
     return tuple(Tab(key=key, name=_NAMES[key], count=counts.get(key)) for key in shown)
