@@ -14,6 +14,7 @@ from uuid import UUID
 from attrs import field, frozen
 from attrs.validators import ge, min_len
 
+from common.boot import BootOrder
 from common.hardware import Gpu, NetworkDevice
 from common.phrases import number_of
 
@@ -271,6 +272,9 @@ class Guest:
     autostart: Autostart | None = None  # None: unknown
     started_at: datetime | None = None  # of a running guest, to the second; None: the hypervisor does not report it
     boot_device: str | None = None  # the disk that boots first at the next start; None: unknown
+    boot_order: BootOrder | None = None  # what it tries at its next start, whoever starts it; None: unknown
+    pending_boot_order: BootOrder = ()  # applied when Innkeeper next stops or starts it; empty: none
+    booted_once: str | None = None  # the key of the order for one start with which it was started
 
 
 @frozen(kw_only=True)

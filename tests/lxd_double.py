@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 
 from common.addresses.lxd import parse
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
+from common.boot import BootOnce, BootOrder, BootOrders
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
@@ -161,9 +162,10 @@ class FakeLxdDriver:
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         return self._trusted_host().power(
-            guest, action, grace_s=grace_s, autostart=autostart, size=size, disk_sizes=disk_sizes
+            guest, action, grace_s=grace_s, autostart=autostart, size=size, disk_sizes=disk_sizes, boot_once=boot_once
         )
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
@@ -192,6 +194,9 @@ class FakeLxdDriver:
 
     def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
         return self._trusted_host().set_boot_disk(guest, pool_id, volume)
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        return self._trusted_host().set_boot_order(guest, order, check_only=check_only)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         return self._trusted_host().console_log(guest, max_bytes=max_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol
 
+from common.boot import BootOnce, BootOrder, BootOrders
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import Unsupported
@@ -111,6 +112,7 @@ class Driver(Protocol):
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         """Returns the new state when the hypervisor reports it. Idempotent. Raises NotFound without the guest.
 
@@ -118,7 +120,9 @@ class Driver(Protocol):
         with `autostart`; None: nothing. A failure of that is logged: the reconciler repairs it.
 
         Gives a guest `size`, and its disks `disk_sizes`, before it starts from off, by ON or CYCLE; None: nothing. If
-        the host refuses a size, that is logged, and the guest starts with the one that it has.
+        the host refuses a size, that is logged, and the guest starts with the one that it has. Such a start, but not
+        the end of saved memory, boots in the order of `boot_once`, as `Guest.booted_once` then says; the guest's own
+        order stays for each later start by this method. If that is refused, it is logged, and the guest boots as usual.
         """
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
@@ -206,6 +210,16 @@ class Driver(Protocol):
         The disk takes the place of the disk that booted first: a NIC before that one stays before it, and a running
         guest is not disturbed. `volume` is the disk's volume, or its device if it has no volume of its own. Raises
         NotFound without the guest or the disk. `deploy` and `undeploy` make the root disk the first one again.
+        """
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        """Returns what the guest boots from at its next start: the kinds in `order`, then its others as before.
+
+        Idempotent. A running guest is not disturbed. The order among devices of one kind stays. With `check_only`,
+        changes nothing and returns what is. `deploy` and `undeploy` replace the order by their own.
+
+        Raises, with nothing changed: NotFound without the guest, WrongState without a device of a named kind,
+        Unsupported for a guest that does not boot from its devices.
         """
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from common.boot import BootOnce, BootOrder, BootOrders
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
@@ -39,6 +40,7 @@ from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
 from rackd.drivers.libvirt.deployment import deployer, images
 from rackd.drivers.libvirt.guests import (
     boot_disk,
+    boot_order,
     console,
     deletion,
     disk_changes,
@@ -200,15 +202,22 @@ class LibvirtDriver(WithoutProjects):
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         domain = self._marked(guest)
-        resize = partial(self._resize_before_start, domain, size, disk_sizes)
+        switch = partial(
+            power.switch,
+            domain,
+            grace_s=grace_s,
+            closing=self._session.closing,
+            xml_once=None if boot_once is None else partial(boot_order.xml_once, domain, boot_once),
+        )
         try:
-            state = power.switch(domain, action, grace_s=grace_s, closing=self._session.closing, before_start=resize)
+            state = switch(action, before_start=partial(self._resize_before_start, domain, size, disk_sizes))
         except DriverFailed as error:
             if not serial_log.remove_if_unwritable(self._session.client(), domain, guest.marker, error):
                 raise
-            state = power.switch(domain, PowerAction.ON, grace_s=grace_s, closing=self._session.closing)
+            state = switch(PowerAction.ON)
         if autostart is not None:
             with after_power_action(guest):
                 domain.set_autostart(on=power.starts_with_host(autostart, state))
@@ -255,6 +264,10 @@ class LibvirtDriver(WithoutProjects):
 
     def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
         return boot_disk.choose(self._session.client(), guest, pool_id, volume)
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        """Changes the definition, so that the next start has the order, whoever starts the guest."""
+        return boot_order.set_order(self._session.client(), self._marked(guest), order, check_only=check_only)
 
     def _marked(self, guest: GuestRef) -> Domain:
         return required_guest(lookup.marked_domain(self._session.client(), guest), guest)

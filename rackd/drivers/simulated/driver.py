@@ -9,11 +9,11 @@ from pathlib import Path
 from attrs import evolve
 
 from common.addresses.simulated import SimulatedAddress
+from common.boot import BootOnce, BootOrder, BootOrders
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.errors import NameTaken, NotFound
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
-from common.units import BYTES_PER_GB
 from common.values import (
     Autostart,
     DiskSize,
@@ -38,7 +38,16 @@ from rackd.drivers.driver_errors import (
     required_guest,
 )
 from rackd.drivers.resizing import before_start
-from rackd.drivers.simulated import deployments, disk_changes, guests, leases, own_images, resizing
+from rackd.drivers.simulated import (
+    boot_orders,
+    deployments,
+    disk_changes,
+    foreign_guests,
+    guests,
+    leases,
+    own_images,
+    resizing,
+)
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import EchoShell, SimulatedConsole
@@ -49,10 +58,6 @@ from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSe
 from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
-
-FOREIGN_CORES = 1
-FOREIGN_MEMORY_MIB = 1024
-FOREIGN_DISK_BYTES = BYTES_PER_GB
 
 
 class SimulatedDriverFactory:
@@ -99,7 +104,8 @@ class SimulatedDriver(WithoutProjects):
         self._composer = SimulatedComposer(address, self._store, faults)
         self._deployer = SimulatedDeployer(address, self._store, faults)
         try:
-            self._seed()
+            with self._store.writing() as db:
+                foreign_guests.seed(db, address)
             if boots is not None:
                 boots.resume(self._path, self._store)
         except BaseException:
@@ -157,12 +163,13 @@ class SimulatedDriver(WithoutProjects):
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         """Ignores `grace_s`: the state of a simulated guest changes at once."""
         if action is PowerAction.CYCLE:
             self._switch(guest, PowerState.OFF)
         wanted = PowerState.ON if action in {PowerAction.ON, PowerAction.CYCLE} else PowerState.OFF
-        return self._switch(guest, wanted, autostart, size, disk_sizes)
+        return self._switch(guest, wanted, autostart, size, disk_sizes, boot_once)
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         """Cores change at once, the memory of a running guest at its next start."""
@@ -203,6 +210,13 @@ class SimulatedDriver(WithoutProjects):
                 raise disk_not_found(found.name, volume, (disk.volume for disk in found.disks))
             guests.set_boot_disk(db, found, pool_id, volume)
             return found.power
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        """The order of a running guest changes when it is next stopped or started."""
+        self._faults.call("set boot order")
+        with self._store.writing() as db:
+            found = guests.of_machine(db, self._address, guest)
+            return boot_orders.set_order(db, found, order, check_only=check_only)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._deployer.copy_image(image, pool_id, content)
@@ -293,26 +307,6 @@ class SimulatedDriver(WithoutProjects):
         self._watches.clear()
         self._store.close()
 
-    def _seed(self) -> None:
-        """Creates the foreign guests of the address once, when the file is new."""
-        with self._store.writing() as db:
-            if db.execute("select 1 from seeded").fetchone():
-                return
-            db.execute("insert into seeded values (datetime('now'))")
-            wanted: list[tuple[str, int, int, guests.Pinning | None]] = [
-                (f"foreign-{number:04}", FOREIGN_CORES, FOREIGN_MEMORY_MIB, None)
-                for number in range(1, self._address.guests + 1)
-            ]
-            for number, one in enumerate(self._address.pinned_guests, start=1):
-                pinning = guests.Pinning(core_ids=one.core_ids, huge_pages=one.huge_pages)
-                wanted.append((f"pinned-{number:04}", len(one.core_ids), one.memory_mib, pinning))
-            for name, cores, memory_mib, pins in wanted:
-                pool = pool_names(self._address)[0]
-                disk = DiskSpec(volume=name, pool_id=pool, size_bytes=FOREIGN_DISK_BYTES, serial=name)
-                guests.add_foreign_guest(
-                    db, name, cores=cores, memory_mib=memory_mib, disk=disk, power=PowerState.ON, pinning=pins
-                )
-
     def _switch(
         self,
         guest: GuestRef,
@@ -320,17 +314,17 @@ class SimulatedDriver(WithoutProjects):
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        once: BootOnce | None = None,
     ) -> PowerState:
         self._faults.call("power")
         with self._store.writing() as db:
             found = guests.of_machine(db, self._address, guest)
             if power is PowerState.ON and found.power is not PowerState.ON:
                 disk_changes.check_volumes(self._address, found)
-            if size is not None and power is PowerState.ON and found.power is PowerState.OFF:
-                with before_start(found.name):
-                    resizing.resize(db, self._address, found, size)
+            if power is PowerState.OFF or found.power is PowerState.OFF:
+                boot_orders.apply_pending(db, found.guest_id)
             if power is PowerState.ON and found.power is PowerState.OFF:
-                disk_changes.grow_before_start(db, self._address, found, disk_sizes)
+                self._prepare_start(db, found, size, disk_sizes, once)
             guests.set_power(db, found, power)
             if autostart is not None:
                 guests.set_autostart(db, evolve(found, power=power), autostart)
@@ -338,6 +332,22 @@ class SimulatedDriver(WithoutProjects):
         if boots and self._boots is not None:
             self._boots.add(self._path, found.guest_id, after_s=self._address.boot_ms / 1000)
         return power
+
+    def _prepare_start(
+        self,
+        db: sqlite3.Connection,
+        guest: Guest,
+        size: GuestSize | None,
+        disk_sizes: tuple[DiskSize, ...],
+        once: BootOnce | None,
+    ) -> None:
+        if size is not None:
+            with before_start(guest.name):
+                resizing.resize(db, self._address, guest, size)
+        disk_changes.grow_before_start(db, self._address, guest, disk_sizes)
+        if once is not None:
+            with before_start(guest.name, event="boot_order_not_changed"):
+                boot_orders.boot_once(db, guest, once)
 
     def _boot(self, db: sqlite3.Connection, guest: Guest, power: PowerState) -> bool:
         """Records the boot in the transaction of the power change. Returns whether the guest will report."""

@@ -111,6 +111,13 @@ create table if not exists boot_disk (
     pool     text not null,
     volume   text not null
 ) strict;
+create table if not exists boot_order (
+    guest_id text primary key references guest on delete cascade,
+    devices  text,
+    pending  text,
+    once     text,
+    once_key text
+) strict;
 create table if not exists seeded (at text not null) strict;
 """
 

@@ -142,6 +142,10 @@ class Domain(_Wrapper):
     def start(self) -> None:
         self._call("start", self._handle.create)
 
+    def start_as(self, xml: str) -> None:
+        """Starts the domain, which is off, with another XML. Its persistent XML stays, and is that of later starts."""
+        self._call("start", self._client.connection.createXML, xml, 0)
+
     def resume(self) -> None:
         self._call("resume", self._handle.resume)
 

@@ -7,11 +7,12 @@ from pathlib import PurePosixPath
 
 from attrs import field, frozen
 
+from common.boot import BootOrder
 from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.libvirt.definitions.boot_order import first_disk
-from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
+from rackd.drivers.libvirt.definitions.boot_order import first_disk, kinds
+from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"  # through which libvirt talks to the QEMU guest agent
@@ -70,6 +71,8 @@ class DomainConfig:
     marker: OwnershipMarker | None = None
     agent_connected: bool = False
     boot_device: str | None = None  # None: unknown while the domain runs, because the next start can be another
+    boot_order: BootOrder | None = None  # as `boot_device`
+    booted_once: str | None = None
 
     def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
         return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
@@ -90,6 +93,8 @@ def domain_config(tree: Element) -> DomainConfig:
         marker=marker_in(tree),
         agent_connected=has_connected_agent(tree),
         boot_device=None if _is_active(tree) else first_disk(tree),
+        boot_order=None if _is_active(tree) else kinds(tree),
+        booted_once=booted_once(tree) if _is_active(tree) else None,
     )
 
 

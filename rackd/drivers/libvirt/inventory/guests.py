@@ -186,6 +186,8 @@ def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts, i
         disks=tuple(evolve(disk, serial=config.serials.get(disk.device)) for disk in guest.disks),
         nics=config.nics_on(ports),
         boot_device=config.boot_device,
+        boot_order=config.boot_order,
+        booted_once=config.booted_once,
     )
 
 
@@ -267,6 +269,8 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
         ),
         nics=config.nics_on(UNKNOWN_PORTS),
         boot_device=config.boot_device,
+        boot_order=config.boot_order,
+        booted_once=config.booted_once,
     )
 
 

@@ -9,16 +9,19 @@ from typing import Any
 
 from attrs import field, frozen
 
+from common.boot import BootOrder, parsed
 from common.device_names import lxd_serial
 from common.discovery import Problem
 from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.lxd.inventory.boot_order import first_disk, priority_of
+from rackd.drivers.lxd.inventory.boot_order import BootedOnce, first_disk, order_of, priority_of
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
 from rackd.drivers.lxd.inventory.ownership import (
     BOOT_DISK_KEY,
+    BOOT_ONCE_KEY,
+    BOOT_ORDER_KEY,
     DEFAULT_PROJECT,
     ROOT_VOLUME_KEY,
     VM,
@@ -77,6 +80,7 @@ def guest_of(
     count, pinned = parser.cores()
     location = str(instance.get("location") or "")
     disks = tuple(parser.disks())
+    names = {disk.device for disk in disks}
     guest = Guest(
         name=name,
         guest_id=id_of(instance),
@@ -94,7 +98,10 @@ def guest_of(
         kind="vm" if parser.is_vm else "container",
         autostart=parser.autostart(),
         started_at=parser.started_at(),
-        boot_device=parser.boot_device({disk.device for disk in disks}) if parser.is_vm else None,
+        boot_device=parser.boot_device(names) if parser.is_vm else None,
+        boot_order=parser.boot_order(names) if parser.is_vm else None,
+        pending_boot_order=parsed(config_of(instance).get(BOOT_ORDER_KEY, "")),
+        booted_once=parser.booted_once(),
     )
     return guest, tuple(parser.problems)
 
@@ -172,6 +179,17 @@ class _InstanceParser:
     def boot_device(self, disks: Collection[str]) -> str | None:
         chosen = config_of(self.instance).get(BOOT_DISK_KEY)
         return chosen if chosen in disks else first_disk(dict(self.devices("disk")), disks)
+
+    def boot_order(self, disks: Collection[str]) -> BootOrder:
+        """Returns the order of the next start by Innkeeper, without what is pending."""
+        devices = dict((*self.devices("disk"), *self.devices("nic")))
+        once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
+        return order_of(devices if once is None else {**devices, **once.restored(devices)}, disks)
+
+    def booted_once(self) -> str | None:
+        once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
+        is_on = power_of(int(self.instance.get("status_code") or 0)) is not PowerState.OFF
+        return once.key if once is not None and is_on else None
 
     def _root(self, name: str, device: Mapping[str, str]) -> GuestDisk:
         default = DEFAULT_DISK_BYTES if self.is_vm else 0
