@@ -64,8 +64,13 @@ def joined(order: Iterable[BootDevice]) -> str:
 
 def parsed(text: str) -> BootOrder:
     """Returns the order in a stored text; unknown words, such as those of a newer release, are left out."""
+    return known_devices(text.split(","))
+
+
+def known_devices(words: Iterable[str]) -> BootOrder:
+    """Returns the kinds that the words name, each once; unknown words are left out."""
     known = {one.value: one for one in BootDevice}
-    return tuple(dict.fromkeys(known[word] for word in text.split(",") if word in known))
+    return tuple(dict.fromkeys(known[word] for word in words if word in known))
 
 
 def missing_text(name: str, missing: Sequence[BootDevice]) -> str:

@@ -20,6 +20,7 @@ _WORDS: Mapping[str, str] = {
     "forget": marked("forgets {machine} on {host}"),
     "set_autostart": marked("sets whether {machine} starts with {host}"),
     "set_boot_disk": marked("makes {machine} on {host} boot from another disk"),
+    "set_boot": marked("sets what {machine} on {host} boots from"),
     "resize": marked("resizes {machine} on {host}"),
     "add_disk": marked("adds a disk to {machine} on {host}"),
     "grow_disk": marked("grows a disk of {machine} on {host}"),

@@ -44,6 +44,7 @@ from regiond.images.tasks import ImageTasks
 from regiond.images.uploads import Uploads
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
+from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages
@@ -138,6 +139,7 @@ class MachineLayer:
     kept_disks: KeptDisks
     nic_changes: NicChanges
     resizes: Resizes
+    boot_changes: BootChanges
     devices: Devices
     bulk: Bulk
     deployments: Deployments

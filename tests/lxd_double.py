@@ -15,8 +15,8 @@ from typing import Any
 from attrs import define, evolve, field
 
 from common.addresses.lxd import parse
-from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.boot import BootOnce, BootOrder, BootOrders
+from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged

@@ -1,4 +1,4 @@
-"""Commands of a region to a rack that change the hardware of a guest: its size, its disks, its NICs.
+"""Commands of a region to a rack that change the hardware of a guest: its size, disks, NICs, boot order.
 
 Released commands only grow.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from common.boot import BootOrder, BootOrders
 from common.guest_spec import DiskSpec, NicSpec
 from common.rpc.command import Command
 from common.rpc.host_commands import Fence, GuestCall, PowerReply
@@ -73,6 +74,15 @@ class DetachNicCall(GuestCall):
     fence: Fence
 
 
+@frozen(kw_only=True)
+class SetBootOrderCall(GuestCall):
+    """Decides which kinds of devices the guest tries first at its next starts. With `check_only` nothing changes."""
+
+    order: BootOrder
+    fence: Fence
+    check_only: bool = False
+
+
 HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
 HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
 HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
@@ -80,3 +90,4 @@ HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
 HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
 HOST_CHANGE_NIC = Command("host.change_nic", ChangeNicCall, PowerReply)
 HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)
+HOST_SET_BOOT_ORDER = Command("host.set_boot_order", SetBootOrderCall, BootOrders)

@@ -27,6 +27,7 @@ from regiond.images.service import Images
 from regiond.images.uploads import Uploads
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
+from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.service import Composer
 from regiond.machines.console.service import Consoles
@@ -70,6 +71,7 @@ class Services:
     kept_disks: KeptDisks
     nic_changes: NicChanges
     resizes: Resizes
+    boot_changes: BootChanges
     devices: Devices
     bulk: Bulk
     deployments: Deployments

@@ -34,6 +34,9 @@ class GuestRecord:
     autostart: str | None = None
     started_at: datetime | None = None
     boot_device: str | None = None
+    boot_order: tuple[str, ...] | None = None
+    pending_boot_order: tuple[str, ...] = ()
+    booted_once: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:

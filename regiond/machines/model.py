@@ -14,6 +14,7 @@ from common.values import Autostart, GuestSize
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
+from regiond.machines.values.boot import BootPlan, BootView
 from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
 from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.devices import (
@@ -71,6 +72,8 @@ __all__ = [
     "AllocateRequest",
     "Allocated",
     "Amount",
+    "BootPlan",
+    "BootView",
     "BulkAction",
     "ComposeIntent",
     "DeployRequest",
@@ -269,6 +272,7 @@ class MachineView:
     power_changed_at: datetime | None = None  # when Innkeeper saw its power state change last; None: not read
     pending_cores: int | None = None  # from its next start on; None: as now
     pending_memory_mib: int | None = None
+    boot: BootView = field(factory=BootView)  # what it boots from at its next start
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
     is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from common.boot import known_devices
 from common.errors import NotFound
 from common.values import Autostart
 from regiond.caller import Caller, seen_by
@@ -15,7 +16,15 @@ from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import criteria_store, nic_store
 from regiond.machines.affinity import store as affinity_store
-from regiond.machines.model import AffinityMembership, DiskView, MachineFilter, MachineState, MachineView, NicView
+from regiond.machines.model import (
+    AffinityMembership,
+    BootView,
+    DiskView,
+    MachineFilter,
+    MachineState,
+    MachineView,
+    NicView,
+)
 
 # `owner_data` can have 64 KiB for each machine: queries for callers that neither show nor change it leave it out.
 _WITHOUT_OWNER_DATA = """
@@ -25,7 +34,7 @@ _WITHOUT_OWNER_DATA = """
                                    coalesce(h.autostart, (select autostart from installation)) end)
              as autostart_in_effect, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, m.power_changed_at,
-           m.pending_cores, m.pending_memory_mib,
+           m.pending_cores, m.pending_memory_mib, m.boot_once, m.boot_once_key, g.boot_order, g.pending_boot_order,
            a.username as owner, c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
@@ -218,6 +227,12 @@ def _machine(
         owner_data=row.get("owner_data"),
         workload_annotations=row.get("workload_annotations"),
         affinity_groups=affinity_groups,
+        boot=BootView(
+            order=None if row["boot_order"] is None else known_devices(row["boot_order"]),
+            pending=known_devices(row["pending_boot_order"] or ()),
+            once=known_devices(row["boot_once"]),
+            once_key=row["boot_once_key"],
+        ),
         is_vm_host=False,
     )
 

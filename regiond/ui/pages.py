@@ -31,6 +31,7 @@ from regiond.ui.machines import (
 from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.machines.details import (
+    boot_page,
     disk_pages,
     former_page,
     nic_changes,
@@ -92,6 +93,7 @@ PAGES = (
     *disk_changes.PAGES,
     *disk_removals.PAGES,
     *resize_page.PAGES,
+    *boot_page.PAGES,
     *nic_changes.PAGES,
     *action_pages.PAGES,
     *console_page.PAGES,

@@ -23,6 +23,8 @@ from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.autostart import SetAutostart
+from regiond.machines.boot.service import BootChanges
+from regiond.machines.boot.steps import SetBoot
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
 from regiond.machines.compose.model import ClaimOutcome
@@ -119,6 +121,7 @@ def wire_machines(
         nic_changes=NicChanges(requests, installation_id),
         kept_disks=KeptDisks(database, operations, calls),
         resizes=resizes,
+        boot_changes=BootChanges(requests, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, resizes, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
@@ -179,6 +182,7 @@ def wire_engine(
         ForgetMachine(calls),
         SetAutostart(calls),
         SetBootDisk(calls),
+        SetBoot(calls),
         Resize(calls),
         AddDisk(calls),
         GrowDisk(calls),

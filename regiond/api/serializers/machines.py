@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
+from common.boot import BootDevice
 from common.device_names import block_device_name
 from common.values import DriverType, GuestSize, PowerState
 from regiond.api.declaration.serializer import (
@@ -23,6 +24,7 @@ from regiond.api.declaration.serializer import (
     array,
     constant,
     encoded,
+    enum,
     fields_of,
     key,
     mapping,
@@ -231,6 +233,9 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("netboot", BOOL, lambda machine: not (machine.osystem or machine.as_found)),
     key("architecture", STR, lambda machine: full_architecture(machine.architecture)),
     *fields_of(MachineView, "memory=memory_mib cpu_count=cores pending=pending_size", pending=_SIZE),
+    key("boot_order", nullable(array(enum(BootDevice))), lambda machine: machine.boot.order),
+    key("pending_boot_order", array(enum(BootDevice)), lambda machine: machine.boot.pending),
+    key("boot_once", array(enum(BootDevice)), lambda machine: machine.boot.once),
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),
     key("hardware_uuid", nullable(AS_TEXT), lambda machine: None if machine.is_vm_host else machine.uuid),

@@ -25,6 +25,7 @@ from regiond.hosts.discovery.snapshot import (
     guest_record,
     has_other_boot_disk,
     is_resized,
+    was_booted_once,
 )
 from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.image_copies.model import copy_changes
@@ -101,7 +102,8 @@ def _guest_records(discovery: Discovery, snapshot: ServerSnapshot) -> list[Guest
         _with_known_disks(record, snapshot) if record.name in unread else record
         for record in _one_guest_per_machine(records, snapshot)
     ]
-    return [completed(record, snapshot) if record.key in incomplete else record for record in records]
+    records = [completed(record, snapshot) if record.key in incomplete else record for record in records]
+    return [_with_known_order(record, snapshot) for record in records]
 
 
 def _record(guest: Guest, snapshot: ServerSnapshot) -> GuestRecord | None:
@@ -131,6 +133,14 @@ def _with_known_disks(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRec
     """Returns the record with the last known size of disks whose size the driver could not read."""
     before = snapshot.guests.get(record.key)
     return record if before is None else evolve(record, disks=before.disks)
+
+
+def _with_known_order(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
+    """Returns the record, of a running guest that does not show its boot order with the last known one."""
+    before = snapshot.guests.get(record.key)
+    if record.boot_order is not None or before is None:
+        return record
+    return evolve(record, boot_order=before.boot_order)
 
 
 def _one_guest_per_machine(records: Iterable[GuestRecord], snapshot: ServerSnapshot) -> list[GuestRecord]:
@@ -201,6 +211,8 @@ def _machine_changes(
                 kinds.append(ChangeKind.POWER)
             if has_other_boot_disk(record, machine):
                 kinds.append(ChangeKind.BOOT_DISK)
+            if was_booted_once(record, machine):
+                kinds.append(ChangeKind.BOOTED_ONCE)
         for kind in kinds:
             yield _change(kind, machine, record)
 

@@ -30,6 +30,9 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             disks=tuple({**disk, "serial": serials.get(disk["device"])} for disk in record.disks),
             nics=before.nics,
             boot_device=before.boot_device,
+            boot_order=before.boot_order,
+            pending_boot_order=before.pending_boot_order,
+            booted_once=before.booted_once,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
     claimed = claimed or NO_DISCRETE_RESOURCES

@@ -16,6 +16,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts import adoption
 from regiond.api.resources.machines import (
     allocation,
+    boot,
     bulk,
     console,
     deployment,
@@ -174,6 +175,7 @@ MACHINE = Resource(
             find=find_machine_or_host,
         ),
         resize.RESIZE,
+        boot.SET_BOOT,
         *disk_changes.OF_ONE,
         *nic_changes.OF_ONE,
         machine_actions.UPDATE,

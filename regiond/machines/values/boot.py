@@ -1,0 +1,38 @@
+"""What a machine boots from, and the plan of a change of it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.boot import BootOrder
+from regiond.machines.values.resize import Takes
+
+
+@frozen(kw_only=True)
+class BootView:
+    """The kinds of devices that a machine tries at its next start.
+
+    `order` is that of its host: of any start; None: unknown. `pending` is applied when Innkeeper next stops or starts
+    it. `once` comes first at its next start by Innkeeper, and only then. Empty: none.
+    """
+
+    order: BootOrder | None = None
+    pending: BootOrder = ()
+    once: BootOrder = ()
+    once_key: str | None = None
+
+    @property
+    def lasting(self) -> BootOrder | None:
+        """The order of all starts, from the next start by Innkeeper on; None: unknown."""
+        return self.pending or self.order
+
+
+@frozen(kw_only=True)
+class BootPlan:
+    """The plan of a change of the boot order. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
+    order: BootOrder
+    once: bool
+    takes_effect: Takes
+    effects: tuple[str, ...]
