@@ -31,7 +31,7 @@ class BootOnce:
 
 @frozen(kw_only=True)
 class BootOrders:
-    """What a guest boots from at its next start.
+    """The kinds of devices that a guest tries at its next start.
 
     `pending` differs from `order` if the hypervisor cannot change a running guest: Innkeeper applies it when it next
     stops or starts the guest. Empty: nothing is pending.

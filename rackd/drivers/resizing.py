@@ -55,15 +55,15 @@ def check_cores(name: str, cores: int, host_cores: int, host: str) -> None:
 
 
 @contextmanager
-def before_start(name: str, *, event: str = "size_not_changed") -> Iterator[None]:
-    """Logs why a guest starts with what it has, such as its size. The rack reports that, so the rest stays pending.
+def before_start(name: str) -> Iterator[None]:
+    """Logs why a guest starts with the size that it has. The rack reports that size, so the rest stays pending.
 
     NotFound is of a disk that the guest has lost.
     """
     try:
         yield
     except (DriverFailed, NotFound, OutOfCapacity, Unsupported, WrongState, *MISREAD) as error:
-        log.warning(event, guest=name, reason=str(error), exc_info=isinstance(error, MISREAD))
+        log.warning("size_not_changed", guest=name, reason=str(error), exc_info=isinstance(error, MISREAD))
 
 
 def _listed(core_ids: tuple[int, ...]) -> str:

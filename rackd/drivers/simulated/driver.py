@@ -58,6 +58,7 @@ from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSe
 from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
+from rackd.drivers.start_order import before_boot
 
 
 class SimulatedDriverFactory:
@@ -346,7 +347,7 @@ class SimulatedDriver(WithoutProjects):
                 resizing.resize(db, self._address, guest, size)
         disk_changes.grow_before_start(db, self._address, guest, disk_sizes)
         if once is not None:
-            with before_start(guest.name, event="boot_order_not_changed"):
+            with before_boot(guest.name):
                 boot_orders.boot_once(db, guest, once)
 
     def _boot(self, db: sqlite3.Connection, guest: Guest, power: PowerState) -> bool:

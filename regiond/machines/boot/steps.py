@@ -27,8 +27,10 @@ class SetBoot:
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target, order = Target.of(operation), _order(operation.request["order"])
         once = bool(operation.request["once"])
-        step = "check_boot_order" if once else "set_boot_order"
-        await journal.step(step, reaches_host=not once, order=[one.value for one in order])
+        if once:
+            await journal.step("check_boot_order", order=[one.value for one in order])
+        else:
+            await journal.step("set_boot_order", reaches_host=True, order=[one.value for one in order])
         orders = await self._set(operation, target, order, check_only=once)
         return _for_one_start(operation, target, order, orders) if once else _recorded(operation, target, orders)
 

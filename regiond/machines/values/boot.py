@@ -1,4 +1,4 @@
-"""What a machine boots from, and the plan of a change of it."""
+"""The boot order of a machine, and the plan of a change of it."""
 
 from __future__ import annotations
 

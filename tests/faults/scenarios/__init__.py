@@ -26,7 +26,7 @@ from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
 from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.nics import AddNic, ChangeNic, RemoveNic
 from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
-from tests.faults.scenarios.power import Power, SetBootDisk
+from tests.faults.scenarios.power import BootOnce, Power, SetBoot, SetBootDisk
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
 from tests.faults.scenarios.resize import Resize, ResizeMany
@@ -42,6 +42,9 @@ _ALL: tuple[Scenario, ...] = (
     Power("off"),
     Power("cycle"),
     SetBootDisk(),
+    SetBoot(running=False),
+    SetBoot(running=True),
+    BootOnce(),
     Resize(running=False),
     Resize(running=True),
     AddDisk(),

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
+from common.boot import BootDevice
 from common.compose_request import ComposeRequest
 from common.errors import NotFound
 from common.values import PowerState
@@ -16,6 +17,7 @@ from regiond.machines.model import (
     Adopted,
     Allocated,
     Amount,
+    BootPlan,
     DeviceView,
     DiskPlan,
     MachineToCompose,
@@ -106,6 +108,14 @@ ANSWERS: Mapping[str, Any] = {
         cores=Amount(now=2, wanted=4, takes_effect=Takes.IF_POSSIBLE),
         memory_mib=Amount(now=2048, wanted=2048, takes_effect=Takes.NO_EFFECT),
         effects=("web-1 gets 4 cores instead of 2.",),
+    ),
+    "boot_changes.start": OPERATION,
+    "boot_changes.plan": BootPlan(
+        name="web-1",
+        order=(BootDevice.DISK,),
+        once=True,
+        takes_effect=Takes.AT_START,
+        effects=("web-1 boots from disk first when Innkeeper next starts it, and only then.",),
     ),
     "disk_changes.start": ADDED,
     "disk_changes.plan": DISK_PLAN,

@@ -1,4 +1,4 @@
-"""Writes and reads domain metadata: ownership marker, reservations, SR-IOV ports, firmware variables, boot order."""
+"""Writes and reads domain metadata: ownership marker, and in it what libvirt does not show."""
 
 from __future__ import annotations
 

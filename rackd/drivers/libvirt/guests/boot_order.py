@@ -16,7 +16,7 @@ from rackd.drivers.libvirt.definitions.metadata import set_booted_once
 from rackd.drivers.libvirt.guests.lookup import definition_of
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element
-from rackd.drivers.resizing import before_start
+from rackd.drivers.start_order import before_boot
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ def xml_once(domain: Domain, once: BootOnce) -> str | None:
 
     The definition is not touched, so that nothing has to be restored: the next start has the order of before.
     """
-    with before_start(domain.name, event="boot_order_not_changed"):
+    with before_boot(domain.name):
         if domain.has_saved_memory():
             raise WrongState(f"The next start of {domain.name} restores its saved memory, and does not boot.")
         tree = definition_of(domain)

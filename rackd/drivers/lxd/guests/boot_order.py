@@ -29,7 +29,7 @@ from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.boot_order import BootedOnce, order_of, with_order
 from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.ownership import BOOT_ONCE_KEY, BOOT_ORDER_KEY, Json, config_of
-from rackd.drivers.resizing import before_start
+from rackd.drivers.start_order import before_boot
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -89,7 +89,7 @@ def apply_postponed(instances: Instances, name: str) -> None:
 
 def apply_once(instances: Instances, name: str, once: BootOnce) -> None:
     """Gives an instance that is off the order for one start, unless it lacks a device by now."""
-    with before_start(name, event="boot_order_not_changed"):
+    with before_boot(name):
         current = instances.read(name)
         if int(current["status_code"]) == STOPPED:
             devices, disks = current["expanded_devices"], _disks(instances, current)

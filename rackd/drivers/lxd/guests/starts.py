@@ -14,7 +14,7 @@ from rackd.drivers.lxd.inventory.ownership import Json
 
 @frozen(kw_only=True)
 class StartChanges:
-    """What a guest gets before it starts."""
+    """The changes of a guest before it starts."""
 
     size: GuestSize | None = None
     disk_sizes: tuple[DiskSize, ...] = ()
