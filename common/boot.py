@@ -14,11 +14,12 @@ class BootDevice(StrEnum):
 
     DISK = "disk"
     NETWORK = "network"
+    ISO = "iso"  # the image in the guest's drive
 
 
 BootOrder = tuple[BootDevice, ...]  # the kinds in the order in which they are tried, each once
 
-_WORDS = {BootDevice.DISK: "disk", BootDevice.NETWORK: "network"}
+_WORDS = {BootDevice.DISK: "disk", BootDevice.NETWORK: "network", BootDevice.ISO: "ISO image"}
 
 
 @frozen(kw_only=True)
@@ -39,6 +40,15 @@ class BootOrders:
 
     order: BootOrder
     pending: BootOrder = ()
+    runs: bool = False
+
+
+@frozen(kw_only=True)
+class IsoState:
+    """The ISO image in a guest's drive, by its SHA-256; empty: none. `after` is that of its next start."""
+
+    now: str
+    after: str
     runs: bool = False
 
 
@@ -75,6 +85,10 @@ def known_devices(words: Iterable[str]) -> BootOrder:
 
 def missing_text(name: str, missing: Sequence[BootDevice]) -> str:
     """Returns why a guest without devices of these kinds cannot boot from them."""
-    lacks = {BootDevice.DISK: "disk", BootDevice.NETWORK: "NIC that can boot"}
+    lacks = {
+        BootDevice.DISK: "disk",
+        BootDevice.NETWORK: "NIC that can boot",
+        BootDevice.ISO: "ISO image in a drive",
+    }
     counted = " and ".join(f"no {lacks[one]}" for one in missing)
     return f"{name} has {counted}, so it cannot boot from {order_text(missing)}."

@@ -274,6 +274,8 @@ class Guest:
     boot_device: str | None = None  # the disk that boots first at the next start; None: unknown
     boot_order: BootOrder | None = None  # what it tries at its next start, whoever starts it; None: unknown
     pending_boot_order: BootOrder = ()  # applied when Innkeeper next stops or starts it; empty: none
+    iso: str = ""  # the image in its drive: the SHA-256 of one of the region's, else its name; empty: none
+    next_iso: str | None = None  # as `iso`, from its next start on; None: as now, or unknown while it runs
     booted_once: str | None = None  # the key of the order for one start with which it was started
 
 

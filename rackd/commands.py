@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from common.boot import BootOrders
+from common.boot import BootOrders, IsoState
 from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
 from common.rpc.command import Command, Done
@@ -22,7 +22,9 @@ from common.rpc.hardware_commands import (
     HOST_CHANGE_NIC,
     HOST_DETACH_DISK,
     HOST_DETACH_NIC,
+    HOST_EJECT_ISO,
     HOST_GROW_DISK,
+    HOST_INSERT_ISO,
     HOST_RESIZE,
     HOST_SET_BOOT_ORDER,
     AttachDiskCall,
@@ -30,7 +32,9 @@ from common.rpc.hardware_commands import (
     ChangeNicCall,
     DetachDiskCall,
     DetachNicCall,
+    EjectIsoCall,
     GrowDiskCall,
+    InsertIsoCall,
     ResizeCall,
     SetBootOrderCall,
 )
@@ -120,6 +124,8 @@ class HostCommands:
             HOST_SET_AUTOSTART: self.set_autostart,
             HOST_SET_BOOT_DISK: self.set_boot_disk,
             HOST_SET_BOOT_ORDER: self.set_boot_order,
+            HOST_INSERT_ISO: self.insert_iso,
+            HOST_EJECT_ISO: self.eject_iso,
             HOST_RESIZE: self.resize,
             HOST_ATTACH_DISK: self.attach_disk,
             HOST_DETACH_DISK: self.detach_disk,
@@ -211,6 +217,16 @@ class HostCommands:
             lambda driver: driver.set_boot_order(call.guest, call.order, check_only=call.check_only),
             what="set boot order",
         )
+
+    async def insert_iso(self, _: EventLink, call: InsertIsoCall) -> IsoState:
+        return await self._fenced.run(
+            call,
+            lambda driver: driver.insert_iso(call.guest, call.sha256, call.pool_id, check_only=call.check_only),
+            what="insert ISO",
+        )
+
+    async def eject_iso(self, _: EventLink, call: EjectIsoCall) -> IsoState:
+        return await self._fenced.run(call, lambda driver: driver.eject_iso(call.guest), what="eject ISO")
 
     async def resize(self, _: EventLink, call: ResizeCall) -> Resized:
         return await self._fenced.run(call, lambda driver: driver.resize(call.guest, call.size), what="resize")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol
 
-from common.boot import BootOnce, BootOrder, BootOrders
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import Unsupported
@@ -220,6 +220,23 @@ class Driver(Protocol):
 
         Raises, with nothing changed: NotFound without the guest, WrongState without a device of a named kind,
         Unsupported for a guest that does not boot from its devices.
+        """
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        """Returns what is in the guest's drive: the image that `copy_image` has copied to the pool, instead of another.
+
+        Idempotent. A running guest has it at once if the hypervisor can do that, else at its next start. With
+        `check_only`, changes nothing and returns what is.
+
+        Raises, with nothing changed: NotFound without the guest or the pool; ImageMissing without the image, but not
+        with `check_only`; Unsupported for a host without ISO images.
+        """
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        """Returns what is in the guest's drive, now that no image of the region is. Idempotent.
+
+        The drive can stay, and the copy of the image does. Raises NotFound without the guest, WrongState if the
+        running guest has the image until it is off.
         """
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:

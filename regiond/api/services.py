@@ -36,6 +36,7 @@ from regiond.machines.devices.service import Devices
 from regiond.machines.disks.changes import DiskChanges
 from regiond.machines.disks.kept import KeptDisks
 from regiond.machines.disks.service import MachineDisks
+from regiond.machines.iso.service import IsoChanges
 from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
@@ -72,6 +73,7 @@ class Services:
     nic_changes: NicChanges
     resizes: Resizes
     boot_changes: BootChanges
+    iso_changes: IsoChanges
     devices: Devices
     bulk: Bulk
     deployments: Deployments

@@ -37,6 +37,8 @@ class GuestRecord:
     boot_order: tuple[str, ...] | None = None
     pending_boot_order: tuple[str, ...] = ()
     booted_once: str | None = None
+    iso: str = ""
+    next_iso: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""SQL for what a machine boots from: its boot disk, and the order of its kinds of devices."""
+"""SQL for what a machine boots from: its boot disk, its drive, and the order of its kinds of devices."""
 
 from __future__ import annotations
 
-from common.boot import BootDevice, BootOrder, BootOrders
+from common.boot import BootDevice, BootOrder, BootOrders, IsoState
 from regiond.db.pool import Db
 
 _CHOOSE = """
@@ -24,6 +24,7 @@ _APPLY_PENDING = """
 _SET_ONCE = """
     update machine set boot_once = $2, boot_once_key = case when $2::text[] = '{}' then null else $3 end where id = $1
 """
+_SET_ISO = "update guest set iso = $2, next_iso = nullif($3, $2) where machine_id = $1"
 _END_ONCE = "update machine set boot_once = '{}', boot_once_key = null where id = $1 and boot_once_key = $2"
 _LISTED = """
     select d.id from machine_disk d join storage_pool p on p.id = d.storage_pool_id
@@ -72,6 +73,12 @@ async def record_order(db: Db, machine_id: int, orders: BootOrders) -> None:
 async def apply_pending(db: Db, machine_id: int) -> None:
     """Records that the guest was off, so that the order that was pending is its order. Idempotent."""
     await db.execute(_APPLY_PENDING, machine_id)
+
+
+async def record_iso(db: Db, machine_id: int, state: IsoState) -> None:
+    """Records what is in the drive of the guest, as its host has just reported."""
+    await db.execute(_SET_ISO, machine_id, state.now, state.after)
+    await settle(db, machine_id)
 
 
 async def set_once(db: Db, machine_id: int, order: BootOrder, key: str) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from common.boot import BootDevice, BootOrder
-from regiond.ui.texts import constant
+from common.boot import BootDevice
+from regiond.ui.texts import constant, text
 
-_DISK, _NETWORK = BootDevice.DISK, BootDevice.NETWORK
-BOOT_WORDS: Mapping[BootOrder, str] = {
-    (_DISK, _NETWORK): constant("disk, then network"),
-    (_NETWORK, _DISK): constant("network, then disk"),
-    (_DISK,): constant("disk"),
-    (_NETWORK,): constant("network"),
+_WORDS: Mapping[BootDevice, str] = {
+    BootDevice.DISK: constant("disk"),
+    BootDevice.NETWORK: constant("network"),
+    BootDevice.ISO: constant("ISO image"),
 }
-"""By order."""
+
+
+def boot_words(order: Sequence[BootDevice]) -> str:
+    """Returns `network, then disk` in the reader's language; empty for no order."""
+    words = [text(_WORDS[one]) for one in order]
+    found = words[0] if words else ""
+    for word in words[1:]:
+        found = text("{first}, then {next}", first=found, next=word)
+    return found

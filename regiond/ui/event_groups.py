@@ -42,6 +42,8 @@ _VMS: Mapping[str, str] = {
     "machine_marked_fixed": constant("VMs marked fixed"),
     "machine_disk_changed": constant("disks changed"),
     "boot_disk_set": constant("boot disks set"),
+    "iso_inserted": constant("ISO images inserted"),
+    "iso_ejected": constant("ISO images ejected"),
     "boot_order_set": constant("boot orders set"),
     "machine_booted_once": constant("starts in another boot order"),
     "power_changed": constant("changes of power"),

@@ -42,6 +42,8 @@ from regiond.machines.disks.service import MachineDisks
 from regiond.machines.disks.steps import AddDisk, GrowDisk, RemoveDisk
 from regiond.machines.guest_changes import MachineGuestChanges
 from regiond.machines.hardware.requests import HardwareRequests
+from regiond.machines.iso.service import IsoChanges
+from regiond.machines.iso.steps import EjectIso, InsertIso
 from regiond.machines.nic_changes.change_steps import ChangeNic
 from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.nic_changes.steps import AddNic, RemoveNic
@@ -122,6 +124,7 @@ def wire_machines(
         kept_disks=KeptDisks(database, operations, calls),
         resizes=resizes,
         boot_changes=BootChanges(requests, installation_id),
+        iso_changes=IsoChanges(requests, images.images, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, resizes, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
@@ -183,6 +186,8 @@ def wire_engine(
         SetAutostart(calls),
         SetBootDisk(calls),
         SetBoot(calls),
+        InsertIso(calls),
+        EjectIso(calls),
         Resize(calls),
         AddDisk(calls),
         GrowDisk(calls),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from common.boot import BootOnce, BootOrder, BootOrders
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
@@ -45,6 +45,7 @@ from rackd.drivers.libvirt.guests import (
     deletion,
     disk_changes,
     disk_growth,
+    iso_drives,
     lookup,
     nic_changes,
     nic_replacement,
@@ -268,6 +269,15 @@ class LibvirtDriver(WithoutProjects):
     def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
         """Changes the definition, so that the next start has the order, whoever starts the guest."""
         return boot_order.set_order(self._session.client(), self._marked(guest), order, check_only=check_only)
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        """A running guest that has no drive gets one at its next start."""
+        return iso_drives.insert(
+            self._session.client(), self._marked(guest), sha256, pool_id, check_only=check_only
+        )  # fmt: skip
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        return iso_drives.eject(self._session.client(), self._marked(guest))
 
     def _marked(self, guest: GuestRef) -> Domain:
         return required_guest(lookup.marked_domain(self._session.client(), guest), guest)

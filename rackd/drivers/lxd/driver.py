@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from attrs import evolve
 
-from common.boot import BootOnce, BootOrder, BootOrders
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
@@ -42,6 +42,7 @@ from rackd.drivers.lxd.guests import (
     disk_changes,
     disk_growth,
     images,
+    iso_drives,
     nic_changes,
     own_images,
     ownership,
@@ -193,6 +194,13 @@ class LxdDriver:
     def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
         """The order of a running guest changes when Innkeeper next stops or starts it."""
         return boot_order.set_order(self._ready(), guest, order, check_only=check_only)
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        """Raises Unsupported."""
+        iso_drives.refuse(self._ready(), guest)
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        return iso_drives.eject(self._ready(), guest)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported with LXD releases that keep no log of a virtual machine's console, such as 5.0."""

@@ -38,8 +38,8 @@ _SET_ONCE = """
 def order_of(row: sqlite3.Row, *, has_disks: bool, has_nics: bool) -> BootOrder:
     """Returns the order of a guest's row: until one is set, the network comes first before a deployment."""
     usual = (BootDevice.DISK, BootDevice.NETWORK) if row["is_deployed"] else (BootDevice.NETWORK, BootDevice.DISK)
-    has = {BootDevice.DISK: has_disks, BootDevice.NETWORK: has_nics}
-    return tuple(one for one in completed(parsed(row["devices"] or ""), usual) if has[one])
+    has = {BootDevice.DISK: has_disks, BootDevice.NETWORK: has_nics, BootDevice.ISO: bool(row["iso"])}
+    return tuple(one for one in completed(parsed(row["devices"] or ""), (*usual, BootDevice.ISO)) if has[one])
 
 
 def set_order(db: sqlite3.Connection, guest: Guest, order: BootOrder, *, check_only: bool) -> BootOrders:

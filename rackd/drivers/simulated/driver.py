@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import evolve
 
 from common.addresses.simulated import SimulatedAddress
-from common.boot import BootOnce, BootOrder, BootOrders
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.errors import NameTaken, NotFound
@@ -55,6 +55,7 @@ from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
+from rackd.drivers.simulated.iso_drives import SimulatedIsoDrives
 from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
@@ -101,6 +102,7 @@ class SimulatedDriver(WithoutProjects):
         self._faults.call("connect")
         self._store = Store(self._path)
         self._disks = disk_changes.SimulatedDisks(address, self._store, faults)
+        self._iso_drives = SimulatedIsoDrives(address, self._store, faults)
         self._nics = SimulatedNics(address, self._store, faults)
         self._composer = SimulatedComposer(address, self._store, faults)
         self._deployer = SimulatedDeployer(address, self._store, faults)
@@ -218,6 +220,12 @@ class SimulatedDriver(WithoutProjects):
         with self._store.writing() as db:
             found = guests.of_machine(db, self._address, guest)
             return boot_orders.set_order(db, found, order, check_only=check_only)
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        return self._iso_drives.insert(guest, sha256, pool_id, check_only=check_only)
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        return self._iso_drives.eject(guest)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._deployer.copy_image(image, pool_id, content)

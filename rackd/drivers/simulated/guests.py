@@ -33,13 +33,15 @@ from rackd.drivers.simulated.facts import ARCHITECTURE
 
 _GUESTS = """
     select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart,
-           boot_order.devices, boot_order.pending, boot_order.once_key, deployment.guest_id is not null as is_deployed,
+           boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso,
+           deployment.guest_id is not null as is_deployed,
            coalesce((select position from disk
                       where disk.guest_id = guest.guest_id
                         and disk.pool = boot_disk.pool and disk.volume = boot_disk.volume),
                     (select min(position) from disk where disk.guest_id = guest.guest_id)) as boot_position
       from guest left join pinning using (guest_id) left join autostart using (guest_id)
            left join boot_disk using (guest_id) left join boot_order using (guest_id)
+           left join iso using (guest_id)
            left join deployment using (guest_id)
 """
 _ALL = _GUESTS + " order by name"
@@ -313,6 +315,7 @@ def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic
         boot_device=None if row["boot_position"] is None else _device(row["boot_position"]),
         boot_order=boot_orders.order_of(row, has_disks=bool(disks), has_nics=bool(nics)),
         pending_boot_order=parsed(row["pending"] or ""),
+        iso=row["iso"] or "",
         booted_once=row["once_key"],
     )
 

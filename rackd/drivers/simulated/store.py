@@ -111,6 +111,10 @@ create table if not exists boot_disk (
     pool     text not null,
     volume   text not null
 ) strict;
+create table if not exists iso (
+    guest_id text primary key references guest on delete cascade,
+    sha256   text not null
+) strict;
 create table if not exists boot_order (
     guest_id text primary key references guest on delete cascade,
     devices  text,

@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import evolve
 
 from common.discovery import Discovery
-from common.values import POOL_AVAILABLE, Guest, HostFacts, OwnershipMarker, StoragePool
+from common.values import POOL_AVAILABLE, Guest, HostFacts, OwnershipMarker, PowerState, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.discovery.discrete_resources import allocation_changes, total_changes
 from regiond.hosts.discovery.incomplete_guests import completed
@@ -103,7 +103,7 @@ def _guest_records(discovery: Discovery, snapshot: ServerSnapshot) -> list[Guest
         for record in _one_guest_per_machine(records, snapshot)
     ]
     records = [completed(record, snapshot) if record.key in incomplete else record for record in records]
-    return [_with_known_order(record, snapshot) for record in records]
+    return [_with_known_next_start(record, snapshot) for record in records]
 
 
 def _record(guest: Guest, snapshot: ServerSnapshot) -> GuestRecord | None:
@@ -135,12 +135,14 @@ def _with_known_disks(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRec
     return record if before is None else evolve(record, disks=before.disks)
 
 
-def _with_known_order(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
-    """Returns the record, of a running guest that does not show its boot order with the last known one."""
+def _with_known_next_start(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
+    """Returns the record, with what is known of the next start of a running guest that does not show it."""
     before = snapshot.guests.get(record.key)
-    if record.boot_order is not None or before is None:
+    if before is None or record.power_state == PowerState.OFF:
         return record
-    return evolve(record, boot_order=before.boot_order)
+    order = before.boot_order if record.boot_order is None else record.boot_order
+    next_iso = before.next_iso if record.next_iso is None else record.next_iso
+    return evolve(record, boot_order=order, next_iso=None if next_iso == record.iso else next_iso)
 
 
 def _one_guest_per_machine(records: Iterable[GuestRecord], snapshot: ServerSnapshot) -> list[GuestRecord]:

@@ -33,6 +33,8 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             boot_order=before.boot_order,
             pending_boot_order=before.pending_boot_order,
             booted_once=before.booted_once,
+            iso=before.iso,
+            next_iso=before.next_iso,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
     claimed = claimed or NO_DISCRETE_RESOURCES

@@ -65,6 +65,8 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         boot_order=None if guest.boot_order is None else tuple(one.value for one in guest.boot_order),
         pending_boot_order=tuple(one.value for one in guest.pending_boot_order),
         booted_once=guest.booted_once,
+        iso=guest.iso,
+        next_iso=guest.next_iso,
     )
 
 

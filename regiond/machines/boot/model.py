@@ -32,7 +32,11 @@ def check_has_devices(machine: MachineView, order: BootOrder) -> None:
             f"{machine.host_name} does not list the VM of {machine.hostname}. Refresh the host: "
             f"innkeeper vm-host refresh {machine.host_name}"
         )
-    has = {BootDevice.DISK: bool(machine.disks), BootDevice.NETWORK: bool(machine.nics)}
+    has = {
+        BootDevice.DISK: bool(machine.disks),
+        BootDevice.NETWORK: bool(machine.nics),
+        BootDevice.ISO: bool(machine.boot.iso or machine.boot.next_iso),
+    }
     missing = [one for one in order if not has[one]]
     if missing:
         raise WrongState(missing_text(machine.hostname, missing))

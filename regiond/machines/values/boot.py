@@ -20,6 +20,9 @@ class BootView:
     pending: BootOrder = ()
     once: BootOrder = ()
     once_key: str | None = None
+    iso: str = ""  # the image in its drive: the name in the catalogue, or what the host calls it; empty: none
+    iso_sha256: str = ""  # empty: it is no image of the region
+    next_iso: str | None = None  # as `iso`, from its next start on; None: as now
 
     @property
     def lasting(self) -> BootOrder | None:
@@ -35,4 +38,12 @@ class BootPlan:
     order: BootOrder
     once: bool
     takes_effect: Takes
+    effects: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class IsoPlan:
+    """The plan of a change of the drive. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
     effects: tuple[str, ...]

@@ -142,6 +142,8 @@ def _on_host(task: Operation) -> Retry:
 _TAB = {
     OperationKind.SET_BOOT_DISK: "storage",
     OperationKind.SET_BOOT: "boot",
+    OperationKind.INSERT_ISO: "iso",
+    OperationKind.EJECT_ISO: "iso",
     OperationKind.ADD_DISK: "storage",
     OperationKind.GROW_DISK: "storage",
     OperationKind.REMOVE_DISK: "storage",

@@ -20,6 +20,7 @@ from regiond.machines.model import (
     BootPlan,
     DeviceView,
     DiskPlan,
+    IsoPlan,
     MachineToCompose,
     NicPlan,
     ResizePlan,
@@ -109,6 +110,8 @@ ANSWERS: Mapping[str, Any] = {
         memory_mib=Amount(now=2048, wanted=2048, takes_effect=Takes.NO_EFFECT),
         effects=("web-1 gets 4 cores instead of 2.",),
     ),
+    **{f"iso_changes.start_{name}": OPERATION for name in ("insert", "eject")},
+    **{f"iso_changes.plan_{name}": IsoPlan(name="web-1", effects=("No.",)) for name in ("insert", "eject")},
     "boot_changes.start": OPERATION,
     "boot_changes.plan": BootPlan(
         name="web-1",

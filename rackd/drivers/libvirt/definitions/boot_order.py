@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from common.boot import BootDevice, BootOrder, begins_with, completed
+from rackd.drivers.libvirt.definitions.iso_drive_xml import is_iso
 from rackd.drivers.libvirt.xml import Element, attribute
 
 _FIRST_DISK = "hd"  # of `<os><boot dev>`; also what a domain without any order boots from
@@ -98,6 +99,8 @@ def boots_from_devices(domain: Element) -> bool:
 def _kind_of(device: Element) -> BootDevice | None:
     if is_disk(device):
         return BootDevice.DISK
+    if is_iso(device):
+        return BootDevice.ISO
     return BootDevice.NETWORK if device.tag == "interface" else None
 
 

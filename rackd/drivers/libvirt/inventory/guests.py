@@ -20,6 +20,7 @@ from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 from rackd.drivers.libvirt.definitions.domain_config import UNKNOWN_PORTS, DomainConfig, SriovPorts, domain_config
+from rackd.drivers.libvirt.image_names import sha256_of
 from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, parse, text_at
 
 SECTOR_BYTES = 512
@@ -188,6 +189,7 @@ def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts, i
         boot_device=config.boot_device,
         boot_order=config.boot_order,
         booted_once=config.booted_once,
+        iso=config.iso,
     )
 
 
@@ -201,7 +203,7 @@ def _bulk_disks(stats: DomainStats) -> Iterable[_BulkDisk]:
     for index in range(int(stats.get("block.count", 0))):
         at = f"block.{index}."
         path = str(stats.get(f"{at}path", ""))
-        if not path or path.lower().endswith(".iso"):
+        if not path or path.lower().endswith(".iso") or sha256_of(PurePosixPath(path).name):
             continue
         # Of a running guest `physical` is the space that the file occupies, and `allocation` the highest offset
         # written. Of a guest that is off `allocation` is the space (absent: none) and `physical` the nominal length.
@@ -271,6 +273,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
         boot_device=config.boot_device,
         boot_order=config.boot_order,
         booted_once=config.booted_once,
+        iso=config.iso,
     )
 
 

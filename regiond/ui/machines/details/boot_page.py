@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import permutations
 
 from common.boot import BootDevice, joined
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
 from regiond.machines.model import MachineView
-from regiond.ui.boot_words import BOOT_WORDS
+from regiond.ui.boot_words import boot_words
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import TICK, FormField
@@ -46,7 +47,7 @@ async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal
         vm=machine,
         obstacle=change_obstacle(visit.caller, machine),
         runs=machine.power_state != "off",
-        boot_words=BOOT_WORDS,
+        boot_words=boot_words,
         form_fields=_fields(machine),
         edit=edit,
         problems=refusal.problems,
@@ -62,9 +63,13 @@ def _fields(machine: MachineView) -> list[FormField]:
 
 def _orders(machine: MachineView) -> tuple[tuple[str, str], ...]:
     """Returns the orders of what the VM has."""
-    has = {BootDevice.DISK: bool(machine.disks), BootDevice.NETWORK: bool(machine.nics)}
-    kinds = {one for one, some in has.items() if some}
-    return tuple((joined(order), text(word)) for order, word in BOOT_WORDS.items() if set(order) == kinds)
+    has = {
+        BootDevice.DISK: bool(machine.disks),
+        BootDevice.NETWORK: bool(machine.nics),
+        BootDevice.ISO: bool(machine.boot.iso or machine.boot.next_iso),
+    }
+    kinds = [one for one, some in has.items() if some]
+    return tuple((joined(order), boot_words(order)) for order in permutations(kinds))
 
 
 PAGES = form_pages("vms/<system_id>/boot", boot, permission=Permission.OPERATOR)

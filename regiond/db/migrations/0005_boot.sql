@@ -15,3 +15,10 @@ comment on column machine.boot_once is
     'Kinds of devices that the machine tries first when Innkeeper next starts it, and only then; empty: as always.';
 alter table machine add column boot_once_key text;
 comment on column machine.boot_once_key is 'Names boot_once in the guest that was started so; another one for each request.';
+
+alter table guest add column iso text not null default '';
+comment on column guest.iso is
+    'The ISO image in the drive of the guest: SHA-256 of an image of the region, else the name of another; empty: none.';
+alter table guest add column next_iso text;
+comment on column guest.next_iso is
+    'As iso, from the next start of the running guest on, since its hypervisor cannot change the drive now; null: as now.';
