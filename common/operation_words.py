@@ -22,7 +22,7 @@ _WORDS: Mapping[str, str] = {
     "set_boot_disk": marked("makes {machine} on {host} boot from another disk"),
     "set_boot": marked("sets what {machine} on {host} boots from"),
     "insert_iso": marked("inserts an ISO image into {machine} on {host}"),
-    "eject_iso": marked("ejects the ISO image of {machine} on {host}"),
+    "eject_iso": marked("ejects an ISO image from {machine} on {host}"),
     "resize": marked("resizes {machine} on {host}"),
     "add_disk": marked("adds a disk to {machine} on {host}"),
     "grow_disk": marked("grows a disk of {machine} on {host}"),

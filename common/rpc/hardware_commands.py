@@ -1,4 +1,4 @@
-"""Commands of a region to a rack that change the hardware of a guest: its size, disks, NICs, boot order and drive.
+"""Commands of a region to a rack that change the hardware of a guest: its size, disks, NICs, boot.
 
 Released commands only grow.
 """

@@ -48,6 +48,8 @@ CELLS = (
     "set_boot_running/host set boot order after/rack",
     "power_on_once/host power after/rack",
     "power_on_once/commit 2 before/region",
+    "insert_iso/host insert ISO 2 after/rack",
+    "insert_iso/host copy image after/rack",
     "allocate_ready/request commit 1 before/region",
     "allocate_ready/request commit 1 after/region",
     "allocate_ready/request commit 1 after/connection",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import pytest
 
+from common.errors import InnkeeperError, InvalidRequest
+from regiond.machines.deployment.image_copy_store import unused_copies
 from tests.deployment.deployment import Deployment
+from tests.disk_images import checked, upload
 from tests.integration.adoption import refresh, rows
 from tests.integration.images import add_image
 from tests.integration.test_boot_disk import messages
@@ -37,6 +39,10 @@ async def insert(innkeeper: Deployment, machine: Any, image: str = INSTALLER, **
 async def shown(innkeeper: Deployment, machine: Any) -> tuple[Any, Any]:
     found = await innkeeper.get(path(machine))
     return found["iso"], found["next_iso"]
+
+
+def fields_of(error: InnkeeperError) -> str:
+    return str(error.fields) if isinstance(error, InvalidRequest) else ""
 
 
 async def isos(innkeeper: Deployment) -> tuple[str, str]:
@@ -83,8 +89,6 @@ async def test_a_copy_in_a_drive_is_not_collected(innkeeper: Deployment) -> None
     async with innkeeper.connection() as db:
         await db.execute("update image_copy set used_at = now() - interval '400 days', changed_at = used_at")
         await db.execute("delete from image where name = $1", INSTALLER)
-    from regiond.machines.deployment.image_copy_store import unused_copies
-
     async with innkeeper.connection() as db:
         assert await unused_copies(db, 30) == ()
     assert (await shown(innkeeper, machine))[0].startswith("image ")
@@ -108,33 +112,27 @@ async def test_images_of_disks_and_iso_images_are_not_confused(innkeeper: Deploy
     await add_image(innkeeper, "custom/disk")
     machine = await composed(innkeeper)
     error = await rejection(insert(innkeeper, machine, "custom/disk"))
-    assert INSTALLER in str(error)
+    assert INSTALLER in fields_of(error)
     await innkeeper.post("machines/", op="allocate", name="web")
     error = await rejection(innkeeper.post(path(machine), op="deploy", distro_series=INSTALLER))
-    assert "is an ISO image" in str(error)
+    assert "is an ISO image" in fields_of(error)
     assert await innkeeper.ended(await innkeeper.begin(path(machine), op="deploy")) == "succeeded"  # the only disk
 
 
-async def test_the_content_is_checked(innkeeper: Deployment) -> None:
-    for name, content, filetype in (
-        ("custom/a", CONTENT, "iso"), ("custom/b", CONTENT, ""), ("custom/c", bytes(40960), "iso"),
-    ):  # fmt: skip
-        await innkeeper.send(
-            "POST", "boot-resources/", name=name, architecture="amd64/generic", filetype=filetype, content=content,
-            size=len(content), sha256=hashlib.sha256(content).hexdigest(),
-        )  # fmt: skip
-
-    async def checked() -> dict[str, tuple[str, str]] | None:
-        found = {
-            one["name"]: (one["state"], one["error"] or "") for one in await innkeeper.get("boot-resources/")
-            if one["name"].startswith("custom/")
-        }  # fmt: skip
-        return found if all(state in {"ready", "failed"} for state, _ in found.values()) else None
-
-    found = await eventually(checked)
-    assert found["custom/a"] == ("ready", "")
-    assert "filetype=iso" in found["custom/b"][1]
-    assert "is no ISO image" in found["custom/c"][1]
+@pytest.mark.parametrize(
+    ("content", "filetype", "said"),
+    [
+        (CONTENT, "iso", ""),
+        (CONTENT, "", "Add it with filetype=iso"),
+        (bytes(40960), "iso", "is no ISO image"),
+        (CONTENT[:-1], "iso", "is cut off"),
+    ],
+)
+async def test_the_content_is_checked(innkeeper: Deployment, content: bytes, filetype: str, said: str) -> None:
+    fields: dict[str, Any] = {"name": INSTALLER, "architecture": "amd64/generic", "filetype": filetype}
+    entry = await checked(innkeeper, await upload(innkeeper, content, **fields))
+    assert entry["state"] == ("failed" if said else "ready")
+    assert said in (entry["error"] or "")
 
 
 async def test_a_cancelled_insertion_leaves_the_drive_as_it_was(innkeeper: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""Opens operations that put ISO images into the drives of machines and take them out, or tells what they would do."""
+"""Opens operations that insert and eject ISO images of machines, or tells what they would do."""
 
 from __future__ import annotations
 

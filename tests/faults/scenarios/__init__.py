@@ -20,6 +20,7 @@ from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.deployment import Deploy, ReleaseDeployed, RemoveHostWithImage
 from tests.faults.scenarios.disks import AddDisk, AttachDisk, GrowDisk, RemoveDisk
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
+from tests.faults.scenarios.iso_images import EjectIso, InsertIso
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
 from tests.faults.scenarios.lxd_removal import RemoveLxdHost
 from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
@@ -45,6 +46,8 @@ _ALL: tuple[Scenario, ...] = (
     SetBoot(running=False),
     SetBoot(running=True),
     BootOnce(),
+    InsertIso(),
+    EjectIso(),
     Resize(running=False),
     Resize(running=True),
     AddDisk(),

@@ -128,6 +128,10 @@ class GuestHost(CellHost, ABC):
         """The kinds of devices of its next start, by commas; None: the host does not report them here."""
         return None
 
+    def iso(self, guest: str) -> str | None:
+        """The SHA-256 of the image in its drive; None: the host does not report it here."""
+        return None
+
     def booted_once(self, guest: str) -> str | None:
         """The order of its present start only; None: the host does not report it here."""
         return None
@@ -205,6 +209,10 @@ class SimulatedCellHost(GuestHost):
 
     def boot_order(self, guest: str) -> str | None:
         return next((str(order) for order, _ in self.file.rows(_BOOT_ORDER, guest)), "")
+
+    def iso(self, guest: str) -> str | None:
+        found = self.file.rows("select sha256 from iso join guest using (guest_id) where name = ?", guest)
+        return next((str(sha256) for (sha256,) in found), "")
 
     def booted_once(self, guest: str) -> str | None:
         return next((str(once) for _, once in self.file.rows(_BOOT_ORDER, guest)), "")
