@@ -31,3 +31,5 @@ class ComposeRequest:
     power_on: bool = False
     affinity: tuple[str, ...] = ()
     anti_affinity: tuple[str, ...] = ()
+    secure_boot: bool = False
+    tpm: bool = False

@@ -56,7 +56,8 @@ class GuestSpec:
 
     `pinned_core_ids`, if any, has one host core for each virtual core, in order. With `huge_page_size_kib`, pages of
     that size back all memory. `numa_node_ids` are the nodes to allocate it on; empty means any. Without `autostart`, a
-    new guest is as the hypervisor makes it, and an existing one stays as it is.
+    new guest is as the hypervisor makes it, and an existing one stays as it is. With `secure_boot`, the firmware starts
+    only systems that are signed with Microsoft's keys; `tpm` adds a TPM 2.0. Both are of `compose` only.
     """
 
     name: str = field(validator=min_len(1))
@@ -71,6 +72,8 @@ class GuestSpec:
     huge_page_size_kib: int | None = None
     numa_node_ids: tuple[int, ...] = ()
     autostart: Autostart | None = None
+    secure_boot: bool = False
+    tpm: bool = False
 
     @property
     def ref(self) -> GuestRef:

@@ -276,6 +276,8 @@ class Guest:
     pending_boot_order: BootOrder = ()  # applied when Innkeeper next stops or starts it; empty: none
     iso: str = ""  # the image in its drive: the SHA-256 of one of the region's, else its name; empty: none
     next_iso: str | None = None  # as `iso`, from its next start on; None: as now, or unknown while it runs
+    secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
+    tpm: bool | None = None
     booted_once: str | None = None  # the key of the order for one start with which it was started
 
 

@@ -80,8 +80,8 @@ class Driver(Protocol):
 
         Raises NameTaken if a guest without that marker has the name, OutOfCapacity if a storage pool or the huge pages
         do not suffice, NotFound naming a missing storage pool, network or core, Unsupported for what this hypervisor
-        cannot do, and WrongState if the host has reserved an address for another NIC. On failure it removes what it
-        created, as far as the host allows.
+        cannot do, such as Secure Boot or a TPM, and WrongState if the host has reserved an address for another NIC. On
+        failure it removes what it created, as far as the host allows.
         """
 
     def decompose(

@@ -39,6 +39,8 @@ class GuestRecord:
     booted_once: str | None = None
     iso: str = ""
     next_iso: str | None = None
+    secure_boot: bool | None = None
+    tpm: bool | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -52,6 +52,7 @@ def add(db: sqlite3.Connection, guest_id: str, spec: GuestSpec) -> None:
     """Stores the resources with which the guest was composed."""
     if spec.pinned_core_ids or spec.huge_page_size_kib is not None:
         pin(db, guest_id, spec.pinned_core_ids, huge_pages=spec.huge_page_size_kib is not None)
+    db.execute("insert into firmware values (?, ?, ?)", (guest_id, spec.secure_boot, spec.tpm))
     db.executemany("insert into memory_node values (?, ?)", [(guest_id, node_id) for node_id in spec.numa_node_ids])
     db.executemany(
         "insert into nic_settings values (?, ?, ?)",

@@ -33,7 +33,8 @@ from rackd.drivers.simulated.facts import ARCHITECTURE
 
 _GUESTS = """
     select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart,
-           boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso,
+           boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso, firmware.secure_boot,
+           firmware.tpm,
            deployment.guest_id is not null as is_deployed,
            coalesce((select position from disk
                       where disk.guest_id = guest.guest_id
@@ -42,6 +43,7 @@ _GUESTS = """
       from guest left join pinning using (guest_id) left join autostart using (guest_id)
            left join boot_disk using (guest_id) left join boot_order using (guest_id)
            left join iso using (guest_id)
+           left join firmware using (guest_id)
            left join deployment using (guest_id)
 """
 _ALL = _GUESTS + " order by name"
@@ -316,6 +318,8 @@ def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic
         boot_order=boot_orders.order_of(row, has_disks=bool(disks), has_nics=bool(nics)),
         pending_boot_order=parsed(row["pending"] or ""),
         iso=row["iso"] or "",
+        secure_boot=bool(row["secure_boot"]),
+        tpm=bool(row["tpm"]),
         booted_once=row["once_key"],
     )
 

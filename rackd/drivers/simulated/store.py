@@ -111,6 +111,11 @@ create table if not exists boot_disk (
     pool     text not null,
     volume   text not null
 ) strict;
+create table if not exists firmware (
+    guest_id    text primary key references guest on delete cascade,
+    secure_boot integer not null,
+    tpm         integer not null
+) strict;
 create table if not exists iso (
     guest_id text primary key references guest on delete cascade,
     sha256   text not null

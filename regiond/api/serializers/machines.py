@@ -238,6 +238,8 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("boot_once", array(enum(BootDevice)), lambda machine: machine.boot.once),
     key("iso", nullable(STR), lambda machine: machine.boot.iso or None),
     key("next_iso", nullable(STR), lambda machine: machine.boot.next_iso),
+    key("secure_boot", nullable(BOOL), lambda machine: machine.boot.secure_boot),
+    key("tpm", nullable(BOOL), lambda machine: machine.boot.tpm),
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),
     key("hardware_uuid", nullable(AS_TEXT), lambda machine: None if machine.is_vm_host else machine.uuid),

@@ -35,6 +35,8 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             booted_once=before.booted_once,
             iso=before.iso,
             next_iso=before.next_iso,
+            secure_boot=before.secure_boot,
+            tpm=before.tpm,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
     claimed = claimed or NO_DISCRETE_RESOURCES

@@ -67,6 +67,8 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         booted_once=guest.booted_once,
         iso=guest.iso,
         next_iso=guest.next_iso,
+        secure_boot=guest.secure_boot,
+        tpm=guest.tpm,
     )
 
 

@@ -23,6 +23,8 @@ class BootView:
     iso: str = ""  # the image in its drive: the name in the catalogue, or what the host calls it; empty: none
     iso_sha256: str = ""  # empty: it is no image of the region
     next_iso: str | None = None  # as `iso`, from its next start on; None: as now
+    secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
+    tpm: bool | None = None
 
     @property
     def lasting(self) -> BootOrder | None:

@@ -12,6 +12,7 @@ from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.definitions.boot_order import first_disk, kinds
+from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot
 from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
@@ -75,6 +76,8 @@ class DomainConfig:
     boot_order: BootOrder | None = None  # as `boot_device`
     booted_once: str | None = None
     iso: str = ""
+    secure_boot: bool = False
+    tpm: bool = False
 
     def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
         return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
@@ -97,6 +100,8 @@ def domain_config(tree: Element) -> DomainConfig:
         boot_device=None if _is_active(tree) else first_disk(tree),
         boot_order=None if _is_active(tree) else kinds(tree),
         iso=iso_of(tree),
+        secure_boot=has_secure_boot(tree),
+        tpm=tree.find("devices/tpm") is not None,
         booted_once=booted_once(tree) if _is_active(tree) else None,
     )
 

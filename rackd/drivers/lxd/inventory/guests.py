@@ -102,6 +102,8 @@ def guest_of(
         boot_order=parser.boot_order(names) if parser.is_vm else None,
         pending_boot_order=parsed(config_of(instance).get(BOOT_ORDER_KEY, "")),
         booted_once=parser.booted_once(),
+        secure_boot=parser.secure_boot() if parser.is_vm else None,
+        tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
     )
     return guest, tuple(parser.problems)
 
@@ -185,6 +187,13 @@ class _InstanceParser:
         devices = dict((*self.devices("disk"), *self.devices("nic")))
         once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
         return order_of(devices if once is None else {**devices, **once.restored(devices)}, disks)
+
+    def secure_boot(self) -> bool:
+        """Returns whether it is on, as in LXD without a key."""
+        mode = self.expanded.get("boot.mode", "")
+        if mode:
+            return mode == "uefi-secureboot"
+        return self.expanded.get("security.secureboot", "").lower() in {"", *_TRUE}
 
     def booted_once(self) -> str | None:
         once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))

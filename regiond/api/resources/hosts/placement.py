@@ -47,6 +47,8 @@ _LIKE_COMPOSE = {
     "hugepages_backed",
     "hugepage_size",
     "one_numa_node",
+    "secure_boot",
+    "tpm",
     "affinity",
     "anti_affinity",
 }
