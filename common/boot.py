@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from attrs import field, frozen
-from attrs.validators import min_len
+from attrs.validators import ge, le, min_len
 
 
 class BootDevice(StrEnum):
@@ -50,6 +50,18 @@ class IsoState:
     now: str
     after: str
     runs: bool = False
+
+
+MAX_START_PRIORITY = 1000
+MAX_START_DELAY_S = 3600
+
+
+@frozen(kw_only=True)
+class StartOrder:
+    """When a guest starts with its host: those with a higher priority first, the next one after `delay_s`."""
+
+    priority: int = field(default=0, validator=[ge(0), le(MAX_START_PRIORITY)])
+    delay_s: int = field(default=0, validator=[ge(0), le(MAX_START_DELAY_S)])
 
 
 def completed(named: Sequence[BootDevice], present: Iterable[BootDevice]) -> BootOrder:

@@ -21,6 +21,7 @@ _WORDS: Mapping[str, str] = {
     "set_autostart": marked("sets whether {machine} starts with {host}"),
     "set_boot_disk": marked("makes {machine} on {host} boot from another disk"),
     "set_boot": marked("sets what {machine} on {host} boots from"),
+    "set_start_order": marked("sets when {machine} starts with {host}"),
     "insert_iso": marked("inserts an ISO image into {machine} on {host}"),
     "eject_iso": marked("ejects an ISO image from {machine} on {host}"),
     "resize": marked("resizes {machine} on {host}"),

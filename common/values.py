@@ -14,7 +14,7 @@ from uuid import UUID
 from attrs import field, frozen
 from attrs.validators import ge, min_len
 
-from common.boot import BootOrder
+from common.boot import BootOrder, StartOrder
 from common.hardware import Gpu, NetworkDevice
 from common.phrases import number_of
 
@@ -276,6 +276,7 @@ class Guest:
     pending_boot_order: BootOrder = ()  # applied when Innkeeper next stops or starts it; empty: none
     iso: str = ""  # the image in its drive: the SHA-256 of one of the region's, else its name; empty: none
     next_iso: str | None = None  # as `iso`, from its next start on; None: as now, or unknown while it runs
+    start_order: StartOrder | None = None  # None: its hypervisor has no such order
     secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
     tpm: bool | None = None
     booted_once: str | None = None  # the key of the order for one start with which it was started

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from common.boot import BootOrders, IsoState
+from common.boot import BootOrders, IsoState, StartOrder
 from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
 from common.rpc.command import Command, Done
@@ -27,6 +27,7 @@ from common.rpc.hardware_commands import (
     HOST_INSERT_ISO,
     HOST_RESIZE,
     HOST_SET_BOOT_ORDER,
+    HOST_SET_START_ORDER,
     AttachDiskCall,
     AttachNicCall,
     ChangeNicCall,
@@ -37,6 +38,7 @@ from common.rpc.hardware_commands import (
     InsertIsoCall,
     ResizeCall,
     SetBootOrderCall,
+    SetStartOrderCall,
 )
 from common.rpc.host_commands import (
     HOST_ADOPT,
@@ -124,6 +126,7 @@ class HostCommands:
             HOST_SET_AUTOSTART: self.set_autostart,
             HOST_SET_BOOT_DISK: self.set_boot_disk,
             HOST_SET_BOOT_ORDER: self.set_boot_order,
+            HOST_SET_START_ORDER: self.set_start_order,
             HOST_INSERT_ISO: self.insert_iso,
             HOST_EJECT_ISO: self.eject_iso,
             HOST_RESIZE: self.resize,
@@ -216,6 +219,11 @@ class HostCommands:
             call,
             lambda driver: driver.set_boot_order(call.guest, call.order, check_only=call.check_only),
             what="set boot order",
+        )
+
+    async def set_start_order(self, _: EventLink, call: SetStartOrderCall) -> StartOrder:
+        return await self._fenced.run(
+            call, lambda driver: driver.set_start_order(call.guest, call.order), what="set start order"
         )
 
     async def insert_iso(self, _: EventLink, call: InsertIsoCall) -> IsoState:

@@ -60,6 +60,7 @@ from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
 from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
+from regiond.machines.start_order.service import StartOrders
 from regiond.metrics.service import RegionMetrics
 from regiond.operations.engine import Engine
 from regiond.operations.seen_changes import SeenChanges
@@ -142,6 +143,7 @@ class MachineLayer:
     resizes: Resizes
     boot_changes: BootChanges
     iso_changes: IsoChanges
+    start_orders: StartOrders
     devices: Devices
     bulk: Bulk
     deployments: Deployments

@@ -15,7 +15,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from common.addresses.lxd import parse
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
@@ -197,6 +197,9 @@ class FakeLxdDriver:
 
     def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
         return self._trusted_host().set_boot_order(guest, order, check_only=check_only)
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        return self._trusted_host().set_start_order(guest, order)
 
     def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
         return self._trusted_host().insert_iso(guest, sha256, pool_id, check_only=check_only)

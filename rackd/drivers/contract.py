@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol
 
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import Unsupported
@@ -202,6 +202,12 @@ class Driver(Protocol):
 
         With LAST_STATE a hypervisor that does not restore the last state by itself is set to the state of now: the
         guest starts with its host if it is not off.
+        """
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        """Returns the order that the hypervisor reports once the guest is set. Idempotent; also while it runs.
+
+        Raises NotFound without the guest, Unsupported for a hypervisor that starts its guests in no order.
         """
 
     def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:

@@ -43,6 +43,7 @@ from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
 from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
+from regiond.machines.start_order.service import StartOrders
 from regiond.networks.service import Networks
 from regiond.operations.service import Operations
 from regiond.quotas.service import Quotas
@@ -74,6 +75,7 @@ class Services:
     resizes: Resizes
     boot_changes: BootChanges
     iso_changes: IsoChanges
+    start_orders: StartOrders
     devices: Devices
     bulk: Bulk
     deployments: Deployments

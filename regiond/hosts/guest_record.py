@@ -40,6 +40,7 @@ class GuestRecord:
     iso: str = ""
     next_iso: str | None = None
     secure_boot: bool | None = None
+    start_order: Mapping[str, Any] | None = None
     tpm: bool | None = None
 
     @property

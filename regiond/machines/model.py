@@ -14,7 +14,7 @@ from common.values import Autostart, GuestSize
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
-from regiond.machines.values.boot import BootPlan, BootView, IsoPlan
+from regiond.machines.values.boot import BootPlan, BootView, IsoPlan, StartOrderPlan
 from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
 from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.devices import (
@@ -120,6 +120,7 @@ __all__ = [
     "ReleaseOptions",
     "ResizePlan",
     "SizeRequest",
+    "StartOrderPlan",
     "Takes",
     "Traits",
     "requested_fields",

@@ -9,8 +9,9 @@ from typing import Any
 
 import asyncpg
 
-from common.boot import known_devices
+from common.boot import StartOrder, known_devices
 from common.errors import NotFound
+from common.serialization import from_dict
 from common.values import Autostart
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
@@ -38,7 +39,7 @@ _WITHOUT_OWNER_DATA = """
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, m.power_changed_at,
            m.pending_cores, m.pending_memory_mib, m.boot_once, m.boot_once_key, g.boot_order, g.pending_boot_order,
            g.iso, (select name from image where sha256 = g.iso order by id limit 1) as iso_name, g.next_iso,
-           g.secure_boot, g.tpm,
+           g.secure_boot, g.tpm, g.start_order,
            (select name from image where sha256 = g.next_iso order by id limit 1) as next_iso_name,
            a.username as owner, c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
@@ -240,6 +241,7 @@ def _machine(
             iso=row["iso_name"] or _short(row["iso"] or ""),
             secure_boot=row["secure_boot"],
             tpm=row["tpm"],
+            start_order=from_dict(row["start_order"], StartOrder) if row["start_order"] else None,
             iso_sha256=row["iso"] if row["iso"] and _SHA256.fullmatch(row["iso"]) else "",
             next_iso=None if row["next_iso"] is None else row["next_iso_name"] or _short(row["next_iso"]),
         ),

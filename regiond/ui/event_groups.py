@@ -42,6 +42,7 @@ _VMS: Mapping[str, str] = {
     "machine_marked_fixed": constant("VMs marked fixed"),
     "machine_disk_changed": constant("disks changed"),
     "boot_disk_set": constant("boot disks set"),
+    "start_order_set": constant("start orders set"),
     "iso_inserted": constant("ISO images inserted"),
     "iso_ejected": constant("ISO images ejected"),
     "boot_order_set": constant("boot orders set"),

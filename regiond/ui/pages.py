@@ -39,6 +39,7 @@ from regiond.ui.machines.details import (
     nic_pages,
     notes_page,
     resize_page,
+    start_order_page,
     tab_pages,
 )
 from regiond.ui.machines.disks import change_pages as disk_changes
@@ -96,6 +97,7 @@ PAGES = (
     *resize_page.PAGES,
     *boot_page.PAGES,
     *iso_page.PAGES,
+    *start_order_page.PAGES,
     *nic_changes.PAGES,
     *action_pages.PAGES,
     *console_page.PAGES,

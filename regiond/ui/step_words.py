@@ -50,6 +50,8 @@ STEP_WORDS: Mapping[str, str] = {
     "set_addresses": constant("set addresses"),
     "set_autostart": constant("set autostart"),
     "set_boot_disk": constant("set boot disk"),
+    "set_start_order": constant("set the start order"),
+    "restore_start_order": constant("restore the start order"),
     "check_drive": constant("check the drive"),
     "insert_iso": constant("insert the ISO image"),
     "eject_iso": constant("eject the ISO image"),

@@ -57,6 +57,8 @@ from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.resize.service import Resizes
 from regiond.machines.resize.steps import Resize
 from regiond.machines.service import Machines
+from regiond.machines.start_order.service import StartOrders
+from regiond.machines.start_order.steps import SetStartOrder
 from regiond.machines.steps import PowerMachine
 from regiond.metrics.service import RegionMetrics
 from regiond.operations import service as operation_service
@@ -124,6 +126,7 @@ def wire_machines(
         kept_disks=KeptDisks(database, operations, calls),
         resizes=resizes,
         boot_changes=BootChanges(requests, installation_id),
+        start_orders=StartOrders(requests, installation_id),
         iso_changes=IsoChanges(requests, images.images, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, resizes, storage.credentials),
@@ -186,6 +189,7 @@ def wire_engine(
         SetAutostart(calls),
         SetBootDisk(calls),
         SetBoot(calls),
+        SetStartOrder(calls),
         InsertIso(calls),
         EjectIso(calls),
         Resize(calls),

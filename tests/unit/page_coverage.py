@@ -150,6 +150,7 @@ OFFERED: Mapping[str, Shown] = {
     "GET nodes/{system_id}/interfaces/{id}/": Shown("vms/<system_id>", "machines.read"),
     "POST machines/{system_id}/?op=resize": Shown("vms/<system_id>/resize"),
     "POST machines/{system_id}/?op=set_boot": Shown("vms/<system_id>/boot"),
+    "POST machines/{system_id}/?op=set_start_order": Shown("vms/<system_id>/start-order"),
     "POST machines/{system_id}/?op=insert_iso": Shown("vms/<system_id>/iso"),
     "POST machines/{system_id}/?op=eject_iso": Shown("vms/<system_id>/iso"),
     "POST machines/{system_id}/?op=add_disk": Shown("vms/<system_id>/storage/add"),

@@ -63,6 +63,7 @@ FORMS = {
     ("machines/compose.html", "'compose'"): "creates a VM; the preview shows what and where",
     ("machines/deploy.html", ""): "says what is written; the VM has no content yet",
     ("machines/boot.html", ""): "can be changed back; a VM that runs is not disturbed",
+    ("machines/start_order.html", ""): "can be changed back; it counts when the host starts",
     ("machines/iso.html", ""): "the image can be inserted and ejected again; the catalogue keeps it",
     ("machines/resize.html", ""): "can be changed back; RAM is never taken from a VM that runs",
     ("machines/add_disk.html", ""): "adds a disk, which can be removed",

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
@@ -269,6 +269,14 @@ class LibvirtDriver(WithoutProjects):
     def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
         """Changes the definition, so that the next start has the order, whoever starts the guest."""
         return boot_order.set_order(self._session.client(), self._marked(guest), order, check_only=check_only)
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        """Raises Unsupported."""
+        self._marked(guest)
+        raise Unsupported(
+            "libvirt starts the guests of a host in no order that could be chosen. A pause between any two is "
+            "auto_start_delay in /etc/libvirt/qemu.conf on that host."
+        )
 
     def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
         """A running guest that has no drive gets one at its next start."""

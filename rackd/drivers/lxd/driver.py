@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from attrs import evolve
 
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
@@ -50,7 +50,7 @@ from rackd.drivers.lxd.guests import (
     resizing,
     starts,
 )
-from rackd.drivers.lxd.guests.instance_config import autostart_config
+from rackd.drivers.lxd.guests.instance_config import autostart_config, start_order_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
@@ -194,6 +194,14 @@ class LxdDriver:
     def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
         """The order of a running guest changes when Innkeeper next stops or starts it."""
         return boot_order.set_order(self._ready(), guest, order, check_only=check_only)
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        instances = self._ready()
+        found = instances.of_machine(guest)
+        wanted = start_order_config(order)
+        if any(config_of(found).get(key, "") != text for key, text in wanted.items()):
+            instances.change_config(str(found["name"]), wanted)
+        return order
 
     def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
         """Raises Unsupported."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import evolve
 
 from common.addresses.simulated import SimulatedAddress
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.errors import NameTaken, NotFound
@@ -220,6 +220,13 @@ class SimulatedDriver(WithoutProjects):
         with self._store.writing() as db:
             found = guests.of_machine(db, self._address, guest)
             return boot_orders.set_order(db, found, order, check_only=check_only)
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        """As LXD has it. Simulated hosts never start, so that it has no effect."""
+        self._faults.call("set start order")
+        with self._store.writing() as db:
+            boot_orders.set_start_order(db, guests.of_machine(db, self._address, guest), order)
+        return order
 
     def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
         return self._iso_drives.insert(guest, sha256, pool_id, check_only=check_only)

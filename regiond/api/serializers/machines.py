@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.boot import BootDevice
+from common.boot import BootDevice, StartOrder
 from common.device_names import block_device_name
 from common.values import DriverType, GuestSize, PowerState
 from regiond.api.declaration.serializer import (
@@ -206,6 +206,7 @@ def _status_message(machine: MachineView) -> str:
 
 
 _SIZE: Serializer[GuestSize] = serializer("Size", *fields_of(GuestSize, "cores memory=memory_mib"))
+_START_ORDER: Serializer[StartOrder] = serializer("StartOrder", *fields_of(StartOrder, "priority delay=delay_s"))
 _MACHINE: Serializer[MachineView] = serializer(
     "Machine",
     key("resource_uri", STR, lambda machine: machine_uri(machine.system_id)),
@@ -238,6 +239,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("boot_once", array(enum(BootDevice)), lambda machine: machine.boot.once),
     key("iso", nullable(STR), lambda machine: machine.boot.iso or None),
     key("next_iso", nullable(STR), lambda machine: machine.boot.next_iso),
+    key("start_order", nullable(_START_ORDER), lambda machine: machine.boot.start_order),
     key("secure_boot", nullable(BOOL), lambda machine: machine.boot.secure_boot),
     key("tpm", nullable(BOOL), lambda machine: machine.boot.tpm),
     constant("cpu_speed", nullable(INT), None),

@@ -36,6 +36,7 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             iso=before.iso,
             next_iso=before.next_iso,
             secure_boot=before.secure_boot,
+            start_order=before.start_order,
             tpm=before.tpm,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)

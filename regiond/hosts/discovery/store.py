@@ -44,14 +44,15 @@ _WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
                        kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
-                       iso, next_iso, secure_boot, tpm)
+                       iso, next_iso, secure_boot, tpm, start_order)
     select $1, found.*
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
            power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
            huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text, started_at timestamptz,
            boot_device text, boot_order text[], pending_boot_order text[], booted_once text,
-           iso text, next_iso text, secure_boot boolean, tpm boolean)
+           iso text, next_iso text, secure_boot boolean, tpm boolean,
+           start_order jsonb)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marker_installation = excluded.marker_installation,
            marker_machine = excluded.marker_machine, machine_id = excluded.machine_id,
@@ -62,7 +63,8 @@ _WRITE_GUESTS = """
            boot_device = excluded.boot_device, boot_order = excluded.boot_order,
            pending_boot_order = excluded.pending_boot_order, booted_once = excluded.booted_once,
            iso = excluded.iso, next_iso = excluded.next_iso,
-           secure_boot = excluded.secure_boot, tpm = excluded.tpm
+           secure_boot = excluded.secure_boot, tpm = excluded.tpm,
+           start_order = nullif(excluded.start_order, 'null')
     returning id, project, guest_key
 """
 _CLEAR_MACHINES = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from common.boot import BootOrder
+from common.boot import BootOrder, StartOrder
 from regiond.machines.values.resize import Takes
 
 
@@ -25,6 +25,7 @@ class BootView:
     next_iso: str | None = None  # as `iso`, from its next start on; None: as now
     secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
     tpm: bool | None = None
+    start_order: StartOrder | None = None  # among those that start with its host; None: unknown, or none
 
     @property
     def lasting(self) -> BootOrder | None:
@@ -46,6 +47,14 @@ class BootPlan:
 @frozen(kw_only=True)
 class IsoPlan:
     """The plan of a change of the drive. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
+    effects: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class StartOrderPlan:
+    """The plan of a change of the start order. `name` is the hostname; `effects` are sentences for people."""
 
     name: str
     effects: tuple[str, ...]

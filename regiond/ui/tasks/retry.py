@@ -143,6 +143,7 @@ _TAB = {
     OperationKind.SET_BOOT_DISK: "storage",
     OperationKind.SET_BOOT: "boot",
     OperationKind.INSERT_ISO: "iso",
+    OperationKind.SET_START_ORDER: "start-order",
     OperationKind.EJECT_ISO: "iso",
     OperationKind.ADD_DISK: "storage",
     OperationKind.GROW_DISK: "storage",

@@ -27,7 +27,7 @@ from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
 from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.nics import AddNic, ChangeNic, RemoveNic
 from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
-from tests.faults.scenarios.power import BootOnce, Power, SetBoot, SetBootDisk
+from tests.faults.scenarios.power import BootOnce, Power, SetBoot, SetBootDisk, SetStartOrder
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
 from tests.faults.scenarios.resize import Resize, ResizeMany
@@ -46,6 +46,7 @@ _ALL: tuple[Scenario, ...] = (
     SetBoot(running=False),
     SetBoot(running=True),
     BootOnce(),
+    SetStartOrder(),
     InsertIso(),
     EjectIso(),
     Resize(running=False),

@@ -114,3 +114,22 @@ class BootOnce(RequestScenario):
             *problem(f"all starts are from {found['boot_order']}", when=found["boot_order"] != ["network", "disk"]),
             *problem(f"the guest was started from {once}", when=once not in ("disk", None)),
         ]
+
+
+class SetStartOrder(RequestScenario):
+    name = "set_start_order"
+    kinds = (OperationKind.SET_START_ORDER,)
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site)
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(path=state.path, op=self.name, fields={"priority": "7", "delay": "3"})
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        known = (await site.deployment.get(state.path))["start_order"]
+        actual = await asyncio.to_thread(state.host.start_order, state.hostname)
+        return [
+            *problem(f"the order is known to be {known}", when=known != {"priority": 7, "delay": 3}),
+            *problem(f"the guest has {actual}", when=actual not in ((7, 3), None)),
+        ]

@@ -128,6 +128,10 @@ class GuestHost(CellHost, ABC):
         """The kinds of devices of its next start, by commas; None: the host does not report them here."""
         return None
 
+    def start_order(self, guest: str) -> tuple[int, int] | None:
+        """Its priority and delay; None: the host does not report them here."""
+        return None
+
     def iso(self, guest: str) -> str | None:
         """The SHA-256 of the image in its drive; None: the host does not report it here."""
         return None
@@ -209,6 +213,12 @@ class SimulatedCellHost(GuestHost):
 
     def boot_order(self, guest: str) -> str | None:
         return next((str(order) for order, _ in self.file.rows(_BOOT_ORDER, guest)), "")
+
+    def start_order(self, guest: str) -> tuple[int, int] | None:
+        found = self.file.rows(
+            "select priority, delay_s from start_order join guest using (guest_id) where name = ?", guest
+        )
+        return next(((priority, delay_s) for priority, delay_s in found), (0, 0))
 
     def iso(self, guest: str) -> str | None:
         found = self.file.rows("select sha256 from iso join guest using (guest_id) where name = ?", guest)

@@ -24,6 +24,7 @@ from regiond.machines.model import (
     MachineToCompose,
     NicPlan,
     ResizePlan,
+    StartOrderPlan,
     Takes,
 )
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
@@ -112,6 +113,8 @@ ANSWERS: Mapping[str, Any] = {
     ),
     **{f"iso_changes.start_{name}": OPERATION for name in ("insert", "eject")},
     **{f"iso_changes.plan_{name}": IsoPlan(name="web-1", effects=("No.",)) for name in ("insert", "eject")},
+    "start_orders.start": OPERATION,
+    "start_orders.plan": StartOrderPlan(name="web-1", effects=("No.",)),
     "boot_changes.start": OPERATION,
     "boot_changes.plan": BootPlan(
         name="web-1",

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.boot import BootOrder, parsed
+from common.boot import MAX_START_DELAY_S, MAX_START_PRIORITY, BootOrder, StartOrder, parsed
 from common.device_names import lxd_serial
 from common.discovery import Problem
 from common.units import mib_from_bytes_up
@@ -46,6 +46,7 @@ _POWER = {
     FROZEN: PowerState.PAUSED,
 }
 AUTOSTART = "boot.autostart"
+START_PRIORITY, START_DELAY = "boot.autostart.priority", "boot.autostart.delay"
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
 _NEVER = 1970  # the year of LXD's time for what never was, which is also written as year 1
 _TRUE = frozenset({"true", "1", "yes", "on"})
@@ -102,6 +103,7 @@ def guest_of(
         boot_order=parser.boot_order(names) if parser.is_vm else None,
         pending_boot_order=parsed(config_of(instance).get(BOOT_ORDER_KEY, "")),
         booted_once=parser.booted_once(),
+        start_order=parser.start_order() if parser.is_vm else None,
         secure_boot=parser.secure_boot() if parser.is_vm else None,
         tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
     )
@@ -188,6 +190,14 @@ class _InstanceParser:
         once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
         return order_of(devices if once is None else {**devices, **once.restored(devices)}, disks)
 
+    def start_order(self) -> StartOrder:
+        """Returns the order; a number that is beyond what Innkeeper sets counts as the nearest one that it does."""
+        priority, delay_s = (self.expanded.get(key, "") for key in (START_PRIORITY, START_DELAY))
+        return StartOrder(
+            priority=min(int(priority[:9]), MAX_START_PRIORITY) if _is_number(priority) else 0,
+            delay_s=min(int(delay_s[:9]), MAX_START_DELAY_S) if _is_number(delay_s) else 0,
+        )
+
     def secure_boot(self) -> bool:
         """Returns whether it is on, as in LXD without a key."""
         mode = self.expanded.get("boot.mode", "")
@@ -236,6 +246,10 @@ class _InstanceParser:
 
     def _problem(self, message: str) -> None:
         self.problems.append(Problem(subject=str(self.instance["name"]), message=message))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _label(project: str, name: str) -> str:

@@ -27,6 +27,7 @@ from regiond.api.resources.machines import (
     nic_changes,
     node_actions,
     resize,
+    start_order,
 )
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.machines.machine_filters import FILTERS, OF_THE_PAGE
@@ -178,6 +179,7 @@ MACHINE = Resource(
         resize.RESIZE,
         boot.SET_BOOT,
         *iso.OF_ONE,
+        start_order.SET_START_ORDER,
         *disk_changes.OF_ONE,
         *nic_changes.OF_ONE,
         machine_actions.UPDATE,
