@@ -37,7 +37,7 @@ from rackd.drivers.libvirt.connection.session import Session
 from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
-from rackd.drivers.libvirt.deployment import deployer, images
+from rackd.drivers.libvirt.deployment import deployer, images, iso_drives
 from rackd.drivers.libvirt.guests import (
     boot_disk,
     boot_order,
@@ -45,7 +45,6 @@ from rackd.drivers.libvirt.guests import (
     deletion,
     disk_changes,
     disk_growth,
-    iso_drives,
     lookup,
     nic_changes,
     nic_replacement,
