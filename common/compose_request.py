@@ -34,3 +34,5 @@ class ComposeRequest:
     anti_affinity: tuple[str, ...] = ()
     max_cores: int | None = None
     max_memory_mib: int | None = None
+    secure_boot: bool = False
+    tpm: bool = False

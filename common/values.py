@@ -14,6 +14,7 @@ from uuid import UUID
 from attrs import field, frozen
 from attrs.validators import ge, min_len
 
+from common.boot import BootOrder, StartOrder
 from common.hardware import Gpu, NetworkDevice
 from common.phrases import number_of
 
@@ -271,6 +272,14 @@ class Guest:
     autostart: Autostart | None = None  # None: unknown
     started_at: datetime | None = None  # of a running guest, to the second; None: the hypervisor does not report it
     boot_device: str | None = None  # the disk that boots first at the next start; None: unknown
+    boot_order: BootOrder | None = None  # what it tries at its next start, whoever starts it; None: unknown
+    pending_boot_order: BootOrder = ()  # applied when Innkeeper next stops or starts it; empty: none
+    iso: str = ""  # the image in its drive: the SHA-256 of one of the region's, else its name; empty: none
+    next_iso: str | None = None  # as `iso`, from its next start on; None: as now, or unknown while it runs
+    start_order: StartOrder | None = None  # None: its hypervisor has no such order
+    secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
+    tpm: bool | None = None
+    booted_once: str | None = None  # the key of the order for one start with which it was started
 
 
 @frozen(kw_only=True)

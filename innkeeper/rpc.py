@@ -93,6 +93,8 @@ class Region:
         huge_pages_backed: bool = False,
         huge_page_size_mib: int | None = None,
         one_numa_node: bool = False,
+        secure_boot: bool = False,
+        tpm: bool = False,
         affinity: Iterable[str] = (),
         anti_affinity: Iterable[str] = (),
         max_cores: int | None = None,
@@ -109,8 +111,8 @@ class Region:
             hostname=hostname, cores=cores, memory_mib=memory_mib, storage=storage, power_on=power_on,
             interfaces=interfaces, pinned_cores=tuple(pinned_cores), pin_cores=pin_cores,
             huge_pages_backed=huge_pages_backed, huge_page_size_mib=huge_page_size_mib, one_numa_node=one_numa_node,
-            affinity=tuple(affinity), anti_affinity=tuple(anti_affinity), max_cores=max_cores,
-            max_memory_mib=max_memory_mib,
+            secure_boot=secure_boot, tpm=tpm, affinity=tuple(affinity), anti_affinity=tuple(anti_affinity),
+            max_cores=max_cores, max_memory_mib=max_memory_mib,
         )  # fmt: skip
         call = ClientComposeCall(
             request=request, host=None if host is None else str(host), idempotency_key=idempotency_key

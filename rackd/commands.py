@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from common.boot import BootOrders, IsoState, StartOrder
 from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
 from common.rpc.command import Command, Done
@@ -21,15 +22,23 @@ from common.rpc.hardware_commands import (
     HOST_CHANGE_NIC,
     HOST_DETACH_DISK,
     HOST_DETACH_NIC,
+    HOST_EJECT_ISO,
     HOST_GROW_DISK,
+    HOST_INSERT_ISO,
     HOST_RESIZE,
+    HOST_SET_BOOT_ORDER,
+    HOST_SET_START_ORDER,
     AttachDiskCall,
     AttachNicCall,
     ChangeNicCall,
     DetachDiskCall,
     DetachNicCall,
+    EjectIsoCall,
     GrowDiskCall,
+    InsertIsoCall,
     ResizeCall,
+    SetBootOrderCall,
+    SetStartOrderCall,
 )
 from common.rpc.host_commands import (
     HOST_ADOPT,
@@ -116,6 +125,10 @@ class HostCommands:
             HOST_POWER: self.power,
             HOST_SET_AUTOSTART: self.set_autostart,
             HOST_SET_BOOT_DISK: self.set_boot_disk,
+            HOST_SET_BOOT_ORDER: self.set_boot_order,
+            HOST_SET_START_ORDER: self.set_start_order,
+            HOST_INSERT_ISO: self.insert_iso,
+            HOST_EJECT_ISO: self.eject_iso,
             HOST_RESIZE: self.resize,
             HOST_ATTACH_DISK: self.attach_disk,
             HOST_DETACH_DISK: self.detach_disk,
@@ -200,6 +213,28 @@ class HostCommands:
             call, lambda driver: driver.set_boot_disk(call.guest, call.pool_id, call.volume), what="set boot disk"
         )
         return PowerReply(power=power)
+
+    async def set_boot_order(self, _: EventLink, call: SetBootOrderCall) -> BootOrders:
+        return await self._fenced.run(
+            call,
+            lambda driver: driver.set_boot_order(call.guest, call.order, check_only=call.check_only),
+            what="set boot order",
+        )
+
+    async def set_start_order(self, _: EventLink, call: SetStartOrderCall) -> StartOrder:
+        return await self._fenced.run(
+            call, lambda driver: driver.set_start_order(call.guest, call.order), what="set start order"
+        )
+
+    async def insert_iso(self, _: EventLink, call: InsertIsoCall) -> IsoState:
+        return await self._fenced.run(
+            call,
+            lambda driver: driver.insert_iso(call.guest, call.sha256, call.pool_id, check_only=call.check_only),
+            what="insert ISO",
+        )
+
+    async def eject_iso(self, _: EventLink, call: EjectIsoCall) -> IsoState:
+        return await self._fenced.run(call, lambda driver: driver.eject_iso(call.guest), what="eject ISO")
 
     async def resize(self, _: EventLink, call: ResizeCall) -> Resized:
         return await self._fenced.run(call, lambda driver: driver.resize(call.guest, call.size), what="resize")
@@ -295,7 +330,7 @@ class HostCommands:
 
 
 def switched(driver: Driver, call: PowerCall) -> PowerReply:
-    """Powers the guest. The reply has the sizes for which the call asks, as they are then, unless they are unknown."""
+    """Powers the guest. The reply has what the call asks for, such as sizes, as it is then, unless it is unknown."""
     power = driver.power(
         call.guest,
         call.action,
@@ -303,8 +338,9 @@ def switched(driver: Driver, call: PowerCall) -> PowerReply:
         autostart=call.autostart,
         size=call.size,
         disk_sizes=call.disk_sizes,
+        boot_once=call.boot_once,
     )
-    if call.size is None and not call.disk_sizes:
+    if call.size is None and not call.disk_sizes and call.boot_once is None:
         return PowerReply(power=power)
     try:
         found = driver.find(call.guest)
@@ -315,7 +351,10 @@ def switched(driver: Driver, call: PowerCall) -> PowerReply:
         return PowerReply(power=power)
     has_size = call.size is not None and found.cores and found.memory_mib
     return PowerReply(
-        power=power, size=size_of(found) if has_size else None, disk_sizes=named_sizes(found, call.disk_sizes)
+        power=power,
+        size=size_of(found) if has_size else None,
+        disk_sizes=named_sizes(found, call.disk_sizes),
+        booted_once=found.booted_once if call.boot_once is not None else None,
     )
 
 

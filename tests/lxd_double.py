@@ -15,6 +15,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from common.addresses.lxd import parse
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
@@ -165,9 +166,10 @@ class FakeLxdDriver:
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         return self._trusted_host().power(
-            guest, action, grace_s=grace_s, autostart=autostart, size=size, disk_sizes=disk_sizes
+            guest, action, grace_s=grace_s, autostart=autostart, size=size, disk_sizes=disk_sizes, boot_once=boot_once
         )
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
@@ -196,6 +198,18 @@ class FakeLxdDriver:
 
     def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
         return self._trusted_host().set_boot_disk(guest, pool_id, volume)
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        return self._trusted_host().set_boot_order(guest, order, check_only=check_only)
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        return self._trusted_host().set_start_order(guest, order)
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        return self._trusted_host().insert_iso(guest, sha256, pool_id, check_only=check_only)
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        return self._trusted_host().eject_iso(guest)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         return self._trusted_host().console_log(guest, max_bytes=max_bytes)

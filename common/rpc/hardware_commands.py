@@ -1,4 +1,4 @@
-"""Commands of a region to a rack that change the hardware of a guest: its size, its disks, its NICs.
+"""Commands of a region to a rack that change the hardware of a guest: its size, disks, NICs, boot.
 
 Released commands only grow.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from common.boot import BootOrder, BootOrders, IsoState, StartOrder
 from common.guest_spec import DiskSpec, NicSpec
 from common.rpc.command import Command
 from common.rpc.host_commands import Fence, GuestCall, PowerReply
@@ -73,6 +74,40 @@ class DetachNicCall(GuestCall):
     fence: Fence
 
 
+@frozen(kw_only=True)
+class SetBootOrderCall(GuestCall):
+    """Decides which kinds of devices the guest tries first at its next starts. With `check_only` nothing changes."""
+
+    order: BootOrder
+    fence: Fence
+    check_only: bool = False
+
+
+@frozen(kw_only=True)
+class InsertIsoCall(GuestCall):
+    """Puts the image that was copied to the storage pool into the guest's drive. With `check_only` nothing changes."""
+
+    sha256: str
+    pool_id: str
+    fence: Fence
+    check_only: bool = False
+
+
+@frozen(kw_only=True)
+class EjectIsoCall(GuestCall):
+    """Takes the region's image out of the guest's drive."""
+
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class SetStartOrderCall(GuestCall):
+    """Decides when the guest starts with its host, among the others that do."""
+
+    order: StartOrder
+    fence: Fence
+
+
 HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
 HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
 HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
@@ -80,3 +115,7 @@ HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
 HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
 HOST_CHANGE_NIC = Command("host.change_nic", ChangeNicCall, PowerReply)
 HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)
+HOST_SET_START_ORDER = Command("host.set_start_order", SetStartOrderCall, StartOrder)
+HOST_INSERT_ISO = Command("host.insert_iso", InsertIsoCall, IsoState)
+HOST_EJECT_ISO = Command("host.eject_iso", EjectIsoCall, IsoState)
+HOST_SET_BOOT_ORDER = Command("host.set_boot_order", SetBootOrderCall, BootOrders)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from common.boot import BootOnce
 from common.deployment_spec import HostImage, ImageRef
 from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
 from common.guest_spec import GuestSpec
@@ -122,7 +123,7 @@ class RemoveVolumesCall(HostCall):
 class PowerCall(GuestCall):
     """Changes the power state. OFF forces the guest off after `grace_s` seconds. `autostart` is applied to the state
     that it has then, `size` and `disk_sizes` before a start, not to a guest that keeps running; None, or a disk that
-    is not named: they stay as they are.
+    is not named: they stay as they are. `boot_once` is the order of that start only.
     """
 
     action: PowerAction
@@ -131,6 +132,7 @@ class PowerCall(GuestCall):
     autostart: Autostart | None = None
     size: GuestSize | None = None
     disk_sizes: tuple[DiskSize, ...] = ()
+    boot_once: BootOnce | None = None
 
 
 @frozen(kw_only=True)
@@ -244,11 +246,13 @@ class AutostartReply:
 @frozen(kw_only=True)
 class PowerReply:
     """The power state after the change. `size` is what the guest has then; None if the call had none, or from a rack
-    of release 1.0, which ignores it. `disk_sizes` are those of the disks that the call names."""
+    of release 1.0, which ignores it. `disk_sizes` are those of the disks that the call names. `booted_once` is the key
+    of the order for one start with which the guest was started; None if the call had none, or it does not run so."""
 
     power: PowerState
     size: GuestSize | None = None
     disk_sizes: tuple[DiskSize, ...] = ()
+    booted_once: str | None = None
 
 
 @frozen(kw_only=True)

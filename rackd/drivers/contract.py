@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
@@ -87,8 +88,8 @@ class Driver(Protocol):
 
         Raises NameTaken if a guest without that marker has the name, OutOfCapacity if a storage pool or the huge pages
         do not suffice, NotFound naming a missing storage pool, network or core, Unsupported for what this hypervisor
-        cannot do, and WrongState if the host has reserved an address for another NIC. On failure it removes what it
-        created, as far as the host allows.
+        cannot do, such as Secure Boot or a TPM, and WrongState if the host has reserved an address for another NIC. On
+        failure it removes what it created, as far as the host allows.
         """
 
     def decompose(
@@ -119,6 +120,7 @@ class Driver(Protocol):
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         """Returns the new state when the hypervisor reports it. Idempotent. Raises NotFound without the guest.
 
@@ -126,7 +128,9 @@ class Driver(Protocol):
         with `autostart`; None: nothing. A failure of that is logged: the reconciler repairs it.
 
         Gives a guest `size`, and its disks `disk_sizes`, before it starts from off, by ON or CYCLE; None: nothing. If
-        the host refuses a size, that is logged, and the guest starts with the one that it has.
+        the host refuses a size, that is logged, and the guest starts with the one that it has. Such a start, but not
+        the end of saved memory, boots in the order of `boot_once`, as `Guest.booted_once` then says; the guest's own
+        order stays for each later start by this method. If that is refused, it is logged, and the guest boots as usual.
         """
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
@@ -208,12 +212,45 @@ class Driver(Protocol):
         guest starts with its host if it is not off.
         """
 
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        """Returns the order that the hypervisor reports once the guest is set. Idempotent; also while it runs.
+
+        Raises NotFound without the guest, Unsupported for a hypervisor that starts its guests in no order.
+        """
+
     def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
         """Returns the power state once the guest boots from this disk at its next start. Idempotent.
 
         The disk takes the place of the disk that booted first: a NIC before that one stays before it, and a running
         guest is not disturbed. `volume` is the disk's volume, or its device if it has no volume of its own. Raises
         NotFound without the guest or the disk. `deploy` and `undeploy` make the root disk the first one again.
+        """
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        """Returns what the guest boots from at its next start: the kinds in `order`, then its others as before.
+
+        Idempotent. A running guest is not disturbed. The order among devices of one kind stays. With `check_only`,
+        changes nothing and returns what is. `deploy` and `undeploy` replace the order by their own.
+
+        Raises, with nothing changed: NotFound without the guest, WrongState without a device of a named kind,
+        Unsupported for a guest that does not boot from its devices.
+        """
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        """Returns what is in the guest's drive: the image that `copy_image` has copied to the pool, instead of another.
+
+        Idempotent. A running guest has it at once if the hypervisor can do that, else at its next start. With
+        `check_only`, changes nothing and returns what is.
+
+        Raises, with nothing changed: NotFound without the guest or the pool; ImageMissing without the image, but not
+        with `check_only`; Unsupported for a host without ISO images.
+        """
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        """Returns what is in the guest's drive, now that no image of the region is. Idempotent.
+
+        The drive can stay, and the copy of the image does. Raises NotFound without the guest, WrongState if the
+        running guest has the image until it is off.
         """
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:

@@ -27,6 +27,7 @@ from regiond.images.service import Images
 from regiond.images.uploads import Uploads
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
+from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.service import Composer
 from regiond.machines.console.service import Consoles
@@ -35,12 +36,14 @@ from regiond.machines.devices.service import Devices
 from regiond.machines.disks.changes import DiskChanges
 from regiond.machines.disks.kept import KeptDisks
 from regiond.machines.disks.service import MachineDisks
+from regiond.machines.iso.service import IsoChanges
 from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
 from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
+from regiond.machines.start_order.service import StartOrders
 from regiond.networks.service import Networks
 from regiond.operations.service import Operations
 from regiond.quotas.service import Quotas
@@ -72,6 +75,9 @@ class Services:
     nic_changes: NicChanges
     resizes: Resizes
     usages: Usages
+    boot_changes: BootChanges
+    iso_changes: IsoChanges
+    start_orders: StartOrders
     devices: Devices
     bulk: Bulk
     deployments: Deployments

@@ -34,6 +34,14 @@ class GuestRecord:
     autostart: str | None = None
     started_at: datetime | None = None
     boot_device: str | None = None
+    boot_order: tuple[str, ...] | None = None
+    pending_boot_order: tuple[str, ...] = ()
+    booted_once: str | None = None
+    iso: str = ""
+    next_iso: str | None = None
+    secure_boot: bool | None = None
+    start_order: Mapping[str, Any] | None = None
+    tpm: bool | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from regiond.validation_messages import no_object, shown
 CUSTOM = "custom"  # the osystem of an image whose name has none
 PREFERRED = "ubuntu"  # the osystem to prefer among images whose series have the same name
 GENERIC = "generic"
+ISO_FILETYPE = "iso"  # declared for an image that is put into the drive of a machine
 MAX_IMAGE_NAME = 200
 MAX_IMAGE_TITLE = 255
 MAX_URL = 2000
@@ -97,6 +98,11 @@ class Image:
     @property
     def series(self) -> str:
         return self.name.partition("/")[2]
+
+    @property
+    def is_iso(self) -> bool:
+        """Whether it is for the drive of machines, not for deployments."""
+        return self.filetype == ISO_FILETYPE
 
     @property
     def is_importing(self) -> bool:
@@ -209,9 +215,12 @@ def choose(images: Iterable[Image], distro_series: str, architecture: str, *, de
     images to choose from.
     """
     wanted_architecture, _ = split_architecture(architecture)
-    known = [image for image in images if image.architecture == wanted_architecture]
+    all_known = [image for image in images if image.architecture == wanted_architecture]
+    known = [image for image in all_known if not image.is_iso]
     wanted = distro_series.strip() or default.strip()
     if wanted:
+        if any(image.is_iso and image.name in {wanted, full_name(wanted)} for image in all_known):
+            raise _refused(f"{shown(wanted)} is an ISO image: insert it into the drive of the machine (op=insert_iso).")
         return _named(known, wanted, wanted_architecture)
     ready = [image for image in known if image.is_ready]
     in_region = [image for image in ready if image.host_id is None]
@@ -223,6 +232,23 @@ def choose(images: Iterable[Image], distro_series: str, architecture: str, *, de
         f"Name one of the images for {wanted_architecture}: {_list(ready)}. The region has no default "
         "(default_distro_series)."
     )
+
+
+def choose_iso(images: Iterable[Image], name: str, architecture: str) -> Image:
+    """Returns the ready ISO image of this name, such as `custom/installer` or `installer`.
+
+    Raises InvalidRequest for the field `image`, with the images to choose from.
+    """
+    wanted, (wanted_architecture, _) = full_name(name.strip()), split_architecture(architecture)
+    isos = [image for image in images if image.is_iso and image.architecture == wanted_architecture]
+    found = next((image for image in isos if image.name == wanted), None)
+    if found is not None and found.is_ready:
+        return found
+    if found is not None:
+        raise InvalidRequest.of({"image": [f"The image {found.name} is not ready, it is {found.state}."]})
+    choices = sorted(image.name for image in isos if image.is_ready)
+    none = f"There is no ISO image for {wanted_architecture} yet. An administrator can add one with filetype=iso."
+    raise InvalidRequest.of({"image": [no_object("ISO image", name, choices) if choices else none]})
 
 
 def _named(known: Iterable[Image], wanted: str, architecture: str) -> Image:

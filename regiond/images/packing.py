@@ -8,7 +8,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from common.deployment_spec import ImageFormat
-from regiond.images.model import BadImage
+from regiond.images.model import ISO_FILETYPE, BadImage
 
 _TAR_MAGIC = (257, b"ustar")
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
@@ -52,6 +52,7 @@ FILE_TYPES: Mapping[str, FileType] = {
     "ddtbz": _of(Packing.TAR_BZIP2),
     "qcow2": _of(Packing.NONE, ImageFormat.QCOW2),
     "lxd": FileType(_ARCHIVES, None),
+    ISO_FILETYPE: _of(Packing.NONE),  # for the drive of a machine; racks know it as a raw disk
 }
 ROOT_FILE_SYSTEMS = ("tgz", "tbz", "txz", "squashfs")  # MAAS's names of files without a disk from which a VM boots
 

@@ -12,7 +12,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
 from regiond.images import host_image_store, store
 from regiond.images.content import ContentFolder
-from regiond.images.model import ArchitectureEntry, Image, architecture_entries, choose
+from regiond.images.model import ArchitectureEntry, Image, architecture_entries, choose, choose_iso
 
 
 async def images_removed_with(db: Db, host_id: int, host_ids: Collection[int]) -> tuple[str, ...]:
@@ -78,3 +78,7 @@ class Images:
         if db is not None:
             return choose(await store.list_images(db), distro_series, architecture, default=self._default_series)
         return choose(await self.list(), distro_series, architecture, default=self._default_series)
+
+    async def find_iso(self, db: Db, name: str, architecture: str) -> Image:
+        """Returns a ready ISO image in the caller's transaction: see `model.choose_iso`. Raises InvalidRequest."""
+        return choose_iso(await store.list_images(db), name, architecture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.machines import boot_disk_store, lifecycle_store, store
+from regiond.machines import boot_store, lifecycle_store, store
 from regiond.machines.lifecycle import NEXT, MachineEvent
 from regiond.machines.model import MachineState
 
@@ -32,5 +32,8 @@ class MachineGuestChanges:
     async def guest_resized(self, db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:
         await store.set_size(db, machine_id, cores=cores, memory_mib=memory_mib)
 
+    async def booted_once(self, db: Db, machine_id: int, key: str) -> None:
+        await boot_store.end_once(db, machine_id, key)
+
     async def boot_disk_changed(self, db: Db, machine_id: int, pool_key: str, volume: str) -> None:
-        await boot_disk_store.choose_listed(db, machine_id, pool_key, volume)
+        await boot_store.choose_listed(db, machine_id, pool_key, volume)

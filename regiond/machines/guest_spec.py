@@ -43,6 +43,8 @@ def guest_spec(
         pinned_core_ids=evaluation.pinned_core_ids,
         huge_page_size_kib=evaluation.pages[0].size_kib if evaluation.pages else None,
         numa_node_ids=evaluation.numa_node_ids,
+        secure_boot=requirements.secure_boot,
+        tpm=requirements.tpm,
         autostart=Autostart(host.autostart) if host.autostart else None,
         max_cores=requirements.max_cores,
         max_memory_mib=requirements.max_memory_mib,

@@ -14,6 +14,7 @@ from common.values import Autostart, GuestSize
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
+from regiond.machines.values.boot import BootPlan, BootView, IsoPlan, StartOrderPlan
 from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
 from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.devices import (
@@ -74,6 +75,8 @@ __all__ = [
     "AllocateRequest",
     "Allocated",
     "Amount",
+    "BootPlan",
+    "BootView",
     "BulkAction",
     "ComposeIntent",
     "DeployRequest",
@@ -94,6 +97,7 @@ __all__ = [
     "GroupSizes",
     "GuestPowerChange",
     "HostConstraints",
+    "IsoPlan",
     "KeptDisk",
     "Labels",
     "LinkMode",
@@ -120,6 +124,7 @@ __all__ = [
     "ResizePlan",
     "ScreenProtocol",
     "SizeRequest",
+    "StartOrderPlan",
     "Takes",
     "Traits",
     "UsedAmounts",
@@ -276,6 +281,7 @@ class MachineView:
     pending_memory_mib: int | None = None
     max_cores: int | None = None  # that it can get while it runs; None: none asked at compose
     max_memory_mib: int | None = None
+    boot: BootView = field(factory=BootView)  # what it boots from at its next start
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
     is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from common.boot import BootOnce
 from common.discovery import VolumeRef
 from common.errors import Busy, WrongState
 from common.guest_spec import GuestSpec
@@ -23,6 +24,7 @@ from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operat
 _ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
 PENDING = "pending"  # key of the request: the size that the machine gets at its next start
 PENDING_DISKS = "pending_disks"  # key of the request: the disks that get larger at its next start
+BOOT_ONCE = "boot_once"  # key of the request: the order in which the machine boots at the start that is asked for
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
 
 
@@ -53,7 +55,7 @@ async def open_operation(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
         request=request_of(
-            known_spec(machine, installation_id), was=machine.state.value, **_pending(machine), **(request or {})
+            known_spec(machine, installation_id), was=machine.state.value, **_pending(machine, kind), **(request or {})
         ),
         max_failures=MAX_FAILURES,
     )  # fmt: skip
@@ -64,7 +66,10 @@ async def open_operation(
     return operation_id
 
 
-def _pending(machine: MachineView) -> dict[str, Any]:
+def _pending(machine: MachineView, kind: OperationKind) -> dict[str, Any]:
+    """A deployment boots from the disk that it has written, so only requests for power boot in another order."""
+    boot = machine.boot
+    boots_once = kind is OperationKind.POWER and boot.once and boot.once_key
     disks = [
         DiskSize(pool_id=disk.storage_pool_key, volume=disk.volume, size_bytes=disk.pending_size_bytes)
         for disk in machine.disks
@@ -73,6 +78,7 @@ def _pending(machine: MachineView) -> dict[str, Any]:
     return {
         **({} if machine.pending_size is None else {PENDING: to_dict(machine.pending_size)}),
         **({PENDING_DISKS: to_dict(disks)} if disks else {}),
+        **({BOOT_ONCE: to_dict(BootOnce(order=boot.once, key=boot.once_key or ""))} if boots_once else {}),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from common.boot import BootOnce, order_text
 from common.guest_spec import GuestSpec
 from common.phrases import first_of
 from common.rpc.host_commands import HOST_POWER, PowerCall, PowerReply
@@ -14,8 +15,8 @@ from common.values import DiskSize, GuestSize, NicKind, PowerAction, PowerState
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.machines import disk_size_store, size_store, store
-from regiond.machines.operation_intents import PENDING, PENDING_DISKS
+from regiond.machines import boot_store, disk_size_store, size_store, store
+from regiond.machines.operation_intents import BOOT_ONCE, PENDING, PENDING_DISKS
 from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -35,6 +36,7 @@ class Target:
     spec: GuestSpec
     pending: GuestSize | None = None  # what it gets at its next start
     pending_disks: tuple[DiskSize, ...] = ()
+    boot_once: BootOnce | None = None  # the order of the start that is asked for
 
     @classmethod
     def of(cls, operation: Operation) -> Target:
@@ -46,6 +48,7 @@ class Target:
             system_id=operation.system_id,
             spec=from_dict(operation.request["spec"], GuestSpec),
             pending=from_dict(pending, GuestSize) if (pending := operation.request.get(PENDING)) else None,
+            boot_once=from_dict(once, BootOnce) if (once := operation.request.get(BOOT_ONCE)) else None,
             pending_disks=tuple(from_dict(one, DiskSize) for one in operation.request.get(PENDING_DISKS, ())),
         )
 
@@ -113,6 +116,7 @@ async def set_power(
             autostart=target.spec.autostart,
             size=target.pending,
             disk_sizes=target.pending_disks,
+            boot_once=target.boot_once,
         ),
         deadline_s=grace_s + POWER_DEADLINE_S,
     )
@@ -130,7 +134,28 @@ async def record_power(db: Db, operation: Operation, target: Target, reply: Powe
             )
             await record_event(db, operation, "machine_size_pending", message, level=Level.WARNING)
     await disk_size_store.record_sizes(db, target.machine_id, reply.disk_sizes)
+    await _record_boot(db, operation, target, reply)
     await store.set_power(db, target.machine_id, reply.power.value)
+
+
+async def _record_boot(db: Db, operation: Operation, target: Target, reply: PowerReply) -> None:
+    """A guest that was off, as in a cycle, has the order that was pending; that for one start ends with this start."""
+    if reply.power is PowerState.OFF or operation.request.get("action") == PowerAction.CYCLE:
+        await boot_store.apply_pending(db, target.machine_id)
+    once = target.boot_once
+    if once is None or reply.power is not PowerState.ON:
+        return
+    if reply.booted_once == once.key:
+        await boot_store.end_once(db, target.machine_id, once.key)
+        message = f"{operation.hostname} on {operation.host_name} was started from {order_text(once.order)} first"
+        await record_event(db, operation, "machine_booted_once", message)
+    else:
+        message = (
+            f"{operation.hostname} is on, and its start from {order_text(once.order)} first is still pending. If it "
+            f"has just been started, {operation.host_name} refused that order: the rack's log has the reason "
+            "(boot_order_not_changed)"
+        )
+        await record_event(db, operation, "machine_boot_pending", message, level=Level.WARNING)
 
 
 async def power_off(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> PowerReply:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 
+from common.boot import StartOrder, known_devices
 from common.errors import NotFound
+from common.serialization import from_dict
 from common.values import Autostart
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import criteria_store, nic_store
 from regiond.machines.affinity import store as affinity_store
-from regiond.machines.model import AffinityMembership, DiskView, MachineFilter, MachineState, MachineView, NicView
+from regiond.machines.model import (
+    AffinityMembership,
+    BootView,
+    DiskView,
+    MachineFilter,
+    MachineState,
+    MachineView,
+    NicView,
+)
 
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # `owner_data` can have 64 KiB for each machine: queries for callers that neither show nor change it leave it out.
 _WITHOUT_OWNER_DATA = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
@@ -26,6 +38,10 @@ _WITHOUT_OWNER_DATA = """
              as autostart_in_effect, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, m.power_changed_at,
            m.pending_cores, m.pending_memory_mib, m.max_cores, m.max_memory_mib,
+           m.boot_once, m.boot_once_key, g.boot_order, g.pending_boot_order,
+           g.iso, (select name from image where sha256 = g.iso order by id limit 1) as iso_name, g.next_iso,
+           g.secure_boot, g.tpm, g.start_order,
+           (select name from image where sha256 = g.next_iso order by id limit 1) as next_iso_name,
            a.username as owner, c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
@@ -218,8 +234,25 @@ def _machine(
         owner_data=row.get("owner_data"),
         workload_annotations=row.get("workload_annotations"),
         affinity_groups=affinity_groups,
+        boot=BootView(
+            order=None if row["boot_order"] is None else known_devices(row["boot_order"]),
+            pending=known_devices(row["pending_boot_order"] or ()),
+            once=known_devices(row["boot_once"]),
+            once_key=row["boot_once_key"],
+            iso=row["iso_name"] or _short(row["iso"] or ""),
+            secure_boot=row["secure_boot"],
+            tpm=row["tpm"],
+            start_order=from_dict(row["start_order"], StartOrder) if row["start_order"] else None,
+            iso_sha256=row["iso"] if row["iso"] and _SHA256.fullmatch(row["iso"]) else "",
+            next_iso=None if row["next_iso"] is None else row["next_iso_name"] or _short(row["next_iso"]),
+        ),
         is_vm_host=False,
     )
+
+
+def _short(iso: str) -> str:
+    """Returns the name of an image that is not in the catalogue any more, or never was."""
+    return f"image {iso[:12]}" if _SHA256.fullmatch(iso) else iso
 
 
 def _autostart(text: str | None) -> Autostart | None:

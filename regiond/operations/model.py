@@ -37,6 +37,10 @@ class OperationKind(StrEnum):
     DEPLOY = "deploy"  # writes an operating system to a machine's root disk, and waits until the guest reports
     SET_AUTOSTART = "set_autostart"  # sets whether a guest starts with its host
     SET_BOOT_DISK = "set_boot_disk"  # sets the disk from which a guest boots first
+    SET_BOOT = "set_boot"  # sets the order in which a guest tries its devices
+    SET_START_ORDER = "set_start_order"  # sets when a guest starts with its host
+    INSERT_ISO = "insert_iso"  # puts an ISO image into the drive of a guest
+    EJECT_ISO = "eject_iso"
     RESIZE = "resize"  # changes the cores and memory of a guest
     ADD_DISK = "add_disk"  # creates a disk, or takes a kept one, and gives it to a guest
     GROW_DISK = "grow_disk"  # makes a disk of a guest larger

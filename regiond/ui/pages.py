@@ -32,12 +32,15 @@ from regiond.ui.machines import (
 from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.machines.details import (
+    boot_page,
     disk_pages,
     former_page,
+    iso_page,
     nic_changes,
     nic_pages,
     notes_page,
     resize_page,
+    start_order_page,
     tab_pages,
 )
 from regiond.ui.machines.disks import change_pages as disk_changes
@@ -95,6 +98,9 @@ PAGES = (
     *disk_removals.PAGES,
     *resize_page.PAGES,
     *usage_pages.PAGES,
+    *boot_page.PAGES,
+    *iso_page.PAGES,
+    *start_order_page.PAGES,
     *nic_changes.PAGES,
     *action_pages.PAGES,
     *console_page.PAGES,

@@ -23,6 +23,8 @@ from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.autostart import SetAutostart
+from regiond.machines.boot.service import BootChanges
+from regiond.machines.boot.steps import SetBoot
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
 from regiond.machines.compose.model import ClaimOutcome
@@ -40,6 +42,8 @@ from regiond.machines.disks.service import MachineDisks
 from regiond.machines.disks.steps import AddDisk, GrowDisk, RemoveDisk
 from regiond.machines.guest_changes import MachineGuestChanges
 from regiond.machines.hardware.requests import HardwareRequests
+from regiond.machines.iso.service import IsoChanges
+from regiond.machines.iso.steps import EjectIso, InsertIso
 from regiond.machines.nic_changes.change_steps import ChangeNic
 from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.nic_changes.steps import AddNic, RemoveNic
@@ -53,6 +57,8 @@ from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.resize.service import Resizes
 from regiond.machines.resize.steps import Resize
 from regiond.machines.service import Machines
+from regiond.machines.start_order.service import StartOrders
+from regiond.machines.start_order.steps import SetStartOrder
 from regiond.machines.steps import PowerMachine
 from regiond.metrics.service import RegionMetrics
 from regiond.operations import service as operation_service
@@ -119,6 +125,9 @@ def wire_machines(
         nic_changes=NicChanges(requests, installation_id),
         kept_disks=KeptDisks(database, operations, calls),
         resizes=resizes,
+        boot_changes=BootChanges(requests, installation_id),
+        start_orders=StartOrders(requests, installation_id),
+        iso_changes=IsoChanges(requests, images.images, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, resizes, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
@@ -179,6 +188,10 @@ def wire_engine(
         ForgetMachine(calls),
         SetAutostart(calls),
         SetBootDisk(calls),
+        SetBoot(calls),
+        SetStartOrder(calls),
+        InsertIso(calls),
+        EjectIso(calls),
         Resize(calls),
         AddDisk(calls),
         GrowDisk(calls),

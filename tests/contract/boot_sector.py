@@ -30,3 +30,18 @@ def returning_sector() -> bytes:
 
 def _sector(code: bytes) -> bytes:
     return code.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def bootable_iso(greeting: bytes) -> bytes:
+    """An ISO 9660 image without files that a PC boots, as El Torito says: its program is that of `boot_sector`."""
+    volume = b"\x01CD001\x01".ljust(2048, b"\0")
+    record = (b"\x00CD001\x01" + b"EL TORITO SPECIFICATION".ljust(64, b"\0") + (19).to_bytes(4, "little")).ljust(
+        2048, b"\0"
+    )
+    end = b"\xffCD001\x01".ljust(2048, b"\0")
+    validation = bytearray(b"\x01" + bytes(29) + b"\x55\xaa")
+    words = [int.from_bytes(validation[at : at + 2], "little") for at in range(0, 32, 2)]
+    validation[28:30] = (-sum(words) % 65536).to_bytes(2, "little")
+    entry = b"\x88\x00\x00\x00\x00\x00" + (4).to_bytes(2, "little") + (20).to_bytes(4, "little") + bytes(20)
+    catalogue = (bytes(validation) + entry).ljust(2048, b"\0")
+    return bytes(16 * 2048) + volume + record + end + catalogue + boot_sector(greeting).ljust(2048, b"\0")

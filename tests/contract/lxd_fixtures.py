@@ -130,7 +130,7 @@ class LxdFixture(ABC):
             "config": {
                 "limits.cpu": "1",
                 "limits.memory": "128MiB",
-                **instance_config.without_secure_boot(self._extensions),
+                **instance_config.secure_boot_config(self._extensions, on=False),
             },
             "devices": {"root": {"type": "disk", "path": "/", "pool": POOL, "size": "64MiB"}},
         }

@@ -11,13 +11,18 @@ from tests.deployment.deployment import Deployment
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: two parts of a transfer
 _INSERT = """
     insert into image
-        (name, architecture, format, sha256, size_bytes, virtual_size_bytes, received_bytes, state, store_id)
-    values ($1, 'amd64', 'raw', $2, $3, $4, $3, 'ready', $5)
+        (name, architecture, format, sha256, size_bytes, virtual_size_bytes, received_bytes, state, store_id, filetype)
+    values ($1, 'amd64', 'raw', $2, $3, $4, $3, 'ready', $5, $6)
 """
 
 
 async def add_image(
-    innkeeper: Deployment, name: str = "custom/test", *, content: bytes = CONTENT, disk_bytes: int | None = None
+    innkeeper: Deployment,
+    name: str = "custom/test",
+    *,
+    content: bytes = CONTENT,
+    disk_bytes: int | None = None,
+    filetype: str = "",
 ) -> str:
     """Returns the SHA-256 of an image that is ready, raw, for amd64."""
     sha256 = hashlib.sha256(content).hexdigest()
@@ -25,6 +30,13 @@ async def add_image(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / sha256).write_bytes(content)
     await execute(
-        innkeeper.region.components.database, _INSERT, name, sha256, len(content), disk_bytes or len(content), uuid4()
+        innkeeper.region.components.database,
+        _INSERT,
+        name,
+        sha256,
+        len(content),
+        disk_bytes or len(content),
+        uuid4(),
+        filetype,
     )
     return sha256

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 from xml.etree import ElementTree as ET
@@ -16,7 +17,8 @@ SUBNET = "192.168.231"  # libvirt does not start a second network with this addr
 class LabNetwork:
     """A network that is defined and active."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, boot_file: Path | None = None) -> None:
+        """With `boot_file`, the network's server offers this file to NICs that boot, by TFTP."""
         self.name = f"iknet-{uuid4().hex[:6]}"
         self.bridge = f"{self.name.removeprefix('iknet-')}-ik"
         network = ET.Element("network")
@@ -24,7 +26,12 @@ class LabNetwork:
         ET.SubElement(network, "forward", mode="nat")
         ET.SubElement(network, "bridge", name=self.bridge)
         own = ET.SubElement(network, "ip", address=f"{SUBNET}.1", netmask="255.255.255.0")
-        ET.SubElement(ET.SubElement(own, "dhcp"), "range", start=f"{SUBNET}.2", end=f"{SUBNET}.99")
+        if boot_file is not None:
+            ET.SubElement(own, "tftp", root=str(boot_file.parent))
+        dhcp = ET.SubElement(own, "dhcp")
+        ET.SubElement(dhcp, "range", start=f"{SUBNET}.2", end=f"{SUBNET}.99")
+        if boot_file is not None:
+            ET.SubElement(dhcp, "bootp", file=boot_file.name)
         self._network = connection.networkDefineXML(ET.tostring(network, encoding="unicode"))
         try:
             self._network.create()
@@ -60,8 +67,8 @@ class LabNetwork:
 
 
 @contextmanager
-def lab_network(connection: Any) -> Iterator[LabNetwork]:
-    network = LabNetwork(connection)
+def lab_network(connection: Any, boot_file: Path | None = None) -> Iterator[LabNetwork]:
+    network = LabNetwork(connection, boot_file)
     try:
         yield network
     finally:

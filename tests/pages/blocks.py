@@ -54,6 +54,7 @@ PAGES = (
     "docs/how-to/networks.md",
     "docs/how-to/allocate.md",
     "docs/how-to/adopt.md",
+    "docs/how-to/boot.md",
     "docs/how-to/resize.md",
     "docs/how-to/disks.md",
     "docs/how-to/nics.md",

@@ -6,7 +6,16 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from rackd.drivers.libvirt.definitions.boot_order import devices, first_disk, put_first
+from common.boot import BootDevice, BootOrder
+from rackd.drivers.libvirt.definitions.boot_order import (
+    boots_from_devices,
+    devices,
+    first_disk,
+    kinds,
+    missing,
+    put_first,
+    put_kinds_first,
+)
 from rackd.drivers.libvirt.definitions.domain_config import domain_config
 
 DEVICES = """
@@ -58,7 +67,37 @@ def test_the_first_disk_of_a_running_domain_is_unknown() -> None:
     assert domain_config(found).boot_device == "vdb"
     found.set("id", "7")
     assert domain_config(found).boot_device is None
+    assert domain_config(found).boot_order is None
 
 
 def test_a_domain_that_boots_from_no_disk_has_none() -> None:
     assert first_disk(domain("network")) is None
+
+
+DISK, NETWORK = BootDevice.DISK, BootDevice.NETWORK
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "expected"),
+    [
+        (domain(), (NETWORK,), ["nic", "vda", "vdb"]),
+        (domain("network", "hd"), (DISK,), ["vda", "vdb", "nic"]),
+        (domain("hd", "cdrom"), (NETWORK, DISK), ["nic", "vda", "vdb", "sda"]),
+        (domain("network"), (DISK,), ["vda", "vdb", "nic"]),
+        (domain(sda=1, vdb=2, nic=3, vda=4), (NETWORK,), ["nic", "vdb", "vda", "sda"]),
+    ],
+)
+def test_the_named_kinds_get_the_first_places(given: ET.Element, named: BootOrder, expected: list[str]) -> None:
+    assert put_kinds_first(given, named)
+    assert order(given) == expected
+    assert kinds(given)[: len(named)] == named
+    assert given.find("os/boot") is None
+    assert not put_kinds_first(given, named)
+
+
+def test_a_domain_that_lacks_a_kind_or_boots_a_kernel_of_its_host_is_known() -> None:
+    assert missing(domain(), (NETWORK, DISK)) == []
+    bare = ET.fromstring("<domain><os><kernel>/boot/k</kernel></os><devices/></domain>")  # noqa: S314
+    assert missing(bare, (NETWORK, DISK)) == [NETWORK, DISK]
+    assert boots_from_devices(domain())
+    assert not boots_from_devices(bare)

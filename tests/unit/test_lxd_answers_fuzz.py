@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from common.boot import BootDevice
 from common.errors import DriverFailed, InnkeeperError, OutOfCapacity
 from common.guest_spec import DiskSpec, NicSpec
 from common.rpc.frames import Done, Unsendable, encode
@@ -45,6 +46,7 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "find": lambda driver: driver.find(GUEST),
     "find_image": lambda driver: driver.find_image(alias="noble"),
     "power": lambda driver: driver.power(GUEST, PowerAction.FORCE_OFF, grace_s=0.0),
+    "set_boot_order": lambda driver: driver.set_boot_order(GUEST, (BootDevice.DISK,)),
     "resize": lambda driver: driver.resize(GUEST, GuestSize(cores=2, memory_mib=4096)),
     "attach_disk": lambda driver: driver.attach_disk(GUEST, SPARE, 2, create=True),
     "detach_disk": lambda driver: driver.detach_disk(GUEST, "main", "data"),
@@ -60,9 +62,8 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "trust": lambda driver: driver.trust(key_pair().certificate_pem, "test", "secret"),
 }
 CHANGES = (
-    "power", "resize", "attach_disk", "detach_disk", "grow_disk", "grow_root", "attach_nic", "change_nic", "detach_nic",
-    "adopt",
-    "disown", "decompose", "make_project", "trust",
+    "power", "resize", "set_boot_order", "attach_disk", "detach_disk", "grow_disk", "grow_root", "attach_nic",
+    "change_nic", "detach_nic", "adopt", "disown", "decompose", "make_project", "trust",
 )  # fmt: skip
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

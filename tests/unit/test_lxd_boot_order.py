@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.boot import BootDevice
 from rackd.drivers.lxd.inventory.boot_order import (
     PRIORITY,
+    BootedOnce,
     Device,
     first_disk,
+    order_of,
     priority_of,
     with_first_disk,
+    with_order,
     with_root_first,
 )
 
@@ -104,3 +108,43 @@ def test_a_guest_of_an_earlier_release_boots_in_the_same_order() -> None:
     assert order(with_root_first(composed, before_nics=True))[:2] == ["root", "eth0"]
     assert with_root_first(composed, before_nics=False) == COMPOSED
     assert with_root_first(deployed, before_nics=False) == COMPOSED
+
+
+DISK, NETWORK = BootDevice.DISK, BootDevice.NETWORK
+PRIORITIES = st.dictionaries(st.sampled_from(["eth0", "eth1", "root", "disk1", "disk2"]), st.sampled_from("0123"))
+
+
+@given(PRIORITIES, st.permutations([DISK, NETWORK]), st.integers(1, 2))
+def test_the_named_kinds_come_first_and_each_kind_keeps_its_order(
+    priorities: dict[str, str], wanted: list[BootDevice], count: int
+) -> None:
+    before = devices(**priorities)
+    named = tuple(wanted[:count])
+    changed = with_order(before, DISKS, named)
+    after = {**before, **changed}
+    assert order_of(after, DISKS)[:count] == named
+    assert set(order_of(after, DISKS)) == {DISK, NETWORK}
+    assert first_disk(after, DISKS) == first_disk(before, DISKS)
+    assert with_order(after, DISKS, named) == {}
+
+
+@given(PRIORITIES, st.sampled_from([DISK, NETWORK]))
+def test_a_start_in_another_order_is_restored_exactly(priorities: dict[str, str], first: BootDevice) -> None:
+    before = devices(**priorities)
+    changed = with_order(before, DISKS, (first,))
+    once = BootedOnce.parse(BootedOnce.of("op-1", before, changed).text())
+    assert once is not None
+    assert once.key == "op-1"
+    after = {**before, **changed}
+    assert {**after, **once.restored(after)} == before
+    assert once.restored(before) == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"key": "1"}', '{"priorities": []}'])
+def test_a_damaged_record_of_a_start_says_nothing(text: str) -> None:
+    assert BootedOnce.parse(text) is None
+
+
+def test_only_nics_that_lxd_can_boot_from_count() -> None:
+    routed: dict[str, Device] = {"root": ROOT, "eth0": {"type": "nic", "nictype": "routed"}}
+    assert order_of(routed, DISKS) == (DISK,)

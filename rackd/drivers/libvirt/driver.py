@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
@@ -36,9 +37,10 @@ from rackd.drivers.libvirt.connection.session import Session
 from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
-from rackd.drivers.libvirt.deployment import deployer, images
+from rackd.drivers.libvirt.deployment import deployer, images, iso_drives
 from rackd.drivers.libvirt.guests import (
     boot_disk,
+    boot_order,
     console,
     deletion,
     disk_changes,
@@ -206,15 +208,22 @@ class LibvirtDriver(WithoutProjects):
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         domain = self._marked(guest)
-        resize = partial(self._resize_before_start, domain, size, disk_sizes)
+        switch = partial(
+            power.switch,
+            domain,
+            grace_s=grace_s,
+            closing=self._session.closing,
+            xml_once=None if boot_once is None else partial(boot_order.xml_once, domain, boot_once),
+        )
         try:
-            state = power.switch(domain, action, grace_s=grace_s, closing=self._session.closing, before_start=resize)
+            state = switch(action, before_start=partial(self._resize_before_start, domain, size, disk_sizes))
         except DriverFailed as error:
             if not serial_log.remove_if_unwritable(self._session.client(), domain, guest.marker, error):
                 raise
-            state = power.switch(domain, PowerAction.ON, grace_s=grace_s, closing=self._session.closing)
+            state = switch(PowerAction.ON)
         if autostart is not None:
             with after_power_action(guest):
                 domain.set_autostart(on=power.starts_with_host(autostart, state))
@@ -266,6 +275,27 @@ class LibvirtDriver(WithoutProjects):
 
     def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
         return boot_disk.choose(self._session.client(), guest, pool_id, volume)
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        """Changes the definition, so that the next start has the order, whoever starts the guest."""
+        return boot_order.set_order(self._session.client(), self._marked(guest), order, check_only=check_only)
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        """Raises Unsupported."""
+        self._marked(guest)
+        raise Unsupported(
+            "libvirt starts the guests of a host in no order that could be chosen. A pause between any two is "
+            "auto_start_delay in /etc/libvirt/qemu.conf on that host."
+        )
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        """A running guest that has no drive gets one at its next start."""
+        return iso_drives.insert(
+            self._session.client(), self._marked(guest), sha256, pool_id, check_only=check_only
+        )  # fmt: skip
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        return iso_drives.eject(self._session.client(), self._marked(guest))
 
     def _marked(self, guest: GuestRef) -> Domain:
         return required_guest(lookup.marked_domain(self._session.client(), guest), guest)

@@ -65,6 +65,12 @@ def abandoned_volumes(names: Collection[str], now_s: float) -> tuple[str, ...]:
     return tuple(abandoned)
 
 
+def sha256_of(name: str) -> str:
+    """Returns the SHA-256 of the image in a volume that an upload filled; empty for any other volume."""
+    upload = _upload_of(name)
+    return "" if upload is None else upload.sha256
+
+
 def is_of_image(name: str, sha256: str) -> bool:
     """Returns whether this volume belongs to an upload of the image."""
     upload = _upload_of(name.removesuffix(_COMPLETE))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from attrs import evolve
 
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
@@ -35,12 +36,14 @@ from rackd.drivers.lxd.connection.events import Watch
 from rackd.drivers.lxd.connection.metrics import MetricsReader
 from rackd.drivers.lxd.guests import (
     boot_disk,
+    boot_order,
     compose,
     console,
     deployer,
     disk_changes,
     disk_growth,
     images,
+    iso_drives,
     nic_changes,
     own_images,
     ownership,
@@ -48,7 +51,7 @@ from rackd.drivers.lxd.guests import (
     resizing,
     starts,
 )
-from rackd.drivers.lxd.guests.instance_config import autostart_config
+from rackd.drivers.lxd.guests.instance_config import autostart_config, start_order_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
@@ -150,12 +153,14 @@ class LxdDriver:
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         """LXD stores the last state itself, so that `autostart` changes nothing after the first time."""
         instances = self._ready()
         found = instances.of_machine(guest)
         control = self._power(instances, found["name"])
-        state = starts.switch(instances, found, control, action, grace_s=grace_s, size=size, disk_sizes=disk_sizes)
+        changes = starts.StartChanges(size=size, disk_sizes=disk_sizes, boot_once=boot_once)
+        state = starts.switch(instances, found, control, action, grace_s=grace_s, changes=changes)
         if autostart is not None:
             with after_power_action(guest):
                 _set_autostart(instances, found, autostart)
@@ -194,6 +199,25 @@ class LxdDriver:
     def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
         """The choice for a running guest takes effect when Innkeeper next starts it."""
         return boot_disk.choose(self._ready(), guest, pool_id, volume)
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        """The order of a running guest changes when Innkeeper next stops or starts it."""
+        return boot_order.set_order(self._ready(), guest, order, check_only=check_only)
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        instances = self._ready()
+        found = instances.of_machine(guest)
+        wanted = start_order_config(order)
+        if any(config_of(found).get(key, "") != text for key, text in wanted.items()):
+            instances.change_config(str(found["name"]), wanted)
+        return order
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        """Raises Unsupported."""
+        iso_drives.refuse(self._ready(), guest)
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        return iso_drives.eject(self._ready(), guest)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported with LXD releases that keep no log of a virtual machine's console, such as 5.0."""

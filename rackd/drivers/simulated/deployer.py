@@ -14,7 +14,7 @@ from common.values import Guest, PowerState
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.image_content import check_image_fits, verified_parts
-from rackd.drivers.simulated import deployments, guest_resources, guests, leases, own_images
+from rackd.drivers.simulated import boot_orders, deployments, guest_resources, guests, leases, own_images
 from rackd.drivers.simulated.capacity_checks import check_pool_exists, check_pool_space
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
@@ -58,7 +58,7 @@ class SimulatedDeployer:
             check_image_fits(image, root)
             stored = self._stored(seed)
             self._set_nics(db, guest, spec)
-            guests.boot_from_first_disk(db, guest.guest_id)
+            boot_orders.forget(db, guest.guest_id)
             deployments.write(db, guest.guest_id, image, seed, user_data=stored)
         return stored != seed.user_data
 
@@ -75,7 +75,7 @@ class SimulatedDeployer:
         with self._store.writing() as db:
             guest = self._powered_off(db, spec)
             self._set_nics(db, guest, spec)
-            guests.boot_from_first_disk(db, guest.guest_id)
+            boot_orders.forget(db, guest.guest_id)
             deployments.erase(db, guest.guest_id)
             for disk in spec.disks if erase else (root,):
                 deployments.empty(db, disk.pool_id, disk.volume)

@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import evolve
 
 from common.addresses.simulated import SimulatedAddress
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.errors import NameTaken, NotFound
@@ -37,7 +38,17 @@ from rackd.drivers.driver_errors import (
 )
 from rackd.drivers.resizing import before_start
 from rackd.drivers.rfb.screen import PictureScreen
-from rackd.drivers.simulated import deployments, disk_changes, guests, leases, own_images, resizing, usage
+from rackd.drivers.simulated import (
+    boot_orders,
+    deployments,
+    disk_changes,
+    foreign_guests,
+    guests,
+    leases,
+    own_images,
+    resizing,
+    usage,
+)
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import SimulatedConsole
@@ -46,9 +57,10 @@ from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
-from rackd.drivers.simulated.foreign_guests import create_once
+from rackd.drivers.simulated.iso_drives import SimulatedIsoDrives
 from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.store import Store
+from rackd.drivers.start_order import before_boot
 from rackd.drivers.usage_counters import HostCounters
 from rackd.drivers.without_projects import WithoutProjects
 
@@ -93,13 +105,14 @@ class SimulatedDriver(WithoutProjects):
         self._faults.call("connect")
         self._store = Store(self._path)
         self._disks = disk_changes.SimulatedDisks(address, self._store, faults)
+        self._iso_drives = SimulatedIsoDrives(address, self._store, faults)
         self._nics = SimulatedNics(address, self._store, faults)
         self._consoles = SimulatedConsoles(address, self._path, self._store, faults)
         self._composer = SimulatedComposer(address, self._store, faults)
         self._deployer = SimulatedDeployer(address, self._store, faults)
         try:
             with self._store.writing() as db:
-                create_once(db, address)
+                foreign_guests.create_once(db, address)
             if boots is not None:
                 boots.resume(self._path, self._store)
         except BaseException:
@@ -162,12 +175,13 @@ class SimulatedDriver(WithoutProjects):
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        boot_once: BootOnce | None = None,
     ) -> PowerState:
         """Ignores `grace_s`: the state of a simulated guest changes at once."""
         if action is PowerAction.CYCLE:
             self._switch(guest, PowerState.OFF)
         wanted = PowerState.ON if action in {PowerAction.ON, PowerAction.CYCLE} else PowerState.OFF
-        return self._switch(guest, wanted, autostart, size, disk_sizes)
+        return self._switch(guest, wanted, autostart, size, disk_sizes, boot_once)
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         """Cores change at once, the memory of a running guest at its next start."""
@@ -208,6 +222,26 @@ class SimulatedDriver(WithoutProjects):
                 raise disk_not_found(found.name, volume, (disk.volume for disk in found.disks))
             guests.set_boot_disk(db, found, pool_id, volume)
             return found.power
+
+    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
+        """The order of a running guest changes when it is next stopped or started."""
+        self._faults.call("set boot order")
+        with self._store.writing() as db:
+            found = guests.of_machine(db, self._address, guest)
+            return boot_orders.set_order(db, found, order, check_only=check_only)
+
+    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
+        """As LXD has it. Simulated hosts never start, so that it has no effect."""
+        self._faults.call("set start order")
+        with self._store.writing() as db:
+            boot_orders.set_start_order(db, guests.of_machine(db, self._address, guest), order)
+        return order
+
+    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
+        return self._iso_drives.insert(guest, sha256, pool_id, check_only=check_only)
+
+    def eject_iso(self, guest: GuestRef) -> IsoState:
+        return self._iso_drives.eject(guest)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._deployer.copy_image(image, pool_id, content)
@@ -289,17 +323,17 @@ class SimulatedDriver(WithoutProjects):
         autostart: Autostart | None = None,
         size: GuestSize | None = None,
         disk_sizes: tuple[DiskSize, ...] = (),
+        once: BootOnce | None = None,
     ) -> PowerState:
         self._faults.call("power")
         with self._store.writing() as db:
             found = guests.of_machine(db, self._address, guest)
             if power is PowerState.ON and found.power is not PowerState.ON:
                 disk_changes.check_volumes(self._address, found)
-            if size is not None and power is PowerState.ON and found.power is PowerState.OFF:
-                with before_start(found.name):
-                    resizing.resize(db, self._address, found, size)
+            if power is PowerState.OFF or found.power is PowerState.OFF:
+                boot_orders.apply_pending(db, found.guest_id)
             if power is PowerState.ON and found.power is PowerState.OFF:
-                disk_changes.grow_before_start(db, self._address, found, disk_sizes)
+                self._prepare_start(db, found, size, disk_sizes, once)
             guests.set_power(db, found, power)
             if autostart is not None:
                 guests.set_autostart(db, evolve(found, power=power), autostart)
@@ -307,6 +341,22 @@ class SimulatedDriver(WithoutProjects):
         if boots and self._boots is not None:
             self._boots.add(self._path, found.guest_id, after_s=self._address.boot_ms / 1000)
         return power
+
+    def _prepare_start(
+        self,
+        db: sqlite3.Connection,
+        guest: Guest,
+        size: GuestSize | None,
+        disk_sizes: tuple[DiskSize, ...],
+        once: BootOnce | None,
+    ) -> None:
+        if size is not None:
+            with before_start(guest.name):
+                resizing.resize(db, self._address, guest, size)
+        disk_changes.grow_before_start(db, self._address, guest, disk_sizes)
+        if once is not None:
+            with before_boot(guest.name):
+                boot_orders.boot_once(db, guest, once)
 
     def _boot(self, db: sqlite3.Connection, guest: Guest, power: PowerState) -> bool:
         """Records the boot in the transaction of the power change. Returns whether the guest will report."""

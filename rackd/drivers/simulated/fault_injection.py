@@ -15,7 +15,8 @@ Call = Literal[
     "define guest", "find guest", "power", "add marker", "remove marker", "remove guest", "remove volumes",
     "find image",
     "find own image", "copy image", "remove image", "write root disk", "empty root disk",
-    "set addresses", "set autostart", "set boot disk", "resize guest", "read serial log",
+    "set addresses", "set autostart", "set boot disk", "set boot order", "set start order", "insert ISO", "eject ISO",
+    "resize guest", "read serial log",
     "attach disk", "detach disk", "grow disk", "attach NIC", "change NIC", "detach NIC",
     "open console", "open screen", "usage",
 ]  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid4
 
 from attrs import evolve, frozen
 
 from common.addresses.simulated import SimulatedAddress
+from common.boot import StartOrder, parsed
 from common.device_names import block_device_name
 from common.discovery import OrphanedVolume
 from common.errors import NotFound
@@ -27,17 +28,24 @@ from common.values import (
     OwnershipMarker,
     PowerState,
 )
-from rackd.drivers.simulated import guest_resources, leases
+from rackd.drivers.simulated import boot_orders, guest_resources, leases
 from rackd.drivers.simulated.facts import ARCHITECTURE
 
 _GUESTS = """
     select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart,
+           boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso, firmware.secure_boot,
+           firmware.tpm, start_order.priority, start_order.delay_s,
+           deployment.guest_id is not null as is_deployed,
            coalesce((select position from disk
                       where disk.guest_id = guest.guest_id
                         and disk.pool = boot_disk.pool and disk.volume = boot_disk.volume),
                     (select min(position) from disk where disk.guest_id = guest.guest_id)) as boot_position
       from guest left join pinning using (guest_id) left join autostart using (guest_id)
-           left join boot_disk using (guest_id)
+           left join boot_disk using (guest_id) left join boot_order using (guest_id)
+           left join iso using (guest_id)
+           left join firmware using (guest_id)
+           left join start_order using (guest_id)
+           left join deployment using (guest_id)
 """
 _ALL = _GUESTS + " order by name"
 _BY_MARKER = _GUESTS + " where installation_id = ? and machine_id = ?"
@@ -241,10 +249,6 @@ def set_boot_disk(db: sqlite3.Connection, guest: Guest, pool_id: str, volume: st
     record(db, GuestChange(event=GuestEvent.CHANGED, guest_name=guest.name, guest_id=guest.guest_id))
 
 
-def boot_from_first_disk(db: sqlite3.Connection, guest_id: str) -> None:
-    db.execute("delete from boot_disk where guest_id = ?", (guest_id,))
-
-
 def record(db: sqlite3.Connection, change: GuestChange) -> None:
     db.execute(
         "insert into change (event, guest_name, guest_id, power) values (?, ?, ?, ?)",
@@ -297,7 +301,7 @@ def _with_devices(db: sqlite3.Connection, rows: Iterable[sqlite3.Row], only: str
     return tuple(_guest(row, disks[row["guest_id"]], nics[row["guest_id"]]) for row in rows)
 
 
-def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic]) -> Guest:
+def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic]) -> Guest:
     return Guest(
         name=row["name"],
         guest_id=row["guest_id"],
@@ -312,6 +316,13 @@ def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic
         nics=tuple(nics),
         autostart=Autostart.ALWAYS if row["autostart"] else Autostart.NEVER,
         boot_device=None if row["boot_position"] is None else _device(row["boot_position"]),
+        boot_order=boot_orders.order_of(row, has_disks=bool(disks), has_nics=bool(nics)),
+        pending_boot_order=parsed(row["pending"] or ""),
+        iso=row["iso"] or "",
+        start_order=StartOrder(priority=row["priority"] or 0, delay_s=row["delay_s"] or 0),
+        secure_boot=bool(row["secure_boot"]),
+        tpm=bool(row["tpm"]),
+        booted_once=row["once_key"],
     )
 
 

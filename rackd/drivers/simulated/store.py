@@ -115,6 +115,27 @@ create table if not exists boot_disk (
     pool     text not null,
     volume   text not null
 ) strict;
+create table if not exists start_order (
+    guest_id text primary key references guest on delete cascade,
+    priority integer not null,
+    delay_s  integer not null
+) strict;
+create table if not exists firmware (
+    guest_id    text primary key references guest on delete cascade,
+    secure_boot integer not null,
+    tpm         integer not null
+) strict;
+create table if not exists iso (
+    guest_id text primary key references guest on delete cascade,
+    sha256   text not null
+) strict;
+create table if not exists boot_order (
+    guest_id text primary key references guest on delete cascade,
+    devices  text,
+    pending  text,
+    once     text,
+    once_key text
+) strict;
 create table if not exists seeded (at text not null) strict;
 """
 

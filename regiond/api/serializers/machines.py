@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
+from common.boot import BootDevice, StartOrder
 from common.device_names import block_device_name
 from common.values import DriverType, GuestSize, PowerState
 from regiond.api.declaration.serializer import (
@@ -23,6 +24,7 @@ from regiond.api.declaration.serializer import (
     array,
     constant,
     encoded,
+    enum,
     fields_of,
     key,
     mapping,
@@ -204,6 +206,7 @@ def _status_message(machine: MachineView) -> str:
 
 
 _SIZE: Serializer[GuestSize] = serializer("Size", *fields_of(GuestSize, "cores memory=memory_mib"))
+_START_ORDER: Serializer[StartOrder] = serializer("StartOrder", *fields_of(StartOrder, "priority delay=delay_s"))
 _MACHINE: Serializer[MachineView] = serializer(
     "Machine",
     key("resource_uri", STR, lambda machine: machine_uri(machine.system_id)),
@@ -232,6 +235,14 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("architecture", STR, lambda machine: full_architecture(machine.architecture)),
     *fields_of(MachineView, "memory=memory_mib cpu_count=cores pending=pending_size", pending=_SIZE),
     *fields_of(MachineView, "max_cores max_memory=max_memory_mib"),  # MAAS lacks them
+    key("boot_order", nullable(array(enum(BootDevice))), lambda machine: machine.boot.order),
+    key("pending_boot_order", array(enum(BootDevice)), lambda machine: machine.boot.pending),
+    key("boot_once", array(enum(BootDevice)), lambda machine: machine.boot.once),
+    key("iso", nullable(STR), lambda machine: machine.boot.iso or None),
+    key("next_iso", nullable(STR), lambda machine: machine.boot.next_iso),
+    key("start_order", nullable(_START_ORDER), lambda machine: machine.boot.start_order),
+    key("secure_boot", nullable(BOOL), lambda machine: machine.boot.secure_boot),
+    key("tpm", nullable(BOOL), lambda machine: machine.boot.tpm),
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),
     key("hardware_uuid", nullable(AS_TEXT), lambda machine: None if machine.is_vm_host else machine.uuid),

@@ -73,5 +73,7 @@ async def _notify(db: Db, host_id: int, server_id: int, change: GuestChange, mac
             await machines.power_changed(db, id_, guest.power_state)
         case ChangeKind.RESIZED if guest is not None:
             await machines.guest_resized(db, id_, cores=guest.cores, memory_mib=guest.memory_mib)
+        case ChangeKind.BOOTED_ONCE if guest is not None and guest.booted_once is not None:
+            await machines.booted_once(db, id_, guest.booted_once)
         case ChangeKind.BOOT_DISK if guest is not None and (place := guest.boot_place()) is not None:
             await machines.boot_disk_changed(db, id_, *place)

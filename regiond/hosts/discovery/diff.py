@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import evolve
 
 from common.discovery import Discovery
-from common.values import POOL_AVAILABLE, Guest, HostFacts, OwnershipMarker, StoragePool
+from common.values import POOL_AVAILABLE, Guest, HostFacts, OwnershipMarker, PowerState, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.discovery.discrete_resources import allocation_changes, total_changes
 from regiond.hosts.discovery.incomplete_guests import completed
@@ -25,6 +25,7 @@ from regiond.hosts.discovery.snapshot import (
     guest_record,
     has_other_boot_disk,
     is_resized,
+    was_booted_once,
 )
 from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.image_copies.model import copy_changes
@@ -101,7 +102,8 @@ def _guest_records(discovery: Discovery, snapshot: ServerSnapshot) -> list[Guest
         _with_known_disks(record, snapshot) if record.name in unread else record
         for record in _one_guest_per_machine(records, snapshot)
     ]
-    return [completed(record, snapshot) if record.key in incomplete else record for record in records]
+    records = [completed(record, snapshot) if record.key in incomplete else record for record in records]
+    return [_with_known_next_start(record, snapshot) for record in records]
 
 
 def _record(guest: Guest, snapshot: ServerSnapshot) -> GuestRecord | None:
@@ -131,6 +133,16 @@ def _with_known_disks(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRec
     """Returns the record with the last known size of disks whose size the driver could not read."""
     before = snapshot.guests.get(record.key)
     return record if before is None else evolve(record, disks=before.disks)
+
+
+def _with_known_next_start(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
+    """Returns the record, with what is known of the next start of a running guest that does not show it."""
+    before = snapshot.guests.get(record.key)
+    if before is None or record.power_state == PowerState.OFF:
+        return record
+    order = before.boot_order if record.boot_order is None else record.boot_order
+    next_iso = before.next_iso if record.next_iso is None else record.next_iso
+    return evolve(record, boot_order=order, next_iso=None if next_iso == record.iso else next_iso)
 
 
 def _one_guest_per_machine(records: Iterable[GuestRecord], snapshot: ServerSnapshot) -> list[GuestRecord]:
@@ -201,6 +213,8 @@ def _machine_changes(
                 kinds.append(ChangeKind.POWER)
             if has_other_boot_disk(record, machine):
                 kinds.append(ChangeKind.BOOT_DISK)
+            if was_booted_once(record, machine):
+                kinds.append(ChangeKind.BOOTED_ONCE)
         for kind in kinds:
             yield _change(kind, machine, record)
 

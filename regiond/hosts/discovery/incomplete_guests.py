@@ -30,6 +30,14 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             disks=tuple({**disk, "serial": serials.get(disk["device"])} for disk in record.disks),
             nics=before.nics,
             boot_device=before.boot_device,
+            boot_order=before.boot_order,
+            pending_boot_order=before.pending_boot_order,
+            booted_once=before.booted_once,
+            iso=before.iso,
+            next_iso=before.next_iso,
+            secure_boot=before.secure_boot,
+            start_order=before.start_order,
+            tpm=before.tpm,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
     claimed = claimed or NO_DISCRETE_RESOURCES

@@ -42,6 +42,7 @@ class ChangeKind(StrEnum):
     DISKS_CHANGED = "machine_disks_changed"  # its disks use other amounts of space than the ledger has
     VOLUME_MISSING = "machine_volume_missing"  # its guest has a disk without a volume, and cannot start
     BOOT_DISK = "machine_boot_disk_changed"  # another of its disks boots first
+    BOOTED_ONCE = "machine_booted_once"  # it was started as was asked for one start
     TOMBSTONE = "tombstone_guest_found"
     UNKNOWN_MARKER = "unknown_marker_found"
     DUPLICATE_MARKER = "duplicate_marker_found"  # a copied guest has the marker of its original
@@ -117,5 +118,7 @@ class GuestChangeHandler(Protocol):
     async def power_changed(self, db: Db, machine_id: int, power_state: str) -> None: ...
 
     async def guest_resized(self, db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None: ...
+
+    async def booted_once(self, db: Db, machine_id: int, key: str) -> None: ...
 
     async def boot_disk_changed(self, db: Db, machine_id: int, pool_key: str, volume: str) -> None: ...

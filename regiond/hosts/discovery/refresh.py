@@ -289,6 +289,7 @@ _CHANGE_TEXTS = {
     ChangeKind.REALLOCATED: "its pinned cores, huge pages or virtual functions were changed on {host}",
     ChangeKind.DISKS_CHANGED: "its disks were changed on {host}: they take {detail}",
     ChangeKind.BOOT_DISK: "its boot disk was changed on {host}: it boots from {boot_device}",
+    ChangeKind.BOOTED_ONCE: "it was started on {host} in the order that was asked for one start",
     ChangeKind.VOLUME_MISSING: "it cannot start, because {host} no longer has its volume {detail}",
 }
 _ORPHANED_TEXTS = {

@@ -38,6 +38,7 @@ class MachineSnapshot:
     awaits_guest: bool = False
     adopted: bool = False
     on_this_server: bool = True  # False: the database has it on another member of the cluster
+    boot_once_key: str | None = None  # of the order for its next start; None: that is as all others
     disks: tuple[tuple[str, str], ...] = ()  # storage pool and volume of each, that of the boot disk first
 
 
@@ -61,6 +62,14 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         autostart=None if guest.autostart is None else guest.autostart.value,
         started_at=guest.started_at,
         boot_device=guest.boot_device,
+        boot_order=None if guest.boot_order is None else tuple(one.value for one in guest.boot_order),
+        pending_boot_order=tuple(one.value for one in guest.pending_boot_order),
+        booted_once=guest.booted_once,
+        iso=guest.iso,
+        next_iso=guest.next_iso,
+        secure_boot=guest.secure_boot,
+        start_order=None if guest.start_order is None else to_dict(guest.start_order),
+        tpm=guest.tpm,
     )
 
 
@@ -79,6 +88,11 @@ def has_other_boot_disk(record: GuestRecord, machine: MachineSnapshot) -> bool:
     """Returns whether the guest boots from another disk of the machine than the ledger has."""
     place = record.boot_place()
     return place in machine.disks[1:]
+
+
+def was_booted_once(record: GuestRecord, machine: MachineSnapshot) -> bool:
+    """Returns whether the guest runs as was asked for one start, although no operation has recorded that start."""
+    return record.booted_once is not None and record.booted_once == machine.boot_once_key
 
 
 @frozen(kw_only=True)

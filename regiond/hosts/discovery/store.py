@@ -43,13 +43,16 @@ _SET_POOLS_MISSING = """
 _WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
-                       kind, autostart, started_at, boot_device)
+                       kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
+                       iso, next_iso, secure_boot, tpm, start_order)
     select $1, found.*
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
            power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
            huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text, started_at timestamptz,
-           boot_device text)
+           boot_device text, boot_order text[], pending_boot_order text[], booted_once text,
+           iso text, next_iso text, secure_boot boolean, tpm boolean,
+           start_order jsonb)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marker_installation = excluded.marker_installation,
            marker_machine = excluded.marker_machine, machine_id = excluded.machine_id,
@@ -57,7 +60,11 @@ _WRITE_GUESTS = """
            architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
            huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics,
            kind = excluded.kind, autostart = excluded.autostart, started_at = excluded.started_at,
-           boot_device = excluded.boot_device
+           boot_device = excluded.boot_device, boot_order = excluded.boot_order,
+           pending_boot_order = excluded.pending_boot_order, booted_once = excluded.booted_once,
+           iso = excluded.iso, next_iso = excluded.next_iso,
+           secure_boot = excluded.secure_boot, tpm = excluded.tpm,
+           start_order = nullif(excluded.start_order, 'null')
     returning id, project, guest_key
 """
 _CLEAR_MACHINES = """
@@ -175,7 +182,9 @@ async def delete_guests(db: Db, server_id: int, keys: Sequence[GuestKey]) -> Non
 
 
 def guest_of_row(row: asyncpg.Record) -> GuestRecord:
-    return of_row(GuestRecord, row, **{name: tuple(row[name]) for name in ("pinned_core_ids", "disks", "nics")})
+    lists = {name: tuple(row[name]) for name in ("pinned_core_ids", "disks", "nics", "pending_boot_order")}
+    order = row["boot_order"]
+    return of_row(GuestRecord, row, **lists, boot_order=None if order is None else tuple(order))
 
 
 def server_columns(facts: HostFacts) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ _COPIES = """
            c.changed_at < $2
            and not exists (select from operation o where o.id = c.operation_id and o.is_open)
            and not exists (select from operation o join vm_host h on h.id = o.host_id
-                            where o.is_open and o.kind = 'deploy' and h.server_id = c.server_id
+                            where o.is_open and o.kind in ('deploy', 'insert_iso') and h.server_id = c.server_id
                               and o.request #>> '{image,sha256}' = c.sha256)
            and not (c.state = 'copying' and exists (
                     select from operation o join vm_host h on h.id = o.host_id
@@ -86,7 +86,7 @@ _REMOVABLE_WITH_HOST = """
                                                          and o.state <> 'removing') end
      order by c.id
 """
-_DEPLOYING = "select min(id) from operation where host_id = $1 and kind = 'deploy' and is_open"
+_DEPLOYING = "select min(id) from operation where host_id = $1 and kind in ('deploy', 'insert_iso') and is_open"
 _BEGIN_REMOVAL = """
     update image_copy set state = 'removing', operation_id = $2, changed_at = now() where id = $1
 """

@@ -8,6 +8,7 @@ from regiond.images.inspection.qcow2 import MAX_VIRTUAL_BYTES
 from regiond.images.model import BadImage
 
 SECTOR_BYTES = 512
+_DESCRIPTORS_AT = 16 * 2048  # the first sectors of an ISO image are unused
 _BOOT_SIGNATURE = b"\x55\xaa"  # at the end of the first sector: a partition table, also the protective one of a GPT
 _ACCEPTED = "Accepted are qcow2 images and raw images of a disk, also packed with gzip, xz, bzip2 or tar."
 # Files that people upload by mistake: position of the mark, its bytes, name.
@@ -29,16 +30,20 @@ _OTHERS = (
 )
 
 
-def inspect_head(head: bytes, file_bytes: int) -> tuple[ImageFormat, int]:
-    """Returns the format and the size of the disk in bytes.
+def inspect_head(head: bytes, file_bytes: int, *, iso: bool = False) -> tuple[ImageFormat, int]:
+    """Returns the format and the size of the disk in bytes. With `iso`, the content has to be an ISO 9660 image.
 
     `head` are the first `qcow2.HEAD_BYTES` of the file, or all of it. Raises BadImage, which names the kind found.
     """
+    if iso:
+        return _inspect_iso(head, file_bytes)
     if head.startswith(qcow2.MAGIC):
         return ImageFormat.QCOW2, qcow2.parse_header(head, file_bytes).virtual_size_bytes
     for position, magic, name in _OTHERS:
         if head[position : position + len(magic)] == magic:
             raise BadImage(f"The content is {name}. {_ACCEPTED}")
+    if _is_iso(head) and head[SECTOR_BYTES - 2 : SECTOR_BYTES] != _BOOT_SIGNATURE:
+        raise BadImage("The content is an ISO image, not the disk of an operating system. Add it with filetype=iso.")
     if head[SECTOR_BYTES - 2 : SECTOR_BYTES] != _BOOT_SIGNATURE:
         raise BadImage(
             f"The content begins with {head[:8].hex(' ') or 'nothing'}: neither a qcow2 image nor a disk with "
@@ -48,4 +53,19 @@ def inspect_head(head: bytes, file_bytes: int) -> tuple[ImageFormat, int]:
         raise BadImage(f"The raw image is cut off: {file_bytes} bytes are no whole sectors of {SECTOR_BYTES}.")
     if file_bytes > MAX_VIRTUAL_BYTES:
         raise BadImage(f"The raw image has {file_bytes} bytes; the most are {MAX_VIRTUAL_BYTES}.")
+    return ImageFormat.RAW, file_bytes
+
+
+def _is_iso(head: bytes) -> bool:
+    """Returns whether the first descriptor of volumes is that of ISO 9660, or of UDF alone."""
+    return head[_DESCRIPTORS_AT + 1 : _DESCRIPTORS_AT + 6] in {b"CD001", b"BEA01"}
+
+
+def _inspect_iso(head: bytes, file_bytes: int) -> tuple[ImageFormat, int]:
+    if not _is_iso(head):
+        raise BadImage("The content is no ISO image: it has no descriptor of ISO 9660 or UDF. Leave the file type out.")
+    if file_bytes % SECTOR_BYTES:
+        raise BadImage(f"The ISO image is cut off: {file_bytes} bytes are no whole sectors of {SECTOR_BYTES}.")
+    if file_bytes > MAX_VIRTUAL_BYTES:
+        raise BadImage(f"The ISO image has {file_bytes} bytes; the most are {MAX_VIRTUAL_BYTES}.")
     return ImageFormat.RAW, file_bytes

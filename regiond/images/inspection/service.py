@@ -58,7 +58,7 @@ class Inspection:
                 raise BadImage(f"The image is for {stated}; {image.architecture} was declared.")
             disk, sha256 = unpacked, await self._sha256(unpacked)
         size_bytes = await self.threads.run(lambda: disk.stat().st_size)
-        found, virtual_size_bytes = inspect_head(await self._head(disk), size_bytes)
+        found, virtual_size_bytes = inspect_head(await self._head(disk), size_bytes, iso=image.is_iso)
         check_filetype(image.filetype, packing, found)
         reported = await self.qemu_img.virtual_size_bytes(disk, found)
         if reported != virtual_size_bytes:
@@ -72,7 +72,7 @@ class Inspection:
             packing=packing,
             format=found,
             virtual_size_bytes=virtual_size_bytes,
-            uefi=boots_with_uefi_only(await self.qemu_img.disk_head(disk, found, DISK_HEAD_BYTES)),
+            uefi=not image.is_iso and boots_with_uefi_only(await self.qemu_img.disk_head(disk, found, DISK_HEAD_BYTES)),
         )
 
     async def _check_bytes(self, path: Path, image: Image) -> None:

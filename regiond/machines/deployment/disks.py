@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from common.errors import DriverFailed, NotFound
 from common.rpc.host_commands import HOST_UNDEPLOY, UndeployCall
 from regiond.db.pool import Db
-from regiond.machines import boot_disk_store
+from regiond.machines import boot_store
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.steps import Target, power_off
@@ -70,7 +70,7 @@ async def empty_disks(
 
     async def begin(db: Db) -> None:
         await store.set_state(db, target.machine_id, DeploymentState.ERASED)
-        await boot_disk_store.boot_from_first(db, target.machine_id)
+        await boot_store.boot_from_first(db, target.machine_id, deployed=False)
         await network_service.begin_reservation(db, target.machine_id)
 
     await journal.write("erase", begin)

@@ -29,8 +29,10 @@ _UNUSED = """
                         when 'copying' then false
                         else i.sha256 is null or c.used_at < now() - make_interval(days => $1) end
        and not exists (select from operation o where o.id = c.operation_id and o.is_open)
+       and not exists (select from guest g where g.server_id = c.server_id and c.sha256 in (g.iso, g.next_iso))
        and not exists (select from operation o join vm_host oh on oh.id = o.host_id
-                        where o.is_open and o.kind = 'deploy' and o.request #>> '{image,sha256}' = c.sha256
+                        where o.is_open and o.kind in ('deploy', 'insert_iso')
+                          and o.request #>> '{image,sha256}' = c.sha256
                           and (oh.server_id = c.server_id or oh.cluster_id = h.cluster_id))
        and not exists (select from image_copy oc join vm_host oh on oh.server_id = oc.server_id
                         where oh.cluster_id = h.cluster_id and oc.server_id <> c.server_id

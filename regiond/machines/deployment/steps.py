@@ -27,7 +27,7 @@ from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.service import Hosts, PreparedHost
-from regiond.machines import boot_disk_store, view_store
+from regiond.machines import boot_store, view_store
 from regiond.machines.console.serial_log import read_last_lines
 from regiond.machines.deployment import store
 from regiond.machines.deployment.disks import WRITE_DEADLINE_S, empty_guest
@@ -225,7 +225,7 @@ class DeployMachine:
             if not image.of_host:
                 await host_service.record_image_copied(db, target.host_id, image, root.pool_id)
             await store.set_secret(db, deployment.id, hash_of(secret))
-            await boot_disk_store.boot_from_first(db, target.machine_id)
+            await boot_store.boot_from_first(db, target.machine_id, deployed=True)
             await network_service.begin_reservation(db, target.machine_id)
 
         await journal.write("new_secret", record_copied)

@@ -7,7 +7,7 @@ from uuid import UUID
 from common.rpc.host_commands import HOST_SET_BOOT_DISK, SetBootDiskCall
 from common.values import PowerState
 from regiond.db.pool import Db
-from regiond.machines import boot_disk_store
+from regiond.machines import boot_store
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.machines.steps import Target, record_event
@@ -36,7 +36,7 @@ async def open_set_boot_disk(
     operation_id = await open_operation(
         db, OperationKind.SET_BOOT_DISK, machine, installation_id, account_id=account_id, request=request
     )
-    await boot_disk_store.choose(db, machine.id, disk.id)
+    await boot_store.choose(db, machine.id, disk.id)
     return operation_id
 
 
@@ -62,7 +62,7 @@ class SetBootDisk:
         )
 
         async def record(db: Db) -> None:
-            await boot_disk_store.settle(db, target.machine_id)
+            await boot_store.settle(db, target.machine_id)
             when = "" if reply.power is PowerState.OFF else " at its next start"
             message = f"{operation.hostname} boots from {request['title']} on {operation.host_name}{when}"
             await record_event(db, operation, "boot_disk_set", message)
@@ -75,6 +75,6 @@ class SetBootDisk:
 
         async def record(db: Db) -> None:
             if request["before"] is not None:
-                await boot_disk_store.restore(db, target.machine_id, request["disk"], request["before"])
+                await boot_store.restore(db, target.machine_id, request["disk"], request["before"])
 
         return Outcome(undone=("boot disk as before",), record=record)

@@ -6,7 +6,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.machines import lifecycle_store
+from regiond.machines import boot_store, lifecycle_store
 from regiond.machines.affinity import store as affinity_store
 from regiond.machines.devices import store as device_store
 from regiond.machines.model import MachineView
@@ -25,11 +25,13 @@ async def take_back_links(db: Db, caller: Caller, machine: MachineView) -> None:
 
 
 async def end_ownership(db: Db, machine_id: int) -> None:
-    """Deletes the machine's devices, and clears owner, owner data, annotations and its allocation's groups.
+    """Deletes the machine's devices, and clears owner, owner data, annotations, its allocation's groups, and what was
+    chosen for its next start.
 
     Also clears the addresses that its guest, which is off, had. Idempotent.
     """
     await device_store.delete_of(db, machine_id)
     await lifecycle_store.clear_owner(db, machine_id)
     await affinity_store.end_allocation(db, machine_id)
+    await boot_store.set_once(db, machine_id, (), "")
     await network_service.forget_addresses(db, machine_id)

@@ -36,7 +36,9 @@ def image_choices(images: Iterable[Image], machine: MachineView) -> list[ImageCh
     """
     architecture, root = split_architecture(machine.architecture)[0], root_disk_bytes(machine)
     choices = [
-        _choice(one, machine.host_id, root) for one in images if one.is_ready and one.architecture == architecture
+        _choice(one, machine.host_id, root)
+        for one in images
+        if one.is_ready and not one.is_iso and one.architecture == architecture
     ]
     return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.label.casefold(), choice.name))
 

@@ -12,7 +12,7 @@ from common.errors import InnkeeperError, InvalidRequest, NotFound
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.images.boot_resources import BOOT_RESOURCE, BOOT_RESOURCE_FILE, BOOT_RESOURCES
 from regiond.caller import Permission
-from regiond.images.model import ARCHITECTURES
+from regiond.images.model import ARCHITECTURES, ISO_FILETYPE
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
@@ -35,6 +35,14 @@ _ARCHITECTURE = FormField(
     label=constant("Architecture"),
     kind="choice",
     options=tuple((one, one) for one in ARCHITECTURES),
+)
+_KIND = FormField(
+    name="filetype",
+    label=constant("Kind"),
+    kind="choice",
+    none_label=constant("The disk of an operating system"),
+    options=((ISO_FILETYPE, constant("An ISO image for the drive of VMs")),),
+    optional=True,
 )
 _EXPECTED = FormField(
     name="sha256",
@@ -59,7 +67,7 @@ class Way:
 
 
 _VM_HOST = "vm_host"
-_UPLOADED = ("name", "architecture", "title", "sha256")
+_UPLOADED = ("name", "architecture", "filetype", "title", "sha256")
 _NO_SCRIPT = constant(
     "Without JavaScript, a browser cannot send a file in parts. Upload it with the command innkeeper, as the "
     "page of images shows, or from an address."
@@ -77,6 +85,7 @@ WAYS: Mapping[str, Way] = {
             _SHA256,
             _NAME,
             _ARCHITECTURE,
+            _KIND,
             _TITLE,
         ),
     ),
@@ -118,7 +127,7 @@ WAYS: Mapping[str, Way] = {
         text=constant("Your browser sends the file in parts. Keep this page open until it has sent all of them."),
         button=constant("Upload image"),
         op=None,
-        fields=(_NAME, _ARCHITECTURE, _TITLE, _EXPECTED),
+        fields=(_NAME, _ARCHITECTURE, _KIND, _TITLE, _EXPECTED),
         takes_file=True,
     ),
     "host": Way(

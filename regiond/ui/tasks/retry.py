@@ -141,13 +141,17 @@ def _on_host(task: Operation) -> Retry:
 
 _TAB = {
     OperationKind.SET_BOOT_DISK: "storage",
+    OperationKind.SET_BOOT: "boot",
+    OperationKind.INSERT_ISO: "iso",
+    OperationKind.SET_START_ORDER: "start-order",
+    OperationKind.EJECT_ISO: "iso",
     OperationKind.ADD_DISK: "storage",
     OperationKind.GROW_DISK: "storage",
     OperationKind.REMOVE_DISK: "storage",
     OperationKind.ADD_NIC: "network",
     OperationKind.CHANGE_NIC: "network",
     OperationKind.REMOVE_NIC: "network",
-}  # of the page of the VM
+}  # of the page of the VM, or a form of it
 
 
 def _on_machine(task: Operation) -> Retry:

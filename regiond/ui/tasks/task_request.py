@@ -22,6 +22,8 @@ _LABELS: Mapping[str, str] = {
     "at_once": constant("At the same time"),
     "huge_pages_backed": constant("Huge pages"),
     "one_numa_node": constant("On one NUMA node"),
+    "secure_boot": constant("Secure Boot"),
+    "tpm": constant("TPM"),
     "power_on": constant("Start afterwards"),
     "composed_by": constant("Composed by"),
     "guest_name": constant("Name on the host"),

@@ -20,13 +20,14 @@ from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.deployment import Deploy, ReleaseDeployed, RemoveHostWithImage
 from tests.faults.scenarios.disks import AddDisk, AttachDisk, GrowDisk, RemoveDisk
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
+from tests.faults.scenarios.iso_images import EjectIso, InsertIso
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
 from tests.faults.scenarios.lxd_removal import RemoveLxdHost
 from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
 from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.nics import AddNic, ChangeNic, RemoveNic
 from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
-from tests.faults.scenarios.power import Power, SetBootDisk
+from tests.faults.scenarios.power import BootOnce, Power, SetBoot, SetBootDisk, SetStartOrder
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
 from tests.faults.scenarios.resize import Resize, ResizeMany
@@ -42,6 +43,12 @@ _ALL: tuple[Scenario, ...] = (
     Power("off"),
     Power("cycle"),
     SetBootDisk(),
+    SetBoot(running=False),
+    SetBoot(running=True),
+    BootOnce(),
+    SetStartOrder(),
+    InsertIso(),
+    EjectIso(),
     Resize(running=False),
     Resize(running=True),
     AddDisk(),

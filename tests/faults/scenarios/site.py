@@ -26,6 +26,10 @@ _PARTS = """
     select (select count(*) from disk where disk.guest_id = guest.guest_id),
            (select count(*) from nic where nic.guest_id = guest.guest_id) from guest where name = ?
 """
+_BOOT_ORDER = """
+    select coalesce(pending, devices, ''), coalesce(once, '')
+      from boot_order join guest using (guest_id) where name = ?
+"""
 _SIZE = "select cores, memory_mib from guest where name = ?"
 _BOOT_POSITION = """
     select disk.position from boot_disk join guest using (guest_id)
@@ -120,6 +124,22 @@ class GuestHost(CellHost, ABC):
         """The position of the disk that was chosen to boot first; -1: none was, None: the host does not report it."""
         return None
 
+    def boot_order(self, guest: str) -> str | None:
+        """The kinds of devices of its next start, by commas; None: the host does not report them here."""
+        return None
+
+    def start_order(self, guest: str) -> tuple[int, int] | None:
+        """Its priority and delay; None: the host does not report them here."""
+        return None
+
+    def iso(self, guest: str) -> str | None:
+        """The SHA-256 of the image in its drive; None: the host does not report it here."""
+        return None
+
+    def booted_once(self, guest: str) -> str | None:
+        """The order of its present start only; None: the host does not report it here."""
+        return None
+
     def size(self, guest: str) -> tuple[int, int] | None:
         """Its cores and memory in MiB; None: the host does not report them here."""
         return None
@@ -190,6 +210,22 @@ class SimulatedCellHost(GuestHost):
 
     def boot_position(self, guest: str) -> int | None:
         return next((position for (position,) in self.file.rows(_BOOT_POSITION, guest)), -1)
+
+    def boot_order(self, guest: str) -> str | None:
+        return next((str(order) for order, _ in self.file.rows(_BOOT_ORDER, guest)), "")
+
+    def start_order(self, guest: str) -> tuple[int, int] | None:
+        found = self.file.rows(
+            "select priority, delay_s from start_order join guest using (guest_id) where name = ?", guest
+        )
+        return next(((priority, delay_s) for priority, delay_s in found), (0, 0))
+
+    def iso(self, guest: str) -> str | None:
+        found = self.file.rows("select sha256 from iso join guest using (guest_id) where name = ?", guest)
+        return next((str(sha256) for (sha256,) in found), "")
+
+    def booted_once(self, guest: str) -> str | None:
+        return next((str(once) for _, once in self.file.rows(_BOOT_ORDER, guest)), "")
 
     def size(self, guest: str) -> tuple[int, int] | None:
         return next(((cores, memory_mib) for cores, memory_mib in self.file.rows(_SIZE, guest)), (0, 0))

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
+from common.boot import BootDevice
 from common.compose_request import ComposeRequest
 from common.errors import NotFound
 from common.values import PowerState
@@ -16,11 +17,14 @@ from regiond.machines.model import (
     Adopted,
     Allocated,
     Amount,
+    BootPlan,
     DeviceView,
     DiskPlan,
+    IsoPlan,
     MachineToCompose,
     NicPlan,
     ResizePlan,
+    StartOrderPlan,
     Takes,
 )
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
@@ -106,6 +110,18 @@ ANSWERS: Mapping[str, Any] = {
         cores=Amount(now=2, wanted=4, takes_effect=Takes.IF_POSSIBLE),
         memory_mib=Amount(now=2048, wanted=2048, takes_effect=Takes.NO_EFFECT),
         effects=("web-1 gets 4 cores instead of 2.",),
+    ),
+    **{f"iso_changes.start_{name}": OPERATION for name in ("insert", "eject")},
+    **{f"iso_changes.plan_{name}": IsoPlan(name="web-1", effects=("No.",)) for name in ("insert", "eject")},
+    "start_orders.start": OPERATION,
+    "start_orders.plan": StartOrderPlan(name="web-1", effects=("No.",)),
+    "boot_changes.start": OPERATION,
+    "boot_changes.plan": BootPlan(
+        name="web-1",
+        order=(BootDevice.DISK,),
+        once=True,
+        takes_effect=Takes.AT_START,
+        effects=("web-1 boots from disk first when Innkeeper next starts it, and only then.",),
     ),
     "disk_changes.start": ADDED,
     "disk_changes.plan": DISK_PLAN,

@@ -139,6 +139,11 @@ class Domain(_Wrapper):
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
         self._call("detach a device from", self._handle.detachDeviceFlags, device, flags)
 
+    def change_live(self, device: str) -> None:
+        """Changes a device of a running domain, such as the medium in a drive that its system has locked."""
+        flags = libvirt.VIR_DOMAIN_DEVICE_MODIFY_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
+        self._call("change a device of", self._handle.updateDeviceFlags, device, flags)
+
     def grow_live(self, device: str, size_bytes: int) -> None:
         """Gives the disk of a running domain another size, with its volume."""
         flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
@@ -150,6 +155,10 @@ class Domain(_Wrapper):
 
     def start(self) -> None:
         self._call("start", self._handle.create)
+
+    def start_as(self, xml: str) -> None:
+        """Starts the domain, which is off, with another XML. Its persistent XML stays, and is that of later starts."""
+        self._call("start", self._client.connection.createXML, xml, 0)
 
     def resume(self) -> None:
         self._call("resume", self._handle.resume)

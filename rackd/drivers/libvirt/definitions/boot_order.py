@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
+from common.boot import BootDevice, BootOrder, begins_with, completed
+from rackd.drivers.libvirt.definitions.iso_drive_xml import is_iso
 from rackd.drivers.libvirt.xml import Element, attribute
 
 _FIRST_DISK = "hd"  # of `<os><boot dev>`; also what a domain without any order boots from
@@ -58,6 +60,48 @@ def put_first(domain: Element, disk: Element) -> bool:
     others = [device for device in ordered if device is not disk]
     write(domain, [*others[:place], disk, *others[place:]])
     return True
+
+
+def kinds(domain: Element) -> BootOrder:
+    """Returns the kinds of devices from which the domain boots, in the order in which it tries the first of each."""
+    return tuple(dict.fromkeys(kind for device in devices(domain) if (kind := _kind_of(device)) is not None))
+
+
+def missing(domain: Element, order: Iterable[BootDevice]) -> list[BootDevice]:
+    """Returns the kinds of which the domain has no device."""
+    has = {_kind_of(device) for device in domain.iterfind("devices/*")}
+    return [kind for kind in order if kind not in has]
+
+
+def put_kinds_first(domain: Element, order: BootOrder) -> bool:
+    """Gives the devices of these kinds the first places, in their order. Returns whether anything changed.
+
+    A kind from which the domain does not boot until now gets all its devices. What the domain boots from besides, such
+    as a drive for CDs, follows.
+    """
+    present = kinds(domain)
+    if begins_with(present, order):
+        return False
+    before = devices(domain)
+    wanted = completed(order, present)
+    found = {kind: [one for one in before if _kind_of(one) is kind] for kind in wanted}
+    for kind, ordered in found.items():
+        ordered.extend(() if ordered else (one for one in domain.iterfind("devices/*") if _kind_of(one) is kind))
+    write(domain, [*(one for kind in wanted for one in found[kind]), *(one for one in before if not _kind_of(one))])
+    return True
+
+
+def boots_from_devices(domain: Element) -> bool:
+    """Returns False for a domain whose host gives it a kernel, or that a boot loader of the host starts."""
+    return domain.find("os/kernel") is None and domain.find("bootloader") is None
+
+
+def _kind_of(device: Element) -> BootDevice | None:
+    if is_disk(device):
+        return BootDevice.DISK
+    if is_iso(device):
+        return BootDevice.ISO
+    return BootDevice.NETWORK if device.tag == "interface" else None
 
 
 def is_disk(device: Element) -> bool:

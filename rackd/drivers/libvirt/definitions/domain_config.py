@@ -7,12 +7,15 @@ from pathlib import PurePosixPath
 
 from attrs import field, frozen
 
+from common.boot import BootOrder
 from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.libvirt.definitions.boot_order import first_disk
+from rackd.drivers.libvirt.definitions.boot_order import first_disk, kinds
+from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot
+from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
-from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
+from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"  # through which libvirt talks to the QEMU guest agent
@@ -72,6 +75,11 @@ class DomainConfig:
     agent_connected: bool = False
     absent_memory_kib: int = 0  # of what libvirt counts: a memory device could add it
     boot_device: str | None = None  # None: unknown while the domain runs, because the next start can be another
+    boot_order: BootOrder | None = None  # as `boot_device`
+    booted_once: str | None = None
+    iso: str = ""
+    secure_boot: bool = False
+    tpm: bool = False
 
     def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
         return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
@@ -93,6 +101,11 @@ def domain_config(tree: Element) -> DomainConfig:
         agent_connected=has_connected_agent(tree),
         absent_memory_kib=absent_kib(tree),
         boot_device=None if _is_active(tree) else first_disk(tree),
+        boot_order=None if _is_active(tree) else kinds(tree),
+        iso=iso_of(tree),
+        secure_boot=has_secure_boot(tree),
+        tpm=tree.find("devices/tpm") is not None,
+        booted_once=booted_once(tree) if _is_active(tree) else None,
     )
 
 

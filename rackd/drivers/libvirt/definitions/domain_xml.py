@@ -17,6 +17,7 @@ from rackd.drivers.libvirt.definitions import memory_device_xml
 from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu, most_cores
 from rackd.drivers.libvirt.definitions.disk_xml import MAXIMUM_DISKS, PreparedDisk, check_serial, disk_element
 from rackd.drivers.libvirt.definitions.domain_config import AGENT_CHANNEL
+from rackd.drivers.libvirt.definitions.firmware_xml import require_secure_boot
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
@@ -30,6 +31,7 @@ SPARE_PORTS = 8  # for disks that a running guest gets
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _PCIE_MACHINE = "virt"
 _CLIPBOARD = "qemu-vdagent"
+_SECURE_MACHINE = "q35"  # of PCs; only this one has firmware with Secure Boot
 _FIXED_DEVICES = 8  # no more than what libvirt and `_devices` give a guest beside its disks and NICs
 _NOT_IN_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -58,6 +60,7 @@ class DomainCapabilities:
     video: str | None = None
     firmware_efi: bool = False
     random: bool = False
+    tpm: bool = False
     maximum_cores: int | None = None
 
     @classmethod
@@ -76,6 +79,7 @@ class DomainCapabilities:
             clipboard=_CLIPBOARD in _values(tree, "devices/channel", "type"),
             video=next((model for model in _videos(traits) if model in videos), None),
             firmware_efi="efi" in _values(tree, "os", "firmware"),
+            tpm="emulator" in _values(tree, "devices/tpm", "backendModel"),
             random="random" in _values(tree, "devices/rng", "backendModel"),
             maximum_cores=int(maximum) if maximum.isdecimal() else None,
         )
@@ -109,6 +113,19 @@ def check(spec: GuestSpec, traits: HostTraits) -> None:
     check_cpu(spec)
 
 
+def check_firmware(spec: GuestSpec, traits: HostTraits, capabilities: DomainCapabilities) -> None:
+    """Raises Unsupported for Secure Boot or a TPM that the host does not have."""
+    if spec.secure_boot and not (capabilities.firmware_efi and traits.architecture == "amd64"):
+        raise Unsupported(
+            f"{spec.name} needs Secure Boot: the host has no UEFI firmware for it. On that host: apt install ovmf "
+            "(or the package edk2-ovmf of its distribution)."
+        )
+    if spec.tpm and not capabilities.tpm:
+        raise Unsupported(
+            f"{spec.name} needs a TPM, which the host cannot emulate. On that host: apt install swtpm swtpm-tools."
+        )
+
+
 def volume_xml(name: str, size_bytes: int, pool_type: str) -> str:
     """Returns a raw volume: sparse in a directory or ZFS (whole MiB, as ZFS requires), fully allocated in LVM."""
     size = -(-size_bytes // MIB) * MIB if pool_type == "zfs" else size_bytes
@@ -132,9 +149,9 @@ def domain_xml(
         ET.SubElement(domain, "description").text = _NOT_IN_XML.sub(" ", spec.description)
     domain.append(metadata_element(spec, prepared.reservations, prepared.functions))
     add_cpu(domain, spec)
-    domain.append(_os(traits, capabilities))
+    domain.append(_os(spec, traits, capabilities))
     if traits.domain_type != "test":
-        _add_machine(domain, traits, capabilities)
+        _add_machine(domain, spec, traits, capabilities)
     memory_device_xml.prepare_cell(domain, most_cores(spec), spec.memory_mib, spec.max_memory_mib)
     ET.SubElement(domain, "clock", offset="utc")
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "restart")):
@@ -144,29 +161,35 @@ def domain_xml(
     return ET.tostring(domain, encoding="unicode")
 
 
-def _os(traits: HostTraits, capabilities: DomainCapabilities) -> Element:
+def _os(spec: GuestSpec, traits: HostTraits, capabilities: DomainCapabilities) -> Element:
     efi = traits.architecture in {"arm64", "riscv64"} and capabilities.firmware_efi
     os = ET.Element("os", {"firmware": "efi"} if efi else {})
+    if spec.secure_boot:
+        require_secure_boot(os)
     kind = ET.SubElement(os, "type")
     kind.text = "hvm"
     if traits.domain_type != "test":  # the test driver's capabilities lack the architecture that it reports
         kind.set("arch", traits.kernel_architecture)
-    machine = _machine(traits)
+    machine = _machine(spec, traits)
     if machine is not None:
         kind.set("machine", machine)
     return os
 
 
-def _machine(traits: HostTraits) -> str | None:
+def _machine(spec: GuestSpec, traits: HostTraits) -> str | None:
     """None: the emulator's default, for amd64 a machine on whose PCI bus a running guest gets devices."""
+    if spec.secure_boot and traits.architecture == "amd64":
+        return _SECURE_MACHINE
     return _PCIE_MACHINE if traits.architecture == "arm64" else None
 
 
-def _add_machine(domain: Element, traits: HostTraits, capabilities: DomainCapabilities) -> None:
+def _add_machine(domain: Element, spec: GuestSpec, traits: HostTraits, capabilities: DomainCapabilities) -> None:
     if traits.architecture in {"amd64", "i386"}:
         features = ET.SubElement(domain, "features")
         ET.SubElement(features, "acpi")
         ET.SubElement(features, "apic")
+        if spec.secure_boot:
+            ET.SubElement(features, "smm", state="on")  # protects the variables of the firmware from the system
         power = ET.SubElement(domain, "pm")
         ET.SubElement(power, "suspend-to-mem", enabled="no")
         ET.SubElement(power, "suspend-to-disk", enabled="no")
@@ -193,7 +216,10 @@ def _devices(
         _add_console(devices, prepared, traits, capabilities)
         _add_agent_channel(devices)
         _add_balloon(devices)
-        if _machine(traits) == _PCIE_MACHINE:
+        if spec.tpm:
+            tpm = ET.SubElement(devices, "tpm", model="tpm-crb" if traits.architecture == "amd64" else "tpm-tis")
+            ET.SubElement(tpm, "backend", type="emulator", version="2.0")
+        if _machine(spec, traits) in {_PCIE_MACHINE, _SECURE_MACHINE}:
             _add_ports(devices, len(prepared.disks) + len(spec.nics) + _FIXED_DEVICES + SPARE_PORTS)
     return devices
 

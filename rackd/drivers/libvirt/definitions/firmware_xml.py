@@ -12,6 +12,22 @@ def has_uefi(domain: Element) -> bool:
     return attribute(domain, "os", "firmware") == "efi" or domain.find("os/loader[@type='pflash']") is not None
 
 
+def has_secure_boot(domain: Element) -> bool:
+    """Returns whether the firmware starts signed systems only."""
+    return any(
+        feature.get("name") == "secure-boot" and feature.get("enabled") == "yes"
+        for feature in domain.iterfind("os/firmware/feature")
+    ) or (attribute(domain, "os/loader", "secure") == "yes" and domain.find("os/firmware") is None)
+
+
+def require_secure_boot(os: Element) -> None:
+    """Makes libvirt choose a firmware that starts signed systems only, with the keys that it then needs."""
+    os.set("firmware", "efi")
+    firmware = ET.SubElement(os, "firmware")
+    for name in ("enrolled-keys", "secure-boot"):
+        ET.SubElement(firmware, "feature", enabled="yes", name=name)
+
+
 def set_uefi(domain: Element) -> None:
     """Idempotent. libvirt chooses the firmware and the file of its variables.
 
@@ -25,11 +41,13 @@ def set_uefi(domain: Element) -> None:
 
 
 def set_bios(domain: Element) -> None:
-    """Idempotent. libvirt deletes the file of the UEFI variables only with a domain that has UEFI: it stays, and the
-    metadata records it for the deletion of the guest.
+    """Idempotent. A domain with Secure Boot keeps it.
+
+    libvirt deletes the file of the UEFI variables only with a domain that has UEFI: it stays, and the metadata records
+    it for the deletion of the guest.
     """
     os = domain.find("os")
-    if os is None or not has_uefi(domain):
+    if os is None or not has_uefi(domain) or has_secure_boot(domain):
         return
     note_firmware_variables(domain)
     os.attrib.pop("firmware", None)

@@ -1,4 +1,4 @@
-"""Writes and reads domain metadata: ownership marker, reservations, SR-IOV ports and firmware variables."""
+"""Writes and reads domain metadata: ownership marker, and in it what libvirt does not show."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from rackd.drivers.libvirt.addresses.delivery import Reservation
 from rackd.drivers.libvirt.xml import Element
 
 MARKER_NAMESPACE = "urn:innkeeper:marker:1"
-_MARKER, _RESERVATION, _FUNCTION, _VARIABLES, _MAXIMUM = (
-    f"{{{MARKER_NAMESPACE}}}{tag}" for tag in ("marker", "reservation", "function", "firmware-variables", "maximum")
+_MARKER, _RESERVATION, _FUNCTION, _VARIABLES, _MAXIMUM, _BOOTED_ONCE = (
+    f"{{{MARKER_NAMESPACE}}}{tag}"
+    for tag in ("marker", "reservation", "function", "firmware-variables", "maximum", "booted-once")
 )
 
 ET.register_namespace("innkeeper", MARKER_NAMESPACE)
@@ -128,6 +129,23 @@ def note_firmware_variables(domain: Element) -> None:
     marker = _find(domain)
     if marker is not None and marker.find(_VARIABLES) is None:
         ET.SubElement(marker, _VARIABLES)
+
+
+def set_booted_once(domain: Element, key: str) -> None:
+    """Records, in the XML of one start, the order for this start. Does nothing without a marker."""
+    marker = _find(domain)
+    if marker is None:
+        return
+    for one in marker.findall(_BOOTED_ONCE):
+        marker.remove(one)
+    ET.SubElement(marker, _BOOTED_ONCE, {"key": key})
+
+
+def booted_once(domain: Element) -> str | None:
+    """Returns the key that `set_booted_once` recorded."""
+    marker = _find(domain)
+    found = None if marker is None else marker.find(_BOOTED_ONCE)
+    return None if found is None else found.get("key")
 
 
 def has_firmware_variables(domain: Element) -> bool:

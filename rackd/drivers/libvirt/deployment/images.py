@@ -28,7 +28,12 @@ _MARK_BYTES = 512  # of the volume that says that an image is complete
 
 def find_image(pool: GuestPool, image: ImageRef) -> Volume | None:
     """Returns the volume with a complete copy of the image."""
-    for upload in complete_uploads(pool.pool.volume_names(), image.sha256):
+    return find_volume(pool, image.sha256)
+
+
+def find_volume(pool: GuestPool, sha256: str) -> Volume | None:
+    """Returns the volume with a complete copy of the image that has this SHA-256."""
+    for upload in complete_uploads(pool.pool.volume_names(), sha256):
         volume = pool.pool.volume(upload.data_volume)
         if volume is not None:
             return volume

@@ -31,6 +31,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: domain_xml.DomainCapabilities) -> Guest:
     """Returns the guest with `spec.marker`, powered off. Errors and idempotency are those of the driver contract."""
     domain_xml.check(spec, traits)
+    domain_xml.check_firmware(spec, traits, capabilities)
     existing = client.domain(str(spec.marker.machine_id))
     if existing is not None:
         return _complete(client, spec, existing)

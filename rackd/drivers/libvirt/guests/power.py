@@ -27,8 +27,11 @@ def switch(
     grace_s: float,
     closing: threading.Event,
     before_start: Callable[[], None] | None = None,
+    xml_once: Callable[[], str | None] | None = None,
 ) -> PowerState:
     """Returns the state after `action`. Idempotent. Calls `before_start` if a domain that is off will start.
+
+    `xml_once` returns the XML for this one start; None: that of the definition.
 
     `closing` interrupts the wait for a guest that shuts down; then raises HostUnreachable.
     """
@@ -39,7 +42,7 @@ def switch(
     if action in {PowerAction.ON, PowerAction.CYCLE}:
         if before_start is not None and power_of(domain.state()) is PowerState.OFF:
             before_start()
-        _start(domain)
+        _start(domain, xml_once)
     return power_of(domain.state())
 
 
@@ -50,7 +53,7 @@ def starts_with_host(autostart: Autostart, power: PowerState) -> bool:
     return autostart is Autostart.ALWAYS
 
 
-def _start(domain: Domain) -> None:
+def _start(domain: Domain, xml_once: Callable[[], str | None] | None) -> None:
     state = domain.state()
     try:
         match power_of(state):
@@ -61,17 +64,17 @@ def _start(domain: Domain) -> None:
             case PowerState.PAUSED:
                 domain.resume()
             case _:
-                _start_from_off(domain)
+                _start_from_off(domain, None if xml_once is None else xml_once())
     except DriverFailed:
         if power_of(domain.state()) is not PowerState.ON:  # already started by another client
             raise
 
 
-def _start_from_off(domain: Domain) -> None:
+def _start_from_off(domain: Domain, xml: str | None) -> None:
     """Retries if another process takes the VNC port that libvirt chose before QEMU opens it."""
     for left in reversed(range(START_TRIES)):
         try:
-            domain.start()
+            domain.start() if xml is None else domain.start_as(xml)
         except DriverFailed as error:
             if not left or "address already in use" not in str(error).lower():
                 raise

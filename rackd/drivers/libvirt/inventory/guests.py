@@ -20,6 +20,7 @@ from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 from rackd.drivers.libvirt.definitions.domain_config import UNKNOWN_PORTS, DomainConfig, SriovPorts, domain_config
+from rackd.drivers.libvirt.image_names import sha256_of
 from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, parse, text_at
 
 SECTOR_BYTES = 512
@@ -187,6 +188,11 @@ def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts, i
         disks=tuple(evolve(disk, serial=config.serials.get(disk.device)) for disk in guest.disks),
         nics=config.nics_on(ports),
         boot_device=config.boot_device,
+        boot_order=config.boot_order,
+        booted_once=config.booted_once,
+        iso=config.iso,
+        secure_boot=config.secure_boot,
+        tpm=config.tpm,
     )
 
 
@@ -200,7 +206,7 @@ def _bulk_disks(stats: DomainStats) -> Iterable[_BulkDisk]:
     for index in range(int(stats.get("block.count", 0))):
         at = f"block.{index}."
         path = str(stats.get(f"{at}path", ""))
-        if not path or path.lower().endswith(".iso"):
+        if not path or path.lower().endswith(".iso") or sha256_of(PurePosixPath(path).name):
             continue
         # Of a running guest `physical` is the space that the file occupies, and `allocation` the highest offset
         # written. Of a guest that is off `allocation` is the space (absent: none) and `physical` the nominal length.
@@ -268,6 +274,11 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
         ),
         nics=config.nics_on(UNKNOWN_PORTS),
         boot_device=config.boot_device,
+        boot_order=config.boot_order,
+        booted_once=config.booted_once,
+        iso=config.iso,
+        secure_boot=config.secure_boot,
+        tpm=config.tpm,
     )
 
 

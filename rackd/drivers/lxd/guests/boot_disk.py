@@ -12,6 +12,7 @@ import structlog
 
 from common.values import GuestRef, PowerState
 from rackd.drivers.driver_errors import disk_not_found
+from rackd.drivers.lxd.guests import boot_order
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.boot_order import Device, with_first_disk
 from rackd.drivers.lxd.inventory.guests import STOPPED, power_of
@@ -23,6 +24,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 def choose(instances: Instances, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
     """Returns the power state. Idempotent. Raises NotFound without the guest or the disk."""
     found = instances.of_machine(guest)
+    if boot_order.is_postponed(found) and int(found["status_code"]) == STOPPED:
+        boot_order.restore(instances, str(found["name"]))
+        found = instances.of_machine(guest)
     disks = instances.guest(found).disks
     chosen = next(
         (disk.device for disk in disks if (disk.pool_id, disk.volume or disk.device) == (pool_id, volume)), None

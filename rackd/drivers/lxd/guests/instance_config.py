@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from common.boot import StartOrder
 from common.device_names import lxd_device_name
 from common.errors import InvalidRequest
 from common.guest_spec import DiskSpec, GuestSpec
@@ -17,7 +18,7 @@ from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased, with_leases
 from rackd.drivers.lxd.inventory.boot_order import PRIORITY, ROOT_PRIORITY
-from rackd.drivers.lxd.inventory.guests import AUTOSTART
+from rackd.drivers.lxd.inventory.guests import AUTOSTART, START_DELAY, START_PRIORITY
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
 
 PROFILE = "maas"  # applied if the project has it, so that an administrator can extend the instances
@@ -27,6 +28,7 @@ CLOUD_INIT_DISK = {"type": "disk", "source": "cloud-init:config"}
 NODES_KEY = "limits.cpu.nodes"  # the NUMA nodes that were chosen
 # API extensions
 _NUMA_PLACEMENT = "numa_cpu_placement"
+_TPM = "tpm"  # the name of the device
 _BOOT_MODE = "instance_boot_mode"  # since LXD 6.7, which refuses `security.secureboot`
 
 
@@ -69,7 +71,7 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
         "limits.cpu": limits_cpu(spec),
         "limits.memory": str(spec.memory_mib * BYTES_PER_MIB),
         "limits.memory.hugepages": "false" if spec.huge_page_size_kib is None else "true",
-        **without_secure_boot(prerequisites.extensions),
+        **secure_boot_config(prerequisites.extensions, on=spec.secure_boot),
         ROOT_VOLUME_KEY: spec.disks[0].volume,
         **marker_config(spec.marker),
     }
@@ -83,14 +85,21 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
     return config
 
 
-def without_secure_boot(extensions: Container[str]) -> dict[str, str]:
-    """Images need no signed boot loader."""
-    return {"boot.mode": "uefi-nosecureboot"} if _BOOT_MODE in extensions else {"security.secureboot": "false"}
+def secure_boot_config(extensions: Container[str], *, on: bool) -> dict[str, str]:
+    """Without Secure Boot, images need no signed boot loader."""
+    if _BOOT_MODE in extensions:
+        return {"boot.mode": "uefi-secureboot" if on else "uefi-nosecureboot"}
+    return {"security.secureboot": "true" if on else "false"}
 
 
 def autostart_config(autostart: Autostart) -> dict[str, str]:
     """Returns the key; empty removes it: LXD then restores the state that the instance had when the server stopped."""
     return {AUTOSTART: {Autostart.ALWAYS: "true", Autostart.NEVER: "false", Autostart.LAST_STATE: ""}[autostart]}
+
+
+def start_order_config(order: StartOrder) -> dict[str, str]:
+    """Returns the keys; empty removes one: LXD's default is 0."""
+    return {START_PRIORITY: str(order.priority or ""), START_DELAY: str(order.delay_s or "")}
 
 
 def limits_cpu(spec: GuestSpec) -> str:
@@ -128,6 +137,8 @@ def devices_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES)
             raise InvalidRequest(f"{spec.name} has two devices named '{nic.name}'.")
         boots = nic.boot or (number == 0 and not any(one.boot for one in spec.nics))
         devices[nic.name] = device_of(nic, prerequisites.networks, boots=boots)
+    if spec.tpm:
+        devices[_TPM] = {"type": "tpm"}
     if network_config_of(spec, prerequisites) is not None:
         devices[CLOUD_INIT] = CLOUD_INIT_DISK
     return devices

@@ -33,6 +33,8 @@ from rackd.drivers.lxd.inventory.boot_order import with_root_first
 from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.ownership import (
     BOOT_DISK_KEY,
+    BOOT_ONCE_KEY,
+    BOOT_ORDER_KEY,
     COMPLETED_KEY,
     NO_UUID,
     REPLACES_KEY,
@@ -51,7 +53,7 @@ TRIES = 3  # of the instance with the new root disk
 # LXD 5.0 on a busy server now and then reads nothing, or only a later part, of what qemu-img says of an image, before
 # it writes anything. The second is "invalid character ' ' in literal false (expecting 'a')", say.
 _OUTPUT_LOST = re.compile(r"unexpected end of JSON input|invalid character .+ (?:in literal|looking for|after)")
-_OF_INSTANCE = frozenset({REPLACES_KEY, BOOT_DISK_KEY})
+_OF_INSTANCE = frozenset({REPLACES_KEY, BOOT_DISK_KEY, BOOT_ORDER_KEY, BOOT_ONCE_KEY})
 _RETAINED_VOLATILE = re.compile(r"volatile\.(?:uuid|[^.]+\.hwaddr)")
 
 

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from attrs import frozen
+
+from common.boot import BootOnce
 from common.values import DiskSize, GuestSize, PowerAction, PowerState
-from rackd.drivers.lxd.guests import boot_disk, disk_growth, resizing
+from rackd.drivers.lxd.guests import boot_disk, boot_order, disk_growth, resizing
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.inventory.ownership import Json
+
+
+@frozen(kw_only=True)
+class StartChanges:
+    """The changes of a guest before it starts."""
+
+    size: GuestSize | None = None
+    disk_sizes: tuple[DiskSize, ...] = ()
+    boot_once: BootOnce | None = None
+
+    @property
+    def some(self) -> bool:
+        return bool(self.size is not None or self.disk_sizes or self.boot_once is not None)
 
 
 def switch(
@@ -16,23 +32,35 @@ def switch(
     action: PowerAction,
     *,
     grace_s: float,
-    size: GuestSize | None,
-    disk_sizes: tuple[DiskSize, ...],
+    changes: StartChanges,
 ) -> PowerState:
-    """Returns the state after `action`. A choice of the boot disk is applied in any case, sizes before a start."""
-    postponed = boot_disk.is_postponed(found)
-    starts = action in {PowerAction.ON, PowerAction.CYCLE}
-    if starts and (postponed or size is not None or disk_sizes):
+    """Returns the state after `action`. Choices of what to boot are applied in any case, `changes` before a start."""
+    name = str(found["name"])
+    postponed = boot_disk.is_postponed(found) or boot_order.is_postponed(found)
+    if action in {PowerAction.ON, PowerAction.CYCLE} and (postponed or changes.some):
         if action is PowerAction.CYCLE:
             control.switch(PowerAction.OFF, grace_s=grace_s)
-        if postponed:
-            boot_disk.apply_postponed(instances, found)
-        if size is not None:
-            resizing.apply_before_start(instances, str(found["name"]), size)
-        if disk_sizes:
-            disk_growth.apply_before_start(instances, str(found["name"]), disk_sizes)
+        _prepare_boot(instances, found, changes.boot_once)
+        if changes.size is not None:
+            resizing.apply_before_start(instances, name, changes.size)
+        if changes.disk_sizes:
+            disk_growth.apply_before_start(instances, name, changes.disk_sizes)
         return control.switch(PowerAction.ON, grace_s=grace_s)
     state = control.switch(action, grace_s=grace_s)
     if postponed:
-        boot_disk.apply_postponed(instances, found)
+        _prepare_boot(instances, found, None)
     return state
+
+
+def _prepare_boot(instances: Instances, found: Json, once: BootOnce | None) -> None:
+    """Changes nothing while the instance runs. Each step is one request, after which the next call continues."""
+    name = str(found["name"])
+    if once is None and not (boot_disk.is_postponed(found) or boot_order.is_postponed(found)):
+        return
+    if not boot_order.restore(instances, name, unless=None if once is None else once.key):
+        return  # an interrupted call has prepared this start
+    if boot_disk.is_postponed(found):
+        boot_disk.apply_postponed(instances, found)
+    boot_order.apply_postponed(instances, name)
+    if once is not None:
+        boot_order.apply_once(instances, name, once)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 
+from attrs import frozen
+
+from common.boot import BootDevice, BootOrder, begins_with, completed
 from rackd.drivers.lxd.inventory.config_values import natural
 
 Device = Mapping[str, str]
@@ -11,6 +15,45 @@ Device = Mapping[str, str]
 PRIORITY = "boot.priority"
 ROOT_PRIORITY, NIC_PRIORITY = 1, 2  # of a composed guest's root disk and boot NIC; its other volumes have 0
 _KINDS = ("nic", "disk")  # the devices that LXD boots from
+_BOOTABLE_NICTYPES = ("bridged", "macvlan", "ovn", "p2p", "physical", "sriov")  # the others have no `boot.priority`
+
+
+@frozen(kw_only=True)
+class BootedOnce:
+    """The start of an instance in another order: `key` is that of the order, `priorities` are those of later starts.
+
+    A device without a priority of its own has an empty text.
+    """
+
+    key: str
+    priorities: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> BootedOnce | None:
+        """Returns what `text` says; None if it says nothing that could be read."""
+        try:
+            found = json.loads(text) if text else None
+        except ValueError:
+            return None
+        if not isinstance(found, dict) or not isinstance(found.get("priorities"), dict):
+            return None
+        return cls(key=str(found.get("key")), priorities={str(k): str(v) for k, v in found["priorities"].items()})
+
+    @classmethod
+    def of(cls, key: str, before: Mapping[str, Device], changed: Iterable[str]) -> BootedOnce:
+        return cls(key=key, priorities={name: before[name].get(PRIORITY, "") for name in changed})
+
+    def text(self) -> str:
+        return json.dumps({"key": self.key, "priorities": dict(self.priorities)}, sort_keys=True)
+
+    def restored(self, devices: Mapping[str, Device]) -> dict[str, Device]:
+        """Returns the devices that change so that later starts are as before; those that no longer exist, do not."""
+        found = {
+            name: _with_priority(devices[name], int(text) if text.isdecimal() else None)
+            for name, text in self.priorities.items()
+            if name in devices
+        }
+        return {name: device for name, device in found.items() if device != devices[name]}
 
 
 def priority_of(device: Device) -> int:
@@ -45,6 +88,37 @@ def with_first_disk(devices: Mapping[str, Device], disks: Collection[str], chose
     return {
         name: {**devices[name], PRIORITY: text} for name, text in wanted.items() if devices[name].get(PRIORITY) != text
     }
+
+
+def order_of(devices: Mapping[str, Device], disks: Collection[str]) -> BootOrder:
+    """Returns the kinds of devices that LXD boots from, in the order in which it tries the first of each."""
+    kinds = (_kind_of(name, devices[name], disks) for name in _ranked(devices))
+    return tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
+
+
+def with_order(devices: Mapping[str, Device], disks: Collection[str], order: BootOrder) -> dict[str, Device]:
+    """Returns the devices that change so that those of the kinds in `order` are tried first, in its order.
+
+    The order among the devices of one kind stays.
+    """
+    present = order_of(devices, disks)
+    if begins_with(present, order):
+        return {}
+    ranked = _ranked(devices)
+    found = [
+        name for kind in completed(order, present) for name in ranked if _kind_of(name, devices[name], disks) is kind
+    ]
+    wanted = {name: str(priority) for priority, name in enumerate(reversed(found), start=1)}
+    return {
+        name: {**devices[name], PRIORITY: text} for name, text in wanted.items() if devices[name].get(PRIORITY) != text
+    }
+
+
+def _kind_of(name: str, device: Device, disks: Collection[str]) -> BootDevice | None:
+    if name in disks:
+        return BootDevice.DISK
+    boots = device.get("network") or device.get("nictype") in _BOOTABLE_NICTYPES
+    return BootDevice.NETWORK if device.get("type") == "nic" and boots else None
 
 
 def with_root_first(devices: Mapping[str, Device], *, before_nics: bool) -> dict[str, Device]:

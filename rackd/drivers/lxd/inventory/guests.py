@@ -9,16 +9,19 @@ from typing import Any
 
 from attrs import field, frozen
 
+from common.boot import MAX_START_DELAY_S, MAX_START_PRIORITY, BootOrder, StartOrder, parsed
 from common.device_names import lxd_serial
 from common.discovery import Problem
 from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.lxd.inventory.boot_order import first_disk, priority_of
+from rackd.drivers.lxd.inventory.boot_order import BootedOnce, first_disk, order_of, priority_of
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
 from rackd.drivers.lxd.inventory.ownership import (
     BOOT_DISK_KEY,
+    BOOT_ONCE_KEY,
+    BOOT_ORDER_KEY,
     DEFAULT_PROJECT,
     ROOT_VOLUME_KEY,
     VM,
@@ -43,6 +46,7 @@ _POWER = {
     FROZEN: PowerState.PAUSED,
 }
 AUTOSTART = "boot.autostart"
+START_PRIORITY, START_DELAY = "boot.autostart.priority", "boot.autostart.delay"
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
 _NEVER = 1970  # the year of LXD's time for what never was, which is also written as year 1
 _TRUE = frozenset({"true", "1", "yes", "on"})
@@ -77,6 +81,7 @@ def guest_of(
     count, pinned = parser.cores()
     location = str(instance.get("location") or "")
     disks = tuple(parser.disks())
+    names = {disk.device for disk in disks}
     guest = Guest(
         name=name,
         guest_id=id_of(instance),
@@ -94,7 +99,13 @@ def guest_of(
         kind="vm" if parser.is_vm else "container",
         autostart=parser.autostart(),
         started_at=parser.started_at(),
-        boot_device=parser.boot_device({disk.device for disk in disks}) if parser.is_vm else None,
+        boot_device=parser.boot_device(names) if parser.is_vm else None,
+        boot_order=parser.boot_order(names) if parser.is_vm else None,
+        pending_boot_order=parsed(config_of(instance).get(BOOT_ORDER_KEY, "")),
+        booted_once=parser.booted_once(),
+        start_order=parser.start_order() if parser.is_vm else None,
+        secure_boot=parser.secure_boot() if parser.is_vm else None,
+        tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
     )
     return guest, tuple(parser.problems)
 
@@ -173,6 +184,32 @@ class _InstanceParser:
         chosen = config_of(self.instance).get(BOOT_DISK_KEY)
         return chosen if chosen in disks else first_disk(dict(self.devices("disk")), disks)
 
+    def boot_order(self, disks: Collection[str]) -> BootOrder:
+        """Returns the order of the next start by Innkeeper, without what is pending."""
+        devices = dict((*self.devices("disk"), *self.devices("nic")))
+        once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
+        return order_of(devices if once is None else {**devices, **once.restored(devices)}, disks)
+
+    def start_order(self) -> StartOrder:
+        """Returns the order; a number that is beyond what Innkeeper sets counts as the nearest one that it does."""
+        priority, delay_s = (self.expanded.get(key, "") for key in (START_PRIORITY, START_DELAY))
+        return StartOrder(
+            priority=min(int(priority[:9]), MAX_START_PRIORITY) if _is_number(priority) else 0,
+            delay_s=min(int(delay_s[:9]), MAX_START_DELAY_S) if _is_number(delay_s) else 0,
+        )
+
+    def secure_boot(self) -> bool:
+        """Returns whether it is on, as in LXD without a key."""
+        mode = self.expanded.get("boot.mode", "")
+        if mode:
+            return mode == "uefi-secureboot"
+        return self.expanded.get("security.secureboot", "").lower() in {"", *_TRUE}
+
+    def booted_once(self) -> str | None:
+        once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
+        is_on = power_of(int(self.instance.get("status_code") or 0)) is not PowerState.OFF
+        return once.key if once is not None and is_on else None
+
     def _root(self, name: str, device: Mapping[str, str]) -> GuestDisk:
         default = DEFAULT_DISK_BYTES if self.is_vm else 0
         size = self._bytes(device.get("size"), f"the size of {name}", default)
@@ -209,6 +246,10 @@ class _InstanceParser:
 
     def _problem(self, message: str) -> None:
         self.problems.append(Problem(subject=str(self.instance["name"]), message=message))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _label(project: str, name: str) -> str:

@@ -49,6 +49,8 @@ _LIKE_COMPOSE = {
     "one_numa_node",
     "max_cores",
     "max_memory",
+    "secure_boot",
+    "tpm",
     "affinity",
     "anti_affinity",
 }

@@ -32,8 +32,9 @@ NEW_IMAGE = (
         "filetype",
         Text(max_length=20),
         (
-            "ddraw (a raw disk), ddgz, ddxz, ddbz2 (compressed), ddtar, ddtgz, ddtxz, ddtbz (in an archive), qcow2, or "
-            "lxd (LXD's image of a VM in one file), and then nothing else is accepted; default: what the content is."
+            "ddraw (a raw disk), ddgz, ddxz, ddbz2 (compressed), ddtar, ddtgz, ddtxz, ddtbz (in an archive), qcow2, "
+            "lxd (LXD's image of a VM in one file), or iso (for the drive of machines, never deployed), and then "
+            "nothing else is accepted; default: what the content is, but for an ISO image."
         ),
         recorded=True,
         default="",

@@ -16,15 +16,18 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts import adoption
 from regiond.api.resources.machines import (
     allocation,
+    boot,
     bulk,
     console,
     deployment,
     disk_changes,
+    iso,
     machine_actions,
     machine_details,
     nic_changes,
     node_actions,
     resize,
+    start_order,
     usage,
 )
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
@@ -175,6 +178,9 @@ MACHINE = Resource(
             find=find_machine_or_host,
         ),
         resize.RESIZE,
+        boot.SET_BOOT,
+        *iso.OF_ONE,
+        start_order.SET_START_ORDER,
         *disk_changes.OF_ONE,
         *nic_changes.OF_ONE,
         machine_actions.UPDATE,

@@ -61,7 +61,9 @@ async def _default_image(call: Call) -> tuple[str, str]:
         osystem, _, series = configured.rpartition("/")
         return osystem or _UBUNTU, series
     names = {
-        (one.osystem, one.series) for one in await call.services.images.list() if one.is_ready and one.host_id is None
+        (one.osystem, one.series)
+        for one in await call.services.images.list()
+        if one.is_ready and one.host_id is None and not one.is_iso
     }
     return names.pop() if len(names) == 1 else (_UBUNTU, "")
 

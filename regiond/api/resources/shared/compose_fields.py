@@ -100,6 +100,13 @@ COMPOSE = (
         "has). It is not claimed.",
         format=Format.MIB,
     ),
+    Field(
+        "secure_boot",
+        Boolean(),
+        "Start only systems that are signed, with UEFI (default false). The host has to support it.",
+        default=False,
+    ),
+    Field("tpm", Boolean(), "Give the machine a TPM 2.0 (default false). The host has to support it.", default=False),
     *AFFINITY,
     Field(
         "skip_commissioning",
@@ -132,6 +139,8 @@ def compose_request(values: Values) -> ComposeRequest:
         huge_pages_backed=values["hugepages_backed"],
         huge_page_size_mib=values["hugepage_size"],
         one_numa_node=values["one_numa_node"],
+        secure_boot=values["secure_boot"],
+        tpm=values["tpm"],
         affinity=values["affinity"],
         anti_affinity=values["anti_affinity"],
         max_cores=values["max_cores"],

@@ -15,6 +15,7 @@ from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_may_change
 from regiond.operations.model import OPEN_STATES
 from regiond.ui.attention.attention_page import attention_of
+from regiond.ui.boot_words import boot_words
 from regiond.ui.machines.details.head_actions import HeadActions, head_actions
 from regiond.ui.machines.machine_actions import owns, removals, sees_console
 from regiond.ui.page import Visit
@@ -102,6 +103,7 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
         owns=owns(caller, machine),
         may_change=not change_obstacle(caller, machine),
         may_see_console=sees_console(caller, machine),
+        boot_words=boot_words,
         attention=await attention_of(visit, object_type=ObjectType.VM, object_id=machine.system_id),
         **values,
     )

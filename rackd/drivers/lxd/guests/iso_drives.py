@@ -1,0 +1,34 @@
+"""Refuses ISO images, for which LXD needs a storage volume of a type of its own."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from common.boot import IsoState
+from common.errors import Unsupported
+from common.values import GuestRef
+from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.inventory.guests import STOPPED
+
+EXTENSION = "custom_volume_iso"
+
+
+def refuse(instances: Instances, guest: GuestRef) -> NoReturn:
+    """Raises NotFound without the guest, and Unsupported with the reason."""
+    instances.of_machine(guest)
+    address = instances.client.address.normalised
+    if EXTENSION not in instances.extensions:
+        raise Unsupported(
+            f"LXD at {address} has no storage volumes of ISO images (API extension {EXTENSION}), and a VM of LXD can "
+            "have an ISO image from nowhere else that Innkeeper can write to. Newer releases of LXD have them."
+        )
+    raise Unsupported(f"Innkeeper inserts ISO images into VMs of libvirt only, and {address} is LXD.")
+
+
+def eject(instances: Instances, guest: GuestRef) -> IsoState:
+    """Returns that no image of the region is in a drive: none can be."""
+    return _state(int(instances.of_machine(guest)["status_code"]))
+
+
+def _state(status: int) -> IsoState:
+    return IsoState(now="", after="", runs=status != STOPPED)

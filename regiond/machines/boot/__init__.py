@@ -1,0 +1,1 @@
+"""The order in which machines try their devices when they boot."""

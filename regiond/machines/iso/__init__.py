@@ -1,0 +1,1 @@
+"""ISO images in the drives of machines."""

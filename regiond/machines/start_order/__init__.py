@@ -1,0 +1,1 @@
+"""The order in which the machines of a host start with it."""

@@ -1,0 +1,60 @@
+"""The boot order of a machine, and the plan of a change of it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.boot import BootOrder, StartOrder
+from regiond.machines.values.resize import Takes
+
+
+@frozen(kw_only=True)
+class BootView:
+    """The kinds of devices that a machine tries at its next start.
+
+    `order` is that of its host: of any start; None: unknown. `pending` is applied when Innkeeper next stops or starts
+    it. `once` comes first at its next start by Innkeeper, and only then. Empty: none.
+    """
+
+    order: BootOrder | None = None
+    pending: BootOrder = ()
+    once: BootOrder = ()
+    once_key: str | None = None
+    iso: str = ""  # the image in its drive: the name in the catalogue, or what the host calls it; empty: none
+    iso_sha256: str = ""  # empty: it is no image of the region
+    next_iso: str | None = None  # as `iso`, from its next start on; None: as now
+    secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
+    tpm: bool | None = None
+    start_order: StartOrder | None = None  # among those that start with its host; None: unknown, or none
+
+    @property
+    def lasting(self) -> BootOrder | None:
+        """The order of all starts, from the next start by Innkeeper on; None: unknown."""
+        return self.pending or self.order
+
+
+@frozen(kw_only=True)
+class BootPlan:
+    """The plan of a change of the boot order. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
+    order: BootOrder
+    once: bool
+    takes_effect: Takes
+    effects: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class IsoPlan:
+    """The plan of a change of the drive. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
+    effects: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class StartOrderPlan:
+    """The plan of a change of the start order. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
+    effects: tuple[str, ...]

@@ -1,0 +1,68 @@
+"""Secure Boot and a TPM, with which a guest is composed."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from common.errors import Unsupported
+from common.guest_spec import GuestSpec
+from common.values import Guest, PowerAction, PowerState
+from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, DriverFixture, spec_for
+
+# libvirt's test driver has no firmware.
+HAS_SECURE_BOOT = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id != "libvirt-test"], indirect=True)
+# A TPM of libvirt, and of a real LXD, needs swtpm on the host.
+HAS_TPM = pytest.mark.parametrize(
+    "host", [one for one in FIXTURES if one.id in {"simulated", "lxd-double", "lxd-6-double"}], indirect=True
+)
+NEEDS_SWTPM = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id == "libvirt-test"], indirect=True)
+
+
+def listed(host: DriverFixture, spec: GuestSpec) -> Guest:
+    guest = next(guest for guest in host.driver.discover().guests if guest.marker == spec.marker)
+    found = host.driver.find(spec.ref)
+    assert found is not None
+    assert (found.secure_boot, found.tpm) == (guest.secure_boot, guest.tpm)
+    return guest
+
+
+@EVERY_HOST
+@pytest.mark.clusters
+def test_a_guest_has_neither_unless_asked(host: DriverFixture) -> None:
+    spec = spec_for(host, "plain")
+    guest = host.driver.compose(spec)
+    assert (guest.secure_boot, guest.tpm) == (False, False)
+    assert (listed(host, spec).secure_boot, listed(host, spec).tpm) == (False, False)
+
+
+@HAS_SECURE_BOOT
+def test_a_guest_with_secure_boot_starts_and_keeps_it(host: DriverFixture) -> None:
+    spec = evolve(spec_for(host, "signed", disks=2), secure_boot=True)
+    assert host.driver.compose(spec).secure_boot is True
+    assert host.driver.power(spec.ref, PowerAction.ON, grace_s=0.1) is PowerState.ON
+    assert listed(host, spec).secure_boot is True
+    host.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1)
+    host.driver.undeploy(spec)
+    assert listed(host, spec).secure_boot is True
+    assert host.driver.compose(spec).secure_boot is True
+    host.driver.decompose(spec.ref, tuple((disk.pool_id, disk.volume) for disk in spec.disks))
+
+
+@HAS_TPM
+def test_a_guest_has_a_tpm(host: DriverFixture) -> None:
+    spec = evolve(spec_for(host, "trusted"), tpm=True)
+    guest = host.driver.compose(spec)
+    assert (guest.tpm, guest.secure_boot) == (True, False)
+    host.driver.undeploy(spec)
+    assert listed(host, spec).tpm is True
+
+
+@NEEDS_SWTPM
+def test_a_host_without_them_says_what_to_install(host: DriverFixture) -> None:
+    spec = spec_for(host, "bare")
+    for wanted, package in ((evolve(spec, tpm=True), "swtpm"), (evolve(spec, secure_boot=True), "ovmf")):
+        with pytest.raises(Unsupported, match=package):
+            host.driver.compose(wanted)
+    assert host.driver.find(spec.ref) is None
+    assert host.volumes() == set()
