@@ -167,7 +167,7 @@ async def test_columns_are_remembered_for_each_list(admin: Visitor, fleet: Deplo
     await admin.go("vms")
     await page.get_by_role("button", name="Columns").click()
     await page.get_by_role("button", name="Default").click()
-    await expect(heads).to_have_count(9)
+    await expect(heads).to_have_count(10)
 
 
 async def test_hosts_are_searched_by_fields_grouped_and_exported(admin: Visitor, fleet: Deployment) -> None:
