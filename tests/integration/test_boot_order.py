@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from common.boot import BootDevice
+from common.values import Guest, PowerState
+from regiond.hosts.service import record_guest
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import reached, refresh, rows
 from tests.integration.images import add_image
@@ -187,3 +192,19 @@ async def test_a_cancelled_change_is_undone_on_the_host(innkeeper: Deployment) -
     assert [order for order, _, _ in rows(innkeeper, ON_HOST)] in (["network,disk"], [])
     await refresh(innkeeper, machine["pod"])
     assert await shown(innkeeper, machine) == (NETWORK_FIRST, [], [])
+
+
+async def test_an_order_that_a_running_guest_does_not_report_stays(innkeeper: Deployment) -> None:
+    """Operations record the guest as they find it. libvirt shows the next start of a guest only while it is off."""
+    machine = await composed(innkeeper)
+    await set_boot(innkeeper, machine, "disk")
+    ((name, guest_id, machine_id, host_id),) = await innkeeper.fetch(
+        "select g.name, g.guest_key, m.id, m.host_id from guest g join machine m on m.id = g.machine_id"
+    )
+    running = Guest(name=name, guest_id=guest_id, power=PowerState.ON, cores=1, memory_mib=2048)
+    for reported, expected in ((None, DISK_FIRST), ((BootDevice.NETWORK, BootDevice.DISK), NETWORK_FIRST)):
+        found = evolve(running, boot_order=reported)
+        await innkeeper.region.components.database.in_transaction(
+            partial(record_guest, host_id=host_id, guest=found, machine_id=machine_id, power=PowerState.ON)
+        )
+        assert (await shown(innkeeper, machine))[0] == expected

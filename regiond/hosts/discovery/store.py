@@ -40,6 +40,7 @@ _SET_POOLS_MISSING = """
     update storage_pool set missing_since = now()
      where server_id = $1 and pool_key = any($2::text[]) and missing_since is null
 """
+# Hypervisors do not show what a running guest gets at its next start: what was reported last stays.
 _WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
@@ -60,9 +61,11 @@ _WRITE_GUESTS = """
            architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
            huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics,
            kind = excluded.kind, autostart = excluded.autostart, started_at = excluded.started_at,
-           boot_device = excluded.boot_device, boot_order = excluded.boot_order,
+           boot_device = excluded.boot_device, boot_order = coalesce(excluded.boot_order, guest.boot_order),
            pending_boot_order = excluded.pending_boot_order, booted_once = excluded.booted_once,
-           iso = excluded.iso, next_iso = excluded.next_iso,
+           iso = excluded.iso,
+           next_iso = case when excluded.next_iso is not null or excluded.power_state = 'off' then excluded.next_iso
+                           when guest.next_iso <> excluded.iso then guest.next_iso end,
            secure_boot = excluded.secure_boot, tpm = excluded.tpm,
            start_order = nullif(excluded.start_order, 'null')
     returning id, project, guest_key
