@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common.phrases import first_of
 from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
-from regiond.machines.model import DiskView, MachineState, MachineView
+from regiond.machines.model import DiskView, KeptDisk, MachineState, MachineView
 
 MAX_NAMED = 10  # devices that a sentence names
 NO_DEVICES: Mapping[int, Sequence[str]] = {}
@@ -52,6 +52,7 @@ class HostRemovalPlan:
     image_copies: tuple[str, ...] = ()  # deleted copies; by force all copies stay
     images: tuple[str, ...] = ()  # stored on the host only: their entries in the catalogue are deleted
     missing: tuple[str, ...] = ()  # names of machines without a guest on the host, whose records stay
+    kept_disks: tuple[str, ...] = ()  # volumes that stay on the host; the record of each is deleted
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -61,6 +62,14 @@ class HostRemovalPlan:
             *([f"Copies of images that Innkeeper made are deleted: {copies}."] if copies else []),
             *([f"Images of the host itself leave the catalogue, and stay there: {images}."] if images else []),
             *([f"Missing on the host; their records stay: {', '.join(self.missing)}."] if self.missing else []),
+            *(
+                [
+                    f"Kept disks stay on the host as volumes ({len(self.kept_disks)}), and can be attached here no "
+                    f"more: {first_of(self.kept_disks, MAX_NAMED)}."
+                ]
+                if self.kept_disks
+                else []
+            ),
             *devices_text((*self.deleted, *self.lost), "deleted with their machines"),
             *devices_text(self.kept, "that return with their machines when the host is added again"),
         )
@@ -81,6 +90,7 @@ def removal_plan(
     image_copies: Iterable[str] = (),
     images: Iterable[str] = (),
     devices: Mapping[int, Sequence[str]] = NO_DEVICES,
+    kept_disks: Iterable[KeptDisk] = (),
 ) -> HostRemovalPlan:
     """Returns the plan of the removal of a host.
 
@@ -120,6 +130,7 @@ def removal_plan(
         image_copies=() if removal.force else tuple(image_copies),
         images=tuple(images),
         missing=tuple(missing),
+        kept_disks=tuple(f"{one.title} ({one.storage_pool_name}/{one.volume})" for one in kept_disks),
     )
 
 
@@ -134,6 +145,7 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
         image_copies=tuple(copy for plan in found for copy in plan.image_copies),
         images=tuple(image for plan in found for image in plan.images),
         missing=tuple(name for plan in found for name in plan.missing),
+        kept_disks=tuple(disk for plan in found for disk in plan.kept_disks),
     )
 
 

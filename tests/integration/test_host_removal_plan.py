@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from regiond.reconciler.model import DiscrepancyKind, RepairPolicy
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, guests, markers, volumes
@@ -94,3 +95,22 @@ async def test_the_result_lists_what_was_deleted_and_kept(innkeeper: Deployment,
     result = (await innkeeper.get(f"operations/{operation_id}/"))["result"]
     assert result["deleted"] == [f"web (machine: default/{volume})"]
     assert [text.split(" (")[0] for text in sorted(result["kept"])] == ["foreign-0001", "foreign-0002"]
+
+
+async def test_kept_disks_stay_on_a_removed_host_and_are_named_before(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=8)
+    machine = await innkeeper.compose(host["id"], hostname="web", cores=1, memory=1024)
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.post(path, op="add_disk", size=1)
+    await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
+    await innkeeper.delete(path)
+    ((pool, volume, _),) = before = volumes(innkeeper)
+    plan = (await innkeeper.delete(f"vm-hosts/{host['id']}/", dry_run="true")).json()
+    (effect,) = [one for one in plan["effects"] if one.startswith("Kept disks")]
+    assert "(1)" in effect
+    assert f"({pool}/{volume})" in effect
+    await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true")
+    await innkeeper.add_simulated(cores=8)
+    (found,) = await innkeeper.discrepancies()
+    assert (found.kind, found.repair_policy) == (DiscrepancyKind.ORPHANED_VOLUME, RepairPolicy.APPROVAL)
+    assert volumes(innkeeper) == before

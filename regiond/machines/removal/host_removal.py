@@ -17,7 +17,7 @@ from regiond.hosts import service as host_service
 from regiond.hosts.model import DeletedMachines, HostRemoval
 from regiond.images import service as image_service
 from regiond.ledger import service as ledger
-from regiond.machines import store, view_store
+from regiond.machines import kept_disk_store, store, view_store
 from regiond.machines.adoption import detached_store
 from regiond.machines.devices import store as device_store
 from regiond.machines.host_removal_plan import HostRemovalPlan, affected_machine, removal_plan
@@ -48,7 +48,8 @@ async def host_removal_plan(
     machines = await view_store.of_host(db, host_id)
     images = await image_service.images_removed_with(db, host_id, together_with)
     devices = await device_store.hostnames_of(db, [machine.id for machine in machines])
-    return removal_plan(host.name, removal, machines, foreign, names, copies, images, devices)
+    kept_disks = await kept_disk_store.list_kept(db, host_id=host_id)
+    return removal_plan(host.name, removal, machines, foreign, names, copies, images, devices, kept_disks)
 
 
 class MachinesOfRemovedHost:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.units import BYTES_PER_MIB
 from regiond.ui import formats
-from regiond.ui.texts import text
+from regiond.ui.texts import counted, text
 from regiond.ui.usage.sparkline import Sparkline, sparkline
 from regiond.usage.model import UsageView
 
@@ -51,7 +51,7 @@ def usage_card(view: UsageView) -> UsageCard:
 def _cpu(view: UsageView) -> UsageTile:
     cores = view.usage.cpu_cores
     has = (
-        text("{used} of {n} cores", used=formats.number(round(cores, 1)), n=view.cores)
+        counted("{used} of {n} core", "{used} of {n} cores", view.cores, used=formats.number(round(cores, 1)))
         if cores is not None and view.cores
         else ""
     )
