@@ -20,7 +20,7 @@ _UI, _TEMPLATES, _SCRIPTS = Path("regiond/ui"), Path("regiond/ui/templates"), Pa
 # Modules below the pages whose English texts pages translate: see `common.messages`.
 BELOW = (
     "common/operation_words.py", "regiond/attention/host_wording.py", "regiond/attention/quota_use.py",
-    "regiond/attention/wording.py",
+    "regiond/attention/wording.py", "regiond/usage/model.py", "regiond/usage/service.py",
 )  # fmt: skip
 _HEAD = """# Texts of Innkeeper's web pages. Written by `python -m development.text_catalogue --write`.
 msgid ""

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
+from common.messages import message
 from common.units import BYTES_PER_MIB
 from common.usage import HISTORY_FIELDS, HostUsage, Usage, UsageHistory
 from regiond.machines.model import MachineColumn
@@ -104,16 +105,16 @@ def machine_view(
         return evolve(empty, reason=reason)
     usage = next((one.usage for one in found.guests if one.name == guest), None)
     if usage is None or found.at < since:
-        return evolve(empty, reason=f"It did not run when VM host {host_name} was last measured.")
+        return evolve(empty, reason=message("It did not run when VM host {host} was last measured.", host=host_name))
     return evolve(empty, sampled_at=found.at, usage=plausible(usage))
 
 
 def no_sample(found: HostUsage | None, host_name: str, now: datetime) -> str:
     """Returns why there is no fresh sample of the host; empty if there is one."""
     if found is None:
-        return f"No rack has measured VM host {host_name} since it was connected."
+        return message("No rack has measured VM host {host} since it was connected.", host=host_name)
     if now - found.at > STALE_AFTER:
-        return f"VM host {host_name} was last measured at {found.at:%H:%M:%S} UTC."
+        return message("VM host {host} was last measured at {time} UTC.", host=host_name, time=f"{found.at:%H:%M:%S}")
     return ""
 
 

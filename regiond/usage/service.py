@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
+from common.messages import message
 from common.values import PowerState
 from regiond.hosts.model import HostView
 from regiond.machines.model import MachineColumn, MachineView, UsedAmounts
@@ -101,7 +102,7 @@ def _may_run(machine: MachineView) -> bool:
 def _not_measured(machine: MachineView) -> str | None:
     """Returns why no rack can have measured the machine."""
     if machine.host_id is None:
-        return f"{machine.hostname} is on no VM host."
+        return message("{name} is on no VM host.", name=machine.hostname)
     if machine.power_state == PowerState.OFF.value:
-        return f"{machine.hostname} is off."
+        return message("{name} is off.", name=machine.hostname)
     return None

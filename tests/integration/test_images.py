@@ -194,7 +194,7 @@ async def test_each_architecture_of_the_hosts_has_an_entry(innkeeper: Deployment
         ({"name": "../x"}, "name", "'../x' is no name of an image"),
         ({"architecture": "vax"}, "architecture", "'vax' is not one of: amd64"),
         ({"filetype": "tgz"}, "filetype", "Images of the type tgz are root file systems"),
-        ({"filetype": "iso"}, "filetype", "'iso' is not one of: "),
+        ({"filetype": "vmdk"}, "filetype", "'vmdk' is not one of: "),
         ({"sha256": "12"}, "sha256", "'12' is no SHA-256"),
         ({"size": 21 * 2**30}, "size", "An image has 1 byte to 20 GiB"),
     ],

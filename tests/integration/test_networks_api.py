@@ -150,4 +150,4 @@ async def test_a_machine_shows_its_network(innkeeper: Deployment) -> None:
     assert nic["vlan"] == nic["links"][0]["subnet"]["vlan"] == moved["vlan"]
     assert await rejected_status(innkeeper.delete(f"subnets/{dmz['id']}/")) == 400
     path = f"nodes/{composed['system_id']}/interfaces/{nic['id']}/"
-    assert await rejected_status(innkeeper.put(path, vlan=dmz["vlan"]["id"])) == 400
+    assert await rejected_status(innkeeper.put(path, vlan=dmz["vlan"]["id"])) == 503, "its host is on that one no more"

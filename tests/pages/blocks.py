@@ -51,6 +51,7 @@ PAGES = (
     "docs/how-to/images.md",
     "docs/how-to/deploy.md",
     "docs/how-to/console.md",
+    "docs/how-to/screen.md",
     "docs/how-to/networks.md",
     "docs/how-to/allocate.md",
     "docs/how-to/adopt.md",

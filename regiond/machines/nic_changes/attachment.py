@@ -83,7 +83,12 @@ async def changed_nic(db: Db, caller: Caller, machine: MachineView, nic: NicView
             before=before, spec=evolve(before, mac_address=mac_address), row=None, new_address=None, new_port=None,
             freed_port=None,
         )  # fmt: skip
-    attachment = await attachment_of(db, caller, machine, wanted, has_it=True)
+    try:
+        attachment = await attachment_of(db, caller, machine, wanted, has_it=True)
+    except InvalidRequest as error:
+        if change.constraint:
+            raise
+        raise InvalidRequest.of({"vlan": error.fields["interfaces"]}) from error
     check_address_deliverable(machine, attachment)
     spec = evolve(await _spec_of(db, attachment, name=nic.name, mac_address=mac_address), boot=before.boot)
     old_port, new_port = port_of(nic), attachment.function_port

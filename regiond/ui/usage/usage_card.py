@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.units import BYTES_PER_MIB
 from regiond.ui import formats
-from regiond.ui.texts import counted, text
+from regiond.ui.texts import counted, text, translated
 from regiond.ui.usage.sparkline import Sparkline, sparkline
 from regiond.usage.model import UsageView
 
@@ -38,7 +38,7 @@ class UsageCard:
 
 def usage_card(view: UsageView) -> UsageCard:
     if view.sampled_at is None:
-        return UsageCard(sampled_at=None, reason=view.reason, longer_history_url=view.longer_history_url)
+        return UsageCard(sampled_at=None, reason=translated(view.reason), longer_history_url=view.longer_history_url)
     return UsageCard(
         sampled_at=view.sampled_at,
         reason="",
