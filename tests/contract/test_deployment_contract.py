@@ -262,6 +262,20 @@ def test_undeploying_restores_what_compose_made(host: CapableFixture) -> None:
         assert host.driver.find(spec.ref) == guest
 
 
+def test_deploying_anew_keeps_what_is_on_the_other_disks(host: CapableFixture) -> None:
+    second = content(b"Ubuntu")
+    spec = deployed(host, "rebuilt", content())
+    host.driver.copy_image(second.image, host.pool_id, second)
+    host.write_to_disks(spec)
+    guest, volumes = host.driver.find(spec.ref), host.volumes()
+    for _ in range(2):
+        host.driver.deploy(spec, second.image, seed())
+        assert host.root_disk_holds(spec, second.image)
+        assert host.written_disks(spec)[1:] == (True,)
+        assert host.volumes() == volumes
+        assert host.driver.find(spec.ref) == guest
+
+
 def test_undeploying_keeps_what_is_on_the_other_disks(host: CapableFixture) -> None:
     spec = composed(host, "kept")
     host.write_to_disks(spec)
