@@ -48,6 +48,7 @@ _BULK: Mapping[object, str] = {
     "deploy": marked("deploys {machines}"),
     "resize": marked("resizes {machines}"),
 }
+_REBUILD = marked("rebuilds {machine} on {host}")
 _ACTS = marked("acts on {machines}")
 
 
@@ -62,6 +63,8 @@ def purpose(kind: str, *, machine: str | None, host: str | None, request: Mappin
         )
         return message(_BULK.get(request.get("action"), _ACTS), machines=many)
     template = _POWER.get(request.get("action"), "") if kind == "power" else ""
+    if kind == "deploy" and request.get("rebuild"):
+        template = _REBUILD
     template = template or _WORDS.get(kind, "")
     names = {"machine": machine or message("a machine"), "host": host or message("its host")}
     if not template:

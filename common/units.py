@@ -12,3 +12,8 @@ def mib_from_kib(kib: int) -> int:
 def mib_from_bytes_up(size_bytes: int) -> int:
     """Returns whole MiB, rounded up, for usage."""
     return -(-size_bytes // BYTES_PER_MIB)
+
+
+def gb(size_bytes: int) -> str:
+    """Returns the size for a sentence, such as `20.0 GB`."""
+    return f"{size_bytes / BYTES_PER_GB:.1f} GB"

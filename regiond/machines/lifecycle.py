@@ -17,6 +17,8 @@ class MachineEvent(StrEnum):
     ADOPTED = "adopted"
     ALLOCATED = "allocated"
     DEPLOY = "deploy"  # starts
+    REBUILD = "rebuild"  # starts: deployed again, with another root disk
+    NOT_REBUILT = "not_rebuilt"  # it has the root disk that it had
     DEPLOYED = "deployed"
     DEPLOYMENT_FAILED = "deployment_failed"
     DEPLOYMENT_ABORTED = "deployment_aborted"
@@ -48,6 +50,8 @@ _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState
     _E.ADOPTED: ((_S.ADOPTING,), _S.DEPLOYED),
     _E.ALLOCATED: ((_S.READY,), _S.ALLOCATED),
     _E.DEPLOY: ((_S.ALLOCATED,), _S.DEPLOYING),
+    _E.REBUILD: ((_S.DEPLOYED, _S.FAILED_DEPLOYMENT), _S.DEPLOYING),
+    _E.NOT_REBUILT: ((_S.DEPLOYING,), _S.DEPLOYED),
     _E.DEPLOYED: ((_S.DEPLOYING,), _S.DEPLOYED),
     _E.DEPLOYMENT_FAILED: ((_S.DEPLOYING,), _S.FAILED_DEPLOYMENT),
     _E.DEPLOYMENT_ABORTED: ((_S.DEPLOYING,), _S.ALLOCATED),
@@ -76,6 +80,7 @@ NEXT: Mapping[tuple[MachineState, MachineEvent], MachineState] = {
 _PARTICIPLES: Mapping[MachineEvent, str] = {
     _E.ALLOCATED: "allocated",
     _E.DEPLOY: "deployed",
+    _E.REBUILD: "rebuilt",
     _E.RELEASE: "released",
     _E.DELETE: "deleted",
     _E.MARK_BROKEN: "marked broken",
@@ -99,6 +104,13 @@ _HELP: Mapping[MachineState, str] = {
     _S.FAILED_COMPOSE: "delete it, and compose another",
     _S.FAILED: "delete it again, or mark it fixed",
 }
+_OR_REBUILD = "release it first, or rebuild it, which keeps its data disks"
+_HELP_WITH: Mapping[tuple[MachineState, MachineEvent], str] = {
+    (_S.DEPLOYED, _E.DEPLOY): _OR_REBUILD,
+    (_S.FAILED_DEPLOYMENT, _E.DEPLOY): _OR_REBUILD,
+    (_S.READY, _E.REBUILD): "it has no system: deploy it",
+    (_S.ALLOCATED, _E.REBUILD): "it has no system: deploy it",
+}
 
 _BACK: Mapping[MachineState | None, tuple[MachineEvent, ...]] = {  # from ready or allocated
     _S.BROKEN: (_E.MARK_BROKEN,),
@@ -108,7 +120,7 @@ _BACK: Mapping[MachineState | None, tuple[MachineEvent, ...]] = {  # from ready 
     _S.FAILED_DEPLOYMENT: (_E.STILL_FAILED,),
 }
 _LOCKABLE = (_S.DEPLOYING, _S.DEPLOYED)
-PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE})
+PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE, MachineEvent.REBUILD})
 
 
 def protection_text(hostname: str, system_id: str) -> str:
@@ -134,7 +146,8 @@ def next_state(state: MachineState, event: MachineEvent) -> MachineState:
     if after is not None:
         return after
     name, participle = MAAS_STATUS[state].name, _PARTICIPLES.get(event, event.value.replace("_", " "))
-    raise WrongState(f"A machine that is {name} cannot be {participle}: {_HELP[state]}.", state=state.value)
+    help_ = _HELP_WITH.get((state, event), _HELP[state])
+    raise WrongState(f"A machine that is {name} cannot be {participle}: {help_}.", state=state.value)
 
 
 def found_event(*, owned: bool) -> MachineEvent:

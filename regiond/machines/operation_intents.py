@@ -59,8 +59,8 @@ async def open_operation(
         ),
         max_failures=MAX_FAILURES,
     )  # fmt: skip
-    if kind in _ENDS_SYSTEM:
-        await _check_no_host(db, machine)
+    if kind in _ENDS_SYSTEM or begins is MachineEvent.REBUILD:
+        await check_no_host(db, machine)
     if begins is not None:
         await lifecycle_store.apply_event(db, machine.id, begins)
     return operation_id
@@ -82,7 +82,7 @@ def _pending(machine: MachineView, kind: OperationKind) -> dict[str, Any]:
     }
 
 
-async def _check_no_host(db: Db, machine: MachineView) -> None:
+async def check_no_host(db: Db, machine: MachineView) -> None:
     """Raises WrongState if a VM host runs on the machine: it may have machines of its own."""
     name = await host_on_machine(db, machine.id)
     if name is not None:

@@ -51,6 +51,7 @@ _VMS: Mapping[str, str] = {
     "owner_changed": constant("changes of owner"),
     "compose_failed": constant("composes failed"),
     "compose_rescheduled": constant("composes moved to another host"),
+    "rebuild_failed": constant("rebuilds failed"),
     "deployment_failed": constant("deployments failed"),
     "release_failed": constant("releases failed"),
     "delete_failed": constant("deletions failed"),

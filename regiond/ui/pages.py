@@ -26,6 +26,7 @@ from regiond.ui.machines import (
     deploy_page,
     edit_pages,
     host_vms_page,
+    rebuild_page,
     release_page,
     screen_page,
 )
@@ -107,6 +108,7 @@ PAGES = (
     *screen_page.PAGES,
     *edit_pages.PAGES,
     *deploy_page.PAGES,
+    *rebuild_page.PAGES,
     *release_page.PAGES,
     *compose_page.PAGES,
     *task_list.PAGES,

@@ -169,6 +169,7 @@ def wire_engine(
                 seal=storage.credentials,
                 guest_url=addresses.guest_url,
                 time_limit_s=60.0 * settings.deployment_minutes,
+                grace_s=settings.power_off_grace_s,
             )
         ),
         ReleaseMachine(calls, grace_s=settings.power_off_grace_s),

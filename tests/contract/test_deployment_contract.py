@@ -98,7 +98,7 @@ def test_deploying_changes_no_nic_and_no_other_disk(host: CapableFixture) -> Non
     after = host.driver.find(spec.ref)
     assert before is not None
     assert after is not None
-    assert evolve(after, boot_order=before.boot_order) == before, "it boots from the disk that was written"
+    assert after == evolve(before, boot_order=after.boot_order)  # it boots from the disk that was written
 
 
 def with_address(host: CapableFixture, spec: GuestSpec, number: int) -> GuestSpec:
@@ -262,6 +262,20 @@ def test_undeploying_restores_what_compose_made(host: CapableFixture) -> None:
         assert host.root_disk_holds(spec, None)
         assert host.user_data(spec) is None
         assert host.volumes() == with_image > before
+        assert host.driver.find(spec.ref) == guest
+
+
+def test_deploying_anew_keeps_what_is_on_the_other_disks(host: CapableFixture) -> None:
+    second = content(b"Ubuntu")
+    spec = deployed(host, "rebuilt", content())
+    host.driver.copy_image(second.image, host.pool_id, second)
+    host.write_to_disks(spec)
+    guest, volumes = host.driver.find(spec.ref), host.volumes()
+    for _ in range(2):
+        host.driver.deploy(spec, second.image, seed())
+        assert host.root_disk_holds(spec, second.image)
+        assert host.written_disks(spec)[1:] == (True,)
+        assert host.volumes() == volumes
         assert host.driver.find(spec.ref) == guest
 
 

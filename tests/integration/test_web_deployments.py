@@ -206,3 +206,26 @@ async def test_the_default_image_of_many_is_chosen_only_if_it_suits_all(region: 
     await sql(region, "update image set virtual_size_bytes = 1::bigint << 50 returning id")
     asked = await _bulk(client, machine)
     assert ('<option value="">Choose an image</option>' in asked.text, _selected(asked)) == (True, [])
+
+
+async def test_a_rebuild_asks_for_the_name_and_keeps_the_chosen_image(region: Deployment) -> None:
+    client, machine = await _logged_in(region), await _machine(region)
+    await add_image(region, "debian/bookworm")
+    path = f"machines/{machine['system_id']}/"
+    await region.post(path, op="deploy", distro_series="noble")
+    await eventually(lambda: _is_deployed(region, path))
+    vm = f"vms/{machine['system_id']}"
+    assert 'id="act-rebuild"' in (await _page(client, vm)).text
+    page = await _page(client, f"{vm}/rebuild")
+    assert _selected(page) == ["ubuntu/noble"]
+    assert "Its root disk with ubuntu/noble (" in page.text
+    once, plan = (page.text.split(f'name="{name}" value="')[1].split('"')[0] for name in ("once", "plan"))
+    form = {
+        "csrf": page.csrf, "once": once, "plan": plan, "confirmed": "yes", "distro_series": "debian/bookworm",
+        "user_data": "", "comment": "",
+    }  # fmt: skip
+    refused = await client.post(f"/MAAS/ui/{vm}/rebuild", None, typed="other", **form)
+    assert (refused.status, _selected(refused)) == (422, ["debian/bookworm"])
+    assert (await client.post(f"/MAAS/ui/{vm}/rebuild", None, typed=machine["hostname"], **form)).status == 303
+    await eventually(lambda: _is_deployed(region, path))
+    assert (await region.get(path))["distro_series"] == "bookworm"

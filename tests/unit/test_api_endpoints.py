@@ -106,6 +106,7 @@ OWN_MACHINE = (
     "power_cycle",
     "power_off",
     "power_on",
+    "rebuild",
     "set_owner_data",
     "set_workload_annotations",
     "unlock",

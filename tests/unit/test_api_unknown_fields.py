@@ -18,6 +18,7 @@ OTHER_DESTRUCTIVE = {
     "MachinesHandler.release",
     "MachineHandler.release",
     "MachineHandler.abort",
+    "MachineHandler.rebuild",
     "MachineHandler.forget",
     "MachineHandler.remove_disk",
     "MachineHandler.remove_interface",

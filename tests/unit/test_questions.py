@@ -95,7 +95,20 @@ _LINK = re.compile(r"<a\b(?:\{\{.*?\}\}(?!\})|[^>{]|\{(?!\{))*>")  # expressions
 _ADDRESS = re.compile(r"\bhref=\"\{\{ (\w+\(.*?\)) \}\}\"")
 _QUERY = re.compile(r"\{[^}]*\}")
 # Words of addresses at which something ends, is interrupted or is replaced.
-_GRAVE = ("delete", "remove", "revoke", "end", "abort", "release", "cancel", "stolen", "forget", "adopt", "maintenance")
+_GRAVE = (
+    "delete",
+    "remove",
+    "revoke",
+    "end",
+    "abort",
+    "release",
+    "rebuild",
+    "cancel",
+    "stolen",
+    "forget",
+    "adopt",
+    "maintenance",
+)
 _GRAVE_NAME = re.compile(f"['\"](?:{'|'.join(_GRAVE)})['\"]")
 
 

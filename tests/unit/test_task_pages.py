@@ -93,6 +93,17 @@ def test_a_request_is_shown_with_labels_and_units() -> None:
     assert requested(allocation) == [("Name", "web-1")]
     power = evolve(OPERATION, kind=OperationKind.POWER, request={"action": "force_off", "was": "failed_deployment"})
     assert requested(power) == [("Action", "power off by force"), ("State before", "failed deployment")]
+    request = {"osystem": "ubuntu", "distro_series": "noble", "was": "deployed", "rebuild": True}
+    rebuild = evolve(OPERATION, kind=OperationKind.DEPLOY, request=request)
+    assert requested(rebuild)[0] == ("Image", "ubuntu/noble")
+    assert requested(rebuild)[-1] == ("Content of the other disks", "kept")
+    assert requested(evolve(rebuild, request={**request, "rebuild": False}))[-1] == ("State before", "deployed")
+
+
+def test_a_failed_rebuild_leads_to_its_question_again() -> None:
+    found = retry_of(evolve(FAILED, kind=OperationKind.DEPLOY, request={"rebuild": True}))
+    assert found is not None
+    assert (found.url.rpartition("/")[2], found.is_post) == ("rebuild", False)
 
 
 def test_the_request_of_a_disk_says_what_becomes_of_its_content() -> None:

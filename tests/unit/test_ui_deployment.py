@@ -19,7 +19,7 @@ from regiond.ui.machines.deploy_form import (
     vm_host_choices,
     with_vm_host,
 )
-from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort
+from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort, may_rebuild
 from tests.unit.api_samples import IMAGE
 from tests.unit.machine_samples import MACHINE
 
@@ -66,6 +66,18 @@ def test_a_vm_needs_a_host_and_a_root_disk_of_ours() -> None:
     assert "on no host" in str(deployment_obstacle(ADMIN, evolve(machine(), host_id=None)))
     for one in (evolve(machine(), adopted=True), evolve(machine(), disks=())):
         assert "no root disk" in str(deployment_obstacle(ADMIN, one))
+
+
+@pytest.mark.parametrize(("caller", "may"), [(ADMIN, True), (OWNER, True), (OTHER, False), (VIEWER, False)])
+def test_only_the_owner_rebuilds_what_has_a_system(caller: Caller, may: bool) -> None:
+    deployed = machine(MachineState.DEPLOYED)
+    assert may_rebuild(caller, deployed) is may
+    assert may_rebuild(caller, machine(MachineState.FAILED_DEPLOYMENT)) is may
+    refused = (
+        machine(MachineState.ALLOCATED), machine(MachineState.DEPLOYING), evolve(deployed, locked=True),
+        evolve(deployed, adopted=True), evolve(deployed, disks=()), evolve(deployed, host_id=None),
+    )  # fmt: skip
+    assert not any(may_rebuild(caller, one) for one in refused)
 
 
 @pytest.mark.parametrize(("caller", "may"), [(ADMIN, True), (OWNER, True), (OTHER, False), (VIEWER, False)])

@@ -99,3 +99,9 @@ def test_an_operation_on_many_machines_says_what_it_does_to_how_many() -> None:
     for action, said in (("deploy", "deploys 2 machines"), ("resize", "resizes 2 machines")):
         task = evolve(QUEUED, kind=OperationKind.BULK, request={**request, "action": action})
         assert purpose_of(task) == said
+
+
+def test_a_rebuild_is_no_plain_deployment() -> None:
+    task = evolve(QUEUED, kind=OperationKind.DEPLOY, request={"rebuild": True})
+    assert purpose_of(task).startswith("rebuilds ")
+    assert purpose_of(evolve(task, request={})).startswith("deploys ")

@@ -9,6 +9,7 @@ from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
+from regiond.machines.deployment.rebuild import EarlierSystem
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.networks import service as network_service
@@ -33,6 +34,15 @@ async def fail_deployment(
     await store.set_state(db, machine_id, DeploymentState.FAILED)
     await store.set_console(db, machine_id, console)
     await lifecycle_store.set_error_description(db, machine_id, reason)
+
+
+async def keep_system(db: Db, machine_id: int, system: EarlierSystem) -> None:
+    """Records that a rebuild ended before it wrote the root disk: the machine is deployed with what it had."""
+    await lifecycle_store.apply_event(db, machine_id, MachineEvent.NOT_REBUILT)
+    await store.insert(
+        db, machine_id, system.operation_id, system.image, osystem=system.osystem, distro_series=system.distro_series
+    )
+    await store.set_state(db, machine_id, DeploymentState.DEPLOYED)
 
 
 async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[MachineView, Mapping[str, int]]:

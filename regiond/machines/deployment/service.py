@@ -6,10 +6,8 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Seque
 from typing import Protocol
 from uuid import UUID
 
-from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import InnkeeperError, NotFound, WrongState
 from common.serialization import to_dict
-from common.values import DriverType
 from common.vm_host_report import VmHostReport
 from regiond.caller import Caller
 from regiond.credentials.service import USER_DATA, VM_HOST_KEY, Credentials, KeyPairs
@@ -21,7 +19,9 @@ from regiond.images.service import Images
 from regiond.machines import view_store
 from regiond.machines.adoption.affected_guests import affected_guest
 from regiond.machines.deployment import store
+from regiond.machines.deployment.image_rules import check_image_host, check_may_be_host, check_root_disk, image_ref
 from regiond.machines.deployment.outcome import earlier_operation
+from regiond.machines.deployment.rebuild import is_untouched, rebuild_fields, rebuild_plan, with_image
 from regiond.machines.deployment.user_data import decode_user_data
 from regiond.machines.deployment.user_data_delivery import UserDataDelivery
 from regiond.machines.deployment.vm_host.keys import make_keys
@@ -29,8 +29,8 @@ from regiond.machines.deployment.vm_host.model import VmHostSetup
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
-from regiond.machines.model import DeployRequest, MachineState, MachineView
-from regiond.machines.operation_intents import check_idle, open_operation
+from regiond.machines.model import DeployRequest, DiskPlan, MachineState, MachineView
+from regiond.machines.operation_intents import check_idle, check_no_host, check_owner_is, open_operation
 from regiond.machines.ownership_rules import check_changeable, check_owner
 from regiond.machines.store import announce
 from regiond.operations import service as operation_service
@@ -78,14 +78,15 @@ class Deployments:
     ) -> Operation:
         """Returns the operation that deploys the machine, and allocates a ready machine to the caller first.
 
-        Raises NotFound, NotAllowed, InvalidRequest by field, WrongState, Busy, QuotaExceeded, IdempotencyMismatch.
+        A request to rebuild is for a machine that has a system. Raises NotFound, NotAllowed, InvalidRequest by field,
+        WrongState, Busy, QuotaExceeded, IdempotencyMismatch.
         """
 
         async def open_() -> int:
             user_data = decode_user_data(request.encoded_user_data)
             machine = await self._read(caller, system_id)
-            image = await self._fitting_image(caller, machine, request)
-            if _is_ready(machine):
+            image = await self._fitting_image(caller, machine, with_image(request, machine))
+            if _is_ready(machine) and not request.rebuild:
                 await self._allocation.take(caller, system_id, request.agent_name)
                 machine = await self._read(caller, system_id)
             check_owner(caller, machine)
@@ -133,6 +134,18 @@ class Deployments:
                 result[machine.system_id] = error.message
         return result
 
+    async def rebuild_plan(self, caller: Caller, system_id: str, request: DeployRequest) -> DiskPlan:
+        """Returns what the request to rebuild would change, and changes nothing. Raises the errors of `start`."""
+        decode_user_data(request.encoded_user_data)
+        machine = await self._read(caller, system_id)
+        image = await self._fitting_image(caller, machine, with_image(request, machine))
+        check_changeable(caller, machine)
+        async with self._database.connection() as db:
+            check_idle(machine, await operation_service.machines_in_use(db, [machine.id]))
+            await check_no_host(db, machine)
+        next_state(machine.state, MachineEvent.REBUILD)
+        return rebuild_plan(machine, image.name, force=request.force)
+
     async def _fitting_image(self, caller: Caller, machine: MachineView, request: DeployRequest) -> Image:
         """Returns the image. Raises NotFound, NotAllowed and WrongState if the machine cannot get or run it."""
         if request.vm_host is not None:
@@ -169,11 +182,17 @@ class Deployments:
 
         async def write(db: Db) -> int:
             earlier = await earlier_operation(db, machine.system_id)
+            rebuilt = rebuild_fields(request, await store.of_machine(db, machine.id)) if request.rebuild else {}
             operation_id = await open_operation(
                 db, OperationKind.DEPLOY, machine, self._installation_id, account_id=caller.account_id,
-                begins=MachineEvent.DEPLOY, parent=parent,
-                request={"osystem": image.osystem, "distro_series": image.series, "image": to_dict(ref), **earlier},
+                begins=MachineEvent.REBUILD if request.rebuild else MachineEvent.DEPLOY, parent=parent,
+                request={
+                    "osystem": image.osystem, "distro_series": image.series, "image": to_dict(ref), **earlier,
+                    **rebuilt,
+                },
             )  # fmt: skip
+            if request.rebuild:
+                await check_owner_is(db, machine)
             deployment_id = await store.insert(
                 db, machine.id, operation_id, ref, osystem=image.osystem, distro_series=image.series
             )
@@ -186,7 +205,8 @@ class Deployments:
                 setup = VmHostSetup(driver=request.vm_host, public=public, sealed_key=sealed)
                 await store.set_vm_host(db, deployment_id, setup)
             await operation_service.tie_key(db, key, operation_id)
-            message = f"{machine.hostname} is being deployed with {image.osystem}/{image.series}"
+            verb = "rebuilt" if request.rebuild else "deployed"
+            message = f"{machine.hostname} is being {verb} with {image.osystem}/{image.series}"
             await Events.record(
                 db, "machine_deploying", message, caller=caller, host_id=machine.host_id, system_id=machine.system_id,
                 operation_id=operation_id, details={"comment": request.comment} if request.comment else None,
@@ -237,7 +257,12 @@ class Deployments:
             return MachineRemovalPlan(name=machine.hostname, effects=(effect,))
         async with self._database.connection() as db:
             guest = await affected_guest(db, machine)
+            deployment = await store.of_operation(db, operation.id)
         effect = f"The deployment of {machine.hostname} is stopped; its root disk is emptied, and it stays allocated."
+        if deployment is not None and is_untouched(operation.request, deployment):
+            effect = (
+                f"The rebuild of {machine.hostname} is stopped; it keeps its system unless that is replaced just now."
+            )
         return MachineRemovalPlan(name=machine.hostname, kept=(guest,), effects=(effect,))
 
     async def _abortable(self, caller: Caller, system_id: str) -> tuple[MachineView, Operation]:
@@ -279,52 +304,3 @@ async def _hosts_lacking_uefi(db: Db, machines: Iterable[MachineView], images: M
 def _is_ready(machine: MachineView) -> bool:
     """Returns whether a deployment allocates the machine to its caller first."""
     return machine.state is MachineState.READY and machine.owner is None
-
-
-def check_may_be_host(caller: Caller, machine: MachineView) -> None:
-    """Raises NotAllowed unless the caller is an administrator, WrongState for a machine on a simulated host."""
-    caller.require_admin()
-    if machine.driver is DriverType.SIMULATED:
-        raise WrongState(f"{machine.hostname} is on a simulated host: no hypervisor can be set up in it.")
-
-
-def check_image_host(machine: MachineView, image: Image) -> None:
-    """Raises WrongState if the image is stored on another host than the machine's."""
-    if not image.is_usable_on(machine.host_id):
-        raise WrongState(
-            f"The image {image.name} is on the VM host {image.host_name} only, and {machine.hostname} is on "
-            f"{machine.host_name}. Deploy a machine of {image.host_name}, or name an image that {machine.host_name} or "
-            "the region has."
-        )
-
-
-def check_root_disk(machine: MachineView, image: ImageRef) -> None:
-    """Raises WrongState if the machine has no root disk of its own that is large enough."""
-    root = min(machine.disks, key=lambda disk: disk.index, default=None)
-    if root is None or machine.adopted:
-        raise WrongState(
-            f"{machine.hostname} has no root disk that Innkeeper created, so it cannot be deployed: compose a machine."
-        )
-    if root.size_bytes < image.virtual_size_bytes:
-        raise WrongState(
-            f"The root disk of {machine.hostname} has {root.size_bytes} bytes; the image needs "
-            f"{image.virtual_size_bytes}. Compose a machine with a larger one."
-        )
-
-
-def image_ref(image: Image) -> ImageRef:
-    """Returns the values of a ready image that a rack needs."""
-    if image.host_id is not None:
-        return ImageRef(
-            sha256=image.sha256, size_bytes=image.size_bytes, virtual_size_bytes=image.virtual_size_bytes or 0,
-            format=ImageFormat.QCOW2, of_host=True,
-        )  # fmt: skip
-    if image.format is None or image.virtual_size_bytes is None:
-        raise AssertionError(f"the image {image.name} was chosen before it was checked")
-    return ImageRef(
-        sha256=image.sha256,
-        size_bytes=image.size_bytes,
-        virtual_size_bytes=image.virtual_size_bytes,
-        format=image.format,
-        uefi=image.uefi is True,  # for an image that was not checked for it, the driver finds out
-    )

@@ -20,7 +20,7 @@ from common.rpc.host_commands import (
     FindImageCall,
     GuestCall,
 )
-from common.values import Guest, PowerAction
+from common.values import Guest, PowerAction, PowerState
 from regiond.accounts import service as account_service
 from regiond.credentials.service import USER_DATA, VM_HOST_KEY, Credentials
 from regiond.db.pool import Database, Db
@@ -28,15 +28,18 @@ from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.service import Hosts, PreparedHost
 from regiond.machines import boot_store, view_store
+from regiond.machines import store as machine_store
 from regiond.machines.console.serial_log import read_last_lines
 from regiond.machines.deployment import store
 from regiond.machines.deployment.disks import WRITE_DEADLINE_S, empty_guest
 from regiond.machines.deployment.model import Deployment, hash_of, lacks_address, next_look_s
-from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment
+from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment, keep_system
+from regiond.machines.deployment.rebuild import FORCE, REBUILD, EarlierSystem, earlier_system, is_untouched
 from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.vm_host.model import new_host
 from regiond.machines.nics.reservations import with_nics_of_ledger
 from regiond.machines.steps import (
+    POWER_OFF_GRACE_S,
     Target,
     power_off,
     record_event,
@@ -71,6 +74,7 @@ class DeploymentTools:
     seal: Credentials
     guest_url: Callable[[], str]
     time_limit_s: float
+    grace_s: float = POWER_OFF_GRACE_S  # of a guest that shuts down to be rebuilt
 
 
 class DeployMachine:
@@ -113,11 +117,14 @@ class DeployMachine:
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Removes a cancelled deployment from the host. A failed one is not changed, so that its cause can be found;
-        a release removes it.
+        a release removes it. A rebuild that has not begun to write the root disk leaves the system that was there.
         """
         if operation.machine_id is None:
             return Outcome()
         target = Target.of(operation)
+        system = earlier_system(operation.request)
+        if system is not None and await self._is_untouched(operation):
+            return await self._keep(operation, target, system, journal)
         if operation.error_code == Cancelled.code and operation.cancel_requested:
             return await self._abort(operation, journal)
         console = await self._last_lines(operation, target, journal)
@@ -134,6 +141,26 @@ class DeployMachine:
                 await network_service.end_reservation(db, target.machine_id)
 
         return Outcome(undone=("root disk empty again",), record=record)
+
+    async def _is_untouched(self, operation: Operation) -> bool:
+        async with self._tools.database.connection() as db:
+            deployment = await store.of_operation(db, operation.id)
+        return deployment is not None and is_untouched(operation.request, deployment)
+
+    async def _keep(self, operation: Operation, target: Target, system: EarlierSystem, journal: Journal) -> Outcome:
+        """Ends a rebuild of which the guest has seen nothing, but that it may have been shut down."""
+        await wait_for_command(self._tools.calls, operation, target, journal)
+        guest = await self._guest(target, journal) if operation.reached_host else None
+
+        async def record(db: Db) -> None:
+            await keep_system(db, target.machine_id, system)
+            if guest is not None:
+                await machine_store.set_power(db, target.machine_id, guest.power.value)
+            off = " It is off." if guest is not None and guest.power is PowerState.OFF else ""
+            message = f"{target.spec.name} was not rebuilt and keeps {system.name}: {operation.error_message}{off}"
+            await record_event(db, operation, "rebuild_failed", message, level=Level.WARNING)
+
+        return Outcome(undone=("root disk not changed",), record=record)
 
     async def _last_lines(self, operation: Operation, target: Target, journal: Journal) -> str:
         """Returns the guest's last output, which mostly shows why it has not reported; empty if it was not started."""
@@ -169,7 +196,8 @@ class DeployMachine:
                 installation_id = target.spec.marker.installation_id
                 await network_service.record_addresses_of(db, target.machine_id, guest, installation_id=installation_id)
             await host_service.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds later addresses
-            message = f"{target.spec.name} was deployed with {deployment.osystem}/{deployment.distro_series}"
+            verb = "rebuilt" if operation.request.get(REBUILD) else "deployed"
+            message = f"{target.spec.name} was {verb} with {deployment.osystem}/{deployment.distro_series}"
             became = "" if name is None else f" and is the VM host {name}"
             await record_event(db, operation, "machine_deployed", message + became)
 
@@ -211,14 +239,14 @@ class DeployMachine:
             await journal.write(
                 "claim_image_copy", lambda db: host_service.claim_image_copy(db, target.host_id, image, root.pool_id)
             )
-        await power_off(tools.calls, operation, target, journal)
-        if not image.of_host:
+        if not image.of_host:  # while a machine that is rebuilt still runs
             await journal.step("copy_image", reaches_host=True)
             await tools.calls.call(
                 target.host_id, HOST_COPY_IMAGE,
                 lambda access: CopyImageCall(access=access, image=image, pool_id=root.pool_id, fence=fence),
                 deadline_s=COPY_DEADLINE_S,
             )  # fmt: skip
+        await self._stop(operation, target, journal)
         secret = secrets.token_urlsafe(_SECRET_BYTES)
 
         async def record_copied(db: Db) -> None:
@@ -257,6 +285,15 @@ class DeployMachine:
             await network_service.forget_addresses(db, target.machine_id)
 
         await journal.write("wait_for_report", record)
+
+    async def _stop(self, operation: Operation, target: Target, journal: Journal) -> None:
+        """Powers the guest off. A system that is rebuilt shuts down: it may have its data disks mounted."""
+        request = operation.request
+        if request.get(REBUILD) and not request.get(FORCE) and earlier_system(request) is not None:
+            await journal.step("shut_down", reaches_host=True)
+            await set_power(self._tools.calls, operation, target, PowerAction.OFF, grace_s=self._tools.grace_s)
+        else:
+            await power_off(self._tools.calls, operation, target, journal)
 
     async def _check_host_image(
         self, operation: Operation, target: Target, deployment: Deployment, journal: Journal

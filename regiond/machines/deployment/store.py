@@ -28,6 +28,7 @@ _SELECT = """
       from deployment d
 """
 _OF_OPERATION = _SELECT + "where operation_id = $1"
+_OF_MACHINE = _SELECT + "where machine_id = $1"
 _BY_ID = _SELECT + "where id = $1"
 _LOCKED = _SELECT + "where id = $1 for update"
 _NEW_REPORT = """
@@ -79,6 +80,11 @@ async def record_vm_host(db: Db, deployment_id: int, report: VmHostReport) -> No
 
 async def of_operation(db: Db, operation_id: int) -> Deployment | None:
     return _deployment(await db.fetchrow(_OF_OPERATION, operation_id))
+
+
+async def of_machine(db: Db, machine_id: int) -> Deployment | None:
+    """Returns the machine's last deployment; None if it was released since."""
+    return _deployment(await db.fetchrow(_OF_MACHINE, machine_id))
 
 
 async def find(db: Db, deployment_id: int) -> Deployment | None:

@@ -10,6 +10,7 @@ from common.device_names import lxd_device_name, lxd_serial
 from common.errors import Busy, NotFound, OutOfCapacity
 from common.guest_spec import DiskSpec
 from common.serialization import to_dict
+from common.units import gb
 from common.values import DiskSize, DriverType, OwnershipMarker
 from common.volume_names import volume_name
 from regiond.caller import Caller
@@ -31,7 +32,6 @@ from regiond.machines.disks.model import (
     check_ours,
     check_removable,
     check_size,
-    gb,
     grow_plan,
     remove_plan,
 )

@@ -7,7 +7,7 @@ from uuid import UUID
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotAllowed, WrongState
-from common.units import BYTES_PER_GB
+from common.units import BYTES_PER_GB, gb
 from common.values import DriverType, OwnershipMarker, PowerState
 from common.volume_names import marker_of_volume
 from regiond.caller import Caller
@@ -24,10 +24,6 @@ class DiskHolder:
     account_id: int | None  # whose quota counts them
     pool_id: int  # its resource pool
     next_index: int  # no volume that was ever listed has it
-
-
-def gb(size_bytes: int) -> str:
-    return f"{size_bytes / BYTES_PER_GB:.1f} GB"
 
 
 def check_listed(machine: MachineView) -> None:

@@ -18,6 +18,7 @@ from common.rpc.hardware_commands import (
 )
 from common.rpc.host_commands import HOST_FIND, HOST_REMOVE_VOLUMES, GuestCall, RemoveVolumesCall
 from common.serialization import from_dict
+from common.units import gb
 from common.values import DiskSize, Guest
 from common.volume_names import marker_of_volume
 from regiond.db.pool import Db
@@ -26,7 +27,6 @@ from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines import disk_size_store, kept_disk_store
 from regiond.machines.disks import store
-from regiond.machines.disks.model import gb
 from regiond.machines.model import KeptDisk
 from regiond.machines.steps import Target, record_event, wait_for_command
 from regiond.operations.model import Operation, OperationKind

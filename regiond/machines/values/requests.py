@@ -57,7 +57,8 @@ class DeployRequest:
     """A request for a deployment. `distro_series` is `noble`, `ubuntu/noble` or `custom/x`; empty: the default.
 
     `encoded_user_data` is base64, as the API receives it. `agent_name` is stored if the deployment allocates the
-    machine. With `vm_host` the machine becomes a VM host of that driver.
+    machine. With `vm_host` the machine becomes a VM host of that driver. `rebuild`: the machine has a system, which the
+    deployment replaces; it shuts down first unless `force`, and an empty `distro_series` is its present image.
     """
 
     osystem: str = ""
@@ -66,6 +67,8 @@ class DeployRequest:
     agent_name: str = ""
     comment: str = ""
     vm_host: DriverType | None = None
+    rebuild: bool = False
+    force: bool = False
 
     @property
     def image_name(self) -> str:

@@ -120,6 +120,12 @@ def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:
     return None
 
 
+def may_rebuild(caller: Caller, machine: MachineView) -> bool:
+    """Whether the caller may deploy the machine again, which has a system on a root disk that Innkeeper created."""
+    created = bool(machine.disks) and not machine.adopted and machine.host_id is not None
+    return created and not machine.locked and owns(caller, machine) and _allows(machine, MachineEvent.REBUILD)
+
+
 def may_abort(caller: Caller, machine: MachineView) -> bool:
     return machine.state is MachineState.DEPLOYING and owns(caller, machine)
 

@@ -9,6 +9,7 @@ from attrs import frozen
 from common.serialization import from_dict
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkRequest
+from regiond.machines.deployment.rebuild import REBUILD
 from regiond.machines.model import BulkAction, MachineView, ReleaseOptions
 from regiond.operations.model import Child, Operation, OperationKind, OperationState
 from regiond.ui.machines import bulk_actions
@@ -160,7 +161,8 @@ def _on_machine(task: Operation) -> Retry:
     if task.kind is OperationKind.POWER:
         return _power(task, task.system_id)
     if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY, OperationKind.RESIZE}:
-        return Retry(url=page_url("vms", task.system_id, task.kind.value))
+        page = REBUILD if task.request.get(REBUILD) else task.kind.value
+        return Retry(url=page_url("vms", task.system_id, page))
     if task.kind is OperationKind.FORGET and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))
     if (tab := _TAB.get(task.kind)) is not None:

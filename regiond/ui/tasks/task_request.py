@@ -50,10 +50,12 @@ def requested(task: Operation) -> list[tuple[str, str]]:
     """Returns labels with the plain values of the request, of a compose those that it was asked for."""
     request = task.request.get("requested") or task.request.get("intent", {}).get("request") or task.request
     if task.kind is OperationKind.DEPLOY:
-        return [
+        found = [
             (text("Image"), f"{request['osystem']}/{request['distro_series']}"),
-            (text("State before"), str(request["was"])),
+            (text("State before"), str(request["was"]).replace("_", " ")),
         ]
+        rebuilds = [(text("Content of the other disks"), text("kept"))] if request.get("rebuild") else []
+        return found + rebuilds
     if task.kind in _OF_DISKS:
         return _of_disk(task.kind, request)
     named = {"kind": task.kind.value}  # an allocation repeats it

@@ -17,7 +17,7 @@ from tests.faults.scenarios.cancellation import Cancel
 from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
 from tests.faults.scenarios.dead_hosts import RemoveDeadHost
-from tests.faults.scenarios.deployment import Deploy, ReleaseDeployed, RemoveHostWithImage
+from tests.faults.scenarios.deployment import Deploy, Rebuild, ReleaseDeployed, RemoveHostWithImage
 from tests.faults.scenarios.disks import AddDisk, AttachDisk, GrowDisk, RemoveDisk
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
 from tests.faults.scenarios.iso_images import EjectIso, InsertIso
@@ -65,6 +65,7 @@ _ALL: tuple[Scenario, ...] = (
     Release(composed_by_allocation=False),
     Release(composed_by_allocation=True),
     Deploy(),
+    Rebuild(),
     ReleaseDeployed(),
     Adopt(),
     Forget(),

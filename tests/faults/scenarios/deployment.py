@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from regiond.operations.model import OperationKind
 from tests.disk_images import raw_disk, upload
@@ -66,6 +66,40 @@ class Deploy(_WithImage):
         return [
             *problem(f"the machine is {now}", when=now != ("Deployed", "on", "admin", "custom")),
             *problem(f"its root disk has the image {image}", when=image != state.sha256),
+        ]
+
+
+class Rebuild(_WithImage):
+    """The machine is deployed with an image, and has a data disk; the rebuild takes another image."""
+
+    name = "rebuild"
+    kinds = (OperationKind.DEPLOY,)
+
+    async def prepare(self, site: Site) -> Allocated:
+        first = await allocated(site)
+        await site.deployment.post(first.machine.path, op="add_disk", size=1)
+        await site.deployment.post(first.machine.path, op="deploy", distro_series=first.machine.hostname)
+        await eventually(partial(_is_deployed, site, first.machine))
+        await site.deployment.delete(f"boot-resources/{first.image_id}/")
+        name = f"{first.machine.hostname}-2"
+        image = await upload(site.deployment, raw_disk(seed=uuid4().int >> 64), name=name)
+        return evolve(first, image_id=image["id"], sha256=image["sha256"])
+
+    async def request(self, site: Site, state: Allocated) -> Request:
+        return Request(path=state.machine.path, op="rebuild", fields={"distro_series": f"{state.machine.hostname}-2"})
+
+    async def check(self, site: Site, state: Allocated, outcome: Outcome) -> Iterable[str]:
+        machine = await only_machine(site)
+        if machine is None:
+            return ["there is not exactly one machine"]
+        now = machine["status_name"], machine["power_state"], machine["owner"], machine["osystem"]
+        host = site.deployment.simulated(state.machine.host.name)
+        written = await asyncio.to_thread(host.written_disks_of, state.machine.hostname)
+        image = state.image_on_disk(site)
+        return [
+            *problem(f"the machine is {now}", when=now != ("Deployed", "on", "admin", "custom")),
+            *problem(f"its root disk has the image {image}", when=image != state.sha256),
+            *problem(f"which of its disks hold data: {written}", when=len(written) < 2 or not all(written)),
         ]
 
 

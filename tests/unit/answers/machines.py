@@ -134,6 +134,7 @@ ANSWERS: Mapping[str, Any] = {
     "machine_disks.set_tag": MACHINE,
     "machine_disks.start_set_boot_disk": OPERATION,
     "deployments.start": OPERATION,
+    "deployments.rebuild_plan": DISK_PLAN,
     "deployments.abort": MACHINE,
     "deployments.abort_plan": MachineRemovalPlan(name="web-1"),
     "deployments.report": None,

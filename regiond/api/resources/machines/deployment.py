@@ -53,10 +53,10 @@ async def _deploy(call: Call) -> Reply:
     )
     encode = machine_now(call)
     reply = await (when_done(call, operation, encode) if call.respond_async else answer_of(operation, encode))
-    return with_warnings(reply, await _login_warnings(call, machine))
+    return with_warnings(reply, await login_warnings(call, machine))
 
 
-async def _login_warnings(call: Call, machine: MachineView) -> tuple[str, ...]:
+async def login_warnings(call: Call, machine: MachineView) -> tuple[str, ...]:
     owner = machine.owner or call.caller.username
     if call.values["user_data"] or await call.services.ssh_keys.count_of(owner):
         return ()
@@ -89,26 +89,25 @@ async def _vm_host_report(call: Call) -> Reply:
     return empty_reply()
 
 
-IMAGE_FIELDS = (
-    Field(
-        "distro_series",
-        Text(max_length=256),
-        "The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
-        recorded=True,
-        default="",
-        example="noble",
-    ),
-    Field("osystem", Text(max_length=256), "The part before the / of distro_series.", recorded=True, default=""),
-    Field(
-        "user_data",
-        Text(max_length=_MAX_ENCODED_LENGTH),
-        (
-            "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
-            "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
-        ),
-        default="",
-    ),
+DISTRO_SERIES = Field(
+    "distro_series",
+    Text(max_length=256),
+    "The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
+    recorded=True,
+    default="",
+    example="noble",
 )
+OSYSTEM = Field("osystem", Text(max_length=256), "The part before the / of distro_series.", recorded=True, default="")
+USER_DATA_FIELD = Field(
+    "user_data",
+    Text(max_length=_MAX_ENCODED_LENGTH),
+    (
+        "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
+        "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
+    ),
+    default="",
+)
+IMAGE_FIELDS = (DISTRO_SERIES, OSYSTEM, USER_DATA_FIELD)
 DEPLOY = Endpoint(
     method="POST",
     op="deploy",

@@ -12,6 +12,7 @@ from regiond.ui.machines.machine_actions import (
     Action,
     deployment_obstacle,
     may_abort,
+    may_rebuild,
     offered,
     sees_console,
 )
@@ -32,6 +33,7 @@ class HeadActions:
     beside: tuple[str, ...]
     menu: tuple[str, ...]
     may_deploy: bool
+    may_rebuild: bool
     may_abort: bool
     shows_console: bool
 
@@ -48,6 +50,7 @@ def head_actions(caller: Caller, machine: MachineView) -> HeadActions:
         beside=beside,
         menu=tuple(name for name in actions if name not in (main, *beside)),
         may_deploy=may_deploy,
+        may_rebuild=may_rebuild(caller, machine),
         may_abort=may_abort(caller, machine),
         shows_console=shows_console,
     )
