@@ -59,7 +59,7 @@ class GuestSpec:
     new guest is as the hypervisor makes it, and an existing one stays as it is. `max_cores` and `max_memory_mib` are
     what a new guest can get while it runs, if the hypervisor has to prepare it for that. With `secure_boot`, the
     firmware starts only systems that are signed with Microsoft's keys; `tpm` adds a TPM 2.0. All four are of `compose`
-    only.
+    only. `root_volume` is the volume of a root disk that was moved to another storage pool; empty: that of `compose`.
     """
 
     name: str = field(validator=min_len(1))
@@ -78,6 +78,7 @@ class GuestSpec:
     max_memory_mib: int | None = None
     secure_boot: bool = False
     tpm: bool = False
+    root_volume: str = ""
 
     @property
     def ref(self) -> GuestRef:
@@ -89,7 +90,7 @@ class GuestSpec:
         The definition of an existing machine omits disks that Innkeeper did not create. Then its first disk may hold
         data, which nothing may delete instead.
         """
-        root = volume_name(self.marker, 0)
+        root = self.root_volume or volume_name(self.marker, 0)
         if self.disks and self.disks[0].volume == root:
             return self.disks[0]
         raise WrongState(

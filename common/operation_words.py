@@ -31,6 +31,7 @@ _WORDS: Mapping[str, str] = {
     "change_nic": marked("changes a NIC of {machine} on {host}"),
     "remove_nic": marked("removes a NIC of {machine} on {host}"),
     "remove_disk": marked("removes a disk of {machine} on {host}"),
+    "move_disk": marked("moves a disk of {machine} on {host} to another storage pool"),
     "clean_up": marked("removes what is left of {machine} on {host}"),
 }
 _POWER: Mapping[object, str] = {

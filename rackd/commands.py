@@ -20,6 +20,7 @@ from common.rpc.hardware_commands import (
     HOST_ATTACH_DISK,
     HOST_ATTACH_NIC,
     HOST_CHANGE_NIC,
+    HOST_COPY_DISK,
     HOST_DETACH_DISK,
     HOST_DETACH_NIC,
     HOST_EJECT_ISO,
@@ -28,9 +29,12 @@ from common.rpc.hardware_commands import (
     HOST_RESIZE,
     HOST_SET_BOOT_ORDER,
     HOST_SET_START_ORDER,
+    HOST_USE_COPY,
     AttachDiskCall,
     AttachNicCall,
     ChangeNicCall,
+    CopiedDisk,
+    CopyDiskCall,
     DetachDiskCall,
     DetachNicCall,
     EjectIsoCall,
@@ -39,6 +43,7 @@ from common.rpc.hardware_commands import (
     ResizeCall,
     SetBootOrderCall,
     SetStartOrderCall,
+    UseCopyCall,
 )
 from common.rpc.host_commands import (
     HOST_ADOPT,
@@ -133,6 +138,8 @@ class HostCommands:
             HOST_ATTACH_DISK: self.attach_disk,
             HOST_DETACH_DISK: self.detach_disk,
             HOST_GROW_DISK: self.grow_disk,
+            HOST_COPY_DISK: self.copy_disk,
+            HOST_USE_COPY: self.use_copy,
             HOST_ATTACH_NIC: self.attach_nic,
             HOST_CHANGE_NIC: self.change_nic,
             HOST_DETACH_NIC: self.detach_nic,
@@ -258,6 +265,24 @@ class HostCommands:
 
     async def grow_disk(self, _: EventLink, call: GrowDiskCall) -> GrownDisk:
         return await self._fenced.run(call, lambda driver: driver.grow_disk(call.guest, call.size), what="grow disk")
+
+    async def copy_disk(self, _: EventLink, call: CopyDiskCall) -> CopiedDisk:
+        state = await self._fenced.run(
+            call,
+            lambda driver: driver.copy_disk(call.guest, call.pool_id, call.volume, call.copy),
+            what="copy disk",
+            call_class=CallClass.LONG_RUNNING,
+        )
+        return CopiedDisk(state=state)
+
+    async def use_copy(self, _: EventLink, call: UseCopyCall) -> PowerReply:
+        power = await self._fenced.run(
+            call,
+            lambda driver: driver.use_copy(call.guest, call.pool_id, call.volume, call.copy, call.state),
+            what="use copy of disk",
+            call_class=CallClass.LONG_RUNNING,  # LXD copies a root disk only now
+        )
+        return PowerReply(power=power)
 
     async def attach_nic(self, _: EventLink, call: AttachNicCall) -> PowerReply:
         power = await self._fenced.run(call, lambda driver: driver.attach_nic(call.guest, call.nic), what="attach NIC")

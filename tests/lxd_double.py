@@ -184,6 +184,12 @@ class FakeLxdDriver:
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         return self._trusted_host().grow_disk(guest, size)
 
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+        return self._trusted_host().copy_disk(guest, pool_id, volume, copy)
+
+    def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
+        return self._trusted_host().use_copy(guest, pool_id, volume, copy, state)
+
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return self._trusted_host().attach_nic(guest, nic)
 

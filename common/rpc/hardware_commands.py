@@ -50,6 +50,34 @@ class GrowDiskCall(GuestCall):
 
 
 @frozen(kw_only=True)
+class CopyDiskCall(GuestCall):
+    """Copies the disk of a guest that is off to the new volume `copy`, in another storage pool of the host."""
+
+    pool_id: str
+    volume: str
+    copy: DiskSpec
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class CopiedDisk:
+    """`state` names the content of the disk when it was copied, for `UseCopyCall`."""
+
+    state: str
+
+
+@frozen(kw_only=True)
+class UseCopyCall(GuestCall):
+    """Gives a guest that is off the complete `copy` in the place of the disk, unless the disk is in another `state`."""
+
+    pool_id: str
+    volume: str
+    copy: DiskSpec
+    state: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
 class AttachNicCall(GuestCall):
     """Gives the guest another NIC. Its host reserves the static address of the NIC, as for one of compose."""
 
@@ -112,6 +140,8 @@ HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
 HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
 HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
 HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
+HOST_COPY_DISK = Command("host.copy_disk", CopyDiskCall, CopiedDisk)
+HOST_USE_COPY = Command("host.use_copy", UseCopyCall, PowerReply)
 HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
 HOST_CHANGE_NIC = Command("host.change_nic", ChangeNicCall, PowerReply)
 HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)

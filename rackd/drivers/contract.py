@@ -177,6 +177,27 @@ class Driver(Protocol):
         little space left, Unsupported for a volume that cannot grow.
         """
 
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+        """Returns the state of the disk that was copied, for `use_copy`, once the volume `copy` is complete.
+
+        The copy is in another storage pool and has a name that no other volume ever had: a volume of that name is what
+        an earlier call left, and is replaced. The guest and its disk do not change. Copies nothing if the guest uses
+        the copy already, and if only `use_copy` can move the disk, as LXD's root disk.
+
+        Raises, with no copy left: NotFound without the guest, the disk or the storage pool; OutOfCapacity; WrongState
+        unless the guest is off, and if another guest uses one of the volumes or another volume depends on the disk;
+        Unsupported for a disk that this hypervisor cannot copy so that its content is the same.
+        """
+
+    def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
+        """Returns the power state once the guest has the copy in the place of the disk, with its serial and place in
+        the boot order. Idempotent.
+
+        The disk's volume stays, with its content; of LXD's root disk only the moved one. `state` is what `copy_disk`
+        returned: raises Busy, which asks for another copy, if the guest was started since. Raises NotFound without the
+        guest, the disk or the copy; WrongState unless the guest is off.
+        """
+
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         """Returns the power state once the guest has the NIC: at once, also if it runs. Idempotent by its MAC address.
 

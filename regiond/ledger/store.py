@@ -49,9 +49,15 @@ _WRITE = """
 _PENDING = """
     select coalesce(pending_cores, 0) as cores, coalesce(pending_memory_mib, 0) as memory_mib from machine where id = $1
 """
+# With the second volumes of disks that are moved.
 _PENDING_GROWTH = """
-    select storage_pool_id, sum(pending_size_bytes - size_bytes)::bigint as bytes
-      from machine_disk where machine_id = $1 and pending_size_bytes is not null group by storage_pool_id
+    select storage_pool_id, sum(bytes)::bigint as bytes
+      from (select storage_pool_id, pending_size_bytes - size_bytes as bytes
+              from machine_disk where machine_id = $1 and pending_size_bytes is not null
+            union all
+            select second_storage_pool_id, greatest(size_bytes, pending_size_bytes)
+              from machine_disk where machine_id = $1 and second_storage_pool_id is not null) disk
+     group by storage_pool_id
 """
 
 _DROP_CLAIMS = """

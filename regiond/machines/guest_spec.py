@@ -76,6 +76,7 @@ def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
         ),
         nics=() if machine.adopted else tuple(map(nic_spec, machine.nics)),
         autostart=machine.autostart_in_effect,
+        root_volume=next((disk.root_volume for disk in machine.disks if disk.index == 0 and disk.root_volume), ""),
     )
 
 

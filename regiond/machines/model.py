@@ -31,6 +31,7 @@ from regiond.machines.values.disks import (
     DiskToAdd,
     DiskToAttach,
     DiskToGrow,
+    DiskToMove,
     DiskToRemove,
     KeptDisk,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "DiskToAdd",
     "DiskToAttach",
     "DiskToGrow",
+    "DiskToMove",
     "DiskToRemove",
     "DiskView",
     "ForgottenMachine",
@@ -152,6 +154,7 @@ class DiskView:
     missing: bool = False
     boots: bool = False
     pending_size_bytes: int | None = None  # the size that it gets when Innkeeper next starts the machine
+    root_volume: str | None = None  # of a root disk that was moved: its volume since
 
     @property
     def held_bytes(self) -> int:

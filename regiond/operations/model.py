@@ -45,6 +45,7 @@ class OperationKind(StrEnum):
     ADD_DISK = "add_disk"  # creates a disk, or takes a kept one, and gives it to a guest
     GROW_DISK = "grow_disk"  # makes a disk of a guest larger
     REMOVE_DISK = "remove_disk"  # takes a disk from a guest; its volume is deleted or kept
+    MOVE_DISK = "move_disk"  # moves a disk of a guest to another storage pool of its host
     ADD_NIC = "add_nic"  # gives a guest another NIC
     CHANGE_NIC = "change_nic"  # gives a NIC of a guest another network or MAC address
     REMOVE_NIC = "remove_nic"  # takes a NIC from a guest

@@ -36,6 +36,7 @@ _VMS: Mapping[str, str] = {
     "machine_disk_added": constant("disks added"),
     "machine_disk_grown": constant("disks grown"),
     "machine_disk_removed": constant("disks removed"),
+    "machine_disk_moved": constant("disks moved"),
     "machine_lost": constant("VMs lost with their host"),
     "machine_commissioned": constant("VMs commissioned"),
     "machine_marked_broken": constant("VMs marked broken"),

@@ -38,6 +38,7 @@ from regiond.machines.devices.service import Devices
 from regiond.machines.disks.boot_disk import SetBootDisk
 from regiond.machines.disks.changes import DiskChanges
 from regiond.machines.disks.kept import KeptDisks
+from regiond.machines.disks.move_steps import MoveDisk
 from regiond.machines.disks.service import MachineDisks
 from regiond.machines.disks.steps import AddDisk, GrowDisk, RemoveDisk
 from regiond.machines.guest_changes import MachineGuestChanges
@@ -197,6 +198,7 @@ def wire_engine(
         AddDisk(calls),
         GrowDisk(calls),
         RemoveDisk(calls),
+        MoveDisk(storage.database, calls),
         AddNic(calls),
         RemoveNic(calls),
         ChangeNic(calls),

@@ -61,6 +61,24 @@ async def test_a_disk_of_a_running_vm_is_added_and_grown(admin: Visitor, fleet: 
     await expect(page.get_by_role("link", name="Remove root")).to_have_count(0)
 
 
+@pytest.mark.opens("vms/<system_id>/storage/<disk>/move")
+async def test_a_disk_of_a_vm_moves_once_that_is_off(admin: Visitor, fleet: Deployment) -> None:
+    page, machine = admin.page, await machine_of(fleet)
+    path = f"machines/{machine['system_id']}/"
+    await fleet.post(path, op="power_on")
+    await open_storage(admin, "web-1")
+    await page.get_by_role("link", name="Move root").click()
+    await expect(page.locator("main")).to_contain_text("moves only while the machine is off")
+    assert await looks(admin, "disk-move-running") == []
+    await fleet.post(path, op="power_off")
+    await page.reload()
+    await expect(page.locator("h1")).to_have_text("Move root of web-1")
+    assert await looks(admin, "disk-move") == []
+    await page.select_option("#pool", "nvme")
+    await page.get_by_role("button", name="Move disk").click()
+    await expect(page.get_by_role("row").filter(has_text="root")).to_contain_text("nvme")
+
+
 @pytest.mark.opens("vms/<system_id>/storage/<disk>/remove", "vms/<system_id>/storage/attach")
 async def test_a_disk_is_kept_and_attached_to_another_vm(admin: Visitor) -> None:
     page = admin.page

@@ -81,6 +81,7 @@ class Capability(StrEnum):
     SCREEN = "screen"
     OWN_IMAGES = "own_images"
     VOLUME_LOSS = "volume_loss"  # a volume can be deleted while a guest uses it
+    DISK_MOVES = "disk_moves"  # the test may have another storage pool
     POOL_LOSS = "pool_loss"  # the test may make the storage pool unavailable
 
 
@@ -113,6 +114,15 @@ class CapableFixture(DriverFixture, Protocol):
 
     def written_disks(self, spec: GuestSpec) -> tuple[bool, ...]:
         """Returns of each disk of `spec` whether anything is on it."""
+
+    def second_pool(self) -> str:
+        """Makes another storage pool, until the fixture is closed. Returns its id."""
+
+    def write_content(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        """Writes random content to parts of a disk of a guest that is off. Returns what `content_of` returns then."""
+
+    def content_of(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        """Returns the SHA-256 of all bytes of a disk of `spec`, in the storage pool that `disk` names."""
 
     def own_image(self, *, large: bool = False) -> OwnImage:
         """Makes the host have an image of its own; a large one does not fit on a disk of DISK_BYTES."""
@@ -183,6 +193,22 @@ class SimulatedFixture:
     def restore_pool(self) -> None:
         self.driver.close()
         self.driver = self._open("default:4")
+
+    def second_pool(self) -> str:
+        self.driver.close()
+        self.driver = self._open("default:4,second:4")
+        return "second"
+
+    def write_content(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        """A simulated disk has no more than the fact that something is on it."""
+        with self._store.writing() as db:
+            db.execute("insert into written values (?, ?)", (disk.pool_id, disk.volume))
+        return self.content_of(spec, disk)
+
+    def content_of(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        with self._store.reading() as db:
+            found = db.execute("select pool, volume from written").fetchall()
+        return "written" if (disk.pool_id, disk.volume) in {tuple(row) for row in found} else ""
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         return free_serial(marker, index)
@@ -288,7 +314,8 @@ FIXTURES = [
 CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
     "libvirt-test": frozenset(Capability)  # it cannot fill volumes, and has no console
-    - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.OWN_IMAGES},
+    - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.OWN_IMAGES}
+    - {Capability.DISK_MOVES},
     "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES, Capability.POOL_LOSS},
     "lxd-double": frozenset(Capability)
     - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS},
@@ -296,7 +323,8 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS},
     "lxd": frozenset(Capability)  # release 5.0 keeps no log of virtual machines' consoles
     - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},
-    "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},
+    "lxd-cluster": frozenset(Capability)
+    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_MOVES},
 }
 
 

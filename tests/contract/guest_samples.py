@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
 from attrs import evolve, frozen
@@ -13,11 +14,19 @@ from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import NicKind, OwnershipMarker
 from common.volume_names import volume_name
 
-DISK_BYTES = 64 * 1024 * 1024
+MIB = 1024 * 1024
+DISK_BYTES = 64 * MIB
 
 
 def nic(number: int, kind: NicKind, source: str = "", **fields: Any) -> NicSpec:
     return NicSpec(name=f"eth{number}", mac_address=f"52:54:00:00:00:0{number + 1}", kind=kind, source=source, **fields)
+
+
+def write_parts(file: BinaryIO, size_bytes: int) -> None:
+    """Writes random content at the beginning, in the middle and at the end of a disk; the rest stays as it is."""
+    for offset in (0, size_bytes // 2, size_bytes - MIB):
+        file.seek(offset)
+        file.write(os.urandom(MIB))
 
 
 def address(text: str) -> NicAddress:

@@ -6,6 +6,7 @@ import hashlib
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 from xml.etree import ElementTree as ET
@@ -21,7 +22,7 @@ from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.inventory import domain_cache
 from tests.contract.boot_sector import GREETING, boot_sector, echoing_sector
-from tests.contract.guest_samples import DISK_BYTES, address, free_serial, nic
+from tests.contract.guest_samples import DISK_BYTES, address, free_serial, nic, write_parts
 from tests.contract.libvirt_node import NODE
 from tests.lab.cloud_init_image import cloud_init_files, read_seed_file
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_interface, huge_pages
@@ -180,6 +181,27 @@ class QemuFixture(LibvirtFixture):
         logs = {Path(log.get("file", "")).name for tree in domains for log in tree.iterfind("devices/*/log")}
         return {(pool, name) for pool, name in super().volumes() if name not in logs}
 
+    def second_pool(self) -> str:
+        folder = self._cleanup.enter_context(TemporaryDirectory(prefix=f"{self.prefix}second-"))
+        Path(folder).chmod(0o755)  # QEMU runs as another user
+        made = self.administrator.storagePoolCreateXML(
+            ET.tostring(pool_element(f"{self.prefix}second", folder)).decode()
+        )
+        self._cleanup.callback(_delete_pool, made)
+        return str(made.UUIDString())
+
+    def write_content(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        with self._file_of(disk).open("r+b") as file:
+            write_parts(file, disk.size_bytes)
+        return self.content_of(spec, disk)
+
+    def content_of(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        return hashlib.sha256(self._file_of(disk).read_bytes()).hexdigest()
+
+    def _file_of(self, disk: DiskSpec) -> Path:
+        pool = self.administrator.storagePoolLookupByUUIDString(disk.pool_id)
+        return Path(pool.storageVolLookupByName(disk.volume).path())
+
     def write_to_disks(self, spec: GuestSpec) -> None:
         for disk in spec.disks:
             with Path(self._pool.storageVolLookupByName(disk.volume).path()).open("r+b") as file:
@@ -231,6 +253,20 @@ class QemuFixture(LibvirtFixture):
             log.unlink()
 
 
+def pool_element(name: str, folder: Path | str) -> ET.Element:
+    pool = ET.Element("pool", type="dir")
+    ET.SubElement(pool, "name").text = name
+    ET.SubElement(ET.SubElement(pool, "target"), "path").text = str(folder)
+    return pool
+
+
+def _delete_pool(pool: Any) -> None:
+    pool.refresh()
+    for volume in pool.listAllVolumes():
+        volume.delete()
+    pool.destroy()
+
+
 def disk_element(target: str, path: str, *, device: str = "disk", bus: str = "virtio") -> ET.Element:
     disk = ET.Element("disk", type="file", device=device)
     ET.SubElement(disk, "driver", name="qemu", type="raw")
@@ -261,9 +297,7 @@ def qemu_fixture(installation_id: UUID, folder: Path, *, uri: str = SYSTEM) -> Q
     driver.reach()  # starts libvirt's event loop before the other connection
     connection = libvirt.open(uri)
     prefix = f"ikdrv-{uuid4().hex[:6]}-"
-    pool = ET.Element("pool", type="dir")
-    ET.SubElement(pool, "name").text = f"{prefix}pool"
-    ET.SubElement(ET.SubElement(pool, "target"), "path").text = str(folder)
+    pool = pool_element(f"{prefix}pool", folder)
     return QemuFixture(
         driver,
         connection,

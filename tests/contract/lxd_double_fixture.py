@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
 from common.deployment_spec import ImageFormat, ImageRef
-from common.guest_spec import GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec
 from common.values import DriverType, HostAccess, NicKind
 from rackd.drivers.lxd.factory import CERTIFICATE, KEY
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
-from tests.contract.guest_samples import OwnImage, nic
+from tests.contract.guest_samples import OwnImage, nic, write_parts
 from tests.contract.lxd_fixtures import LxdFixture
 from tests.lxd_http.administrator import Administrator
 from tests.lxd_http.qcow2 import empty_disk
@@ -48,6 +49,25 @@ class LxdDoubleFixture(LxdFixture):
 
     def restore_pool(self) -> None:
         self.administrator.lxd.unavailable_pools.clear()
+
+    def second_pool(self) -> str:
+        self.administrator.lxd.pools.add("second")
+        return "second"
+
+    def write_content(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        content = io.BytesIO()
+        write_parts(content, disk.size_bytes)
+        self._disk(spec, disk).content = content.getvalue()
+        return self.content_of(spec, disk)
+
+    def content_of(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        found = self._disk(spec, disk)
+        return hashlib.sha256(found.content.ljust(found.size_bytes, b"\0")).hexdigest()
+
+    def _disk(self, spec: GuestSpec, disk: DiskSpec) -> Disk:
+        if disk.volume == spec.disks[0].volume:
+            return self.administrator.root_disk(spec.name)
+        return self.administrator.volume_disk(disk.pool_id, disk.volume)
 
     def write_to_disks(self, spec: GuestSpec) -> None:
         for disk in self._disks(spec):

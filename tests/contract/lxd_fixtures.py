@@ -23,7 +23,7 @@ from common.values import GuestRef, HostAccess, NicKind, OwnershipMarker
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
-from tests.contract.guest_samples import OwnImage, address, nic
+from tests.contract.guest_samples import OwnImage, address, nic, write_parts
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
@@ -188,6 +188,7 @@ class RealLxdFixture(LxdFixture):
     def __init__(self, lxd: LxdServer, key_pair: KeyPair, installation_id: UUID, nics: tuple[NicSpec, ...]) -> None:
         super().__init__(lxd, lxd.access(key_pair, installation=installation_id), nics)
         self.administrator = lxd
+        self._pools: list[str] = []
         self._cleanup = ExitStack()
 
     @property
@@ -204,6 +205,24 @@ class RealLxdFixture(LxdFixture):
     @cached_property
     def interface(self) -> str:
         return self._cleanup.enter_context(host_interface())
+
+    def second_pool(self) -> str:
+        name = f"{self.prefix}second"
+        self.administrator.ask("/1.0/storage-pools", method="POST", body={"name": name, "driver": "dir"})
+        self._pools.append(name)
+        return name
+
+    def write_content(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        with self._file_of(spec, disk).open("r+b") as file:
+            write_parts(file, disk.size_bytes)
+        return self.content_of(spec, disk)
+
+    def content_of(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        return hashlib.sha256(self._file_of(spec, disk).read_bytes()).hexdigest()
+
+    def _file_of(self, spec: GuestSpec, disk: DiskSpec) -> Path:
+        root, custom = self.administrator.volume_files(disk.pool_id, spec.name, disk.volume)
+        return root if disk.volume == spec.disks[0].volume else custom
 
     def write_to_disks(self, spec: GuestSpec) -> None:
         for path in self._disk_files(spec):
@@ -250,6 +269,8 @@ class RealLxdFixture(LxdFixture):
         self.administrator.sweep(self.prefix)
         self.administrator.delete_our_images()
         delete_images(self.administrator, self.prefix)
+        for pool in self._pools:
+            self.administrator.ask(f"/1.0/storage-pools/{pool}", method="DELETE")
         self._cleanup.close()
 
 

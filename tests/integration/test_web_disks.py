@@ -97,3 +97,29 @@ async def test_the_data_of_a_disk_are_deleted_after_the_name(innkeeper: Deployme
     await carry_out(innkeeper, client, removal, content="delete", typed="web")
     assert list(await disks_of(innkeeper, machine)) == ["sda"]
     assert await innkeeper.get("kept-disks/") == []
+
+
+async def test_a_disk_moves_on_its_page(innkeeper: Deployment, client: WebClient) -> None:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384, pools="local:500,nvme:200,small:1")
+    machine = await innkeeper.compose(host["id"], hostname="web", storage="root:8,data:5", power_on="true")
+    disks = await disks_of(innkeeper, machine)
+    storage = f"vms/{machine['system_id']}/storage"
+    move = f"{storage}/{disks['sdb']['id']}/move"
+    assert f'href="{UI}{move}"' in await page(client, storage)
+    assert "moves only while the machine is off; it is on." in await page(client, move)
+    await innkeeper.post(f"machines/{machine['system_id']}/", op="power_off")
+    shown = await page(client, move)
+    assert ("nvme, 200 GB free" in shown, "local, " in shown) == (True, False)
+    for pool, status, said in (("", 422, "Choose a storage pool."), ("small", 503, "cannot give web the disk")):
+        refused = await send(client, move, pool=pool)
+        assert (refused.status, said in refused.text) == (status, True)
+    await carry_out(innkeeper, client, move, pool="nvme")
+    assert (await disks_of(innkeeper, machine))["sdb"]["storage_pool_name"] == "nvme"
+
+
+async def test_without_another_storage_pool_the_page_says_so(innkeeper: Deployment, client: WebClient) -> None:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
+    machine = await innkeeper.compose(host["id"], hostname="web", storage="root:8")
+    (root,) = (await disks_of(innkeeper, machine)).values()
+    shown = await page(client, f"vms/{machine['system_id']}/storage/{root['id']}/move")
+    assert "sim has no other storage pool that can take the disk." in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from attrs import evolve
 
@@ -19,7 +20,7 @@ from tests.lxd_http.devices import (
 )
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
 from tests.lxd_http.power import check_nics, state_of
-from tests.lxd_http.state import APPLY_QUOTA, STATUS, STOPPED, VM, Instance, Lxd
+from tests.lxd_http.state import APPLY_QUOTA, NEVER_USED, STATUS, STOPPED, VM, Instance, Lxd, now
 
 
 def listing(lxd: Lxd, request: Request) -> Answer:
@@ -112,7 +113,32 @@ def _size_root(lxd: Lxd, one: Instance) -> None:
         one.config = {**one.config, APPLY_QUOTA: "true"}
 
 
-def rename(lxd: Lxd, request: Request, name: str) -> Answer:
+def move_or_rename(lxd: Lxd, request: Request, name: str) -> Answer:
+    """`POST`: with `pool` the root disk moves to that storage pool, else the instance gets another name."""
+    body = request.body()
+    return _move(lxd, request, name) if body.get("pool") else _rename(lxd, request, name)
+
+
+def _move(lxd: Lxd, request: Request, name: str) -> Answer:
+    """LXD makes a copy of the instance, with another id for cloud-init, and renames it."""
+    one, body = lxd.instance(name, request.project), request.body()
+    if body["name"] != name or body.get("migration") is not True:
+        raise NotModelled("a move to another storage pool that also renames")
+    lxd.check_pool(body["pool"])
+    _check_idle(lxd, name)
+
+    def work() -> None:
+        if one.status_code != STOPPED:
+            raise Refused(400, "Instance must be stopped to be moved statelessly")
+        (device,) = [key for key, entry in lxd.expanded_devices(one).items() if entry.get("path") == "/"]
+        one.devices = {**one.devices, device: {**lxd.expanded_devices(one)[device], "pool": body["pool"]}}
+        one.config = {**one.config, "volatile.cloud-init.instance-id": str(uuid4())}
+        one.created_at, one.last_used_at = now(), NEVER_USED
+
+    return operations.run(lxd, "Migrating instance", work, {"instances": [f"/1.0/instances/{name}"]})
+
+
+def _rename(lxd: Lxd, request: Request, name: str) -> Answer:
     one, new_name = lxd.instance(name, request.project), str(request.body()["name"])
     if (one.project, new_name) in lxd.instances:
         raise Refused(409, f'Name "{new_name}" already in use')

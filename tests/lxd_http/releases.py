@@ -27,6 +27,7 @@ LXD_5_0 = Release(
         "etag", "patch", "storage", "resources", "projects", "instances", "virtual-machines", "vm_boot_priority",
         "api_filtering", "instance_nic_network", "custom_block_volumes", "limits_hugepages", "instance_all_projects",
         "cloud_init", "event_project", "certificate_token", "storage_volumes_all_projects",
+        "instance_pool_move",
     ),
     unknown_keys=frozenset({"boot.mode"}),
     operations_have_resources=True,

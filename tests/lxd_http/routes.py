@@ -37,7 +37,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "instances/*"): instances.read,
     ("PUT", "instances/*"): instances.replace,
     ("PATCH", "instances/*"): instances.patch,
-    ("POST", "instances/*"): instances.rename,
+    ("POST", "instances/*"): instances.move_or_rename,
     ("DELETE", "instances/*"): instances.delete,
     ("GET", "instances/*/state"): power.read,
     ("PUT", "instances/*/state"): power.change,

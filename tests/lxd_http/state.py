@@ -18,6 +18,7 @@ VM = "virtual-machine"
 POOL = "default"
 NETWORK = "lxdbr0"
 APPLY_QUOTA = "volatile.root.apply_quota"  # the root disk is to grow at the next start
+NEVER_USED = "1970-01-01T00:00:00Z"
 NEVER = "0001-01-01T00:00:00Z"
 
 Devices = dict[str, dict[str, str]]
@@ -49,7 +50,7 @@ class Instance:
     slots: dict[str, int] = field(factory=dict)  # the PCI slots of the NICs that its QEMU has, by device
     ports: int = 0  # the slots that its QEMU has for NICs
     created_at: str = field(factory=now)
-    last_used_at: str = "1970-01-01T00:00:00Z"  # when it was started last
+    last_used_at: str = NEVER_USED  # when it was started last
 
     @property
     def url(self) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve
+
 from rackd.drivers.lxd.inventory.config_values import size_bytes
+from tests.lxd_http import operations
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, etag_of, sync
 from tests.lxd_http.state import NEVER, STOPPED, VM, Disk, Instance, Lxd, Volume
 
@@ -42,6 +46,8 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
         raise Refused(400, "Storage volume names may not contain slashes")
     if (request.project, pool, name) in lxd.volumes:
         raise Refused(409, "Volume by that name already exists")
+    if body.get("source"):
+        return _copy(lxd, request, pool, name, body)
     size = _size(request.project, name, config["size"]) if "size" in config else 0
     lxd.volumes[request.project, pool, name] = Volume(
         pool=pool,
@@ -52,6 +58,20 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
         disk=Disk(size_bytes=size),
     )
     return sync({})
+
+
+def _copy(lxd: Lxd, request: Request, pool: str, name: str, body: Mapping[str, Any]) -> Answer:
+    source = body["source"]
+    if source.get("type") != "copy" or body.get("config"):
+        raise NotModelled("another source of a volume than a copy as it is")
+    found = _find(lxd, request, source["pool"], source["name"])
+
+    def work() -> None:
+        disk = Disk(size_bytes=found.disk.size_bytes, content=found.disk.content)
+        made = evolve(found, pool=pool, name=name, config=dict(found.config), disk=disk)
+        lxd.volumes[request.project, pool, name] = made
+
+    return operations.run(lxd, "Copying storage volume", work)
 
 
 def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:

@@ -159,6 +159,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=add_disk": Shown("vms/<system_id>/storage/add"),
     "POST machines/{system_id}/?op=attach_disk": Shown("vms/<system_id>/storage/attach"),
     "POST machines/{system_id}/?op=grow_disk": Shown("vms/<system_id>/storage/<disk>/grow"),
+    "POST machines/{system_id}/?op=move_disk": Shown("vms/<system_id>/storage/<disk>/move"),
     "POST machines/{system_id}/?op=remove_disk": Shown("vms/<system_id>/storage/<disk>/remove"),
     "POST machines/{system_id}/?op=add_interface": Shown("vms/<system_id>/network/add"),
     "POST machines/{system_id}/?op=change_interface": Shown("vms/<system_id>/network/<nic>/change"),

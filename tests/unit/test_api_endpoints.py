@@ -126,7 +126,10 @@ FOR_USERS = {
     ("InterfacesHandler", "create_physical", Permission.OPERATOR),
     ("MachineHandler", "resize", Permission.OPERATOR),
     *(("MachineHandler", op, Permission.OPERATOR) for op in ("set_boot", "insert_iso", "eject_iso")),
-    *(("MachineHandler", op, Permission.OPERATOR) for op in ("add_disk", "attach_disk", "grow_disk", "remove_disk")),
+    *(
+        ("MachineHandler", op, Permission.OPERATOR)
+        for op in ("add_disk", "attach_disk", "grow_disk", "move_disk", "remove_disk")
+    ),
     *(("MachineHandler", op, Permission.OPERATOR) for op in ("add_interface", "change_interface", "remove_interface")),
     ("BlockDevicesHandler", "create", Permission.OPERATOR),
     *(

@@ -45,6 +45,7 @@ from rackd.drivers.libvirt.guests import (
     deletion,
     disk_changes,
     disk_growth,
+    disk_moves,
     lookup,
     nic_changes,
     nic_replacement,
@@ -252,6 +253,14 @@ class LibvirtDriver(WithoutProjects):
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         """Raises Unsupported for volumes in storage pools of block devices."""
         return disk_growth.grow(self._session.client(), guest, size)
+
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+        """Raises Unsupported for a storage pool to which libvirt copies nothing, such as ZFS."""
+        return disk_moves.copy_disk(self._session.client(), guest, pool_id, volume, copy)
+
+    def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
+        """With the root disk go its serial log, emptied, and its cloud-init seed."""
+        return disk_moves.use_copy(self._session.client(), guest, pool_id, volume, copy, state)
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return nic_changes.attach(self._session.client(), guest, nic, closing=self._session.closing)

@@ -42,6 +42,7 @@ from rackd.drivers.lxd.guests import (
     deployer,
     disk_changes,
     disk_growth,
+    disk_moves,
     images,
     iso_drives,
     nic_changes,
@@ -179,6 +180,14 @@ class LxdDriver:
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         """The root disk of a running guest grows when Innkeeper next starts it."""
         return disk_growth.grow(self._ready(), guest, size)
+
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+        """Copies no root disk: `use_copy` has LXD move it. Raises WrongState for a disk of a profile."""
+        return disk_moves.copy_disk(self._ready(), guest, pool_id, volume, copy)
+
+    def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
+        """LXD itself moves a root disk, and deletes the volume of before. The guest then has another id."""
+        return disk_moves.use_copy(self._ready(), guest, pool_id, volume, copy, state)
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return nic_changes.attach(self._ready(), guest, nic)

@@ -54,6 +54,7 @@ from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import SimulatedConsole
 from rackd.drivers.simulated.consoles import SimulatedConsoles
 from rackd.drivers.simulated.deployer import SimulatedDeployer
+from rackd.drivers.simulated.disk_moves import SimulatedDiskMoves
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
@@ -105,6 +106,7 @@ class SimulatedDriver(WithoutProjects):
         self._faults.call("connect")
         self._store = Store(self._path)
         self._disks = disk_changes.SimulatedDisks(address, self._store, faults)
+        self._disk_moves = SimulatedDiskMoves(address, self._store, faults)
         self._iso_drives = SimulatedIsoDrives(address, self._store, faults)
         self._nics = SimulatedNics(address, self._store, faults)
         self._consoles = SimulatedConsoles(address, self._path, self._store, faults)
@@ -197,6 +199,12 @@ class SimulatedDriver(WithoutProjects):
 
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         return self._disks.grow(guest, size)
+
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+        return self._disk_moves.copy(guest, pool_id, volume, copy)
+
+    def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
+        return self._disk_moves.use(guest, pool_id, volume, copy, state)
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return self._nics.attach(guest, nic)

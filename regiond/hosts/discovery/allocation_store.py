@@ -41,11 +41,14 @@ _DISCRETE = """
       from claim c left join guest g on g.id = c.guest_id
      where c.key is not null and (c.server_id = $1 or c.machine_id = any($2::integer[]))
 """
-# Without the growth of disks that is pending until the next start: the host does not report that yet.
+# Without the growth of disks that is pending until the next start, and the second volumes of disks that are moved: no
+# guest is reported with them.
 _STORAGE = """
     select c.machine_id, p.pool_key,
            greatest(0, c.amount - coalesce((select sum(d.pending_size_bytes - d.size_bytes) from machine_disk d
                                              where d.machine_id = c.machine_id and d.storage_pool_id = p.id), 0)
+                                - coalesce((select sum(greatest(d.size_bytes, d.pending_size_bytes)) from machine_disk d
+                                             where d.machine_id = c.machine_id and d.second_storage_pool_id = p.id), 0)
                    )::bigint as amount
       from claim c join storage_pool p on p.id = c.storage_pool_id
      where c.server_id = $1 and p.server_id = $1 and c.machine_id is not null

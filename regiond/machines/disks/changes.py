@@ -1,4 +1,4 @@
-"""Opens operations that add, grow and remove disks of machines, or tells what they would change."""
+"""Opens operations that add, grow, move and remove disks of machines, or tells what they would change."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from regiond.machines.disks.model import (
     grow_plan,
     remove_plan,
 )
+from regiond.machines.disks.moves import DiskMoves
 from regiond.machines.disks.placement import choose_pool
 from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.model import (
@@ -43,6 +44,7 @@ from regiond.machines.model import (
     DiskToAdd,
     DiskToAttach,
     DiskToGrow,
+    DiskToMove,
     DiskToRemove,
     DiskView,
     MachineView,
@@ -56,7 +58,7 @@ from regiond.quotas.service import permitted
 
 @frozen
 class DiskChanges:
-    """Adds, grows and removes disks of machines. Every operator of its pool may change a machine without owner.
+    """Adds, grows, moves and removes disks of machines. Every operator of its pool may change a machine without owner.
 
     What a machine uses more is claimed at once.
     """
@@ -93,6 +95,8 @@ class DiskChanges:
                 return await self._attach(db, caller, system_id, change.kept_disk_id)
             case DiskToGrow():
                 return await self._grow(db, caller, system_id, change.disk_id, change.size_bytes)
+            case DiskToMove():
+                return await DiskMoves(self.installation_id).open(db, caller, system_id, change)
             case DiskToRemove():
                 return await self._remove(db, caller, system_id, change.disk_id, keep=change.keep)
 
@@ -118,8 +122,8 @@ class DiskChanges:
             {"disk": to_dict(spec), "index": holder.next_index, "storage_pool_id": pool.id, "storage_pool": pool.name,
              "title": disk.label or f"disk{holder.next_index}", "kept": None},
         )  # fmt: skip
-        await _check_holder(db, machine, holder)
         await self._claim(db, machine, pool.id, pool.name, disk.size_bytes)
+        await _check_holder(db, machine, holder)  # after the lock of the server, which a move that names a copy holds
         await store.insert(db, _row(machine, spec, holder.next_index, pool.id, disk.label))
         return operation_id, add_plan(machine, disk.size_bytes, pool.name)
 

@@ -15,6 +15,7 @@ from regiond.machines.model import DiskPlan, DiskView, KeptDisk, MachineView
 
 MAX_DISKS = 26  # sda … sdz
 MAX_DISK_BYTES = 2**60
+MAX_INDEX = 9999  # of the name of a volume
 
 
 @frozen(kw_only=True)
@@ -80,6 +81,22 @@ def check_removable(machine: MachineView, disk: DiskView) -> None:
         )
 
 
+def check_movable(machine: MachineView, disk: DiskView) -> None:
+    """Raises WrongState unless the machine is off: its system must not write while the disk is copied."""
+    if machine.power_state != PowerState.OFF:
+        raise WrongState(
+            f"{disk.title} of {machine.hostname} moves only while the machine is off; it is {machine.power_state}. "
+            f"Shut it down first: innkeeper machine power-off {machine.hostname}"
+        )
+
+
+def check_copy_index(machine: MachineView, disk: DiskView, index: int) -> None:
+    if index > MAX_INDEX:
+        raise WrongState(
+            f"{disk.title} of {machine.hostname} cannot move: volumes of its machine have used all {MAX_INDEX} numbers."
+        )
+
+
 def check_attachable(machine: MachineView, disk: KeptDisk) -> None:
     check_number(machine)
     if machine.host_id != disk.host_id:
@@ -129,6 +146,22 @@ def grow_plan(machine: MachineView, disk: DiskView, size_bytes: int) -> DiskPlan
     if more > 0:
         effects.append(f"It claims {gb(more)} more of {disk.storage_pool_name} at once.")
     effects.append("A disk cannot be made smaller again. Its file system is grown in the guest.")
+    return DiskPlan(name=machine.hostname, effects=tuple(effects))
+
+
+def move_plan(machine: MachineView, disk: DiskView, pool: str) -> DiskPlan:
+    title = f"{disk.title} of {machine.hostname}"
+    effects = [
+        f"{title} ({gb(disk.size_bytes)}) moves from {disk.storage_pool_name} to {pool} of {machine.host_name}, with "
+        "its content.",
+        f"The copy claims {gb(disk.held_bytes)} of {pool} at once; the space in {disk.storage_pool_name} is free when "
+        "the move has ended. Quotas count the disk once.",
+        f"{machine.hostname} stays off meanwhile. A copy has at most 30 minutes.",
+    ]
+    if machine.driver == DriverType.LXD.value and disk.index == 0:
+        effects.append("LXD moves the whole VM with its snapshots, since the root disk has no volume of its own.")
+    else:
+        effects.append("The volume of before is deleted only when the VM uses the complete copy.")
     return DiskPlan(name=machine.hostname, effects=tuple(effects))
 
 

@@ -67,9 +67,8 @@ class DiskCalls:
             deadline_s=DEADLINE_S,
         )
 
-    async def remove_volume(self, operation: Operation, target: Target) -> None:
+    async def remove_volume(self, operation: Operation, target: Target, disk: DiskSpec) -> None:
         """Deletes the volume, which no guest uses. Idempotent."""
-        disk = from_dict(operation.request["disk"], DiskSpec)
         marker = marker_of_volume(disk.volume) or target.spec.marker
         fence = fence_of(operation, str(target.spec.marker.machine_id))
         await self._calls.call(
@@ -139,7 +138,7 @@ class AddDisk:
             if not await self._detached(operation, target):
                 return Outcome(record=lambda db: self._stays(db, operation, target))
             if request["kept"] is None and not _was_rejected(operation):
-                await self._calls.remove_volume(operation, target)
+                await self._calls.remove_volume(operation, target, from_dict(request["disk"], DiskSpec))
 
         async def record(db: Db) -> None:
             disk = from_dict(request["disk"], DiskSpec)
@@ -243,7 +242,7 @@ class RemoveDisk:
         await self._calls.detach(operation, target)
         if not request["keep"]:
             await journal.step("remove_volume", reaches_host=True, volume=disk.volume)
-            await self._calls.remove_volume(operation, target)
+            await self._calls.remove_volume(operation, target, disk)
 
         async def record(db: Db) -> None:
             kept_id = await _record_removal(db, operation, target, keep=request["keep"])

@@ -21,8 +21,10 @@ _HOLDER = """
                             union all
                             select k.volume from kept_disk k where k.host_id = m.host_id
                             union all
-                            select d.volume from machine_disk d join machine other on other.id = d.machine_id
-                             where other.host_id = m.host_id and other.id <> m.id
+                            select named.volume
+                              from machine_disk d join machine other on other.id = d.machine_id,
+                                   lateral (values (d.volume), (d.second_volume)) named (volume)
+                             where other.host_id = m.host_id
                             union all
                             select f.volume from guest g, jsonb_to_recordset(g.disks) f (volume text)
                              where g.machine_id = m.id) v

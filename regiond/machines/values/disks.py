@@ -42,7 +42,15 @@ class DiskToRemove:
     keep: bool
 
 
-DiskChange = DiskToAdd | DiskToAttach | DiskToGrow | DiskToRemove
+@frozen(kw_only=True)
+class DiskToMove:
+    """A disk (row id) of a machine that goes to another storage pool of its host, named `pool`, with its content."""
+
+    disk_id: int
+    pool: str
+
+
+DiskChange = DiskToAdd | DiskToAttach | DiskToGrow | DiskToMove | DiskToRemove
 
 
 @frozen(kw_only=True)

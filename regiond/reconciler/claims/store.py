@@ -96,7 +96,11 @@ _DISKS = """
             union all
             select d.storage_pool_id, d.pending_size_bytes - d.size_bytes
               from machine_disk d join storage_pool p on p.id = d.storage_pool_id
-             where d.machine_id = $1 and p.server_id = $2 and d.pending_size_bytes is not null) disk
+             where d.machine_id = $1 and p.server_id = $2 and d.pending_size_bytes is not null
+            union all
+            select d.second_storage_pool_id, greatest(d.size_bytes, d.pending_size_bytes)
+              from machine_disk d join storage_pool p on p.id = d.second_storage_pool_id
+             where d.machine_id = $1 and p.server_id = $2) disk
      group by storage_pool_id order by storage_pool_id
 """
 _LOCK_ADDRESS = "select 1 from ip_address where id = $1 for update"

@@ -24,7 +24,9 @@ _ORPHANED_VOLUMES = """
                       and (o.machine_id = m.id or (o.kind = 'remove_host' and o.host_id = h.id)
                            or (o.kind = 'clean_up'
                                and v.marker_machine::text in (o.request #>> '{guest,marker,machine_id}',
-                                                              o.request #>> '{marker,machine_id}')))) as busy
+                                                              o.request #>> '{marker,machine_id}'))))
+           or exists (select from machine_disk d join operation o on o.machine_id = d.machine_id and o.is_open
+                       where v.name in (d.volume, d.second_volume)) as busy
       from orphaned_volume v
       join storage_pool p on p.id = v.storage_pool_id
       left join lateral (select id, name from vm_host h

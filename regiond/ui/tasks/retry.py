@@ -149,6 +149,7 @@ _TAB = {
     OperationKind.ADD_DISK: "storage",
     OperationKind.GROW_DISK: "storage",
     OperationKind.REMOVE_DISK: "storage",
+    OperationKind.MOVE_DISK: "storage",
     OperationKind.ADD_NIC: "network",
     OperationKind.CHANGE_NIC: "network",
     OperationKind.REMOVE_NIC: "network",

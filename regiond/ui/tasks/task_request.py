@@ -43,7 +43,7 @@ _ACTIONS: Mapping[str, str] = {
 }
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 
-_OF_DISKS = (OperationKind.ADD_DISK, OperationKind.GROW_DISK, OperationKind.REMOVE_DISK)
+_OF_DISKS = (OperationKind.ADD_DISK, OperationKind.GROW_DISK, OperationKind.MOVE_DISK, OperationKind.REMOVE_DISK)
 
 
 def requested(task: Operation) -> list[tuple[str, str]]:
@@ -71,6 +71,8 @@ def _of_disk(kind: OperationKind, request: Mapping[str, Any]) -> list[tuple[str,
     found = [(text("Disk"), str(request["title"])), (text("Size"), formats.storage(size["size_bytes"]))]
     if "storage_pool" in request:
         found.append((text("Storage pool"), str(request["storage_pool"])))
+    if kind is OperationKind.MOVE_DISK:
+        found.append((text("Moves to"), str(request["copy_storage_pool"])))
     if kind is OperationKind.REMOVE_DISK:
         found.append((text("Content of the disk"), text("kept") if request["keep"] else text("deleted")))
     return found

@@ -18,6 +18,7 @@ from tests.deployment.db_proxy import DbProxy
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import RACK
 from tests.faults.matrix.host_instrumentation import Instrumentation
+from tests.faults.scenarios.disks import OTHER_POOL
 from tests.faults.scenarios.lxd import FakeLxdHost
 from tests.faults.scenarios.rescheduling import STORAGE_GB
 from tests.faults.scenarios.site import CellHost, SimulatedCellHost, SimulatedSite
@@ -26,7 +27,8 @@ from tests.waiting import eventually
 HOSTS = ("sim-a", "sim-b")
 # Guests report after their deployment has begun to wait: otherwise its points vary.
 HARDWARE: Mapping[str, Any] = {
-    "boot_ms": 1000, "cores": 64, "memory_mib": 262144, "storage_gb": STORAGE_GB, "guests": 1,
+    "boot_ms": 1000, "cores": 64, "memory_mib": 262144, "pools": f"default:{STORAGE_GB},{OTHER_POOL}:3",
+    "guests": 1,
     "networks": "lan:10.1.0.0/24,dmz:10.2.0.0/24",
 }  # fmt: skip
 FAST_RECONNECT = Environment(backoff=Backoff(first_s=0.04, longest_s=0.3, rejected_s=0.3))

@@ -18,7 +18,7 @@ from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
 from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.deployment import Deploy, Rebuild, ReleaseDeployed, RemoveHostWithImage
-from tests.faults.scenarios.disks import AddDisk, AttachDisk, GrowDisk, RemoveDisk
+from tests.faults.scenarios.disks import AddDisk, AttachDisk, GrowDisk, MoveDisk, RemoveDisk
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
 from tests.faults.scenarios.iso_images import EjectIso, InsertIso
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
@@ -54,6 +54,7 @@ _ALL: tuple[Scenario, ...] = (
     AddDisk(),
     AttachDisk(),
     GrowDisk(),
+    MoveDisk(),
     RemoveDisk(keep=False),
     RemoveDisk(keep=True),
     AddNic(),

@@ -8,12 +8,22 @@ from typing import Any
 
 from attrs import frozen
 
+from common.errors import InvalidRequest
 from regiond.operations.model import OperationKind
+from tests.deployment.simulated_host import SimulatedHost
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
-from tests.faults.scenarios.site import Site
+from tests.faults.scenarios.site import SimulatedCellHost, Site
 
 GB = 10**9
+OTHER_POOL = "fast"  # a second storage pool of the simulated hosts
+_FILL = "insert or ignore into written select pool, volume from disk join guest using (guest_id) where name = ?"
+_WRITTEN = """
+    select disk.pool, written.volume is not null as is_written
+      from disk join guest using (guest_id)
+      left join written on written.pool = disk.pool and written.volume = disk.volume
+     where guest.name = ? order by position
+"""
 
 
 @frozen(kw_only=True)
@@ -71,6 +81,38 @@ class GrowDisk(RequestScenario):
 
     async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
         return await _disk_problems(site, state, [1, 2])
+
+
+class MoveDisk(RequestScenario):
+    """The disk is in one storage pool or the other, whole, and claimed there only."""
+
+    name = "move_disk"
+    kinds = (OperationKind.MOVE_DISK,)
+
+    async def prepare(self, site: Site) -> HostMachine:
+        machine = await composed(site, storage="1,2", power_on="false")
+        await asyncio.to_thread(_host_file(machine).rows, _FILL, machine.hostname)
+        return machine
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(path=state.path, op=self.name, fields={"disk": "sdb", "pool": OTHER_POOL})
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        disks = (await site.deployment.get(state.path))["blockdevice_set"]
+        (known,) = [disk["storage_pool_name"] for disk in disks if disk["name"] == "sdb"]
+        rows = await asyncio.to_thread(_host_file(state).rows, _WRITTEN, state.hostname)
+        found, wanted = [(pool, bool(is_written)) for pool, is_written in rows], [("default", True), (known, True)]
+        return [
+            *await _disk_problems(site, state, [1, 2]),
+            *problem(f"disk sdb is in {known}", when=known != OTHER_POOL),
+            *problem(f"the guest has disks in {found}, the ledger in {wanted}", when=found != wanted),
+        ]
+
+
+def _host_file(machine: HostMachine) -> SimulatedHost:
+    if not isinstance(machine.host, SimulatedCellHost):
+        raise InvalidRequest(f"{machine.host.name} has one storage pool")
+    return machine.host.file
 
 
 class RemoveDisk(RequestScenario):

@@ -12,7 +12,7 @@ from common.errors import NotFound
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.domain_screen import DomainScreen
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
-from rackd.drivers.libvirt.xml import attribute, parse
+from rackd.drivers.libvirt.xml import attribute, parse, text_at
 
 T = TypeVar("T")
 
@@ -287,6 +287,11 @@ class Volume(_Wrapper):
 
     def path(self) -> str:
         return str(self._call("find the path of", self.handle.path))
+
+    def written_at(self) -> str:
+        """Returns the time of its last change as the host has it; "" for a block device."""
+        tree = parse(str(self._call("read", self.handle.XMLDesc)), f"the volume {self.name}")
+        return "" if tree.get("type") == "block" else text_at(tree, "target/timestamps/mtime")
 
     def capacity_bytes(self) -> int:
         return int(self._call("read", self.handle.info)[1])

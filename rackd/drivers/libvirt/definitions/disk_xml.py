@@ -53,6 +53,16 @@ def path_of(disk: Element) -> str:
     return attribute(disk, "source", "file") or attribute(disk, "source", "dev")
 
 
+def set_source(disk: Element, path: str, *, block: bool) -> None:
+    """Gives a disk or drive another volume; its format, serial, device name and place in the boot order stay."""
+    kind, key = ("block", "dev") if block else ("file", "file")
+    disk.set("type", kind)
+    for old in (*disk.findall("source"), *disk.findall("backingStore")):
+        disk.remove(old)
+    driver = disk.find("driver")
+    disk.insert(0 if driver is None else list(disk).index(driver) + 1, ET.Element("source", {key: path}))
+
+
 def format_of(disk: Element) -> str:
     return attribute(disk, "driver", "type", "raw")  # libvirt never guesses it
 

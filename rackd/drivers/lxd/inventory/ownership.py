@@ -25,6 +25,7 @@ BOOT_ONCE_KEY = "user.innkeeper.boot-once"  # of an instance that was started in
 INCOMPLETE = "half"
 NO_UUID = "true"  # replaces the UUID on servers that assign none
 UUID_KEY = "volatile.uuid"
+MOVE_PREFIXES = ("lxd-move-of-", "incus-move-of-")  # of the names of copies that LXD makes to move an instance
 
 DEFAULT_PROJECT = "default"
 VM, CONTAINER = "virtual-machine", "container"
@@ -68,14 +69,23 @@ def replacement_name(marker: OwnershipMarker) -> str:
 
 
 def without_replacements(instances: Iterable[Json]) -> list[Json]:
-    """Omits placeholders of instances that exist: a guest is counted once."""
-    instances = list(instances)
+    """Omits placeholders, and copies to another storage pool, of instances that exist: a guest is counted once."""
+    instances = _without_moving(list(instances))
     replaceable = {
         (one.get("project"), replacement_name(marker))
         for one in instances
         if (marker := marker_of(one)) is not None and one["name"] != replacement_name(marker)
     }
     return [one for one in instances if (one.get("project"), one["name"]) not in replaceable]
+
+
+def _without_moving(instances: list[Json]) -> list[Json]:
+    """A copy that LXD makes to move an instance has its UUID."""
+    copies = [one for one in instances if str(one["name"]).startswith(MOVE_PREFIXES)]
+    if not copies:
+        return instances
+    others = {id_of(one) for one in instances if one not in copies}
+    return [one for one in instances if one not in copies or id_of(one) not in others]
 
 
 def is_unreadable(instance: Json) -> bool:

@@ -1,4 +1,4 @@
-"""`machines/{system_id}/?op=add_disk`, `attach_disk`, `grow_disk`, `remove_disk`: disks of a machine."""
+"""`machines/{system_id}/?op=add_disk`, `attach_disk` and others: a machine gets, changes and loses disks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machi
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
 from regiond.api.serializers.machines import DiskOfMachine
-from regiond.machines.model import DiskChange, DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToRemove
+from regiond.machines.model import DiskChange, DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove
 
 PLAN = Result(doc="For a dry run: what would change, in sentences.", type=DISK_PLAN_JSON)
 _LARGEST_GB = 1_000_000.0
@@ -71,6 +71,10 @@ def _to_attach(call: Call) -> DiskToAttach:
 
 def _to_grow(call: Call) -> DiskToGrow:
     return DiskToGrow(disk_id=_disk_id(call), size_bytes=gigabytes(call.values["size"]))
+
+
+def _to_move(call: Call) -> DiskToMove:
+    return DiskToMove(disk_id=_disk_id(call), pool=call.values["pool"])
 
 
 def _to_remove(call: Call) -> DiskToRemove:
@@ -167,6 +171,37 @@ GROW_DISK = with_dry_run(
     result=PLAN,
     doc=CHANGE_DOC,
 )
+MOVE_DISK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="move_disk",
+        permission=Permission.OPERATOR,
+        title="Move a disk of a machine to another storage pool",
+        doc="The disk, also the first one, is copied to another storage pool of its host, with its content, while the "
+        "machine is off. The space of the copy is claimed before. The volume of before is deleted only when the "
+        "machine uses the complete copy; a failure leaves the disk where it was. A copy can take minutes: start it "
+        "with Prefer: respond-async.",
+        fields=(
+            _DISK,
+            Field(
+                "pool",
+                Text(max_length=256),
+                "Storage pool of the host to which the disk moves.",
+                recorded=True,
+                required=True,
+                example="fast",
+            ),
+        ),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_starting(_to_move),
+    ),
+    _planning(_to_move),
+    result=PLAN,
+    doc=CHANGE_DOC,
+)
 REMOVE_DISK = with_dry_run(
     Endpoint(
         method="POST",
@@ -187,4 +222,4 @@ REMOVE_DISK = with_dry_run(
     result=PLAN,
     doc=CHANGE_DOC,
 )
-OF_ONE = (ADD_DISK, ATTACH_DISK, GROW_DISK, REMOVE_DISK)
+OF_ONE = (ADD_DISK, ATTACH_DISK, GROW_DISK, MOVE_DISK, REMOVE_DISK)

@@ -12,10 +12,11 @@ from regiond.machines.model import MachineView
 
 @frozen(kw_only=True)
 class DiskChoices:
-    """Whether disks can be added, and the ids of those that can be grown and removed."""
+    """Whether disks can be added, and the ids of those that can be grown, moved and removed."""
 
     may_add: bool = False
     grows: frozenset[int] = frozenset()
+    moves: frozenset[int] = frozenset()
     removes: frozenset[int] = frozenset()
 
 
@@ -27,5 +28,6 @@ def disk_choices(machine: MachineView, installation_id: UUID, *, may_change: boo
     return DiskChoices(
         may_add=True,
         grows=frozenset(disk.id for disk in ours),
+        moves=frozenset(disk.id for disk in ours),
         removes=frozenset(disk.id for disk in ours if disk.index != 0),
     )

@@ -11,7 +11,8 @@ from regiond.api.replies import Reply
 from regiond.attention.model import ObjectType
 from regiond.caller import Caller
 from regiond.hosts.model import GuestView, HostView
-from regiond.machines.model import MachineView
+from regiond.machines.disks.model import check_movable
+from regiond.machines.model import DiskView, MachineView
 from regiond.machines.ownership_rules import check_may_change
 from regiond.operations.model import OPEN_STATES
 from regiond.ui.attention.attention_page import attention_of
@@ -77,6 +78,15 @@ def change_obstacle(caller: Caller, machine: MachineView) -> str:
     """Returns why the caller cannot change the VM now; empty if nothing is in the way."""
     try:
         check_may_change(caller, machine)
+    except InnkeeperError as error:
+        return error.message
+    return ""
+
+
+def move_obstacle(machine: MachineView, disk: DiskView) -> str:
+    """Returns why the disk cannot move now, such as that the VM runs; empty if nothing is in the way."""
+    try:
+        check_movable(machine, disk)
     except InnkeeperError as error:
         return error.message
     return ""

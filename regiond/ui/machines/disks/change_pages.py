@@ -1,4 +1,4 @@
-"""Adds a disk to a VM, attaches a kept one, and grows one: forms."""
+"""Adds a disk to a VM, attaches a kept one, grows and moves one: forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.lists.kept_disks import kept_choices
 from regiond.ui.machines.details.disk_pages import find_disk
-from regiond.ui.machines.details.frame import STORAGE, change_obstacle, host_of, read_vm
+from regiond.ui.machines.details.frame import STORAGE, change_obstacle, host_of, move_obstacle, read_vm
 from regiond.ui.machines.details.notes_form import names_in
 from regiond.ui.machines.disks.disk_form import (
     POOL,
@@ -24,6 +24,7 @@ from regiond.ui.machines.disks.disk_form import (
     TAGS,
     add_fields,
     grow_fields,
+    move_fields,
     size_in_gb,
     size_to_send,
 )
@@ -130,8 +131,43 @@ async def _grow_page(visit: Visit, machine: MachineView, disk: DiskView, edit: E
     )
 
 
+async def move(visit: Visit) -> Reply:
+    machine = (await read_vm(visit)).machine
+    disk = find_disk(machine, visit.path["disk"])
+
+    async def send(values: Mapping[str, str]) -> Reply:
+        if not values[POOL]:
+            raise InvalidRequest.of({POOL: [text("Choose a storage pool.")]})
+        answer = await visit.act(
+            MACHINE, "POST", "move_disk",
+            path={"system_id": machine.system_id},
+            fields={"disk": disk.id, POOL: values[POOL]},
+        )  # fmt: skip
+        done = text("{name} of {vm} is moved.", name=disk.title, vm=machine.hostname)
+        return redirect_with_note(visit, "vms", machine.system_id, STORAGE, answer=answer, text=done)
+
+    values = {POOL: visit.request.given(POOL)}
+    return await forms.create(visit, values, partial(_move_page, visit, machine, disk), send)
+
+
+async def _move_page(visit: Visit, machine: MachineView, disk: DiskView, edit: Edit, refusal: Refusal) -> Reply:
+    return await visit.page(
+        "machines/move_disk.html",
+        title=text("Move {name} of {vm}", name=disk.title, vm=machine.hostname),
+        section="vms",
+        status=refusal.status,
+        vm=machine,
+        disk=disk,
+        obstacle=change_obstacle(visit.caller, machine) or move_obstacle(machine, disk),
+        form_fields=move_fields(await host_of(visit, machine), disk),
+        edit=edit,
+        problems=refusal.problems,
+    )
+
+
 PAGES = (
     *form_pages("vms/<system_id>/storage/add", add, permission=Permission.OPERATOR),
     *form_pages("vms/<system_id>/storage/attach", attach, permission=Permission.OPERATOR),
     *form_pages("vms/<system_id>/storage/<disk>/grow", grow, permission=Permission.OPERATOR),
+    *form_pages("vms/<system_id>/storage/<disk>/move", move, permission=Permission.OPERATOR),
 )

@@ -1,4 +1,4 @@
-"""The fields of the forms that add and grow a disk. Pure."""
+"""The fields of the forms that add, grow and move a disk. Pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def add_fields(host: HostView | None) -> list[FormField]:
 
 def grow_fields() -> list[FormField]:
     return [FormField(name=SIZE, label=text("New size in GB"), kind="number", minimum=1)]
+
+
+def move_fields(host: HostView | None, disk: DiskView) -> list[FormField]:
+    """Returns the choice of another storage pool; without one in which the disk is, and with none if there is none."""
+    others = tuple(one for one in _pool_options(host) if one[0] != disk.storage_pool_name)
+    return [FormField(name=POOL, label=text("Storage pool"), kind="choice", options=others)] if others else []
 
 
 def _pool_options(host: HostView | None) -> tuple[tuple[str, str], ...]:

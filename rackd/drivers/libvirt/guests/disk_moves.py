@@ -1,0 +1,165 @@
+"""Copies the volume of a domain that is off to another storage pool, and gives the domain the copy.
+
+A copy is only told from an incomplete one by the call that made it: the domain is changed by another call.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import structlog
+
+from common.errors import DriverFailed, HostUnreachable, NotFound, Unsupported, WrongState
+from common.guest_spec import DiskSpec
+from common.values import GuestRef, PowerState
+from rackd.drivers.disk_moves import changed_since, check_off
+from rackd.drivers.driver_errors import disk_not_found, required_guest
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.definitions.disk_xml import format_of, set_source
+from rackd.drivers.libvirt.definitions.domain_config import volume_names
+from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
+from rackd.drivers.libvirt.guests import root_companions, volumes
+from rackd.drivers.libvirt.guests.dependents import dependents_of
+from rackd.drivers.libvirt.guests.disk_changes import check_no_overlay
+from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot
+from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths
+from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
+from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.inventory.guests import power_of
+from rackd.drivers.libvirt.xml import Element
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+_COMPARED_BYTES = 64 * 1024  # at the beginning, by which formats are told
+
+
+def copy_disk(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    """Returns when the source was last written, as far as its storage pool knows. Raises as the contract says."""
+    domain = required_guest(marked_domain(client, guest), guest)
+    definition, paths = definition_of(domain), pool_paths(client)
+    if disk_at(definition, paths, (copy.pool_id, copy.volume)) is not None:
+        return ""
+    disk = _source_in(domain, definition, client, pool_id, volume)
+    source_pool, pool = guest_pool(client, pool_id), guest_pool(client, copy.pool_id)
+    _refresh(source_pool)
+    source = _source(source_pool, disk, domain, volume)
+    _check_free(client, source_pool, domain, volume, copy)
+    if pool.volume(volume) is not None:
+        raise WrongState(
+            f"The storage pools {source_pool.pool.name} and {pool.pool.name} both have a volume {volume}: they show "
+            "the same folder, or a copy was left there.",
+            volume=volume,
+        )
+    written = source.written_at()
+    size_bytes = max(copy.size_bytes, source.capacity_bytes())
+    if volumes.delete_from(pool.pool, copy.volume):
+        log.warning("incomplete_copy_deleted", volume=copy.volume, pool=pool.pool.name)
+    volumes.check_fits(pool.pool, size_bytes, pool.available_bytes(size_bytes), "The copy needs")
+    made: list[Volume] = []
+    try:
+        made.append(_clone(pool, copy, size_bytes, source))
+        _check_copy(made[0], source, size_bytes)
+        check_off(domain.name, power_of(domain.state()))
+    except HostUnreachable:
+        raise  # libvirt may still copy; the next attempt replaces what it makes
+    except BaseException:
+        volumes.undo(made)
+        raise
+    log.info("disk_copied", guest=domain.name, volume=volume, copy=copy.volume, pool=pool.pool.name)
+    return written
+
+
+def use_copy(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
+    """Returns the power state. Raises as the driver contract says."""
+    domain = required_guest(marked_domain(client, guest), guest)
+    definition, paths = definition_of(domain), pool_paths(client)
+    source_pool, pool = guest_pool(client, pool_id), guest_pool(client, copy.pool_id)
+    if disk_at(definition, paths, (copy.pool_id, copy.volume)) is not None:
+        root_companions.delete_old(definition, source_pool, pool, guest.marker)
+        return power_of(domain.state())
+    disk = _source_in(domain, definition, client, pool_id, volume)
+    made = pool.volume(copy.volume)
+    if made is None:
+        raise NotFound(f"The storage pool {pool.pool.name} has no volume {copy.volume}.", volume=copy.volume)
+    if _source(source_pool, disk, domain, volume).written_at() != state:
+        raise changed_since(domain.name, volume)
+    _check_free(client, source_pool, domain, volume, copy)
+    set_source(disk, made.path(), block=pool.has_block_devices)
+    root_companions.move(definition, disk, source_pool, pool, guest.marker)
+    client.define(ET.tostring(definition, encoding="unicode"), domain.name)
+    root_companions.delete_old(definition, source_pool, pool, guest.marker)
+    log.info("disk_moved", guest=domain.name, volume=volume, copy=copy.volume, pool=pool.pool.name)
+    return power_of(domain.state())
+
+
+def _source_in(domain: Domain, definition: Element, client: Client, pool_id: str, volume: str) -> Element:
+    """Returns the disk of a domain that is off, and whose next start is a boot from its definition."""
+    check_off(domain.name, power_of(domain.state()))
+    check_next_start_is_boot(domain, "disks")
+    disk = disk_at(definition, pool_paths(client), (pool_id, volume))
+    if disk is None:
+        check_no_overlay(domain, definition, volume)
+        raise disk_not_found(domain.name, volume, sorted(volume_names(definition)))
+    return disk
+
+
+def _source(pool: GuestPool, disk: Element, domain: Domain, name: str) -> Volume:
+    """Returns the volume. Raises Unsupported for one whose content libvirt would convert instead of copying it."""
+    volume = pool.volume(name)
+    if volume is None:
+        raise NotFound(f"The storage pool {pool.pool.name} has no volume {name}.", volume=name)
+    wanted, found = format_of(disk), volume.format()
+    if wanted != "raw" or found not in {"", "raw"}:
+        seen = found if wanted == "raw" else wanted
+        raise Unsupported(
+            f"{name} cannot be copied: the disk of {domain.name} is {wanted}, and the host takes its content for an "
+            f"image of the format {seen}, which it would convert. Copy it on the host.",
+            volume=name,
+        )
+    return volume
+
+
+def _check_free(client: Client, pool: GuestPool, domain: Domain, volume: str, copy: DiskSpec) -> None:
+    """Raises WrongState if something else uses the source or the copy."""
+    if volume == copy.volume:
+        raise WrongState(f"The copy of {volume} would have the same name.", volume=volume)
+    users = guests_by_volume(client)
+    others = sorted(users[volume] - {domain.name} | users[copy.volume])
+    if others:
+        raise WrongState(f"{volume} or its copy {copy.volume} is used by {', '.join(others)}.", volume=volume)
+    dependents = sorted(dependents_of(client, pool.pool, {volume})[volume])
+    if dependents:
+        raise WrongState(
+            f"{', '.join(dependents)} in the storage pool {pool.pool.name} is based on {volume}, which therefore "
+            "cannot move. Merge or delete it on the host.",
+            volume=volume,
+        )
+
+
+def _clone(pool: GuestPool, copy: DiskSpec, size_bytes: int, source: Volume) -> Volume:
+    try:
+        return pool.pool.clone(volume_xml(copy.volume, size_bytes, pool.type), copy.volume, source)
+    except Unsupported as error:
+        raise Unsupported(
+            f"libvirt copies no volume to a storage pool of the type {pool.type}, such as {pool.pool.name}: {error}",
+            volume=copy.volume,
+        ) from error
+
+
+def _refresh(pool: GuestPool) -> None:
+    """libvirt finds out the format of a volume only when it reads the pool again."""
+    try:
+        pool.pool.refresh()
+    except DriverFailed as error:  # a copy to the pool runs
+        log.info("storage_pool_not_refreshed", pool=pool.pool.name, reason=str(error))
+
+
+def _check_copy(copy: Volume, source: Volume, size_bytes: int) -> None:
+    """Raises DriverFailed for a copy that is too short or was converted: then it begins with other bytes."""
+    found = copy.capacity_bytes()
+    if found < size_bytes or copy.head(_COMPARED_BYTES) != source.head(_COMPARED_BYTES):
+        raise DriverFailed(
+            f"libvirt copied {found} of {size_bytes} bytes to {copy.name}, or converted them.", volume=copy.name
+        )

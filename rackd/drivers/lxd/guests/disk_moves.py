@@ -1,0 +1,157 @@
+"""Copies a custom volume of an instance that is off to another storage pool, and gives it the copy.
+
+LXD copies no root disk without its instance: see `root_moves`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from common.errors import DriverFailed, HostUnreachable, NotFound, WrongState
+from common.guest_spec import DiskSpec
+from common.rpc.host_commands import MAX_CALL_S
+from common.values import GuestRef, PowerState
+from rackd.drivers.disk_moves import changed_since, check_off
+from rackd.drivers.driver_errors import disk_not_found
+from rackd.drivers.lxd.connection.client import path
+from rackd.drivers.lxd.guests import root_moves, volumes
+from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of, volumes_of
+from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
+from rackd.drivers.lxd.inventory.boot_order import Device
+from rackd.drivers.lxd.inventory.guests import power_of
+from rackd.drivers.lxd.inventory.ownership import Json
+from rackd.drivers.lxd.inventory.volume_index import parse_volume
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+_COPYING = "copying storage volume"  # LXD's description of such an operation
+
+
+def copy_disk(instances: Instances, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    """Returns when the instance was last started. Raises as the driver contract says."""
+    found = root_moves.settled(instances, guest)
+    if device_of(found, copy.pool_id, copy.volume) is not None:
+        return ""
+    device, entry = _disk(found, pool_id, volume)
+    state = str(found.get("last_used_at") or "")
+    if is_root(entry):
+        root_moves.check(instances, found, copy)
+        return state
+    _check_own(found, device, volume)
+    client, scope = instances.client, instances.scope_of(found)
+    target, source = scope.member or "", source_of(found, volume)
+    where = path("storage-pools", pool_id, "volumes", "custom", source)
+    _check_unshared(client.get(where, project=scope.project, target=target), found, pool_id)
+    _delete_incomplete(instances, found, copy)
+    volumes.check_space(client, [(copy.pool_id, copy.size_bytes)], scope, what="The copy needs")
+    body = {
+        "name": copy.volume,
+        "type": "custom",
+        "content_type": "block",
+        "source": {"type": "copy", "pool": pool_id, "name": source},
+    }
+    try:
+        with limits_as_capacity():
+            client.post(
+                path("storage-pools", copy.pool_id, "volumes", "custom"), body, wait_s=MAX_CALL_S,
+                project=scope.project, target=target,
+            )  # fmt: skip
+        check_off(guest.name, power_of(int(instances.read(str(found["name"]))["status_code"])))
+    except HostUnreachable:
+        raise  # LXD may still copy; the next attempt replaces what it makes
+    except BaseException:
+        made = volumes.CreatedVolume(pool=copy.pool_id, name=copy.volume, location=target)
+        volumes.undo(client, [made], scope)
+        raise
+    log.info("disk_copied", guest=found["name"], volume=volume, copy=copy.volume, pool=copy.pool_id)
+    return state
+
+
+def use_copy(
+    instances: Instances, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str
+) -> PowerState:
+    """Returns the power state. Raises as the driver contract says."""
+    found = root_moves.settled(instances, guest)
+    name, power = str(found["name"]), power_of(int(found["status_code"]))
+    if device_of(found, copy.pool_id, copy.volume) is not None:
+        return power
+    device, entry = _disk(found, pool_id, volume)
+    if is_root(entry):
+        root_moves.move(instances, found, guest, copy)
+        return power
+    _check_own(found, device, volume)
+    scope, source = instances.scope_of(found), source_of(found, copy.volume)
+    where = path("storage-pools", copy.pool_id, "volumes", "custom", source)
+    made = instances.client.find(where, project=scope.project, target=scope.member or "")
+    if made is None:
+        raise NotFound(
+            f"LXD at {instances.client.address.normalised} has no volume {copy.volume} in the storage pool "
+            f"'{copy.pool_id}'.",
+            volume=copy.volume,
+        )
+    _check_unshared(made, None, copy.pool_id)
+    if str(found.get("last_used_at") or "") != state:
+        raise changed_since(name, volume)
+    instances.change(name, devices={device: {**entry, "pool": copy.pool_id, "source": source}}, config={})
+    log.info("disk_moved", guest=name, device=device, volume=volume, copy=copy.volume, pool=copy.pool_id)
+    return power
+
+
+def _disk(found: Json, pool_id: str, volume: str) -> tuple[str, Device]:
+    """Returns name and entry of the device of an instance that is off."""
+    check_off(str(found["name"]), power_of(int(found["status_code"])))
+    device = device_of(found, pool_id, volume)
+    if device is None:
+        raise disk_not_found(str(found["name"]), volume, volumes_of(found))
+    entry: Device = found["expanded_devices"][device]
+    return device, entry
+
+
+def _check_own(found: Json, device: str, volume: str) -> None:
+    if device not in (found.get("devices") or {}):
+        raise WrongState(
+            f"{found['name']} has {volume} from one of its profiles, as {device}. Give it a device of its own: "
+            "lxc config device override.",
+            name=found["name"],
+        )
+
+
+def _check_unshared(existing: Json, user: Json | None, pool_id: str) -> None:
+    """Raises WrongState if the volume is used by another instance than `user`, and if it is a file system."""
+    volume = parse_volume(existing, pool_id)
+    own = set() if user is None else {str(user["name"])}
+    names = {str(url).partition("?")[0].rpartition("/")[2] for url in existing.get("used_by") or ()}
+    if names - own:
+        raise WrongState(f"The volume {volume.name} is used by {', '.join(sorted(names - own))}.", volume=volume.name)
+    if not volume.block:
+        raise WrongState(f"The volume {volume.name} is no block device but a file system.", volume=volume.name)
+
+
+def _delete_incomplete(instances: Instances, found: Json, copy: DiskSpec) -> None:
+    """Deletes what an earlier call left, once LXD no longer writes it."""
+    client, scope = instances.client, instances.scope_of(found)
+    target, where = scope.member or "", path("storage-pools", copy.pool_id, "volumes", "custom", copy.volume)
+    existing = client.find(where, project=scope.project, target=target)
+    if existing is None:
+        return
+    _check_unshared(existing, None, copy.pool_id)
+    running = client.get("operations", recursion="1", project=scope.project) or {}
+    for operation in running.get("running") or ():
+        if _COPYING in str(operation.get("description", "")).lower():
+            _wait(instances, operation)
+    log.warning("incomplete_copy_deleted", volume=copy.volume, pool=copy.pool_id)
+    try:
+        client.delete(where, project=scope.project, target=target)
+    except NotFound:
+        log.info("volume_already_deleted", volume=copy.volume, pool=copy.pool_id)  # by LXD, when its copying failed
+
+
+def _wait(instances: Instances, operation: Mapping[str, Any]) -> None:
+    try:
+        instances.client.wait(str(operation["id"]), MAX_CALL_S)
+    except DriverFailed as error:
+        log.info("earlier_copying_failed", reason=str(error))

@@ -1,0 +1,98 @@
+"""Copies disks on a simulated host to another storage pool, and gives their guests the copies."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from attrs import frozen
+
+from common.addresses.simulated import SimulatedAddress
+from common.errors import NotFound, WrongState
+from common.guest_spec import DiskSpec
+from common.values import Guest, GuestChange, GuestEvent, GuestRef, PowerState
+from common.volume_names import marker_of_volume
+from rackd.drivers.disk_moves import changed_since, check_off
+from rackd.drivers.driver_errors import disk_not_found
+from rackd.drivers.simulated import guests
+from rackd.drivers.simulated.capacity_checks import check_pool_available, check_pool_exists, check_pool_space
+from rackd.drivers.simulated.fault_injection import FaultInjector
+from rackd.drivers.simulated.store import Store
+
+_USERS = "select guest.name from disk join guest using (guest_id) where disk.volume = ? and guest_id <> ?"
+_DELETE = "delete from volume where pool = ? and name = ?"
+_COPY_CONTENT = "insert or ignore into written select ?, ? from written where pool = ? and volume = ?"
+_REPLACE = "update disk set pool = ?, volume = ? where guest_id = ? and pool = ? and volume = ?"
+_REPLACE_BOOT_DISK = "update boot_disk set pool = ?, volume = ? where guest_id = ? and pool = ? and volume = ?"
+_STATE = "select coalesce(max(number), 0) from change where guest_id = ? and event = ?"
+
+
+@frozen
+class SimulatedDiskMoves:
+    """The methods of the driver that move disks. They raise as the driver contract says."""
+
+    _address: SimulatedAddress
+    _store: Store
+    _faults: FaultInjector
+
+    def copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+        """The volume exists before its content: a call that ends between them leaves an incomplete copy."""
+        self._faults.call("copy disk")
+        with self._store.writing() as db:
+            found = guests.of_machine(db, self._address, guest)
+            if _has(found, copy.pool_id, copy.volume):
+                return ""
+            self._make_volume(db, found, (pool_id, volume), copy)
+            state = _state(db, found)
+        self._faults.call("copy content of disk")
+        with self._store.writing() as db:
+            db.execute(_COPY_CONTENT, (copy.pool_id, copy.volume, pool_id, volume))
+        return state
+
+    def _make_volume(self, db: sqlite3.Connection, guest: Guest, source: tuple[str, str], copy: DiskSpec) -> None:
+        check_off(guest.name, guest.power)
+        _check_disk(guest, *source)
+        for name in (source[1], copy.volume):
+            user = db.execute(_USERS, (name, guest.guest_id)).fetchone()
+            if user is not None:
+                raise WrongState(f"The guest {user['name']} uses the volume {name}.", volume=name)
+        for pool_id in (source[0], copy.pool_id):
+            check_pool_exists(self._address, pool_id)
+            check_pool_available(self._address, pool_id)
+        db.execute(_DELETE, (copy.pool_id, copy.volume))
+        used_bytes = guests.pool_used_bytes(db, copy.pool_id)
+        check_pool_space(self._address, copy.pool_id, used_bytes, copy.size_bytes, "The copy")
+        owner = marker_of_volume(copy.volume)
+        guests.add_volume(db, pool=copy.pool_id, name=copy.volume, size_bytes=copy.size_bytes, marker=owner)
+
+    def use(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
+        self._faults.call("use copy of disk")
+        with self._store.writing() as db:
+            found = guests.of_machine(db, self._address, guest)
+            if _has(found, copy.pool_id, copy.volume):
+                return found.power
+            check_off(found.name, found.power)
+            _check_disk(found, pool_id, volume)
+            if guests.volume_owner(db, copy.pool_id, copy.volume) is None:
+                raise NotFound(f"The storage pool {copy.pool_id} has no volume {copy.volume}.", volume=copy.volume)
+            if _state(db, found) != state:
+                raise changed_since(found.name, volume)
+            for statement in (_REPLACE, _REPLACE_BOOT_DISK):
+                db.execute(statement, (copy.pool_id, copy.volume, found.guest_id, pool_id, volume))
+            guests.record(
+                db, GuestChange(event=GuestEvent.CHANGED, guest_name=found.name, guest_id=found.guest_id)
+            )  # fmt: skip
+            return found.power
+
+
+def _state(db: sqlite3.Connection, guest: Guest) -> str:
+    """Returns the number of the last change of the guest's power state."""
+    return str(db.execute(_STATE, (guest.guest_id, GuestEvent.POWER.value)).fetchone()[0])
+
+
+def _check_disk(guest: Guest, pool_id: str, volume: str) -> None:
+    if not _has(guest, pool_id, volume):
+        raise disk_not_found(guest.name, volume, (one.volume for one in guest.disks))
+
+
+def _has(guest: Guest, pool_id: str, volume: str) -> bool:
+    return any((disk.pool_id, disk.volume) == (pool_id, volume) for disk in guest.disks)
