@@ -10,13 +10,13 @@ from common.guest_spec import DiskSpec
 from common.rpc.hardware_commands import HOST_COPY_DISK, HOST_USE_COPY, CopyDiskCall, UseCopyCall
 from common.rpc.host_commands import MAX_CALL_S
 from common.serialization import from_dict
+from common.units import gb
 from common.values import Guest
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines.disks import move_store
-from regiond.machines.disks.model import gb
 from regiond.machines.disks.steps import DiskCalls
 from regiond.machines.steps import Target, racks_text, record_event, wait_for_command
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation, OperationKind

@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from common.errors import Busy, InvalidRequest, NotFound, OutOfCapacity
 from common.guest_spec import DiskSpec
 from common.serialization import to_dict
+from common.units import gb
 from common.values import DriverType, OwnershipMarker
 from common.volume_names import marker_of_volume, volume_name
 from regiond.caller import Caller
@@ -17,7 +18,7 @@ from regiond.identifiers import serial
 from regiond.ledger import service as ledger
 from regiond.machines import view_store
 from regiond.machines.disks import move_store, store
-from regiond.machines.disks.model import check_copy_index, check_listed, check_movable, check_ours, gb, move_plan
+from regiond.machines.disks.model import check_copy_index, check_listed, check_movable, check_ours, move_plan
 from regiond.machines.disks.placement import ChosenPool, choose_pool
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.model import DiskPlan, DiskToAdd, DiskToMove, DiskView, MachineView
