@@ -146,10 +146,8 @@ async def test_a_change_that_no_machine_can_have(
     innkeeper: Deployment, action: str, fields: dict[str, Any], field: str, message: str, *, dry: bool
 ) -> None:
     machines = await composed(innkeeper, 1)
-    asked = {"dry_run": "true"} if dry else {}
-    error = await rejection(
-        innkeeper.post("machines/", op="bulk", action=action, machines=ids(machines), **fields, **asked)
-    )
+    asked: dict[str, Any] = {**fields, "dry_run": "true"} if dry else fields
+    error = await rejection(innkeeper.post("machines/", op="bulk", action=action, machines=ids(machines), **asked))
     assert isinstance(error, InvalidRequest)
     assert (list(error.fields), message in str(error.fields)) == ([field], True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from common.capacity import Capacity, ResourceCapacity
 from regiond.ledger.model import HostCapacity
@@ -20,8 +20,8 @@ _NEEDS_OTHERS = "It has room once machines before it have given back what they l
 class _Judged:
     """The amounts of a server that the machines before it take and give back."""
 
-    taken: Holdings = Holdings()
-    freed: Holdings = Holdings()
+    taken: Holdings = field(factory=Holdings)
+    freed: Holdings = field(factory=Holdings)
 
 
 def balance(plan: ResizePlan) -> Charge:

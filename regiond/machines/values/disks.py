@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from regiond.groups.model import ResourcePool
 from regiond.quotas.model import Charge, Holdings
@@ -56,7 +56,7 @@ class DiskPlan:
     name: str
     effects: tuple[str, ...]
     loses_data: bool = False
-    charge: Charge = Charge(asked=Holdings())
+    charge: Charge = field(default=Charge(asked=Holdings()))
 
 
 @frozen(kw_only=True)

@@ -54,4 +54,4 @@ class ResizePlan:
     memory_mib: Amount
     effects: tuple[str, ...]
     charge: Charge = field(default=Charge(asked=Holdings()))
-    frees: Holdings = Holdings()
+    frees: Holdings = field(default=Holdings())

@@ -70,8 +70,8 @@ class AddDiskMany(RequestScenario):
         return off, await composed(site, host=off.host, storage="1", power_on="true")
 
     async def request(self, site: Site, state: tuple[HostMachine, HostMachine]) -> Request:
-        fields = {"action": "add_disk", "size": "2", "at_once": "1", "machines": [one.system_id for one in state]}
-        return Request(path="machines/", op="bulk", fields=fields)
+        fields = {"action": "add_disk", "size": "2", "at_once": "1"}
+        return Request(path="machines/", op="bulk", fields={**fields, "machines": [one.system_id for one in state]})
 
     async def check(self, site: Site, state: tuple[HostMachine, HostMachine], outcome: Outcome) -> Iterable[str]:
         """Each machine has exactly one child."""
