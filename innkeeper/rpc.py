@@ -176,7 +176,7 @@ class Region:
         return await self._link.call(CLIENT_GROW_DISK, request, deadline_s=CALL_S)
 
     async def remove_disk(self, system_id: str, disk: str | int, *, keep: bool) -> OperationSummary:
-        """Starts the operation that takes a disk (id or name) from a machine; without `keep`, all data on it are lost."""
+        """Starts the operation that takes a disk (id or name) from a machine. Without `keep`, its data are lost."""
         request = RemoveDiskCall(system_id=system_id, disk=str(disk), keep=keep)
         return await self._link.call(CLIENT_REMOVE_DISK, request, deadline_s=CALL_S)
 
