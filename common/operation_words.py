@@ -48,6 +48,9 @@ _BULK: Mapping[object, str] = {
     "delete": marked("deletes {machines}"),
     "deploy": marked("deploys {machines}"),
     "resize": marked("resizes {machines}"),
+    "add_disk": marked("adds a disk to each of {machines}"),
+    "set_boot": marked("sets what {machines} boot from"),
+    "add_interface": marked("adds a NIC to each of {machines}"),
 }
 _REBUILD = marked("rebuilds {machine} on {host}")
 _ACTS = marked("acts on {machines}")

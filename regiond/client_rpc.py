@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from structlog.contextvars import get_contextvars
 
 from common.certificates import Role
 from common.compose_request import ComposeRequest
-from common.errors import InvalidRequest, NotFound, OperationPending
+from common.errors import NotFound, OperationPending
 from common.rpc.call_context import REQUEST_ID
 from common.rpc.client_commands import (
     CLIENT_COMPOSE,
@@ -56,6 +55,7 @@ from common.rpc.region_commands import (
     UserDataCall,
 )
 from common.serialization import to_dict
+from regiond import client_changes
 from regiond.api.services import Services
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
 from regiond.caller import Caller, Permission, check_object, check_role
@@ -66,7 +66,6 @@ from regiond.racks.service import RackContent
 from regiond.request_limits import RequestLimits
 from regiond.validation_messages import no_object
 
-MAX_KEY_CHARS = 255
 WAIT_S = 60.0  # limits a handler; the client repeats the call
 
 # Each command needs the permission of the API endpoint that does the same; lists show only what the caller may see.
@@ -79,11 +78,13 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_DELETE.name: Permission.OWNER,
     CLIENT_OPERATION.name: Permission.USER,
     CLIENT_WAIT.name: Permission.USER,
+    **client_changes.PERMISSIONS,
 }
 EXPENSIVE = frozenset(one.name for one in (CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE))
-# No value of an idempotency key is recorded: it is any text that a client chooses.
-RECORDED = frozenset({one.name for one in fields(ComposeRequest)} | {"action", "host"})
-AUDITED = frozenset(one.name for one in (CLIENT_COMPOSE, CLIENT_POWER, CLIENT_RESIZE, CLIENT_DELETE))
+RECORDED = frozenset({one.name for one in fields(ComposeRequest)} | {"action", "host"}) | client_changes.RECORDED
+AUDITED = frozenset({CLIENT_COMPOSE.name, CLIENT_POWER.name, CLIENT_RESIZE.name, CLIENT_DELETE.name}) | {
+    *client_changes.PERMISSIONS
+}
 
 Answer = Callable[[Caller, Any], Awaitable[Any]]
 Q = TypeVar("Q")
@@ -118,10 +119,12 @@ class RpcCommands:
         }
 
     def _client_commands(self) -> Mapping[Command[Any, Any], Answer]:
+        changes = client_changes.ChangeCommands(self._services).commands()
         return {
             CLIENT_COMPOSE: self._compose,
             CLIENT_POWER: self._power,
             CLIENT_RESIZE: self._resize,
+            **{command: _summarized(begin) for command, begin in changes.items()},
             CLIENT_DELETE: self._delete,
             CLIENT_OPERATION: self._operation,
             CLIENT_WAIT: self._wait,
@@ -196,8 +199,7 @@ class RpcCommands:
     async def _compose(self, caller: Caller, call: ClientComposeCall) -> OperationSummary:
         host_id = None if call.host is None else await self._host_id(caller, call.host)
         request = evolve(call.request, host_id=host_id)
-        text = _checked_key(call.idempotency_key)
-        key = None if text is None else self._services.idempotency_keys.key_of(caller, text, _request_text(request))
+        key = client_changes.idempotency_key(self._services, caller, call.idempotency_key, CLIENT_COMPOSE, request)
         return _summary(await self._services.composer.start_compose(caller, request, idempotency_key=key))
 
     async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
@@ -270,15 +272,11 @@ def _audit_request(command: str, caller: Caller, link: Link, request: object, gi
     )
 
 
-def _request_text(request: ComposeRequest) -> bytes:
-    return json.dumps([CLIENT_COMPOSE.name, to_dict(request)], sort_keys=True).encode()
+def _summarized(begin: Callable[[Caller, Q], Awaitable[Operation]]) -> Callable[[Caller, Q], Awaitable[Any]]:
+    async def answer(caller: Caller, request: Q) -> OperationSummary:
+        return _summary(await begin(caller, request))
 
-
-def _checked_key(key: str | None) -> str | None:
-    """Rejects an invalid key instead of ignoring it, because the client relies on it."""
-    if key is not None and not (1 <= len(key) <= MAX_KEY_CHARS and key.isprintable()):
-        raise InvalidRequest.of({"idempotency_key": [f"Use 1 to {MAX_KEY_CHARS} printable characters."]})
-    return key
+    return answer
 
 
 def _host(host: HostView) -> HostSummary:

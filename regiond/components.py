@@ -45,6 +45,7 @@ from regiond.images.uploads import Uploads
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
+from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages
@@ -146,6 +147,7 @@ class MachineLayer:
     start_orders: StartOrders
     devices: Devices
     bulk: Bulk
+    bulk_changes: BulkChanges
     deployments: Deployments
     content: RackContent
     host_images: HostImages

@@ -77,6 +77,74 @@ class MachineResizeCall:
 
 
 @frozen(kw_only=True)
+class AddDiskCall:
+    """A disk that a machine gets. Without `pool`, a storage pool is chosen as for compose."""
+
+    system_id: str
+    size_bytes: int
+    pool: str = ""
+    tags: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+
+
+@frozen(kw_only=True)
+class GrowDiskCall:
+    """A disk, by id or name, that gets this size."""
+
+    system_id: str
+    disk: str
+    size_bytes: int
+
+
+@frozen(kw_only=True)
+class RemoveDiskCall:
+    """A disk, by id or name, that a machine loses. With `keep` its volume stays, else its data are lost."""
+
+    system_id: str
+    disk: str
+    keep: bool
+
+
+@frozen(kw_only=True)
+class AddInterfaceCall:
+    """A NIC that a machine gets; `interfaces` is one interface constraint of compose."""
+
+    system_id: str
+    interfaces: str = ""
+    name: str = ""
+    mac_address: str = ""
+    tags: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+
+
+@frozen(kw_only=True)
+class ChangeInterfaceCall:
+    """A NIC, by id or name, that gets another network, another MAC address, or both; empty: it stays."""
+
+    system_id: str
+    interface: str
+    interfaces: str = ""
+    mac_address: str = ""
+
+
+@frozen(kw_only=True)
+class RemoveInterfaceCall:
+    """A NIC, by id or name, that a machine loses."""
+
+    system_id: str
+    interface: str
+
+
+@frozen(kw_only=True)
+class SetBootCall:
+    """The order in which a machine tries `disk`, `network` and `iso`: at all its starts, or at the next one only."""
+
+    system_id: str
+    order: tuple[str, ...]
+    once: bool = False
+
+
+@frozen(kw_only=True)
 class OperationCall:
     operation_id: int
 
@@ -111,6 +179,13 @@ CLIENT_LIST_MACHINES = Command("client.list_machines", Nothing, MachineList, str
 CLIENT_COMPOSE = Command("client.compose", ClientComposeCall, OperationSummary)
 CLIENT_POWER = Command("client.power", MachinePowerCall, OperationSummary)
 CLIENT_RESIZE = Command("client.resize", MachineResizeCall, OperationSummary)
+CLIENT_ADD_DISK = Command("client.add_disk", AddDiskCall, OperationSummary)
+CLIENT_GROW_DISK = Command("client.grow_disk", GrowDiskCall, OperationSummary)
+CLIENT_REMOVE_DISK = Command("client.remove_disk", RemoveDiskCall, OperationSummary)
+CLIENT_ADD_INTERFACE = Command("client.add_interface", AddInterfaceCall, OperationSummary)
+CLIENT_CHANGE_INTERFACE = Command("client.change_interface", ChangeInterfaceCall, OperationSummary)
+CLIENT_REMOVE_INTERFACE = Command("client.remove_interface", RemoveInterfaceCall, OperationSummary)
+CLIENT_SET_BOOT = Command("client.set_boot", SetBootCall, OperationSummary)
 CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
 CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)
 # Responds when the operation has ended, at the deadline at the latest.

@@ -42,6 +42,7 @@ _CAPACITIES = """
         select host_id, jsonb_agg(jsonb_build_array(resource, key, amount)) as amounts from claimed group by host_id
     )
     select h.id as host_id, h.server_id, h.state, h.state = 'ready' and h.maintenance_since is null as is_open,
+           h.state <> 'removing' and h.maintenance_since is null as takes_claims,
            c.identity as cluster, z.name as zone, p.name as pool,
            h.cpu_over_commit_ratio, h.memory_over_commit_ratio, h.reserved_cores, h.reserved_memory_mib,
            s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed, s.memory_mib_claimed, s.pinned_core_ids,
@@ -114,6 +115,7 @@ def _host(row: Row) -> HostCapacity:
         shared_pools=frozenset(name for _, name, type_, *_ in pools if type_ in SHARED_POOL_TYPES),
         capacity=None if row["server_id"] is None else _capacity(dict(row)),
         is_open=row["is_open"],
+        takes_claims=row["takes_claims"],
     )
 
 

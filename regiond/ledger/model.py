@@ -152,6 +152,7 @@ class HostCapacity:
 
     `zone`, `pool` (the resource pool) and `state` are names. `cluster` is the identity of the host's LXD cluster, whose
     members share the `shared_pools`. `is_open`: it takes new machines, so it is ready and not in maintenance.
+    `takes_claims`: machines that it has can get more of it.
     """
 
     host_id: int
@@ -163,6 +164,7 @@ class HostCapacity:
     shared_pools: frozenset[str] = frozenset()
     capacity: Capacity | None = None
     is_open: bool = False
+    takes_claims: bool = True
 
 
 @frozen(kw_only=True)

@@ -14,8 +14,14 @@ from common.values import Autostart, GuestSize
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
-from regiond.machines.values.boot import BootPlan, BootView, IsoPlan, StartOrderPlan
-from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
+from regiond.machines.values.boot import BootPlan, BootToSet, BootView, IsoPlan, StartOrderPlan
+from regiond.machines.values.bulk import (
+    DEFAULT_AT_ONCE,
+    MAX_AT_ONCE,
+    MAX_BULK_MACHINES,
+    BulkAction,
+    HardwareChange,
+)
 from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.devices import (
     MAX_DEVICE_NICS,
@@ -77,6 +83,7 @@ __all__ = [
     "Allocated",
     "Amount",
     "BootPlan",
+    "BootToSet",
     "BootView",
     "BulkAction",
     "ComposeIntent",
@@ -98,6 +105,7 @@ __all__ = [
     "GroupCounts",
     "GroupSizes",
     "GuestPowerChange",
+    "HardwareChange",
     "HostConstraints",
     "IsoPlan",
     "KeptDisk",

@@ -13,7 +13,7 @@ from regiond.placement.interface_matching import is_selected, matching_interface
 from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.model import explain
 from regiond.placement.network_selectors import parse_cidr, parse_selector, referenced_networks, selector_of_key
-from regiond.placement.nic_attachment import attach_nics, required_functions
+from regiond.placement.nic_attachment import attach_nics, port_of, required_functions
 from regiond.placement.ranking import place, place_sequentially
 from regiond.placement.storage_assignment import assign_storage, label_notes, missing_pool
 from regiond.placement.storage_parser import parse_storage
@@ -43,6 +43,7 @@ __all__ = (
     "parse_storage",
     "place",
     "place_sequentially",
+    "port_of",
     "referenced_networks",
     "required_functions",
     "resource_capacity",

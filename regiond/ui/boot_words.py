@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
 
-from common.boot import BootDevice
+from common.boot import BootDevice, joined
+from regiond.machines.model import MachineView
 from regiond.ui.texts import constant, text
 
 _WORDS: Mapping[BootDevice, str] = {
@@ -21,3 +23,15 @@ def boot_words(order: Sequence[BootDevice]) -> str:
     for word in words[1:]:
         found = text("{first}, then {next}", first=found, next=word)
     return found
+
+
+def boot_orders(machines: Iterable[MachineView]) -> tuple[tuple[str, str], ...]:
+    """Returns the orders of what any of the VMs has, as the API takes them, with their words."""
+    vms = list(machines)
+    has = {
+        BootDevice.DISK: any(vm.disks for vm in vms),
+        BootDevice.NETWORK: any(vm.nics for vm in vms),
+        BootDevice.ISO: any(vm.boot.iso or vm.boot.next_iso for vm in vms),
+    }
+    kinds = [one for one, some in has.items() if some]
+    return tuple((joined(order), boot_words(order)) for order in permutations(kinds))

@@ -25,6 +25,7 @@ from regiond.machines.allocation.service import Allocator
 from regiond.machines.autostart import SetAutostart
 from regiond.machines.boot.service import BootChanges
 from regiond.machines.boot.steps import SetBoot
+from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
 from regiond.machines.compose.model import ClaimOutcome
@@ -105,6 +106,10 @@ def wire_machines(
     releases = Releases(database, operations, calls, installation_id=installation_id)
     requests = HardwareRequests(database, operations, calls)
     resizes = Resizes(requests, installation_id)
+    disk_changes = DiskChanges(requests, installation_id)
+    nic_changes = NicChanges(requests, installation_id)
+    boot_changes = BootChanges(requests, installation_id)
+    bulk_changes = BulkChanges(database, resizes, disk_changes, boot_changes, nic_changes)
     return MachineLayer(
         operations=operations,
         groups=groups,
@@ -122,15 +127,16 @@ def wire_machines(
         releases=releases,
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database, operations, installation_id),
-        disk_changes=DiskChanges(requests, installation_id),
-        nic_changes=NicChanges(requests, installation_id),
+        disk_changes=disk_changes,
+        nic_changes=nic_changes,
         kept_disks=KeptDisks(database, operations, calls),
         resizes=resizes,
-        boot_changes=BootChanges(requests, installation_id),
+        boot_changes=boot_changes,
         start_orders=StartOrders(requests, installation_id),
         iso_changes=IsoChanges(requests, images.images, installation_id),
         devices=Devices(database, groups),
-        bulk=Bulk(database, operations, machines, releases, deployments, resizes, storage.credentials),
+        bulk=Bulk(database, operations, machines, releases, deployments, bulk_changes, storage.credentials),
+        bulk_changes=bulk_changes,
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
             database, calls, trust,
@@ -207,7 +213,7 @@ def wire_engine(
             layer.machines,
             layer.releases,
             layer.deployments,
-            layer.resizes,
+            layer.bulk_changes,
             storage.credentials,
             current_caller=account_layer.accounts.current_caller,
         ),

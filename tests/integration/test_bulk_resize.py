@@ -177,3 +177,52 @@ async def test_an_operator_resizes_own_and_free_machines(innkeeper: Deployment) 
     await innkeeper.post("resourcepool/default/", op="revoke", user="ann")
     error = await rejection(bulk(ann, "resize", ids(machines[1:2]), cores=3))
     assert error.details["status"] == 403
+
+
+async def test_what_machines_give_back_is_there_for_those_after_them(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
+    big = await innkeeper.compose(host["id"], cores=5, memory=1024, hostname="vm-0")
+    small = [await innkeeper.compose(host["id"], cores=1, memory=1024, hostname=f"vm-{one}") for one in (1, 2, 3)]
+    told = await dry_run(innkeeper, [big, *small], cores=2)
+    gives = "It has room once machines before it have given back what they lose; at_once=1 waits for each of them."
+    assert told[0].startswith("vm-0 gets 2 cores instead of 5, now. What it no longer uses is free for others")
+    assert [one.endswith(gives) for one in told[1:4]] == [True, True, True]
+    assert told[4] == "4 machines are resized."
+    after = await dry_run(innkeeper, [*small, big], cores=2)
+    assert "0 of 8 claimable left." in after[0]
+    assert after[-1] == "1 machine is resized."
+    operation_id = await bulk(innkeeper, "resize", ids([big, *small]), cores=2, at_once=1)
+    assert await innkeeper.ended(operation_id) == "succeeded"
+    assert {cores for cores, _, _ in (await sizes(innkeeper)).values()} == {2}
+
+
+async def test_a_running_machine_may_keep_what_it_loses(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=4, memory_mib=8192)
+    big = await innkeeper.compose(host["id"], cores=3, memory=1024, hostname="vm-0", power_on="true")
+    small = await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="vm-1")
+    told = await dry_run(innkeeper, [big, small], cores=2)
+    assert told[1].startswith("vm-1 stays as it is: sim has too little left for vm-1")
+
+
+async def test_quotas_count_what_machines_give_back(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=16, memory_mib=16384)
+    machines = [
+        await innkeeper.compose(host["id"], cores=cores, memory=1024, hostname=f"vm-{number}")
+        for number, cores in enumerate((3, 1))
+    ]
+    ann = await as_user(innkeeper, "ann")
+    for machine in machines:
+        await ann.post("machines/", op="allocate", system_id=machine["system_id"])
+    await innkeeper.post("quotas/", user="ann", cores=4)
+    assert (await dry_run(ann, machines, cores=2))[-1] == "2 machines are resized."
+    assert (await dry_run(ann, machines[::-1], cores=2))[-1] == "1 machine is resized."
+
+
+async def test_a_host_in_maintenance_gives_nothing_more(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 1)
+    await innkeeper.post(f"vm-hosts/{innkeeper.hosts['sim']}/", op="maintenance")
+    told = await dry_run(innkeeper, machines, cores=2)
+    assert told == [
+        "vm-0 stays as it is: sim takes no more claims: it is in maintenance or being removed, or was just filled.",
+        "0 machines are resized.",
+    ]

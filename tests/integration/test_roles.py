@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from common.errors import NotAllowed, NotFound
 from innkeeper.client_credentials import AUTHORITY, CERTIFICATE, KEY
-from innkeeper.rpc import PowerAction, connect
+from innkeeper.rpc import PowerAction, Region, connect
 from regiond.caller import Caller, PoolRole
 from regiond.machines.model import AllocateRequest
 from tests.deployment.deployment import Deployment
@@ -156,6 +157,19 @@ async def test_a_compose_by_a_stale_role_is_refused_in_its_transaction(innkeeper
     assert len(await innkeeper.get("machines/")) == 1
 
 
+def changes(region: Region, system_id: str) -> tuple[Awaitable[object], ...]:
+    """Each change of the hardware of a machine."""
+    return (
+        region.add_disk(system_id, size_gb=1),
+        region.grow_disk(system_id, "sda", size_gb=100),
+        region.remove_disk(system_id, "sda", keep=False),
+        region.add_interface(system_id),
+        region.change_interface(system_id, "eth0", mac_address="52:54:00:00:00:20"),
+        region.remove_interface(system_id, "eth0"),
+        region.set_boot(system_id, ["disk"]),
+    )
+
+
 async def test_rpc_clients_have_the_roles_of_their_account(innkeeper: Deployment) -> None:
     pools = await two_pools(innkeeper)
     folder = await client_folder(pools, Role.OPERATOR, "olga")
@@ -168,6 +182,7 @@ async def test_rpc_clients_have_the_roles_of_their_account(innkeeper: Deployment
             region.compose(host=foreign.host_id, memory_mib=1024),
             region.power(foreign.system_id, PowerAction.ON),
             region.resize(foreign.system_id, cores=2),
+            *changes(region, foreign.system_id),
             region.delete(foreign.system_id),
             region.operation(foreign.operation_id),
             region.wait(foreign.operation_id),
@@ -191,6 +206,7 @@ async def test_an_rpc_client_of_a_viewer_changes_nothing(innkeeper: Deployment) 
             region.compose(host="native-server", memory_mib=1024),
             region.power(native.system_id, PowerAction.ON),
             region.resize(native.system_id, cores=2),
+            *changes(region, native.system_id),
             region.delete(native.system_id),
         ):
             with pytest.raises(NotAllowed):

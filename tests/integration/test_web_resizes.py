@@ -31,10 +31,10 @@ async def test_a_vm_is_resized_on_its_page(innkeeper: Deployment, client: WebCli
     assert ("4 cores" in text, "4 GiB after its next start" in text) == (True, True)
 
 
-async def ask(client: WebClient, machines: list[str], **fields: str) -> Answer:
+async def ask(client: WebClient, machines: list[str], action: str = "resize", **fields: str) -> Answer:
     """Sends the selected VMs with the fields to the page of an action on many."""
     await client.log_in("mira", PASSWORD)
-    form = [("csrf", (await client.get("/MAAS/ui/account")).csrf), ("action", "resize"), *fields.items()]
+    form = [("csrf", (await client.get("/MAAS/ui/account")).csrf), ("action", action), *fields.items()]
     return await client.send(
         "POST", "/MAAS/ui/vms/bulk", body=urlencode([*form, *(("selected", one) for one in machines)])
     )

@@ -50,17 +50,18 @@ def test_an_unknown_power_state_may_be_changed_both_ways() -> None:
 
 def test_a_locked_machine_is_left_by_all_but_unlock() -> None:
     locked = machine("kept", locked=True, owner="mira", state=MachineState.DEPLOYED)
-    for key in ("delete", "release", "start", "place", "resize"):
+    for key in ("delete", "release", "start", "place", "resize", "disk", "nic", "boot"):
         assert left(key, locked) == {"kept": "locked: unlock them first"}, key
     assert left("lock", locked) == {"kept": "locked already"}
     assert left("unlock", locked) == {}
 
 
-def test_an_operator_resizes_machines_of_nobody_and_own_ones() -> None:
+def test_an_operator_changes_machines_of_nobody_and_own_ones() -> None:
     of_olof, of_mira = machine("own", owner="olof"), machine("other", owner="mira")
-    assert left("resize", machine("free"), of_olof, of_mira, caller=OPERATOR) == {"other": "not yours"}
-    assert left("resize", machine("free"), caller=VIEWER) == {"free": "not yours"}
-    assert left("resize", machine("lost", host_id=None)) == {"lost": "on no host"}
+    for key in ("resize", "disk", "nic", "boot"):
+        assert left(key, machine("free"), of_olof, of_mira, caller=OPERATOR) == {"other": "not yours"}
+        assert left(key, machine("free"), caller=VIEWER) == {"free": "not yours"}
+        assert left(key, machine("lost", host_id=None)) == {"lost": "on no host"}
 
 
 def test_only_deployed_machines_are_locked() -> None:

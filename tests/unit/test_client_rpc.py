@@ -16,15 +16,26 @@ from common.certificates import Credentials, Role, Subject
 from common.compose_request import ComposeRequest
 from common.errors import BadSettings, DriverFailed, LinkLost, NotTrusted, OperationPending, OutOfCapacity
 from common.rpc.client_commands import (
+    CLIENT_ADD_DISK,
+    CLIENT_ADD_INTERFACE,
+    CLIENT_CHANGE_INTERFACE,
     CLIENT_COMPOSE,
     CLIENT_DELETE,
+    CLIENT_GROW_DISK,
     CLIENT_LIST_HOSTS,
     CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
+    CLIENT_REMOVE_DISK,
+    CLIENT_REMOVE_INTERFACE,
     CLIENT_RESIZE,
+    CLIENT_SET_BOOT,
     CLIENT_WAIT,
+    AddDiskCall,
+    AddInterfaceCall,
+    ChangeInterfaceCall,
     ClientComposeCall,
+    GrowDiskCall,
     HostList,
     HostSummary,
     MachineCall,
@@ -34,6 +45,9 @@ from common.rpc.client_commands import (
     Nothing,
     OperationCall,
     OperationSummary,
+    RemoveDiskCall,
+    RemoveInterfaceCall,
+    SetBootCall,
 )
 from common.rpc.connection import Handler, Handlers, Link, Peer
 from common.values import PowerAction
@@ -48,6 +62,10 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "rpc-client.md"
 HOST = HostSummary(
     id=1, name="local", type="virsh", cores=4, memory_mib=8192, cores_claimed=0, memory_mib_claimed=0, state="ready"
 )
+CHANGES = (
+    CLIENT_ADD_DISK, CLIENT_GROW_DISK, CLIENT_REMOVE_DISK, CLIENT_ADD_INTERFACE, CLIENT_CHANGE_INTERFACE,
+    CLIENT_REMOVE_INTERFACE, CLIENT_SET_BOOT,
+)  # fmt: skip
 QUEUED = OperationSummary(id=7, kind="compose", state="queued", system_id="abc123")
 
 
@@ -94,6 +112,7 @@ class Services:
             CLIENT_COMPOSE: self.compose,
             CLIENT_POWER: self.returning(evolve(QUEUED, kind="power")),
             CLIENT_RESIZE: self.returning(evolve(QUEUED, kind="resize")),
+            **{one: self.returning(QUEUED) for one in CHANGES},
             CLIENT_DELETE: self.returning(evolve(QUEUED, kind="delete")),
             CLIENT_OPERATION: self.returning(QUEUED),
             CLIENT_WAIT: self.wait,
@@ -179,6 +198,26 @@ async def test_power_size_and_deletion_are_operations(client: rpc.Region, region
         MachineResizeCall(system_id="abc123", memory_mib=4096),
         MachineCall(system_id="abc123"),
         OperationCall(operation_id=7),
+    ]
+
+
+async def test_changes_of_hardware_are_operations(client: rpc.Region, region: Region) -> None:
+    vm = "abc123"
+    await client.add_disk(vm, size_gb=1.5, pool="fast", tags=["data"], idempotency_key="k")
+    await client.grow_disk(vm, "sdb", size_gb=2)
+    await client.remove_disk(vm, 7, keep=True)
+    await client.add_interface(vm, interfaces="eth1:space=dmz", tags=["up"])
+    await client.change_interface(vm, "eth1", mac_address="52:54:00:00:00:20")
+    await client.remove_interface(vm, "eth1")
+    await client.set_boot(vm, ["network"], once=True)
+    assert region.services.requests == [
+        AddDiskCall(system_id=vm, size_bytes=1_500_000_000, pool="fast", tags=("data",), idempotency_key="k"),
+        GrowDiskCall(system_id=vm, disk="sdb", size_bytes=2_000_000_000),
+        RemoveDiskCall(system_id=vm, disk="7", keep=True),
+        AddInterfaceCall(system_id=vm, interfaces="eth1:space=dmz", tags=("up",)),
+        ChangeInterfaceCall(system_id=vm, interface="eth1", mac_address="52:54:00:00:00:20"),
+        RemoveInterfaceCall(system_id=vm, interface="eth1"),
+        SetBootCall(system_id=vm, order=("network",), once=True),
     ]
 
 

@@ -20,5 +20,6 @@ def test_the_table_says_who_may_what() -> None:
         "| `GET version/` | Read version and capabilities | yes | yes | yes | yes |",
         "| `client.power` |  |  | own | yes |",
         "| `client.resize` |  |  | yes | yes |",
+        "| `client.remove_disk` |  |  | yes | yes |",
     ):
         assert line in lines

@@ -220,6 +220,15 @@ def test_a_bulk_task_is_tried_again_with_its_options() -> None:
     resize = retry_of(bulk(action="resize", memory_mib=2048))
     assert resize is not None
     assert [one for one in resize.fields if one[0] != "selected"][1:] == [("at_once", "2"), ("memory", "2048")]
+    disk = retry_of(bulk(action="add_disk", disk={"size_bytes": 1_500_000_000, "tags": ["a", "b"]}))
+    assert disk is not None
+    assert {("action", "disk"), ("size", "1.5"), ("disk_tags", "a, b")} <= {*disk.fields}
+    boot = retry_of(bulk(action="set_boot", boot={"order": ["disk"], "once": True}))
+    assert boot is not None
+    assert {("order", "disk"), ("next_only", "true")} <= {*boot.fields}
+    nic = retry_of(bulk(action="add_interface", nic={"constraint": "eth1:space=dmz"}))
+    assert nic is not None
+    assert ("interfaces", "eth1:space=dmz") in nic.fields
     release = retry_of(bulk(action="release", release={"erase": True, "overwrite": True}, comment="old"))
     assert release is not None
     assert {("erase", "secure"), ("force", ""), ("comment", "old")} <= {*release.fields}

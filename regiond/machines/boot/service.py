@@ -14,7 +14,7 @@ from regiond.machines.boot.model import boot_plan, check_has_devices, checked_or
 from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.model import BootPlan
 from regiond.machines.operation_intents import check_owner_is, open_operation
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation, OperationKind, Parent
 
 
 @frozen
@@ -33,6 +33,7 @@ class BootChanges:
         once: bool,
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
+        parent: Parent | None = None,
     ) -> Operation:
         """Returns the operation that sets the order: `disk` and `network`, of all starts, or of one with `once`.
 
@@ -40,7 +41,7 @@ class BootChanges:
         without such a device, Busy while another operation acts on the machine, and RackUnreachable with `need_rack`.
         """
         return await self.requests.start(
-            caller, system_id, lambda db: self._open(db, caller, system_id, order, once=once),
+            caller, system_id, lambda db: self._open(db, caller, system_id, order, once=once, parent=parent),
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
@@ -49,13 +50,20 @@ class BootChanges:
         return await self.requests.plan(lambda db: self._open(db, caller, system_id, order, once=once))
 
     async def _open(
-        self, db: Db, caller: Caller, system_id: str, words: Sequence[str], *, once: bool
+        self,
+        db: Db,
+        caller: Caller,
+        system_id: str,
+        words: Sequence[str],
+        *,
+        once: bool,
+        parent: Parent | None = None,
     ) -> tuple[int, BootPlan]:
         order = checked_order(words)
         machine = await changeable(db, caller, system_id)
         check_has_devices(machine, order)
         operation_id = await open_operation(
-            db, OperationKind.SET_BOOT, machine, self.installation_id, account_id=caller.account_id,
+            db, OperationKind.SET_BOOT, machine, self.installation_id, account_id=caller.account_id, parent=parent,
             request={
                 "order": [one.value for one in order], "once": once,
                 "before": [one.value for one in machine.boot.lasting or ()],

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.machines.model import DEFAULT_AT_ONCE, DEFAULT_RELEASE, BulkAction, ReleaseOptions
+from regiond.machines.model import (
+    DEFAULT_AT_ONCE,
+    DEFAULT_RELEASE,
+    BootToSet,
+    BulkAction,
+    DiskToAdd,
+    HardwareChange,
+    NicToAdd,
+    ReleaseOptions,
+    SizeRequest,
+)
 from regiond.operations.model import Child, OperationState
 
 _NAMED_FAILURES = 5
@@ -28,7 +38,7 @@ class BulkRequest:
 
     `comment` is for a release or deployment, `release` for a release, `image` for a deployment; empty: the default
     image. The user data of a deployment is sealed, and stored apart. `cores` and `memory_mib` are
-    for a resize; None: as they are.
+    for a resize; None: as they are. `disk`, `boot` and `nic` are for the action that has one.
     """
 
     action: BulkAction
@@ -39,6 +49,14 @@ class BulkRequest:
     image: str = ""
     cores: int | None = None
     memory_mib: int | None = None
+    disk: DiskToAdd | None = None
+    boot: BootToSet | None = None
+    nic: NicToAdd | None = None
+
+    @property
+    def change(self) -> HardwareChange:
+        """The change of an action that changes hardware."""
+        return self.disk or self.boot or self.nic or SizeRequest(cores=self.cores, memory_mib=self.memory_mib)
 
 
 @frozen(kw_only=True)

@@ -13,27 +13,25 @@ from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.bulk import store
-from regiond.machines.bulk.plans import BulkResizePlans, in_turn, stays
+from regiond.machines.bulk.changes import BulkChanges, stored
+from regiond.machines.bulk.plans import in_turn, stays
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import (
-    AS_IT_IS,
     DEFAULT_AT_ONCE,
     DEFAULT_RELEASE,
     MAX_BULK_MACHINES,
     BulkAction,
     DeployRequest,
+    HardwareChange,
     MachineFilter,
     MachineView,
     ReleaseOptions,
-    SizeRequest,
 )
 from regiond.machines.operation_intents import check_idle
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership_rules import check_may_operate, check_unlocked
-from regiond.machines.resize.model import check_size
-from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
@@ -55,7 +53,7 @@ class Bulk:
         machines: Machines,
         releases: Releases,
         deployments: Deployments,
-        resizes: Resizes,
+        changes: BulkChanges,
         seal: Credentials,
     ) -> None:
         self._database = database
@@ -63,7 +61,7 @@ class Bulk:
         self._machines = machines
         self._releases = releases
         self._deployments = deployments
-        self._resizes = BulkResizePlans(database, resizes)
+        self._changes = changes
         self._seal = seal
 
     async def start(
@@ -76,20 +74,20 @@ class Bulk:
         comment: str = "",
         release: ReleaseOptions = DEFAULT_RELEASE,
         deploy: DeployRequest = _DEFAULT_DEPLOY,
-        size: SizeRequest = AS_IT_IS,
+        change: HardwareChange | None = None,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
         """Returns the operation, which has not begun with any machine yet.
 
-        `deploy` is for deployments, `size` for resizes. Raises InvalidRequest for too many or unknown machines, for an
-        image or user data that no deployment can have, and for a resize without a size; NotAllowed that names every
-        machine on which the caller may not act; IdempotencyMismatch. Any other obstacle to the action on a machine ends
-        the child of that machine.
+        `deploy` is for deployments, `change` for the actions that change hardware. Raises InvalidRequest for too many
+        or unknown machines, for an image or user data that no deployment can have, and for a change that no machine can
+        have; NotAllowed that names every machine on which the caller may not act; IdempotencyMismatch. Any other
+        obstacle to the action on a machine ends the child of that machine.
         """
         ids = tuple(dict.fromkeys(system_ids))
 
         async def open_() -> int:
-            machines = await self._checked(caller, action, ids, size)
+            machines = await self._checked(caller, action, ids, change)
             if action is BulkAction.DEPLOY:
                 await self._deployments.check(deploy, machines)
             request = BulkRequest(
@@ -99,8 +97,7 @@ class Bulk:
                 comment=comment,
                 release=release,
                 image=deploy.image_name,
-                cores=size.cores,
-                memory_mib=size.memory_mib,
+                **stored(change),
             )
             async with self._database.transaction() as db:
                 operation_id = await operation_service.insert(
@@ -123,15 +120,16 @@ class Bulk:
         *,
         release: ReleaseOptions = DEFAULT_RELEASE,
         deploy: DeployRequest = _DEFAULT_DEPLOY,
-        size: SizeRequest = AS_IT_IS,
+        change: HardwareChange | None = None,
     ) -> MachineRemovalPlan:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`.
 
         The effects name the machines that would not change, with the reasons.
         """
-        machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)), size)
-        if action is BulkAction.RESIZE:
-            return MachineRemovalPlan(name=_name(machines), effects=await self._resizes.effects(caller, machines, size))
+        machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)), change)
+        if change is not None:
+            effects_of_all = await self._changes.effects(caller, action, machines, change)
+            return MachineRemovalPlan(name=_name(machines), effects=effects_of_all)
         found: Sequence[_Plan]
         if action is BulkAction.DEPLOY:
             refused = await self._deployments.refusals(caller, machines, deploy)
@@ -197,11 +195,11 @@ class Bulk:
         return [plan or _stays(machine, refused) for machine, plan in zip(machines, plans, strict=True)]
 
     async def _checked(
-        self, caller: Caller, action: BulkAction, system_ids: Sequence[str], size: SizeRequest
+        self, caller: Caller, action: BulkAction, system_ids: Sequence[str], change: HardwareChange | None
     ) -> Sequence[MachineView]:
         """Returns the machines in the order of the request."""
-        if action is BulkAction.RESIZE:
-            check_size(size)
+        if change is not None:
+            await self._changes.check(caller, change)
         if not system_ids:
             raise InvalidRequest("Name at least one machine.")
         if len(system_ids) > MAX_BULK_MACHINES:
@@ -243,7 +241,7 @@ def _check_permission(caller: Caller, action: BulkAction, machines: Sequence[Mac
     for machine in machines:
         try:
             check_object(action.permission, caller, machine)
-            if action is BulkAction.RESIZE:
+            if action.changes_hardware:
                 check_may_operate(caller, machine)
         except NotAllowed as error:
             names.append(machine.hostname)

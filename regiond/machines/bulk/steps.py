@@ -11,11 +11,11 @@ from regiond.caller import Caller, check_object
 from regiond.credentials.service import BULK_USER_DATA, Credentials
 from regiond.db.pool import Database
 from regiond.machines.bulk import store
+from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.model import BulkAction, DeployRequest
 from regiond.machines.ownership.release_requests import Releases
-from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Child, ErrorRecord, Operation, OperationKind, Parent
@@ -37,7 +37,7 @@ class BulkSteps:
         machines: Machines,
         releases: Releases,
         deployments: Deployments,
-        resizes: Resizes,
+        changes: BulkChanges,
         seal: Credentials,
         *,
         current_caller: CurrentCaller,
@@ -47,7 +47,7 @@ class BulkSteps:
         self._machines = machines
         self._releases = releases
         self._deployments = deployments
-        self._resizes = resizes
+        self._changes = changes
         self._seal = seal
         self._current_caller = current_caller
 
@@ -117,10 +117,8 @@ class BulkSteps:
                 distro_series=request.image, encoded_user_data=await self._user_data(operation), comment=request.comment
             )
             await self._deployments.start(caller, found.system_id, deploy, parent=parent)
-        elif request.action is BulkAction.RESIZE:
-            await self._resizes.start(
-                caller, found.system_id, cores=request.cores, memory_mib=request.memory_mib, parent=parent
-            )
+        elif request.action.changes_hardware:
+            await self._changes.start(caller, found.system_id, request.change, parent)
         else:
             opened = await self._releases.start(
                 caller, found.system_id, comment=request.comment, options=request.release, parent=parent

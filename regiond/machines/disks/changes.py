@@ -28,10 +28,10 @@ from regiond.machines.disks.model import (
     check_attachable,
     check_growth,
     check_listed,
+    check_new,
     check_number,
     check_ours,
     check_removable,
-    check_size,
     grow_plan,
     remove_plan,
 )
@@ -49,9 +49,8 @@ from regiond.machines.model import (
     DiskView,
     MachineView,
 )
-from regiond.machines.nics.model import checked_tags
 from regiond.machines.operation_intents import check_owner_is, open_operation
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import permitted
 
@@ -83,6 +82,13 @@ class DiskChanges:
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
+    async def start_part(self, caller: Caller, system_id: str, disk: DiskToAdd, parent: Parent) -> Operation:
+        """Returns the child of a bulk operation that adds the disk. Raises the errors of `start`."""
+        return await self.requests.start(
+            caller, system_id, lambda db: self._add(db, caller, system_id, disk, parent=parent),
+            idempotency_key=None, need_rack=False,
+        )  # fmt: skip
+
     async def plan(self, caller: Caller, system_id: str, change: DiskChange) -> DiskPlan:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`."""
         return await self.requests.plan(lambda db: self._open_change(db, caller, system_id, change))
@@ -100,10 +106,11 @@ class DiskChanges:
             case DiskToRemove():
                 return await self._remove(db, caller, system_id, change.disk_id, keep=change.keep)
 
-    async def _add(self, db: Db, caller: Caller, system_id: str, disk: DiskToAdd) -> tuple[int, DiskPlan]:
+    async def _add(
+        self, db: Db, caller: Caller, system_id: str, disk: DiskToAdd, *, parent: Parent | None = None
+    ) -> tuple[int, DiskPlan]:
         """Locks in the order of all writers: quotas, the operation, the server, the machine."""
-        check_size(disk.size_bytes)
-        tags = checked_tags(disk.tags, of="A disk")
+        tags = check_new(disk)
         machine = await changeable(db, caller, system_id)
         check_listed(machine)
         check_number(machine)
@@ -121,11 +128,12 @@ class DiskChanges:
             db, caller, machine, OperationKind.ADD_DISK,
             {"disk": to_dict(spec), "index": holder.next_index, "storage_pool_id": pool.id, "storage_pool": pool.name,
              "title": disk.label or f"disk{holder.next_index}", "kept": None},
+            parent=parent,
         )  # fmt: skip
         await self._claim(db, machine, pool.id, pool.name, disk.size_bytes)
         await _check_holder(db, machine, holder)  # after the lock of the server, which a move that names a copy holds
         await store.insert(db, _row(machine, spec, holder.next_index, pool.id, disk.label))
-        return operation_id, add_plan(machine, disk.size_bytes, pool.name)
+        return operation_id, add_plan(machine, disk.size_bytes, pool.name, _charge_of(holder, disk.size_bytes))
 
     async def _attach(self, db: Db, caller: Caller, system_id: str, kept_disk_id: int) -> tuple[int, DiskPlan]:
         kept = await locked_kept_disk(db, caller, kept_disk_id)
@@ -198,10 +206,17 @@ class DiskChanges:
         return operation_id, remove_plan(machine, disk, keep=keep)
 
     async def _open(
-        self, db: Db, caller: Caller, machine: MachineView, kind: OperationKind, request: dict[str, object]
+        self,
+        db: Db,
+        caller: Caller,
+        machine: MachineView,
+        kind: OperationKind,
+        request: dict[str, object],
+        *,
+        parent: Parent | None = None,
     ) -> int:
         operation_id = await open_operation(
-            db, kind, machine, self.installation_id, account_id=caller.account_id, request=request
+            db, kind, machine, self.installation_id, account_id=caller.account_id, request=request, parent=parent
         )
         await check_owner_is(db, machine)
         return operation_id
@@ -229,8 +244,11 @@ async def _disk(db: Db, caller: Caller, system_id: str, disk_id: int) -> tuple[M
 
 async def _charge(db: Db, holder: DiskHolder, more_bytes: int) -> None:
     if more_bytes > 0:
-        charge = Charge(account_id=holder.account_id, pool_id=holder.pool_id, asked=Holdings(storage_bytes=more_bytes))
-        await permitted(db, [charge], wait=True)
+        await permitted(db, [_charge_of(holder, more_bytes)], wait=True)
+
+
+def _charge_of(holder: DiskHolder, more_bytes: int) -> Charge:
+    return Charge(account_id=holder.account_id, pool_id=holder.pool_id, asked=Holdings(storage_bytes=more_bytes))
 
 
 async def _check_holder(db: Db, machine: MachineView, holder: DiskHolder) -> None:

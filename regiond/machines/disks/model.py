@@ -11,7 +11,9 @@ from common.units import BYTES_PER_GB, gb
 from common.values import DriverType, OwnershipMarker, PowerState
 from common.volume_names import marker_of_volume
 from regiond.caller import Caller
-from regiond.machines.model import DiskPlan, DiskView, KeptDisk, MachineView
+from regiond.machines.model import DiskPlan, DiskToAdd, DiskView, KeptDisk, MachineView
+from regiond.machines.nics.model import checked_tags
+from regiond.quotas.model import Charge
 
 MAX_DISKS = 26  # sda … sdz
 MAX_DISK_BYTES = 2**60
@@ -40,6 +42,12 @@ def check_size(size_bytes: int) -> None:
     if not 0 < size_bytes <= MAX_DISK_BYTES:
         limit = MAX_DISK_BYTES // BYTES_PER_GB
         raise InvalidRequest.of({"size": [f"A disk has at least 1 byte, and at most {limit} GB."]})
+
+
+def check_new(disk: DiskToAdd) -> tuple[str, ...]:
+    """Returns the tags. Raises InvalidRequest by field for what no machine can get."""
+    check_size(disk.size_bytes)
+    return checked_tags(disk.tags, of="A disk")
 
 
 def check_number(machine: MachineView) -> None:
@@ -114,7 +122,7 @@ def check_may_use(caller: Caller, disk: KeptDisk) -> None:
         raise NotAllowed(f"You do not own {disk.in_words}.")
 
 
-def add_plan(machine: MachineView, size_bytes: int, storage_pool: str) -> DiskPlan:
+def add_plan(machine: MachineView, size_bytes: int, storage_pool: str, charge: Charge) -> DiskPlan:
     return DiskPlan(
         name=machine.hostname,
         effects=(
@@ -122,6 +130,7 @@ def add_plan(machine: MachineView, size_bytes: int, storage_pool: str) -> DiskPl
             f"{machine.host_name}, {_when(machine)}.",
             "Its space is claimed at once.",
         ),
+        charge=charge,
     )
 
 

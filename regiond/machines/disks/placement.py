@@ -8,7 +8,7 @@ from common.errors import OutOfCapacity, WrongState
 from regiond.db.pool import Db
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.model import DiskToAdd, MachineView
-from regiond.placement.model import DiskRequirement
+from regiond.placement.model import Candidate, DiskRequirement
 from regiond.placement.service import assign_storage
 
 
@@ -28,6 +28,11 @@ async def choose_pool(db: Db, machine: MachineView, disk: DiskToAdd) -> ChosenPo
     if not found:
         raise WrongState(f"{machine.hostname} is on no host.")
     (host,) = found.values()
+    return pool_on(host, machine, disk)
+
+
+def pool_on(host: Candidate, machine: MachineView, disk: DiskToAdd) -> ChosenPool:
+    """Returns the storage pool of the machine's host. Raises OutOfCapacity, in numbers. Pure."""
     wanted = DiskRequirement(
         label=disk.label,
         size_bytes=disk.size_bytes,

@@ -51,9 +51,15 @@ async def attachment_of(
     resolved: tuple[NicRequirement, ...] = ()
     if wanted is not None:
         resolved = await resolve_nics(db, (wanted,), caller=caller, machine_id=machine.id if has_it else None)
-    attached, reason = attach_nics(resolved, await _host(db, machine))
+    return attached_on(await _host(db, machine), machine, resolved)
+
+
+def attached_on(host: Candidate, machine: MachineView, resolved: tuple[NicRequirement, ...]) -> NicAttachment:
+    """Returns where the NIC is attached on the host of the machine. Raises OutOfCapacity with the reason. Pure."""
+    attached, reason = attach_nics(resolved, host)
     if reason is not None:
-        raise OutOfCapacity(f"{machine.host_name} cannot give {machine.hostname} the NIC: it {reason}.")
+        lacks = reason if reason.startswith("NIC ") else f"it {reason}"
+        raise OutOfCapacity(f"{machine.host_name} cannot give {machine.hostname} the NIC: {lacks}.")
     return attached[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.errors import Busy
 from common.serialization import to_dict
@@ -32,7 +32,7 @@ from regiond.machines.nic_changes.model import (
 from regiond.machines.nics.model import checked_tags, find_nic
 from regiond.machines.operation_intents import check_owner_is, open_operation
 from regiond.networks import service as network_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation, OperationKind, Parent
 
 
 @frozen
@@ -62,6 +62,13 @@ class NicChanges:
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
+    async def start_part(self, caller: Caller, system_id: str, nic: NicToAdd, parent: Parent) -> Operation:
+        """Returns the child of a bulk operation that adds the NIC. Raises the errors of `start`."""
+        return await self.requests.start(
+            caller, system_id, lambda db: self._add(db, caller, system_id, nic, parent=parent),
+            idempotency_key=None, need_rack=False,
+        )  # fmt: skip
+
     async def plan(self, caller: Caller, system_id: str, change: NicChange) -> NicPlan:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`."""
         return await self.requests.plan(lambda db: self._open_change(db, caller, system_id, change))
@@ -75,7 +82,9 @@ class NicChanges:
             case NicToRemove():
                 return await self._remove(db, caller, system_id, change.nic_id)
 
-    async def _add(self, db: Db, caller: Caller, system_id: str, nic: NicToAdd) -> tuple[int, NicPlan]:
+    async def _add(
+        self, db: Db, caller: Caller, system_id: str, nic: NicToAdd, *, parent: Parent | None = None
+    ) -> tuple[int, NicPlan]:
         """Locks in the order of all writers: the operation, the server, the machine."""
         tags = checked_tags(nic.tags)
         machine = await changeable(db, caller, system_id)
@@ -85,7 +94,7 @@ class NicChanges:
         spec = await new_spec(db, machine, nic, attachment)
         index = await store.next_index(db, machine.id)
         request = {"nic": to_dict(spec), "function_port": attachment.function_port}
-        operation_id = await self._open(db, caller, machine, OperationKind.ADD_NIC, request)
+        operation_id = await self._open(db, caller, machine, OperationKind.ADD_NIC, request, parent=parent)
         if await store.next_index(db, machine.id) != index:
             raise Busy(f"The NICs of {machine.hostname} have just changed. Try again.")
         if attachment.function_port is not None and machine.host_id is not None:
@@ -95,7 +104,7 @@ class NicChanges:
             await network_service.claim_static_address(
                 db, subnet_id=attachment.subnet_id, address=attachment.ip, machine_id=machine.id, nic_id=nic_id
             )
-        return operation_id, add_plan(machine, spec.name, attachment)
+        return operation_id, evolve(add_plan(machine, spec.name, attachment), function_port=attachment.function_port)
 
     async def _remove(self, db: Db, caller: Caller, system_id: str, nic_id: int) -> tuple[int, NicPlan]:
         machine = await changeable(db, caller, system_id)
@@ -130,10 +139,17 @@ class NicChanges:
         return operation_id, change_plan(machine, nic, found.spec, found.new_address)
 
     async def _open(
-        self, db: Db, caller: Caller, machine: MachineView, kind: OperationKind, request: dict[str, object]
+        self,
+        db: Db,
+        caller: Caller,
+        machine: MachineView,
+        kind: OperationKind,
+        request: dict[str, object],
+        *,
+        parent: Parent | None = None,
     ) -> int:
         operation_id = await open_operation(
-            db, kind, machine, self.installation_id, account_id=caller.account_id, request=request
+            db, kind, machine, self.installation_id, account_id=caller.account_id, request=request, parent=parent
         )
         await check_owner_is(db, machine)
         return operation_id

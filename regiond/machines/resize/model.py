@@ -107,6 +107,15 @@ def resize_plan(machine: MachineView, sizing: Sizing, wanted: GuestSize) -> Resi
             *_claims(machine, sizing, wanted),
         ),
         charge=sizing.charge_of(wanted),
+        frees=_freed(sizing, wanted, runs=runs),
+    )
+
+
+def _freed(sizing: Sizing, wanted: GuestSize, *, runs: bool) -> Holdings:
+    """Returns what it certainly claims less when the operation has ended: what a guest that runs gives back is not."""
+    after = sizing.now.or_more(wanted) if runs else wanted
+    return Holdings(
+        cores=max(0, sizing.held.cores - after.cores), memory_mib=max(0, sizing.held.memory_mib - after.memory_mib)
     )
 
 

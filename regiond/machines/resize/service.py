@@ -64,6 +64,12 @@ class Resizes:
 
         return await self.requests.plan(lambda db: self._open(db, caller, system_id, cores, memory_mib))
 
+    async def claimless_plan(self, caller: Caller, system_id: str, size: SizeRequest) -> ResizePlan:
+        """Returns the plan as `plan`, whether or not quotas and host have what its `charge` asks for."""
+        return await self.requests.plan(
+            lambda db: self._open(db, caller, system_id, size.cores, size.memory_mib, claims=False)
+        )
+
     async def _open(
         self,
         db: Db,
@@ -73,6 +79,7 @@ class Resizes:
         memory_mib: int | None,
         *,
         parent: Parent | None = None,
+        claims: bool = True,
     ) -> tuple[int, ResizePlan]:
         """Locks in the order of all writers: quotas, the operation, the server, the machine."""
         size = SizeRequest(cores=cores, memory_mib=memory_mib)
@@ -80,7 +87,8 @@ class Resizes:
         machine = await changeable(db, caller, system_id)
         sizing = await store.read(db, machine.id)
         wanted = requested_size(sizing, size)
-        await _charge(db, sizing, wanted)
+        if claims:
+            await _charge(db, sizing, wanted)
         operation_id = await open_operation(
             db, OperationKind.RESIZE, machine, self.installation_id, account_id=caller.account_id, parent=parent,
             request={
@@ -91,7 +99,8 @@ class Resizes:
         if await store.read(db, machine.id) != sizing:
             raise Busy(f"The size of {machine.hostname} has just changed. Try again.")
         check_sizing(machine, sizing, wanted)
-        await _claim(db, machine, sizing, wanted)
+        if claims:
+            await _claim(db, machine, sizing, wanted)
         await store.set_pending(db, machine.id, wanted)
         return operation_id, resize_plan(machine, sizing, wanted)
 

@@ -34,6 +34,16 @@ class BootView:
 
 
 @frozen(kw_only=True)
+class BootToSet:
+    """The kinds of devices that a machine tries first, in order, at all its starts or at the next one only. Unchecked:
+    the region validates them.
+    """
+
+    order: tuple[str, ...]
+    once: bool = False
+
+
+@frozen(kw_only=True)
 class BootPlan:
     """The plan of a change of the boot order. `name` is the hostname; `effects` are sentences for people."""
 

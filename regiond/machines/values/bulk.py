@@ -7,11 +7,17 @@ from enum import StrEnum
 
 from common.values import PowerAction
 from regiond.caller import Permission
+from regiond.machines.values.boot import BootToSet
+from regiond.machines.values.disks import DiskToAdd
+from regiond.machines.values.nics import NicToAdd
+from regiond.machines.values.resize import SizeRequest
 from regiond.operations.model import OperationKind
 
 MAX_BULK_MACHINES = 500
 MAX_AT_ONCE = 16
 DEFAULT_AT_ONCE = 4
+
+HardwareChange = SizeRequest | DiskToAdd | BootToSet | NicToAdd  # the same for each machine of a bulk operation
 
 
 class BulkAction(StrEnum):
@@ -25,6 +31,9 @@ class BulkAction(StrEnum):
     DELETE = "delete"
     DEPLOY = "deploy"
     RESIZE = "resize"
+    ADD_DISK = "add_disk"
+    SET_BOOT = "set_boot"
+    ADD_INTERFACE = "add_interface"
 
     @property
     def kind(self) -> OperationKind:
@@ -34,6 +43,11 @@ class BulkAction(StrEnum):
     @property
     def power(self) -> PowerAction | None:
         return _POWER.get(self)
+
+    @property
+    def changes_hardware(self) -> bool:
+        """Whether it is a HardwareChange: operators may make it to machines without owner, too."""
+        return self in _OF_HARDWARE
 
     @property
     def done(self) -> str:
@@ -46,12 +60,16 @@ class BulkAction(StrEnum):
         return Permission.OPERATOR if self in _OF_OPERATORS else Permission.OWNER
 
 
-_OF_OPERATORS = frozenset({BulkAction.RELEASE, BulkAction.DEPLOY, BulkAction.RESIZE})
+_OF_HARDWARE = frozenset({BulkAction.RESIZE, BulkAction.ADD_DISK, BulkAction.SET_BOOT, BulkAction.ADD_INTERFACE})
+_OF_OPERATORS = _OF_HARDWARE | {BulkAction.RELEASE, BulkAction.DEPLOY}
 _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.RELEASE: OperationKind.RELEASE,
     BulkAction.DELETE: OperationKind.DELETE,
     BulkAction.DEPLOY: OperationKind.DEPLOY,
     BulkAction.RESIZE: OperationKind.RESIZE,
+    BulkAction.ADD_DISK: OperationKind.ADD_DISK,
+    BulkAction.SET_BOOT: OperationKind.SET_BOOT,
+    BulkAction.ADD_INTERFACE: OperationKind.ADD_NIC,
 }
 _POWER: Mapping[BulkAction, PowerAction] = {
     BulkAction.POWER_ON: PowerAction.ON,
@@ -68,4 +86,7 @@ _DONE: Mapping[BulkAction, str] = {
     BulkAction.DELETE: "deleted",
     BulkAction.DEPLOY: "deployed",
     BulkAction.RESIZE: "resized",
+    BulkAction.ADD_DISK: "given a disk",
+    BulkAction.SET_BOOT: "given the boot order",
+    BulkAction.ADD_INTERFACE: "given a NIC",
 }

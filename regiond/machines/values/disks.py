@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from regiond.groups.model import ResourcePool
+from regiond.quotas.model import Charge, Holdings
 
 
 @frozen(kw_only=True)
@@ -57,12 +58,13 @@ DiskChange = DiskToAdd | DiskToAttach | DiskToGrow | DiskToMove | DiskToRemove
 class DiskPlan:
     """The plan of a change of a disk. `name` is the hostname; `effects` are sentences for people.
 
-    `loses_data`: the content of the disk is deleted.
+    `loses_data`: the content of the disk is deleted. `charge` is what a new disk claims of quotas.
     """
 
     name: str
     effects: tuple[str, ...]
     loses_data: bool = False
+    charge: Charge = field(default=Charge(asked=Holdings()))
 
 
 @frozen(kw_only=True)

@@ -46,7 +46,11 @@ NicChange = NicToAdd | NicToChange | NicToRemove
 
 @frozen(kw_only=True)
 class NicPlan:
-    """The plan of a change of a NIC. `name` is the hostname; `effects` are sentences for people."""
+    """The plan of a change of a NIC. `name` is the hostname; `effects` are sentences for people.
+
+    `function_port` is the port of its host of which a new NIC claims a virtual function; None: of none.
+    """
 
     name: str
     effects: tuple[str, ...]
+    function_port: str | None = None

@@ -45,7 +45,8 @@ AS_IT_IS = SizeRequest()
 class ResizePlan:
     """The plan of a resize. `name` is the hostname; `effects` are sentences for people, none if nothing changes.
 
-    `charge` is what the machine claims more at once, of its host and of quotas.
+    `charge` is what the machine claims more at once, of its host and of quotas, and `frees` what it claims less once it
+    has the size.
     """
 
     name: str
@@ -53,3 +54,4 @@ class ResizePlan:
     memory_mib: Amount
     effects: tuple[str, ...]
     charge: Charge = field(default=Charge(asked=Holdings()))
+    frees: Holdings = field(default=Holdings())

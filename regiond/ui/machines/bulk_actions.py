@@ -78,8 +78,8 @@ class BulkAction:
 
     With `as_task` it is one task with a part for each VM; otherwise `method` and `op` are those of the API for one VM,
     which ends at once. `asks` is what the confirmation has: the `names`, besides them the `plan` of what is deleted,
-    a choice of the `place`, pool and zone, the `image` of a deployment, the `size` with what it changes, or the `tags`
-    to add and remove. Empty: a
+    a choice of the `place`, pool and zone, the `image` of a deployment, the `size`, `disk`, `boot` order or `nic` with
+    what it changes, or the `tags` to add and remove. Empty: a
     confirmation is needed only if some VMs are left, or if there are so many that it matters how many are changed at
     the same time. `may` is whether the user may do it with a VM.
     """
@@ -100,9 +100,13 @@ class BulkAction:
     may: Callable[[Caller, MachineView], bool] = _owns
 
 
-def _may_resize(caller: Caller, vm: MachineView) -> bool:
-    """Every operator of its pool may resize a VM without owner."""
+def _may_change(caller: Caller, vm: MachineView) -> bool:
+    """Every operator of its pool may change the hardware of a VM without owner."""
     return caller.may_operate(vm.pool.id) and (vm.owner is None or _owns(caller, vm))
+
+
+def _unchangeable(vm: MachineView) -> str | None:
+    return _locked(vm) or _without_host(vm)
 
 
 def _deploy(vm: MachineView) -> str | None:
@@ -175,9 +179,39 @@ _ALL = (
         done=constant("resized"),
         icon="settings",
         as_task=Task.RESIZE,
-        left=lambda vm: _locked(vm) or _without_host(vm),
+        left=_unchangeable,
         asks="size",
-        may=_may_resize,
+        may=_may_change,
+    ),
+    BulkAction(
+        key="disk",
+        label=constant("Add disk"),
+        done=constant("given a disk"),
+        icon="disc",
+        as_task=Task.ADD_DISK,
+        left=_unchangeable,
+        asks="disk",
+        may=_may_change,
+    ),
+    BulkAction(
+        key="nic",
+        label=constant("Add NIC"),
+        done=constant("given a NIC"),
+        icon="network",
+        as_task=Task.ADD_INTERFACE,
+        left=_unchangeable,
+        asks="nic",
+        may=_may_change,
+    ),
+    BulkAction(
+        key="boot",
+        label=constant("Set boot order"),
+        done=constant("given the boot order"),
+        icon="settings",
+        as_task=Task.SET_BOOT,
+        left=_unchangeable,
+        asks="boot",
+        may=_may_change,
     ),
     BulkAction(
         key="release",

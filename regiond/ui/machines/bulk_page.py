@@ -13,12 +13,14 @@ from regiond.api.replies import Reply
 from regiond.caller import Permission
 from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, MachineFilter, MachineView
 from regiond.machines.model import BulkAction as Task
+from regiond.ui.boot_words import boot_orders
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import TYPED, is_answered
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.forms.shown_plan import PLAN, Plan, refusal_of_plan
-from regiond.ui.machines import bulk_run
+from regiond.ui.machines import bulk_changes, bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
+from regiond.ui.machines.bulk_changes import ASKS, about_form, api_fields
 from regiond.ui.machines.bulk_question import Running, bulk_question, typed_name
 from regiond.ui.machines.deploy_form import encoded_user_data, image_choices_of_all, image_problems
 from regiond.ui.machines.deploy_page import usable_default
@@ -31,15 +33,15 @@ from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
 from regiond.ui.texts import counted, text
 from regiond.ui.web_request import with_query
 
+_CHANGE = bulk_changes.FIELDS
 _IMAGE = ("distro_series", "user_data")
-_SIZE = ("cores", "memory")
 
 
 @frozen(kw_only=True)
 class Asked:
     """The request: `matching` VMs were meant, of which `found` are there; `back` is the list with them.
 
-    `plan` is what the action changes, deletes and keeps, as it is now; None also until a size is given.
+    `plan` is what the action changes, deletes and keeps, as it is now; None also until a change is given.
     """
 
     found: Split
@@ -63,7 +65,7 @@ async def act(visit: Visit) -> Reply:
     asked = Asked(found=found, back=back, matching=matching, plan=plan)
     if problems:
         return await _confirm(visit, asked, _problems(problems))
-    if (found.needs_confirmation and not is_answered(visit)) or (action.asks == "size" and not request.given(PLAN)):
+    if (found.needs_confirmation and not is_answered(visit)) or (action.asks in ASKS and not request.given(PLAN)):
         return await _confirm(visit, asked)
     refusal = refusal_of_plan(asked.plan, request.given(PLAN))
     if refusal is not NOT_REFUSED:
@@ -75,19 +77,19 @@ async def act(visit: Visit) -> Reply:
 
 
 async def _plan(visit: Visit, found: Split) -> tuple[Plan | None, Mapping[str, list[str]]]:
-    """Returns what is changed, deleted and kept, if the question has that, and problems of the size that was given."""
-    task, is_resize = found.action.as_task, found.action.asks == "size"
-    if task is None or not found.changed or not (found.action.asks == "plan" or is_resize):
+    """Returns what is changed, deleted and kept, if the question has that, and problems of what was given."""
+    task, is_change = found.action.as_task, found.action.asks in ASKS
+    if task is None or not found.changed or not (found.action.asks == "plan" or is_change):
         return None, {}
-    options = _options(visit, task) if is_resize else {}
-    if is_resize and not options and not is_answered(visit):
+    options = _options(visit, task) if is_change else {}
+    if is_change and not options and not is_answered(visit):
         return None, {}
     try:
         return await bulk_run.plan(visit, task, found.changed, options), {}
     except InvalidRequest as error:
-        if not is_resize:
+        if not is_change:
             raise
-        return None, error.fields or {"cores": [error.message]}
+        return None, about_form(task, error.fields) or {"": [error.message]}
 
 
 def _problems(problems: Mapping[str, list[str]]) -> Refusal:
@@ -133,17 +135,17 @@ async def _start(visit: Visit, task: Task, asked: Asked) -> Reply:
             options=_options(visit, task),
         )  # fmt: skip
     except InvalidRequest as error:
-        return await _confirm(visit, asked, _problems(error.fields or {"at_once": [error.message]}))
+        return await _confirm(visit, asked, _problems(about_form(task, error.fields) or {"at_once": [error.message]}))
     return note_at(visit, asked.back, answer=answer)
 
 
-def _options(visit: Visit, task: Task) -> Mapping[str, str]:
+def _options(visit: Visit, task: Task) -> Mapping[str, Any]:
     values = {name: visit.request.given(name) for name in (*FIELDS, *_IMAGE)}
     if task is Task.DEPLOY:
         user_data = encoded_user_data(values["user_data"])
         return {"distro_series": values["distro_series"], "user_data": user_data, "comment": values["comment"]}
-    if task is Task.RESIZE:
-        return {name: value for name in _SIZE if (value := visit.request.given(name).strip())}
+    if task.changes_hardware:
+        return api_fields(task, visit.request.given)
     return {**release_fields(values), "comment": values["comment"]} if task is Task.RELEASE else {}
 
 
@@ -190,7 +192,7 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
     action = found.action
     running = await _longest_running(visit, found) if action.effect else None
     images = image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else []
-    given = {name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *_SIZE, *FIELDS)}
+    given = {name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *_CHANGE, *FIELDS)}
     if images and not given["distro_series"] and not is_answered(visit):
         given["distro_series"] = await usable_default(visit, found.changed, images)
     question = bulk_question(
@@ -203,7 +205,7 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
         },
         running=running,
         now=visit.now,
-        shows_plan=action.asks != "size" or plan is not None,
+        shows_plan=action.asks not in ASKS or plan is not None,
     )
     return await questions.show(
         visit,
@@ -215,6 +217,7 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
         most=MAX_BULK_MACHINES,
         plan=plan,
         images=images,
+        orders=boot_orders(found.changed) if action.asks == "boot" else (),
         most_at_once=MAX_AT_ONCE,
         pools=await services.groups.pools(caller=visit.caller) if action.asks == "place" else (),
         zones=await services.groups.zones() if action.asks == "place" else (),

@@ -61,9 +61,22 @@ def _title(found: Split) -> str:
         return counted("Set the pool or zone of {n} VM", "Set the pool or zone of {n} VMs", number)
     if action.asks == "tags":
         return counted("Tag {n} VM", "Tag {n} VMs", number)
+    if action.asks in _WHOLE:
+        return _whole(action.asks, number)
     return counted(
         "{action} {number} of {n} VM?", "{action} {number} of {n} VMs?", found.total, action=action.label, number=number
     )
+
+
+_WHOLE = frozenset({"disk", "boot", "nic"})  # a sentence of their own, since the number stands at its end
+
+
+def _whole(asks: str, number: int) -> str:
+    if asks == "disk":
+        return counted("Add a disk to {n} VM", "Add a disk to {n} VMs", number)
+    if asks == "nic":
+        return counted("Add a NIC to {n} VM", "Add a NIC to {n} VMs", number)
+    return counted("Set boot order of {n} VM", "Set boot order of {n} VMs", number)
 
 
 def _button(action: BulkAction, number: int, *, shows_plan: bool) -> str:
@@ -71,6 +84,8 @@ def _button(action: BulkAction, number: int, *, shows_plan: bool) -> str:
         return text("Show what changes")
     if action.asks == "place":
         return action.label
+    if action.asks in _WHOLE:
+        return _whole(action.asks, number)
     return counted("{action} {n} VM", "{action} {n} VMs", number, action=action.label)
 
 

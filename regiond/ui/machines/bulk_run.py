@@ -38,7 +38,7 @@ async def start(
     *,
     at_once: str,
     once: str,
-    options: Mapping[str, str],
+    options: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     """Returns the task as the API's JSON. `once` makes a repeat of the same request return that of the first.
 
@@ -52,7 +52,7 @@ async def start(
 
 
 async def plan(
-    visit: Visit, task: Task, machines: Iterable[MachineView], options: Mapping[str, str]
+    visit: Visit, task: Task, machines: Iterable[MachineView], options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Returns what the task would change, delete and keep. Raises InvalidRequest for the options."""
     answer: Mapping[str, Any] = await visit.act(

@@ -13,6 +13,7 @@ from regiond.machines.deployment.rebuild import REBUILD
 from regiond.machines.model import BulkAction, MachineView, ReleaseOptions
 from regiond.operations.model import Child, Operation, OperationKind, OperationState
 from regiond.ui.machines import bulk_actions
+from regiond.ui.machines.bulk_changes import fields_again
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.machine_actions import ACTIONS, owns
 from regiond.ui.machines.release_form import NO, QUICK, SECURE
@@ -114,10 +115,7 @@ def _options(request: BulkRequest) -> list[tuple[str, str]]:
         return [("distro_series", request.image), comment]
     if request.action is BulkAction.RELEASE:
         return [("erase", _erasure(request.release)), ("force", "true" if request.release.force else ""), comment]
-    if request.action is BulkAction.RESIZE:
-        given = (("cores", request.cores), ("memory", request.memory_mib))
-        return [(name, str(value)) for name, value in given if value is not None]
-    return []
+    return [*fields_again(request)]
 
 
 def _erasure(release: ReleaseOptions) -> str:

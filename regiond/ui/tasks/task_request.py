@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.boot import BootDevice
+from common.serialization import from_dict
+from regiond.machines.bulk.progress import BulkRequest
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui import formats
+from regiond.ui.boot_words import boot_words
 from regiond.ui.tasks.task_log import label_of, value_text
 from regiond.ui.texts import constant, text
 
@@ -29,6 +33,12 @@ _LABELS: Mapping[str, str] = {
     "guest_name": constant("Name on the host"),
     "mac_address": constant("MAC address"),
     "power_address": constant("Address"),
+    "size": constant("Size"),
+    "storage_pool": constant("Storage pool"),
+    "tags": constant("Tags"),
+    "boot_order": constant("Boot order"),
+    "boot_once": constant("Only at the next start"),
+    "interfaces": constant("Network"),
 }
 _ACTIONS: Mapping[str, str] = {
     "on": constant("start"),
@@ -40,6 +50,9 @@ _ACTIONS: Mapping[str, str] = {
     "power_off": constant("stop"),
     "power_cycle": constant("restart"),
     "resize": constant("resize"),
+    "add_disk": constant("add a disk"),
+    "set_boot": constant("set the boot order"),
+    "add_interface": constant("add a NIC"),
 }
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 
@@ -58,6 +71,8 @@ def requested(task: Operation) -> list[tuple[str, str]]:
         return found + rebuilds
     if task.kind in _OF_DISKS:
         return _of_disk(task.kind, request)
+    if task.kind is OperationKind.BULK:
+        request = {**request, **_of_change(from_dict(request, BulkRequest))}
     named = {"kind": task.kind.value}  # an allocation repeats it
     return [
         (_LABELS.get(name) or label_of(name), printed)
@@ -76,6 +91,17 @@ def _of_disk(kind: OperationKind, request: Mapping[str, Any]) -> list[tuple[str,
     if kind is OperationKind.REMOVE_DISK:
         found.append((text("Content of the disk"), text("kept") if request["keep"] else text("deleted")))
     return found
+
+
+def _of_change(request: BulkRequest) -> Mapping[str, Any]:
+    """Returns what many VMs get, in place of the parts of the request that have it."""
+    if request.disk is not None:
+        disk = request.disk
+        return {"size": formats.storage(disk.size_bytes), "storage_pool": disk.pool, "tags": ", ".join(disk.tags)}
+    if request.boot is not None:
+        order = boot_words(tuple(map(BootDevice, request.boot.order)))
+        return {"boot_order": order, "boot_once": text("yes") if request.boot.once else ""}
+    return {} if request.nic is None else {"interfaces": request.nic.constraint}
 
 
 def _text(name: str, value: Any) -> str:

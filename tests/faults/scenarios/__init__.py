@@ -18,7 +18,7 @@ from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
 from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.deployment import Deploy, Rebuild, ReleaseDeployed, RemoveHostWithImage
-from tests.faults.scenarios.disks import AddDisk, AttachDisk, GrowDisk, MoveDisk, RemoveDisk
+from tests.faults.scenarios.disks import AddDisk, AddDiskMany, AttachDisk, GrowDisk, MoveDisk, RemoveDisk
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
 from tests.faults.scenarios.iso_images import EjectIso, InsertIso
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
@@ -61,6 +61,7 @@ _ALL: tuple[Scenario, ...] = (
     ChangeNic(),
     RemoveNic(),
     ResizeMany(),
+    AddDiskMany(),
     AllocateReady(),
     AllocateComposed(),
     Release(composed_by_allocation=False),

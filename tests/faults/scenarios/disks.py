@@ -69,6 +69,31 @@ class AddDisk(RequestScenario):
         return await _disk_problems(site, state, [1, 2])
 
 
+class AddDiskMany(RequestScenario):
+    """Two machines of a host get a disk each, one after the other, as children of one operation."""
+
+    name = "add_disk_many"
+    kinds = (OperationKind.BULK, OperationKind.ADD_DISK)
+
+    async def prepare(self, site: Site) -> tuple[HostMachine, HostMachine]:
+        off = await composed(site, storage="1")
+        return off, await composed(site, host=off.host, storage="1", power_on="true")
+
+    async def request(self, site: Site, state: tuple[HostMachine, HostMachine]) -> Request:
+        fields = {"action": "add_disk", "size": "2", "at_once": "1"}
+        return Request(path="machines/", op="bulk", fields={**fields, "machines": [one.system_id for one in state]})
+
+    async def check(self, site: Site, state: tuple[HostMachine, HostMachine], outcome: Outcome) -> Iterable[str]:
+        """Each machine has exactly one child."""
+        children = await site.deployment.get(f"operations/?parent={outcome.operation['id']}")
+        found = sorted((one["system_id"], one["state"]) for one in children)
+        return [
+            *await _disk_problems(site, state[0], [1, 2]),
+            *await _disk_problems(site, state[1], [1, 2]),
+            *problem(f"the children are {found}", when=found != sorted((one.system_id, "succeeded") for one in state)),
+        ]
+
+
 class GrowDisk(RequestScenario):
     name = "grow_disk"
     kinds = (OperationKind.GROW_DISK,)

@@ -22,7 +22,7 @@ BOOT_PLAN_JSON: Serializer[BootPlan] = serializer(
     *fields_of(BootPlan, "effects"),
 )
 _PLAN = Result(doc="For a dry run: what would change, and when.", type=BOOT_PLAN_JSON)
-_FIELDS = (
+BOOT_FIELDS = (
     Field(
         "order",
         TextList(choices=tuple(one.value for one in BootDevice), commas=True, max_items=len(BootDevice)),
@@ -70,7 +70,7 @@ SET_BOOT = with_dry_run(
         "change a running VM, the order is pending: the machine shows it, and Innkeeper makes the change when it next "
         "stops or starts the VM. With `once`, only the next start by Innkeeper is in this order, and the machine "
         "shows that until then; an order that the machine has anyway cancels it.",
-        fields=_FIELDS,
+        fields=BOOT_FIELDS,
         opens_operation=True,
         other_answers=(STARTED,),
         result=MACHINE_RESULT,

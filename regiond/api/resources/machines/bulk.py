@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 
 from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
@@ -10,8 +12,11 @@ from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import begun, started
 from regiond.api.replies import Reply
+from regiond.api.resources.machines.boot import BOOT_FIELDS
 from regiond.api.resources.machines.deployment import IMAGE_FIELDS
+from regiond.api.resources.machines.disk_changes import DISK_FIELDS, disk_to_add
 from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, named_machines, release_options
+from regiond.api.resources.machines.nic_changes import NIC_OF_MANY
 from regiond.api.resources.machines.resize import SIZE_FIELDS
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.machines.model import (
@@ -19,13 +24,31 @@ from regiond.machines.model import (
     DEFAULT_RELEASE,
     MAX_AT_ONCE,
     MAX_BULK_MACHINES,
+    BootToSet,
     BulkAction,
     DeployRequest,
+    HardwareChange,
+    NicToAdd,
     ReleaseOptions,
     SizeRequest,
 )
+from regiond.validation_messages import REQUIRED
 
-_DEPLOY_OPTIONS = IMAGE_FIELDS
+_OPTIONS: Mapping[BulkAction, tuple[Field, ...]] = {
+    BulkAction.RELEASE: RELEASE_OPTIONS,
+    BulkAction.DEPLOY: IMAGE_FIELDS,
+    BulkAction.RESIZE: SIZE_FIELDS,
+    BulkAction.ADD_DISK: DISK_FIELDS,
+    BulkAction.SET_BOOT: BOOT_FIELDS,
+    BulkAction.ADD_INTERFACE: (NIC_OF_MANY,),
+}
+_NOUNS: Mapping[BulkAction, str] = {
+    BulkAction.DEPLOY: "a deployment",
+    BulkAction.RESIZE: "a resize, the same on each machine",
+    BulkAction.ADD_DISK: "add_disk, one for each machine",
+    BulkAction.SET_BOOT: "set_boot, the same on each machine",
+    BulkAction.ADD_INTERFACE: "add_interface, one for each machine",
+}
 _ACTIONS = tuple(action.value for action in BulkAction)
 
 
@@ -38,7 +61,7 @@ async def _start(call: Call) -> Reply:
         comment=call.values["comment"],
         release=_release_options(call),
         deploy=_deploy_request(call),
-        size=_size(call),
+        change=_change(call),
         idempotency_key=call.idempotency_key,
     )
     return started(operation)
@@ -52,7 +75,7 @@ async def _plan(call: Call) -> Reply:
         await named_machines(call),
         release=_release_options(call),
         deploy=_deploy_request(call),
-        size=_size(call),
+        change=_change(call),
     )
     return machine_plan_reply(plan)
 
@@ -70,21 +93,33 @@ def _deploy_request(call: Call) -> DeployRequest:
     )
 
 
-def _size(call: Call) -> SizeRequest:
-    return SizeRequest(cores=call.values["cores"], memory_mib=call.values["memory"])
+def _change(call: Call) -> HardwareChange | None:
+    values = call.values
+    match BulkAction(values["action"]):
+        case BulkAction.RESIZE:
+            return SizeRequest(cores=values["cores"], memory_mib=values["memory"])
+        case BulkAction.ADD_DISK:
+            return disk_to_add(call)
+        case BulkAction.SET_BOOT:
+            return BootToSet(order=tuple(values["order"] or ()), once=values["once"])
+        case BulkAction.ADD_INTERFACE:
+            return NicToAdd(constraint=values["interfaces"])
+        case _:
+            return None
 
 
 def _problems(call: Call) -> Problems:
     """Options of another action than the given one."""
     if "action" in call.invalid:
         return {}
-    options = {BulkAction.RELEASE: RELEASE_OPTIONS, BulkAction.DEPLOY: _DEPLOY_OPTIONS, BulkAction.RESIZE: SIZE_FIELDS}
-    return {
+    foreign = {
         one.name: [f"This is for the action {action}."]
-        for action, fields in options.items()
+        for action, fields in _OPTIONS.items()
         for one in fields
         if call.values["action"] != action and call.values[one.name]
     }
+    needs_size = call.values["action"] == BulkAction.ADD_DISK and call.values["size"] is None
+    return {**({"size": [REQUIRED]} if needs_size and "size" not in call.invalid else {}), **foreign}
 
 
 BULK = with_dry_run(
@@ -96,9 +131,9 @@ BULK = with_dry_run(
         doc=(
             "Opens one operation, and for each machine an operation with it as `parent_id`, a few at a time. The "
             "failure of one machine does not stop the others; the operation fails in the end if one of them has, and "
-            "names it. Answers at once. A resize needs `cores`, `memory` or both; its dry run tells for each machine "
-            "what changes now and what at the next start, or why it stays as it is. Who began an operation may cancel "
-            "it: machines with which it has not begun are left."
+            "names it. Answers at once. A resize needs `cores`, `memory` or both, add_disk a `size`, and set_boot an "
+            "`order`; the dry run of these and of add_interface tells for each machine what changes and when, or why "
+            "it stays as it is. Who began an operation may cancel it: machines with which it has not begun are left."
         ),
         result=Result(doc="The operation, which has begun.", type=OPERATION_JSON),
         success=202,
@@ -132,10 +167,11 @@ BULK = with_dry_run(
                 default="",
             ),
             *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
-            *(evolve(one, doc=f"Of a deployment. {one.doc}", example=None) for one in _DEPLOY_OPTIONS),
             *(
-                evolve(one, doc=f"Of a resize, the same on each machine. {one.doc}", example=None)
-                for one in SIZE_FIELDS
+                evolve(one, doc=f"Of {_NOUNS[action]}. {one.doc}", example=None, required=False)
+                for action, fields in _OPTIONS.items()
+                if action in _NOUNS
+                for one in fields
             ),
         ),
         opens_operation=True,

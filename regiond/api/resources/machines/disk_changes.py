@@ -47,7 +47,7 @@ def plan_reply(plan: DiskPlan) -> Reply:
     return json_reply(DISK_PLAN_JSON.encode(plan))
 
 
-def _to_add(call: Call) -> DiskToAdd:
+def disk_to_add(call: Call) -> DiskToAdd:
     return DiskToAdd(
         size_bytes=gigabytes(call.values["size"]), pool=call.values["pool"], tags=tuple(call.values["tags"])
     )
@@ -110,6 +110,7 @@ _POOL = Field(
     example="default",
 )
 _TAGS = Field("tags", TextList(), "A tag of the disk; repeatable.", recorded=True, default=(), example="ssd")
+DISK_FIELDS = (_SIZE, _POOL, _TAGS)
 
 
 ADD_DISK = with_dry_run(
@@ -120,14 +121,14 @@ ADD_DISK = with_dry_run(
         title="Add a disk to a machine",
         doc="The machine gets an empty disk, also while it runs. If its hypervisor cannot add one to a running VM, the "
         "request is rejected: shut the VM down first. Its space is claimed before.",
-        fields=(_SIZE, _POOL, _TAGS),
+        fields=DISK_FIELDS,
         opens_operation=True,
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
         find=find_machine,
-        run=_starting(_to_add),
+        run=_starting(disk_to_add),
     ),
-    _planning(_to_add),
+    _planning(disk_to_add),
     result=PLAN,
     doc=CHANGE_DOC,
 )

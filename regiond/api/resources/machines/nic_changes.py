@@ -41,6 +41,11 @@ _INTERFACES = Field(
     default="",
     example="eth1:space=dmz",
 )
+NIC_OF_MANY = evolve(
+    _INTERFACES,
+    doc="One interface constraint as for compose, without a static address; its label is the name of each NIC "
+    "(default: the host's default network, with the first free name).",
+)
 _NAME = Field(
     "name",
     Text(max_length=15),

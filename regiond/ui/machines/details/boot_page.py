@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from itertools import permutations
 
-from common.boot import BootDevice, joined
+from common.boot import joined
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
 from regiond.machines.model import MachineView
-from regiond.ui.boot_words import boot_words
+from regiond.ui.boot_words import boot_orders, boot_words
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import TICK, FormField
@@ -56,20 +55,9 @@ async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal
 
 def _fields(machine: MachineView) -> list[FormField]:
     return [
-        FormField(name=ORDER, label=text("Boot from"), kind="choice", options=_orders(machine)),
+        FormField(name=ORDER, label=text("Boot from"), kind="choice", options=boot_orders([machine])),
         FormField(name=ONCE, label=text("Only at the next start by Innkeeper"), kind=TICK),
     ]
-
-
-def _orders(machine: MachineView) -> tuple[tuple[str, str], ...]:
-    """Returns the orders of what the VM has."""
-    has = {
-        BootDevice.DISK: bool(machine.disks),
-        BootDevice.NETWORK: bool(machine.nics),
-        BootDevice.ISO: bool(machine.boot.iso or machine.boot.next_iso),
-    }
-    kinds = [one for one, some in has.items() if some]
-    return tuple((joined(order), boot_words(order)) for order in permutations(kinds))
 
 
 PAGES = form_pages("vms/<system_id>/boot", boot, permission=Permission.OPERATOR)

@@ -1,0 +1,158 @@
+"""The change of hardware that a bulk operation makes to each machine: opens it, or tells what it would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from common.errors import InvalidRequest
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.ledger import service as ledger
+from regiond.machines.boot.model import checked_order
+from regiond.machines.boot.service import BootChanges
+from regiond.machines.bulk.hardware_plans import disks_within_capacity, nics_within_capacity
+from regiond.machines.bulk.plans import plans_or_reasons, sentences, within_quotas
+from regiond.machines.bulk.resize_plans import balance, within_capacity
+from regiond.machines.compose.candidate_store import read_candidates
+from regiond.machines.compose.requirements import resolve_nics
+from regiond.machines.disks.changes import DiskChanges
+from regiond.machines.disks.model import check_new
+from regiond.machines.model import (
+    BootToSet,
+    BulkAction,
+    DiskPlan,
+    DiskToAdd,
+    HardwareChange,
+    MachineView,
+    NicPlan,
+    NicToAdd,
+    ResizePlan,
+    SizeRequest,
+    Takes,
+)
+from regiond.machines.nic_changes.model import one_requirement
+from regiond.machines.nic_changes.service import NicChanges
+from regiond.machines.resize.model import check_size
+from regiond.machines.resize.service import Resizes
+from regiond.operations.model import Operation, Parent
+from regiond.placement.model import NicRequirement
+
+
+@frozen
+class BulkChanges:
+    """The same change for many machines. One that does not fit stops no other."""
+
+    database: Database
+    resizes: Resizes
+    disks: DiskChanges
+    boots: BootChanges
+    nics: NicChanges
+
+    async def check(self, caller: Caller, change: HardwareChange) -> None:
+        """Raises InvalidRequest by field for a change that no machine can have, or that only one machine can have."""
+        _check(change)
+        if isinstance(change, NicToAdd):
+            async with self.database.connection() as db:
+                await resolve_nics(db, _requirements(change), caller=caller)
+
+    async def start(self, caller: Caller, system_id: str, change: HardwareChange, parent: Parent) -> Operation:
+        """Returns the child that changes the machine. Raises the errors of the change of one machine."""
+        match change:
+            case SizeRequest():
+                return await self.resizes.start(
+                    caller, system_id, cores=change.cores, memory_mib=change.memory_mib, parent=parent
+                )
+            case DiskToAdd():
+                return await self.disks.start_part(caller, system_id, change, parent)
+            case BootToSet():
+                return await self.boots.start(caller, system_id, change.order, once=change.once, parent=parent)
+            case NicToAdd():
+                return await self.nics.start_part(caller, system_id, change, parent)
+
+    async def effects(
+        self, caller: Caller, action: BulkAction, machines: Sequence[MachineView], change: HardwareChange
+    ) -> tuple[str, ...]:
+        """Returns a sentence or more for each machine in their order, and how many are changed. Changes nothing.
+
+        Each machine is judged with the claims of those before it: together they may not fit where each one would.
+        """
+        match change:
+            case SizeRequest():
+                sizes = await self._resizes(caller, machines, change)
+                return tuple(sentences(action, machines, sizes, lambda plan: bool(plan.effects)))
+            case DiskToAdd():
+                disks = await self._disks(caller, machines, change)
+                return tuple(sentences(action, machines, disks, lambda _: True))
+            case BootToSet():
+                boots = await plans_or_reasons(
+                    machines,
+                    lambda one: self.boots.plan(caller, one.system_id, change.order, once=change.once),
+                )
+                return tuple(sentences(action, machines, boots, lambda plan: plan.takes_effect is not Takes.NO_EFFECT))
+            case NicToAdd():
+                nics = await self._nics(caller, machines, change)
+                return tuple(sentences(action, machines, nics, lambda _: True))
+
+    async def _resizes(
+        self, caller: Caller, machines: Sequence[MachineView], size: SizeRequest
+    ) -> list[ResizePlan | str]:
+        found = await plans_or_reasons(machines, lambda one: self.resizes.claimless_plan(caller, one.system_id, size))
+        async with self.database.connection() as db:
+            hosts = await ledger.capacities_of_hosts(db, _hosts_of(machines))
+        fitting = within_capacity(machines, found, {one.host_id: one for one in hosts})
+        return await within_quotas(self.database, fitting, balance)
+
+    async def _disks(self, caller: Caller, machines: Sequence[MachineView], disk: DiskToAdd) -> list[DiskPlan | str]:
+        found = await plans_or_reasons(machines, lambda one: self.disks.plan(caller, one.system_id, disk))
+        async with self.database.connection() as db:
+            hosts = await read_candidates(db, _hosts_of(machines), with_nodes=False)
+        return await within_quotas(
+            self.database, disks_within_capacity(machines, found, hosts, disk), lambda plan: plan.charge
+        )
+
+    async def _nics(self, caller: Caller, machines: Sequence[MachineView], nic: NicToAdd) -> list[NicPlan | str]:
+        found = await plans_or_reasons(machines, lambda one: self.nics.plan(caller, one.system_id, nic))
+        async with self.database.connection() as db:
+            hosts = await read_candidates(db, _hosts_of(machines), with_nodes=False)
+            wanted = await resolve_nics(db, _requirements(nic), caller=caller)
+        return nics_within_capacity(machines, found, hosts, nic, wanted)
+
+
+def _check(change: HardwareChange) -> None:
+    match change:
+        case SizeRequest():
+            check_size(change)
+        case DiskToAdd():
+            check_new(change)
+        case BootToSet():
+            checked_order(change.order)
+        case NicToAdd():
+            if any(one.ip is not None for one in _requirements(change)):
+                reason = "A static address is for one machine: leave it out, and each of them gets its own by DHCP."
+                raise InvalidRequest.of({"interfaces": [reason]})
+
+
+def stored(change: HardwareChange | None) -> Mapping[str, Any]:
+    """Returns the fields of the bulk operation's request that have the change."""
+    match change:
+        case SizeRequest():
+            return {"cores": change.cores, "memory_mib": change.memory_mib}
+        case DiskToAdd():
+            return {"disk": change}
+        case BootToSet():
+            return {"boot": change}
+        case NicToAdd():
+            return {"nic": change}
+        case None:
+            return {}
+
+
+def _requirements(nic: NicToAdd) -> tuple[NicRequirement, ...]:
+    return (one_requirement(nic.constraint),) if nic.constraint else ()
+
+
+def _hosts_of(machines: Iterable[MachineView]) -> set[int]:
+    return {one.host_id for one in machines if one.host_id is not None}

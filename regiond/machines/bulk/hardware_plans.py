@@ -1,0 +1,79 @@
+"""Plans of new disks and NICs of many machines: each is judged beside those before it. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from attrs import evolve
+
+from common.errors import InnkeeperError
+from regiond.machines.disks.model import add_plan as disk_plan
+from regiond.machines.disks.placement import pool_on
+from regiond.machines.model import DiskPlan, DiskToAdd, MachineView, NicPlan, NicToAdd
+from regiond.machines.nic_changes.attachment import attached_on
+from regiond.machines.nic_changes.model import add_plan as nic_plan
+from regiond.machines.nic_changes.model import checked_name
+from regiond.placement.model import Candidate, NicRequirement
+from regiond.placement.service import port_of
+
+P = TypeVar("P")
+_REST = "The machines before it take the rest."
+
+
+def disks_within_capacity(
+    machines: Sequence[MachineView], plans: Sequence[DiskPlan | str], hosts: Mapping[int, Candidate], disk: DiskToAdd
+) -> list[DiskPlan | str]:
+    """Returns the plans with the storage pool that each disk gets, or the reason why none has the space."""
+    taken: Counter[int] = Counter()  # bytes by storage pool: hosts of one server share them
+
+    def judged(machine: MachineView, plan: DiskPlan, host: Candidate) -> DiskPlan:
+        pools = tuple(evolve(one, free_bytes=one.free_bytes - taken[one.id]) for one in host.storage_pools)
+        pool = pool_on(evolve(host, storage_pools=pools), machine, disk)
+        taken[pool.id] += disk.size_bytes
+        return disk_plan(machine, disk.size_bytes, pool.name, plan.charge)
+
+    return _each(machines, plans, hosts, judged)
+
+
+def nics_within_capacity(
+    machines: Sequence[MachineView],
+    plans: Sequence[NicPlan | str],
+    hosts: Mapping[int, Candidate],
+    nic: NicToAdd,
+    wanted: tuple[NicRequirement, ...],
+) -> list[NicPlan | str]:
+    """Returns the plans with the interface that each NIC is on, or the reason why no virtual function is left."""
+    taken: Mapping[object, Counter[str]] = defaultdict(Counter)  # virtual functions by server and port
+
+    def judged(machine: MachineView, plan: NicPlan, host: Candidate) -> NicPlan:
+        used = taken[host.server_id]
+        interfaces = tuple(
+            evolve(one, functions_free=max(0, one.functions_free - used[port_of(one)])) for one in host.interfaces
+        )
+        attachment = attached_on(evolve(host, interfaces=interfaces), machine, wanted)
+        if attachment.function_port is not None:
+            used[attachment.function_port] += 1
+        return nic_plan(machine, checked_name(machine, nic, attachment), attachment)
+
+    return _each(machines, plans, hosts, judged)
+
+
+def _each(
+    machines: Sequence[MachineView],
+    plans: Sequence[P | str],
+    hosts: Mapping[int, Candidate],
+    judged: Callable[[MachineView, P, Candidate], P],
+) -> list[P | str]:
+    found: list[P | str] = []
+    for machine, plan in zip(machines, plans, strict=True):
+        host = None if machine.host_id is None else hosts.get(machine.host_id)
+        if isinstance(plan, str) or host is None:
+            found.append(plan)
+            continue
+        try:
+            found.append(judged(machine, plan, host))
+        except InnkeeperError as error:  # it had room by itself
+            found.append(f"{error.message} {_REST}")
+    return found

@@ -1,0 +1,48 @@
+"""The same change of the hardware of many VMs: the fields of its question, and what the API gets of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from common.units import BYTES_PER_GB
+from regiond.machines.bulk.progress import BulkRequest
+from regiond.machines.model import BulkAction as Task
+from regiond.ui.machines.details.notes_form import names_in
+
+# The fields of the API by those of the form, where `pool` is the resource pool and `once` a key.
+_API: Mapping[Task, Mapping[str, str]] = {
+    Task.RESIZE: {"cores": "cores", "memory": "memory"},
+    Task.ADD_DISK: {"size": "size", "storage_pool": "pool", "disk_tags": "tags"},
+    Task.SET_BOOT: {"order": "order", "next_only": "once"},
+    Task.ADD_INTERFACE: {"interfaces": "interfaces"},
+}
+FIELDS = tuple(name for names in _API.values() for name in names)
+ASKS = frozenset({"size", "disk", "boot", "nic"})  # of the actions in the list whose question has such fields
+
+
+def api_fields(task: Task, given: Callable[[str], str]) -> dict[str, Any]:
+    """Returns the fields of the API that are given."""
+    found = {api: given(name).strip() for name, api in _API[task].items()}
+    return {api: list(names_in(text)) if api == "tags" else text for api, text in found.items() if text}
+
+
+def about_form(task: Task, problems: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Returns the problems of the API's fields by those of the form."""
+    names = {api: name for name, api in _API.get(task, {}).items()}
+    return {names.get(api, api): texts for api, texts in problems.items()}
+
+
+def fields_again(request: BulkRequest) -> Sequence[tuple[str, str]]:
+    """Returns the fields of the form with which the same change is asked for again."""
+    found: dict[str, str] = {}
+    if request.disk is not None:
+        size_gb = f"{request.disk.size_bytes / BYTES_PER_GB:.12g}"
+        found = {"size": size_gb, "storage_pool": request.disk.pool, "disk_tags": ", ".join(request.disk.tags)}
+    elif request.boot is not None:
+        found = {"order": ",".join(request.boot.order), "next_only": "true" if request.boot.once else ""}
+    elif request.nic is not None:
+        found = {"interfaces": request.nic.constraint}
+    elif request.action is Task.RESIZE:
+        found = {"cores": str(request.cores or ""), "memory": str(request.memory_mib or "")}
+    return [(name, value) for name, value in found.items() if value]
