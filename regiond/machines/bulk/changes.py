@@ -1,4 +1,4 @@
-"""The change of hardware that a bulk operation makes to each machine: opens it, or tells what it would change."""
+"""The change of hardware that a bulk operation makes to each machine: opened, or told before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same change of the hardware of many VMs: the fields of its question, and what the API gets of them. Pure."""
+"""The same change of the hardware of many VMs: fields of its question and of the API. Pure."""
 
 from __future__ import annotations
 
