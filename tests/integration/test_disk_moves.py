@@ -202,7 +202,14 @@ async def test_a_cancelled_move_leaves_one_whole_disk(innkeeper: Deployment, cal
     assert await innkeeper.discrepancies() == []
 
 
-@pytest.mark.parametrize("call", ["copy content of disk", "use copy of disk", "remove volumes"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "copy content of disk",
+        "use copy of disk",
+        pytest.param("remove volumes", marks=pytest.mark.slow),  # the refresh waits until that call is abandoned
+    ],
+)
 async def test_no_refresh_and_no_repair_removes_a_volume_meanwhile(innkeeper: Deployment, call: Call) -> None:
     machine = await composed(innkeeper)
     write(innkeeper)

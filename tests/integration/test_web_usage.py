@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import partial
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.test_usage import measured, measuring
 from tests.integration.test_web_lost_storage import client, page
@@ -50,6 +52,7 @@ async def test_a_vm_that_is_off_has_no_tiles_but_the_reason(innkeeper: Deploymen
     assert LINE not in text
 
 
+@pytest.mark.slow
 async def test_lists_are_sorted_by_what_vms_and_hosts_use(innkeeper: Deployment, client: WebClient) -> None:
     host = await measuring(innkeeper)
     for name in ("idle", "off", "busy"):

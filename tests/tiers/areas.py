@@ -123,6 +123,11 @@ _BOOTS = {
     "test_libvirt_size_in_guest.py", "test_lxd_disks_in_guest.py", "test_lxd_nics_in_guest.py",
 }  # fmt: skip
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
+# Contracts that wait for a real LXD or its guests: the first tier has them on the doubles.
+_LXD_ALONE = {
+    "test_console_contract.py", "test_disk_moves_contract.py", "test_screen_contract.py",
+    "test_start_order_contract.py", "test_usage_contract.py",
+}  # fmt: skip
 # The host of a contract test is one of its parameters; the first match decides.
 _AREA_OF_HOST = {"lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt"}
 
@@ -161,5 +166,5 @@ def _area_by_markers(folder: str, name: str, markers: Set[str], parameters: str)
     if "lab" in markers:
         hosts = [area for host, area in _AREA_OF_HOST.items() if f"-{host}-" in f"-{parameters}-"]
         area = hosts[0] if hosts else "lxd" if "lxd" in name else "libvirt"
-        return "lxd" if area == FIRST and name == "test_console_contract.py" else area
+        return "lxd" if area == FIRST and name in _LXD_ALONE else area
     return "browser" if folder == "browser" and "first_tier" not in markers else FIRST
