@@ -25,6 +25,7 @@ ELSEWHERE = {
     "vms/<system_id>/abort": "test_deployment_pages.py::test_a_deployment_is_followed_and_aborted",
     "tasks/<task>/cancel": "test_questions.py::test_a_task_is_cancelled_after_a_question",
     "vms/<system_id>/network/<nic>/remove": "test_nic_changes.py::test_a_nic_is_added_changed_and_removed",
+    "vms/<system_id>/rebuild": "test_rebuild_page.py::test_a_machine_gets_another_system",
     "settings/image-upload/<image>": "test_image_pages.py::test_a_file_is_uploaded_in_parts",
 }
 # Routes that answer scripts of a page or a reload, and are no pages of their own.
