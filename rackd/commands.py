@@ -11,40 +11,10 @@ from typing import Any, TypeVar
 
 import structlog
 
-from common.boot import BootOrders, IsoState, StartOrder
 from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
 from common.rpc.command import Command, Done
 from common.rpc.handlers import Handler
-from common.rpc.hardware_commands import (
-    HOST_ATTACH_DISK,
-    HOST_ATTACH_NIC,
-    HOST_CHANGE_NIC,
-    HOST_COPY_DISK,
-    HOST_DETACH_DISK,
-    HOST_DETACH_NIC,
-    HOST_EJECT_ISO,
-    HOST_GROW_DISK,
-    HOST_INSERT_ISO,
-    HOST_RESIZE,
-    HOST_SET_BOOT_ORDER,
-    HOST_SET_START_ORDER,
-    HOST_USE_COPY,
-    AttachDiskCall,
-    AttachNicCall,
-    ChangeNicCall,
-    CopiedDisk,
-    CopyDiskCall,
-    DetachDiskCall,
-    DetachNicCall,
-    EjectIsoCall,
-    GrowDiskCall,
-    InsertIsoCall,
-    ResizeCall,
-    SetBootOrderCall,
-    SetStartOrderCall,
-    UseCopyCall,
-)
 from common.rpc.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
@@ -88,7 +58,7 @@ from common.rpc.host_commands import (
     TrustCall,
     UntrustCall,
 )
-from common.values import GrownDisk, Guest, HostAccess, PeerIdentity, PowerAction, Resized
+from common.values import Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
 from rackd.drivers.disk_sizes import named_sizes
 from rackd.drivers.registry import DriverRegistry
@@ -96,6 +66,7 @@ from rackd.drivers.resizing import size_of
 from rackd.event_watch import EventLink, EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
+from rackd.hardware_commands import HardwareCommands
 from rackd.host_queue import CallClass
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -130,19 +101,6 @@ class HostCommands:
             HOST_POWER: self.power,
             HOST_SET_AUTOSTART: self.set_autostart,
             HOST_SET_BOOT_DISK: self.set_boot_disk,
-            HOST_SET_BOOT_ORDER: self.set_boot_order,
-            HOST_SET_START_ORDER: self.set_start_order,
-            HOST_INSERT_ISO: self.insert_iso,
-            HOST_EJECT_ISO: self.eject_iso,
-            HOST_RESIZE: self.resize,
-            HOST_ATTACH_DISK: self.attach_disk,
-            HOST_DETACH_DISK: self.detach_disk,
-            HOST_GROW_DISK: self.grow_disk,
-            HOST_COPY_DISK: self.copy_disk,
-            HOST_USE_COPY: self.use_copy,
-            HOST_ATTACH_NIC: self.attach_nic,
-            HOST_CHANGE_NIC: self.change_nic,
-            HOST_DETACH_NIC: self.detach_nic,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
             HOST_DISOWN: self.disown,
@@ -152,6 +110,7 @@ class HostCommands:
             HOST_UNTRUST: self.untrust,
             HOST_WATCH: self.watch,
             HOST_DISCONNECT: self.disconnect,
+            **HardwareCommands(self._fenced).handlers(),
         }
 
     async def identify(self, _: EventLink, call: HostCall) -> PeerIdentity:
@@ -218,88 +177,6 @@ class HostCommands:
     async def set_boot_disk(self, _: EventLink, call: SetBootDiskCall) -> PowerReply:
         power = await self._fenced.run(
             call, lambda driver: driver.set_boot_disk(call.guest, call.pool_id, call.volume), what="set boot disk"
-        )
-        return PowerReply(power=power)
-
-    async def set_boot_order(self, _: EventLink, call: SetBootOrderCall) -> BootOrders:
-        return await self._fenced.run(
-            call,
-            lambda driver: driver.set_boot_order(call.guest, call.order, check_only=call.check_only),
-            what="set boot order",
-        )
-
-    async def set_start_order(self, _: EventLink, call: SetStartOrderCall) -> StartOrder:
-        return await self._fenced.run(
-            call, lambda driver: driver.set_start_order(call.guest, call.order), what="set start order"
-        )
-
-    async def insert_iso(self, _: EventLink, call: InsertIsoCall) -> IsoState:
-        return await self._fenced.run(
-            call,
-            lambda driver: driver.insert_iso(call.guest, call.sha256, call.pool_id, check_only=call.check_only),
-            what="insert ISO",
-        )
-
-    async def eject_iso(self, _: EventLink, call: EjectIsoCall) -> IsoState:
-        return await self._fenced.run(call, lambda driver: driver.eject_iso(call.guest), what="eject ISO")
-
-    async def resize(self, _: EventLink, call: ResizeCall) -> Resized:
-        return await self._fenced.run(call, lambda driver: driver.resize(call.guest, call.size), what="resize")
-
-    async def attach_disk(self, _: EventLink, call: AttachDiskCall) -> PowerReply:
-        power = await self._fenced.run(
-            call,
-            lambda driver: driver.attach_disk(call.guest, call.disk, call.index, create=call.create),
-            what="attach disk",
-        )
-        return PowerReply(power=power)
-
-    async def detach_disk(self, _: EventLink, call: DetachDiskCall) -> PowerReply:
-        power = await self._fenced.run(
-            call,
-            lambda driver: driver.detach_disk(call.guest, call.pool_id, call.volume),
-            what="detach disk",
-            call_class=CallClass.LONG_RUNNING,  # it waits until the guest gives the disk back
-        )
-        return PowerReply(power=power)
-
-    async def grow_disk(self, _: EventLink, call: GrowDiskCall) -> GrownDisk:
-        return await self._fenced.run(call, lambda driver: driver.grow_disk(call.guest, call.size), what="grow disk")
-
-    async def copy_disk(self, _: EventLink, call: CopyDiskCall) -> CopiedDisk:
-        state = await self._fenced.run(
-            call,
-            lambda driver: driver.copy_disk(call.guest, call.pool_id, call.volume, call.copy),
-            what="copy disk",
-            call_class=CallClass.LONG_RUNNING,
-        )
-        return CopiedDisk(state=state)
-
-    async def use_copy(self, _: EventLink, call: UseCopyCall) -> PowerReply:
-        power = await self._fenced.run(
-            call,
-            lambda driver: driver.use_copy(call.guest, call.pool_id, call.volume, call.copy, call.state),
-            what="use copy of disk",
-            call_class=CallClass.LONG_RUNNING,  # LXD copies a root disk only now
-        )
-        return PowerReply(power=power)
-
-    async def attach_nic(self, _: EventLink, call: AttachNicCall) -> PowerReply:
-        power = await self._fenced.run(call, lambda driver: driver.attach_nic(call.guest, call.nic), what="attach NIC")
-        return PowerReply(power=power)
-
-    async def change_nic(self, _: EventLink, call: ChangeNicCall) -> PowerReply:
-        power = await self._fenced.run(
-            call, lambda driver: driver.change_nic(call.guest, call.mac_address, call.nic), what="change NIC"
-        )
-        return PowerReply(power=power)
-
-    async def detach_nic(self, _: EventLink, call: DetachNicCall) -> PowerReply:
-        power = await self._fenced.run(
-            call,
-            lambda driver: driver.detach_nic(call.guest, call.mac_address),
-            what="detach NIC",
-            call_class=CallClass.LONG_RUNNING,  # it waits until the guest gives the NIC back
         )
         return PowerReply(power=power)
 
