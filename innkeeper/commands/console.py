@@ -28,9 +28,12 @@ def is_console(wanted: ApiCall) -> bool:
 
 
 async def attach(api: Api, wanted: ApiCall, terminal: Terminal) -> None:
-    """Raises Usage without a terminal, or for a screen, and the region's error if it does not open the console."""
+    """Raises Usage without a terminal, or for a screen, and the region's error if it does not open the console or has
+    no such machine.
+    """
     if wanted.command == SCREEN:
-        page = f"{api.url.partition('/api/')[0]}/ui/vms/{wanted.path.strip('/').rpartition('/')[2]}/screen"
+        system_id = (await api.get(wanted.path)).json()["system_id"]  # its page has no other name
+        page = f"{api.url.partition('/api/')[0]}/ui/vms/{system_id}/screen"
         raise Usage(f"A screen needs a browser: {page}. In a terminal, use the serial port: machine console")
     if not (terminal.stdin.isatty() and terminal.out.isatty()):
         raise Usage(f"{wanted.command} needs a terminal. To read what the machine wrote: machine console-log")

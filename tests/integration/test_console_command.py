@@ -54,6 +54,7 @@ async def test_what_prevents_a_console_is_said(innkeeper: Deployment, home: Path
     unknown = await on_terminal(home, "admin", "machine", "console", "nobody")
     assert unknown.status != 0
     screen = await in_shell(home, "innkeeper admin machine screen vm")
-    assert (screen.status, "/MAAS/ui/vms/" in screen.err) == (2, True), screen
+    (machine,) = await innkeeper.get("machines/")
+    assert (screen.status, f"/MAAS/ui/vms/{machine['system_id']}/screen." in screen.err) == (2, True), screen
     log = await in_shell(home, "innkeeper admin machine console-log vm")
     assert (log.status, log.out) == (0, "")
