@@ -33,7 +33,7 @@ _TAKEN = """
     select exists (select from machine_nic where mac_address = $1)
         or exists (select from device_nic where mac_address = $1)
         or exists (select from operation
-                    where kind = 'change_nic' and state not in ('succeeded', 'failed', 'cancelled')
+                    where is_open and kind = 'change_nic'
                       and request -> 'nic' ->> 'mac_address' = $1)
 """
 _SETTLE = "update machine set settled_at = clock_timestamp() where id = $1"
