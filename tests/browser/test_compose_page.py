@@ -121,6 +121,26 @@ async def test_a_host_out_of_reach_stays_chosen_too(admin: Visitor, fleet: Deplo
     assert len(await fleet.get("machines/")) == 2
 
 
+async def test_a_form_is_sent_as_it_was_when_its_button_was_pressed(admin: Visitor) -> None:
+    """What is typed while the region is asked for the session was not confirmed by anybody."""
+    released = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await released.wait()
+        await route.continue_()
+
+    await admin.go("compose?host=alder")
+    page = admin.page
+    session = await page.locator("meta[name=csrf-token]").get_attribute("data-session")
+    await page.route(f"**{session}", hold)
+    await page.fill("#hostname", "as-pressed")
+    async with page.expect_request(f"**{session}"):
+        await page.locator(COMPOSE).click()
+    await page.fill("#hostname", "typed-later")
+    released.set()
+    await expect(page.locator("h1")).to_have_text("as-pressed")
+
+
 SENT = "/ui/compose"  # unlike a preview
 # By the fields of the form: what is typed, and the field that refuses it. The region is asked too.
 WRONG = (
@@ -161,7 +181,7 @@ async def test_each_wrong_value_is_refused_at_its_field(admin: Visitor, fleet: D
             await page.fill(f"[name='{field}']", value)
         await expect(page.locator(f"#preview a[href='#{name}']")).to_be_visible()
         async with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith(SENT)):
-            await page.locator(COMPOSE).click()  # the form is sent a moment later, with what stands in it then
+            await page.locator(COMPOSE).click()
         await expect(page.locator(f"#{name}-error"), f"{typed} is refused").to_be_visible()
         await expect(page.locator(f"#problems a[href='#{name}']")).to_be_visible()
         for field, value in typed.items():
