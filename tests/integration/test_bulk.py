@@ -256,7 +256,7 @@ async def test_a_bulk_deployment_checks_image_and_user_data_first(innkeeper: Dep
     error = await rejection(
         innkeeper.post("machines/", op="bulk", action="power_on", machines=ids(machines), distro_series="noble")
     )
-    assert error.details["fields"] == {"distro_series": ["This is for the action deploy."]}
+    assert error.details["fields"] == {"distro_series": ["This is for the action deploy or rebuild."]}
 
 
 async def test_a_cancelled_bulk_deployment_forgets_the_user_data(innkeeper: Deployment) -> None:

@@ -36,9 +36,9 @@ class BulkMachine:
 class BulkRequest:
     """The request for a bulk operation. At most `at_once` children are open at a time.
 
-    `comment` is for a release or deployment, `release` for a release, `image` for a deployment; empty: the default
-    image. The user data of a deployment is sealed, and stored apart. `cores` and `memory_mib` are
-    for a resize; None: as they are. `disk`, `boot` and `nic` are for the action that has one.
+    `comment` is for a release or deployment, `release` for a release, `image` for a deployment or rebuild; empty: the
+    default image, or the present one of each machine. The user data of these is sealed, and stored apart. `cores` and
+    `memory_mib` are for a resize; None: as they are. `disk`, `boot` and `nic` are for the action that has one.
     """
 
     action: BulkAction

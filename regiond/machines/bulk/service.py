@@ -14,7 +14,7 @@ from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.bulk import store
 from regiond.machines.bulk.changes import BulkChanges, stored
-from regiond.machines.bulk.plans import in_turn, stays
+from regiond.machines.bulk.plans import in_turn, plans_or_reasons, sentences, stays
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
@@ -79,16 +79,16 @@ class Bulk:
     ) -> Operation:
         """Returns the operation, which has not begun with any machine yet.
 
-        `deploy` is for deployments, `change` for the actions that change hardware. Raises InvalidRequest for too many
-        or unknown machines, for an image or user data that no deployment can have, and for a change that no machine can
-        have; NotAllowed that names every machine on which the caller may not act; IdempotencyMismatch. Any other
-        obstacle to the action on a machine ends the child of that machine.
+        `deploy` is for deployments and rebuilds, `change` for the actions that change hardware. Raises InvalidRequest
+        for too many or unknown machines, for an image or user data that no deployment can have, and for a change that
+        no machine can have; NotAllowed that names every machine on which the caller may not act; IdempotencyMismatch.
+        Any other obstacle to the action on a machine ends the child of that machine.
         """
         ids = tuple(dict.fromkeys(system_ids))
 
         async def open_() -> int:
             machines = await self._checked(caller, action, ids, change)
-            if action is BulkAction.DEPLOY:
+            if action.deploys:
                 await self._deployments.check(deploy, machines)
             request = BulkRequest(
                 action=action,
@@ -130,6 +130,12 @@ class Bulk:
         if change is not None:
             effects_of_all = await self._changes.effects(caller, action, machines, change)
             return MachineRemovalPlan(name=_name(machines), effects=effects_of_all)
+        if action is BulkAction.REBUILD:
+            rebuilds = await plans_or_reasons(
+                machines, lambda one: self._deployments.rebuild_plan(caller, one.system_id, deploy)
+            )
+            rebuilt = tuple(sentences(action, machines, rebuilds, lambda _: True))
+            return MachineRemovalPlan(name=_name(machines), effects=rebuilt)
         found: Sequence[_Plan]
         if action is BulkAction.DEPLOY:
             refused = await self._deployments.refusals(caller, machines, deploy)

@@ -112,10 +112,11 @@ class BulkSteps:
             await self._machines.start_power(caller, found.system_id, power, parent=parent)
         elif request.action is BulkAction.DELETE:
             await self._machines.start_delete(caller, found.system_id, parent=parent)
-        elif request.action is BulkAction.DEPLOY:
+        elif request.action.deploys:
             deploy = DeployRequest(
-                distro_series=request.image, encoded_user_data=await self._user_data(operation), comment=request.comment
-            )
+                distro_series=request.image, encoded_user_data=await self._user_data(operation),
+                comment=request.comment, rebuild=request.action is BulkAction.REBUILD,
+            )  # fmt: skip
             await self._deployments.start(caller, found.system_id, deploy, parent=parent)
         elif request.action.changes_hardware:
             await self._changes.start(caller, found.system_id, request.change, parent)

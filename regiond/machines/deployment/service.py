@@ -85,6 +85,8 @@ class Deployments:
         async def open_() -> int:
             user_data = decode_user_data(request.encoded_user_data)
             machine = await self._read(caller, system_id)
+            if request.rebuild:
+                _check_rebuildable(caller, machine)
             image = await self._fitting_image(caller, machine, with_image(request, machine))
             if _is_ready(machine) and not request.rebuild:
                 await self._allocation.take(caller, system_id, request.agent_name)
@@ -98,11 +100,13 @@ class Deployments:
         return await self._operations.idempotent(idempotency_key, open_)
 
     async def check(self, request: DeployRequest, machines: Iterable[MachineView]) -> Mapping[str, Image]:
-        """Returns the image by architecture.
+        """Returns the image by architecture; none for a rebuild with the image that each machine has.
 
         Raises InvalidRequest by field, and NotFound, for what would fail on each of the machines.
         """
         decode_user_data(request.encoded_user_data)
+        if request.rebuild and not request.image_name:
+            return {}
         return {
             architecture: await self._images.find_for_deployment(request.image_name, architecture)
             for architecture in sorted({machine.architecture for machine in machines})
@@ -138,12 +142,11 @@ class Deployments:
         """Returns what the request to rebuild would change, and changes nothing. Raises the errors of `start`."""
         decode_user_data(request.encoded_user_data)
         machine = await self._read(caller, system_id)
+        _check_rebuildable(caller, machine)
         image = await self._fitting_image(caller, machine, with_image(request, machine))
-        check_changeable(caller, machine)
         async with self._database.connection() as db:
             check_idle(machine, await operation_service.machines_in_use(db, [machine.id]))
             await check_no_host(db, machine)
-        next_state(machine.state, MachineEvent.REBUILD)
         return rebuild_plan(machine, image.name, force=request.force)
 
     async def _fitting_image(self, caller: Caller, machine: MachineView, request: DeployRequest) -> Image:
@@ -293,6 +296,12 @@ class Deployments:
     async def _read(self, caller: Caller, system_id: str) -> MachineView:
         async with self._database.connection() as db:
             return await view_store.read(db, system_id, caller=caller)
+
+
+def _check_rebuildable(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed and WrongState, before anything is said about an image."""
+    check_changeable(caller, machine)
+    next_state(machine.state, MachineEvent.REBUILD)
 
 
 async def _hosts_lacking_uefi(db: Db, machines: Iterable[MachineView], images: Mapping[str, Image]) -> frozenset[int]:

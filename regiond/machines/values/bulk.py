@@ -30,6 +30,7 @@ class BulkAction(StrEnum):
     RELEASE = "release"
     DELETE = "delete"
     DEPLOY = "deploy"
+    REBUILD = "rebuild"
     RESIZE = "resize"
     ADD_DISK = "add_disk"
     SET_BOOT = "set_boot"
@@ -43,6 +44,11 @@ class BulkAction(StrEnum):
     @property
     def power(self) -> PowerAction | None:
         return _POWER.get(self)
+
+    @property
+    def deploys(self) -> bool:
+        """Whether it writes an image to the root disk of each machine: it is a DeployRequest."""
+        return self in {BulkAction.DEPLOY, BulkAction.REBUILD}
 
     @property
     def changes_hardware(self) -> bool:
@@ -66,6 +72,7 @@ _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.RELEASE: OperationKind.RELEASE,
     BulkAction.DELETE: OperationKind.DELETE,
     BulkAction.DEPLOY: OperationKind.DEPLOY,
+    BulkAction.REBUILD: OperationKind.DEPLOY,
     BulkAction.RESIZE: OperationKind.RESIZE,
     BulkAction.ADD_DISK: OperationKind.ADD_DISK,
     BulkAction.SET_BOOT: OperationKind.SET_BOOT,
@@ -85,6 +92,7 @@ _DONE: Mapping[BulkAction, str] = {
     BulkAction.RELEASE: "released",
     BulkAction.DELETE: "deleted",
     BulkAction.DEPLOY: "deployed",
+    BulkAction.REBUILD: "rebuilt",
     BulkAction.RESIZE: "resized",
     BulkAction.ADD_DISK: "given a disk",
     BulkAction.SET_BOOT: "given the boot order",

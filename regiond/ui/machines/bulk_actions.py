@@ -11,7 +11,7 @@ from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, MachineView
 from regiond.machines.model import BulkAction as Task
-from regiond.ui.machines.machine_questions import CUTS_POWER, RESTARTS, SHUTS_DOWN
+from regiond.ui.machines.machine_questions import CUTS_POWER, REPLACES_SYSTEM, RESTARTS, SHUTS_DOWN
 from regiond.ui.texts import constant, text
 from regiond.ui.vm_state_words import VM_STATE_WORDS
 
@@ -122,6 +122,16 @@ def _deploy(vm: MachineView) -> str | None:
     return None
 
 
+def _rebuild(vm: MachineView) -> str | None:
+    if vm.host_id is None or vm.locked:
+        return _locked(vm) or _without_host(vm)
+    try:
+        next_state(vm.state, MachineEvent.REBUILD)
+    except WrongState:
+        return text("{state}: nothing to rebuild", state=_state(vm))
+    return None
+
+
 _ALL = (
     BulkAction(
         key="start",
@@ -172,6 +182,18 @@ _ALL = (
         left=_deploy,
         asks="image",
         may=_may_deploy,
+    ),
+    BulkAction(
+        key="rebuild",
+        label=constant("Rebuild"),
+        done=constant("rebuilt"),
+        icon="disc",
+        as_task=Task.REBUILD,
+        left=_rebuild,
+        asks="image",
+        effect=REPLACES_SYSTEM,
+        is_dangerous=True,
+        is_typed=True,
     ),
     BulkAction(
         key="resize",

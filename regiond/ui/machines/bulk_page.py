@@ -141,7 +141,7 @@ async def _start(visit: Visit, task: Task, asked: Asked) -> Reply:
 
 def _options(visit: Visit, task: Task) -> Mapping[str, Any]:
     values = {name: visit.request.given(name) for name in (*FIELDS, *_IMAGE)}
-    if task is Task.DEPLOY:
+    if task.deploys:
         user_data = encoded_user_data(values["user_data"])
         return {"distro_series": values["distro_series"], "user_data": user_data, "comment": values["comment"]}
     if task.changes_hardware:
@@ -182,7 +182,7 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
     if action.asks == "place":
         chosen = {name: request.given(name) for name in ("pool", "zone") if request.given(name)}
         return chosen, {} if chosen else {"pool": [text("Choose a pool, a zone, or both.")]}
-    if action.asks == "image":
+    if action.as_task is Task.DEPLOY:
         return {}, image_problems({"distro_series": request.given("distro_series")})
     return {}, {}
 
@@ -193,7 +193,7 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
     running = await _longest_running(visit, found) if action.effect else None
     images = image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else []
     given = {name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *_CHANGE, *FIELDS)}
-    if images and not given["distro_series"] and not is_answered(visit):
+    if images and action.as_task is Task.DEPLOY and not given["distro_series"] and not is_answered(visit):
         given["distro_series"] = await usable_default(visit, found.changed, images)
     question = bulk_question(
         found,

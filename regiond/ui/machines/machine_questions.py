@@ -19,6 +19,10 @@ SECTION = "vms"
 CUTS_POWER = constant("The power is cut: what the guest has not written to its disks is lost.")
 SHUTS_DOWN = constant("The guest is asked to shut down. If it does not within the time that is set, its power is cut.")
 RESTARTS = constant("The guest is asked to shut down, or its power is cut, and then it is started again.")
+REPLACES_SYSTEM = constant(
+    "Root disks and all data on them are deleted. Other disks, NICs, addresses and names stay. A guest that runs is "
+    "shut down once its host has the image."
+)
 _REASON = FormField(
     name="comment", label=constant("Why it is broken"), optional=True, help=constant("Shown with the VM")
 )

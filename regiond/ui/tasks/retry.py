@@ -105,13 +105,13 @@ def _bulk(request: BulkRequest, children: Iterable[Child]) -> Retry:
         url=page_url("vms", "bulk"),
         is_post=True,
         fields=(*fields, *(("selected", system_id) for system_id in left)),
-        instead=_USER_DATA if request.action is BulkAction.DEPLOY else "",
+        instead=_USER_DATA if request.action.deploys else "",
     )
 
 
 def _options(request: BulkRequest) -> list[tuple[str, str]]:
     comment = ("comment", request.comment)
-    if request.action is BulkAction.DEPLOY:
+    if request.action.deploys:
         return [("distro_series", request.image), comment]
     if request.action is BulkAction.RELEASE:
         return [("erase", _erasure(request.release)), ("force", "true" if request.release.force else ""), comment]

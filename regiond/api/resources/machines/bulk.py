@@ -37,19 +37,25 @@ from regiond.validation_messages import REQUIRED
 _OPTIONS: Mapping[BulkAction, tuple[Field, ...]] = {
     BulkAction.RELEASE: RELEASE_OPTIONS,
     BulkAction.DEPLOY: IMAGE_FIELDS,
+    BulkAction.REBUILD: IMAGE_FIELDS,
     BulkAction.RESIZE: SIZE_FIELDS,
     BulkAction.ADD_DISK: DISK_FIELDS,
     BulkAction.SET_BOOT: BOOT_FIELDS,
     BulkAction.ADD_INTERFACE: (NIC_OF_MANY,),
 }
 _NOUNS: Mapping[BulkAction, str] = {
-    BulkAction.DEPLOY: "a deployment",
+    BulkAction.DEPLOY: "a deployment or rebuild",
     BulkAction.RESIZE: "a resize, the same on each machine",
     BulkAction.ADD_DISK: "add_disk, one for each machine",
     BulkAction.SET_BOOT: "set_boot, the same on each machine",
     BulkAction.ADD_INTERFACE: "add_interface, one for each machine",
 }
 _ACTIONS = tuple(action.value for action in BulkAction)
+_ACTIONS_BY_FIELD: Mapping[str, tuple[BulkAction, ...]] = {
+    one.name: tuple(action for action, fields in _OPTIONS.items() if one in fields)
+    for fields in _OPTIONS.values()
+    for one in fields
+}
 
 
 async def _start(call: Call) -> Reply:
@@ -85,12 +91,13 @@ def _release_options(call: Call) -> ReleaseOptions:
 
 
 def _deploy_request(call: Call) -> DeployRequest:
-    values = call.values
-    if values["action"] != BulkAction.DEPLOY:
+    values, action = call.values, BulkAction(call.values["action"])
+    if not action.deploys:
         return DeployRequest()
     return DeployRequest(
-        osystem=values["osystem"], distro_series=values["distro_series"], encoded_user_data=values["user_data"]
-    )
+        osystem=values["osystem"], distro_series=values["distro_series"], encoded_user_data=values["user_data"],
+        rebuild=action is BulkAction.REBUILD,
+    )  # fmt: skip
 
 
 def _change(call: Call) -> HardwareChange | None:
@@ -113,10 +120,9 @@ def _problems(call: Call) -> Problems:
     if "action" in call.invalid:
         return {}
     foreign = {
-        one.name: [f"This is for the action {action}."]
-        for action, fields in _OPTIONS.items()
-        for one in fields
-        if call.values["action"] != action and call.values[one.name]
+        name: [f"This is for the action {' or '.join(actions)}."]
+        for name, actions in _ACTIONS_BY_FIELD.items()
+        if call.values["action"] not in actions and call.values[name]
     }
     needs_size = call.values["action"] == BulkAction.ADD_DISK and call.values["size"] is None
     return {**({"size": [REQUIRED]} if needs_size and "size" not in call.invalid else {}), **foreign}
@@ -132,8 +138,9 @@ BULK = with_dry_run(
             "Opens one operation, and for each machine an operation with it as `parent_id`, a few at a time. The "
             "failure of one machine does not stop the others; the operation fails in the end if one of them has, and "
             "names it. Answers at once. A resize needs `cores`, `memory` or both, add_disk a `size`, and set_boot an "
-            "`order`; the dry run of these and of add_interface tells for each machine what changes and when, or why "
-            "it stays as it is. Who began an operation may cancel it: machines with which it has not begun are left."
+            "`order`; the dry run of these, of add_interface and of a rebuild tells for each machine what changes and "
+            "when, or why it stays as it is. Who began an operation may cancel it: machines with which it has not begun "
+            "are left."
         ),
         result=Result(doc="The operation, which has begun.", type=OPERATION_JSON),
         success=202,
@@ -162,7 +169,7 @@ BULK = with_dry_run(
             Field(
                 "comment",
                 Text(max_length=4096),
-                "The reason of a release or deployment; stored with the event of each machine.",
+                "The reason of a release, deployment or rebuild; stored with the event of each machine.",
                 recorded=True,
                 default="",
             ),
