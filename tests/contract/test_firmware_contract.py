@@ -9,13 +9,10 @@ from common.errors import Unsupported
 from common.guest_spec import GuestSpec
 from common.values import Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, DriverFixture, spec_for
+from tests.lab.needs import require, why_no_tpm
 
 # libvirt's test driver has no firmware.
 HAS_SECURE_BOOT = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id != "libvirt-test"], indirect=True)
-# A TPM of libvirt, and of a real LXD, needs swtpm on the host.
-HAS_TPM = pytest.mark.parametrize(
-    "host", [one for one in FIXTURES if one.id in {"simulated", "lxd-double", "lxd-6-double"}], indirect=True
-)
 NEEDS_SWTPM = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id == "libvirt-test"], indirect=True)
 
 
@@ -49,11 +46,15 @@ def test_a_guest_with_secure_boot_starts_and_keeps_it(host: DriverFixture) -> No
     host.driver.decompose(spec.ref, tuple((disk.pool_id, disk.volume) for disk in spec.disks))
 
 
-@HAS_TPM
-def test_a_guest_has_a_tpm(host: DriverFixture) -> None:
+@HAS_SECURE_BOOT
+def test_a_guest_has_a_tpm(host: DriverFixture, request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("lab") is not None:
+        require(why_no_tpm())
     spec = evolve(spec_for(host, "trusted"), tpm=True)
     guest = host.driver.compose(spec)
     assert (guest.tpm, guest.secure_boot) == (True, False)
+    assert host.driver.power(spec.ref, PowerAction.ON, grace_s=0.1) is PowerState.ON
+    host.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1)
     host.driver.undeploy(spec)
     assert listed(host, spec).tpm is True
 

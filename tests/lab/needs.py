@@ -65,6 +65,12 @@ def why_no_libvirt() -> str | None:
     return None
 
 
+def why_no_tpm() -> str | None:
+    if shutil.which("swtpm_setup") is None:
+        return "requires swtpm: tests/lab/lab install"
+    return None
+
+
 def why_no_ssh() -> str | None:
     if not (LAB_DIR / "ssh" / "client").exists() or not (LAB_DIR / "sshd.pid").exists():
         return f"requires the lab's sshd: tests/lab/lab up-ssh {SSH_PORT}, and LAB_DIR"
