@@ -62,6 +62,7 @@ from regiond.machines.ownership.service import Ownership
 from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.machines.start_order.service import StartOrders
+from regiond.machines.wanted_power.service import WantedPowers
 from regiond.metrics.service import RegionMetrics
 from regiond.operations.engine import Engine
 from regiond.operations.seen_changes import SeenChanges
@@ -145,6 +146,7 @@ class MachineLayer:
     boot_changes: BootChanges
     iso_changes: IsoChanges
     start_orders: StartOrders
+    wanted_powers: WantedPowers
     devices: Devices
     bulk: Bulk
     bulk_changes: BulkChanges

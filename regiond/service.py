@@ -163,7 +163,7 @@ class RegionService:
             raise BadSettings(f"Cannot listen on {error.interface}:{error.port}: {error.socketError}") from error
         for component in (
             components.link_supervisor, components.schedule, components.engine,
-            components.services.reconciler, components.services.attention,
+            components.services.reconciler, components.services.attention, components.services.wanted_powers,
         ):  # fmt: skip
             component.start()
             running.push_async_callback(component.stop)

@@ -44,6 +44,7 @@ from regiond.machines.ownership.service import Ownership
 from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.machines.start_order.service import StartOrders
+from regiond.machines.wanted_power.service import WantedPowers
 from regiond.networks.service import Networks
 from regiond.operations.service import Operations
 from regiond.quotas.service import Quotas
@@ -78,6 +79,7 @@ class Services:
     boot_changes: BootChanges
     iso_changes: IsoChanges
     start_orders: StartOrders
+    wanted_powers: WantedPowers
     devices: Devices
     bulk: Bulk
     deployments: Deployments

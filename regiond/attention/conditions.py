@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from regiond.ledger.model import SHARED_POOL_TYPES
 from regiond.ledger.service import MOST_CLAIMABLE
+from regiond.machines.service import AUTOSTART, WAITS_FOR_PERSON
 
 _SHARED = ", ".join(f"'{one}'" for one in sorted(SHARED_POOL_TYPES))
 _VMS = """
@@ -33,6 +34,15 @@ _VOLUMES = """
       from guest g join machine m on m.id = g.machine_id left join vm_host h on h.id = m.host_id
      where g.volume_missing_since is not null
 """
+_SHOULD_RUN = f"""
+    select 'vm_should_run', 'vm', m.system_id, m.hostname, true, m.power_changed_at, h.id, h.name, m.pool_id,
+           m.zone_id, m.pool_id, array[coalesce(m.owner_id, m.composed_by_id)],
+           jsonb_build_object('unclear', m.stopped_with = 'unclear', 'maintenance', h.maintenance_since is not null,
+                              'autostart', {AUTOSTART} <> 'never', 'tries', m.start_tries,
+                              'error', (select s.error_message from operation s where s.id = m.start_operation_id))
+      from machine m join vm_host h on h.id = m.host_id
+     where {WAITS_FOR_PERSON}
+"""  # noqa: S608  # our own texts
 _HOSTS = """
     select case when h.error_code in ('peer_changed', 'server_unconfirmed') then 'host_rejected'
                 when h.error_code = 'not_trusted' then 'host_not_trusted'
@@ -187,7 +197,7 @@ _IMAGES = """
 CONDITIONS = "\n     union all\n".join(
     f"({one})"
     for one in (
-        _VMS, _VOLUMES, _HOSTS, _OVERCOMMITTED, _PROBLEMS, _STORAGE_POOLS, _CERTIFICATES, _SERVER_CERTIFICATES,
-        _CLIENT_CERTIFICATES, _RACK_CERTIFICATES, _RACKS, _DISCREPANCIES, _OPERATIONS, _IMAGES,
+        _VMS, _VOLUMES, _SHOULD_RUN, _HOSTS, _OVERCOMMITTED, _PROBLEMS, _STORAGE_POOLS, _CERTIFICATES,
+        _SERVER_CERTIFICATES, _CLIENT_CERTIFICATES, _RACK_CERTIFICATES, _RACKS, _DISCREPANCIES, _OPERATIONS, _IMAGES,
     )
 )  # fmt: skip

@@ -22,6 +22,7 @@ class AttentionKind(StrEnum):
 
     VM_MISSING = "vm_missing"
     VM_VOLUME_MISSING = "vm_volume_missing"
+    VM_SHOULD_RUN = "vm_should_run"  # it is off, since its host was away or for an unclear reason
     VM_BROKEN = "vm_broken"
     VM_FAILED_DEPLOYMENT = "vm_failed_deployment"
     VM_FAILED_COMPOSE = "vm_failed_compose"

@@ -98,6 +98,27 @@ def _first_of(volumes: Sequence[str]) -> str:
     return counted_message("{shown} and {n} more", "{shown} and {n} more", more, shown=shown)
 
 
+def _should_run(found: Found, _: datetime) -> Words:
+    host, facts = _host_of(found), found.facts
+    cause: str
+    if facts["unclear"]:
+        cause = message("It went off with {host}, or somebody stopped it there: that cannot be known.", host=host)
+    elif facts["tries"]:
+        cause = sentence(facts["error"], message("Innkeeper tried to start it."))
+    elif facts["maintenance"]:
+        cause = message("It ran before {host} was away. {host} is in maintenance, so nothing starts it.", host=host)
+    elif not facts["autostart"]:
+        cause = message("It ran before {host} was away, and does not start with its host.", host=host)
+    else:
+        cause = message("It ran before {host} was away. Innkeeper has not started it yet.", host=host)
+    accept = f"innkeeper machine accept-off {found.object_id}"
+    return Words(
+        what=message("should run, but is off"),
+        cause=cause,
+        remedy=message("Start it, or accept on its page that it is off, or with: {command}.", command=accept),
+    )
+
+
 def _broken(found: Found, _: datetime) -> Words:
     cause = sentence(found.facts["error"], message("No reason was given."))
     return Words(what=message("is marked broken"), cause=cause, remedy=message("Repair it, then mark it fixed."))
@@ -326,6 +347,7 @@ def _image(found: Found, _: datetime) -> Words:
 _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
     AttentionKind.VM_MISSING: _missing,
     AttentionKind.VM_VOLUME_MISSING: _volume_missing,
+    AttentionKind.VM_SHOULD_RUN: _should_run,
     AttentionKind.VM_BROKEN: _broken,
     AttentionKind.VM_FAILED_DEPLOYMENT: _failed_deployment,
     AttentionKind.VM_FAILED_COMPOSE: _failed_compose,

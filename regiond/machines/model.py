@@ -42,6 +42,7 @@ from regiond.machines.values.disks import (
     KeptDisk,
 )
 from regiond.machines.values.nics import NicChange, NicPlan, NicToAdd, NicToChange, NicToRemove
+from regiond.machines.values.power import WantedPower
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -138,6 +139,7 @@ __all__ = [
     "Takes",
     "Traits",
     "UsedAmounts",
+    "WantedPower",
     "requested_fields",
 ]
 
@@ -288,6 +290,8 @@ class MachineView:
     osystem: str = ""  # of the deployment; empty if there is none
     distro_series: str = ""
     power_changed_at: datetime | None = None  # when Innkeeper saw its power state change last; None: not read
+    wanted_power: WantedPower | None = None  # None: unknown
+    host_away_since: datetime | None = None  # the power state is the last known one since then; None: it is reachable
     pending_cores: int | None = None  # from its next start on; None: as now
     pending_memory_mib: int | None = None
     max_cores: int | None = None  # that it can get while it runs; None: none asked at compose

@@ -52,6 +52,7 @@ from regiond.machines.search.fields import MACHINE_FIELDS
 from regiond.machines.store import announce
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
+from regiond.machines.wanted_power.conditions import AUTOSTART, WAITS_FOR_PERSON
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
@@ -62,7 +63,9 @@ FIND_DEADLINE_S = 20.0
 
 # These functions join the caller's transaction.
 __all__ = [
+    "AUTOSTART",
     "MACHINE_FIELDS",
+    "WAITS_FOR_PERSON",
     "AffectedGuest",
     "HostRemovalPlan",
     "HostWorkload",

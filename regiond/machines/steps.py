@@ -135,7 +135,7 @@ async def record_power(db: Db, operation: Operation, target: Target, reply: Powe
             await record_event(db, operation, "machine_size_pending", message, level=Level.WARNING)
     await disk_size_store.record_sizes(db, target.machine_id, reply.disk_sizes)
     await _record_boot(db, operation, target, reply)
-    await store.set_power(db, target.machine_id, reply.power.value)
+    await store.set_power(db, target.machine_id, reply.power, operation)
 
 
 async def _record_boot(db: Db, operation: Operation, target: Target, reply: PowerReply) -> None:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
+from common.values import PowerState
 from regiond.db.pool import Db
 from regiond.machines.model import GuestPowerChange
+from regiond.machines.values.power import AFTER_HOST
+from regiond.operations.model import Operation
 
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
+# A request for power says what the machine should be, also if it was so already.
+_ASKED_POWER = """
+    update machine
+       set power_state = $2, settled_at = clock_timestamp(), wanted_power = $2, wanted_power_at = clock_timestamp(),
+           wanted_power_by = $3, wanted_power_user = $4, stopped_with = null, start_tries = 0
+     where id = $1
+"""
 _ANNOUNCE = "update machine set announced = true where id = $1 returning true"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
@@ -86,8 +96,15 @@ class IdentifierTaken(Exception):
         self.constraint = constraint
 
 
-async def set_power(db: Db, machine_id: int, power_state: str) -> None:
-    await db.execute(_POWER, machine_id, power_state)
+async def set_power(db: Db, machine_id: int, power_state: PowerState, asked_by: Operation) -> None:
+    """Records the power state in which the operation leaves the machine: from now on it should be so.
+
+    A start after the host was away changes nothing of what the machine should be.
+    """
+    if asked_by.request.get(AFTER_HOST) or power_state not in (PowerState.ON, PowerState.OFF):
+        await db.execute(_POWER, machine_id, power_state.value)
+    else:
+        await db.execute(_ASKED_POWER, machine_id, power_state.value, asked_by.kind.value, asked_by.username)
 
 
 async def set_listed_power(db: Db, machine_id: int, power_state: str) -> None:

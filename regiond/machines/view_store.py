@@ -26,6 +26,7 @@ from regiond.machines.model import (
     MachineState,
     MachineView,
     NicView,
+    WantedPower,
 )
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -37,6 +38,8 @@ _WITHOUT_OWNER_DATA = """
                                    coalesce(h.autostart, (select autostart from installation)) end)
              as autostart_in_effect, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, m.power_changed_at,
+           m.wanted_power as wanted_word, m.wanted_power_at, m.wanted_power_by, m.wanted_power_user,
+           case when m.host_id is not null and h.state = 'unreachable' then h.state_since end as host_away_since,
            m.pending_cores, m.pending_memory_mib, m.max_cores, m.max_memory_mib,
            m.boot_once, m.boot_once_key, g.boot_order, g.pending_boot_order,
            g.iso, (select name from image where sha256 = g.iso order by id limit 1) as iso_name, g.next_iso,
@@ -234,6 +237,7 @@ def _machine(
         owner_data=row.get("owner_data"),
         workload_annotations=row.get("workload_annotations"),
         affinity_groups=affinity_groups,
+        wanted_power=_wanted_power(row),
         boot=BootView(
             order=None if row["boot_order"] is None else known_devices(row["boot_order"]),
             pending=known_devices(row["pending_boot_order"] or ()),
@@ -247,6 +251,17 @@ def _machine(
             next_iso=None if row["next_iso"] is None else row["next_iso_name"] or _short(row["next_iso"]),
         ),
         is_vm_host=False,
+    )
+
+
+def _wanted_power(row: asyncpg.Record) -> WantedPower | None:
+    if row["wanted_word"] is None:
+        return None
+    return WantedPower(
+        on=row["wanted_word"] == "on",
+        since=row["wanted_power_at"],
+        set_by=row["wanted_power_by"],
+        user=row["wanted_power_user"],
     )
 
 

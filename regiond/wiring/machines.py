@@ -62,6 +62,7 @@ from regiond.machines.service import Machines
 from regiond.machines.start_order.service import StartOrders
 from regiond.machines.start_order.steps import SetStartOrder
 from regiond.machines.steps import PowerMachine
+from regiond.machines.wanted_power.service import WantedPowers
 from regiond.metrics.service import RegionMetrics
 from regiond.operations import service as operation_service
 from regiond.operations.engine import Engine
@@ -133,6 +134,7 @@ def wire_machines(
         resizes=resizes,
         boot_changes=boot_changes,
         start_orders=StartOrders(requests, installation_id),
+        wanted_powers=WantedPowers(database, installation_id),
         iso_changes=IsoChanges(requests, images.images, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, bulk_changes, storage.credentials),

@@ -70,6 +70,16 @@ CONDITIONS: Mapping[str, Condition] = {
         sql="""update guest g set disks = '[{"volume": "root", "missing": true}]' from machine m
                 where m.id = g.machine_id and m.system_id = $2""",
     ),
+    "off with its host": Condition(
+        kind=_K.VM_SHOULD_RUN, object_type=_T.VM, seen_by=SeenBy.OWNER,
+        sql="""update machine set wanted_power = 'on', power_state = 'off', stopped_with = 'host', start_tries = 1
+                where system_id = $2""",
+    ),
+    "off for an unclear reason": Condition(
+        kind=_K.VM_SHOULD_RUN, object_type=_T.VM, seen_by=SeenBy.OWNER,
+        sql="""update machine set wanted_power = 'on', power_state = 'off', stopped_with = 'unclear'
+                where system_id = $2""",
+    ),
     "unreachable": _host(_K.HOST_UNREACHABLE, "state = 'unreachable', error_code = 'host_unreachable'"),
     "unreachable without an error": _host(_K.HOST_UNREACHABLE, "state = 'unreachable'"),
     "never reached": _host(_K.HOST_UNREACHABLE, "state = 'pending', error_code = 'driver_failed'"),

@@ -20,6 +20,7 @@ from regiond.api.declaration.serializer import (
     NUMBER,
     OBJECT,
     STR,
+    TIMESTAMP,
     Serializer,
     array,
     constant,
@@ -37,7 +38,15 @@ from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
 from regiond.api.urls import machine_uri, uri
 from regiond.groups.model import ResourcePool
 from regiond.hosts.model import AS_ABOVE
-from regiond.machines.model import MAAS_STATUS, AffinityMembership, DiskView, MachineState, MachineView, NicView
+from regiond.machines.model import (
+    MAAS_STATUS,
+    AffinityMembership,
+    DiskView,
+    MachineState,
+    MachineView,
+    NicView,
+    WantedPower,
+)
 from regiond.networks.model import DOMAIN_NAME
 
 STATUS: Mapping[MachineState, tuple[int, str]] = {
@@ -207,6 +216,15 @@ def _status_message(machine: MachineView) -> str:
 
 _SIZE: Serializer[GuestSize] = serializer("Size", *fields_of(GuestSize, "cores memory=memory_mib"))
 _START_ORDER: Serializer[StartOrder] = serializer("StartOrder", *fields_of(StartOrder, "priority delay=delay_s"))
+_WANTED_POWER: Serializer[WantedPower] = serializer(
+    "WantedPower", *fields_of(WantedPower, "state=word since set_by user", since=TIMESTAMP)
+)
+_POWER_KNOWN = fields_of(  # MAAS lacks them
+    MachineView,
+    "power_state_since=power_changed_at wanted_power host_unreachable_since=host_away_since",
+    power_state_since=nullable(TIMESTAMP), wanted_power=nullable(_WANTED_POWER),
+    host_unreachable_since=nullable(TIMESTAMP),
+)  # fmt: skip
 _MACHINE: Serializer[MachineView] = serializer(
     "Machine",
     key("resource_uri", STR, lambda machine: machine_uri(machine.system_id)),
@@ -227,6 +245,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("error_description", STR, lambda machine: machine.error_description),
     constant("status_action", nullable(STR), ""),
     key("power_state", STR, lambda machine: power_word(machine.power_state)),
+    *_POWER_KNOWN,
     key("power_type", STR, lambda machine: machine.driver or "manual"),
     *fields_of(MachineView, "affinity_groups locked", affinity_groups=_AFFINITY_GROUP),
     key("autostart", STR, lambda machine: machine.autostart or AS_ABOVE),

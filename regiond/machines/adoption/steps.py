@@ -90,7 +90,7 @@ class AdoptGuest:
             macs = [nic.mac_address.lower() for nic in guest.nics if nic.mac_address]
             await take_mac_addresses(db, macs, hostname=operation.hostname or guest.name)
             await store.complete(db, change.machine_id, guest)
-            await machine_store.set_power(db, change.machine_id, guest.power.value)
+            await machine_store.set_power(db, change.machine_id, guest.power, operation)
             await lifecycle_store.apply_event(db, change.machine_id, MachineEvent.ADOPTED)
             machine = await view_store.read(db, operation.system_id or "")
             message = f"{guest.name} on {operation.host_name} was adopted as {operation.hostname}"

@@ -77,7 +77,7 @@ class ComposeMachine:
 
         async def record(db: Db) -> None:
             await record_guest(db, target.host_id, guest, target.machine_id, power)
-            await store.set_power(db, target.machine_id, power.value)
+            await store.set_power(db, target.machine_id, power, operation)
             await lifecycle_store.end_compose(db, target.machine_id)
             message = f"{target.spec.name} was composed on {operation.host_name}"
             await record_event(db, operation, "machine_composed", message)

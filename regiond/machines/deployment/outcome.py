@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from common.values import PowerState
 from regiond.db.pool import Db
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
@@ -14,7 +15,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.networks import service as network_service
 from regiond.operations import service as operation_service
-from regiond.operations.model import EARLIER, OperationKind
+from regiond.operations.model import EARLIER, Operation, OperationKind
 
 
 async def end_deployment(db: Db, machine_id: int) -> None:
@@ -73,9 +74,9 @@ async def earlier_operation(db: Db, system_id: str) -> Mapping[str, int]:
     return {} if earlier is None else {EARLIER: earlier}
 
 
-async def abort_deployment(db: Db, machine_id: int) -> None:
+async def abort_deployment(db: Db, machine_id: int, operation: Operation) -> None:
     """Records a stopped deployment: the root disk is empty again, and the machine stays allocated."""
     await lifecycle_store.apply_event(db, machine_id, MachineEvent.DEPLOYMENT_ABORTED)
-    await machine_store.set_power(db, machine_id, "off")
+    await machine_store.set_power(db, machine_id, PowerState.OFF, operation)
     await network_service.forget_addresses(db, machine_id)
     await store.delete(db, machine_id)

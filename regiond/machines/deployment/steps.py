@@ -136,7 +136,7 @@ class DeployMachine:
         is_emptied = operation.reached_host and await empty_guest(self._tools.calls, operation, target, journal)
 
         async def record(db: Db) -> None:
-            await abort_deployment(db, target.machine_id)
+            await abort_deployment(db, target.machine_id, operation)
             if is_emptied:
                 await network_service.end_reservation(db, target.machine_id)
 
@@ -155,7 +155,7 @@ class DeployMachine:
         async def record(db: Db) -> None:
             await keep_system(db, target.machine_id, system)
             if guest is not None:
-                await machine_store.set_power(db, target.machine_id, guest.power.value)
+                await machine_store.set_power(db, target.machine_id, guest.power, operation)
             off = " It is off." if guest is not None and guest.power is PowerState.OFF else ""
             message = f"{target.spec.name} was not rebuilt and keeps {system.name}: {operation.error_message}{off}"
             await record_event(db, operation, "rebuild_failed", message, level=Level.WARNING)

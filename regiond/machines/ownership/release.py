@@ -64,7 +64,9 @@ class ReleaseMachine:
                 await deployment_store.delete(db, target.machine_id)
                 await lifecycle_store.set_error_description(db, target.machine_id, "")
             if power is not None:
-                await store.set_power(db, target.machine_id, power.power.value)  # off: it starts with no other size
+                await store.set_power(
+                    db, target.machine_id, power.power, operation
+                )  # off: it starts with no other size
             await _restore_state(db, operation, target, missing=power is None)
 
         return Outcome(result={"system_id": target.system_id}, record=record)

@@ -8,6 +8,7 @@ from typing import Any
 from regiond.caller import Caller, seen_by
 from regiond.machines.search.fields import MACHINE_FIELDS, NEED_ATTENTION
 from regiond.machines.values.search import MachineSearch
+from regiond.machines.wanted_power.conditions import WAITS_FOR_PERSON
 from regiond.search_numbers import Ranges
 from regiond.search_query import Kind
 
@@ -24,7 +25,8 @@ _STATES = ", ".join(f"'{state.value}'" for state in NEED_ATTENTION)
 # The same VMs as in the list of what needs attention, `regiond.attention.conditions`.
 _ATTENTION = (
     f"(m.state in ({_STATES})"
-    " or exists (select from guest g where g.machine_id = m.id and g.volume_missing_since is not null))"
+    " or exists (select from guest g where g.machine_id = m.id and g.volume_missing_since is not null)"
+    f" or {WAITS_FOR_PERSON})"
 )
 # By field; {} is an array: of patterns for a field of kind TEXT, else of values, in which '' is "none".
 _CONDITIONS: Mapping[str, str] = {

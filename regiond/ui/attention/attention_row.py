@@ -140,6 +140,7 @@ def _link(label: str, *segments: str, **query: str) -> Callable[[AttentionItem],
 _HELP: Mapping[AttentionKind, Callable[[AttentionItem], Help | None]] = {
     _K.VM_MISSING: _refresh(constant("Refresh host")),
     _K.VM_VOLUME_MISSING: _refresh(constant("Refresh host")),
+    _K.VM_SHOULD_RUN: _link(constant("Start or accept"), "vms", "{id}"),
     _K.VM_FAILED_COMPOSE: _link(constant("Delete"), "vms", "{id}", "delete"),
     _K.VM_FAILED: _link(constant("Delete"), "vms", "{id}", "delete"),
     _K.HOST_UNREACHABLE: _refresh(constant("Retry")),

@@ -29,6 +29,10 @@ KIND_WORDS: Mapping[AttentionKind, KindWords] = {
         constant("VMs cannot start without their volumes"),
         lambda n: counted("{n} VM cannot start without a volume", "{n} VMs cannot start without their volumes", n),
     ),
+    _K.VM_SHOULD_RUN: KindWords(
+        constant("VMs should run, but are off"),
+        lambda n: counted("{n} VM should run, but is off", "{n} VMs should run, but are off", n),
+    ),
     _K.VM_BROKEN: KindWords(
         constant("VMs are marked broken"), lambda n: counted("{n} VM is marked broken", "{n} VMs are marked broken", n)
     ),

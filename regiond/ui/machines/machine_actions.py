@@ -31,6 +31,9 @@ class Action:
 
 ACTIONS: Mapping[str, Action] = {
     "start": Action(op="power_on", label=constant("Start"), icon="play", power_states=("off", "unknown")),
+    "accept_off": Action(
+        op="accept_off", label=constant("Accept that it is off"), icon="ok", done=constant("{name} should be off now.")
+    ),
     "stop": Action(
         op="power_off",
         label=constant("Stop"),
@@ -81,6 +84,8 @@ def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
     if machine.locked:
         return {"unlock": ACTIONS["unlock"]}
     found = names if machine.state in _ACTING and machine.host_id is not None else []
+    wants_on = machine.wanted_power is not None and machine.wanted_power.on
+    found = [*found, "accept_off"] if machine.power_state == "off" and wants_on else found
     found = [*found, "lock"] if machine.state is MachineState.DEPLOYED else found
     found += ["broken"] if _allows(machine, MachineEvent.MARK_BROKEN) else []
     found += ["fixed"] if _allows(machine, MachineEvent.FIXED) else []

@@ -317,6 +317,18 @@ MARK_FIXED = crud.action(
     find=find_machine,
     permission=Permission.OWNER,
 )
+ACCEPT_OFF = crud.action(
+    "accept_off",
+    MACHINE_RESULT,
+    serve(lambda s: s.wanted_powers.accept_off, system_id=_ID),
+    title="Accept that a machine is off",
+    doc=(
+        "For a machine that should run and was found off, such as after its host was away: from now on it should be "
+        "off. The virtual machine is not changed."
+    ),
+    find=find_machine,
+    permission=Permission.OWNER,
+)
 LOCK = crud.action(
     "lock",
     MACHINE_RESULT,

@@ -190,6 +190,7 @@ MACHINE = Resource(
         machine_actions.CLEAR_DEFAULT_GATEWAYS,
         machine_actions.MARK_BROKEN,
         machine_actions.MARK_FIXED,
+        machine_actions.ACCEPT_OFF,
         machine_actions.LOCK,
         machine_actions.UNLOCK,
         *machine_details.OF_ONE,

@@ -18,7 +18,7 @@ from regiond.ui.machines.machine_actions import (
 )
 
 DEPLOY, CONSOLE = "deploy", "console"
-_BESIDE = ("unlock", "fixed", "start", "stop", "restart")
+_BESIDE = ("unlock", "fixed", "start", "accept_off", "stop", "restart")
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,28 @@
+"""Values of the power state that a machine should have. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import frozen
+
+AFTER_HOST = "after_host"  # key of the request of an operation that starts a machine since its host was away
+FOUND, ACCEPTED = "found", "accepted"
+
+
+@frozen(kw_only=True)
+class WantedPower:
+    """Whether a machine should run. `set_by` is the kind of an operation, `found` or `accepted`; `user` asked for it.
+
+    `found`: it was started, or stopped and stayed so, by other means than Innkeeper. `accepted`: it was found off, and
+    a person said that it should be.
+    """
+
+    on: bool
+    since: datetime
+    set_by: str
+    user: str | None = None
+
+    @property
+    def word(self) -> str:
+        return "on" if self.on else "off"
