@@ -41,6 +41,8 @@ KEYS: Mapping[str, Column] = {
             "last_rejected_at=last_rejected last_used_at=last_used links=address object_name=name parent_id=opened_by "
             "pod.name=host pod=host power_state=power refreshed_at=refreshed removed_at=removed repair_policy=repair "
             "seen_at=last_seen sent_at=sent signature_method=signature start_ip=start started_at=started "
+            "host_unreachable_since=host_away_since power_state_since=power_since wanted_power.state=should_be "
+            "wanted_power.since=should_be_so_since wanted_power.set_by=set_by wanted_power.user=set_by_user "
             "status_name=status stolen_at=reported_stolen storage_pool_name=storage_pool subnet.cidr=subnet "
             "tag_names=tags username=user vm_host.name=on wait_reason=waits_for"
         ),

@@ -78,8 +78,9 @@ OBJECTS: Mapping[str, Shape] = {
     ),
     "machines": _shape(
         "system_id hostname status_name",
-        "system_id hostname guest_name pod status_name error_description power_state locked owner ip_addresses",
-        "cpu_count memory storage architecture zone pool tag_names description",
+        "system_id hostname guest_name pod status_name error_description power_state power_state_since",
+        "host_unreachable_since wanted_power.state wanted_power.since wanted_power.set_by wanted_power.user",
+        "locked owner ip_addresses cpu_count memory storage architecture zone pool tag_names description",
         sections=(Section("blockdevice_set", "disks"), Section("interface_set", "interfaces")),
     ),
     "virtual-machines": _shape(

@@ -48,8 +48,8 @@ _OFF = """
     returning true
 """
 # Waits until a discovery run that began a minute after the host was back finds the guest off, and the hypervisor has
-# started none for a while: LXD and libvirt start guests themselves, and LXD in an order with pauses. A start that failed
-# is repeated after the host was away again; one that was cancelled is not.
+# started none for a while: LXD and libvirt start guests themselves, and LXD in an order with pauses. A start that
+# failed is repeated after the host was away again; one that was cancelled is not.
 _TO_START = f"""
     select m.id as machine_id, m.system_id, h.id as host_id, m.hostname,
            coalesce((g.start_order ->> 'priority')::integer, 0) as priority,

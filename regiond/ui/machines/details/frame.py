@@ -21,6 +21,7 @@ from regiond.ui.machines.details.head_actions import HeadActions, head_actions
 from regiond.ui.machines.machine_actions import owns, removals, sees_console
 from regiond.ui.page import Visit
 from regiond.ui.texts import constant
+from regiond.ui.wanted_power_words import wanted_words
 
 SUMMARY, NETWORK, STORAGE, CONSOLE, SCREEN, TASKS, EVENTS, CONFIGURATION = (
     "summary", "network", "storage", "console", "screen", "tasks", "events", "configuration",
@@ -114,6 +115,7 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
         may_change=not change_obstacle(caller, machine),
         may_see_console=sees_console(caller, machine),
         boot_words=boot_words,
+        wanted_words=wanted_words,
         attention=await attention_of(visit, object_type=ObjectType.VM, object_id=machine.system_id),
         **values,
     )
