@@ -35,6 +35,12 @@ async def composed(innkeeper: Deployment, *names: str, host: str = "sim", **fiel
     return [await innkeeper.get(path(machine)) for machine in answers]
 
 
+async def never_starts(innkeeper: Deployment, machine: Any) -> None:
+    await innkeeper.put(path(machine), autostart="never")
+    (operation,) = await innkeeper.fetch("select id from operation where kind = 'set_autostart'")
+    assert await innkeeper.ended(operation["id"]) == "succeeded"
+
+
 async def lost(innkeeper: Deployment, machine: Any) -> None:
     """The region has noticed that the host of the machine is not reachable, as within `down`."""
     assert not await innkeeper.refreshed(machine["pod"]["id"])

@@ -16,6 +16,7 @@ from tests.integration.host_restarts import (
     listed,
     lost,
     names,
+    never_starts,
     path,
     restarted,
     runs,
@@ -33,12 +34,6 @@ async def stopped_on_host(innkeeper: Deployment, machine: Any) -> None:
     """Somebody has stopped the guest there, or it has shut itself down; a refresh found it."""
     rows(innkeeper, "update guest set power = 'off' where name = ?", machine["hostname"])
     await refresh(innkeeper, machine["pod"])
-
-
-async def never_starts(innkeeper: Deployment, machine: Any) -> None:
-    await innkeeper.put(path(machine), autostart="never")
-    (operation,) = await innkeeper.fetch("select id from operation where kind = 'set_autostart'")
-    assert await innkeeper.ended(operation["id"]) == "succeeded"
 
 
 async def test_requests_for_power_say_what_a_machine_should_be(innkeeper: Deployment) -> None:
@@ -204,6 +199,19 @@ async def test_nothing_starts_beside_an_operation(innkeeper: Deployment) -> None
     await innkeeper.ended(changed)
     await decided(innkeeper)
     await runs(innkeeper, web)
+
+
+async def test_a_machine_that_was_busy_when_its_host_was_back_is_listed(innkeeper: Deployment) -> None:
+    (web,) = await composed(innkeeper, "web")
+    with innkeeper.held("set start order"):
+        changed = await innkeeper.begin(path(web), op="set_start_order", priority=1)
+        await restarted(innkeeper, web)
+        assert (await innkeeper.get(path(web)))["power_state"] == "on", "nothing has looked"
+    await innkeeper.ended(changed)
+    await later(innkeeper, 5)
+    await refresh(innkeeper, web["pod"])
+    await decided(innkeeper)
+    assert (await names(innkeeper), await starts(innkeeper)) == (["web"], [])
 
 
 async def test_a_start_that_fails_is_listed_and_tried_after_the_next_outage_only(innkeeper: Deployment) -> None:

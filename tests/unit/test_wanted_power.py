@@ -69,6 +69,13 @@ def test_what_is_unclear_stays_so_until_its_host_was_lost() -> None:
     assert verdict(evolve(unclear, lost_at=after(1), back_at=after(3)), after(60)) is Verdict.HOST
 
 
+def test_what_an_operation_hid_when_the_host_was_back_is_unclear() -> None:
+    one = evolve(REBOOTED, back_at=after(-8), lost_at=after(-12), busy_until=after(-5), runs=2)
+    assert verdict(one, after(0)) is Verdict.UNCLEAR
+    assert verdict(evolve(one, through=1), after(0)) is Verdict.UNDECIDED
+    assert verdict(evolve(one, busy_until=None), after(10)) is Verdict.STOPPED
+
+
 @pytest.mark.parametrize("minutes", [-30, 30])
 def test_another_outage_than_that_of_the_stop_does_not_count(minutes: int) -> None:
     lost = after(minutes)

@@ -10,6 +10,7 @@ from attrs import frozen
 
 BEFORE_LOSS = timedelta(minutes=10)  # a host that shuts down stops its guests while it still answers
 AFTER_RETURN = timedelta(minutes=1)
+AFTER_OPERATION = timedelta(minutes=10)  # within which a refresh follows
 CLOCKS = timedelta(minutes=1)  # by which the clock of a hypervisor may differ
 STAYS_OFF = timedelta(minutes=10)
 TOGETHER_AFTER = timedelta(minutes=2)
@@ -32,7 +33,8 @@ class Stopped:
 
     `lost_at` and `back_at` are from the last time that the host was away. `runs` counts the guests of its server that
     run; `through` of them began before the host was lost, and `anew` after it. `together` counts the machines of
-    the host that were found off within a minute of this one, with itself.
+    the host that were found off within a minute of this one, with itself. `busy_until` is the end of an operation that was
+    open when the host was back: until then, refreshes left the machine as it was.
     """
 
     machine_id: int
@@ -47,6 +49,7 @@ class Stopped:
     through: int
     anew: int
     together: int
+    busy_until: datetime | None = None
     is_unclear: bool = False  # so far
 
 
@@ -63,6 +66,8 @@ def verdict(one: Stopped, now: datetime) -> Verdict:
         return Verdict.UNCLEAR
     if one.is_unclear:
         return Verdict.UNDECIDED
+    if one.busy_until is not None and not one.through and one.off_at <= one.busy_until + AFTER_OPERATION:
+        return Verdict.UNCLEAR
     age = now - one.off_at
     if not one.runs and one.together > 1:
         return Verdict.UNCLEAR if age >= TOGETHER_AFTER else Verdict.UNDECIDED

@@ -21,6 +21,9 @@ _STOPPED = """
              where other.host_id = h.id and other.wanted_power = 'on' and other.power_state = 'off'
                and other.power_changed_at between m.power_changed_at - interval '1 minute'
                                               and m.power_changed_at + interval '1 minute') as together,
+           (select max(o.finished_at) from operation o
+             where o.machine_id = m.id and h.lost_at is not null
+               and o.created_at < h.state_since and o.finished_at >= h.state_since) as busy_until,
            m.stopped_with is not null as is_unclear
       from machine m
       join vm_host h on h.id = m.host_id and h.state = 'ready' and h.error_code is null
