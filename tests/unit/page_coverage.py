@@ -128,6 +128,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=release": Shown("vms/<system_id>/release"),
     "POST machines/{system_id}/?op=set_owner_data": Shown("vms/<system_id>/owner-data"),
     "POST machines/{system_id}/?op=mark_broken": Shown("vms/<system_id>/act"),
+    "POST machines/{system_id}/?op=accept_off": Shown("vms/<system_id>/act"),
     "POST machines/{system_id}/?op=mark_fixed": Shown("vms/<system_id>/act"),
     "POST machines/{system_id}/?op=lock": Shown("vms/<system_id>/act"),
     "POST machines/{system_id}/?op=unlock": Shown("vms/<system_id>/act"),

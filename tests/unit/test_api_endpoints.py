@@ -99,6 +99,7 @@ def test_only_what_is_declared_open_answers_an_unsigned_request(
 
 OWN_MACHINE = (
     "abort",
+    "accept_off",
     "commission",
     "lock",
     "mark_broken",

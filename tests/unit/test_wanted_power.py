@@ -91,7 +91,7 @@ _STOPPED = st.builds(
 
 
 @given(one=_STOPPED, age=st.integers(0, 600))
-def test_nothing_is_started_without_an_outage_or_beside_a_guest_that_runs_through(one: Stopped, age: int) -> None:
+def test_only_an_outage_that_no_guest_outlived_starts_machines(one: Stopped, age: int) -> None:
     if verdict(one, after(age)) is Verdict.HOST:
         assert one.lost_at is not None
         assert not one.through

@@ -93,6 +93,7 @@ ANSWERS: Mapping[str, Any] = {
     "ownership.mark_broken": MACHINE,
     "ownership.set_locked": MACHINE,
     "ownership.mark_fixed": MACHINE,
+    "wanted_powers.accept_off": MACHINE,
     "ownership.set_workload_annotations": MACHINE,
     "ownership.start_commission": OPERATION,
     "machines.power_parameters": {"wdpx3n": {"power_address": "qemu:///system", "power_id": "quick-fox"}},
