@@ -42,5 +42,5 @@ async def test_a_vm_shows_that_its_host_is_away_and_then_that_it_should_run(admi
     await expect(page.locator("#vm-wanted")).to_have_count(0)
     await expect(page.locator("#vm-notices")).not_to_contain_text("should run")
     await page.get_by_role("link", name="Configuration", exact=True).click()
-    await expect(page.locator("#vm-should-be")).to_contain_text("off as it was accepted by mira")
+    await expect(page.locator("#vm-should-be")).to_contain_text("as it was accepted by mira")
     assert await admin.look("vm-should-be", width=1400) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sized
@@ -17,6 +18,7 @@ from attrs import frozen
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
+from tests.integration.host_restarts import LATER
 from tests.lab.lab_host import LabHost
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 from tests.row_versions import writes_nothing
@@ -50,6 +52,9 @@ class LibvirtDeployment:
     async def restart_libvirtd(self) -> None:
         await asyncio.to_thread(self.libvirtd.start)
         self.lab_host.connect()
+
+    def is_active(self, name: str) -> bool:
+        return bool(self.lab_host.domain(f"{self.lab_host.prefix}{name}").isActive())
 
     async def refresh(self, host_id: int) -> None:
         await self.deployment.post(f"vm-hosts/{host_id}/", op="refresh")
@@ -194,3 +199,31 @@ async def test_guests_run_without_libvirtd_and_are_found_again(libvirt: LibvirtD
     await eventually(lambda: not lives(process))  # its parent reaps it a moment later
     await libvirt.deployment.delete(path)
     await libvirt.assert_only()
+
+
+async def test_guests_that_died_with_their_host_run_again_and_others_stay_off(libvirt: LibvirtDeployment) -> None:
+    """libvirt starts its guests once in each boot only: to it, the host did not restart."""
+    host_id = await libvirt.start()
+    for name, powered in (("ran", "true"), ("idle", "false")):
+        operation_id = await libvirt.begin(host_id, name, power_on=powered)
+        assert await libvirt.deployment.ended(operation_id) == "succeeded"
+    process = libvirt.libvirtd.process_of(f"{libvirt.lab_host.prefix}ran")
+    libvirt.libvirtd.kill()
+    with pytest.raises(InnkeeperError):
+        await libvirt.refresh(host_id)
+    os.kill(process, signal.SIGKILL)
+    await eventually(lambda: not lives(process))
+    await libvirt.restart_libvirtd()
+    await libvirt.refresh(host_id)
+    assert not libvirt.is_active("ran")
+
+    async def is_known() -> bool:
+        return bool(await libvirt.deployment.fetch("select from machine where stopped_with = 'host'"))
+
+    await eventually(is_known)
+    for statement in LATER:
+        await libvirt.deployment.fetch(statement, 3)
+    await eventually(lambda: libvirt.is_active("ran"))
+    assert not libvirt.is_active("idle")
+    started = await libvirt.deployment.fetch("select hostname from operation where kind = 'power'")
+    assert [row["hostname"] for row in started] == [f"{libvirt.lab_host.prefix}ran"]
