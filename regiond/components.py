@@ -78,6 +78,7 @@ from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.racks.reach.service import RackReach
 from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
 from regiond.request_limits import RequestLimits
+from regiond.usage.records import UsageRecords
 
 
 @frozen(kw_only=True)
@@ -200,4 +201,5 @@ class Components:
     listener: Listener
     addresses: AdvertisedAddresses
     services: Services
+    usage_records: UsageRecords
     tracer: Tracer

@@ -164,6 +164,7 @@ class RegionService:
         for component in (
             components.link_supervisor, components.schedule, components.engine,
             components.services.reconciler, components.services.attention, components.services.wanted_powers,
+            components.usage_records,
         ):  # fmt: skip
             component.start()
             running.push_async_callback(component.stop)

@@ -45,6 +45,7 @@ from regiond.racks.service import UsageCalls
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags
+from regiond.usage.records import UsageRecords
 from regiond.usage.service import Usages
 from regiond.wiring.accounts import wire_accounts, wire_audit_export
 from regiond.wiring.attention import wire_attention
@@ -78,9 +79,8 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         hosts=machines.hosts.supervised_hosts, access_of=racks.host_access.read,
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
-    usages = Usages(
-        UsageCalls(racks.links, lambda: link_supervisor.watching), longer_history_url=settings.usage_history_url
-    )
+    usage_calls = UsageCalls(racks.links, lambda: link_supervisor.watching)
+    usages = Usages(usage_calls, longer_history_url=settings.usage_history_url)
     services = _wire_services(settings, storage, racks, machines, accounts, images, https, metrics, usages)
     commands = RpcCommands(services, machines.content, accounts.limits)
     observer = TracedCalls(storage.tracer, metrics.calls)
@@ -113,6 +113,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         listener=listener,
         addresses=addresses,
         services=services,
+        usage_records=UsageRecords(database, usage_calls),
         tracer=storage.tracer,
     )
 

@@ -28,6 +28,16 @@ _ATTENTION = (
     " or exists (select from guest g where g.machine_id = m.id and g.volume_missing_since is not null)"
     f" or {WAITS_FOR_PERSON})"
 )
+# A machine that is measured again after more than a day is idle a week later at the earliest.
+_IDLE = """m.power_state = 'on' and exists (
+        select from machine_usage u
+         where u.machine_id = m.id and u.measured_since < now() - interval '7 days'
+           and u.measured_at > now() - interval '1 day'
+           and coalesce(u.busy_at < now() - interval '7 days', true))"""
+_AT_LIMIT = """m.power_state = 'on' and h.state = 'ready' and exists (
+        select from machine_usage u
+         where u.machine_id = m.id and u.limit_since < now() - interval '10 minutes'
+           and u.measured_at > now() - interval '2 hours')"""
 # By field; {} is an array: of patterns for a field of kind TEXT, else of values, in which '' is "none".
 _CONDITIONS: Mapping[str, str] = {
     "name": "m.hostname ilike any({})",
@@ -35,7 +45,8 @@ _CONDITIONS: Mapping[str, str] = {
     "state": "m.state = any({})",
     "power": "m.power_state = any({})",
     "is": f"(('attention' = any({{}}) and {_ATTENTION})"
-    " or ('locked' = any({}) and m.locked) or ('adopted' = any({}) and m.adopted))",
+    " or ('locked' = any({}) and m.locked) or ('adopted' = any({}) and m.adopted)"
+    f" or ('idle' = any({{}}) and {_IDLE}) or ('at_limit' = any({{}}) and {_AT_LIMIT}))",
     "host": "coalesce(h.name, '') = any({})",
     "cluster": "coalesce(c.name, '') = any({})",
     "pool": "p.name = any({})",

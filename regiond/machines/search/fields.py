@@ -22,7 +22,7 @@ _STATES: Mapping[str, tuple[str, ...]] = {
     "failed_release": (MachineState.FAILED.value,),
 }
 _POWER_STATES = {"on": ("on",), "off": ("off",), "paused": ("paused",), "unknown": ("unknown",)}
-_PROPERTIES = {name: (name,) for name in ("attention", "locked", "adopted")}
+_PROPERTIES = {name: (name,) for name in ("attention", "locked", "adopted", "idle", "at_limit")}
 
 MACHINE_FIELDS: Fields = fields_by_name((
     SearchField(name="name", kind=Kind.TEXT, doc="A part of the name.", example="name:web"),
@@ -33,7 +33,7 @@ MACHINE_FIELDS: Fields = fields_by_name((
     ),
     SearchField(name="power", kind=Kind.CHOICE, doc="The power state.", example="power:on", choices=_POWER_STATES),
     SearchField(
-        name="is", kind=Kind.CHOICE, doc="A property.", example="is:attention",
+        name="is", kind=Kind.CHOICE, doc="A property; idle is for a week.", example="is:attention",
         choices=_PROPERTIES,
     ),
     SearchField(name="host", kind=Kind.NAME, doc="The host.", example="host:hv-0*", may_lack=True),

@@ -33,8 +33,8 @@ class Stopped:
 
     `lost_at` and `back_at` are from the last time that the host was away. `runs` counts the guests of its server that
     run; `through` of them began before the host was lost, and `anew` after it. `together` counts the machines of
-    the host that were found off within a minute of this one, with itself. `busy_until` is the end of an operation that was
-    open when the host was back: until then, refreshes left the machine as it was.
+    the host that were found off within a minute of this one, with itself. `busy_until` is the end of an operation that
+    was open when the host was back: until then, refreshes left the machine as it was.
     """
 
     machine_id: int

@@ -13,6 +13,7 @@ from regiond.ui.web_request import WebRequest
 
 _LABELS: Mapping[str, str] = {
     "state": constant("State"),
+    "is": constant("Property"),
     "host": constant("Host"),
     "cluster": constant("Cluster"),
     "type": constant("Type"),

@@ -16,6 +16,13 @@ from regiond.ui.texts import constant
 from regiond.ui.vm_state_words import VM_STATE_WORDS
 from regiond.ui.web_request import WebRequest, page_url
 
+PROPERTY_WORDS: Mapping[str, str] = {
+    "idle": constant("Idle for a week"),
+    "at_limit": constant("At its limit"),
+    "attention": constant("Needs attention"),
+    "locked": constant("Locked"),
+    "adopted": constant("Adopted"),
+}
 VMS = ListKind(
     key="vms",
     placeholder=constant("Name, address, tag, or pool:staging"),
@@ -23,8 +30,8 @@ VMS = ListKind(
     example=constant("pool:staging state:failed"),
     lacking="owner",
     fields=MACHINE_FIELDS,
-    filters=("state", "host", "pool", "zone", "owner", "tag"),
-    words={"state": {**VM_STATE_WORDS, "failed_release": constant("Failed release")}},
+    filters=("state", "is", "host", "pool", "zone", "owner", "tag"),
+    words={"is": PROPERTY_WORDS, "state": {**VM_STATE_WORDS, "failed_release": constant("Failed release")}},
     quick={"running": "power:on", "off": "power:off", "attention": "is:attention"},
     columns={
         "host": constant("Host"),

@@ -12,7 +12,7 @@ from regiond.operations.model import Operation
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListTools, group_of, shown_columns
 from regiond.ui.machines.bulk_actions import BulkAction, offered
-from regiond.ui.machines.machine_search import NO_GROUP, VMS, Scope, read_search, table_wanted
+from regiond.ui.machines.machine_search import NO_GROUP, PROPERTY_WORDS, VMS, Scope, read_search, table_wanted
 from regiond.ui.page import Visit
 from regiond.ui.table_view import TableView
 from regiond.ui.web_request import page_url
@@ -121,4 +121,8 @@ async def _choices(visit: Visit, scope: Scope) -> dict[str, Sequence[str]]:
     """The values that the form of filters offers."""
     names = [name for name in _NAMED if name != "host" or "host" in scope.columns]
     known = await visit.services.machines.names(names, caller=visit.caller)
-    return {"state": tuple(VMS.fields["state"].choices), **{name: known[name] for name in names}}
+    return {
+        "state": tuple(VMS.fields["state"].choices),
+        "is": tuple(PROPERTY_WORDS),
+        **{name: known[name] for name in names},
+    }

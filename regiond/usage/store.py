@@ -1,0 +1,52 @@
+"""SQL that remembers when machines were busy, and since when they are at their limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from regiond.db.pool import Db
+
+BUSY_SHARE, BUSY_RATE = 0.05, 100_000.0  # of its cores; bytes per second of disks and NICs together
+LIMIT_SHARE = 0.9  # of its cores
+# One statement for all. A row changes at most once an hour, but when the machine comes to its limit or leaves it.
+_RECORD = f"""
+    insert into machine_usage as u (machine_id, measured_since, measured_at, busy_at, limit_since)
+    select m.id, now(), now(),
+           case when r.cores_used >= m.cores * {BUSY_SHARE} or r.rate >= {BUSY_RATE} then now() end,
+           case when r.cores_used >= m.cores * {LIMIT_SHARE} then now() end
+      from unnest($1::integer[], $2::text[], $3::float8[], $4::float8[]) r (host_id, guest, cores_used, rate)
+      join guest g on g.name = r.guest
+      join machine m on m.id = g.machine_id and m.host_id = r.host_id and m.power_state = 'on'
+     order by m.id
+    on conflict (machine_id) do update
+       set measured_since = case when u.measured_at < now() - interval '1 day' then now() else u.measured_since end,
+           measured_at = now(),
+           busy_at = coalesce(excluded.busy_at, u.busy_at),
+           limit_since = case when excluded.limit_since is not null then coalesce(u.limit_since, now()) end
+     where u.measured_at < now() - interval '1 hour'
+        or (excluded.busy_at is not null and coalesce(u.busy_at < now() - interval '1 hour', true))
+        or (excluded.limit_since is null) <> (u.limit_since is null)
+"""  # noqa: S608  # our own numbers
+
+
+@frozen(kw_only=True)
+class Reading:
+    """What a guest used in its newest sample. `rate` is bytes per second of disks and NICs together."""
+
+    host_id: int
+    guest: str
+    cores_used: float
+    rate: float
+
+
+async def record(db: Db, readings: Sequence[Reading]) -> None:
+    """Records what the readings say of machines that are on. Idempotent; regions may record the same machine."""
+    await db.execute(
+        _RECORD,
+        [one.host_id for one in readings],
+        [one.guest for one in readings],
+        [one.cores_used for one in readings],
+        [one.rate for one in readings],
+    )
