@@ -139,8 +139,8 @@ BULK = with_dry_run(
             "failure of one machine does not stop the others; the operation fails in the end if one of them has, and "
             "names it. Answers at once. A resize needs `cores`, `memory` or both, add_disk a `size`, and set_boot an "
             "`order`; the dry run of these, of add_interface and of a rebuild tells for each machine what changes and "
-            "when, or why it stays as it is. Who began an operation may cancel it: machines with which it has not begun "
-            "are left."
+            "when, or why it stays as it is. Who began an operation may cancel it: machines with which it has not "
+            "begun are left."
         ),
         result=Result(doc="The operation, which has begun.", type=OPERATION_JSON),
         success=202,
