@@ -24,6 +24,7 @@ from common.rpc.hardware_commands import (
     HOST_GROW_DISK,
     HOST_INSERT_ISO,
     HOST_RESIZE,
+    HOST_RESIZE_PLACED,
     HOST_SET_BOOT_ORDER,
     HOST_SET_START_ORDER,
     HOST_USE_COPY,
@@ -37,6 +38,7 @@ from common.rpc.hardware_commands import (
     EjectIsoCall,
     GrowDiskCall,
     InsertIsoCall,
+    PlacedResizeCall,
     ResizeCall,
     SetBootOrderCall,
     SetStartOrderCall,
@@ -62,6 +64,7 @@ class HardwareCommands:
             HOST_INSERT_ISO: self.insert_iso,
             HOST_EJECT_ISO: self.eject_iso,
             HOST_RESIZE: self.resize,
+            HOST_RESIZE_PLACED: self.resize_placed,
             HOST_ATTACH_DISK: self.attach_disk,
             HOST_DETACH_DISK: self.detach_disk,
             HOST_GROW_DISK: self.grow_disk,
@@ -96,6 +99,11 @@ class HardwareCommands:
 
     async def resize(self, _: EventLink, call: ResizeCall) -> Resized:
         return await self._fenced.run(call, lambda driver: driver.resize(call.guest, call.size), what="resize")
+
+    async def resize_placed(self, _: EventLink, call: PlacedResizeCall) -> Resized:
+        return await self._fenced.run(
+            call, lambda driver: driver.resize_placed(call.guest, call.size, call.placement), what="resize placed"
+        )
 
     async def attach_disk(self, _: EventLink, call: AttachDiskCall) -> PowerReply:
         power = await self._fenced.run(

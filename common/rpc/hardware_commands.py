@@ -8,6 +8,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.boot import BootOrder, BootOrders, IsoState, StartOrder
+from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, NicSpec
 from common.rpc.command import Command
 from common.rpc.host_commands import Fence, GuestCall, PowerReply
@@ -19,6 +20,15 @@ class ResizeCall(GuestCall):
     """Gives a guest that is off this size, and one that runs as much of it as the hypervisor can change now."""
 
     size: GuestSize
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class PlacedResizeCall(GuestCall):
+    """Gives a guest that is off this size, and binds it to these cores, huge pages and NUMA nodes and no others."""
+
+    size: GuestSize
+    placement: GuestPlacement
     fence: Fence
 
 
@@ -137,6 +147,7 @@ class SetStartOrderCall(GuestCall):
 
 
 HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
+HOST_RESIZE_PLACED = Command("host.resize_placed", PlacedResizeCall, Resized)
 HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
 HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
 HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)

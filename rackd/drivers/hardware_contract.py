@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from common.boot import BootOrder, BootOrders, IsoState
+from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, NicSpec
 from common.values import DiskSize, GrownDisk, GuestRef, GuestSize, PowerState, Resized
 
@@ -21,6 +22,14 @@ class GuestHardware(Protocol):
         Raises, with nothing changed: OutOfCapacity or Unsupported for a size that the host refuses for good,
         Unsupported for another number of cores if some are pinned, WrongState for a guest that is not off and has
         pinned cores, huge pages or chosen NUMA nodes.
+        """
+
+    def resize_placed(self, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
+        """Returns the size of a guest that is off once it has all of `size`, and `placement` and no other. Idempotent.
+
+        Raises, with nothing changed: NotFound without the guest, a core or a NUMA node; InvalidRequest unless
+        `placement` pins one core for each virtual core, or none; OutOfCapacity or Unsupported for a size or huge pages
+        that the host refuses for good; WrongState for a guest that is not off, unless it is so already.
         """
 
     def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:

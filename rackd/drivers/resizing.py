@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import structlog
 
-from common.errors import DriverFailed, NotFound, OutOfCapacity, Unsupported, WrongState
+from common.errors import DriverFailed, InvalidRequest, NotFound, OutOfCapacity, Unsupported, WrongState
+from common.guest_placement import GuestPlacement
 from common.phrases import number_of
 from common.values import Guest, GuestSize, PowerState
 from rackd.drivers.driver_errors import MISREAD
@@ -42,6 +43,30 @@ def check_resizable(guest: Guest, size: GuestSize, *, on_numa_nodes: bool) -> No
         raise WrongState(
             f"{guest.name} has {' and '.join(found)}: its size can be changed only while it is off.", name=guest.name
         )
+
+
+def needs_placing(guest: Guest, size: GuestSize, placement: GuestPlacement) -> bool:
+    """Returns whether the size or the placement of the guest may differ from these; drivers then set all of them.
+
+    Raises InvalidRequest unless each virtual core has one pinned core or none has, WrongState for a guest that is not
+    off and differs.
+    """
+    pinned = placement.pinned_core_ids
+    if pinned and len({*pinned}) != size.cores:
+        raise InvalidRequest(
+            f"Pin exactly one core for each virtual core: {size.cores} virtual cores, {len({*pinned})} pinned cores."
+        )
+    if guest.power is PowerState.OFF:
+        return True
+    in_pages = placement.huge_page_size_kib is not None
+    same = {*guest.pinned_core_ids} == {*pinned} and guest.huge_pages_backed is in_pages
+    if same and size_of(guest) == size:
+        return False
+    raise WrongState(
+        f"{guest.name} is {guest.power.value}: pinned cores, huge pages and the size of what is bound to them can be "
+        "changed only while it is off.",
+        name=guest.name,
+    )
 
 
 def check_cores(name: str, cores: int, host_cores: int, host: str) -> None:

@@ -13,6 +13,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
+from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
@@ -241,6 +242,10 @@ class LibvirtDriver(WithoutProjects):
         client = self._session.client()
         maximum = self._capabilities_of(client)[1].maximum_cores
         return resizing.resize(client, guest, size, maximum, closing=self._session.closing)
+
+    def resize_placed(self, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
+        client = self._session.client()
+        return resizing.resize_placed(client, guest, size, placement, self._capabilities_of(client)[1].maximum_cores)
 
     def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
         """The guest's device gets the next name that is free, whatever `index` is."""

@@ -12,6 +12,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
+from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
@@ -169,6 +170,10 @@ class LxdDriver:
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         return resizing.resize(self._ready(), guest, size)
+
+    def resize_placed(self, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
+        """The memory of a guest with pinned cores is on the nodes of these, which LXD sees to."""
+        return resizing.resize_placed(self._ready(), guest, size, placement)
 
     def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
         return disk_changes.attach(self._ready(), guest, disk, index, create=create)

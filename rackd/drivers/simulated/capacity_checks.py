@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from common.addresses.simulated import SimulatedAddress
 from common.errors import DriverFailed, NotFound, OutOfCapacity
+from common.guest_placement import Placed
 from common.guest_spec import GuestSpec, NicSpec
 from common.phrases import number_of
 from common.values import NicKind
@@ -20,6 +21,11 @@ def check_resources_exist(address: SimulatedAddress, spec: GuestSpec) -> None:
         check_pool_exists(address, disk.pool_id)
     for nic in spec.nics:
         check_nic_source(address, nic)
+    check_cores_and_nodes(address, spec)
+
+
+def check_cores_and_nodes(address: SimulatedAddress, spec: Placed) -> None:
+    """Raises NotFound naming the missing core or NUMA node."""
     missing = [core_id for core_id in spec.pinned_core_ids if not 0 <= core_id < address.cores]
     if missing:
         raise NotFound(

@@ -14,6 +14,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.errors import NameTaken, NotFound
+from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
@@ -190,6 +191,12 @@ class SimulatedDriver(WithoutProjects):
         self._faults.call("resize guest")
         with self._store.writing() as db:
             return resizing.resize(db, self._address, guests.of_machine(db, self._address, guest), size)
+
+    def resize_placed(self, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
+        self._faults.call("resize guest")
+        with self._store.writing() as db:
+            found = guests.of_machine(db, self._address, guest)
+            return resizing.resize_placed(db, self._address, found, size, placement)
 
     def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
         return self._disks.attach(guest, disk, create=create)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from common.errors import WrongState
+from common.guest_placement import GuestPlacement
 from common.guest_spec import GuestSpec, NicSpec
 from common.serialization import from_dict, to_dict
 from common.values import GuestRef, NicKind
@@ -87,6 +88,15 @@ def set_nics(db: sqlite3.Connection, guest_id: str, nics: Iterable[NicSpec]) -> 
 
 def pin(db: sqlite3.Connection, guest_id: str, core_ids: Iterable[int], *, huge_pages: bool) -> None:
     db.execute("insert into pinning values (?, ?, ?)", (guest_id, json.dumps(list(core_ids)), huge_pages))
+
+
+def place(db: sqlite3.Connection, guest_id: str, placement: GuestPlacement) -> None:
+    """Replaces the cores, huge pages and nodes that the guest is bound to."""
+    for table in ("pinning", "memory_node"):
+        db.execute(f"delete from {table} where guest_id = ?", (guest_id,))  # noqa: S608  names of this module
+    if placement.pinned_core_ids or placement.huge_page_size_kib is not None:
+        pin(db, guest_id, placement.pinned_core_ids, huge_pages=placement.huge_page_size_kib is not None)
+    db.executemany("insert into memory_node values (?, ?)", [(guest_id, one) for one in placement.numa_node_ids])
 
 
 def page_holders(db: sqlite3.Connection, *, besides: str = "") -> tuple[PageHolder, ...]:

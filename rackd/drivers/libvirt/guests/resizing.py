@@ -11,12 +11,13 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from common.errors import Busy, DriverFailed, Unsupported
+from common.guest_placement import GuestPlacement, PlacedGuest
 from common.phrases import number_of
 from common.values import GuestRef, GuestSize, PowerState, Resized
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
-from rackd.drivers.libvirt.definitions.cpu_xml import check_pages
+from rackd.drivers.libvirt.definitions.cpu_xml import check_host, check_pages, set_placement
 from rackd.drivers.libvirt.definitions.memory_device_xml import (
     absent_kib,
     given_kib,
@@ -30,7 +31,7 @@ from rackd.drivers.libvirt.guests.power import POLL_EVERY_S
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import attribute, parse
-from rackd.drivers.resizing import check_resizable, size_of
+from rackd.drivers.resizing import check_resizable, needs_placing, size_of
 
 TAKES_MEMORY_S = 5.0  # what a system needs for some GiB; one that is not up takes nothing
 
@@ -54,12 +55,37 @@ def resize(
     return Resized(size=size_of(found), power=found.power)
 
 
-def define(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
-    """Gives the definition this size, unless it has it. Raises as the driver contract says."""
+def resize_placed(
+    client: Client, guest: GuestRef, size: GuestSize, placement: GuestPlacement, maximum: int | None
+) -> Resized:
+    """Returns the size of the domain once its definition has it and the placement, in one change.
+
+    Raises as the driver contract says.
+    """
+    domain = required_guest(marked_domain(client, guest), guest)
+    if needs_placing(read_guest(client, domain), size, placement):
+        wanted = PlacedGuest.of(domain.name, size, placement)
+        _check_maximum(domain, size, maximum)
+        check_host(wanted, numa_nodes(client.capabilities(), online=client.online_cpus()))
+        tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+        resized = set_size(tree, size)
+        if set_placement(tree, wanted) or resized:
+            client.define(ET.tostring(tree, encoding="unicode"), domain.name)
+            log.info("guest_placed", guest=domain.name, cores=size.cores, memory_mib=size.memory_mib)
+    found = read_guest(client, domain)
+    return Resized(size=size_of(found), power=found.power)
+
+
+def _check_maximum(domain: Domain, size: GuestSize, maximum: int | None) -> None:
     if maximum is not None and size.cores > maximum:
         raise Unsupported(
             f"{domain.name} cannot have {number_of(size.cores, 'core')}: the host's emulator supports {maximum}."
         )
+
+
+def define(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
+    """Gives the definition this size, unless it has it. Raises as the driver contract says."""
+    _check_maximum(domain, size, maximum)
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
     check_resizable(read_guest(client, domain), size, on_numa_nodes=is_on_numa_nodes(tree))
     page_kib = attribute(tree, "memoryBacking/hugepages/page", "size")  # libvirt writes it in KiB

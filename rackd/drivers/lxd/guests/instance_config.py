@@ -10,6 +10,7 @@ from attrs import field, frozen
 from common.boot import StartOrder
 from common.device_names import lxd_device_name
 from common.errors import InvalidRequest
+from common.guest_placement import Placed
 from common.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_MIB
 from common.values import Autostart
@@ -68,21 +69,29 @@ def instance_of(
 def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) -> dict[str, str]:
     """A pinned guest's memory is on the nodes of its cores; to choose nodes for others, LXD needs an API extension."""
     config = {
-        "limits.cpu": limits_cpu(spec),
+        **{key: text for key, text in placement_config(spec, prerequisites.extensions).items() if text},
         "limits.memory": str(spec.memory_mib * BYTES_PER_MIB),
-        "limits.memory.hugepages": "false" if spec.huge_page_size_kib is None else "true",
         **secure_boot_config(prerequisites.extensions, on=spec.secure_boot),
         ROOT_VOLUME_KEY: spec.disks[0].volume,
         **marker_config(spec.marker),
     }
-    if spec.numa_node_ids and not spec.pinned_core_ids and _NUMA_PLACEMENT in prerequisites.extensions:
-        config[NODES_KEY] = ",".join(map(str, sorted(spec.numa_node_ids)))
     if spec.autostart is not None:
         config |= {key: text for key, text in autostart_config(spec.autostart).items() if text}
     network_config_text = network_config_of(spec, prerequisites)
     if network_config_text is not None:
         config[cloud_init.key(cloud_init.NETWORK_CONFIG, prerequisites.extensions)] = network_config_text
     return config
+
+
+def placement_config(spec: Placed, extensions: Container[str]) -> dict[str, str]:
+    """Returns the keys of cores, huge pages and NUMA nodes; empty removes one."""
+    chooses_nodes = spec.numa_node_ids and not spec.pinned_core_ids
+    nodes = ",".join(map(str, sorted(spec.numa_node_ids))) if chooses_nodes else ""
+    return {
+        "limits.cpu": limits_cpu(spec),
+        "limits.memory.hugepages": "false" if spec.huge_page_size_kib is None else "true",
+        **({NODES_KEY: nodes} if _NUMA_PLACEMENT in extensions else {}),
+    }
 
 
 def secure_boot_config(extensions: Container[str], *, on: bool) -> dict[str, str]:
@@ -102,7 +111,7 @@ def start_order_config(order: StartOrder) -> dict[str, str]:
     return {START_PRIORITY: str(order.priority or ""), START_DELAY: str(order.delay_s or "")}
 
 
-def limits_cpu(spec: GuestSpec) -> str:
+def limits_cpu(spec: Placed) -> str:
     """`4` is any four cores; `0,2,5` are those three; `5-5` is core 5, since `5` would be any five."""
     if len(spec.pinned_core_ids) == 1:
         return f"{spec.pinned_core_ids[0]}-{spec.pinned_core_ids[0]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from common.errors import NotFound, OutOfCapacity, Unsupported
+from common.guest_placement import Placed
 from common.guest_spec import GuestSpec, NicSpec
 from common.phrases import number_of
 from common.values import NumaNode
@@ -58,7 +59,7 @@ def leases_of(
     return leases
 
 
-def check_nodes(spec: GuestSpec, nodes: tuple[NumaNode, ...], address: str) -> None:
+def check_nodes(spec: Placed, nodes: tuple[NumaNode, ...], address: str) -> None:
     """Checks cores and huge pages; raises as `check` does."""
     existing = {core_id for node in nodes for core_id in node.core_ids}
     missing = sorted(set(spec.pinned_core_ids) - existing)

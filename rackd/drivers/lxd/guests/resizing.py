@@ -11,17 +11,18 @@ from collections.abc import Mapping
 import structlog
 
 from common.errors import DriverFailed
+from common.guest_placement import GuestPlacement, PlacedGuest
 from common.units import BYTES_PER_MIB
 from common.values import Guest, GuestRef, GuestSize, PowerState, Resized
-from rackd.drivers.lxd.guests.instance_config import NODES_KEY
+from rackd.drivers.lxd.guests.instance_config import NODES_KEY, placement_config
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.guests.preflight import check_pages
+from rackd.drivers.lxd.guests.preflight import check_nodes, check_pages
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
 from rackd.drivers.lxd.inventory.facts import core_count, numa_nodes
 from rackd.drivers.lxd.inventory.guests import STOPPED, guest_of
 from rackd.drivers.lxd.inventory.ownership import Json
 from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
-from rackd.drivers.resizing import before_start, check_cores, check_resizable, size_of
+from rackd.drivers.resizing import before_start, check_cores, check_resizable, needs_placing, size_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -39,6 +40,24 @@ def resize(instances: Instances, guest: GuestRef, size: GuestSize) -> Resized:
         _change(instances, current.name, _config(current, size))
     else:
         _change_running(instances, current, size)
+    changed = _guest(instances.read(current.name))
+    return Resized(size=size_of(changed), power=changed.power)
+
+
+def resize_placed(instances: Instances, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
+    """Returns the size of the instance once it has it and the placement, in one change. Raises as the contract says."""
+    found = instances.of_machine(guest)
+    current = _guest(found)
+    if needs_placing(current, size, placement):
+        wanted = PlacedGuest.of(current.name, size, placement)
+        resources = instances.client.get("resources", target=instances.scope.member or "")
+        nodes, address = numa_nodes(resources), instances.client.address.normalised
+        check_cores(current.name, size.cores, core_count(resources, nodes), f"LXD at {address}")
+        check_nodes(wanted, nodes, address)
+        of_size = {"limits.memory": str(size.memory_mib * BYTES_PER_MIB)}
+        config = {**placement_config(wanted, instances.extensions), **of_size}
+        now = found.get("config") or {}
+        _change(instances, current.name, {key: text for key, text in config.items() if now.get(key, "") != text})
     changed = _guest(instances.read(current.name))
     return Resized(size=size_of(changed), power=changed.power)
 
