@@ -60,7 +60,7 @@ from regiond.api.services import Services
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
 from regiond.caller import Caller, Permission, check_object, check_role
 from regiond.hosts.model import HostView
-from regiond.machines.model import MachineFilter, MachineView
+from regiond.machines.model import MachineFilter, MachineView, SizeRequest
 from regiond.operations.model import Operation
 from regiond.racks.service import RackContent
 from regiond.request_limits import RequestLimits
@@ -209,7 +209,9 @@ class RpcCommands:
     async def _resize(self, caller: Caller, call: MachineResizeCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_RESIZE.name], caller, call.system_id)
         return _summary(
-            await self._services.resizes.start(caller, call.system_id, cores=call.cores, memory_mib=call.memory_mib)
+            await self._services.resizes.start(
+                caller, call.system_id, SizeRequest(cores=call.cores, memory_mib=call.memory_mib)
+            )
         )
 
     async def _delete(self, caller: Caller, call: MachineCall) -> OperationSummary:

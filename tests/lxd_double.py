@@ -20,6 +20,7 @@ from common.certificates import fingerprint, load_certificate, make_authority, u
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
+from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
     Autostart,
@@ -174,6 +175,9 @@ class FakeLxdDriver:
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         return self._trusted_host().resize(guest, size)
+
+    def resize_placed(self, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
+        return self._trusted_host().resize_placed(guest, size, placement)
 
     def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
         return self._trusted_host().attach_disk(guest, disk, index, create=create)

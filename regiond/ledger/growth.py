@@ -6,8 +6,8 @@ from common.errors import OutOfCapacity
 from regiond.db.pool import Db
 from regiond.ledger.claims import claim_batch, claim_discrete, lock_hosts
 from regiond.ledger.machine_claims import claims_of_machine
-from regiond.ledger.model import Demand, DiscreteResources
-from regiond.ledger.store import lock_servers_of, server_of_host
+from regiond.ledger.model import Demand, DiscreteResources, GuestClaims
+from regiond.ledger.store import lock_servers_of, resize_machine, server_of_host
 from regiond.ledger.totals import recompute_totals
 
 _ADD = """
@@ -15,6 +15,7 @@ _ADD = """
     select $1, $2, more.* from unnest($3::text[], $4::bigint[]) more (resource, amount) where amount > 0
     on conflict on constraint claim_holder_resource_key do update set amount = claim.amount + excluded.amount
 """
+_SERVER_OF_CORES = "select server_id from claim where machine_id = $1 and resource = 'cores'"
 _SET = """
     update claim c set amount = held.amount
       from unnest(array['cores', 'memory_mib'], array[$2::bigint, $3::bigint]) held (resource, amount)
@@ -56,6 +57,23 @@ async def grow_machine(db: Db, machine_id: int, host_id: int, *, cores: int, mem
     amounts = (["cores", "memory_mib"], [demand.cores, demand.memory_mib])
     await db.execute(_ADD, claimed.servers[host_id], machine_id, *amounts)
     return None
+
+
+async def grow_bound(db: Db, machine_id: int, host_id: int, wanted: DiscreteResources) -> None:
+    """Claims what the machine lacks of these pinned cores and huge pages. Frees nothing.
+
+    Raises OutOfCapacity naming what is no longer free; the caller's transaction must then roll back.
+    """
+    await lock_hosts(db, [host_id], wait=True)
+    server_id = await server_of_host(db, host_id)
+    if server_id is None:
+        raise OutOfCapacity("The host was just removed.")
+    held = (await claims_of_machine(db, machine_id)).discrete
+    more = DiscreteResources(
+        pinned_core_ids={*wanted.pinned_core_ids} - {*held.pinned_core_ids},
+        huge_pages={key: max(0, pages - held.huge_pages.get(key, 0)) for key, pages in wanted.huge_pages.items()},
+    )
+    await claim_discrete(db, server_id, machine_id, more)
 
 
 async def grow_storage(db: Db, machine_id: int, host_id: int, storage_pool_id: int, more_bytes: int) -> bool:
@@ -107,3 +125,19 @@ async def settle_machine(db: Db, machine_id: int, *, cores: int, memory_mib: int
     await db.execute(_SET, machine_id, cores, memory_mib)
     for server_id in locked:
         await recompute_totals(db, server_id)
+
+
+async def settle_bound(db: Db, machine_id: int, *, cores: int, memory_mib: int, bound: DiscreteResources) -> None:
+    """As `settle_machine`, also for the pinned cores and huge pages of a machine. `memory_mib` is general memory."""
+    locked = await lock_servers_of(db, machine_id)
+    server_id = await db.fetchval(_SERVER_OF_CORES, machine_id)
+    if server_id is None:
+        return
+    functions = (await claims_of_machine(db, machine_id)).discrete.functions
+    discrete = DiscreteResources(
+        pinned_core_ids=bound.pinned_core_ids, huge_pages=bound.huge_pages, functions=functions
+    )
+    claims = GuestClaims(cores=cores, memory_mib=memory_mib, discrete=discrete)
+    await resize_machine(db, server_id=server_id, machine_id=machine_id, claims=claims)
+    for one in locked:
+        await recompute_totals(db, one)

@@ -21,8 +21,10 @@ from regiond.ledger.growth import (
     claim_function,
     free_function,
     free_storage,
+    grow_bound,
     grow_machine,
     grow_storage,
+    settle_bound,
     settle_machine,
 )
 from regiond.ledger.image_claims import claim_image, drop_images, record_images
@@ -61,6 +63,7 @@ __all__ = [
     "fleet_capacity",
     "free_function",
     "free_storage",
+    "grow_bound",
     "grow_machine",
     "grow_storage",
     "limit_later_locks",
@@ -76,6 +79,7 @@ __all__ = [
     "resize_machine",
     "server_of_host",
     "set_discrete_totals",
+    "settle_bound",
     "settle_machine",
     "total_capacity",
     "total_mismatches",

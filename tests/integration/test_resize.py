@@ -197,22 +197,12 @@ async def test_a_dry_run_tells_what_changes_now_and_what_later(innkeeper: Deploy
             "web gets 1024 MiB of memory instead of 2048, when Innkeeper next starts it.",
             "It claims 2 cores more of sim at once.",
         ],
+        "bound": {"pinned_cores": [], "huge_pages": []},
+        "bound_then": {"pinned_cores": [], "huge_pages": []},
     }
     assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 2048, None), (2, 2048))
     error = await rejection(resize(innkeeper, machine, cores=64, dry_run="true"))
     assert "cores: 62 more asked, 6 of 8 claimable left" in error.message
-
-
-async def test_pinned_cores_and_huge_pages_keep_their_number(innkeeper: Deployment) -> None:
-    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
-    machine = await innkeeper.compose(host["id"], hostname="web", pinned_cores=[0, 1], memory=2048)
-    error = await rejection(resize(innkeeper, machine, cores=4))
-    assert error.message == (
-        "web is pinned to 2 cores of sim, and keeps their number. Its memory can be changed; for other cores, compose "
-        "another machine."
-    )
-    await resize(innkeeper, machine, memory=4096)
-    assert await shown(innkeeper, machine) == (2, 4096, None)
 
 
 async def test_a_host_that_refuses_leaves_everything_as_before(innkeeper: Deployment) -> None:

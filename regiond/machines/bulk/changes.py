@@ -11,6 +11,7 @@ from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.ledger import service as ledger
+from regiond.ledger.model import DiscreteResources, HostCapacity
 from regiond.machines.boot.model import checked_order
 from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.hardware_plans import disks_within_capacity, nics_within_capacity
@@ -35,6 +36,7 @@ from regiond.machines.model import (
 )
 from regiond.machines.nic_changes.model import one_requirement
 from regiond.machines.nic_changes.service import NicChanges
+from regiond.machines.resize.binding import newly_taken, together
 from regiond.machines.resize.model import check_size
 from regiond.machines.resize.service import Resizes
 from regiond.operations.model import Operation, Parent
@@ -62,9 +64,7 @@ class BulkChanges:
         """Returns the child that changes the machine. Raises the errors of the change of one machine."""
         match change:
             case SizeRequest():
-                return await self.resizes.start(
-                    caller, system_id, cores=change.cores, memory_mib=change.memory_mib, parent=parent
-                )
+                return await self.resizes.start(caller, system_id, change, parent=parent)
             case DiskToAdd():
                 return await self.disks.start_part(caller, system_id, change, parent)
             case BootToSet():
@@ -101,9 +101,41 @@ class BulkChanges:
     ) -> list[ResizePlan | str]:
         found = await plans_or_reasons(machines, lambda one: self.resizes.claimless_plan(caller, one.system_id, size))
         async with self.database.connection() as db:
-            hosts = await ledger.capacities_of_hosts(db, _hosts_of(machines))
-        fitting = within_capacity(machines, found, {one.host_id: one for one in hosts})
-        return await within_quotas(self.database, fitting, balance)
+            hosts = {one.host_id: one for one in await ledger.capacities_of_hosts(db, _hosts_of(machines))}
+        bound = await self._bound_beside(caller, machines, found, size, hosts)
+        return await within_quotas(self.database, within_capacity(machines, bound, hosts), balance)
+
+    async def _bound_beside(
+        self,
+        caller: Caller,
+        machines: Sequence[MachineView],
+        plans: Sequence[ResizePlan | str],
+        size: SizeRequest,
+        hosts: Mapping[int, HostCapacity],
+    ) -> list[ResizePlan | str]:
+        """Returns the plans, each with cores and huge pages that those before it leave. What they give back is not
+        counted: which of it is free by then depends on how many are resized at once."""
+        taken: dict[object, DiscreteResources] = {}  # by server
+        judged: list[ResizePlan | str] = []
+        for machine, first in zip(machines, plans, strict=True):
+            plan, host = first, hosts.get(machine.host_id or 0)
+            if not isinstance(plan, str) and host is not None and plan.bound_then != plan.bound:
+                others = taken.get(host.server_id)
+                if others is not None:
+                    plan = await self._beside(caller, machine, size, others)
+                if not isinstance(plan, str):
+                    more = newly_taken(plan.bound, plan.bound_then)
+                    taken[host.server_id] = more if others is None else together(others, more)
+            judged.append(plan)
+        return judged
+
+    async def _beside(
+        self, caller: Caller, machine: MachineView, size: SizeRequest, taken: DiscreteResources
+    ) -> ResizePlan | str:
+        found = await plans_or_reasons(
+            [machine], lambda one: self.resizes.claimless_plan(caller, one.system_id, size, taken=taken)
+        )
+        return found[0]
 
     async def _disks(self, caller: Caller, machines: Sequence[MachineView], disk: DiskToAdd) -> list[DiskPlan | str]:
         found = await plans_or_reasons(machines, lambda one: self.disks.plan(caller, one.system_id, disk))
@@ -139,7 +171,10 @@ def stored(change: HardwareChange | None) -> Mapping[str, Any]:
     """Returns the fields of the bulk operation's request that have the change."""
     match change:
         case SizeRequest():
-            return {"cores": change.cores, "memory_mib": change.memory_mib}
+            return {
+                "cores": change.cores, "memory_mib": change.memory_mib, "pin_cores": change.pin_cores,
+                "huge_pages": change.huge_pages, "huge_page_size_mib": change.huge_page_size_mib,
+            }  # fmt: skip
         case DiskToAdd():
             return {"disk": change}
         case BootToSet():

@@ -37,8 +37,9 @@ class BulkRequest:
     """The request for a bulk operation. At most `at_once` children are open at a time.
 
     `comment` is for a release or deployment, `release` for a release, `image` for a deployment or rebuild; empty: the
-    default image, or the present one of each machine. The user data of these is sealed, and stored apart. `cores` and
-    `memory_mib` are for a resize; None: as they are. `disk`, `boot` and `nic` are for the action that has one.
+    default image, or the present one of each machine. The user data of these is sealed, and stored apart. `cores` to
+    `huge_page_size_mib` are for a resize, as in a `SizeRequest`. `disk`, `boot` and `nic` are for the action that has
+    one.
     """
 
     action: BulkAction
@@ -49,6 +50,9 @@ class BulkRequest:
     image: str = ""
     cores: int | None = None
     memory_mib: int | None = None
+    pin_cores: int | None = None
+    huge_pages: bool | None = None
+    huge_page_size_mib: int | None = None
     disk: DiskToAdd | None = None
     boot: BootToSet | None = None
     nic: NicToAdd | None = None
@@ -56,7 +60,18 @@ class BulkRequest:
     @property
     def change(self) -> HardwareChange:
         """The change of an action that changes hardware."""
-        return self.disk or self.boot or self.nic or SizeRequest(cores=self.cores, memory_mib=self.memory_mib)
+        return (
+            self.disk
+            or self.boot
+            or self.nic
+            or SizeRequest(
+                cores=self.cores,
+                memory_mib=self.memory_mib,
+                pin_cores=self.pin_cores,
+                huge_pages=self.huge_pages,
+                huge_page_size_mib=self.huge_page_size_mib,
+            )
+        )
 
 
 @frozen(kw_only=True)

@@ -47,12 +47,12 @@ def within_capacity(
         found = _judged(machine, plan, host, before)
         judged.append(found)
         if not isinstance(found, str):
-            by_server[host.server_id] = _Judged(taken=before.taken + plan.charge.asked, freed=before.freed + plan.frees)
+            by_server[host.server_id] = _Judged(taken=before.taken + plan.claims, freed=before.freed + plan.gives_back)
     return judged
 
 
 def _judged(machine: MachineView, plan: ResizePlan, host: HostCapacity, before: _Judged) -> ResizePlan | str:
-    asked, capacity = plan.charge.asked, host.capacity
+    asked, capacity = plan.claims, host.capacity
     if asked == Holdings():
         return plan
     if capacity is None or not host.takes_claims:

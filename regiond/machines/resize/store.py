@@ -5,10 +5,12 @@ from __future__ import annotations
 from common.errors import NotFound
 from common.values import GuestSize
 from regiond.db.pool import Db, of_row
+from regiond.ledger import service as ledger
+from regiond.ledger.model import DiscreteResources
 from regiond.machines.resize.model import Sizing
 
 _SIZING = """
-    select cores, memory_mib, pending_cores, pending_memory_mib, pinned_core_ids, huge_page_size_kib,
+    select cores, memory_mib, pending_cores, pending_memory_mib,
            coalesce(owner_id, composed_by_id) as account_id, pool_id
       from machine where id = $1
 """
@@ -24,7 +26,9 @@ async def read(db: Db, machine_id: int) -> Sizing:
     row = await db.fetchrow(_SIZING, machine_id)
     if row is None:
         raise NotFound("The machine was deleted.")
-    return of_row(Sizing, row, pinned_core_ids=tuple(row["pinned_core_ids"]))
+    held = (await ledger.claims_of_machine(db, machine_id)).discrete
+    bound = DiscreteResources(pinned_core_ids=held.pinned_core_ids, huge_pages=held.huge_pages)
+    return of_row(Sizing, row, bound=bound)
 
 
 async def set_pending(db: Db, machine_id: int, wanted: GuestSize) -> None:

@@ -30,7 +30,7 @@ from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Re
 from tests.faults.scenarios.power import BootOnce, Power, SetBoot, SetBootDisk, SetStartOrder
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
-from tests.faults.scenarios.resize import Resize, ResizeMany
+from tests.faults.scenarios.resize import Resize, ResizeBound, ResizeMany
 from tests.faults.scenarios.scenario import Scenario
 
 _ALL: tuple[Scenario, ...] = (
@@ -51,6 +51,7 @@ _ALL: tuple[Scenario, ...] = (
     EjectIso(),
     Resize(running=False),
     Resize(running=True),
+    ResizeBound(),
     AddDisk(),
     AttachDisk(),
     GrowDisk(),

@@ -30,6 +30,44 @@ class Resize(RequestScenario):
         return await problems_of(site, state, running=self.running)
 
 
+class ResizeBound(RequestScenario):
+    """A machine with pinned cores and memory in huge pages gets more of both."""
+
+    name = "resize_bound"
+    kinds = (OperationKind.RESIZE,)
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site, cores="1", memory="1024", pin_cores="1", hugepages_backed="true")
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(path=state.path, op="resize", fields={"cores": str(CORES), "memory": str(MEMORY_MIB)})
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        found = await site.deployment.get(state.path)
+        actual = await asyncio.to_thread(state.host.size, state.hostname)
+        bound = await asyncio.to_thread(state.host.bound, state.hostname)
+        claims = await site.deployment.fetch(
+            "select resource, key, amount from claim c join machine m on m.id = c.machine_id"
+            " where m.system_id = $1 and resource <> 'storage_bytes' and resource <> 'virtual_functions'",
+            state.system_id,
+        )
+        pinned = sorted(int(row["key"]) for row in claims if row["resource"] == "pinned_core")
+        amounts = {resource: sum(row["amount"] for row in claims if row["resource"] == resource)
+                   for resource in ("cores", "memory_mib", "huge_pages")}  # fmt: skip
+        size = (CORES, MEMORY_MIB)
+        return [
+            *problem(f"the guest has {actual}", when=actual not in (None, size)),
+            *problem(f"it is known with {found['cpu_count']}", when=(found["cpu_count"], found["memory"]) != size),
+            *problem(f"{found['pending']} is pending", when=found["pending"] is not None),
+            *problem(f"it claims {pinned}, the guest has {bound}", when=bound not in (None, (pinned, True))),
+            *problem(f"it claims {len(pinned)} pinned cores", when=len(pinned) != CORES),
+            *problem(
+                f"it claims {amounts}",
+                when=amounts != {"cores": CORES, "memory_mib": 0, "huge_pages": MEMORY_MIB // 2},
+            ),
+        ]
+
+
 class ResizeMany(RequestScenario):
     """One machine after the other, as children of one operation: the first is off, the second runs."""
 

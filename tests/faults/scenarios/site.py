@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -39,7 +40,9 @@ _BOOT_POSITION = """
 _MARKED = (
     "select name from guest where machine_id is not null union all select name from volume where machine_id is not null"
 )
-_ADDRESS = "simulated:{name}?cores=8&memory_mib=16384&guests=1&networks=lan:10.1.0.0/24,dmz:10.2.0.0/24"
+_ADDRESS = (
+    "simulated:{name}?cores=8&memory_mib=16384&guests=1&hugepages_mib=8192&networks=lan:10.1.0.0/24,dmz:10.2.0.0/24"
+)
 
 
 @define(kw_only=True)
@@ -144,6 +147,10 @@ class GuestHost(CellHost, ABC):
         """Its cores and memory in MiB; None: the host does not report them here."""
         return None
 
+    def bound(self, guest: str) -> tuple[list[int], bool] | None:
+        """Its pinned cores, and whether its memory is in huge pages; None: the host does not report them here."""
+        return None
+
     def count(self, guest: str, event: str, since: int = 0) -> int | None:
         """How often `event` happened to the guest after the change `since`; None if the host keeps no history."""
         return None
@@ -229,6 +236,12 @@ class SimulatedCellHost(GuestHost):
 
     def size(self, guest: str) -> tuple[int, int] | None:
         return next(((cores, memory_mib) for cores, memory_mib in self.file.rows(_SIZE, guest)), (0, 0))
+
+    def bound(self, guest: str) -> tuple[list[int], bool] | None:
+        found = self.file.rows(
+            "select core_ids, huge_pages from pinning join guest using (guest_id) where name = ?", guest
+        )
+        return next(((sorted(json.loads(ids)), bool(pages)) for ids, pages in found), ([], False))
 
     def count(self, guest: str, event: str, since: int = 0) -> int | None:
         return self.file.count(guest, event, since)

@@ -17,7 +17,7 @@ from regiond.api.resources.machines.deployment import IMAGE_FIELDS
 from regiond.api.resources.machines.disk_changes import DISK_FIELDS, disk_to_add
 from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, named_machines, release_options
 from regiond.api.resources.machines.nic_changes import NIC_OF_MANY
-from regiond.api.resources.machines.resize import SIZE_FIELDS
+from regiond.api.resources.machines.resize import SIZE_FIELDS, size_request
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.machines.model import (
     DEFAULT_AT_ONCE,
@@ -30,7 +30,6 @@ from regiond.machines.model import (
     HardwareChange,
     NicToAdd,
     ReleaseOptions,
-    SizeRequest,
 )
 from regiond.validation_messages import REQUIRED
 
@@ -104,7 +103,7 @@ def _change(call: Call) -> HardwareChange | None:
     values = call.values
     match BulkAction(values["action"]):
         case BulkAction.RESIZE:
-            return SizeRequest(cores=values["cores"], memory_mib=values["memory"])
+            return size_request(call)
         case BulkAction.ADD_DISK:
             return disk_to_add(call)
         case BulkAction.SET_BOOT:

@@ -4,24 +4,51 @@ from __future__ import annotations
 
 from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
-from regiond.api.declaration.field_types import Integer
+from regiond.api.declaration.field_types import Boolean, Integer, IntegerList
 from regiond.api.declaration.fields import Field, Format
 from regiond.api.declaration.operation_wait import STARTED, soon
-from regiond.api.declaration.serializer import Serializer, enum, fields_of, key, serializer
+from regiond.api.declaration.serializer import INT, Serializer, array, enum, fields_of, key, serializer
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.machines.model import MAX_CORES, Amount, MachineView, ResizePlan, Takes
+from regiond.ledger.model import DiscreteResources, read_pages_key
+from regiond.machines.model import MAX_CORES, Amount, MachineView, ResizePlan, SizeRequest, Takes
 
 _AMOUNT: Serializer[Amount] = serializer(
     "ResizedAmount", *fields_of(Amount, "now wanted"), key("takes_effect", enum(Takes), lambda one: one.takes_effect)
 )
+_PAGES: Serializer[tuple[str, int]] = serializer(
+    "ResizedPages",
+    key("node", INT, lambda one: read_pages_key(one[0])[0]),
+    key("page_size", INT, lambda one: read_pages_key(one[0])[1] * 1024),
+    key("pages", INT, lambda one: one[1]),
+)
+_BOUND: Serializer[DiscreteResources] = serializer(
+    "ResizedBinding",
+    key("pinned_cores", array(INT), lambda bound: list(bound.pinned_core_ids)),
+    key("huge_pages", array(_PAGES), lambda bound: sorted(bound.huge_pages.items())),
+)
 RESIZE_PLAN_JSON: Serializer[ResizePlan] = serializer(
-    "ResizePlan", *fields_of(ResizePlan, "name cores memory=memory_mib effects", cores=_AMOUNT, memory=_AMOUNT)
+    "ResizePlan",
+    *fields_of(ResizePlan, "name cores memory=memory_mib effects", cores=_AMOUNT, memory=_AMOUNT),
+    key("bound", _BOUND, lambda plan: plan.bound),
+    key("bound_then", _BOUND, lambda plan: plan.bound_then),
 )
 _PLAN = Result(doc="For a dry run: what would change, and when.", type=RESIZE_PLAN_JSON)
+PINNED_CORES = Field(
+    "pinned_cores",
+    IntegerList(maximum=65535),
+    "Id of a host core to pin, used by this machine alone; may be repeated. These replace the cores that it has.",
+    default=(),
+    format=Format.INTEGERS,
+)
 SIZE_FIELDS = (
-    Field("cores", Integer(minimum=1, maximum=MAX_CORES), "Number of cores (default: as it is).", example=4),
+    Field(
+        "cores",
+        Integer(minimum=1, maximum=MAX_CORES),
+        "Number of cores (default: as it is). Those of a machine with pinned cores are pinned, too.",
+        example=4,
+    ),
     Field(
         "memory",
         Integer(minimum=1024, unit="MiB"),
@@ -29,7 +56,33 @@ SIZE_FIELDS = (
         format=Format.MIB,
         example=8192,
     ),
+    Field(
+        "pin_cores",
+        Integer(minimum=0, maximum=MAX_CORES),
+        "Number of cores to pin on the NUMA node that the machine is on; 0: none (default: as many as before). "
+        "Replaces cores.",
+    ),
+    Field("hugepages_backed", Boolean(), "Back all memory with huge pages of the host (default: as it is)."),
+    Field(
+        "hugepage_size",
+        Integer(minimum=1, maximum=1024 * 1024),
+        "Size of a huge page in MiB, such as 2 or 1024 (default: as it is, or the smallest that divides memory).",
+        format=Format.MIB,
+    ),
 )
+
+
+def size_request(call: Call) -> SizeRequest:
+    """Returns the size that the request asks for; a bulk request names no cores of a host."""
+    values = call.values
+    return SizeRequest(
+        cores=values["cores"],
+        memory_mib=values["memory"],
+        pinned_cores=tuple(values.get("pinned_cores") or ()) or None,
+        pin_cores=values["pin_cores"],
+        huge_pages=values["hugepages_backed"],
+        huge_page_size_mib=values["hugepage_size"],
+    )
 
 
 async def _resize(call: Call) -> Reply:
@@ -37,8 +90,7 @@ async def _resize(call: Call) -> Reply:
     operation = await call.services.resizes.start(
         call.caller,
         machine.system_id,
-        cores=call.values["cores"],
-        memory_mib=call.values["memory"],
+        size_request(call),
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
@@ -46,9 +98,7 @@ async def _resize(call: Call) -> Reply:
 
 
 async def _plan(call: Call) -> Reply:
-    plan = await call.services.resizes.plan(
-        call.caller, call.target.system_id, cores=call.values["cores"], memory_mib=call.values["memory"]
-    )
+    plan = await call.services.resizes.plan(call.caller, call.target.system_id, size_request(call))
     return json_reply(RESIZE_PLAN_JSON.encode(plan))
 
 
@@ -60,8 +110,10 @@ RESIZE = with_dry_run(
         title="Change the cores and memory of a machine",
         doc="A machine that is off gets the new size at once. Of one that runs, what its hypervisor cannot change now "
         "is pending: the machine shows it, claims it, and gets it when Innkeeper next starts it. Memory is never taken "
-        "from a VM that runs. With the present size, what was pending is cancelled.",
-        fields=SIZE_FIELDS,
+        "from a VM that runs. With the present size, what was pending is cancelled. Pinned cores, memory in huge pages "
+        "and the size of a machine that has either change only while it is off; it stays on its NUMA nodes, unless "
+        "`pinned_cores` names cores of another one.",
+        fields=(*SIZE_FIELDS, PINNED_CORES),
         opens_operation=True,
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
