@@ -28,6 +28,32 @@ async def test_a_vm_is_resized_from_its_menu(admin: Visitor) -> None:
     assert await admin.look("resized", width=1400) == []
 
 
+async def test_the_page_shows_what_is_pinned_where_before_and_after(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go("vms?q=db-1")
+    await page.get_by_role("link", name="db-1", exact=True).click()
+    await admin.go(page.url.split("/MAAS/ui/")[1] + "/resize")
+    await expect(page.locator("#r-now")).to_be_visible()
+    await expect(page.locator("main")).to_contain_text("4 of NUMA node 0")
+    assert await admin.look("resize-bound", width=1400) == []
+    await page.fill("#cores", "3")
+    await page.fill("#memory", "2048")
+    await page.get_by_label("RAM in huge pages").check()
+    await page.get_by_role("button", name="Show what changes").click()
+    await expect(page.locator("#resize-preview")).to_contain_text(
+        "2 pinned cores and 2 huge pages more of alder at once"
+    )
+    await expect(page.locator("#r-before")).to_be_visible()
+    await expect(page.locator("#r-after")).to_be_visible()
+    assert await page.input_value("#cores") == "3"
+    assert await admin.look("resize-preview", width=1400, reload=False) == []
+    assert await admin.look("resize-preview", width=320, dark=True, reload=False) == []
+    await page.get_by_role("button", name="Resize").click()
+    await expect(page.locator("#placement")).to_contain_text("Huge pages")
+    (found,) = [one for one in await fleet.get("virtual-machines/") if one["identifier"] == "db-1"]
+    assert (len(found["pinned_cores"]), found["hugepages_backed"]) == (3, True)
+
+
 async def test_many_vms_are_resized_as_one_task(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await admin.go("vms")

@@ -95,6 +95,17 @@ def test_a_core_that_the_host_lacks_is_refused(host: CapableFixture) -> None:
     assert listed(host, spec).pinned_core_ids == ()
 
 
+@requires(Capability.HUGE_PAGES)
+def test_memory_is_defined_in_huge_pages_and_out_of_them(host: CapableFixture) -> None:
+    """Also where this machine starts no such guest."""
+    pages = GuestPlacement(huge_page_size_kib=host.huge_page_size_kib, numa_node_ids=(0,))
+    spec = composed(host, IN_HALF)
+    before = listed(host, spec)
+    placed(host, spec, ONE, pages)
+    placed(host, spec, ONE, evolve(pages, pinned_core_ids=host.pinnable_core_ids[:1]))
+    assert placed(host, spec, IN_HALF, UNBOUND) == before
+
+
 @STARTS_ON_HUGE_PAGES
 def test_memory_moves_into_huge_pages_and_out_again(host: CapableFixture) -> None:
     pages = GuestPlacement(huge_page_size_kib=host.huge_page_size_kib, numa_node_ids=(0,))

@@ -87,7 +87,7 @@ async def test_memory_in_huge_pages_changes_on_its_node(innkeeper: Deployment) -
     assert error.message == (
         "web needs 9 huge pages of 1 GiB on the NUMA nodes of the pinned cores, 8 of 8 free on node 1, its own "
         "included. "
-        "Elsewhere are 8 of 8 cores unpinned on node 0; 8 huge pages of 1048576 KiB on node 0. Ask for less, reserve "
+        "Elsewhere are 8 of 8 cores unpinned on node 0; 8 huge pages of 1024 MiB on node 0. Ask for less, reserve "
         "more pages on the host, or take its memory out of them with hugepages_backed=false."
     )
     assert "not a multiple of 1 GiB" in (await rejection(resize(innkeeper, machine, memory=2560))).message
@@ -139,7 +139,7 @@ async def test_a_dry_run_names_the_cores_and_pages(innkeeper: Deployment) -> Non
         "web gets 3 cores instead of 2, now.",
         "web gets 4096 MiB of memory instead of 2048, now.",
         "web is pinned to cores 0-2 of the host instead of pinned to cores 0-1 of the host, now.",
-        "Its memory is in 4 huge pages of 1048576 KiB on NUMA node 0 instead of 2 huge pages of 1048576 KiB on NUMA "
+        "Its memory is in 4 huge pages of 1024 MiB on NUMA node 0 instead of 2 huge pages of 1024 MiB on NUMA "
         "node 0, now.",
         "It claims 1 core, 1 pinned core and 2 huge pages more of sim at once.",
     ]

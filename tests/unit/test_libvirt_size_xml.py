@@ -7,7 +7,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from common.errors import Unsupported
+from common.guest_placement import UNBOUND, GuestPlacement, PlacedGuest
 from common.values import GuestSize
+from rackd.drivers.libvirt.definitions.cpu_xml import set_placement
 from rackd.drivers.libvirt.definitions.size_xml import set_size, size_in
 
 TOPOLOGY = "<cpu><topology sockets='{}' dies='1' cores='{}' threads='{}'/></cpu>"
@@ -115,3 +117,42 @@ def test_a_maximum_below_the_new_memory_grows() -> None:
 def test_what_cannot_follow_the_size_is_named(more: str, cores: int, memory_mib: int, named: str) -> None:
     with pytest.raises(Unsupported, match=named):
         set_size(domain(more=more), GuestSize(cores=cores, memory_mib=memory_mib))
+
+
+ONE = GuestSize(cores=1, memory_mib=1024)
+
+
+def placed(tree: ET.Element, placement: GuestPlacement, *, changes: bool = True) -> str:
+    """The definition without its size, once it has the placement."""
+    assert set_placement(tree, PlacedGuest.of("web", ONE, placement)) is changes
+    return "".join(ET.tostring(one, encoding="unicode") for one in tree if one.tag not in {"name", "memory"})
+
+
+def test_a_placement_is_all_of_cores_pages_and_nodes() -> None:
+    bare = '<currentMemory unit="GiB">1</currentMemory><vcpu>2</vcpu>'
+    tree = domain()
+    wanted = GuestPlacement(pinned_core_ids=(5, 3), huge_page_size_kib=2048, numa_node_ids=(0, 1))
+    found = placed(tree, wanted)
+    assert found == (
+        '<currentMemory unit="GiB">1</currentMemory><vcpu cpuset="3,5">2</vcpu>'
+        '<cputune><vcpupin vcpu="0" cpuset="5" /><vcpupin vcpu="1" cpuset="3" /><emulatorpin cpuset="3,5" /></cputune>'
+        '<memoryBacking><hugepages><page size="2048" unit="KiB" /></hugepages></memoryBacking>'
+        '<numatune><memory mode="strict" nodeset="0,1" /></numatune>'
+    )
+    assert placed(tree, wanted, changes=False) == found
+    assert placed(tree, UNBOUND) == bare
+
+
+def test_what_an_administrator_has_tuned_beside_it_stays() -> None:
+    tuned = (
+        "<cputune><shares>512</shares><vcpupin vcpu='0' cpuset='1'/></cputune><memoryBacking><locked/></memoryBacking>"
+        "<numatune><memory mode='preferred' nodeset='1'/></numatune>"
+    )
+    tree = domain(vcpu="<vcpu cpuset='0-3'>1</vcpu>", more=tuned)
+    assert placed(tree, UNBOUND) == (
+        '<currentMemory unit="GiB">1</currentMemory><vcpu>1</vcpu><cputune><shares>512</shares></cputune>'
+        "<memoryBacking><locked /></memoryBacking>"
+        '<numatune><memory mode="preferred" nodeset="1" /></numatune>'
+    )
+    free = domain(vcpu="<vcpu cpuset='0-3'>1</vcpu>")
+    assert 'cpuset="0-3"' in placed(free, UNBOUND, changes=False)

@@ -180,12 +180,17 @@ def _elsewhere(machine: BoundMachine, used: Sequence[CandidateNode], *, pages: b
     if not others:
         return ""
     free = [
-        f"{one.free} huge pages of {one.size_kib} KiB on node {node.node_id}"
+        f"{one.free} huge pages of {page_size(one.size_kib)} on node {node.node_id}"
         for node in others
         for one in node.pages
         if pages
     ]
     return f"Elsewhere are {'; '.join([_free_cores(others), *free])}. "
+
+
+def page_size(size_kib: int) -> str:
+    """Returns such as `2 MiB`."""
+    return f"{size_kib} KiB" if size_kib % KIB_PER_MIB else f"{size_kib // KIB_PER_MIB} MiB"
 
 
 def _free_cores(nodes: Iterable[CandidateNode]) -> str:

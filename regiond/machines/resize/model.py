@@ -14,7 +14,7 @@ from common.values import GuestSize, PowerState
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources, read_pages_key
 from regiond.machines.compose.requirements import LARGEST, MIN_MEMORY_MIB
 from regiond.machines.model import AS_IT_IS, MAX_CORES, Amount, MachineView, ResizePlan, SizeRequest, Takes
-from regiond.machines.resize.binding import is_bound
+from regiond.machines.resize.binding import is_bound, page_size
 from regiond.placement.service import core_ranges
 from regiond.quotas.model import Charge, Holdings
 from regiond.validation_messages import outside
@@ -205,7 +205,9 @@ def _pins(bound: DiscreteResources) -> str:
 def _pages(pages: Mapping[str, int]) -> str:
     """Returns such as `512 huge pages of 2048 KiB on NUMA node 0`."""
     found = [(*read_pages_key(key), count) for key, count in sorted(pages.items())]
-    texts = [f"{number_of(count, 'huge page')} of {kib} KiB on NUMA node {node_id}" for node_id, kib, count in found]
+    texts = [
+        f"{number_of(count, 'huge page')} of {page_size(kib)} on NUMA node {node_id}" for node_id, kib, count in found
+    ]
     return " and ".join(texts) or "general memory"
 
 

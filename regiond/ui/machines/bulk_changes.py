@@ -12,7 +12,13 @@ from regiond.ui.machines.details.notes_form import names_in
 
 # The fields of the API by those of the form, where `pool` is the resource pool and `once` a key.
 _API: Mapping[Task, Mapping[str, str]] = {
-    Task.RESIZE: {"cores": "cores", "memory": "memory"},
+    Task.RESIZE: {
+        "cores": "cores",
+        "memory": "memory",
+        "pin_cores": "pin_cores",
+        "hugepages_backed": "hugepages_backed",
+        "hugepage_size": "hugepage_size",
+    },
     Task.ADD_DISK: {"size": "size", "storage_pool": "pool", "disk_tags": "tags"},
     Task.SET_BOOT: {"order": "order", "next_only": "once"},
     Task.ADD_INTERFACE: {"interfaces": "interfaces"},
@@ -44,5 +50,11 @@ def fields_again(request: BulkRequest) -> Sequence[tuple[str, str]]:
     elif request.nic is not None:
         found = {"interfaces": request.nic.constraint}
     elif request.action is Task.RESIZE:
-        found = {"cores": str(request.cores or ""), "memory": str(request.memory_mib or "")}
+        found = {
+            "cores": str(request.cores or ""),
+            "memory": str(request.memory_mib or ""),
+            "pin_cores": "" if request.pin_cores is None else str(request.pin_cores),
+            "hugepages_backed": "" if request.huge_pages is None else str(request.huge_pages).lower(),
+            "hugepage_size": str(request.huge_page_size_mib or ""),
+        }
     return [(name, value) for name, value in found.items() if value]

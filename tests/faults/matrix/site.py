@@ -28,7 +28,7 @@ HOSTS = ("sim-a", "sim-b")
 # Guests report after their deployment has begun to wait: otherwise its points vary.
 HARDWARE: Mapping[str, Any] = {
     "boot_ms": 1000, "cores": 64, "memory_mib": 262144, "pools": f"default:{STORAGE_GB},{OTHER_POOL}:3",
-    "guests": 1,
+    "guests": 1, "hugepages_mib": 65536,
     "networks": "lan:10.1.0.0/24,dmz:10.2.0.0/24",
 }  # fmt: skip
 FAST_RECONNECT = Environment(backoff=Backoff(first_s=0.04, longest_s=0.3, rejected_s=0.3))

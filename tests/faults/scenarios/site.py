@@ -40,9 +40,7 @@ _BOOT_POSITION = """
 _MARKED = (
     "select name from guest where machine_id is not null union all select name from volume where machine_id is not null"
 )
-_ADDRESS = (
-    "simulated:{name}?cores=8&memory_mib=16384&guests=1&hugepages_mib=8192&networks=lan:10.1.0.0/24,dmz:10.2.0.0/24"
-)
+_ADDRESS = "simulated:{name}?cores=8&memory_mib=16384&guests=1&networks=lan:10.1.0.0/24,dmz:10.2.0.0/24"
 
 
 @define(kw_only=True)

@@ -82,7 +82,7 @@ class Place:
 def placement_card(place: Place) -> PlacementCard:
     pinned = frozenset(place.claims.discrete.pinned_core_ids)
     return PlacementCard(
-        strip=_strip(place.host_name, place.nodes, pinned) if pinned and place.nodes else None,
+        strip=core_strip(place.host_name, place.nodes, pinned) if pinned and place.nodes else None,
         facts=tuple(_facts(place, pinned)),
     )
 
@@ -158,7 +158,8 @@ def _nodes_of(place: Place, pinned: Iterable[int]) -> list[int]:
     ]
 
 
-def _strip(host_name: str, nodes: Iterable[NumaNodeView], pinned: frozenset[int]) -> CoreStrip:
+def core_strip(host_name: str, nodes: Iterable[NumaNodeView], pinned: frozenset[int]) -> CoreStrip:
+    """Returns the drawing of all cores of the host, with those that the VM has pinned filled."""
     lines: list[Line] = []
     for node in nodes:
         core_ids = node.cores.total

@@ -1,39 +1,73 @@
-"""Changes the cores and the RAM of a VM, and tells before what changes now and what at its next start."""
+"""Changes the size of a VM and what it is bound to, and tells before what changes now and what at its next start."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve, frozen
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
+from regiond.hosts.model import NumaNodeView
+from regiond.ledger.model import DiscreteResources
 from regiond.machines.model import MachineView
 from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
-from regiond.ui.forms.form_field import FormField
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines.details.frame import change_obstacle, read_vm
+from regiond.ui.forms.edit import Edit, read_edit
+from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
+from regiond.ui.machines.details.frame import change_obstacle, host_of, read_vm
+from regiond.ui.machines.details.resize_binding import Preview, preview_of, side
+from regiond.ui.machines.details.resize_form import about_form, api_fields, form_fields, values_of
 from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
 
-LEAST_MIB = 1024
+
+@frozen(kw_only=True)
+class _Resized:
+    """The VM, what it is bound to, and the NUMA nodes of its host if the user may see that."""
+
+    machine: MachineView
+    bound: DiscreteResources
+    nodes: Sequence[NumaNodeView]
 
 
 async def resize(visit: Visit) -> Reply:
-    machine = (await read_vm(visit)).machine
+    vm = await _read(visit)
+    machine, current = vm.machine, values_of(vm.machine, vm.bound)
+    path = {"system_id": machine.system_id}
+
+    async def show(edit: Edit, refusal: Refusal, preview: Preview | None = None) -> Reply:
+        return await _page(visit, vm, edit, refusal, preview)
 
     async def send(changes: Mapping[str, str]) -> Reply:
-        if not changes:
+        edit = read_edit(visit.request, current)
+        fields = api_fields(edit.values, changes)
+        if not fields:
             return redirect("vms", machine.system_id)
-        answer = await visit.act(MACHINE, "POST", "resize", path={"system_id": machine.system_id}, fields=changes)
+        if visit.request.given("preview"):
+            plan = await visit.act(MACHINE, "POST", "resize", path=path, fields={**fields, "dry_run": "true"})
+            return await show(edit, NOT_REFUSED, preview_of(plan, machine.host_name or "", vm.nodes))
+        answer = await visit.act(MACHINE, "POST", "resize", path=path, fields=fields)
         done = text("{hostname} is resized", hostname=machine.hostname)
         return redirect_with_note(visit, "vms", machine.system_id, answer=answer, text=done)
 
-    return await forms.change(visit, _values_of(machine), partial(_page, visit, machine), send)
+    return await forms.change(visit, current, show, send)
 
 
-async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
+async def _read(visit: Visit) -> _Resized:
+    machine = (await read_vm(visit)).machine
+    host = await host_of(visit, machine)
+    held = (await visit.services.machines.claims(machine)).discrete
+    return _Resized(
+        machine=machine,
+        bound=evolve(held, functions={}),
+        nodes=await visit.services.hosts.numa(host.id) if host else (),
+    )
+
+
+async def _page(visit: Visit, vm: _Resized, edit: Edit, refusal: Refusal, preview: Preview | None) -> Reply:
+    machine = vm.machine
+    is_bound = vm.bound != DiscreteResources()
     return await visit.page(
         "machines/resize.html",
         title=text("Resize {hostname}", hostname=machine.hostname),
@@ -42,26 +76,13 @@ async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal
         vm=machine,
         obstacle=change_obstacle(visit.caller, machine),
         runs=machine.power_state != "off",
-        form_fields=_fields(),
+        is_bound=is_bound,
+        bound=side(text("Now"), vm.bound, machine.host_name or "", vm.nodes) if is_bound else None,
+        preview=preview,
+        form_fields=form_fields(),
         edit=edit,
-        problems=refusal.problems,
+        problems=about_form(refusal.problems),
     )
-
-
-def _fields() -> list[FormField]:
-    return [
-        FormField(name="cores", label=text("Cores"), kind="number", minimum=1),
-        FormField(name="memory", label=text("RAM in MiB"), kind="number", minimum=LEAST_MIB),
-    ]
-
-
-def _values_of(machine: MachineView) -> dict[str, str]:
-    """Returns what the VM has after its next start."""
-    size = machine.pending_size
-    return {
-        "cores": str(size.cores if size else machine.cores),
-        "memory": str(size.memory_mib if size else machine.memory_mib),
-    }
 
 
 PAGES = form_pages("vms/<system_id>/resize", resize, permission=Permission.OPERATOR)
