@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import structlog
+from attrs import evolve
 
 from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
@@ -63,6 +64,7 @@ from rackd.drivers.contract import Driver
 from rackd.drivers.disk_sizes import named_sizes
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.resizing import size_of
+from rackd.drivers.start_refusals import StartChange, start_refusals
 from rackd.event_watch import EventLink, EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
@@ -233,15 +235,16 @@ class HostCommands:
 
 def switched(driver: Driver, call: PowerCall) -> PowerReply:
     """Powers the guest. The reply has what the call asks for, such as sizes, as it is then, unless it is unknown."""
-    power = driver.power(
-        call.guest,
-        call.action,
-        grace_s=call.grace_s,
-        autostart=call.autostart,
-        size=call.size,
-        disk_sizes=call.disk_sizes,
-        boot_once=call.boot_once,
-    )
+    with start_refusals() as refusals:
+        power = driver.power(
+            call.guest,
+            call.action,
+            grace_s=call.grace_s,
+            autostart=call.autostart,
+            size=call.size,
+            disk_sizes=call.disk_sizes,
+            boot_once=call.boot_once,
+        )
     if call.size is None and not call.disk_sizes and call.boot_once is None:
         return PowerReply(power=power)
     try:
@@ -249,11 +252,17 @@ def switched(driver: Driver, call: PowerCall) -> PowerReply:
     except InnkeeperError as error:  # the power action has happened, and a retry could repeat it
         log.warning("size_unknown", guest=call.guest.name, reason=str(error))
         found = None
-    if found is None:
-        return PowerReply(power=power)
-    has_size = call.size is not None and found.cores and found.memory_mib
-    return PowerReply(
+    why = PowerReply(
         power=power,
+        size_refused="; ".join(refusals.of(StartChange.SIZE)),
+        disks_refused=refusals.of(StartChange.DISK),
+        boot_refused="; ".join(refusals.of(StartChange.BOOT)),
+    )
+    if found is None:
+        return why
+    has_size = call.size is not None and found.cores and found.memory_mib
+    return evolve(
+        why,
         size=size_of(found) if has_size else None,
         disk_sizes=named_sizes(found, call.disk_sizes),
         booted_once=found.booted_once if call.boot_once is not None else None,

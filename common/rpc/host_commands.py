@@ -247,12 +247,17 @@ class AutostartReply:
 class PowerReply:
     """The power state after the change. `size` is what the guest has then; None if the call had none, or from a rack
     of release 1.0, which ignores it. `disk_sizes` are those of the disks that the call names. `booted_once` is the key
-    of the order for one start with which the guest was started; None if the call had none, or it does not run so."""
+    of the order for one start with which the guest was started; None if the call had none, or it does not run so. The
+    others are why the host refused something before the start of this call: the size, disks, the order for one start;
+    empty: nothing, or from a rack that does not tell."""
 
     power: PowerState
     size: GuestSize | None = None
     disk_sizes: tuple[DiskSize, ...] = ()
     booted_once: str | None = None
+    size_refused: str = ""
+    disks_refused: tuple[str, ...] = ()
+    boot_refused: str = ""
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,7 @@ from common.guest_placement import GuestPlacement
 from common.phrases import number_of
 from common.values import Guest, GuestSize, PowerState
 from rackd.drivers.driver_errors import MISREAD
+from rackd.drivers.start_refusals import StartChange, refused
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -80,8 +81,8 @@ def check_cores(name: str, cores: int, host_cores: int, host: str) -> None:
 
 
 @contextmanager
-def before_start(name: str) -> Iterator[None]:
-    """Logs why a guest starts with the size that it has. The rack reports that size, so the rest stays pending.
+def before_start(name: str, change: StartChange = StartChange.SIZE) -> Iterator[None]:
+    """Logs why a guest starts with the size that it has, and notes it for the rack's reply: the rest stays pending.
 
     NotFound is of a disk that the guest has lost.
     """
@@ -89,6 +90,7 @@ def before_start(name: str) -> Iterator[None]:
         yield
     except (DriverFailed, NotFound, OutOfCapacity, Unsupported, WrongState, *MISREAD) as error:
         log.warning("size_not_changed", guest=name, reason=str(error), exc_info=isinstance(error, MISREAD))
+        refused(change, error)
 
 
 def _listed(core_ids: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ import structlog
 
 from common.errors import DriverFailed, NotFound, Unsupported, WrongState
 from rackd.drivers.driver_errors import MISREAD
+from rackd.drivers.start_refusals import StartChange, refused
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -20,3 +21,4 @@ def before_boot(name: str) -> Iterator[None]:
         yield
     except (DriverFailed, NotFound, Unsupported, WrongState, *MISREAD) as error:
         log.warning("boot_order_not_changed", guest=name, reason=str(error), exc_info=isinstance(error, MISREAD))
+        refused(StartChange.BOOT, error)

@@ -56,7 +56,7 @@ from regiond.machines.values.requests import (
     ReleaseOptions,
     requested_fields,
 )
-from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
+from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRefusal, SizeRequest, Takes
 from regiond.machines.values.screens import ScreenProtocol, protocol_on
 from regiond.machines.values.search import USED, GroupSizes, MachineColumn, MachineFilter, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
@@ -134,6 +134,7 @@ __all__ = [
     "ReleaseOptions",
     "ResizePlan",
     "ScreenProtocol",
+    "SizeRefusal",
     "SizeRequest",
     "StartOrderPlan",
     "Takes",
@@ -294,6 +295,8 @@ class MachineView:
     host_away_since: datetime | None = None  # the power state is the last known one since then; None: it is reachable
     pending_cores: int | None = None  # from its next start on; None: as now
     pending_memory_mib: int | None = None
+    size_refused: str = ""  # why the last start that tried the pending size was refused it; empty: none was
+    size_refused_at: datetime | None = None  # the first such start
     max_cores: int | None = None  # that it can get while it runs; None: none asked at compose
     max_memory_mib: int | None = None
     boot: BootView = field(factory=BootView)  # what it boots from at its next start
@@ -307,6 +310,13 @@ class MachineView:
         if self.pending_cores is None and self.pending_memory_mib is None:
             return None
         return GuestSize(cores=self.pending_cores or self.cores, memory_mib=self.pending_memory_mib or self.memory_mib)
+
+    @property
+    def size_refusal(self) -> SizeRefusal | None:
+        """Why its host has refused the pending size, and since when; None if it has not, or nothing is pending."""
+        if not self.size_refused or self.size_refused_at is None or self.pending_size is None:
+            return None
+        return SizeRefusal(reason=self.size_refused, since=self.size_refused_at)
 
     @property
     def screen_protocol(self) -> ScreenProtocol:

@@ -15,6 +15,10 @@ _SET_SIZE = """
 """
 _SET_BOUND = "update machine set pinned_core_ids = $2, huge_page_size_kib = $3 where id = $1"
 _SET_GUEST_BOUND = "update guest set pinned_core_ids = $2, huge_pages_backed = $3 where machine_id = $1"
+_SET_REFUSED = """
+    update machine set size_refused = $2, size_refused_at = coalesce(size_refused_at, clock_timestamp())
+     where id = $1 and (pending_cores is not null or pending_memory_mib is not null)
+"""
 _SET_GUEST_SIZE = "update guest set cores = $2, memory_mib = $3 where machine_id = $1"
 
 
@@ -36,3 +40,8 @@ async def record_bound(db: Db, machine_id: int, now: GuestSize, wanted: GuestSiz
     held = now.or_more(wanted)
     memory_mib = 0 if bound.huge_pages else held.memory_mib
     await ledger.settle_bound(db, machine_id, cores=held.cores, memory_mib=memory_mib, bound=bound)
+
+
+async def record_refusal(db: Db, machine_id: int, reason: str) -> None:
+    """Records why a start left the size pending. The time is that of the first refusal of this size."""
+    await db.execute(_SET_REFUSED, machine_id, reason)

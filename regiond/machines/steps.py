@@ -22,6 +22,7 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 _RACKS_NAMED = 5
+MAX_REASON = 1000  # characters, as the column has
 POWER_OFF_GRACE_S = 30.0
 POWER_DEADLINE_S = 60.0  # in addition to the guest's grace period
 
@@ -128,14 +129,35 @@ async def record_power(db: Db, operation: Operation, target: Target, reply: Powe
         await size_store.record_size(db, target.machine_id, reply.size, target.pending)
         if reply.power is PowerState.ON and reply.size != target.pending:
             message = (
-                f"{operation.hostname} is on with {reply.size}, and {target.pending} is still pending. If it has just "
-                f"been started, {operation.host_name} refused that size: the rack's log has the reason "
-                "(size_not_changed)"
+                f"{operation.hostname} is on with {reply.size}, and {target.pending} is still pending. "
+                f"{_why(operation, 'that size', reply.size_refused, 'size_not_changed')}"
             )
             await record_event(db, operation, "machine_size_pending", message, level=Level.WARNING)
+    if target.pending is not None and reply.size_refused:
+        await size_store.record_refusal(db, target.machine_id, reply.size_refused[:MAX_REASON])
+    for reason in reply.disks_refused:
+        message = (
+            f"{operation.host_name} did not make a disk of {operation.hostname} larger before its start, and its "
+            f"growth is still pending: {reason}"
+        )
+        await record_event(db, operation, "machine_size_pending", message, level=Level.WARNING)
     await disk_size_store.record_sizes(db, target.machine_id, reply.disk_sizes)
     await _record_boot(db, operation, target, reply)
     await store.set_power(db, target.machine_id, reply.power, operation)
+
+
+def _why(operation: Operation, what: str, reason: str, event: str) -> str:
+    """Returns the reason that the rack has reported, or where it is."""
+    if reason:
+        return f"{operation.host_name} refused {what} at this start: {reason}"
+    return f"If it has just been started, {operation.host_name} refused {what}: the rack's log has the reason ({event})"
+
+
+async def note_refusals(journal: Journal, reply: PowerReply) -> None:
+    """Writes to the operation's log what the host refused before the start."""
+    reasons = [one for one in (reply.size_refused, *reply.disks_refused, reply.boot_refused) if one]
+    for reason in reasons:
+        await journal.note("refused before the start, and still pending", reason=reason)
 
 
 async def _record_boot(db: Db, operation: Operation, target: Target, reply: PowerReply) -> None:
@@ -151,9 +173,8 @@ async def _record_boot(db: Db, operation: Operation, target: Target, reply: Powe
         await record_event(db, operation, "machine_booted_once", message)
     else:
         message = (
-            f"{operation.hostname} is on, and its start from {order_text(once.order)} first is still pending. If it "
-            f"has just been started, {operation.host_name} refused that order: the rack's log has the reason "
-            "(boot_order_not_changed)"
+            f"{operation.hostname} is on, and its start from {order_text(once.order)} first is still pending. "
+            f"{_why(operation, 'that order', reply.boot_refused, 'boot_order_not_changed')}"
         )
         await record_event(db, operation, "machine_boot_pending", message, level=Level.WARNING)
 
@@ -191,11 +212,13 @@ class PowerMachine:
         action = PowerAction(operation.request["action"])
         await journal.step(f"power_{action.value}", reaches_host=True)
         reply = await set_power(self._calls, operation, target, action, grace_s=self._grace_s)
+        await note_refusals(journal, reply)
 
         async def record(db: Db) -> None:
             await record_power(db, operation, target, reply)
 
-        return Outcome(result={"power_state": reply.power.value}, record=record)
+        refused = {"size_refused": reply.size_refused} if reply.size_refused else {}
+        return Outcome(result={"power_state": reply.power.value, **refused}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Changes nothing: the next refresh of the host records the power state."""

@@ -40,7 +40,7 @@ _WITHOUT_OWNER_DATA = """
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, m.power_changed_at,
            m.wanted_power as wanted_word, m.wanted_power_at, m.wanted_power_by, m.wanted_power_user,
            case when m.host_id is not null and h.state = 'unreachable' then h.state_since end as host_away_since,
-           m.pending_cores, m.pending_memory_mib, m.max_cores, m.max_memory_mib,
+           m.pending_cores, m.pending_memory_mib, m.size_refused, m.size_refused_at, m.max_cores, m.max_memory_mib,
            m.boot_once, m.boot_once_key, g.boot_order, g.pending_boot_order,
            g.iso, (select name from image where sha256 = g.iso order by id limit 1) as iso_name, g.next_iso,
            g.secure_boot, g.tpm, g.start_order,

@@ -54,6 +54,24 @@ async def test_the_page_shows_what_is_pinned_where_before_and_after(admin: Visit
     assert (len(found["pinned_cores"]), found["hugepages_backed"]) == (3, True)
 
 
+async def test_a_size_that_the_host_refused_is_told_with_its_reason(admin: Visitor, fleet: Deployment) -> None:
+    (machine,) = [one for one in await fleet.get("machines/") if one["hostname"] == "web-1"]
+    path = f"machines/{machine['system_id']}/"
+    await fleet.post(path, op="power_on")
+    await fleet.post(path, op="resize", memory="8192")
+    await fleet.fetch(
+        "update machine set size_refused = 'alder: 4096 huge pages are missing.',"
+        " size_refused_at = now() - interval '2 hours' where system_id = $1",
+        machine["system_id"],
+    )
+    await admin.go(f"vms/{machine['system_id']}")
+    await expect(admin.page.locator("#size-refusal")).to_contain_text("2 h ago")
+    assert await admin.look("size-refused", width=1400) == []
+    assert await admin.look("size-refused", width=320, dark=True) == []
+    await fleet.post(path, op="resize", memory="2048")
+    await fleet.post(path, op="power_off")
+
+
 async def test_many_vms_are_resized_as_one_task(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await admin.go("vms")

@@ -8,6 +8,7 @@ from attrs import evolve
 from common.errors import NotFound, OutOfCapacity, Unsupported, WrongState
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestRef, GuestSize, PowerAction, PowerState
+from rackd.drivers.start_refusals import StartChange, start_refusals
 from tests.contract.driver_fixtures import (
     EVERY_HOST,
     FIXTURES,
@@ -185,7 +186,9 @@ def test_more_cores_than_the_host_can_give_are_refused(host: DriverFixture) -> N
 def test_a_guest_starts_without_the_size_that_is_refused(host: DriverFixture) -> None:
     spec = composed(host)
     for action in (PowerAction.ON, PowerAction.CYCLE):
-        assert switch(host, spec, action, TOO_LARGE) is PowerState.ON
+        with start_refusals() as refusals:
+            assert switch(host, spec, action, TOO_LARGE) is PowerState.ON
+        assert [("cores" in one) for one in refusals.of(StartChange.SIZE)] == [True]
         assert size_in(host, spec) == SMALL
 
 

@@ -43,6 +43,10 @@ def refuse(*_: object, **__: object) -> None:
     raise WrongState("not this size")
 
 
+def refuse_otherwise(*_: object, **__: object) -> None:
+    raise WrongState("not now either")
+
+
 def on_host(innkeeper: Deployment) -> tuple[int, int]:
     ((_, _, _, cores, memory_mib),) = guests(innkeeper)
     return cores, memory_mib
@@ -138,9 +142,43 @@ async def test_a_size_that_the_host_refuses_at_the_start_stays_pending(
         await innkeeper.post(path(machine), op="power_cycle")
     assert (await shown(innkeeper, machine), await claimed(innkeeper)) == ((2, 2048, (2, 4096)), (2, 4096))
     (message,) = await messages(innkeeper, "machine_size_pending")
-    assert message.startswith("web is on with 2 cores and 2048 MiB of memory, and 2 cores and 4096 MiB of memory is ")
+    assert message == (
+        "web is on with 2 cores and 2048 MiB of memory, and 2 cores and 4096 MiB of memory is still pending. sim "
+        "refused that size at this start: not this size"
+    )
+    first = (await innkeeper.get(path(machine)))["pending_refused"]
+    assert first["reason"] == "not this size"
+    (operation, *_) = await innkeeper.get("operations/?kind=power")
+    assert operation["result"]["size_refused"] == "not this size"
+    log = (await innkeeper.get(f"operations/{operation['id']}/"))["log"]
+    assert [one["details"]["reason"] for one in log if "still pending" in one["message"]] == ["not this size"]
+    with monkeypatch.context() as refusing:
+        refusing.setattr("rackd.drivers.simulated.resizing.check_resizable", refuse_otherwise)
+        await innkeeper.post(path(machine), op="power_cycle")
+    again = (await innkeeper.get(path(machine)))["pending_refused"]
+    assert (again["reason"], again["since"]) == ("not now either", first["since"])
+    await innkeeper.post(path(machine), op="power_on")  # it runs: nothing is tried
+    assert (await innkeeper.get(path(machine)))["pending_refused"] == again
+    await resize(innkeeper, machine, memory=3072)
+    assert (await innkeeper.get(path(machine)))["pending_refused"] is None  # no start has tried that one
     await innkeeper.post(path(machine), op="power_cycle")
-    assert await shown(innkeeper, machine) == (2, 4096, None)
+    assert await shown(innkeeper, machine) == (2, 3072, None)
+
+
+async def test_a_rack_that_tells_no_reason_is_named_as_the_place_of_it(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of an earlier release."""
+    machine = await composed(innkeeper, power_on="true")
+    await resize(innkeeper, machine, memory=4096)
+    with monkeypatch.context() as refusing:
+        refusing.setattr("rackd.drivers.simulated.resizing.check_resizable", refuse)
+        refusing.setattr("rackd.drivers.resizing.refused", lambda *_: None)
+        await innkeeper.post(path(machine), op="power_cycle")
+    (message,) = await messages(innkeeper, "machine_size_pending")
+    assert message.endswith("sim refused that size: the rack's log has the reason (size_not_changed)")
+    found = await innkeeper.get(path(machine))
+    assert (found["pending"]["memory"], found["pending_refused"]) == (4096, None)
 
 
 async def test_more_than_the_host_has_left_is_refused_in_numbers(innkeeper: Deployment) -> None:

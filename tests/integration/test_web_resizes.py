@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+import pytest
+
 from tests.browser.fleet import PASSWORD
 from tests.deployment.deployment import Deployment
 from tests.integration.test_bulk import ids
 from tests.integration.test_bulk_resize import composed, sizes
+from tests.integration.test_resize import refuse
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.web_client import Answer, WebClient
 
@@ -29,6 +32,21 @@ async def test_a_vm_is_resized_on_its_page(innkeeper: Deployment, client: WebCli
     assert (done.status, done.headers.get("location")) == (303, f"/MAAS/ui/{vm}")
     text = await page(client, vm)
     assert ("4 cores" in text, "4 GiB after its next start" in text) == (True, True)
+
+
+async def test_a_size_that_a_start_was_refused_is_shown_with_its_reason(
+    innkeeper: Deployment, client: WebClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
+    machine = await innkeeper.compose(host["id"], hostname="web", cores=2, memory=2048, power_on="true")
+    await innkeeper.post(f"machines/{machine['system_id']}/", op="resize", memory=4096)
+    assert "size-refusal" not in await page(client, f"vms/{machine['system_id']}")
+    with monkeypatch.context() as refusing:
+        refusing.setattr("rackd.drivers.simulated.resizing.check_resizable", refuse)
+        await innkeeper.post(f"machines/{machine['system_id']}/", op="power_cycle")
+    for path in (f"vms/{machine['system_id']}", f"vms/{machine['system_id']}/resize"):
+        text = await page(client, path)
+        assert ("sim did not give it 2 cores and 4 GiB of RAM" in text, "not this size" in text) == (True, True)
 
 
 async def ask(client: WebClient, machines: list[str], action: str = "resize", **fields: str) -> Answer:

@@ -18,6 +18,7 @@ from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.capacity_checks import check_pool_available, check_pool_exists, check_pool_space
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
+from rackd.drivers.start_refusals import StartChange
 
 _DETACH = "delete from disk where guest_id = ? and pool = ? and volume = ?"
 _FORGET_BOOT_DISK = "delete from boot_disk where guest_id = ? and pool = ? and volume = ?"
@@ -68,7 +69,7 @@ def grow_before_start(
 ) -> None:
     """Grows disks of a guest that is off; one that cannot grow keeps its size."""
     for size in sizes:
-        with before_start(guest.name):
+        with before_start(guest.name, StartChange.DISK):
             _grow(db, address, guest, size)
 
 

@@ -45,6 +45,7 @@ from regiond.machines.model import (
     MachineState,
     MachineView,
     NicView,
+    SizeRefusal,
     WantedPower,
 )
 from regiond.networks.model import DOMAIN_NAME
@@ -215,6 +216,7 @@ def _status_message(machine: MachineView) -> str:
 
 
 _SIZE: Serializer[GuestSize] = serializer("Size", *fields_of(GuestSize, "cores memory=memory_mib"))
+_REFUSAL: Serializer[SizeRefusal] = serializer("SizeRefusal", *fields_of(SizeRefusal, "reason since"))
 _START_ORDER: Serializer[StartOrder] = serializer("StartOrder", *fields_of(StartOrder, "priority delay=delay_s"))
 _WANTED_POWER: Serializer[WantedPower] = serializer(
     "WantedPower", *fields_of(WantedPower, "state=word since set_by user", since=TIMESTAMP)
@@ -253,6 +255,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("netboot", BOOL, lambda machine: not (machine.osystem or machine.as_found)),
     key("architecture", STR, lambda machine: full_architecture(machine.architecture)),
     *fields_of(MachineView, "memory=memory_mib cpu_count=cores pending=pending_size", pending=_SIZE),
+    *fields_of(MachineView, "pending_refused=size_refusal", pending_refused=_REFUSAL),
     *fields_of(MachineView, "max_cores max_memory=max_memory_mib"),  # MAAS lacks them
     key("boot_order", nullable(array(enum(BootDevice))), lambda machine: machine.boot.order),
     key("pending_boot_order", array(enum(BootDevice)), lambda machine: machine.boot.pending),

@@ -41,6 +41,7 @@ from regiond.machines.nics.reservations import with_nics_of_ledger
 from regiond.machines.steps import (
     POWER_OFF_GRACE_S,
     Target,
+    note_refusals,
     power_off,
     record_event,
     record_power,
@@ -278,6 +279,7 @@ class DeployMachine:
         await journal.write("disk_written", record_written)
         await journal.step("power_on", reaches_host=True)
         power = await set_power(tools.calls, operation, target, PowerAction.ON)
+        await note_refusals(journal, power)
 
         async def record(db: Db) -> None:
             await record_power(db, operation, target, power)

@@ -16,7 +16,8 @@ _SIZING = """
 """
 _SET_PENDING = """
     update machine
-       set pending_cores = nullif($2::integer, cores), pending_memory_mib = nullif($3::bigint, memory_mib)
+       set pending_cores = nullif($2::integer, cores), pending_memory_mib = nullif($3::bigint, memory_mib),
+           size_refused = '', size_refused_at = null
      where id = $1
 """
 
@@ -32,5 +33,5 @@ async def read(db: Db, machine_id: int) -> Sizing:
 
 
 async def set_pending(db: Db, machine_id: int, wanted: GuestSize) -> None:
-    """Records what the machine has after its next start."""
+    """Records what the machine has after its next start, which no start has been refused yet."""
     await db.execute(_SET_PENDING, machine_id, wanted.cores, wanted.memory_mib)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from attrs import field, frozen
@@ -26,6 +27,14 @@ class Amount:
     now: int
     wanted: int
     takes_effect: Takes
+
+
+@frozen(kw_only=True)
+class SizeRefusal:
+    """Why a host refused the pending size at the last start, and at which start it first did."""
+
+    reason: str
+    since: datetime
 
 
 MAX_CORES = 4096

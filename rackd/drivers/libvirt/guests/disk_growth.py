@@ -19,6 +19,7 @@ from rackd.drivers.libvirt.guests.lookup import disk_at, marked_domain, pool_pat
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
 from rackd.drivers.libvirt.inventory.guests import SECTOR_BYTES, power_of
 from rackd.drivers.resizing import before_start
+from rackd.drivers.start_refusals import StartChange
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -32,7 +33,7 @@ def grow(client: Client, guest: GuestRef, size: DiskSize) -> GrownDisk:
 def grow_before_start(client: Client, domain: Domain, sizes: Iterable[DiskSize]) -> None:
     """Grows disks of a domain that is off; one that cannot grow keeps its size."""
     for size in sizes:
-        with before_start(domain.name):
+        with before_start(domain.name, StartChange.DISK):
             _grow(client, domain, size)
 
 

@@ -24,6 +24,7 @@ from rackd.drivers.lxd.inventory.guests import STOPPED, guest_of, power_of
 from rackd.drivers.lxd.inventory.ownership import Json
 from rackd.drivers.lxd.inventory.volume_index import VolumeIndex, parse_volume
 from rackd.drivers.resizing import before_start
+from rackd.drivers.start_refusals import StartChange
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ def apply_before_start(instances: Instances, name: str, sizes: Iterable[DiskSize
     found = instances.read(name)
     if int(found["status_code"]) == STOPPED:
         for size in sizes:
-            with before_start(name):
+            with before_start(name, StartChange.DISK):
                 _grow(instances, found, size)
 
 
