@@ -224,3 +224,19 @@ async def test_huge_pages_back_the_machine_and_are_claimed(host: LibvirtHost) ->
     with pytest.raises(InnkeeperError, match="huge pages"):
         await host.compose("more", hugepages_backed="true")
     await host.remove(machine)
+
+
+async def test_libvirt_gets_other_pins_while_the_machine_is_off(host: LibvirtHost) -> None:
+    machine = await host.compose("bound", pinned_cores=[1], storage="root:1", memory=1024)
+    api, path = host.deployment, f"machines/{machine['system_id']}/"
+    await api.post(path, op="resize", cores=2)
+    pins = [(pin.get("vcpu"), pin.get("cpuset")) for pin in host.shown("bound").iterfind("cputune/vcpupin")]
+    assert (pins, host.shown("bound").findtext("vcpu")) == ([("0", "0"), ("1", "1")], "2")
+    await api.post(path, op="power_on")
+    with pytest.raises(InnkeeperError, match="is not off, and has pinned cores"):
+        await api.post(path, op="resize", cores=1)
+    await api.post(path, op="power_off", stop_mode="hard")
+    await api.post(path, op="resize", pin_cores=0, cores=1)
+    assert (host.shown("bound").find("cputune"), host.shown("bound").findtext("vcpu")) == (None, "1")
+    await api.post(f"vm-hosts/{host.host_id}/", op="refresh")
+    assert await api.discrepancies() == []

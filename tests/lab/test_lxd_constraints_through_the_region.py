@@ -208,3 +208,18 @@ async def test_huge_pages_back_the_machine_and_are_claimed(host: LxdHost) -> Non
     await host.deployment.post(f"machines/{machine['system_id']}/", op="power_on")
     process = await asyncio.to_thread(host.lxd.process_of, f"{PREFIX}huge")
     assert "/hugepages/" in (process / "maps").read_text()
+
+
+async def test_lxd_gets_other_pins_while_the_machine_is_off(host: LxdHost) -> None:
+    machine = await host.compose("bound", pinned_cores=[1], storage="root:1", memory=1024)
+    api, path = host.deployment, f"machines/{machine['system_id']}/"
+    await api.post(path, op="resize", cores=2)
+    assert "limits.cpu: 0,1" in await host.shown("bound")
+    await api.post(path, op="power_on")
+    with pytest.raises(InnkeeperError, match="is not off, and has pinned cores"):
+        await api.post(path, op="resize", cores=1)
+    await api.post(path, op="power_off", stop_mode="hard")
+    await api.post(path, op="resize", pin_cores=0, cores=1)
+    assert 'limits.cpu: "1"' in await host.shown("bound")
+    await api.post(f"vm-hosts/{host.host_id}/", op="refresh")
+    assert await api.discrepancies() == []

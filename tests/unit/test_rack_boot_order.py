@@ -48,10 +48,9 @@ def test_an_order_that_the_guest_cannot_have_is_logged_and_not_in_the_reply(open
     driver.compose(vm)
     with capture_logs() as lines:
         reply = switched(driver, evolve(CALL, boot_once=BootOnce(order=(NETWORK,), key="7")))
-    assert reply == PowerReply(power=PowerState.ON)
-    assert [one["reason"] for one in lines if one["event"] == "boot_order_not_changed"] == [
-        "vm has no NIC that can boot, so it cannot boot from network."
-    ]
+    reason = "vm has no NIC that can boot, so it cannot boot from network."
+    assert reply == PowerReply(power=PowerState.ON, boot_refused=reason)
+    assert [one["reason"] for one in lines if one["event"] == "boot_order_not_changed"] == [reason]
 
 
 def test_orders_as_texts() -> None:

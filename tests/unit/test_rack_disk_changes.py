@@ -137,8 +137,9 @@ def test_a_power_reply_has_the_size_that_a_refused_disk_keeps(driver: Driver) ->
     driver.compose(vm)
     with capture_logs() as lines:
         reply = switched(driver, power_call(vm, PowerAction.ON, size(vm.disks[1], 10**6), size(disk_of(vm, 7))))
-    assert reply == PowerReply(power=PowerState.ON, disk_sizes=(size(vm.disks[1], 1),))
     reasons = [one["reason"] for one in lines if one["event"] == "size_not_changed"]
+    kept = (size(vm.disks[1], 1),)
+    assert reply == PowerReply(power=PowerState.ON, disk_sizes=kept, disks_refused=tuple(reasons))
     assert ["left" in reasons[0], "no disk" in reasons[1]] == [True, True]
 
 

@@ -1,4 +1,4 @@
-"""The cores and huge pages of a host that a VM is bound to, before and after a resize, as its page shows them. Pure."""
+"""The pinned cores and huge pages of a VM before and after a resize, as its page shows them. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regiond.ui.texts import text
 
 @frozen(kw_only=True)
 class Side:
-    """What the VM is bound to now, or then. `strip` is None if it is not pinned, or the user may not see the host."""
+    """One side of a resize, now or then. `strip` is None if it is not pinned, or the user may not see the host."""
 
     title: str
     strip: CoreStrip | None
@@ -25,7 +25,7 @@ class Side:
 
 @frozen(kw_only=True)
 class Preview:
-    """What the dry run said. `before` and `after` are None for a VM that is bound to nothing in either case."""
+    """The answer of the dry run. `before` and `after` are None for a VM that is bound to nothing in either case."""
 
     effects: tuple[str, ...]
     before: Side | None = None
