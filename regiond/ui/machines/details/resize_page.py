@@ -1,4 +1,4 @@
-"""Changes the size, pins and huge pages of a VM, and tells before what changes now and what at its next start."""
+"""Changes the size, pins and huge pages of a VM, and tells before what changes when."""
 
 from __future__ import annotations
 
