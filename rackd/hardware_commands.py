@@ -17,6 +17,7 @@ from common.rpc.hardware_commands import (
     HOST_ATTACH_DISK,
     HOST_ATTACH_NIC,
     HOST_CHANGE_NIC,
+    HOST_CLONE,
     HOST_COPY_DISK,
     HOST_DETACH_DISK,
     HOST_DETACH_NIC,
@@ -31,6 +32,7 @@ from common.rpc.hardware_commands import (
     AttachDiskCall,
     AttachNicCall,
     ChangeNicCall,
+    CloneCall,
     CopiedDisk,
     CopyDiskCall,
     DetachDiskCall,
@@ -45,7 +47,7 @@ from common.rpc.hardware_commands import (
     UseCopyCall,
 )
 from common.rpc.host_commands import PowerReply
-from common.values import GrownDisk, Resized
+from common.values import GrownDisk, Guest, Resized
 from rackd.event_watch import EventLink
 from rackd.fenced_calls import FencedCalls
 from rackd.host_queue import CallClass
@@ -70,6 +72,7 @@ class HardwareCommands:
             HOST_GROW_DISK: self.grow_disk,
             HOST_COPY_DISK: self.copy_disk,
             HOST_USE_COPY: self.use_copy,
+            HOST_CLONE: self.clone,
             HOST_ATTACH_NIC: self.attach_nic,
             HOST_CHANGE_NIC: self.change_nic,
             HOST_DETACH_NIC: self.detach_nic,
@@ -142,6 +145,11 @@ class HardwareCommands:
             call_class=CallClass.LONG_RUNNING,  # LXD copies a root disk only now
         )
         return PowerReply(power=power)
+
+    async def clone(self, _: EventLink, call: CloneCall) -> Guest:
+        return await self._fenced.run(
+            call, lambda driver: driver.clone(call.spec, call.content), what="clone", call_class=CallClass.LONG_RUNNING
+        )
 
     async def attach_nic(self, _: EventLink, call: AttachNicCall) -> PowerReply:
         power = await self._fenced.run(call, lambda driver: driver.attach_nic(call.guest, call.nic), what="attach NIC")

@@ -20,6 +20,7 @@ from common.certificates import fingerprint, load_certificate, make_authority, u
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
+from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
@@ -187,6 +188,9 @@ class FakeLxdDriver:
 
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         return self._trusted_host().grow_disk(guest, size)
+
+    def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
+        return self._trusted_host().clone(spec, content)
 
     def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
         return self._trusted_host().copy_disk(guest, pool_id, volume, copy)

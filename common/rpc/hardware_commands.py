@@ -8,11 +8,12 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.boot import BootOrder, BootOrders, IsoState, StartOrder
+from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
-from common.guest_spec import DiskSpec, NicSpec
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.rpc.command import Command
-from common.rpc.host_commands import Fence, GuestCall, PowerReply
-from common.values import DiskSize, GrownDisk, GuestSize, Resized
+from common.rpc.host_commands import Fence, GuestCall, HostCall, PowerReply
+from common.values import DiskSize, GrownDisk, Guest, GuestSize, Resized
 
 
 @frozen(kw_only=True)
@@ -88,6 +89,15 @@ class UseCopyCall(GuestCall):
 
 
 @frozen(kw_only=True)
+class CloneCall(HostCall):
+    """Composes the guest with copies of the disks of another guest of the host, which is off."""
+
+    spec: GuestSpec
+    content: GuestContent
+    fence: Fence
+
+
+@frozen(kw_only=True)
 class AttachNicCall(GuestCall):
     """Gives the guest another NIC. Its host reserves the static address of the NIC, as for one of compose."""
 
@@ -153,6 +163,7 @@ HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
 HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
 HOST_COPY_DISK = Command("host.copy_disk", CopyDiskCall, CopiedDisk)
 HOST_USE_COPY = Command("host.use_copy", UseCopyCall, PowerReply)
+HOST_CLONE = Command("host.clone", CloneCall, Guest)
 HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
 HOST_CHANGE_NIC = Command("host.change_nic", ChangeNicCall, PowerReply)
 HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)

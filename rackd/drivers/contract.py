@@ -8,6 +8,7 @@ from typing import Protocol
 from common.boot import BootOnce, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
+from common.guest_content import GuestContent
 from common.guest_spec import GuestSpec
 from common.values import (
     Autostart,
@@ -89,6 +90,19 @@ class Driver(GuestHardware, Protocol):
         do not suffice, NotFound naming a missing storage pool, network or core, Unsupported for what this hypervisor
         cannot do, such as Secure Boot or a TPM, and WrongState if the host has reserved an address for another NIC. On
         failure it removes what it created, as far as the host allows.
+        """
+
+    def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
+        """Returns the guest as `compose` does, with copies of the source's disks: all of their content, as one moment
+        had it. Idempotent. The source and its disks do not change.
+
+        A guest with `spec.marker` is complete. Volumes of `spec` without it are what an earlier call left, and are
+        replaced: no other call may still fill them. A disk can be larger than its source, not smaller. The guest has
+        what its hypervisor gives it anew: an id, MAC addresses, and (on libvirt) variables of its firmware and a TPM.
+
+        Raises as `compose`, with nothing left; NotFound without the source or one of its disks; WrongState unless the
+        source is off, or if a volume depends on one of its disks; Busy if the source was started meanwhile; Unsupported
+        for a disk that this hypervisor cannot copy so that its content is the same.
         """
 
     def decompose(

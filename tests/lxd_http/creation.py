@@ -1,4 +1,4 @@
-"""Creates instances: empty ones, and ones with an image on their root disk."""
+"""Creates instances: empty ones, copies of others, and ones with an image on their root disk."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from tests.lxd_http.devices import (
     without_empty,
 )
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request
-from tests.lxd_http.state import VM, Disk, Instance, Lxd
+from tests.lxd_http.state import STOPPED, VM, Disk, Instance, Lxd
 
+_BASE_IMAGE = "volatile.base_image"
 _NAME = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 
 
@@ -32,7 +33,7 @@ def create(lxd: Lxd, request: Request) -> Answer:
     for profile in body.get("profiles", ["default"]):
         if profile not in lxd.profiles:
             raise Refused(500, f'Requested profile "{profile}" doesn\'t exist')
-    if source.get("type") not in {"none", "image"}:
+    if source.get("type") not in {"none", "image", "copy"}:
         raise Refused(400, f"Unknown source type {source.get('type', '')}")
     if not _NAME.fullmatch(name):
         raise Refused(400, "Invalid instance name: Name can only contain alphanumeric and hyphen characters")
@@ -47,6 +48,10 @@ def create(lxd: Lxd, request: Request) -> Answer:
 def _create(lxd: Lxd, project: str, body: dict[str, Any]) -> None:
     source = body["source"]
     image = images.source(lxd, project, source["fingerprint"]) if source["type"] == "image" else None
+    original = _original(lxd, project, source) if source["type"] == "copy" else None
+    if original is not None:
+        body = {**body, "config": {**_copied(original.config), **(body.get("config") or {})}}
+        body["devices"] = {**original.devices, **(body.get("devices") or {})}
     one = Instance(
         name=body["name"],
         project=project,
@@ -65,10 +70,28 @@ def _create(lxd: Lxd, project: str, body: dict[str, Any]) -> None:
     if image is not None:
         one.root.content = images.unpacked(image, one.root.size_bytes)
         one.config |= {f"image.{key}": text for key, text in image.properties.items()}
-        one.config["volatile.base_image"] = image.fingerprint
+        one.config[_BASE_IMAGE] = image.fingerprint
+    if original is not None:
+        if one.root.size_bytes != original.root.size_bytes:
+            raise NotModelled("a copy of another size")
+        one.root.content = original.root.content
     one.config = {**_assigned(one), **one.config}
     lxd.instances[project, one.name] = one
     lxd.report("created", one, {"storage-pool": "default", "type": VM})
+
+
+def _original(lxd: Lxd, project: str, source: dict[str, Any]) -> Instance:
+    if not source.get("instance_only"):
+        raise NotModelled("a copy with snapshots")
+    one = lxd.instance(source["source"], project)
+    if one.status_code != STOPPED:
+        raise NotModelled("a copy of a running instance")
+    return one
+
+
+def _copied(config: dict[str, str]) -> dict[str, str]:
+    """LXD gives a copy the keys of its source that the request does not name, but not what it has assigned."""
+    return {key: text for key, text in config.items() if not key.startswith("volatile.") or key == _BASE_IMAGE}
 
 
 def _check_new(lxd: Lxd, one: Instance) -> None:

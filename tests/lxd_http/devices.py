@@ -10,7 +10,7 @@ from tests.lxd_http.state import NETWORK, Devices, Instance, Lxd
 
 DEFAULT_ROOT_BYTES = 10 * 1024**3
 _PREFIXES = ("boot.", "cloud-init.", "image.", "limits.", "migration.", "raw.", "security.", "user.", "volatile.")
-_TYPES = frozenset({"disk", "nic", "tpm"})
+_TYPES = frozenset({"disk", "nic", "none", "tpm"})
 _GENERATED = frozenset({"cloud-init:config"})  # sources that LXD makes itself
 
 

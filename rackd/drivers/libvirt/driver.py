@@ -13,6 +13,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
+from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
@@ -57,6 +58,7 @@ from rackd.drivers.libvirt.guests import (
     screen,
     serial_log,
 )
+from rackd.drivers.libvirt.guests.cloning import CopiedContent
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies, usage
@@ -163,6 +165,11 @@ class LibvirtDriver(WithoutProjects):
     def compose(self, spec: GuestSpec) -> Guest:
         client = self._session.client()
         return compose(client, spec, *self._capabilities_of(client))
+
+    def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
+        """Raises Unsupported for a storage pool to which libvirt copies nothing, such as ZFS."""
+        client = self._session.client()
+        return compose(client, spec, *self._capabilities_of(client), CopiedContent(client, content))
 
     def decompose(
         self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()

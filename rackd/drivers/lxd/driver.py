@@ -12,6 +12,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
+from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
@@ -123,6 +124,12 @@ class LxdDriver:
         instances = self._ready()
         self._check_project()
         return compose.compose(self._client, instances, spec, self._power)
+
+    def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
+        """LXD copies the variables of the firmware and the state of a TPM with the root disk."""
+        instances = self._ready()
+        self._check_project()
+        return compose.compose(self._client, instances, spec, self._power, content)
 
     def decompose(
         self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 import structlog
 
@@ -29,15 +30,22 @@ class SimulatedComposer:
         self._store = store
         self._faults = faults
 
-    def compose(self, spec: GuestSpec) -> Guest:
-        """Behaves as the driver contract says."""
+    def compose(
+        self,
+        spec: GuestSpec,
+        *,
+        fill: Callable[[], None] = lambda: None,
+        defined: Callable[[sqlite3.Connection, Guest], None] = lambda _db, _guest: None,
+    ) -> Guest:
+        """Behaves as the driver contract says. `fill` is called when the volumes exist, `defined` with the guest."""
         found = self._existing(spec)
         if found is not None:
             return found
         try:
             for disk in spec.disks:
                 self._make_volume(disk, spec)
-            return self._define(spec)
+            fill()
+            return self._define(spec, defined)
         except InnkeeperError:
             self._remove_leftovers(spec)
             raise
@@ -78,7 +86,7 @@ class SimulatedComposer:
             check_pool_space(self._address, disk.pool_id, used_bytes, disk.size_bytes, "The disk")
             guests.add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, marker=spec.marker)
 
-    def _define(self, spec: GuestSpec) -> Guest:
+    def _define(self, spec: GuestSpec, defined: Callable[[sqlite3.Connection, Guest], None]) -> Guest:
         """Checks again inside the transaction: another process may have defined the guest."""
         self._faults.call("define guest")
         with self._store.writing() as db:
@@ -87,7 +95,9 @@ class SimulatedComposer:
                 return found
             self._check_name_free(db, spec)
             check_capacity(self._address, spec, guest_resources.page_holders(db), guest_resources.functions_taken(db))
-            return guests.add_guest(db, spec)
+            guest = guests.add_guest(db, spec)
+            defined(db, guest)
+            return guest
 
     def _remove_leftovers(self, spec: GuestSpec) -> None:
         """Leaves the volumes to the next attempt or to `decompose` if it fails; the first error is reported."""

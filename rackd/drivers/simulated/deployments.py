@@ -56,6 +56,21 @@ def write(db: sqlite3.Connection, guest_id: str, image: ImageRef, seed: CloudIni
     db.execute("insert or replace into deployment values (?, ?, ?, ?, ?)", row)
 
 
+def copy_image(db: sqlite3.Connection, source_id: str, guest_id: str, seed: CloudInitSeed | None) -> None:
+    """The guest has the image of another one on its root disk, if that has one, with its own seed."""
+    if seed is not None:
+        row = (guest_id, seed.meta_data, seed.user_data, seed.network_config, source_id)
+        db.execute(
+            "insert or replace into deployment select ?, sha256, ?, ?, ? from deployment where guest_id = ?", row
+        )  # fmt: skip
+
+
+def copy_written(db: sqlite3.Connection, source: tuple[str, str], copy: tuple[str, str]) -> None:
+    """Both are volumes, as storage pool and name."""
+    query = "insert or ignore into written select ?, ? from written where pool = ? and volume = ?"
+    db.execute(query, (*copy, *source))
+
+
 def erase(db: sqlite3.Connection, guest_id: str) -> None:
     db.execute("delete from deployment where guest_id = ?", (guest_id,))
     end_boot(db, guest_id)

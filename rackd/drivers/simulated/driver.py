@@ -14,6 +14,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.errors import NameTaken, NotFound
+from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import (
@@ -51,6 +52,7 @@ from rackd.drivers.simulated import (
     usage,
 )
 from rackd.drivers.simulated.boots import SimulatedBoots
+from rackd.drivers.simulated.cloner import SimulatedCloner
 from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import SimulatedConsole
 from rackd.drivers.simulated.consoles import SimulatedConsoles
@@ -112,6 +114,7 @@ class SimulatedDriver(WithoutProjects):
         self._nics = SimulatedNics(address, self._store, faults)
         self._consoles = SimulatedConsoles(address, self._path, self._store, faults)
         self._composer = SimulatedComposer(address, self._store, faults)
+        self._cloner = SimulatedCloner(address, self._store, faults, self._composer)
         self._deployer = SimulatedDeployer(address, self._store, faults)
         try:
             with self._store.writing() as db:
@@ -148,6 +151,9 @@ class SimulatedDriver(WithoutProjects):
 
     def compose(self, spec: GuestSpec) -> Guest:
         return self._composer.compose(spec)
+
+    def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
+        return self._cloner.clone(spec, content)
 
     def decompose(
         self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()

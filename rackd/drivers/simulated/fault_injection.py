@@ -17,6 +17,7 @@ Call = Literal[
     "find own image", "copy image", "remove image", "write root disk", "empty root disk",
     "set addresses", "set autostart", "set boot disk", "set boot order", "set start order", "insert ISO", "eject ISO",
     "resize guest", "read serial log",
+    "find source of clone", "copy content of guest",
     "attach disk", "detach disk", "grow disk", "copy disk", "copy content of disk", "use copy of disk",
     "attach NIC", "change NIC", "detach NIC",
     "open console", "open screen", "usage",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import structlog
 from attrs import evolve
@@ -28,7 +29,29 @@ from rackd.drivers.libvirt.inventory.facts import numa_nodes
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: domain_xml.DomainCapabilities) -> Guest:
+class Content(Protocol):
+    """What a new guest has from the beginning. Its methods are called in this order."""
+
+    def prepare(self, client: Client, spec: GuestSpec) -> None:
+        """Removes volumes of `spec` that an earlier attempt left. Raises what prevents the copies."""
+
+    def make(self, target: volumes.DiskTarget) -> Volume | None:
+        """Returns the volume with its content; None: it is to be empty."""
+
+    def seed(self) -> bytes | None:
+        """Returns the image of the cloud-init data; None: those of the static addresses."""
+
+    def definition(self, xml: str) -> str:
+        """Returns the domain's definition. Raises if the content is not that of one moment."""
+
+
+def compose(
+    client: Client,
+    spec: GuestSpec,
+    traits: HostTraits,
+    capabilities: domain_xml.DomainCapabilities,
+    content: Content | None = None,
+) -> Guest:
     """Returns the guest with `spec.marker`, powered off. Errors and idempotency are those of the driver contract."""
     domain_xml.check(spec, traits)
     domain_xml.check_firmware(spec, traits, capabilities)
@@ -40,6 +63,8 @@ def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: d
     if spec.pinned_core_ids or spec.numa_node_ids or spec.huge_page_size_kib is not None:
         check_host(spec, numa_nodes(client.capabilities(), online=client.online_cpus()))
     check_sources(client, spec.nics)
+    if content is not None:
+        content.prepare(client, spec)
     targets = volumes.find_targets(client, spec)
     delivery = dhcp_reservations.plan_delivery(client, spec.nics)
     functions = sriov.choose(client, spec.ref, spec.nics)
@@ -47,11 +72,12 @@ def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: d
     domain = None
     try:
         prepared = evolve(
-            _create_volumes(targets, delivery, spec, created),
+            _create_volumes(targets, delivery, spec, created, content),
             functions=functions,
             serial_log=_create_log(targets[0].pool, spec, traits, created),
         )
-        domain = _define(client, spec, domain_xml.domain_xml(spec, prepared, traits, capabilities))
+        xml = domain_xml.domain_xml(spec, prepared, traits, capabilities)
+        domain = _define(client, spec, xml if content is None else content.definition(xml))
         sriov.check_still_free(client, spec.ref, functions)
         dhcp_reservations.reserve(client, prepared.reservations)
         if spec.autostart is not None:
@@ -80,12 +106,17 @@ def _complete(client: Client, spec: GuestSpec, domain: Domain) -> Guest:
 
 
 def _create_volumes(
-    targets: list[volumes.DiskTarget], delivery: Delivery, spec: GuestSpec, created: list[Volume]
+    targets: list[volumes.DiskTarget],
+    delivery: Delivery,
+    spec: GuestSpec,
+    created: list[Volume],
+    content: Content | None,
 ) -> domain_xml.PreparedResources:
-    disks = volumes.create(targets, created)
-    seed = None
-    if delivery.network_config is not None:
+    disks = volumes.create(targets, created, None if content is None else content.make)
+    seed, image = None, None if content is None else content.seed()
+    if image is None and delivery.network_config is not None:
         image = cloud_init_seed.image(cloud_init_seed.files(spec, delivery.network_config))
+    if image is not None:
         seed = volumes.create_seed(targets[0].pool, spec.marker, image, created)
     return domain_xml.PreparedResources(disks=disks, seed=seed, reservations=delivery.reservations)
 

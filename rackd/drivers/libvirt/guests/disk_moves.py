@@ -41,10 +41,10 @@ def copy_disk(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: 
     definition, paths = definition_of(domain), pool_paths(client)
     if disk_at(definition, paths, (copy.pool_id, copy.volume)) is not None:
         return ""
-    disk = _source_in(domain, definition, client, pool_id, volume)
+    disk = source_in(domain, definition, client, pool_id, volume)
     source_pool, pool = guest_pool(client, pool_id), guest_pool(client, copy.pool_id)
-    _refresh(source_pool)
-    source = _source(source_pool, disk, domain, volume)
+    refresh(source_pool)
+    source = source_of(source_pool, disk, domain, volume)
     _check_free(client, source_pool, domain, volume, copy)
     if pool.volume(volume) is not None:
         raise WrongState(
@@ -59,8 +59,7 @@ def copy_disk(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: 
     volumes.check_fits(pool.pool, size_bytes, pool.available_bytes(size_bytes), "The copy needs")
     made: list[Volume] = []
     try:
-        made.append(_clone(pool, copy, size_bytes, source))
-        _check_copy(made[0], source, size_bytes)
+        made.append(copy_of(pool, copy, size_bytes, source))
         check_off(domain.name, power_of(domain.state()))
     except HostUnreachable:
         raise  # libvirt may still copy; the next attempt replaces what it makes
@@ -79,11 +78,11 @@ def use_copy(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: D
     if disk_at(definition, paths, (copy.pool_id, copy.volume)) is not None:
         root_companions.delete_old(definition, source_pool, pool, guest.marker)
         return power_of(domain.state())
-    disk = _source_in(domain, definition, client, pool_id, volume)
+    disk = source_in(domain, definition, client, pool_id, volume)
     made = pool.volume(copy.volume)
     if made is None:
         raise NotFound(f"The storage pool {pool.pool.name} has no volume {copy.volume}.", volume=copy.volume)
-    if _source(source_pool, disk, domain, volume).written_at() != state:
+    if source_of(source_pool, disk, domain, volume).written_at() != state:
         raise changed_since(domain.name, volume)
     _check_free(client, source_pool, domain, volume, copy)
     set_source(disk, made.path(), block=pool.has_block_devices)
@@ -94,7 +93,7 @@ def use_copy(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: D
     return power_of(domain.state())
 
 
-def _source_in(domain: Domain, definition: Element, client: Client, pool_id: str, volume: str) -> Element:
+def source_in(domain: Domain, definition: Element, client: Client, pool_id: str, volume: str) -> Element:
     """Returns the disk of a domain that is off, and whose next start is a boot from its definition."""
     check_off(domain.name, power_of(domain.state()))
     check_next_start_is_boot(domain, "disks")
@@ -105,7 +104,7 @@ def _source_in(domain: Domain, definition: Element, client: Client, pool_id: str
     return disk
 
 
-def _source(pool: GuestPool, disk: Element, domain: Domain, name: str) -> Volume:
+def source_of(pool: GuestPool, disk: Element, domain: Domain, name: str) -> Volume:
     """Returns the volume. Raises Unsupported for one whose content libvirt would convert instead of copying it."""
     volume = pool.volume(name)
     if volume is None:
@@ -129,26 +128,36 @@ def _check_free(client: Client, pool: GuestPool, domain: Domain, volume: str, co
     others = sorted(users[volume] - {domain.name} | users[copy.volume])
     if others:
         raise WrongState(f"{volume} or its copy {copy.volume} is used by {', '.join(others)}.", volume=volume)
+    check_no_dependents(client, pool, volume, "move")
+
+
+def check_no_dependents(client: Client, pool: GuestPool, volume: str, what: str) -> None:
+    """Raises WrongState if another volume is based on this one."""
     dependents = sorted(dependents_of(client, pool.pool, {volume})[volume])
     if dependents:
         raise WrongState(
             f"{', '.join(dependents)} in the storage pool {pool.pool.name} is based on {volume}, which therefore "
-            "cannot move. Merge or delete it on the host.",
+            f"cannot {what}. Merge or delete it on the host.",
             volume=volume,
         )
 
 
-def _clone(pool: GuestPool, copy: DiskSpec, size_bytes: int, source: Volume) -> Volume:
+def copy_of(pool: GuestPool, copy: DiskSpec, size_bytes: int, source: Volume) -> Volume:
+    """Returns the complete copy. Raises DriverFailed for one that is not, which still exists."""
     try:
-        return pool.pool.clone(volume_xml(copy.volume, size_bytes, pool.type), copy.volume, source)
+        made = pool.pool.clone(volume_xml(copy.volume, size_bytes, pool.type), copy.volume, source)
     except Unsupported as error:
         raise Unsupported(
             f"libvirt copies no volume to a storage pool of the type {pool.type}, such as {pool.pool.name}: {error}",
             volume=copy.volume,
         ) from error
+    if source.capacity_bytes() < size_bytes and made.capacity_bytes() < size_bytes:
+        made.resize(size_bytes)
+    _check_copy(made, source, size_bytes)
+    return made
 
 
-def _refresh(pool: GuestPool) -> None:
+def refresh(pool: GuestPool) -> None:
     """libvirt finds out the format of a volume only when it reads the pool again."""
     try:
         pool.pool.refresh()

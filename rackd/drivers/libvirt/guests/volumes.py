@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from attrs import frozen
@@ -82,13 +82,19 @@ def check_fits(pool: Pool, wanted_bytes: int, left_bytes: int, what: str = "The 
         )
 
 
-def create(targets: Iterable[DiskTarget], created: list[Volume]) -> tuple[PreparedDisk, ...]:
-    """Returns a disk for each target. Appends each new volume to `created` at once, so that it can be undone."""
+def create(
+    targets: Iterable[DiskTarget], created: list[Volume], make: Callable[[DiskTarget], Volume | None] | None = None
+) -> tuple[PreparedDisk, ...]:
+    """Returns a disk for each target. Appends each new volume to `created` at once, so that it can be undone.
+
+    `make` fills volumes with content; those for which it returns None are empty.
+    """
     disks = []
     for target in targets:
         volume = target.existing
         if volume is None:
-            volume = create_empty(target.pool, target.disk)
+            volume = None if make is None else make(target)
+            volume = create_empty(target.pool, target.disk) if volume is None else volume
             created.append(volume)
         disks.append(PreparedDisk(spec=target.disk, path=volume.path(), block=target.pool.has_block_devices))
     return tuple(disks)

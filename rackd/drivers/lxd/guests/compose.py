@@ -8,10 +8,11 @@ from uuid import uuid4
 import structlog
 
 from common.errors import DriverFailed, InnkeeperError, NotFound
+from common.guest_content import GuestContent
 from common.guest_spec import GuestSpec
 from common.values import Guest
 from rackd.drivers.lxd.connection.client import Client, path
-from rackd.drivers.lxd.guests import preflight, volumes
+from rackd.drivers.lxd.guests import cloning, preflight, volumes
 from rackd.drivers.lxd.guests.instances import Instances, name_taken
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, config_of, incomplete, is_incomplete
@@ -21,7 +22,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 PowerFactory = Callable[[Instances, str], PowerControl]
 
 
-def compose(client: Client, instances: Instances, spec: GuestSpec, power: PowerFactory) -> Guest:
+def compose(
+    client: Client, instances: Instances, spec: GuestSpec, power: PowerFactory, content: GuestContent | None = None
+) -> Guest:
     """Returns the guest with `spec.marker`, powered off. Errors and idempotency are those of the driver contract."""
     # Instances of an offline cluster member stay unknown here: they are no reason to compose nothing on the others.
     found = instances.marked_here(name=spec.name, marker=spec.marker)
@@ -36,16 +39,23 @@ def compose(client: Client, instances: Instances, spec: GuestSpec, power: PowerF
         return instances.guest(instances.complete(found["name"]) if is_incomplete(found) else found)
     if client.find(path("instances", spec.name), project=instances.scope.project) is not None:
         raise name_taken(spec.name)
-    return _create(client, instances, spec, power)
+    return _create(client, instances, spec, power, content)
 
 
-def _create(client: Client, instances: Instances, spec: GuestSpec, power: PowerFactory) -> Guest:
+def _create(
+    client: Client, instances: Instances, spec: GuestSpec, power: PowerFactory, content: GuestContent | None
+) -> Guest:
+    source = None if content is None else cloning.Source.of(instances, content)
     prerequisites = preflight.check(client, spec, instances.scope, instances.extensions)
     created: list[volumes.CreatedVolume] = []
     attempt = uuid4().hex
     try:
-        volumes.create(client, spec.disks[1:], instances.scope, created)
-        instances.create(spec, attempt, prerequisites)
+        if source is None:
+            volumes.create(client, spec.disks[1:], instances.scope, created)
+            instances.create(spec, attempt, prerequisites)
+        else:
+            source.copy_volumes(spec.disks[1:], created)
+            source.create(spec, attempt, prerequisites)
         guest = instances.guest(instances.complete(spec.name))
     except BaseException as error:
         _undo(client, instances, spec, attempt, created, power)

@@ -16,7 +16,7 @@ from common.rpc.host_commands import MAX_CALL_S
 from common.values import GuestRef, PowerState
 from rackd.drivers.disk_moves import changed_since, check_off
 from rackd.drivers.driver_errors import disk_not_found
-from rackd.drivers.lxd.connection.client import path
+from rackd.drivers.lxd.connection.client import Client, Scope, path
 from rackd.drivers.lxd.guests import root_moves, volumes
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of, volumes_of
 from rackd.drivers.lxd.guests.instances import Instances
@@ -44,22 +44,11 @@ def copy_disk(instances: Instances, guest: GuestRef, pool_id: str, volume: str, 
     _check_own(found, device, volume)
     client, scope = instances.client, instances.scope_of(found)
     target, source = scope.member or "", source_of(found, volume)
-    where = path("storage-pools", pool_id, "volumes", "custom", source)
-    _check_unshared(client.get(where, project=scope.project, target=target), found, pool_id)
-    _delete_incomplete(instances, found, copy)
+    check_only_user(client, scope, found, pool_id, source)
+    delete_incomplete(client, scope, copy)
     volumes.check_space(client, [(copy.pool_id, copy.size_bytes)], scope, what="The copy needs")
-    body = {
-        "name": copy.volume,
-        "type": "custom",
-        "content_type": "block",
-        "source": {"type": "copy", "pool": pool_id, "name": source},
-    }
     try:
-        with limits_as_capacity():
-            client.post(
-                path("storage-pools", copy.pool_id, "volumes", "custom"), body, wait_s=MAX_CALL_S,
-                project=scope.project, target=target,
-            )  # fmt: skip
+        copy_volume(client, scope, pool_id, source, copy)
         check_off(guest.name, power_of(int(instances.read(str(found["name"]))["status_code"])))
     except HostUnreachable:
         raise  # LXD may still copy; the next attempt replaces what it makes
@@ -69,6 +58,27 @@ def copy_disk(instances: Instances, guest: GuestRef, pool_id: str, volume: str, 
         raise
     log.info("disk_copied", guest=found["name"], volume=volume, copy=copy.volume, pool=copy.pool_id)
     return state
+
+
+def copy_volume(client: Client, scope: Scope, pool_id: str, source: str, copy: DiskSpec) -> None:
+    """Returns when LXD has made the volume `copy`, of the size of the source."""
+    body = {
+        "name": copy.volume,
+        "type": "custom",
+        "content_type": "block",
+        "source": {"type": "copy", "pool": pool_id, "name": source},
+    }
+    with limits_as_capacity():
+        client.post(
+            path("storage-pools", copy.pool_id, "volumes", "custom"), body, wait_s=MAX_CALL_S,
+            project=scope.project, target=scope.member or "",
+        )  # fmt: skip
+
+
+def check_only_user(client: Client, scope: Scope, found: Json, pool_id: str, source: str) -> None:
+    """Raises WrongState if the volume is used by another instance than this one, and if it is a file system."""
+    where = path("storage-pools", pool_id, "volumes", "custom", source)
+    _check_unshared(client.get(where, project=scope.project, target=scope.member or ""), found, pool_id)
 
 
 def use_copy(
@@ -131,9 +141,8 @@ def _check_unshared(existing: Json, user: Json | None, pool_id: str) -> None:
         raise WrongState(f"The volume {volume.name} is no block device but a file system.", volume=volume.name)
 
 
-def _delete_incomplete(instances: Instances, found: Json, copy: DiskSpec) -> None:
+def delete_incomplete(client: Client, scope: Scope, copy: DiskSpec) -> None:
     """Deletes what an earlier call left, once LXD no longer writes it."""
-    client, scope = instances.client, instances.scope_of(found)
     target, where = scope.member or "", path("storage-pools", copy.pool_id, "volumes", "custom", copy.volume)
     existing = client.find(where, project=scope.project, target=target)
     if existing is None:
@@ -142,7 +151,7 @@ def _delete_incomplete(instances: Instances, found: Json, copy: DiskSpec) -> Non
     running = client.get("operations", recursion="1", project=scope.project) or {}
     for operation in running.get("running") or ():
         if _COPYING in str(operation.get("description", "")).lower():
-            _wait(instances, operation)
+            _wait(client, operation)
     log.warning("incomplete_copy_deleted", volume=copy.volume, pool=copy.pool_id)
     try:
         client.delete(where, project=scope.project, target=target)
@@ -150,8 +159,8 @@ def _delete_incomplete(instances: Instances, found: Json, copy: DiskSpec) -> Non
         log.info("volume_already_deleted", volume=copy.volume, pool=copy.pool_id)  # by LXD, when its copying failed
 
 
-def _wait(instances: Instances, operation: Mapping[str, Any]) -> None:
+def _wait(client: Client, operation: Mapping[str, Any]) -> None:
     try:
-        instances.client.wait(str(operation["id"]), MAX_CALL_S)
+        client.wait(str(operation["id"]), MAX_CALL_S)
     except DriverFailed as error:
         log.info("earlier_copying_failed", reason=str(error))

@@ -117,14 +117,21 @@ class Instances:
 
     def create(self, spec: GuestSpec, attempt: str, prerequisites: instance_config.Prerequisites) -> None:
         """Creates the marked, incomplete instance. Raises NameTaken if another instance was created first."""
-        has_profile = (
-            self.client.find(path("profiles", instance_config.PROFILE), project=self.scope.project) is not None
-        )
-        body = instance_config.instance_of(spec, has_profile=has_profile, attempt=attempt, prerequisites=prerequisites)
+        body = self.body_of(spec, attempt, prerequisites)
         try:
             self.client.post("instances", body, project=self.scope.project, target=self.scope.member or "")
         except Conflict as error:
             raise name_taken(spec.name) from error
+
+    def body_of(
+        self, spec: GuestSpec, attempt: str, prerequisites: instance_config.Prerequisites
+    ) -> dict[str, Any]:  # fmt: skip
+        """Returns the body of the request that creates the instance."""
+        profile = path("profiles", instance_config.PROFILE)
+        has_profile = self.client.find(profile, project=self.scope.project) is not None
+        return instance_config.instance_of(
+            spec, has_profile=has_profile, attempt=attempt, prerequisites=prerequisites
+        )  # fmt: skip
 
     def complete(self, name: str) -> Json:
         """Records the instance as complete and returns its current state. Idempotent."""
