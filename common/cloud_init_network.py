@@ -40,10 +40,15 @@ class VlanConfig(InterfaceConfig):
 
 @frozen(kw_only=True)
 class EthernetConfig(InterfaceConfig):
-    """A NIC, found by its MAC address. With `renamed`, the guest gives it `name`, if Linux accepts that."""
+    """A NIC, found by its MAC address. With `renamed`, the guest gives it `name`, if Linux accepts that.
+
+    With `dhcp_by_mac` it tells DHCP servers its MAC address as the guest's identifier, where systemd-networkd would
+    derive one from /etc/machine-id.
+    """
 
     mac_address: str
     renamed: bool = False
+    dhcp_by_mac: bool = False
     vlans: tuple[VlanConfig, ...] = ()
 
 
@@ -83,6 +88,8 @@ def _ethernet(nic: EthernetConfig, routes: Mapping[str, Mapping[int, str]]) -> d
     ethernet: dict[str, Any] = {"match": {"macaddress": nic.mac_address.lower()}}
     if nic.renamed and INTERFACE_NAME.fullmatch(nic.name):
         ethernet["set-name"] = nic.name
+    if nic.dhcp_by_mac and nic.dhcp:
+        ethernet["dhcp-identifier"] = "mac"
     return {**ethernet, **_common(nic, routes)}
 
 

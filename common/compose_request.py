@@ -13,6 +13,10 @@ class ComposeRequest:
     `pool` are ids or names. `affinity` and `anti_affinity` are groups such as `db` or `db:soft`. With
     `pinned_cores` or `pin_cores` (so many cores of one NUMA node), `cores` has no effect. `max_cores` and
     `max_memory_mib` are what the machine can get while it runs, where the hypervisor has to know that from the start.
+
+    `template` is the system id or host name of a machine whose disks the new one begins with copies of. Then 0 cores,
+    0 MiB, no `storage` and no `interfaces` mean those of the template, and its disks are copied to `storage_pool`
+    (empty: each to its own).
     """
 
     host_id: int | None = None
@@ -36,3 +40,5 @@ class ComposeRequest:
     max_memory_mib: int | None = None
     secure_boot: bool = False
     tpm: bool = False
+    template: str | None = None
+    storage_pool: str = ""

@@ -47,6 +47,7 @@ from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.service import Bulk
+from regiond.machines.clones.service import Clones
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
@@ -135,6 +136,7 @@ class MachineLayer:
     compose_stages: ComposeStages
     machines: Machines
     composer: Composer
+    clones: Clones
     allocation: Allocator
     ownership: Ownership
     releases: Releases

@@ -29,6 +29,7 @@ from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.service import Bulk
+from regiond.machines.clones.service import Clones
 from regiond.machines.compose.service import Composer
 from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.service import Deployments
@@ -66,6 +67,7 @@ class Services:
     clusters: Clusters
     machines: Machines
     composer: Composer
+    clones: Clones
     allocation: Allocator
     ownership: Ownership
     releases: Releases

@@ -22,6 +22,7 @@ from regiond.machines.values.bulk import (
     BulkAction,
     HardwareChange,
 )
+from regiond.machines.values.clones import CloneRequest, Copied
 from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.devices import (
     MAX_DEVICE_NICS,
@@ -87,7 +88,9 @@ __all__ = [
     "BootToSet",
     "BootView",
     "BulkAction",
+    "CloneRequest",
     "ComposeIntent",
+    "Copied",
     "DeployRequest",
     "DetachedMachine",
     "DeviceFilter",
@@ -195,6 +198,7 @@ class NicView:
     kind: str
     source: str
     label: str = ""
+    interface_id: int | None = None  # of the host, to which it is attached; None: unknown, or none
     mode: str = "dhcp"
     vid: int | None = None
     vlan: Vlan | None = None

@@ -14,6 +14,7 @@ from regiond.networks import service as network_service
 _NICS = """
     select distinct on (n.machine_id, n.index)
            n.id, n.machine_id, n.index, n.name, n.mac_address, n.kind, n.source, n.label, n.mode, n.vid, n.tags,
+           n.interface_id,
            n.gateway_versions, coalesce(n.link_id, n.id) as link_id,
            coalesce(s.vlan_id, i.vlan_id, n.vlan_id) as vlan_id, n.subnet_id, host(a.address) as address
       from machine_nic n

@@ -17,7 +17,7 @@ from regiond.networks.ipam.link_store import (
     reservations_differ,
     take_back_address,
 )
-from regiond.networks.ipam.links import claim_address, lock_subnet, subnet_of_field
+from regiond.networks.ipam.links import claim_address, free_address, lock_subnet, subnet_of_field
 from regiond.networks.ipam.ranges import Ranges
 from regiond.networks.ipam.seen_service import record_addresses, record_addresses_of, seen_addresses
 from regiond.networks.ipam.seen_store import forget_addresses
@@ -41,6 +41,7 @@ __all__ = [
     "discover_networks",
     "end_reservation",
     "forget_addresses",
+    "free_address",
     "free_addresses",
     "guest_nic_address",
     "keep_no_longer",

@@ -33,12 +33,18 @@ _INSERT = """
 
 _INSERT_SEVERAL = """
     insert into operation (kind, host_id, machine_id, account_id, host_name, system_id, hostname, request, explanation,
-                           max_failures, request_id, traceparent)
+                           max_failures, request_id, traceparent, source_machine_id)
     select $1, o.* from jsonb_to_recordset($2::jsonb) o (
            host_id integer, machine_id integer, account_id integer, host_name text, system_id text, hostname text,
-           request jsonb, explanation jsonb, max_failures integer, request_id text, traceparent text)
+           request jsonb, explanation jsonb, max_failures integer, request_id text, traceparent text,
+           source_machine_id integer)
     returning id, machine_id, created_at, not_before
 """
+
+# The new operation has locked the machine's row already, by its foreign key: it waits for a transaction that opens a
+# copy, which holds that lock, and finds the copy then.
+_COPYING = "select id from operation where source_machine_id = $1 and is_open order by id limit 1"
+_TAKE_BACK = "delete from operation where id = $1"
 
 _INSERT_REJECTED = """
     insert into operation (kind, state, account_id, request, explanation, error_code, error_message, max_failures,
@@ -119,6 +125,13 @@ async def insert(
     if operation_id is None:
         subject = f"machine {hostname}" if machine_id is not None else f"host {host_name}"
         raise Busy(f"Another operation acts on {subject}. Try again when it has ended.")
+    copying: int | None = None if machine_id is None else await db.fetchval(_COPYING, machine_id)
+    if copying is not None:
+        await db.execute(_TAKE_BACK, operation_id)
+        raise Busy(
+            f"The disks of {hostname} are being copied to a new machine (operation {copying}). Try again when that has "
+            f"ended, or cancel it: innkeeper operation cancel {copying}"
+        )
     return operation_id
 
 
@@ -221,7 +234,7 @@ def _row_of(new: NewOperation) -> Mapping[str, object]:
         "host_id": new.host_id, "machine_id": new.machine_id, "account_id": new.account_id,
         "host_name": new.host_name, "system_id": new.system_id, "hostname": new.hostname, "request": new.request,
         "explanation": new.explanation, "max_failures": new.max_failures, "request_id": new.origin.request_id,
-        "traceparent": new.origin.traceparent,
+        "traceparent": new.origin.traceparent, "source_machine_id": new.source_machine_id,
     }  # fmt: skip
 
 

@@ -187,6 +187,7 @@ class NewOperation:
     explanation: Mapping[str, Any]
     max_failures: int
     origin: Origin
+    source_machine_id: int | None = None  # a machine whose disks it copies: no operation on that one opens meanwhile
 
 
 @frozen(kw_only=True)

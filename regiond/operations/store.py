@@ -76,7 +76,10 @@ _ACTIVE = (
 """
 )
 
-_MACHINES_IN_USE = "select distinct machine_id from operation where is_open and machine_id = any($1::integer[])"
+_MACHINES_IN_USE = """
+    select machine_id from operation where is_open and machine_id = any($1::integer[])
+     union select source_machine_id from operation where is_open and source_machine_id = any($1::integer[])
+"""
 _CHILDREN = """
     select id, system_id, hostname, state, error_message from operation where parent_id = $1 order by id
 """
@@ -244,7 +247,7 @@ async def active(
 
 
 async def machines_in_use(db: Db, machine_ids: Iterable[int]) -> frozenset[int]:
-    """Returns those of the machines on which an operation of any kind is open."""
+    """Returns those of the machines on which an operation of any kind is open, or whose disks one copies."""
     return frozenset(row["machine_id"] for row in await db.fetch(_MACHINES_IN_USE, list(machine_ids)))
 
 

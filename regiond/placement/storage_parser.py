@@ -21,8 +21,10 @@ _POOL = "pool:"
 _DISK = re.compile(r"(?:(?P<label>[A-Za-z0-9]+):)?(?P<size>[0-9.]+)(?:\((?P<tags>[^(),]+(?:,[^(),]+)*)\))?")
 
 
-def parse_storage(text: str) -> tuple[DiskRequirement, ...]:
+def parse_storage(text: str, *, in_order: bool = False) -> tuple[DiskRequirement, ...]:
     """Returns the root disk, then the others, those with more tags first (as in MAAS). Empty text means the default.
+
+    With `in_order`, the others are as given.
 
     Raises InvalidRequest with the field `storage`.
     """
@@ -46,6 +48,8 @@ def parse_storage(text: str) -> tuple[DiskRequirement, ...]:
         position += 1
     if len(disks) > MAX_DISKS:
         raise _invalid(f"{len(disks)} disks requested; a machine can have {MAX_DISKS}.")
+    if in_order:
+        return tuple(disks)
     root, *others = disks
     return (root, *sorted(others, key=lambda disk: -len(disk.tags) - len(disk.pools)))
 

@@ -28,6 +28,8 @@ from regiond.machines.boot.steps import SetBoot
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
+from regiond.machines.clones.service import Clones, Templates
+from regiond.machines.clones.steps import GuestCopies
 from regiond.machines.compose.model import ClaimOutcome
 from regiond.machines.compose.rescheduling import Rescheduler
 from regiond.machines.compose.service import Composer
@@ -96,7 +98,7 @@ def wire_machines(
         strategy="pack" if settings.placement_strategy == "pack" else "spread",
         on_claim={one: metrics.claims.counter(one) for one in ClaimOutcome},
     )  # fmt: skip
-    composer = Composer(database, operations, calls, stages)
+    composer = Composer(database, operations, calls, stages, Templates(database, installation_id))
     allocation = Allocator(database, operations, hosts, groups, composer)
     deployments = Deployments(
         database, operations, images.images, storage.credentials, allocation,
@@ -120,6 +122,7 @@ def wire_machines(
         compose_stages=stages,
         machines=machines,
         composer=composer,
+        clones=Clones(composer),
         allocation=allocation,
         deployments=deployments,
         content=RackContent(images.content),
@@ -166,7 +169,9 @@ def wire_engine(
     calls, layer = rack_layer.calls, machine_layer
     handlers = (
         ComposeMachine(
-            calls, Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id)
+            calls,
+            Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id),
+            GuestCopies(storage.database, calls),
         ),
         PowerMachine(calls, grace_s=settings.power_off_grace_s),
         DeployMachine(

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Protocol
 
 from attrs import field, frozen
 
+from common.compose_request import ComposeRequest
 from common.guest_spec import NicAddress
 from regiond.caller import Caller
 from regiond.idempotency.model import IdempotencyKey
-from regiond.machines.model import ComposeIntent
+from regiond.machines.model import ComposeIntent, Copied, MachineView
 from regiond.operations.model import Origin
-from regiond.placement.model import Candidate, Evaluation, PendingClaim, Placement, Requirements, Strategy
+from regiond.placement.model import (
+    Candidate,
+    DiskRequirement,
+    Evaluation,
+    NicRequirement,
+    PendingClaim,
+    Placement,
+    Requirements,
+    Strategy,
+)
+
+COPIED = "copied"  # key of an operation's request: the machine whose disks the new one begins with copies of
 
 
 class ClaimOutcome(StrEnum):
@@ -31,6 +44,25 @@ NOT_COUNTED: OnClaim = {outcome: lambda: None for outcome in ClaimOutcome}
 
 
 @frozen(kw_only=True)
+class CopyPlan:
+    """What a compose takes from its template, `source` as it was read: the request with its defaults, the disks, and
+    the NICs (None: those of the request)."""
+
+    request: ComposeRequest
+    copied: Copied
+    source: MachineView
+    disks: tuple[DiskRequirement, ...]
+    nics: tuple[NicRequirement, ...] | None
+
+
+class Templates(Protocol):
+    """Reads the templates of composes."""
+
+    async def plan(self, caller: Caller, request: ComposeRequest) -> CopyPlan:
+        """Raises NotFound, NotAllowed, WrongState, OutOfCapacity and InvalidRequest. Only reads."""
+
+
+@frozen(kw_only=True)
 class ValidatedCompose:
     """The result of *validate*: names are resolved and exist. No `zone_id` or `pool_id`: that of the host."""
 
@@ -40,6 +72,7 @@ class ValidatedCompose:
     hostname: str | None
     zone_id: int | None
     pool_id: int | None
+    copy: CopyPlan | None = None
 
 
 @frozen(kw_only=True)

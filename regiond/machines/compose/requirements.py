@@ -19,7 +19,7 @@ from regiond.identifiers import check_hostname
 from regiond.machines.compose import store
 from regiond.machines.compose.host_constraints import operated_pool, resolve_host_filter
 from regiond.machines.compose.maximum_size import maximum_problems
-from regiond.machines.compose.model import ValidatedCompose
+from regiond.machines.compose.model import CopyPlan, ValidatedCompose
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
 from regiond.networks import service as network_service
 from regiond.placement.model import ANY_HOST, Condition, NicRequirement, PinRequirement, Requirements, Strategy
@@ -41,17 +41,26 @@ class Validator:
         self._strategy: Strategy = strategy
 
     async def validate(
-        self, intent: ComposeIntent, *, caller: Caller | None, machine_id: int | None = None
+        self,
+        intent: ComposeIntent,
+        *,
+        caller: Caller | None,
+        machine_id: int | None = None,
+        copy: CopyPlan | None = None,
     ) -> ValidatedCompose:
         """Returns the resolved requirements. Raises InvalidRequest with every problem, by field.
 
         Raises NotFound or NotAllowed for hosts and pools that the caller may not use; no caller: they were checked
         before. `machine_id` is a machine that is composed again on another host: it already has its zone and host name,
-        and may have its addresses.
+        and may have its addresses. `copy` has the disks and NICs of its template.
         """
         request, problems = intent.request, dict[str, list[str]]()
         requirements, syntax_problems = _parse(request)
         problems |= syntax_problems
+        if copy is not None:
+            requirements = evolve(
+                requirements, disks=copy.disks, nics=requirements.nics if copy.nics is None else copy.nics
+            )  # fmt: skip
         zone_id, hostname, pool, hosts = None, None, None, ANY_HOST
         if machine_id is None:
             with collecting(problems):
@@ -77,6 +86,7 @@ class Validator:
             hostname=hostname,
             zone_id=zone_id,
             pool_id=None if pool is None else pool.id,
+            copy=copy,
         )
 
     async def _free_hostname(self, hostname: str | None) -> str | None:
@@ -206,6 +216,8 @@ def _out_of_range(request: ComposeRequest) -> dict[str, list[str]]:
         "pin_cores": (request.pin_cores, 1),
         "hugepage_size": (request.huge_page_size_mib, 1),
     }
+    if request.template is not None:  # 0: as that
+        ranges = {name: (value or None, least) for name, (value, least) in ranges.items()}
     problems = {name: _outside(value, least) for name, (value, least) in ranges.items() if value is not None}
     return {name: [problem] for name, problem in problems.items() if problem is not None}
 

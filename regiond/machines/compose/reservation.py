@@ -25,9 +25,12 @@ from regiond.ledger.service import claim_batch, claim_discrete, limit_later_lock
 from regiond.machines import lifecycle_store
 from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
+from regiond.machines.compose.copies import give_to, hold_sources
 from regiond.machines.compose.model import (
+    COPIED,
     NOT_COUNTED,
     ClaimOutcome,
+    CopyPlan,
     HostAssignment,
     OnClaim,
     PendingClaims,
@@ -76,6 +79,10 @@ class Reservation:
     @property
     def rules(self) -> Sequence[GroupRule]:
         return self.assignment.requirements.groups
+
+    @property
+    def copy(self) -> CopyPlan | None:
+        return self.assignment.validated.copy
 
     @property
     def hostname(self) -> str | None:
@@ -227,6 +234,7 @@ class Reservations:
         self, db: Db, batch: Sequence[Reservation], servers: Mapping[int, int]
     ) -> tuple[Operation, ...]:
         """Writes the rows of each reservation and returns the operations. The totals of all are raised already."""
+        await hold_sources(db, [one.copy for one in batch if one.copy is not None])
         named = zip(batch, await _hostnames(db, batch), strict=True)
         machines = [self._new_machine(one, hostname) for one, hostname in named]
         ids = await insert_machines(db, machines)
@@ -253,9 +261,14 @@ class Reservations:
         return NewMachine(
             spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=one.host.id,
             composed_by_id=reservation.request.caller.account_id, pool_id=pool_of(one),
-            chosen_zone_id=one.validated.zone_id, tags=inherited_tags(one.host.tags),
+            chosen_zone_id=one.validated.zone_id, tags=_tags(reservation),
             disks=one.evaluation.disks, nics=one.evaluation.nics,
         )  # fmt: skip
+
+
+def _tags(one: Reservation) -> Sequence[str]:
+    tags = inherited_tags(one.host.tags)
+    return tags if one.copy is None else tuple(dict.fromkeys((*tags, *one.copy.copied.tags)))
 
 
 def _lost(one: Reservation, locked: Collection[int], per_server: Mapping[int | None, int]) -> _Retry | None:
@@ -277,12 +290,14 @@ async def _hostnames(db: Db, batch: Sequence[Reservation]) -> list[str]:
 def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> NewOperation:
     request, caller = one.intent.request, one.request.caller
     intent = {} if request.host_id is not None else {"intent": to_dict(one.intent)}
+    if one.copy is not None:
+        intent[COPIED] = to_dict(one.copy.copied)
     return NewOperation(
         host_id=one.host.id, host_name=one.host.name, machine_id=machine_id, system_id=machine.system_id,
         hostname=machine.spec.name, account_id=caller.account_id, username=caller.username,
         request=request_of(machine.spec, power_on=request.power_on, **intent),
         explanation=explain(one.request.placed.placement, reserved=one.evaluation), max_failures=MAX_FAILURES,
-        origin=one.request.origin,
+        origin=one.request.origin, source_machine_id=None if one.copy is None else one.copy.source.id,
     )  # fmt: skip
 
 
@@ -290,6 +305,9 @@ async def _write_key_and_owner(db: Db, one: Reservation, operation: Operation) -
     """Writes the idempotency key, if any, and the owner of a machine that is composed by allocate."""
     caller, intent = one.request.caller, one.intent
     await operation_service.tie_key(db, one.request.idempotency_key, operation.id)
+    if one.copy is not None and operation.machine_id is not None:
+        await give_to(db, caller, operation, one.copy.copied)
+        return
     if intent.agent_name is None or operation.machine_id is None:
         return
     await lifecycle_store.set_first_owner(db, operation.machine_id, caller.account_id, intent.agent_name)

@@ -12,7 +12,13 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.capacity_limits import no_capacity
-from regiond.machines.compose.model import ClaimOutcome, HostAssignment, ReservationRequest, ValidatedCompose
+from regiond.machines.compose.model import (
+    ClaimOutcome,
+    HostAssignment,
+    ReservationRequest,
+    Templates,
+    ValidatedCompose,
+)
 from regiond.machines.compose.permits import quota_refusal
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
@@ -34,11 +40,13 @@ class Composer:
         operations: Operations,
         calls: HostCalls,
         stages: ComposeStages,
+        templates: Templates,
     ) -> None:
         self._database = database
         self._operations = operations
         self._calls = calls
         self._stages = stages
+        self._templates = templates
 
     async def start_compose(
         self,
@@ -65,7 +73,7 @@ class Composer:
         try:
             return await self._operations.idempotent(idempotency_key, open_)
         except OutOfCapacity as error:
-            if request.host_id is None:
+            if request.host_id is None and request.template is None:
                 requested = requested_fields(request)
                 if hosts != NO_HOST_CONSTRAINTS:  # stored only where given, as later fields of requests are
                     requested["hosts"] = asdict(hosts)
@@ -81,8 +89,8 @@ class Composer:
         need_rack: bool = False,
     ) -> Operation:
         """Runs the stages up to the committed operation. Raises as `start_compose`, without checking permissions."""
-        host_id = intent.request.host_id
         validated = await self._validated(caller, intent)
+        host_id = validated.intent.request.host_id
         for _ in range(PLACE_ATTEMPTS):
             placed = await self._stages.queries.place(validated)
             if placed is None:
@@ -165,7 +173,11 @@ class Composer:
         operated = caller.operated_pools
         if operated is not None:
             intent = evolve(intent, pool_ids=tuple(sorted(operated)))
-        return await self._stages.validator.validate(intent, caller=caller)
+        copy = None
+        if intent.request.template is not None:
+            copy = await self._templates.plan(caller, intent.request)
+            intent = evolve(intent, request=copy.request)
+        return await self._stages.validator.validate(intent, caller=caller, copy=copy)
 
     @property
     def has_racks(self) -> bool:

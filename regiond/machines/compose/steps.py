@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import frozen
 
+from common.boot import BootOrders
 from common.errors import Cancelled, InnkeeperError, InternalError, NoneAvailable, RackUnreachable, rebuild
 from common.rpc.host_commands import HOST_COMPOSE, NOTHING_BEGAN, ComposeCall
 from common.values import Guest, PowerAction
@@ -17,12 +18,13 @@ from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
 from regiond.machines.affinity import store as affinity_store
+from regiond.machines.compose.model import COPIED
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler, stored_intent
 from regiond.machines.compose.store import clear_devices, leave_host, lock_announced
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.operation_intents import open_clean_up
 from regiond.machines.removal.deletion import record_tombstone, remove_guest
-from regiond.machines.steps import Target, racks_text, record_event, set_power
+from regiond.machines.steps import Target, racks_text, record_event, set_power, wait_for_command
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -48,13 +50,24 @@ class _Undone:
     tried: tuple[dict[str, Any], ...]
 
 
+class GuestCopies(Protocol):
+    """Makes guests that begin with the disks of others."""
+
+    async def clone(self, operation: Operation, target: Target, journal: Journal) -> tuple[Guest, BootOrders | None]:
+        """Returns the new guest, and what it boots from if that was set. Idempotent."""
+
+    async def record(self, db: Db, operation: Operation, target: Target, orders: BootOrders | None) -> str:
+        """Records what the new machine, whose compose is recorded, has of its source. Returns its host name."""
+
+
 class ComposeMachine:
     """Runs after the reservation: the claims exist, the guest may not exist yet."""
 
     kind = OperationKind.COMPOSE
 
-    def __init__(self, calls: HostCalls, rescheduler: Rescheduler) -> None:
+    def __init__(self, calls: HostCalls, rescheduler: Rescheduler, copies: GuestCopies) -> None:
         self._calls = calls
+        self._copies = copies
         self._rescheduler = rescheduler
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
@@ -69,7 +82,11 @@ class ComposeMachine:
 
     async def _compose(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
-        guest = await self._compose_on_host(operation, target, journal)
+        orders, is_copy = None, COPIED in operation.request
+        if is_copy:
+            guest, orders = await self._copies.clone(operation, target, journal)
+        else:
+            guest = await self._compose_on_host(operation, target, journal)
         power = guest.power
         if operation.request.get("power_on"):
             await journal.step("power_on", reaches_host=True)
@@ -80,6 +97,9 @@ class ComposeMachine:
             await store.set_power(db, target.machine_id, power, operation)
             await lifecycle_store.end_compose(db, target.machine_id)
             message = f"{target.spec.name} was composed on {operation.host_name}"
+            if is_copy:
+                source = await self._copies.record(db, operation, target, orders)
+                message = f"{message} with copies of the disks of {source}"
             await record_event(db, operation, "machine_composed", message)
 
         return Outcome(result={"system_id": target.system_id, "hostname": target.spec.name}, record=record)
@@ -149,6 +169,8 @@ class ComposeMachine:
         """
         if not operation.reached_host:
             return [], False, ()
+        if COPIED in operation.request:  # its source stays untouched until nothing reads it any more
+            await wait_for_command(self._calls, operation, target, journal)
         await journal.step("remove_incomplete_guest", reaches_host=True)
         racks = await self._racks_that_may_create(operation, target)
         try:

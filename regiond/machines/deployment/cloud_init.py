@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import Attribute, field, frozen
-from attrs.validators import deep_iterable, ge, matches_re
+from attrs.validators import deep_iterable, ge, matches_re, optional
 
 from common.addresses.report_url import USER_DATA
 from common.deployment_spec import CloudInitSeed
@@ -41,7 +41,8 @@ class CloudInitInput:
 
     `instance_id` is new in every deployment: cloud-init configures a guest again when it changes. An empty `domain`
     does not change the host name. `report_url` contains the secret of the report; `report_within_s` is the time limit
-    of the deployment in seconds. `additions` is more cloud-config of ours, such as `packages` and `runcmd`.
+    of the deployment in seconds. Without a URL, the guest does not report. `additions` is more cloud-config of ours,
+    such as `packages` and `runcmd`.
     """
 
     instance_id: str = field(validator=matches_re(r"[A-Za-z0-9._-]{1,64}"))
@@ -49,7 +50,7 @@ class CloudInitInput:
     domain: str = field(default="", validator=matches_re(rf"(?:{_LABEL}(?:\.{_LABEL})*)?"))
     ssh_keys: tuple[str, ...] = field(default=(), validator=deep_iterable(_is_one_line))
     # cloud-init replaces $NAME in the URL and fails for a name that it does not know.
-    report_url: str = field(validator=matches_re(r"https?://[!#%-~]+"), repr=False)
+    report_url: str | None = field(validator=optional(matches_re(r"https?://[!#%-~]+")), repr=False)
     report_within_s: float = field(validator=ge(0))
     user_data: bytes | None = field(default=None, repr=False)
     nics: tuple[NicNetwork, ...] = ()
@@ -71,7 +72,9 @@ def cloud_init_seed(source: CloudInitInput) -> CloudInitSeed:
         meta_data=_meta_data(source),
         user_data=join((*users_parts, *ours)),
         network_config=network_config(source.nics),
-        short_user_data=join((_include(source.report_url + USER_DATA), *ours)) if users_parts else None,
+        short_user_data=None
+        if source.report_url is None or not users_parts
+        else join((_include(source.report_url + USER_DATA), *ours)),
     )
 
 
@@ -110,7 +113,7 @@ def _our_parts(source: CloudInitInput, users_parts: Iterable[Part]) -> list[Part
             _part("innkeeper-default-user", {"users": ["default"]}, _APPENDED),
             _part("innkeeper-default-user-map", {"users": {"default": True}}, "dict(no_replace)"),
         ]
-    return [*parts, _part("innkeeper-report", _report(source), "dict(replace)")]
+    return [*parts, _part("innkeeper-report", {**_names(source), **_report(source)}, "dict(replace)")]
 
 
 def _may_set_users(part: Part) -> bool:
@@ -119,14 +122,15 @@ def _may_set_users(part: Part) -> bool:
     return part.content_type.startswith(_UNREADABLE) or b"users" in part.content
 
 
+def _names(source: CloudInitInput) -> dict[str, Any]:
+    return {"hostname": source.hostname, "fqdn": source.fqdn, "preserve_hostname": False}
+
+
 def _report(source: CloudInitInput) -> dict[str, Any]:
+    if source.report_url is None:
+        return {}
     tries = min(MAX_TRIES, max(MIN_TRIES, int(source.report_within_s / _SECONDS_A_TRY)))
-    return {
-        "hostname": source.hostname,
-        "fqdn": source.fqdn,
-        "preserve_hostname": False,
-        "phone_home": {"url": source.report_url, "post": ["instance_id", "hostname", "fqdn"], "tries": tries},
-    }
+    return {"phone_home": {"url": source.report_url, "post": ["instance_id", "hostname", "fqdn"], "tries": tries}}
 
 
 def _part(filename: str, config: Mapping[str, Any], merge_type: str) -> Part:

@@ -23,6 +23,7 @@ class NicNetwork:
     mtu: int | None = None
     search_domains: tuple[str, ...] = ()
     vlans: tuple[VlanConfig, ...] = ()
+    dhcp_by_mac: bool = False  # a DHCP server knows the NIC by its MAC address, not by the guest's machine id
     default_routes: tuple[int, ...] = ()
 
 
@@ -44,6 +45,7 @@ def _ethernet(network: NicNetwork) -> EthernetConfig:
         renamed=True,  # cloud-init 22.4 waits only for NICs with `set-name`; VLANs name their NIC
         addresses=addresses,
         dhcp=() if addresses else (4,),
+        dhcp_by_mac=network.dhcp_by_mac,
         mtu=network.mtu,
         search_domains=network.search_domains,
         vlans=network.vlans,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from common.addresses.report_url import VM_HOST
 from common.deployment_spec import CloudInitSeed
 from regiond.machines.deployment.cloud_init import CloudInitInput, cloud_init_seed
+from regiond.machines.deployment.copied_system import NEW_IDENTITY
 from regiond.machines.deployment.model import Deployment
 from regiond.machines.deployment.network_config import NicNetwork
 from regiond.machines.deployment.vm_host.cloud_config import vm_host_config
@@ -42,6 +45,22 @@ def make_seed(
             user_data=user_data or None,
             nics=tuple(_network(nic) for nic in machine.nics),
             additions=_additions(deployment, report_to, time_limit_s),
+        )
+    )
+
+
+def make_copied_seed(machine: MachineView, *, ssh_keys: Iterable[str]) -> CloudInitSeed:
+    """Returns the seed of a machine whose disks are copies of those of a deployed one. It reports to nobody."""
+    return cloud_init_seed(
+        CloudInitInput(
+            instance_id=f"{machine.uuid}-copy",
+            hostname=machine.hostname,
+            domain=DOMAIN_NAME,
+            ssh_keys=tuple(ssh_keys),
+            report_url=None,
+            report_within_s=0.0,
+            nics=tuple(evolve(_network(nic), dhcp_by_mac=True) for nic in machine.nics),
+            additions=NEW_IDENTITY,
         )
     )
 

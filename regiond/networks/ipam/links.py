@@ -57,6 +57,16 @@ async def claim_address(
     return address
 
 
+async def free_address(
+    db: Db, subnet: Subnet, *, besides: Iterable[Address] = (), is_reserved_by_host: bool = False
+) -> Address:
+    """Returns the address that `claim_address` would choose for a machine, and claims nothing. None of `besides`.
+
+    Raises OutOfCapacity and WrongState as it does.
+    """
+    return await _free(db, subnet, None, None, is_reserved=is_reserved_by_host, besides=besides)
+
+
 async def lock_subnet(db: Db, subnet: Subnet) -> None:
     """As in the store. Raises WrongState if another transaction just deleted the subnet."""
     if not await ipam_store.lock_subnet(db, subnet.id):
@@ -97,11 +107,20 @@ async def _check_outside_dhcp(db: Db, subnet: Subnet, address: Address) -> None:
         )
 
 
-async def _free(db: Db, subnet: Subnet, machine_id: int | None, kept_by: int | None, *, is_reserved: bool) -> Address:
+async def _free(
+    db: Db,
+    subnet: Subnet,
+    machine_id: int | None,
+    kept_by: int | None,
+    *,
+    is_reserved: bool,
+    besides: Iterable[Address] = (),
+) -> Address:
     """The lowest that nothing uses, outside of ranges; else, if the hypervisor reserves it, one of its DHCP range."""
     ranges, used = await _ranges_and_used(db, subnet)
     own = () if kept_by is None else await link_store.kept_addresses(db, kept_by)
     used = [one for one in used if one.address not in own]
+    used += [UsedAddress(address=address) for address in besides]
     for span in free_addresses(subnet, ranges, used):
         return span.start
     fixed = [one for one in ranges if not one.discovered]

@@ -116,7 +116,7 @@ class MoveDisk(RequestScenario):
 
     async def prepare(self, site: Site) -> HostMachine:
         machine = await composed(site, storage="1,2", power_on="false")
-        await asyncio.to_thread(_host_file(machine).rows, _FILL, machine.hostname)
+        await asyncio.to_thread(host_file(machine).rows, _FILL, machine.hostname)
         return machine
 
     async def request(self, site: Site, state: HostMachine) -> Request:
@@ -125,7 +125,7 @@ class MoveDisk(RequestScenario):
     async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
         disks = (await site.deployment.get(state.path))["blockdevice_set"]
         (known,) = [disk["storage_pool_name"] for disk in disks if disk["name"] == "sdb"]
-        rows = await asyncio.to_thread(_host_file(state).rows, _WRITTEN, state.hostname)
+        rows = await asyncio.to_thread(host_file(state).rows, _WRITTEN, state.hostname)
         found, wanted = [(pool, bool(is_written)) for pool, is_written in rows], [("default", True), (known, True)]
         return [
             *await _disk_problems(site, state, [1, 2]),
@@ -134,7 +134,7 @@ class MoveDisk(RequestScenario):
         ]
 
 
-def _host_file(machine: HostMachine) -> SimulatedHost:
+def host_file(machine: HostMachine) -> SimulatedHost:
     if not isinstance(machine.host, SimulatedCellHost):
         raise InvalidRequest(f"{machine.host.name} has one storage pool")
     return machine.host.file

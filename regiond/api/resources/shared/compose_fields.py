@@ -17,15 +17,15 @@ from regiond.machines.service import syntax_problems
 from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_choice
 
+DEFAULT_CORES, DEFAULT_MEMORY_MIB = 1, 2048
 STORAGE = Text(max_length=16384, joined_by=",")  # gomaasclient and libmaas may repeat it, once for each disk
 INTERFACES = Text(max_length=16384, joined_by=";")
 COMPOSE = (
-    Field("cores", Integer(minimum=1), "Number of cores (default 1).", default=1, example=2),
+    Field("cores", Integer(minimum=1), "Number of cores (default 1, or as the template).", example=2),
     Field(
         "memory",
         Integer(minimum=1024, unit="MiB"),
-        "Memory in MiB, at least 1024 (default 2048).",
-        default=2048,
+        "Memory in MiB, at least 1024 (default 2048, or as the template).",
         format=Format.MIB,
         example=4096,
     ),
@@ -57,6 +57,15 @@ COMPOSE = (
         ),
         recorded=True,
         default="",
+    ),
+    Field(
+        "template",
+        Text(max_length=256, blank=None),
+        "Id or hostname of a machine on this host whose disks the new one begins with copies of, in their order; it "
+        "has to be off. What is not given is as it has it. Its disks can be larger in storage, further ones are empty, "
+        "and interfaces replace its NICs.",
+        recorded=True,
+        example="golden",
     ),
     Field("hostname", HOSTNAME, "Unique hostname (default: generated).", recorded=True, example="quick-newt"),
     Field("domain", Text(max_length=256, blank=None), "Id or name of a domain.", recorded=True),
@@ -128,9 +137,12 @@ _DEPENDS_ON: Mapping[str, frozenset[str]] = {
 
 def compose_request(values: Values) -> ComposeRequest:
     """Returns the part of the request that compose and its dry run share."""
+    template = values.get("template")
+    cores, memory_mib = (0, 0) if template else (DEFAULT_CORES, DEFAULT_MEMORY_MIB)
     return ComposeRequest(
-        cores=values["cores"],
-        memory_mib=values["memory"],
+        template=template,
+        cores=values["cores"] or cores,
+        memory_mib=values["memory"] or memory_mib,
         architecture=own_architecture(values["architecture"]),
         storage=values["storage"],
         interfaces=values["interfaces"],
@@ -181,9 +193,9 @@ def domain_problems(values: Values) -> Problems:
 def _limit_problems(host: ComposeTarget, values: Values) -> Problems:
     problems: Problems = {}
     is_pinned = values["pinned_cores"] or values["pin_cores"] is not None
-    if host.cores is not None and values["cores"] > host.cores and not is_pinned:
+    if host.cores is not None and (values["cores"] or 0) > host.cores and not is_pinned:
         problems["cores"] = [f"host {host.name} has only {number_of(host.cores, 'core')}"]
-    if host.memory_mib is not None and values["memory"] > host.memory_mib:
+    if host.memory_mib is not None and (values["memory"] or 0) > host.memory_mib:
         problems["memory"] = [f"host {host.name} has only {host.memory_mib} MiB of memory"]
     speed = values["cpu_speed"]
     if speed is not None and host.cpu_speed_mhz is not None and speed > host.cpu_speed_mhz:

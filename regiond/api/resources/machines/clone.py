@@ -1,0 +1,77 @@
+"""`machines/{system_id}/?op=clone`: composes a machine like another one, with copies of its disks."""
+
+from __future__ import annotations
+
+from regiond.api.declaration.dry_run import with_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import Boolean, Text
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.served import filled
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.hosts.placement import PLACED, placement_reply
+from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
+from regiond.api.resources.shared.lookups import find_machine
+from regiond.api.serializers.machines import COMPOSED_JSON
+from regiond.machines.model import CloneRequest
+from regiond.operations.model import Operation
+
+_request = filled(CloneRequest)
+
+
+async def _clone(call: Call) -> Reply:
+    operation = await call.services.clones.start(
+        call.caller, call.target.system_id, _request(call), idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )  # fmt: skip
+    return await soon(call, operation, _cloned, announce=call.services.machines.announce)
+
+
+async def _cloned(operation: Operation) -> Reply:
+    return json_reply(COMPOSED_JSON.encode(operation.system_id or ""))
+
+
+async def _plan(call: Call) -> Reply:
+    return await placement_reply(
+        call, await call.services.clones.dry_run(call.caller, call.target.system_id, _request(call))
+    )  # fmt: skip
+
+
+CLONE = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="clone",
+        permission=Permission.OPERATOR,
+        expensive=True,
+        title="Clone a machine",
+        doc=(
+            "Composes a machine on the same host with copies of all disks of this one, which has to be off: nothing "
+            "starts, changes or deletes it meanwhile. The clone has as many cores and as much memory, the same "
+            "firmware settings, tags and networks, and its own host name, MAC addresses and static addresses. Of a "
+            "machine with an owner it belongs to you. A clone of a Deployed machine is Deployed, and off: cloud-init "
+            "gives it its host name, SSH host keys, your SSH keys and a new machine id at its first start. Answers "
+            "after 8 s as compose does."
+        ),
+        fields=(
+            Field("hostname", HOSTNAME, "Unique hostname (default: generated).", recorded=True, example="web-2"),
+            Field("pool", GROUP, "Id or name of a resource pool (default: that of this machine).", recorded=True),
+            Field(
+                "storage_pool",
+                Text(max_length=256),
+                "Storage pool of the host for all disks (default: each is in the pool of the disk that it copies).",
+                recorded=True,
+                default="",
+                example="fast",
+            ),
+            Field("power_on", Boolean(), "Power the clone on (default false).", default=False),
+        ),
+        result=Result(doc="The id of the clone.", type=COMPOSED_JSON),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        find=find_machine,
+        run=_clone,
+    ),
+    _plan,
+    result=PLACED,
+    doc="Change nothing; answer 200 with the placement of the clone, or with why the host is rejected (default false).",
+)

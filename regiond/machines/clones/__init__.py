@@ -1,0 +1,1 @@
+"""Machines that begin with copies of the disks of another machine."""

@@ -1,0 +1,145 @@
+"""Reads the machine whose disks a compose copies, and opens composes of machines like another one."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from uuid import UUID
+
+from attrs import frozen
+
+from common.boot import BootDevice
+from common.compose_request import ComposeRequest
+from common.errors import InvalidRequest, NotFound, WrongState
+from common.values import GuestRef, NicKind, OwnershipMarker
+from regiond.caller import Caller
+from regiond.db.pool import Database, Db
+from regiond.idempotency.model import IdempotencyKey
+from regiond.machines import view_store
+from regiond.machines.clones import store
+from regiond.machines.clones.model import check_source, disks_for, disks_like, nics_like, sources_of, with_size_of
+from regiond.machines.compose.model import CopyPlan
+from regiond.machines.compose.service import Composer
+from regiond.machines.deployment import store as deployment_store
+from regiond.machines.model import CloneRequest, Copied, MachineFilter, MachineState, MachineView
+from regiond.machines.operation_intents import check_no_host
+from regiond.machines.ownership_rules import check_may_operate
+from regiond.networks import service as network_service
+from regiond.operations.model import Operation
+from regiond.placement.model import DryRun
+from regiond.placement.service import parse_storage
+
+
+@frozen
+class Templates:
+    """Reads templates for the stages of compose."""
+
+    database: Database
+    installation_id: UUID
+
+    async def plan(self, caller: Caller, request: ComposeRequest) -> CopyPlan:
+        """Returns the request with what it leaves to its template, and what is copied. Only reads.
+
+        Who may change the template may copy it, also while it is locked: a copy shows all its data. Raises NotFound,
+        NotAllowed, WrongState with what helps, OutOfCapacity for a subnet without a free address, and InvalidRequest.
+        """
+        async with self.database.connection() as db:
+            machine = await _named(db, request.template or "", caller)
+            check_may_operate(caller, machine)
+            if request.host_id not in {None, machine.host_id}:
+                raise InvalidRequest.of(
+                    {"template": [f"{machine.hostname} is on the VM host {machine.host_name}: compose there."]}
+                )
+            check_source(machine)
+            await check_no_host(db, machine)
+            asked = parse_storage(request.storage, in_order=True) if request.storage else None
+            disks = disks_like(machine, request.storage_pool) if asked is None else disks_for(machine, asked)
+            nics = None
+            if not request.interfaces:
+                nics = nics_like(machine, await _new_addresses(db, machine))
+            return CopyPlan(
+                request=with_size_of(machine, request, await store.hardware_of(db, machine.id)),
+                copied=await self._copied(db, machine, len(disks)),
+                source=machine,
+                disks=disks,
+                nics=nics,
+            )
+
+    async def _copied(self, db: Db, machine: MachineView, disks: int) -> Copied:
+        deployment = await deployment_store.of_machine(db, machine.id)
+        is_deployed = machine.state is MachineState.DEPLOYED and deployment is not None
+        becomes = MachineState.READY if machine.owner is None else MachineState.ALLOCATED
+        order = machine.boot.lasting or ()
+        boots = machine.boot_disk
+        return Copied(
+            machine_id=machine.id,
+            system_id=machine.system_id,
+            hostname=machine.hostname,
+            guest=GuestRef(
+                name=machine.guest_name or machine.hostname,
+                marker=OwnershipMarker(installation_id=self.installation_id, machine_id=machine.uuid),
+            ),
+            disks=sources_of(machine, disks),
+            becomes=MachineState.DEPLOYED if is_deployed else becomes,
+            tags=machine.tags,
+            boot_order=tuple(one for one in order if one is not BootDevice.ISO),
+            boot_disk=0 if boots is None else machine.disks.index(boots),
+            image=deployment.image if is_deployed and deployment is not None else None,
+            osystem=machine.osystem if is_deployed else "",
+            distro_series=machine.distro_series if is_deployed else "",
+        )
+
+
+@frozen
+class Clones:
+    """Opens clones: composes of machines that are like another one in everything."""
+
+    composer: Composer
+
+    async def start(
+        self,
+        caller: Caller,
+        system_id: str,
+        request: CloneRequest,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+        need_rack: bool = False,
+    ) -> Operation:
+        """Returns the operation. Raises the errors of `Templates.plan` and of `Composer.start_compose`."""
+        return await self.composer.start_compose(
+            caller, compose_request(system_id, request), idempotency_key=idempotency_key, need_rack=need_rack
+        )
+
+    async def dry_run(self, caller: Caller, system_id: str, request: CloneRequest) -> DryRun:
+        """Returns where the clone would be, and changes nothing. Raises the errors of `start`."""
+        return await self.composer.dry_run(caller, compose_request(system_id, request))
+
+
+def compose_request(system_id: str, request: CloneRequest) -> ComposeRequest:
+    return ComposeRequest(
+        template=system_id, cores=0, memory_mib=0, hostname=request.hostname, pool=request.pool,
+        storage_pool=request.storage_pool, power_on=request.power_on,
+    )  # fmt: skip
+
+
+async def _named(db: Db, name: str, caller: Caller) -> MachineView:
+    """Returns the machine with this system id or host name."""
+    for wanted in (MachineFilter(system_ids=(name,)), MachineFilter(hostnames=(name,))):
+        found = await view_store.list_machines(db, wanted, caller=caller)
+        if found:
+            return found[0]
+    raise NotFound(f"There is no machine {name!r} to copy.", template=name)
+
+
+async def _new_addresses(db: Db, machine: MachineView) -> dict[int, str]:
+    """Returns another free address of its subnet for each NIC with a static one, by the row id of the NIC."""
+    chosen: dict[int, str] = {}
+    for nic in machine.nics:
+        if nic.ip_address is None:
+            continue
+        if nic.subnet is None:
+            raise WrongState(f"The subnet of {nic.name} of {machine.hostname}, with {nic.ip_address}, was deleted.")
+        address = await network_service.free_address(
+            db, nic.subnet, besides=map(ip_address, chosen.values()), is_reserved_by_host=nic.kind == NicKind.NETWORK
+        )
+        chosen[nic.id] = str(address)
+    return chosen

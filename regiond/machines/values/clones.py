@@ -1,0 +1,44 @@
+"""The machine whose disks a new machine copies."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.boot import BootDevice
+from common.deployment_spec import ImageRef
+from common.guest_content import DiskSource
+from common.values import GuestRef
+from regiond.machines.values.states import MachineState
+
+
+@frozen(kw_only=True)
+class CloneRequest:
+    """A request for a machine like another one, on its host. `storage_pool` is for all disks; empty: as they are."""
+
+    hostname: str | None = None
+    pool: str | None = None
+    storage_pool: str = ""
+    power_on: bool = False
+
+
+@frozen(kw_only=True)
+class Copied:
+    """The source of a new machine, as its operation stores it.
+
+    `disks` has the source of each disk of the new machine; None: it is empty. The new machine `becomes` ready,
+    allocated or deployed: with `image`, `osystem` and `distro_series`, as the source was deployed, if it was. It boots
+    in `boot_order`, if that is known, first from the disk with the number `boot_disk`.
+    """
+
+    machine_id: int
+    system_id: str
+    hostname: str
+    guest: GuestRef
+    disks: tuple[DiskSource | None, ...]
+    becomes: MachineState
+    tags: tuple[str, ...] = ()
+    boot_order: tuple[BootDevice, ...] = ()
+    boot_disk: int = 0
+    image: ImageRef | None = None
+    osystem: str = ""
+    distro_series: str = ""
