@@ -53,6 +53,7 @@ _BULK: Mapping[object, str] = {
     "add_interface": marked("adds a NIC to each of {machines}"),
 }
 _REBUILD = marked("rebuilds {machine} on {host}")
+_CLONE = marked("composes {machine} on {host} with copies of the disks of {source}")
 _ACTS = marked("acts on {machines}")
 
 
@@ -71,6 +72,9 @@ def purpose(kind: str, *, machine: str | None, host: str | None, request: Mappin
         template = _REBUILD
     template = template or _WORDS.get(kind, "")
     names = {"machine": machine or message("a machine"), "host": host or message("its host")}
+    copied = request.get("copied")
+    if kind == "compose" and isinstance(copied, Mapping):
+        template, names = _CLONE, {**names, "source": str(copied.get("hostname"))}
     if not template:
         return "{kind} of {machine} on {host}".format(kind=kind.replace("_", " "), **names)
     return message(template, **names)

@@ -97,8 +97,8 @@ class Region:
         *,
         host: str | int | None = None,
         hostname: str | None = None,
-        cores: int = 1,
-        memory_mib: int = 2048,
+        cores: int | None = None,
+        memory_mib: int | None = None,
         storage: str = "",
         power_on: bool = False,
         idempotency_key: str | None = None,
@@ -114,16 +114,22 @@ class Region:
         anti_affinity: Iterable[str] = (),
         max_cores: int | None = None,
         max_memory_mib: int | None = None,
+        template: str | None = None,
     ) -> OperationSummary:
         """Starts the operation that composes a machine; without `host`, placement chooses one.
+
+        It has 1 core and 2048 MiB. With `template`, the id or hostname of a machine that is off, it begins with copies
+        of the disks of that one, on its host: what is not given is as the template has it.
 
         `storage` is a constraint text such as `root:8,data:20(fast)`, in GB; `interfaces` one such as `eth0:space=dmz`.
         `pinned_cores` are host core ids, `pin_cores` a number of cores of one NUMA node. `affinity` and
         `anti_affinity` are groups, such as `db` or `db:soft`. `max_cores` and `max_memory_mib` are what the machine
         can get while it runs. Raises OutOfCapacity with the reasons if no host fits.
         """
+        default_cores, default_mib = (0, 0) if template else (1, 2048)
         request = ComposeRequest(
-            hostname=hostname, cores=cores, memory_mib=memory_mib, storage=storage, power_on=power_on,
+            template=template, hostname=hostname, cores=default_cores if cores is None else cores,
+            memory_mib=default_mib if memory_mib is None else memory_mib, storage=storage, power_on=power_on,
             interfaces=interfaces, pinned_cores=tuple(pinned_cores), pin_cores=pin_cores,
             huge_pages_backed=huge_pages_backed, huge_page_size_mib=huge_page_size_mib, one_numa_node=one_numa_node,
             secure_boot=secure_boot, tpm=tpm, affinity=tuple(affinity), anti_affinity=tuple(anti_affinity),

@@ -21,6 +21,7 @@ from regiond.ui.lists import saved_pages
 from regiond.ui.machines import (
     action_pages,
     bulk_page,
+    clone_page,
     compose_page,
     console_page,
     deploy_page,
@@ -109,6 +110,7 @@ PAGES = (
     *edit_pages.PAGES,
     *deploy_page.PAGES,
     *rebuild_page.PAGES,
+    *clone_page.PAGES,
     *release_page.PAGES,
     *compose_page.PAGES,
     *task_list.PAGES,

@@ -44,6 +44,7 @@ STEP_WORDS: Mapping[str, str] = {
     "detach_nic": constant("detach the NIC"),
     "grow_disk": constant("grow the disk"),
     "copy_disk": constant("copy the disk"),
+    "copy_guest": constant("copy the disks"),
     "use_copy": constant("use the copy"),
     "copy_used": constant("copy used"),
     "remove_source": constant("remove the volume of before"),

@@ -12,11 +12,19 @@ from common.guest_content import DiskSource
 from common.phrases import number_of
 from common.units import gb
 from common.values import NicKind, PowerState
+from regiond.caller import Caller
 from regiond.machines.model import MAAS_STATUS, MachineState, MachineView, NicView
+from regiond.machines.ownership_rules import check_may_operate
 from regiond.placement.model import Condition, DiskRequirement, NicRequirement
 
 CLONEABLE = (MachineState.READY, MachineState.ALLOCATED, MachineState.DEPLOYED)
 KIB_PER_MIB = 1024
+
+
+def check_cloneable(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed, and WrongState as `check_source`. Who may change a machine may clone it, also a locked one."""
+    check_may_operate(caller, machine)
+    check_source(machine)
 
 
 def check_source(machine: MachineView) -> None:

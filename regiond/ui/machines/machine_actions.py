@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from common.errors import WrongState
 from regiond.caller import Caller
+from regiond.machines.clones.model import CLONEABLE
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import TRANSIENT, MachineState, MachineView
 from regiond.ui.texts import constant, text
@@ -129,6 +130,12 @@ def may_rebuild(caller: Caller, machine: MachineView) -> bool:
     """Whether the caller may deploy the machine again, which has a system on a root disk that Innkeeper created."""
     created = bool(machine.disks) and not machine.adopted and machine.host_id is not None
     return created and not machine.locked and owns(caller, machine) and _allows(machine, MachineEvent.REBUILD)
+
+
+def may_clone(caller: Caller, machine: MachineView) -> bool:
+    """Whether the caller may clone the machine when it is off. Also a locked one, which does not change."""
+    may = owns(caller, machine) if machine.owner is not None else caller.may_operate(machine.pool.id)
+    return may and machine.state in CLONEABLE and machine.host_id is not None and bool(machine.disks)
 
 
 def may_abort(caller: Caller, machine: MachineView) -> bool:

@@ -9,6 +9,7 @@ from attrs import frozen
 from common.serialization import from_dict
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkRequest
+from regiond.machines.compose.model import COPIED
 from regiond.machines.deployment.rebuild import REBUILD
 from regiond.machines.model import BulkAction, MachineView, ReleaseOptions
 from regiond.operations.model import Child, Operation, OperationKind, OperationState
@@ -88,6 +89,8 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 
 
 def _compose(task: Operation) -> Retry:
+    if (copied := task.request.get(COPIED)) is not None:
+        return Retry(url=page_url("vms", copied["system_id"], "clone"))
     if form_again(task.request) is not None:
         has_name = text("{name} was not created and keeps its name until it is deleted.", name=task.hostname)
         return Retry(url=page_url("compose", query={"task": str(task.id)}), instead=has_name if task.machine_id else "")

@@ -8,6 +8,7 @@ from typing import Any
 from common.boot import BootDevice
 from common.serialization import from_dict
 from regiond.machines.bulk.progress import BulkRequest
+from regiond.machines.compose.model import COPIED
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui import formats
 from regiond.ui.boot_words import boot_words
@@ -69,6 +70,8 @@ def requested(task: Operation) -> list[tuple[str, str]]:
         ]
         rebuilds = [(text("Content of the other disks"), text("kept"))] if request.get("rebuild") else []
         return found + rebuilds
+    if COPIED in task.request:
+        return [(text("Copies the disks of"), str(task.request[COPIED]["hostname"]))]
     if task.kind in _OF_DISKS:
         return _of_disk(task.kind, request)
     if task.kind is OperationKind.BULK:

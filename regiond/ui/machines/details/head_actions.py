@@ -12,6 +12,7 @@ from regiond.ui.machines.machine_actions import (
     Action,
     deployment_obstacle,
     may_abort,
+    may_clone,
     may_rebuild,
     offered,
     sees_console,
@@ -34,6 +35,7 @@ class HeadActions:
     menu: tuple[str, ...]
     may_deploy: bool
     may_rebuild: bool
+    may_clone: bool
     may_abort: bool
     shows_console: bool
 
@@ -51,6 +53,7 @@ def head_actions(caller: Caller, machine: MachineView) -> HeadActions:
         menu=tuple(name for name in actions if name not in (main, *beside)),
         may_deploy=may_deploy,
         may_rebuild=may_rebuild(caller, machine),
+        may_clone=may_clone(caller, machine),
         may_abort=may_abort(caller, machine),
         shows_console=shows_console,
     )

@@ -19,7 +19,7 @@ def add_fields(host: HostView | None) -> list[FormField]:
             name=POOL,
             label=text("Storage pool"),
             kind="choice",
-            options=_pool_options(host),
+            options=pool_options(host),
             none_label=text("Automatic"),
             optional=True,
             help=text("Automatic: a storage pool that a tag names, else the default one of the host"),
@@ -39,11 +39,11 @@ def grow_fields() -> list[FormField]:
 
 def move_fields(host: HostView | None, disk: DiskView) -> list[FormField]:
     """Returns the choice of another storage pool; without one in which the disk is, and with none if there is none."""
-    others = tuple(one for one in _pool_options(host) if one[0] != disk.storage_pool_name)
+    others = tuple(one for one in pool_options(host) if one[0] != disk.storage_pool_name)
     return [FormField(name=POOL, label=text("Storage pool"), kind="choice", options=others)] if others else []
 
 
-def _pool_options(host: HostView | None) -> tuple[tuple[str, str], ...]:
+def pool_options(host: HostView | None) -> tuple[tuple[str, str], ...]:
     """Returns the storage pools of the host that can take a disk, the default one first."""
     found = sorted(host.storage_pools, key=lambda pool: (not pool.is_default, pool.id)) if host else []
     return tuple(

@@ -1,0 +1,87 @@
+"""Clones a VM: a form with the name of the new one, and where its disks go."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
+
+from common.errors import InnkeeperError
+from regiond.api.replies import Reply
+from regiond.api.resources.machines.machines import MACHINE
+from regiond.caller import Caller, Permission
+from regiond.hosts.model import HostView
+from regiond.machines.clones.model import check_cloneable
+from regiond.machines.model import MachineState, MachineView
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.refusal import Refusal
+from regiond.ui.machines.details.frame import host_of, read_vm
+from regiond.ui.machines.disks.disk_form import pool_options
+from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.texts import text
+
+HOSTNAME, STORAGE_POOL = "hostname", "storage_pool"
+
+
+async def clone(visit: Visit) -> Reply:
+    request, machine = visit.request, (await read_vm(visit)).machine
+
+    async def send(values: Mapping[str, str]) -> Reply:
+        answer = await visit.act(
+            MACHINE, "POST", "clone",
+            path={"system_id": machine.system_id},
+            fields={HOSTNAME: values[HOSTNAME] or None, STORAGE_POOL: values[STORAGE_POOL] or None},
+            idempotency_key=request.given("once") or None,
+        )  # fmt: skip
+        task = await visit.services.operations.read(answer["id"], caller=visit.caller)
+        if not await visit.services.machines.announce(task):
+            return redirect("tasks", task.id)
+        return redirect_with_note(visit, "vms", task.system_id or "", task=task.id)
+
+    values = {name: request.given(name) for name in (HOSTNAME, STORAGE_POOL)}
+    return await forms.create(visit, values, partial(_page, visit, machine), send)
+
+
+async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
+    return await visit.page(
+        "machines/clone.html",
+        title=text("Clone {hostname}", hostname=machine.hostname),
+        section="vms",
+        status=refusal.status,
+        vm=machine,
+        obstacle=clone_obstacle(visit.caller, machine),
+        deployed=machine.state is MachineState.DEPLOYED and bool(machine.osystem),
+        form_fields=_fields(await host_of(visit, machine)),
+        edit=edit,
+        once=visit.request.given("once") or secrets.token_urlsafe(16),
+        problems=refusal.problems,
+    )
+
+
+def clone_obstacle(caller: Caller, machine: MachineView) -> str:
+    """Returns why the caller cannot clone the VM now, such as that it runs; empty if nothing is in the way."""
+    try:
+        check_cloneable(caller, machine)
+    except InnkeeperError as error:
+        return error.message
+    return ""
+
+
+def _fields(host: HostView | None) -> list[FormField]:
+    return [
+        FormField(name=HOSTNAME, label=text("Name"), optional=True, help=text("Left empty: two random words")),
+        FormField(
+            name=STORAGE_POOL,
+            label=text("Storage pool"),
+            kind="choice",
+            options=pool_options(host),
+            none_label=text("As now"),
+            optional=True,
+            help=text("As now: the copy of each disk is in the storage pool of that disk"),
+        ),
+    ]
+
+
+PAGES = form_pages("vms/<system_id>/clone", clone, permission=Permission.OPERATOR)
