@@ -134,6 +134,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=unlock": Shown("vms/<system_id>/act"),
     "POST machines/{system_id}/?op=deploy": Shown("vms/<system_id>/deploy"),
     "POST machines/{system_id}/?op=rebuild": Shown("vms/<system_id>/rebuild"),
+    "POST machines/{system_id}/?op=clone": Shown("vms/<system_id>/clone"),
     "POST machines/{system_id}/?op=abort": Shown("vms/<system_id>/abort"),
     "GET machines/{system_id}/?op=console_log": Shown("vms/<system_id>/console", "consoles.log"),
     "GET machines/{system_id}/?op=console": Shown("vms/<system_id>/console", "consoles.log"),

@@ -13,10 +13,15 @@ from regiond.machines.values.states import MachineState
 
 @frozen(kw_only=True)
 class CloneRequest:
-    """A request for a machine like another one, on its host. `storage_pool` is for all disks; empty: as they are."""
+    """A request for a machine like another one, on its host. None: as that one, but a new `hostname`.
+
+    `storage_pool` is for all disks; empty: each in its own.
+    """
 
     hostname: str | None = None
     pool: str | None = None
+    cores: int | None = None
+    memory_mib: int | None = None
     storage_pool: str = ""
     power_on: bool = False
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from common.errors import InnkeeperError
+from common.values import GuestSize
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Caller, Permission
@@ -22,7 +23,8 @@ from regiond.ui.machines.disks.disk_form import pool_options
 from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
 
-HOSTNAME, STORAGE_POOL = "hostname", "storage_pool"
+HOSTNAME, CORES, MEMORY, STORAGE_POOL = "hostname", "cores", "memory", "storage_pool"
+_NAMES = (HOSTNAME, CORES, MEMORY, STORAGE_POOL)
 
 
 async def clone(visit: Visit) -> Reply:
@@ -32,7 +34,7 @@ async def clone(visit: Visit) -> Reply:
         answer = await visit.act(
             MACHINE, "POST", "clone",
             path={"system_id": machine.system_id},
-            fields={HOSTNAME: values[HOSTNAME] or None, STORAGE_POOL: values[STORAGE_POOL] or None},
+            fields={name: values[name] or None for name in _NAMES},
             idempotency_key=request.given("once") or None,
         )  # fmt: skip
         task = await visit.services.operations.read(answer["id"], caller=visit.caller)
@@ -40,7 +42,7 @@ async def clone(visit: Visit) -> Reply:
             return redirect("tasks", task.id)
         return redirect_with_note(visit, "vms", task.system_id or "", task=task.id)
 
-    values = {name: request.given(name) for name in (HOSTNAME, STORAGE_POOL)}
+    values = {name: request.given(name) for name in _NAMES}
     return await forms.create(visit, values, partial(_page, visit, machine), send)
 
 
@@ -53,7 +55,7 @@ async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal
         vm=machine,
         obstacle=clone_obstacle(visit.caller, machine),
         deployed=machine.state is MachineState.DEPLOYED and bool(machine.osystem),
-        form_fields=_fields(await host_of(visit, machine)),
+        form_fields=_fields(machine, await host_of(visit, machine)),
         edit=edit,
         once=visit.request.given("once") or secrets.token_urlsafe(16),
         problems=refusal.problems,
@@ -69,9 +71,26 @@ def clone_obstacle(caller: Caller, machine: MachineView) -> str:
     return ""
 
 
-def _fields(host: HostView | None) -> list[FormField]:
+def _fields(machine: MachineView, host: HostView | None) -> list[FormField]:
+    size = machine.pending_size or GuestSize(cores=machine.cores, memory_mib=machine.memory_mib)
     return [
         FormField(name=HOSTNAME, label=text("Name"), optional=True, help=text("Left empty: two random words")),
+        FormField(
+            name=CORES,
+            label=text("Cores"),
+            kind="number",
+            minimum=1,
+            optional=True,
+            help=text("Left empty: {number}", number=size.cores),
+        ),
+        FormField(
+            name=MEMORY,
+            label=text("RAM in MiB"),
+            kind="number",
+            minimum=1024,
+            optional=True,
+            help=text("Left empty: {number}", number=size.memory_mib),
+        ),
         FormField(
             name=STORAGE_POOL,
             label=text("Storage pool"),

@@ -68,6 +68,8 @@ ANSWERS: Mapping[str, Any] = {
     "machines.released": named({}),
     "machines.announce": True,
     "composer.start_compose": OPERATION,
+    "clones.start": OPERATION,
+    "clones.dry_run": DryRun(placements=(PLACEMENT,)),
     "composer.problems": {},
     "composer.dry_run": DryRun(placements=(PLACEMENT,)),
     "composer.hostname_problems": {},

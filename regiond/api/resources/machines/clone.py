@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
-from regiond.api.declaration.field_types import Boolean, Text
-from regiond.api.declaration.fields import Field
+from regiond.api.declaration.field_types import Boolean, Integer, Text
+from regiond.api.declaration.fields import Field, Format
 from regiond.api.declaration.operation_wait import STARTED, soon
-from regiond.api.declaration.served import filled
+from regiond.api.declaration.served import filled, given
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.hosts.placement import PLACED, placement_reply
 from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
@@ -16,7 +16,7 @@ from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.machines.model import CloneRequest
 from regiond.operations.model import Operation
 
-_request = filled(CloneRequest)
+_request = filled(CloneRequest, memory_mib=given("memory"))
 
 
 async def _clone(call: Call) -> Reply:
@@ -46,8 +46,8 @@ CLONE = with_dry_run(
         title="Clone a machine",
         doc=(
             "Composes a machine on the same host with copies of all disks of this one, which has to be off: nothing "
-            "starts, changes or deletes it meanwhile. The clone has as many cores and as much memory, the same "
-            "firmware settings, tags and networks, and its own host name, MAC addresses and static addresses. Of a "
+            "starts, changes or deletes it meanwhile. The clone has the same size unless another is given, "
+            "the same firmware settings, tags and networks, and its own host name, MAC addresses and static addresses. Of a "
             "machine with an owner it belongs to you. A clone of a Deployed machine is Deployed, and off: cloud-init "
             "gives it its host name, SSH host keys, your SSH keys and a new machine id at its first start. Answers "
             "after 8 s as compose does."
@@ -55,6 +55,14 @@ CLONE = with_dry_run(
         fields=(
             Field("hostname", HOSTNAME, "Unique hostname (default: generated).", recorded=True, example="web-2"),
             Field("pool", GROUP, "Id or name of a resource pool (default: that of this machine).", recorded=True),
+            Field("cores", Integer(minimum=1), "Number of cores (default: as this machine).", example=2),
+            Field(
+                "memory",
+                Integer(minimum=1024, unit="MiB"),
+                "Memory in MiB, at least 1024 (default: as this machine).",
+                format=Format.MIB,
+                example=4096,
+            ),
             Field(
                 "storage_pool",
                 Text(max_length=256),
