@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -200,7 +201,7 @@ def test_what_cannot_be_cloned_leaves_nothing(host: CapableFixture) -> None:
     assert sizes_in(host, source) == sizes_of(*source.disks)
 
 
-def _with_second(spec: GuestSpec, **changes: object) -> GuestSpec:
+def _with_second(spec: GuestSpec, **changes: Any) -> GuestSpec:
     root, second = spec.disks
     return evolve(spec, disks=(root, evolve(second, **changes)))
 

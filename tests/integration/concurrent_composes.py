@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import uuid4
 
 from attrs import define, evolve
 
 from common.compose_request import ComposeRequest
 from regiond.db.pool import Database
+from regiond.machines.clones.service import Templates
 from regiond.machines.compose.model import NOT_COUNTED, OnClaim
 from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.service import Composer
@@ -101,7 +103,13 @@ async def stages_on(
 
 def composer_of(innkeeper: Deployment, stages: ComposeStages) -> Composer:
     components = innkeeper.region.components
-    return Composer(components.database, components.services.operations, cast(Any, SimpleNamespace(racks=())), stages)
+    return Composer(
+        components.database,
+        components.services.operations,
+        cast(Any, SimpleNamespace(racks=())),
+        stages,
+        Templates(components.database, uuid4()),
+    )
 
 
 async def compose_all(

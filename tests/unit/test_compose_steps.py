@@ -22,6 +22,7 @@ from common.errors import (
 from common.guest_spec import DiskSpec, GuestSpec
 from common.serialization import to_dict
 from common.values import OwnershipMarker
+from regiond.machines.clones.steps import GuestCopies
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler
 from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOSTS, ComposeMachine
 from regiond.machines.model import ComposeIntent
@@ -108,7 +109,9 @@ class Host:
         self.steps.append("note")
 
     def work(self) -> ComposeMachine:
-        return ComposeMachine(in_place_of(HostCalls, self), in_place_of(Rescheduler, self))
+        return ComposeMachine(
+            in_place_of(HostCalls, self), in_place_of(Rescheduler, self), in_place_of(GuestCopies, self)
+        )
 
     def run(self, operation: Operation) -> Any:
         return result_of(self.work().run(operation, in_place_of(Attempt, self)))

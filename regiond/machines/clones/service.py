@@ -116,8 +116,8 @@ class Clones:
 
 def compose_request(system_id: str, request: CloneRequest) -> ComposeRequest:
     return ComposeRequest(
-        template=system_id, cores=request.cores or 0, memory_mib=request.memory_mib or 0, hostname=request.hostname, pool=request.pool,
-        storage_pool=request.storage_pool, power_on=request.power_on,
+        template=system_id, cores=request.cores or 0, memory_mib=request.memory_mib or 0, hostname=request.hostname,
+        pool=request.pool, storage_pool=request.storage_pool, power_on=request.power_on,
     )  # fmt: skip
 
 

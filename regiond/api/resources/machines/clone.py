@@ -46,8 +46,8 @@ CLONE = with_dry_run(
         title="Clone a machine",
         doc=(
             "Composes a machine on the same host with copies of all disks of this one, which has to be off: nothing "
-            "starts, changes or deletes it meanwhile. The clone has the same size unless another is given, "
-            "the same firmware settings, tags and networks, and its own host name, MAC addresses and static addresses. Of a "
+            "starts, changes or deletes it meanwhile. The clone has the same size unless another is given, the same "
+            "firmware settings, tags and networks, and its own host name, MAC addresses and static addresses. Of a "
             "machine with an owner it belongs to you. A clone of a Deployed machine is Deployed, and off: cloud-init "
             "gives it its host name, SSH host keys, your SSH keys and a new machine id at its first start. Answers "
             "after 8 s as compose does."
