@@ -146,6 +146,7 @@ FOR_USERS = {
     ("MachineHandler", "delete", Permission.OWNER),
     *((handler, "release", Permission.OPERATOR) for handler in ("MachineHandler", "MachinesHandler")),
     ("MachineHandler", "deploy", Permission.OPERATOR),
+    ("MachineHandler", "clone", Permission.OPERATOR),
     *(("MachinesHandler", op, Permission.OPERATOR) for op in ("allocate", "bulk")),
     ("OperationHandler", "cancel", Permission.USER),  # for administrators, except of one's own bulk operation
     *((handler, "place", Permission.OPERATOR) for handler in ("VmHostsHandler", "PodsHandler")),

@@ -65,7 +65,6 @@ COMPOSE = (
         "has to be off. What is not given is as it has it. Its disks can be larger in storage, further ones are empty, "
         "and interfaces replace its NICs.",
         recorded=True,
-        example="golden",
     ),
     Field("hostname", HOSTNAME, "Unique hostname (default: generated).", recorded=True, example="quick-newt"),
     Field("domain", Text(max_length=256, blank=None), "Id or name of a domain.", recorded=True),
