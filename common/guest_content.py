@@ -1,4 +1,4 @@
-"""What a new guest begins with: the content of disks of another guest, and data for cloud-init."""
+"""The content of a new guest: copies of the disks of another one, and data for cloud-init."""
 
 from __future__ import annotations
 

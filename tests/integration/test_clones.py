@@ -270,3 +270,32 @@ async def test_a_source_that_was_started_meanwhile_is_copied_again(innkeeper: De
     (attempts,) = await innkeeper.fetch("select attempt from operation order by id desc limit 1")
     assert attempts["attempt"] == 2
     assert written(innkeeper) == 4
+
+
+@pytest.mark.parametrize("call", ["copy content of guest", "define guest", "set boot order"])
+async def test_no_refresh_and_no_repair_removes_a_copy_meanwhile(innkeeper: Deployment, call: Call) -> None:
+    source = await composed(innkeeper)
+    write(innkeeper)
+    with innkeeper.simulated().hold(call):
+        cloning = asyncio.create_task(clone(innkeeper, source))
+        await eventually(lambda: innkeeper.simulated().is_holding())
+        before = rows(innkeeper, "select pool, name from volume order by 1, 2")
+        await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+        for _ in range(2):
+            await innkeeper.region.components.services.reconciler.sweep()
+        assert await innkeeper.discrepancies() == []
+        assert rows(innkeeper, "select pool, name from volume order by 1, 2") == before
+    await cloning
+    assert written(innkeeper) == 4
+
+
+async def test_nics_and_boot_disk_of_a_clone_are_marked_as_those_of_its_source(innkeeper: Deployment) -> None:
+    source = await composed(innkeeper)
+    (nic,) = (await innkeeper.get(path(source)))["interface_set"]
+    await innkeeper.post(f"nodes/{source['system_id']}/interfaces/{nic['id']}/", op="add_tag", tag="uplink")
+    await innkeeper.send("POST", f"nodes/{source['system_id']}/blockdevices/sdb/", op="set_boot_disk")
+    made = await clone(innkeeper, source)
+    assert made["interface_set"][0]["tags"] == ["uplink"]
+    assert made["boot_disk"]["name"] == "sdb"
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert (await innkeeper.get(path(made)))["boot_disk"]["name"] == "sdb"

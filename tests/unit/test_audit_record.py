@@ -35,7 +35,8 @@ RECORDED_TEXTS = """
     not_fabrics not_in_pool not_in_pools not_in_zone not_in_zones not_pod not_pod_type not_subnets not_tags
     not_vlans osystem owner parent pod pod_type pool power_address project query reason remove server sha256 size space
     start_ip
-    storage storage_pool subnet subnets swap_size system_id tag tags template transfer_resources_to type url user username uuid version vlan
+    storage storage_pool subnet subnets swap_size system_id tag tags template transfer_resources_to type url user
+    username uuid version vlan
     vlans vm_host zone zones
 """
 

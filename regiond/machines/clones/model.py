@@ -1,4 +1,4 @@
-"""What of a machine is copied, and what is refused. Pure."""
+"""Rules of copies: what of a machine is copied, and what is refused. Pure."""
 
 from __future__ import annotations
 

@@ -58,13 +58,13 @@ class Templates:
                 nics = nics_like(machine, await _new_addresses(db, machine))
             return CopyPlan(
                 request=with_size_of(machine, request, await store.hardware_of(db, machine.id)),
-                copied=await self._copied(db, machine, len(disks)),
+                copied=await self._copied(db, machine, len(disks), same_nics=nics is not None),
                 source=machine,
                 disks=disks,
                 nics=nics,
             )
 
-    async def _copied(self, db: Db, machine: MachineView, disks: int) -> Copied:
+    async def _copied(self, db: Db, machine: MachineView, disks: int, *, same_nics: bool) -> Copied:
         deployment = await deployment_store.of_machine(db, machine.id)
         is_deployed = machine.state is MachineState.DEPLOYED and deployment is not None
         becomes = MachineState.READY if machine.owner is None else MachineState.ALLOCATED
@@ -82,6 +82,7 @@ class Templates:
             becomes=MachineState.DEPLOYED if is_deployed else becomes,
             tags=machine.tags,
             boot_order=tuple(one for one in order if one is not BootDevice.ISO),
+            same_nics=same_nics,
             boot_disk=0 if boots is None else machine.disks.index(boots),
             image=deployment.image if is_deployed and deployment is not None else None,
             osystem=machine.osystem if is_deployed else "",

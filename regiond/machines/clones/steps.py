@@ -63,7 +63,8 @@ class GuestCopies:
         Its compose is recorded already. Returns the host name of the source.
         """
         copied = from_dict(operation.request[COPIED], Copied)
-        await store.copy_nic_tags(db, copied.machine_id, target.machine_id)
+        if copied.same_nics:
+            await store.copy_nic_tags(db, copied.machine_id, target.machine_id)
         if copied.becomes is MachineState.DEPLOYED and copied.image is not None:
             await deployment_store.insert(
                 db, target.machine_id, operation.id, copied.image,

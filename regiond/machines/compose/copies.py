@@ -1,4 +1,4 @@
-"""Reserves the source of a copy: nothing starts, changes or deletes it until the operation that copies it has ended."""
+"""Holds the source of a copy: nothing starts, changes or deletes it until the copy has ended."""
 
 from __future__ import annotations
 

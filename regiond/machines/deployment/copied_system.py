@@ -1,4 +1,4 @@
-"""What makes the system on a copied disk another machine, at its first boot. Pure.
+"""The part of cloud-init data that makes the system on a copied disk another machine. Pure.
 
 cloud-init itself writes a new host name, SSH host keys and the keys of the user, since the instance is a new one. It
 leaves /etc/machine-id, which journald and the DHCP client of systemd-networkd identify a machine by. It is a new one

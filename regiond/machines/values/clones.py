@@ -32,7 +32,8 @@ class Copied:
 
     `disks` has the source of each disk of the new machine; None: it is empty. The new machine `becomes` ready,
     allocated or deployed: with `image`, `osystem` and `distro_series`, as the source was deployed, if it was. It boots
-    in `boot_order`, if that is known, first from the disk with the number `boot_disk`.
+    in `boot_order`, if that is known, first from the disk with the number `boot_disk`. With `same_nics` it has NICs
+    like those of the source, in their order.
     """
 
     machine_id: int
@@ -44,6 +45,7 @@ class Copied:
     tags: tuple[str, ...] = ()
     boot_order: tuple[BootDevice, ...] = ()
     boot_disk: int = 0
+    same_nics: bool = True
     image: ImageRef | None = None
     osystem: str = ""
     distro_series: str = ""

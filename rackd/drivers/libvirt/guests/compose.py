@@ -30,7 +30,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 class Content(Protocol):
-    """What a new guest has from the beginning. Its methods are called in this order."""
+    """The content of the disks of a new guest. Its methods are called in this order."""
 
     def prepare(self, client: Client, spec: GuestSpec) -> None:
         """Removes volumes of `spec` that an earlier attempt left. Raises what prevents the copies."""
