@@ -45,8 +45,8 @@ NOT_COUNTED: OnClaim = {outcome: lambda: None for outcome in ClaimOutcome}
 
 @frozen(kw_only=True)
 class CopyPlan:
-    """The part of a compose that is of its template, `source` as it was read: the request with its defaults, the disks, and
-    the NICs (None: those of the request)."""
+    """The part of a compose that is of its template, `source` as it was read: the request with its defaults, the
+    disks, and the NICs (None: those of the request)."""
 
     request: ComposeRequest
     copied: Copied
