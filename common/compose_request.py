@@ -38,6 +38,7 @@ class ComposeRequest:
     anti_affinity: tuple[str, ...] = ()
     max_cores: int | None = None
     max_memory_mib: int | None = None
+    uefi: bool = False
     secure_boot: bool = False
     tpm: bool = False
     template: str | None = None

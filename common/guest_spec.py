@@ -57,9 +57,9 @@ class GuestSpec:
     `pinned_core_ids`, if any, has one host core for each virtual core, in order. With `huge_page_size_kib`, pages of
     that size back all memory. `numa_node_ids` are the nodes to allocate it on; empty means any. Without `autostart`, a
     new guest is as the hypervisor makes it, and an existing one stays as it is. `max_cores` and `max_memory_mib` are
-    what a new guest can get while it runs, if the hypervisor has to prepare it for that. With `secure_boot`, the
-    firmware starts only systems that are signed with Microsoft's keys; `tpm` adds a TPM 2.0. All four are of `compose`
-    only. `root_volume` is the volume of a root disk that was moved to another storage pool; empty: that of `compose`.
+    what a new guest can get while it runs, if the hypervisor has to prepare it for that. With `uefi`, it has UEFI
+    firmware, and not only while its image needs that; with `secure_boot`, the firmware starts only systems that are
+    signed with Microsoft's keys; `tpm` adds a TPM 2.0. All five are of `compose` only. `root_volume` is the volume of a root disk that was moved to another storage pool; empty: that of `compose`.
     """
 
     name: str = field(validator=min_len(1))
@@ -76,6 +76,7 @@ class GuestSpec:
     autostart: Autostart | None = None
     max_cores: int | None = None
     max_memory_mib: int | None = None
+    uefi: bool = False
     secure_boot: bool = False
     tpm: bool = False
     root_volume: str = ""

@@ -277,6 +277,7 @@ class Guest:
     iso: str = ""  # the image in its drive: the SHA-256 of one of the region's, else its name; empty: none
     next_iso: str | None = None  # as `iso`, from its next start on; None: as now, or unknown while it runs
     start_order: StartOrder | None = None  # None: its hypervisor has no such order
+    uefi: bool | None = None  # whether it has UEFI firmware, not a BIOS; None: unknown
     secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
     tpm: bool | None = None
     booted_once: str | None = None  # the key of the order for one start with which it was started

@@ -108,6 +108,7 @@ class Region:
         huge_pages_backed: bool = False,
         huge_page_size_mib: int | None = None,
         one_numa_node: bool = False,
+        uefi: bool = False,
         secure_boot: bool = False,
         tpm: bool = False,
         affinity: Iterable[str] = (),
@@ -132,7 +133,7 @@ class Region:
             memory_mib=default_mib if memory_mib is None else memory_mib, storage=storage, power_on=power_on,
             interfaces=interfaces, pinned_cores=tuple(pinned_cores), pin_cores=pin_cores,
             huge_pages_backed=huge_pages_backed, huge_page_size_mib=huge_page_size_mib, one_numa_node=one_numa_node,
-            secure_boot=secure_boot, tpm=tpm, affinity=tuple(affinity), anti_affinity=tuple(anti_affinity),
+            uefi=uefi, secure_boot=secure_boot, tpm=tpm, affinity=tuple(affinity), anti_affinity=tuple(anti_affinity),
             max_cores=max_cores, max_memory_mib=max_memory_mib,
         )  # fmt: skip
         call = ClientComposeCall(

@@ -39,6 +39,7 @@ class GuestRecord:
     booted_once: str | None = None
     iso: str = ""
     next_iso: str | None = None
+    uefi: bool | None = None
     secure_boot: bool | None = None
     start_order: Mapping[str, Any] | None = None
     tpm: bool | None = None

@@ -43,6 +43,7 @@ def guest_spec(
         pinned_core_ids=evaluation.pinned_core_ids,
         huge_page_size_kib=evaluation.pages[0].size_kib if evaluation.pages else None,
         numa_node_ids=evaluation.numa_node_ids,
+        uefi=requirements.uefi,
         secure_boot=requirements.secure_boot,
         tpm=requirements.tpm,
         autostart=Autostart(host.autostart) if host.autostart else None,

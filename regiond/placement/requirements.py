@@ -125,7 +125,8 @@ class Requirements:
     huge_pages: bool = False
     huge_page_size_kib: int | None = None
     one_numa_node: bool = False
-    secure_boot: bool = False  # hosts that cannot do this and the next one reject the compose
+    uefi: bool = False  # hosts that cannot do this and the next two reject the compose
+    secure_boot: bool = False
     tpm: bool = False
     groups: tuple[GroupRule, ...] = ()
     max_cores: int | None = None

@@ -1,4 +1,4 @@
-"""Secure Boot and a TPM, with which a guest is composed."""
+"""UEFI, Secure Boot and a TPM, with which a guest is composed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tests.lab.needs import require, why_no_tpm
 
 # libvirt's test driver has no firmware.
 HAS_SECURE_BOOT = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id != "libvirt-test"], indirect=True)
+HAS_BIOS = pytest.mark.parametrize(
+    "host", [one for one in FIXTURES if one.id in {"simulated", "libvirt-qemu"}], indirect=True
+)
 NEEDS_SWTPM = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id == "libvirt-test"], indirect=True)
 
 
@@ -33,10 +36,30 @@ def test_a_guest_has_neither_unless_asked(host: DriverFixture) -> None:
     assert (listed(host, spec).secure_boot, listed(host, spec).tpm) == (False, False)
 
 
+@HAS_BIOS
+def test_a_guest_has_a_bios_unless_asked(host: DriverFixture) -> None:
+    spec = spec_for(host, "old")
+    assert host.driver.compose(spec).uefi is False
+    assert listed(host, spec).uefi is False
+
+
+@HAS_SECURE_BOOT
+def test_a_guest_with_uefi_starts_any_system_and_keeps_it(host: DriverFixture) -> None:
+    spec = evolve(spec_for(host, "new"), uefi=True)
+    guest = host.driver.compose(spec)
+    assert (guest.uefi, guest.secure_boot) == (True, False)
+    assert host.driver.power(spec.ref, PowerAction.ON, grace_s=0.1) is PowerState.ON
+    host.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1)
+    host.driver.undeploy(spec)
+    found = listed(host, spec)
+    assert (found.uefi, found.secure_boot) == (True, False)
+
+
 @HAS_SECURE_BOOT
 def test_a_guest_with_secure_boot_starts_and_keeps_it(host: DriverFixture) -> None:
     spec = evolve(spec_for(host, "signed", disks=2), secure_boot=True)
-    assert host.driver.compose(spec).secure_boot is True
+    guest = host.driver.compose(spec)
+    assert (guest.uefi, guest.secure_boot) == (True, True)
     assert host.driver.power(spec.ref, PowerAction.ON, grace_s=0.1) is PowerState.ON
     assert listed(host, spec).secure_boot is True
     host.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1)
@@ -62,7 +85,9 @@ def test_a_guest_has_a_tpm(host: DriverFixture, request: pytest.FixtureRequest) 
 @NEEDS_SWTPM
 def test_a_host_without_them_says_what_to_install(host: DriverFixture) -> None:
     spec = spec_for(host, "bare")
-    for wanted, package in ((evolve(spec, tpm=True), "swtpm"), (evolve(spec, secure_boot=True), "ovmf")):
+    for wanted, package in (
+        (evolve(spec, tpm=True), "swtpm"), (evolve(spec, secure_boot=True), "ovmf"), (evolve(spec, uefi=True), "ovmf")
+    ):  # fmt: skip
         with pytest.raises(Unsupported, match=package):
             host.driver.compose(wanted)
     assert host.driver.find(spec.ref) is None

@@ -11,14 +11,15 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
+_DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 SUBNET = "192.168.231"  # libvirt does not start a second network with this address
 
 
 class LabNetwork:
     """A network that is defined and active."""
 
-    def __init__(self, connection: Any, boot_file: Path | None = None) -> None:
-        """With `boot_file`, the network's server offers this file to NICs that boot, by TFTP."""
+    def __init__(self, connection: Any, boot_file: Path | None = None, boot_url: str = "") -> None:
+        """`boot_file` is what the network's server offers to NICs that boot, by TFTP; `boot_url`, by HTTP with UEFI."""
         self.name = f"iknet-{uuid4().hex[:6]}"
         self.bridge = f"{self.name.removeprefix('iknet-')}-ik"
         network = ET.Element("network")
@@ -32,6 +33,14 @@ class LabNetwork:
         ET.SubElement(dhcp, "range", start=f"{SUBNET}.2", end=f"{SUBNET}.99")
         if boot_file is not None:
             ET.SubElement(dhcp, "bootp", file=boot_file.name)
+        if boot_url:
+            options = ET.SubElement(network, f"{{{_DNSMASQ}}}options")
+            for value in (
+                "dhcp-vendorclass=set:http,HTTPClient",
+                "dhcp-option-force=tag:http,60,HTTPClient",
+                f"dhcp-boot=tag:http,{boot_url}",
+            ):
+                ET.SubElement(options, f"{{{_DNSMASQ}}}option", value=value)
         self._network = connection.networkDefineXML(ET.tostring(network, encoding="unicode"))
         try:
             self._network.create()
@@ -67,8 +76,8 @@ class LabNetwork:
 
 
 @contextmanager
-def lab_network(connection: Any, boot_file: Path | None = None) -> Iterator[LabNetwork]:
-    network = LabNetwork(connection, boot_file)
+def lab_network(connection: Any, boot_file: Path | None = None, boot_url: str = "") -> Iterator[LabNetwork]:
+    network = LabNetwork(connection, boot_file, boot_url)
     try:
         yield network
     finally:

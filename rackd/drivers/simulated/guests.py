@@ -34,7 +34,7 @@ from rackd.drivers.simulated.facts import ARCHITECTURE
 _GUESTS = """
     select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart,
            boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso, firmware.secure_boot,
-           firmware.tpm, start_order.priority, start_order.delay_s,
+           firmware.tpm, uefi.guest_id is not null as uefi, start_order.priority, start_order.delay_s,
            deployment.guest_id is not null as is_deployed,
            coalesce((select position from disk
                       where disk.guest_id = guest.guest_id
@@ -44,6 +44,7 @@ _GUESTS = """
            left join boot_disk using (guest_id) left join boot_order using (guest_id)
            left join iso using (guest_id)
            left join firmware using (guest_id)
+           left join uefi using (guest_id)
            left join start_order using (guest_id)
            left join deployment using (guest_id)
 """
@@ -320,6 +321,7 @@ def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic
         pending_boot_order=parsed(row["pending"] or ""),
         iso=row["iso"] or "",
         start_order=StartOrder(priority=row["priority"] or 0, delay_s=row["delay_s"] or 0),
+        uefi=bool(row["uefi"]),
         secure_boot=bool(row["secure_boot"]),
         tpm=bool(row["tpm"]),
         booted_once=row["once_key"],

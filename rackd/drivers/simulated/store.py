@@ -120,6 +120,9 @@ create table if not exists start_order (
     priority integer not null,
     delay_s  integer not null
 ) strict;
+create table if not exists uefi (
+    guest_id text primary key references guest on delete cascade
+) strict;
 create table if not exists firmware (
     guest_id    text primary key references guest on delete cascade,
     secure_boot integer not null,

@@ -263,6 +263,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("iso", nullable(STR), lambda machine: machine.boot.iso or None),
     key("next_iso", nullable(STR), lambda machine: machine.boot.next_iso),
     key("start_order", nullable(_START_ORDER), lambda machine: machine.boot.start_order),
+    key("uefi", nullable(BOOL), lambda machine: machine.boot.uefi),
     key("secure_boot", nullable(BOOL), lambda machine: machine.boot.secure_boot),
     key("tpm", nullable(BOOL), lambda machine: machine.boot.tpm),
     constant("cpu_speed", nullable(INT), None),

@@ -35,6 +35,7 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             booted_once=before.booted_once,
             iso=before.iso,
             next_iso=before.next_iso,
+            uefi=before.uefi,
             secure_boot=before.secure_boot,
             start_order=before.start_order,
             tpm=before.tpm,

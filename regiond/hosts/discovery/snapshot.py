@@ -67,6 +67,7 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         booted_once=guest.booted_once,
         iso=guest.iso,
         next_iso=guest.next_iso,
+        uefi=guest.uefi,
         secure_boot=guest.secure_boot,
         start_order=None if guest.start_order is None else to_dict(guest.start_order),
         tpm=guest.tpm,

@@ -45,14 +45,14 @@ _WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
                        kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
-                       iso, next_iso, secure_boot, tpm, start_order)
+                       iso, next_iso, uefi, secure_boot, tpm, start_order)
     select $1, found.*
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
            power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
            huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text, started_at timestamptz,
            boot_device text, boot_order text[], pending_boot_order text[], booted_once text,
-           iso text, next_iso text, secure_boot boolean, tpm boolean,
+           iso text, next_iso text, uefi boolean, secure_boot boolean, tpm boolean,
            start_order jsonb)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marker_installation = excluded.marker_installation,
@@ -66,7 +66,7 @@ _WRITE_GUESTS = """
            iso = excluded.iso,
            next_iso = case when excluded.next_iso is not null or excluded.power_state = 'off' then excluded.next_iso
                            when guest.next_iso <> excluded.iso then guest.next_iso end,
-           secure_boot = excluded.secure_boot, tpm = excluded.tpm,
+           uefi = excluded.uefi, secure_boot = excluded.secure_boot, tpm = excluded.tpm,
            start_order = nullif(excluded.start_order, 'null')
     returning id, project, guest_key
 """

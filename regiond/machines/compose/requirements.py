@@ -188,6 +188,7 @@ def _parse(request: ComposeRequest) -> tuple[Requirements, Mapping[str, list[str
         huge_pages=request.huge_pages_backed,
         huge_page_size_kib=None if size_mib is None else size_mib * 1024,
         one_numa_node=request.one_numa_node,
+        uefi=request.uefi,
         secure_boot=request.secure_boot,
         tpm=request.tpm,
         groups=groups,

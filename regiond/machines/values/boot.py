@@ -23,6 +23,7 @@ class BootView:
     iso: str = ""  # the image in its drive: the name in the catalogue, or what the host calls it; empty: none
     iso_sha256: str = ""  # empty: it is no image of the region
     next_iso: str | None = None  # as `iso`, from its next start on; None: as now
+    uefi: bool | None = None  # whether it has UEFI firmware; None: unknown
     secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
     tpm: bool | None = None
     start_order: StartOrder | None = None  # among those that start with its host; None: unknown, or none

@@ -77,6 +77,7 @@ def _ticks(asked: ComposeRequest) -> Mapping[str, bool]:
     return {
         "hugepages_backed": asked.huge_pages_backed,
         "one_numa_node": asked.one_numa_node,
+        "uefi": asked.uefi,
         "secure_boot": asked.secure_boot,
         "tpm": asked.tpm,
         "power_on": asked.power_on,

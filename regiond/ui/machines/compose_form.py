@@ -22,7 +22,7 @@ TEXTS = (
 ADVANCED = ("architecture", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory")
 DISK_FIELDS = ("size", "pool", "tags")
 NIC_FIELDS = ("name", "space", "subnet", "kind", "ip")
-TICKS = ("hugepages_backed", "one_numa_node", "secure_boot", "tpm", "power_on")
+TICKS = ("hugepages_backed", "one_numa_node", "uefi", "secure_boot", "tpm", "power_on")
 ANY, PIN_COUNT, PIN_IDS = "no", "count", "yes"  # of the field `pins`: how cores are chosen
 _LABELS: Mapping[str, str] = {
     "hostname": constant("Name"),
@@ -40,6 +40,7 @@ _LABELS: Mapping[str, str] = {
     "hugepages_backed": constant("Memory in huge pages"),
     "hugepage_size": constant("Size of a huge page"),
     "one_numa_node": constant("One NUMA node"),
+    "uefi": constant("UEFI firmware"),
     "secure_boot": constant("Secure Boot"),
     "tpm": constant("TPM"),
     "power_on": constant("Start"),

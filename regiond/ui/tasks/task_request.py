@@ -27,6 +27,7 @@ _LABELS: Mapping[str, str] = {
     "at_once": constant("At the same time"),
     "huge_pages_backed": constant("Huge pages"),
     "one_numa_node": constant("On one NUMA node"),
+    "uefi": constant("UEFI"),
     "secure_boot": constant("Secure Boot"),
     "tpm": constant("TPM"),
     "power_on": constant("Start afterwards"),

@@ -12,7 +12,7 @@ from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.definitions.boot_order import first_disk, kinds
-from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot
+from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot, has_uefi
 from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
 from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, marker_in
@@ -78,6 +78,7 @@ class DomainConfig:
     boot_order: BootOrder | None = None  # as `boot_device`
     booted_once: str | None = None
     iso: str = ""
+    uefi: bool = False
     secure_boot: bool = False
     tpm: bool = False
 
@@ -103,6 +104,7 @@ def domain_config(tree: Element) -> DomainConfig:
         boot_device=None if _is_active(tree) else first_disk(tree),
         boot_order=None if _is_active(tree) else kinds(tree),
         iso=iso_of(tree),
+        uefi=has_uefi(tree),
         secure_boot=has_secure_boot(tree),
         tpm=tree.find("devices/tpm") is not None,
         booted_once=booted_once(tree) if _is_active(tree) else None,

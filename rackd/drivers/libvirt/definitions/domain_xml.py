@@ -17,7 +17,7 @@ from rackd.drivers.libvirt.definitions import memory_device_xml
 from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu, most_cores
 from rackd.drivers.libvirt.definitions.disk_xml import MAXIMUM_DISKS, PreparedDisk, check_serial, disk_element
 from rackd.drivers.libvirt.definitions.domain_config import AGENT_CHANNEL
-from rackd.drivers.libvirt.definitions.firmware_xml import require_secure_boot
+from rackd.drivers.libvirt.definitions.firmware_xml import require_secure_boot, require_uefi
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
@@ -114,11 +114,13 @@ def check(spec: GuestSpec, traits: HostTraits) -> None:
 
 
 def check_firmware(spec: GuestSpec, traits: HostTraits, capabilities: DomainCapabilities) -> None:
-    """Raises Unsupported for Secure Boot or a TPM that the host does not have."""
-    if spec.secure_boot and not (capabilities.firmware_efi and traits.architecture == "amd64"):
+    """Raises Unsupported for UEFI, Secure Boot or a TPM that the host does not have."""
+    if spec.secure_boot and traits.architecture != "amd64":
+        raise Unsupported(f"{spec.name} needs Secure Boot, which libvirt hosts have for amd64 only.")
+    if (spec.uefi or spec.secure_boot) and not capabilities.firmware_efi:
         raise Unsupported(
-            f"{spec.name} needs Secure Boot: the host has no UEFI firmware for it. On that host: apt install ovmf "
-            "(or the package edk2-ovmf of its distribution)."
+            f"{spec.name} needs {'Secure Boot' if spec.secure_boot else 'UEFI'}: the host has no firmware for it. On "
+            "that host: apt install ovmf (or the package edk2-ovmf of its distribution)."
         )
     if spec.tpm and not capabilities.tpm:
         raise Unsupported(
@@ -166,6 +168,8 @@ def _os(spec: GuestSpec, traits: HostTraits, capabilities: DomainCapabilities) -
     os = ET.Element("os", {"firmware": "efi"} if efi else {})
     if spec.secure_boot:
         require_secure_boot(os)
+    elif spec.uefi and not efi:
+        require_uefi(os)
     kind = ET.SubElement(os, "type")
     kind.text = "hvm"
     if traits.domain_type != "test":  # the test driver's capabilities lack the architecture that it reports

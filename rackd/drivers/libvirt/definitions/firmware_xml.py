@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from rackd.drivers.libvirt.definitions.metadata import note_firmware_variables
+from rackd.drivers.libvirt.definitions.metadata import keeps_uefi, note_firmware_variables
 from rackd.drivers.libvirt.xml import Element, attribute
 
 
@@ -28,26 +28,30 @@ def require_secure_boot(os: Element) -> None:
         ET.SubElement(firmware, "feature", enabled="yes", name=name)
 
 
+def require_uefi(os: Element) -> None:
+    """Makes libvirt choose a firmware that starts any system."""
+    os.set("firmware", "efi")
+    ET.SubElement(ET.SubElement(os, "firmware"), "feature", enabled="no", name="secure-boot")
+
+
 def set_uefi(domain: Element) -> None:
     """Idempotent. libvirt chooses the firmware and the file of its variables.
 
     Never one that boots signed systems only: on the machine type q35 libvirt would prefer that.
     """
     os = domain.find("os")
-    if os is None or has_uefi(domain):
-        return
-    os.set("firmware", "efi")
-    ET.SubElement(ET.SubElement(os, "firmware"), "feature", enabled="no", name="secure-boot")
+    if os is not None and not has_uefi(domain):
+        require_uefi(os)
 
 
 def set_bios(domain: Element) -> None:
-    """Idempotent. A domain with Secure Boot keeps it.
+    """Idempotent. A domain that was composed with UEFI or Secure Boot keeps it.
 
     libvirt deletes the file of the UEFI variables only with a domain that has UEFI: it stays, and the metadata records
     it for the deletion of the guest.
     """
     os = domain.find("os")
-    if os is None or not has_uefi(domain) or has_secure_boot(domain):
+    if os is None or not has_uefi(domain) or has_secure_boot(domain) or keeps_uefi(domain):
         return
     note_firmware_variables(domain)
     os.attrib.pop("firmware", None)

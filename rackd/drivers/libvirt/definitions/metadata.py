@@ -12,9 +12,9 @@ from rackd.drivers.libvirt.addresses.delivery import Reservation
 from rackd.drivers.libvirt.xml import Element
 
 MARKER_NAMESPACE = "urn:innkeeper:marker:1"
-_MARKER, _RESERVATION, _FUNCTION, _VARIABLES, _MAXIMUM, _BOOTED_ONCE = (
+_MARKER, _RESERVATION, _FUNCTION, _VARIABLES, _MAXIMUM, _BOOTED_ONCE, _UEFI = (
     f"{{{MARKER_NAMESPACE}}}{tag}"
-    for tag in ("marker", "reservation", "function", "firmware-variables", "maximum", "booted-once")
+    for tag in ("marker", "reservation", "function", "firmware-variables", "maximum", "booted-once", "uefi")
 )
 
 ET.register_namespace("innkeeper", MARKER_NAMESPACE)
@@ -36,6 +36,8 @@ def metadata_element(
     maximum = {"cores": spec.max_cores, "memory-mib": spec.max_memory_mib}
     if any(maximum.values()):
         ET.SubElement(marker, _MAXIMUM, {key: str(amount) for key, amount in maximum.items() if amount})
+    if spec.uefi:
+        ET.SubElement(marker, _UEFI)
     return metadata
 
 
@@ -129,6 +131,12 @@ def note_firmware_variables(domain: Element) -> None:
     marker = _find(domain)
     if marker is not None and marker.find(_VARIABLES) is None:
         ET.SubElement(marker, _VARIABLES)
+
+
+def keeps_uefi(domain: Element) -> bool:
+    """Returns whether the guest was composed with UEFI firmware, which it has whatever is deployed."""
+    marker = _find(domain)
+    return marker is not None and marker.find(_UEFI) is not None
 
 
 def set_booted_once(domain: Element, key: str) -> None:

@@ -191,6 +191,7 @@ def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts, i
         boot_order=config.boot_order,
         booted_once=config.booted_once,
         iso=config.iso,
+        uefi=config.uefi,
         secure_boot=config.secure_boot,
         tpm=config.tpm,
     )
@@ -277,6 +278,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
         boot_order=config.boot_order,
         booted_once=config.booted_once,
         iso=config.iso,
+        uefi=config.uefi,
         secure_boot=config.secure_boot,
         tpm=config.tpm,
     )

@@ -104,6 +104,7 @@ def guest_of(
         pending_boot_order=parsed(config_of(instance).get(BOOT_ORDER_KEY, "")),
         booted_once=parser.booted_once(),
         start_order=parser.start_order() if parser.is_vm else None,
+        uefi=parser.uefi() if parser.is_vm else None,
         secure_boot=parser.secure_boot() if parser.is_vm else None,
         tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
     )
@@ -197,6 +198,11 @@ class _InstanceParser:
             priority=min(int(priority[:9]), MAX_START_PRIORITY) if _is_number(priority) else 0,
             delay_s=min(int(delay_s[:9]), MAX_START_DELAY_S) if _is_number(delay_s) else 0,
         )
+
+    def uefi(self) -> bool:
+        """Returns whether the firmware is UEFI, as it is unless a key asks for a BIOS."""
+        mode = self.expanded.get("boot.mode", "")
+        return mode != "bios" if mode else self.expanded.get("security.csm") != "true"
 
     def secure_boot(self) -> bool:
         """Returns whether it is on, as in LXD without a key."""

@@ -49,6 +49,7 @@ _LIKE_COMPOSE = {
     "one_numa_node",
     "max_cores",
     "max_memory",
+    "uefi",
     "secure_boot",
     "tpm",
     "affinity",

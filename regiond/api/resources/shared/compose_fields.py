@@ -109,6 +109,13 @@ COMPOSE = (
         format=Format.MIB,
     ),
     Field(
+        "uefi",
+        Boolean(),
+        "Give the machine UEFI firmware (default false: what its host and its image need; virtual machines of LXD "
+        "always have it). The host has to support it.",
+        default=False,
+    ),
+    Field(
         "secure_boot",
         Boolean(),
         "Start only systems that are signed, with UEFI (default false). The host has to support it.",
@@ -150,6 +157,7 @@ def compose_request(values: Values) -> ComposeRequest:
         huge_pages_backed=values["hugepages_backed"],
         huge_page_size_mib=values["hugepage_size"],
         one_numa_node=values["one_numa_node"],
+        uefi=values["uefi"],
         secure_boot=values["secure_boot"],
         tpm=values["tpm"],
         affinity=values["affinity"],
