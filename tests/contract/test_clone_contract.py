@@ -217,3 +217,13 @@ def test_a_removed_clone_leaves_the_volumes_of_others(host: CapableFixture) -> N
 
 def _ref(disk: DiskSpec) -> VolumeRef:
     return VolumeRef(pool_id=disk.pool_id, name=disk.volume)
+
+
+@CLONES
+def test_a_clone_has_the_firmware_of_its_source_whatever_is_deployed(host: CapableFixture) -> None:
+    source = evolve(spec_for(host, "modern"), uefi=True)
+    host.driver.compose(source)
+    spec, guest = cloned(host, source)
+    assert (guest.uefi, guest.secure_boot) == (True, False)
+    host.driver.undeploy(spec)
+    assert listed(host, spec).uefi is True

@@ -39,6 +39,7 @@ class SimulatedCloner:
             if guests.by_marker(db, spec.marker) is None:
                 source = self._source(db, content)
                 state = _state(db, source)
+                spec = evolve(spec, uefi=bool(source.uefi))
                 leftover = [(disk.pool_id, disk.volume) for disk in spec.disks]
                 guests.remove_volumes(db, leftover, spec.marker)
                 for pool_id, volume in leftover:

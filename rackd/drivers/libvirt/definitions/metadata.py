@@ -139,6 +139,13 @@ def keeps_uefi(domain: Element) -> bool:
     return marker is not None and marker.find(_UEFI) is not None
 
 
+def keep_uefi(domain: Element) -> None:
+    """Records that the guest has UEFI firmware whatever is deployed. Idempotent."""
+    marker = _find(domain)
+    if marker is not None and marker.find(_UEFI) is None:
+        ET.SubElement(marker, _UEFI)
+
+
 def set_booted_once(domain: Element, key: str) -> None:
     """Records, in the XML of one start, the order for this start. Does nothing without a marker."""
     marker = _find(domain)

@@ -16,6 +16,7 @@ from rackd.drivers.libvirt.addresses import cloud_init_seed
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain, Volume
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_uefi
+from rackd.drivers.libvirt.definitions.metadata import keep_uefi, keeps_uefi
 from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.guests.disk_moves import check_no_dependents, copy_of, refresh, source_in, source_of
 from rackd.drivers.libvirt.guests.lookup import definition_of, marked_domain
@@ -39,11 +40,11 @@ class CopiedContent:
         self._client = client
         self._content = content
         self._sources: dict[str, _Source] = {}  # by the name of the copy
-        self._has_uefi = False
+        self._has_uefi = self._keeps_uefi = False
 
     def prepare(self, client: Client, spec: GuestSpec) -> None:
         domain, definition = self._source()
-        self._has_uefi = has_uefi(definition)
+        self._has_uefi, self._keeps_uefi = has_uefi(definition), keeps_uefi(definition)
         for pool_id in sorted({disk.pool_id for disk in self._content.disks if disk is not None}):
             refresh(guest_pool(client, pool_id))
         for disk, source in zip(spec.disks, self._content.disks, strict=True):
@@ -81,6 +82,8 @@ class CopiedContent:
             return xml
         tree = parse(xml, "the new guest")
         set_uefi(tree)
+        if self._keeps_uefi:
+            keep_uefi(tree)
         return ET.tostring(tree, encoding="unicode")
 
     def _source(self) -> tuple[Domain, Element]:
