@@ -12,7 +12,10 @@ from common.values import GuestSize
 
 @frozen(kw_only=True)
 class GuestPlacement:
-    """The host resources that a guest is bound to; the fields are those of a `GuestSpec`. Without any it runs anywhere on its host."""
+    """The host resources that a guest is bound to; the fields are those of a `GuestSpec`.
+
+    Without any it runs anywhere on its host.
+    """
 
     pinned_core_ids: tuple[int, ...] = ()
     huge_page_size_kib: int | None = None

@@ -59,7 +59,8 @@ class GuestSpec:
     new guest is as the hypervisor makes it, and an existing one stays as it is. `max_cores` and `max_memory_mib` are
     what a new guest can get while it runs, if the hypervisor has to prepare it for that. With `uefi`, it has UEFI
     firmware, and not only while its image needs that; with `secure_boot`, the firmware starts only systems that are
-    signed with Microsoft's keys; `tpm` adds a TPM 2.0. All five are of `compose` only. `root_volume` is the volume of a root disk that was moved to another storage pool; empty: that of `compose`.
+    signed with Microsoft's keys; `tpm` adds a TPM 2.0. All five are of `compose` only. `root_volume` is the volume of a
+    root disk that was moved to another storage pool; empty: that of `compose`.
     """
 
     name: str = field(validator=min_len(1))

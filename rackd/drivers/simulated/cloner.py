@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.addresses.simulated import SimulatedAddress
 from common.errors import Busy
