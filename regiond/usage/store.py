@@ -33,7 +33,7 @@ _RECORD = f"""
 
 @frozen(kw_only=True)
 class Reading:
-    """What a guest used in its newest sample. `rate` is bytes per second of disks and NICs together."""
+    """The use of a guest in its newest sample. `rate` is bytes per second of disks and NICs together."""
 
     host_id: int
     guest: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,8 +27,18 @@ from tests.integration.host_restarts import (
 from tests.integration.tables import sql
 from tests.integration.users import as_user
 from tests.rejections import rejected_status
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
+
+_NO_START = """
+    create trigger no_start before update of power on guest when new.power = 'on'
+    begin select raise(abort, 'no such volume'); end
+"""
+_NO_MORE_RETRIES = """
+    update operation set state = 'failed', error_message = 'no such volume', finished_at = clock_timestamp()
+     where kind = 'power' and state = 'waiting' returning id
+"""
 
 
 async def stopped_on_host(innkeeper: Deployment, machine: Any) -> None:
@@ -218,11 +229,13 @@ async def test_a_start_that_fails_is_listed_and_tried_after_the_next_outage_only
     (web,) = await composed(innkeeper, "web")
     await restarted(innkeeper, web)
     await decided(innkeeper)
+    rows(innkeeper, _NO_START)
     for tries in range(1, 4):
-        with innkeeper.held("power"):
-            await later(innkeeper)
-            assert await starts(innkeeper) == ["web"] * tries
-            await _fail_starts(innkeeper)
+        await later(innkeeper)
+        assert await starts(innkeeper) == ["web"] * tries
+        await eventually(partial(_gave_up, innkeeper))
+        await back(innkeeper, web)
+        await sql(innkeeper, "update vm_host set lost_at = null")  # the failed call has counted as a loss of the host
         await later(innkeeper)
         (item,) = await listed(innkeeper)
         assert "no such volume" in item["cause"]
@@ -233,10 +246,9 @@ async def test_a_start_that_fails_is_listed_and_tried_after_the_next_outage_only
     assert await names(innkeeper) == ["web"]
 
 
-async def _fail_starts(innkeeper: Deployment) -> None:
-    statement = """update operation set state = 'failed', error_message = 'no such volume', finished_at = now()
-                    where is_open"""
-    await sql(innkeeper, statement)
+async def _gave_up(innkeeper: Deployment) -> bool:
+    """The operation has no more retries: it has failed once, and waits."""
+    return bool(await sql(innkeeper, _NO_MORE_RETRIES))
 
 
 async def test_a_host_that_flaps_starts_each_machine_once(innkeeper: Deployment) -> None:
