@@ -92,3 +92,15 @@ async def test_a_client_sets_the_boot_order_of_unlocked_machines(innkeeper: Depl
         await innkeeper.post(path(machine), op="lock")
         with pytest.raises(NotAllowed, match="is locked"):
             await region.set_boot(vm, ["disk"])
+
+
+async def test_a_client_composes_from_a_template(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    async with client_of(innkeeper) as region:
+        like = await region.wait((await region.compose(template="web", hostname="like")).id)
+        large = await region.wait((await region.compose(template=machine["system_id"], cores=3, storage="root:9")).id)
+        with pytest.raises(NotFound, match="no machine 'nothing' to copy"):
+            await region.compose(template="nothing")
+    found = [await innkeeper.get(f"machines/{one.result['system_id']}/") for one in (like, large)]
+    assert [(one["cpu_count"], one["memory"]) for one in found] == [(1, 1024), (3, 1024)]
+    assert await sizes(innkeeper, found[1]) == [("sda", 9 * GB)]
