@@ -32,6 +32,7 @@ _WORDS: Mapping[str, str] = {
     "remove_nic": marked("removes a NIC of {machine} on {host}"),
     "remove_disk": marked("removes a disk of {machine} on {host}"),
     "move_disk": marked("moves a disk of {machine} on {host} to another storage pool"),
+    "export": marked("exports {machine} on {host}"),
     "clean_up": marked("removes what is left of {machine} on {host}"),
 }
 _POWER: Mapping[object, str] = {
@@ -54,6 +55,7 @@ _BULK: Mapping[object, str] = {
 }
 _REBUILD = marked("rebuilds {machine} on {host}")
 _CLONE = marked("composes {machine} on {host} with copies of the disks of {source}")
+_IMPORT = marked("imports {machine} to {host}")
 _ACTS = marked("acts on {machines}")
 
 
@@ -70,6 +72,8 @@ def purpose(kind: str, *, machine: str | None, host: str | None, request: Mappin
     template = _POWER.get(request.get("action"), "") if kind == "power" else ""
     if kind == "deploy" and request.get("rebuild"):
         template = _REBUILD
+    if kind == "compose" and request.get("import"):
+        template = _IMPORT
     template = template or _WORDS.get(kind, "")
     names = {"machine": machine or message("a machine"), "host": host or message("its host")}
     copied = request.get("copied")

@@ -32,6 +32,7 @@ WITH_VALUE = (
     "--username",
     "--ca-file",
     "--fingerprint",
+    "--output",
 )
 OPTIONS = [
     "--json", "--table", "--wait", "--no-wait", "--help", "--version", "--yes", "--dry-run", *WITH_VALUE, *VIEW_OPTIONS,
@@ -75,6 +76,7 @@ class Options:
     username: str | None = None
     ca_file: str | None = None
     fingerprint: str | None = None
+    output: str | None = None
     yes: bool = False
     dry_run: bool = False
     idempotency_key: str | None = None

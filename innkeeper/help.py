@@ -56,6 +56,7 @@ An action of one object takes several: innkeeper admin machine power-off abc123 
   --dry-run            show what the command would do; what deletes shows it on a terminal and asks
   --filter KEY=VALUE   all objects that the region lists so: innkeeper admin machines power-off --filter pool=lab
   --idempotency-key KEY   for a script that repeats a change: it is carried out once for the key (default: a new key)
+  --output FILE        of machine export and export download: the file, whose hash is compared
   --yes                do not ask
   --profile PROFILE    for rack token, client issue and region (default: the default profile)
   --username NAME      for login and region admin create; the password is read from the terminal or standard input

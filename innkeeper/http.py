@@ -120,7 +120,7 @@ class Api:
         headers: Mapping[str, str],
         silence_s: float,
     ) -> None:
-        """Calls `on_data` with each part of a response without an end, until it ends after all.
+        """Calls `on_data` with each part of a long response, or one without an end, until it ends.
 
         Raises as `send`; DeadlineExceeded if nothing arrives for `silence_s`.
         """
@@ -182,7 +182,7 @@ class Api:
             async with asyncio.timeout(deadline_s) as deadline:
                 producer = FileBodyProducer(BytesIO(data)) if data else None
                 response = await from_deferred(self._agent.request(method.encode(), url.encode(), sent, producer))
-                if on_data is None or response.code != 200:
+                if on_data is None or response.code not in (200, 206):
                     content = await from_deferred(treq.content(response))
                 else:
                     content = b""

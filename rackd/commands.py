@@ -112,7 +112,7 @@ class HostCommands:
             HOST_UNTRUST: self.untrust,
             HOST_WATCH: self.watch,
             HOST_DISCONNECT: self.disconnect,
-            **HardwareCommands(self._fenced).handlers(),
+            **HardwareCommands(self._executor, self._fenced).handlers(),
         }
 
     async def identify(self, _: EventLink, call: HostCall) -> PeerIdentity:

@@ -11,7 +11,8 @@ from typing import Any
 from attrs import frozen
 
 from common.boot import BootOrders, IsoState, StartOrder
-from common.rpc.command import Command
+from common.disk_content import ReadPart
+from common.rpc.command import Command, Done
 from common.rpc.handlers import Handler
 from common.rpc.hardware_commands import (
     HOST_ATTACH_DISK,
@@ -24,11 +25,14 @@ from common.rpc.hardware_commands import (
     HOST_EJECT_ISO,
     HOST_GROW_DISK,
     HOST_INSERT_ISO,
+    HOST_MAKE_BOOTABLE,
+    HOST_READ_DISK,
     HOST_RESIZE,
     HOST_RESIZE_PLACED,
     HOST_SET_BOOT_ORDER,
     HOST_SET_START_ORDER,
     HOST_USE_COPY,
+    HOST_WRITE_DISK,
     AttachDiskCall,
     AttachNicCall,
     ChangeNicCall,
@@ -40,15 +44,19 @@ from common.rpc.hardware_commands import (
     EjectIsoCall,
     GrowDiskCall,
     InsertIsoCall,
+    MakeBootableCall,
     PlacedResizeCall,
+    ReadDiskCall,
     ResizeCall,
     SetBootOrderCall,
     SetStartOrderCall,
     UseCopyCall,
+    WriteDiskCall,
 )
-from common.rpc.host_commands import PowerReply
+from common.rpc.host_commands import MAX_CALL_S, PowerReply
 from common.values import GrownDisk, Guest, Resized
 from rackd.event_watch import EventLink
+from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.host_queue import CallClass
 
@@ -57,6 +65,7 @@ from rackd.host_queue import CallClass
 class HardwareCommands:
     """The rack's handlers of these commands."""
 
+    _executor: Executor
     _fenced: FencedCalls
 
     def handlers(self) -> Mapping[Command[Any, Any], Handler]:
@@ -73,6 +82,9 @@ class HardwareCommands:
             HOST_COPY_DISK: self.copy_disk,
             HOST_USE_COPY: self.use_copy,
             HOST_CLONE: self.clone,
+            HOST_READ_DISK: self.read_disk,
+            HOST_WRITE_DISK: self.write_disk,
+            HOST_MAKE_BOOTABLE: self.make_bootable,
             HOST_ATTACH_NIC: self.attach_nic,
             HOST_CHANGE_NIC: self.change_nic,
             HOST_DETACH_NIC: self.detach_nic,
@@ -150,6 +162,27 @@ class HardwareCommands:
         return await self._fenced.run(
             call, lambda driver: driver.clone(call.spec, call.content), what="clone", call_class=CallClass.LONG_RUNNING
         )
+
+    async def read_disk(self, _: EventLink, call: ReadDiskCall) -> ReadPart:
+        """A long export delays no change of the host: its calls have slots of their own."""
+        return await self._executor.run(
+            call.access,
+            lambda driver: driver.read_disk(call.guest, call.pool_id, call.volume, call.start),
+            what="read disk",
+            deadline_s=MAX_CALL_S,
+            call_class=CallClass.LONG_RUNNING,
+        )
+
+    async def write_disk(self, _: EventLink, call: WriteDiskCall) -> Done:
+        return await self._fenced.change(
+            call,
+            lambda driver: driver.write_disk(call.guest, call.pool_id, call.volume, call.part),
+            what="write disk",
+            call_class=CallClass.LONG_RUNNING,
+        )
+
+    async def make_bootable(self, _: EventLink, call: MakeBootableCall) -> Done:
+        return await self._fenced.change(call, lambda driver: driver.make_bootable(call.spec), what="make bootable")
 
     async def attach_nic(self, _: EventLink, call: AttachNicCall) -> PowerReply:
         power = await self._fenced.run(call, lambda driver: driver.attach_nic(call.guest, call.nic), what="attach NIC")

@@ -26,6 +26,8 @@ from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.events.streams import EventStreams
 from regiond.events.tail import EventTail
+from regiond.exports.service import ExportFiles, Exports
+from regiond.exports.upkeep import ExportTasks
 from regiond.fail_over import FailOver
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
@@ -63,6 +65,8 @@ from regiond.machines.ownership.service import Ownership
 from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.machines.start_order.service import StartOrders
+from regiond.machines.transfer.exports import MachineExports
+from regiond.machines.transfer.imports import MachineImports
 from regiond.machines.wanted_power.service import WantedPowers
 from regiond.metrics.service import RegionMetrics
 from regiond.operations.engine import Engine
@@ -122,6 +126,9 @@ class ImageLayer:
     image_uploads: Uploads
     image_imports: Imports
     tasks: ImageTasks
+    exports: Exports
+    export_files: ExportFiles
+    export_tasks: ExportTasks
 
 
 @frozen(kw_only=True)
@@ -148,6 +155,8 @@ class MachineLayer:
     resizes: Resizes
     boot_changes: BootChanges
     iso_changes: IsoChanges
+    machine_exports: MachineExports
+    machine_imports: MachineImports
     start_orders: StartOrders
     wanted_powers: WantedPowers
     devices: Devices
@@ -200,6 +209,7 @@ class Components:
     schedule: RefreshSchedule
     link_supervisor: LinkSupervisor
     image_tasks: ImageTasks
+    export_tasks: ExportTasks
     listener: Listener
     addresses: AdvertisedAddresses
     services: Services

@@ -143,6 +143,8 @@ class RegionService:
             running.push_async_callback(components.https.stop)
         components.image_tasks.start()
         running.push_async_callback(components.image_tasks.stop)
+        components.export_tasks.start()
+        running.push_async_callback(components.export_tasks.stop)
         components.housekeeping.start()
         running.push_async_callback(components.housekeeping.stop)
         await components.heartbeat.start()

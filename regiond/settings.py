@@ -218,6 +218,13 @@ class RegionSettings:
     image_reserve_gib: float = setting(
         2.0, "What stays free on the disk of that folder when an image is uploaded, in GiB.", at_least=0, at_most=10**6
     )
+    max_exports_gib: float = setting(
+        100.0,
+        "What all files of exported and uploaded VMs may take in the region's folder, in GiB.",
+        at_least=0.001,
+        at_most=10**6,
+    )
+    keep_exports_days: int = setting(7, "How long such a file is kept.", at_least=1, at_most=3650)
     image_download_networks: tuple[str, ...] = setting(
         (),
         "Addresses and networks from which images may be downloaded although they are of this computer, its local link "

@@ -19,6 +19,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
+from common.disk_content import DiskPart, ReadPart
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -41,6 +42,7 @@ from common.values import (
     Resized,
 )
 from rackd.drivers.contract import ConsoleStream, Driver, ImageContent
+from rackd.drivers.driver_errors import disk_content_unsupported
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.usage_counters import HostCounters
@@ -197,6 +199,15 @@ class FakeLxdDriver:
 
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
         return self._trusted_host().use_copy(guest, pool_id, volume, copy, state)
+
+    def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
+        raise disk_content_unsupported()
+
+    def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
+        raise disk_content_unsupported()
+
+    def make_bootable(self, spec: GuestSpec) -> None:
+        raise disk_content_unsupported()
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return self._trusted_host().attach_nic(guest, nic)

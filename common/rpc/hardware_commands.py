@@ -8,10 +8,11 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.boot import BootOrder, BootOrders, IsoState, StartOrder
+from common.disk_content import DiskPart, ReadPart
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
-from common.rpc.command import Command
+from common.rpc.command import Command, Done
 from common.rpc.host_commands import Fence, GuestCall, HostCall, PowerReply
 from common.values import DiskSize, GrownDisk, Guest, GuestSize, Resized
 
@@ -156,6 +157,33 @@ class SetStartOrderCall(GuestCall):
     fence: Fence
 
 
+@frozen(kw_only=True)
+class ReadDiskCall(GuestCall):
+    """Reads the next part of a disk of a guest that is off, from `start` on. Nothing changes."""
+
+    pool_id: str
+    volume: str
+    start: int
+
+
+@frozen(kw_only=True)
+class WriteDiskCall(GuestCall):
+    """Writes a part of a new disk of a guest that is off."""
+
+    pool_id: str
+    volume: str
+    part: DiskPart
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class MakeBootableCall(HostCall):
+    """Makes a guest that is off boot from its root disk, with the firmware that the disk's content needs."""
+
+    spec: GuestSpec
+    fence: Fence
+
+
 HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
 HOST_RESIZE_PLACED = Command("host.resize_placed", PlacedResizeCall, Resized)
 HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
@@ -171,3 +199,6 @@ HOST_SET_START_ORDER = Command("host.set_start_order", SetStartOrderCall, StartO
 HOST_INSERT_ISO = Command("host.insert_iso", InsertIsoCall, IsoState)
 HOST_EJECT_ISO = Command("host.eject_iso", EjectIsoCall, IsoState)
 HOST_SET_BOOT_ORDER = Command("host.set_boot_order", SetBootOrderCall, BootOrders)
+HOST_READ_DISK = Command("host.read_disk", ReadDiskCall, ReadPart)
+HOST_WRITE_DISK = Command("host.write_disk", WriteDiskCall, Done)
+HOST_MAKE_BOOTABLE = Command("host.make_bootable", MakeBootableCall, Done)

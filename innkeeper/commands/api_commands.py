@@ -17,6 +17,7 @@ from innkeeper.commands.bulk import Bulk, Result
 from innkeeper.commands.changes import Changes
 from innkeeper.commands.confirmation import confirmed_with, is_confirmed, plan_lines
 from innkeeper.commands.console import attach, is_console
+from innkeeper.commands.downloads import check_output, download
 from innkeeper.commands.event_stream import follow
 from innkeeper.commands.filters import Selection, Target, parse_selection
 from innkeeper.commands.follower import Follower
@@ -57,7 +58,13 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
             terminal.note("Nothing was changed.")
             return DECLINED
         wanted = wanted.confirmed(confirmed_with(plans))
-    if wanted.action.stream or options.view.watch_s is not None or uploaded_file(wanted) or is_console(wanted):
+    if (
+        options.output
+        or wanted.action.stream
+        or options.view.watch_s is not None
+        or uploaded_file(wanted)
+        or is_console(wanted)
+    ):
         return await _call_repeatedly(api, wanted, options, terminal)
     waits = _waits(options, terminal)
     terminal = evolve(terminal, has_acted=wanted.action.method != "GET")
@@ -84,8 +91,22 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
     return DONE
 
 
+async def _to_file(api: Api, wanted: ApiCall, path: Path, sender: Api | Changes, terminal: Terminal) -> int:
+    """Starts the export, if that is the call, waits for its file and downloads it."""
+    if wanted.action.method == "GET":
+        entry = (await api.get(wanted.path)).json()
+    else:
+        terminal = evolve(terminal, has_acted=True)
+        entry = (await send(sender, wanted, asynchronous=False)).json()
+    terminal.show(await download(api, entry, path, terminal), wanted.command)
+    return DONE
+
+
 async def _call_repeatedly(api: Api, wanted: ApiCall, options: Options, terminal: Terminal) -> int:
-    """Uploads, connects, or shows what changes. Returns the exit status at the end, which comes mostly with Ctrl-C."""
+    """Uploads, downloads, connects, or shows what changes. Returns the exit status; mostly Ctrl-C ends it before."""
+    if options.output is not None:
+        sender = Changes.of(api, options, terminal) if wanted.takes_key else api
+        return await _to_file(api, wanted, Path(options.output), sender, terminal)
     if (path := uploaded_file(wanted)) is not None:
         await upload(api, wanted, path, terminal, waits=options.wait is not False)
         return DONE
@@ -124,12 +145,14 @@ async def parsed(
 def _parse(description: Description, words: Sequence[str], options: Options) -> tuple[ApiCall, ...]:
     calls = parse_calls(description, words)
     _check_key(calls[0], options, several=len(calls) > 1)
+    check_output(calls[0], options, several=len(calls) > 1)
     return calls
 
 
 def _parse_selection(description: Description, words: Sequence[str], options: Options) -> Selection:
     selection = parse_selection(description, words, options.filters)
     _check_key(selection.template, options, several=True)
+    check_output(selection.template, options, several=True)
     return selection
 
 

@@ -20,6 +20,7 @@ from innkeeper.output.terminal import Terminal
 from innkeeper.request_body import Body
 
 COMMAND = "boot-resources create"
+EXPORTS_COMMAND = "exports create"  # files of VMs are uploaded in the same way
 DOWNLOADING_COMMANDS = (COMMAND, "boot-resources import")
 CONTENT = "content"
 METADATA = "metadata"
@@ -35,7 +36,7 @@ _CONFLICT = 409
 def uploaded_file(wanted: ApiCall) -> Path | None:
     """Returns the file that the call uploads; None if it is another call."""
     found = [given.value for given in wanted.fields if given.name == CONTENT and given.from_file]
-    return Path(found[-1]) if found and wanted.command == COMMAND else None
+    return Path(found[-1]) if found and wanted.command in (COMMAND, EXPORTS_COMMAND) else None
 
 
 @frozen(kw_only=True)
@@ -47,6 +48,7 @@ class ImageUpload:
     plain: Sequence[tuple[str, str]]
     waits: bool
     progress: Progress
+    collection: str = "boot-resources/"
     files: Mapping[str, bytes] = field(factory=dict)
     retry_after_s: float = _RETRY_AFTER_S
     _began_s: float = field(factory=time.monotonic, init=False)
@@ -70,7 +72,7 @@ class ImageUpload:
         size, sha256 = await asyncio.to_thread(partial(_size_and_hash, self.path, given.get("sha256", "")))
         fields = {**given, "size": str(size), "sha256": sha256}
         body = Body(fields=list(fields.items()), files=self.files)
-        return (await self.api.send("POST", "boot-resources/", body=body)).json()
+        return (await self.api.send("POST", self.collection, body=body)).json()
 
     async def _with_content(self, entry: Any) -> Any:
         """Sends what the region does not have yet."""
@@ -109,7 +111,7 @@ class ImageUpload:
             await asyncio.sleep(_POLL_EVERY_S)
             entry = await self._read(entry)
         if entry["state"] == "failed":
-            raise InnkeeperError(f"The region cannot use the image: {entry['error']}")
+            raise InnkeeperError(f"The region cannot use the file: {entry['error']}")
         return entry
 
     async def _read(self, entry: Any) -> Any:
@@ -125,7 +127,10 @@ async def upload(api: Api, wanted: ApiCall, path: Path, terminal: Terminal, *, w
     given = [one for one in wanted.fields if one.name not in {CONTENT, "size"}]
     plain = [(one.name, one.value) for one in given if not one.from_file]
     files = {one.name: _file(one) for one in given if one.from_file}
-    sending = ImageUpload(api=api, path=path, plain=plain, files=files, waits=waits, progress=progress_on(terminal))
+    sending = ImageUpload(
+        api=api, path=path, plain=plain, files=files, waits=waits, progress=progress_on(terminal),
+        collection=wanted.path,
+    )  # fmt: skip
     entry = await sending.run()
     terminal.show(entry, wanted.command)
 
@@ -161,6 +166,8 @@ def _missing(entry: Any) -> bool:
 
 def _upload_path(entry: Any) -> str:
     """The address of the one file that is not complete."""
+    if "sets" not in entry:
+        return f"{relative_path(entry['resource_uri'])}upload/"
     addresses = [
         file["upload_uri"]
         for one_set in entry["sets"].values()

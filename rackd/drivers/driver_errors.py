@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
-from common.errors import DriverFailed, NotFound, OutOfCapacity, WrongState
+from common.errors import DriverFailed, NotFound, OutOfCapacity, Unsupported, WrongState
 from common.values import GuestRef, OwnershipMarker
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -84,6 +84,13 @@ def disk_not_found(guest: str, volume: str, volumes: Iterable[str | None]) -> No
     """`volumes` are those of the disks that the guest has."""
     known = ", ".join(sorted(filter(None, volumes))) or "none"
     return NotFound(f"The guest {guest} has no disk {volume} any more; it has {known}.", volume=volume)
+
+
+def disk_content_unsupported() -> Unsupported:
+    return Unsupported(
+        "Innkeeper reads and writes the content of disks on libvirt hosts only, so VMs of LXD cannot be exported or "
+        "imported. On the LXD server: lxc export NAME FILE, and lxc import FILE."
+    )
 
 
 def guest_is_off(guest: GuestRef) -> WrongState:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from common.boot import BootOrder, BootOrders, IsoState
+from common.disk_content import DiskPart, ReadPart
 from common.guest_placement import GuestPlacement
-from common.guest_spec import DiskSpec, NicSpec
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import DiskSize, GrownDisk, GuestRef, GuestSize, PowerState, Resized
 
 
@@ -84,6 +85,28 @@ class GuestHardware(Protocol):
         The disk's volume stays, with its content; of LXD's root disk only the moved one. `state` is what `copy_disk`
         returned: raises Busy, which asks for another copy, if the guest was started since. Raises NotFound without the
         guest, the disk or the copy; WrongState unless the guest is off.
+        """
+
+    def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
+        """Returns the next part of a disk of a guest that is off, from `start` on. Only reads.
+
+        The part has data unless only zeros follow, or so many that they took seconds to read. At the end of the disk
+        it is empty. Raises NotFound without the guest or the disk; WrongState unless the guest is off, and if its next
+        start is no boot; Unsupported for a disk that cannot be read so that its content is the same.
+        """
+
+    def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
+        """Returns when the disk, of a guest that was composed and never started, has the part. Idempotent.
+
+        The zeros of a part, at most MAX_ZERO_BYTES, are written where a new volume can have other content. Raises
+        NotFound without the guest or the disk; WrongState unless the guest is off, and beyond the end of the disk;
+        OutOfCapacity if the storage pool is full; Unsupported if disks of this hypervisor cannot be written.
+        """
+
+    def make_bootable(self, spec: GuestSpec) -> None:
+        """Returns when the guest boots from its root disk, the first of `spec`, with the firmware that its content
+        needs. Idempotent. Raises NotFound without the guest, WrongState unless it is off, and Unsupported without that
+        firmware.
         """
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:

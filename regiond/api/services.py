@@ -17,6 +17,7 @@ from regiond.clusters.service import Clusters
 from regiond.dns.service import Dns
 from regiond.events.service import Events
 from regiond.events.streams import EventStreams
+from regiond.exports.service import Exports
 from regiond.files.service import Files
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
@@ -45,6 +46,8 @@ from regiond.machines.ownership.service import Ownership
 from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
 from regiond.machines.start_order.service import StartOrders
+from regiond.machines.transfer.exports import MachineExports
+from regiond.machines.transfer.imports import MachineImports
 from regiond.machines.wanted_power.service import WantedPowers
 from regiond.networks.service import Networks
 from regiond.operations.service import Operations
@@ -80,6 +83,9 @@ class Services:
     usages: Usages
     boot_changes: BootChanges
     iso_changes: IsoChanges
+    machine_exports: MachineExports
+    machine_imports: MachineImports
+    exports: Exports
     start_orders: StartOrders
     wanted_powers: WantedPowers
     devices: Devices

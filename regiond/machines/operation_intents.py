@@ -25,6 +25,7 @@ _ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
 PENDING = "pending"  # key of the request: the size that the machine gets at its next start
 PENDING_DISKS = "pending_disks"  # key of the request: the disks that get larger at its next start
 BOOT_ONCE = "boot_once"  # key of the request: the order in which the machine boots at the start that is asked for
+IMPORT = "import"  # key of the request of a compose: the file with the content of its disks
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
 
 

@@ -46,6 +46,7 @@ class OperationKind(StrEnum):
     GROW_DISK = "grow_disk"  # makes a disk of a guest larger
     REMOVE_DISK = "remove_disk"  # takes a disk from a guest; its volume is deleted or kept
     MOVE_DISK = "move_disk"  # moves a disk of a guest to another storage pool of its host
+    EXPORT = "export"  # writes the disks and the description of a guest that is off to a file of the region
     ADD_NIC = "add_nic"  # gives a guest another NIC
     CHANGE_NIC = "change_nic"  # gives a NIC of a guest another network or MAC address
     REMOVE_NIC = "remove_nic"  # takes a NIC from a guest

@@ -30,6 +30,7 @@ from regiond.ui.machines import (
     rebuild_page,
     release_page,
     screen_page,
+    transfer_pages,
 )
 from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
@@ -58,6 +59,7 @@ from regiond.ui.settings import (
     audit_pages,
     audit_redaction_pages,
     discrepancy_pages,
+    export_pages,
     group_pages,
     image_pages,
     new_image_pages,
@@ -111,6 +113,7 @@ PAGES = (
     *deploy_page.PAGES,
     *rebuild_page.PAGES,
     *clone_page.PAGES,
+    *transfer_pages.PAGES,
     *release_page.PAGES,
     *compose_page.PAGES,
     *task_list.PAGES,
@@ -127,6 +130,7 @@ PAGES = (
     *group_pages.PAGES,
     *tag_pages.PAGES,
     *image_pages.PAGES,
+    *export_pages.PAGES,
     *new_image_pages.PAGES,
     *account_pages.PAGES,
     *key_pages.PAGES,

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from regiond.components import ImageLayer
 from regiond.db.pool import Database
+from regiond.exports.folder import ExportFolder
+from regiond.exports.model import ExportLimits
+from regiond.exports.service import ExportFiles, Exports
+from regiond.exports.upkeep import ExportTasks, ExportUpkeep
+from regiond.exports.writing import Space
 from regiond.images.content import ContentFolder
 from regiond.images.content_reads import ContentReads
 from regiond.images.download_rules import DownloadRules
@@ -21,6 +28,7 @@ from regiond.images.uploads import Uploads
 from regiond.settings import RegionSettings
 
 FOLDER = "images"  # in the state folder
+EXPORTS = "exports"  # in that folder: the files of VMs
 CONTENTS = "sha256"  # in that folder: the contents of images by hash
 _GIB = 2**30
 
@@ -66,4 +74,25 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
         image_uploads=uploads,
         image_imports=Imports(uploads=uploads, threads=download_threads, rules=rules),
         tasks=tasks,
+        **_wire_exports(settings, database, folder),
     )
+
+
+def _wire_exports(settings: RegionSettings, database: Database, images: ContentFolder) -> dict[str, Any]:
+    """The files of VMs are in the folder of images: regions that share that share them, too."""
+    threads = FileThreads()
+    space = Space(
+        folder=ExportFolder.open(images.root / EXPORTS, images.store_id, images.free_bytes),
+        threads=threads,
+        limits=ExportLimits(
+            total_bytes=int(settings.max_exports_gib * _GIB),
+            reserve_bytes=int(settings.image_reserve_gib * _GIB),
+            keep_days=settings.keep_exports_days,
+        ),
+    )
+    tasks = ExportTasks(ExportUpkeep(database=database, space=space), threads.stop)
+    exports = Exports(
+        database=database, space=space, wake_checks=tasks.wake_checks, wake_cleanup=tasks.wake_cleanup
+    )  # fmt: skip
+    files = ExportFiles(database=database, space=space, wake_cleanup=tasks.wake_cleanup)
+    return {"exports": exports, "export_files": files, "export_tasks": tasks}

@@ -8,6 +8,7 @@ from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
 from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
+from regiond.exports.service import DiskParts
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.host_changes import HostChanges
@@ -64,6 +65,10 @@ from regiond.machines.service import Machines
 from regiond.machines.start_order.service import StartOrders
 from regiond.machines.start_order.steps import SetStartOrder
 from regiond.machines.steps import PowerMachine
+from regiond.machines.transfer.export_steps import ExportMachine
+from regiond.machines.transfer.exports import MachineExports
+from regiond.machines.transfer.import_steps import ImportedDisks
+from regiond.machines.transfer.imports import MachineImports
 from regiond.machines.wanted_power.service import WantedPowers
 from regiond.metrics.service import RegionMetrics
 from regiond.operations import service as operation_service
@@ -139,6 +144,10 @@ def wire_machines(
         start_orders=StartOrders(requests, installation_id),
         wanted_powers=WantedPowers(database, installation_id),
         iso_changes=IsoChanges(requests, images.images, installation_id),
+        machine_exports=MachineExports(requests, images.export_files, installation_id),
+        machine_imports=MachineImports(
+            database=database, operations=operations, composer=composer, hosts=hosts, exports=images.exports
+        ),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, bulk_changes, storage.credentials),
         bulk_changes=bulk_changes,
@@ -161,6 +170,7 @@ def wire_engine(
     settings: RegionSettings,
     storage: Storage,
     rack_layer: RackLayer,
+    images: ImageLayer,
     machine_layer: MachineLayer,
     account_layer: AccountLayer,
     addresses: AdvertisedAddresses,
@@ -172,6 +182,7 @@ def wire_engine(
             calls,
             Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id),
             GuestCopies(storage.database, calls),
+            ImportedDisks(calls, DiskParts(database=storage.database, space=images.exports.space)),
         ),
         PowerMachine(calls, grace_s=settings.power_off_grace_s),
         DeployMachine(
@@ -212,6 +223,7 @@ def wire_engine(
         GrowDisk(calls),
         RemoveDisk(calls),
         MoveDisk(storage.database, calls),
+        ExportMachine(calls, images.export_files),
         AddNic(calls),
         RemoveNic(calls),
         ChangeNic(calls),

@@ -9,6 +9,7 @@ from tests.browser.fleet import PASSWORD
 from tests.browser.visitor import SEE_OTHER, Visitor
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
+from tests.waiting import eventually
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPXOEnkBQ9IXNNUESHJ8sIDLxyMhRZt0SV3OYX0OTiG8 mira@laptop"
 LONG = "a-name-without-any-blank-at-which-a-line-could-break-0123456789"
@@ -22,6 +23,7 @@ async def furnish(admin: Visitor, fleet: Deployment) -> None:
     await fleet.post("users/", username="ann", password=PASSWORD, email="ann@a-domain-with-a-long-name.example.net")
     await fleet.post("resourcepool/0/", op="grant", user="ann", role="operator")
     await fleet.post("machines/", op="allocate", name="web-1")
+    await _export(fleet)
     await _own_things(admin)
 
 
@@ -59,6 +61,16 @@ async def _one_that_is_gone(fleet: Deployment) -> None:
     for table in ("disk", "guest"):
         rows(fleet, f"delete from {table}", name="birch")  # noqa: S608 - two names above
     await refresh(fleet, await fleet.get("vm-hosts/birch/"))
+
+
+async def _export(fleet: Deployment) -> None:
+    off = [one for one in await fleet.get("machines/") if one["power_state"] == "off"]
+    made = await fleet.post(f"machines/{off[0]['system_id']}/", op="export")
+
+    async def is_ready() -> bool:
+        return bool((await fleet.get(f"exports/{made['id']}/"))["state"] == "ready")
+
+    await eventually(is_ready)
 
 
 async def _own_things(admin: Visitor) -> None:

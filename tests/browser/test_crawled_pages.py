@@ -37,6 +37,7 @@ PARTS_OF_PAGES = {
     "vms/<system_id>/storage/<disk>/boot": "a reload, which leads to the tab",
     "vms/<system_id>/console/log": "the script of the console",
     "settings/images/<image>": "the address of an image, which leads to the list",
+    "settings/exports/<export>": "the address of a file, which leads to the list",
     "compose/hosts": "the names of hosts that the form suggests",
     "compose/started": "what follows a form that composes several VMs",
     "search": "the search field of the navigation, a form",

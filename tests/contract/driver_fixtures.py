@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -15,13 +17,14 @@ import pytest
 from attrs import evolve
 
 from common.deployment_spec import ImageFormat, ImageRef
+from common.disk_content import MAX_PART_BYTES
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import DriverType, GuestRef, HostAccess, NicKind, OwnershipMarker, PowerState
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import deployments, guest_resources, guests
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.store import Store
-from tests.contract.guest_samples import DISK_BYTES, OwnImage, free_serial, new_marker, nic, small_guest
+from tests.contract.guest_samples import DISK_BYTES, OwnImage, free_serial, new_marker, nic, small_guest, write_parts
 from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
 from tests.contract.lxd_double_fixture import lxd_6_double_fixture, lxd_double_fixture
 from tests.contract.lxd_fixtures import lxd_cluster_fixture, lxd_fixture
@@ -82,6 +85,7 @@ class Capability(StrEnum):
     OWN_IMAGES = "own_images"
     VOLUME_LOSS = "volume_loss"  # a volume can be deleted while a guest uses it
     DISK_MOVES = "disk_moves"  # the test may have another storage pool
+    DISK_CONTENT = "disk_content"  # disks are read and written in parts
     POOL_LOSS = "pool_loss"  # the test may make the storage pool unavailable
 
 
@@ -200,15 +204,23 @@ class SimulatedFixture:
         return "second"
 
     def write_content(self, spec: GuestSpec, disk: DiskSpec) -> str:
-        """A simulated disk has no more than the fact that something is on it."""
+        content = io.BytesIO()
+        write_parts(content, disk.size_bytes)
+        place, data = (disk.pool_id, disk.volume), content.getvalue()
         with self._store.writing() as db:
-            db.execute("insert into written values (?, ?)", (disk.pool_id, disk.volume))
+            db.execute("insert or ignore into written values (?, ?)", place)
+            for start in range(0, len(data), MAX_PART_BYTES):
+                part = data[start : start + MAX_PART_BYTES]
+                db.execute("insert or replace into content values (?, ?, ?, ?)", (*place, start, part))
         return self.content_of(spec, disk)
 
     def content_of(self, spec: GuestSpec, disk: DiskSpec) -> str:
+        content = bytearray(disk.size_bytes)
         with self._store.reading() as db:
-            found = db.execute("select pool, volume from written").fetchall()
-        return "written" if (disk.pool_id, disk.volume) in {tuple(row) for row in found} else ""
+            place = (disk.pool_id, disk.volume)
+            for row in db.execute("select at, data from content where pool = ? and volume = ?", place):
+                content[row["at"] : row["at"] + len(row["data"])] = row["data"]
+        return hashlib.sha256(content).hexdigest()
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         return free_serial(marker, index)
@@ -315,16 +327,19 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
     "libvirt-test": frozenset(Capability)  # it cannot fill volumes, and has no console
     - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.OWN_IMAGES}
-    - {Capability.DISK_MOVES},
+    - {Capability.DISK_MOVES, Capability.DISK_CONTENT},
     "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES, Capability.POOL_LOSS},
     "lxd-double": frozenset(Capability)
-    - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS},
+    - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS}
+    - {Capability.DISK_CONTENT},
     "lxd-6-double": frozenset(Capability)
-    - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS},
+    - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS}
+    - {Capability.DISK_CONTENT},
     "lxd": frozenset(Capability)  # release 5.0 keeps no log of virtual machines' consoles
-    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},
+    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_CONTENT},
     "lxd-cluster": frozenset(Capability)
-    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_MOVES},
+    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_MOVES}
+    - {Capability.DISK_CONTENT},
 }
 
 

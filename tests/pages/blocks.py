@@ -59,6 +59,7 @@ PAGES = (
     "docs/how-to/resize.md",
     "docs/how-to/disks.md",
     "docs/how-to/clone.md",
+    "docs/how-to/export.md",
     "docs/how-to/nics.md",
     "docs/how-to/usage.md",
     "docs/how-to/maintenance.md",

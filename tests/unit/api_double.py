@@ -96,6 +96,7 @@ _LOOKUPS = {
     "clusters.read",
     "machines.read",
     "kept_disks.read",
+    "exports.read",
     "machines.read_query",
     "machines.system_ids",
     "groups.zone",

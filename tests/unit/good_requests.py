@@ -22,6 +22,7 @@ KNOWN = {
     "machines": {"system_id": "wdpx3n"},
     "devices": {"system_id": "dev123"},
     "kept-disks": {"id": "3"},
+    "exports": {"id": "8"},
     "operations": {"id": "77"},
     "discrepancies": {"id": "3"},
     "zones": {"name": "default"},

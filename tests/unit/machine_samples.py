@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import evolve
 
+from regiond.exports.model import Export, ExportedDisk, ExportedNic, ExportState, MachineDescription
 from regiond.hosts.model import GuestView
 from regiond.machines.model import (
     DetachedMachine,
@@ -75,6 +76,32 @@ KEPT_DISK = KeptDisk(
     pool_name=POOL.name,
     kept_at=AT,
     is_listed=True,
+)
+EXPORT = Export(
+    id=8,
+    name="web-1",
+    state=ExportState.READY,
+    account_id=2,
+    owner="ann",
+    machine="wdpx3n",
+    operation_id=77,
+    size_bytes=4,
+    received_bytes=4,
+    percent=100,
+    sha256="3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7",
+    error="",
+    description=MachineDescription(
+        hostname="web-1",
+        architecture="amd64",
+        cores=2,
+        memory_mib=2048,
+        disks=(ExportedDisk(title="root", file="disk-0.qcow2", size_bytes=8 * 10**9, file_bytes=512, sha256="0" * 64),),
+        nics=(ExportedNic(name="eth0", mac_address="52:54:00:00:00:01", subnet="10.0.0.0/24"),),
+    ),
+    created_at=AT,
+    expires_at=AT,
+    store_id=None,
+    file="8.tar",
 )
 DEVICE = DeviceView(
     id=3,

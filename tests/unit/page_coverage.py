@@ -70,6 +70,10 @@ WITHOUT: Mapping[str, str] = {
     "PUT nodes/{system_id}/blockdevices/{id}/": SUMMED_UP,  # grow_disk
     "DELETE nodes/{system_id}/blockdevices/{id}/": SUMMED_UP,  # remove_disk
     "GET kept-disks/{id}/": SUMMED_UP,  # the list of a host
+    "GET exports/{id}/": SUMMED_UP,  # the list
+    "GET exports/{id}/?op=download": SUMMED_UP,  # settings/exports/<export>/download
+    "POST exports/": PROGRAMS,
+    "PUT exports/{id}/upload/": PROGRAMS,
     "POST devices/?op=set_zone": SUMMED_UP,  # the form of a device
     "GET devices/?op=is_registered": PROGRAMS,
     "GET devices/{system_id}/?op=details": MAAS,
@@ -166,6 +170,10 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=add_interface": Shown("vms/<system_id>/network/add"),
     "POST machines/{system_id}/?op=change_interface": Shown("vms/<system_id>/network/<nic>/change"),
     "POST machines/{system_id}/?op=remove_interface": Shown("vms/<system_id>/network/<nic>/remove"),
+    "GET exports/": Shown("settings/exports", "exports.list"),
+    "POST machines/{system_id}/?op=export": Shown("vms/<system_id>/export"),
+    "POST vm-hosts/{id}/?op=import": Shown("settings/exports/<export>/import"),
+    "DELETE exports/{id}/": Shown("settings/exports/<export>/delete"),
     "GET kept-disks/": Shown("hosts/<host>/resources", "kept_disks.list"),
     "DELETE kept-disks/{id}/": Shown("hosts/<host>/kept-disks/<disk>/delete"),
     "POST nodes/{system_id}/blockdevices/{id}/?op=set_boot_disk": Shown("vms/<system_id>/storage/<disk>/boot"),

@@ -138,6 +138,11 @@ FOR_USERS = {
         for op in ("add_tag", "delete", "remove_tag", "set_boot_disk", "update")
     ),
     ("KeptDiskHandler", "delete", Permission.OPERATOR),
+    *((handler, "import", Permission.OPERATOR) for handler in ("VmHostHandler", "PodHandler")),
+    ("MachineHandler", "export", Permission.OWNER),
+    ("ExportsHandler", "create", Permission.OPERATOR),
+    ("ExportUploadHandler", "update", Permission.USER),
+    ("ExportHandler", "delete", Permission.USER),
     ("DevicesHandler", "create", Permission.OPERATOR),
     *(("DeviceHandler", name, Permission.OWNER) for name in ("update", "delete", "set_owner_data")),
     ("NodeHandler", "set_owner_data", Permission.OWNER),

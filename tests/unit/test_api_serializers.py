@@ -89,6 +89,8 @@ def test_responses_match_their_declared_schema(api: ApiDouble, resource: Resourc
         assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", text)
     elif endpoint.op == "details":
         assert (reply.content_type, len(reply.body)) == ("application/bson", 17)
+    elif endpoint.op == "download":
+        assert (reply.content_type, reply.headers["Content-Length"]) == ("application/x-tar", "4")
     elif endpoint.result.is_data:
         assert (reply.content_type, reply.body) == ("application/octet-stream", FILE_CONTENT.content)
     elif endpoint.result.schema is None:

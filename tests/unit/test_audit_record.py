@@ -30,6 +30,7 @@ RECORDED_TEXTS = """
     default_storage_pool disk distro_series dns_servers domain end_ip error_description etag fabric fabric_classes field
     fabrics filename filetype fingerprint fqdn gateway_ip guests host hostname identity image interface interfaces
     kept_disk
+    storage_pool export
     ip_address ip_addresses mac_address mac_addresses machine_pool machine_zone machines move_to name nodes not_arch
     not_fabric_classes
     not_fabrics not_in_pool not_in_pools not_in_zone not_in_zones not_pod not_pod_type not_subnets not_tags
@@ -271,6 +272,7 @@ def test_every_change_of_an_account_is_audited() -> None:
         "Report that a machine has booted",  # by a guest: the event of the deployment says it
         "Report that a hypervisor was set up",  # the same
         "Show where a machine would be placed",  # a dry run
+        "Add a part to the upload of a file of a VM",  # as below
         "Add a part to an upload",  # the declaration and the end are recorded
     }
     open_changes = {

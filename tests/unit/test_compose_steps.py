@@ -26,6 +26,7 @@ from regiond.machines.clones.steps import GuestCopies
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler
 from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOSTS, ComposeMachine
 from regiond.machines.model import ComposeIntent
+from regiond.machines.transfer.import_steps import ImportedDisks
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.placement.model import Check, Evaluation, Failure, Placement
@@ -110,7 +111,10 @@ class Host:
 
     def work(self) -> ComposeMachine:
         return ComposeMachine(
-            in_place_of(HostCalls, self), in_place_of(Rescheduler, self), in_place_of(GuestCopies, self)
+            in_place_of(HostCalls, self),
+            in_place_of(Rescheduler, self),
+            in_place_of(GuestCopies, self),
+            in_place_of(ImportedDisks, self),
         )
 
     def run(self, operation: Operation) -> Any:

@@ -29,7 +29,7 @@ FORBIDDEN = {
 }
 ALLOWED = (  # what is typed elsewhere, and the computer of the reader
     "user_data.", "authorized_keys", "set host_uuid in", "grep certificate_fingerprint", "memory_mib=32768",
-    "innkeeper machine console", "other users of the machine",
+    "innkeeper machine console", "innkeeper machine export", "other users of the machine",
 )  # fmt: skip
 _JINJA = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
 _CODE = re.compile(r"<(code|pre|script|svg)\b.*?</\1>", re.DOTALL)

@@ -72,6 +72,7 @@ FORMS = {
     ("machines/attach_disk.html", ""): "attaches a disk, which can be removed and kept again",
     ("machines/grow_disk.html", ""): "says that a disk never gets smaller; no data are lost",
     ("machines/clone.html", ""): "composes a VM, which can be deleted",
+    ("settings/import.html", ""): "makes a VM, which can be deleted",
     ("machines/move_disk.html", ""): "moves a disk with its content, which can be moved back",
     ("machines/disk.html", ""): "changes tags and name, which can be changed back",
     ("machines/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'boot'"): "can be changed back",

@@ -12,6 +12,7 @@ import structlog
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
+from common.disk_content import DiskPart, ReadPart
 from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -46,6 +47,7 @@ from rackd.drivers.libvirt.guests import (
     console,
     deletion,
     disk_changes,
+    disk_content,
     disk_growth,
     disk_moves,
     lookup,
@@ -273,6 +275,16 @@ class LibvirtDriver(WithoutProjects):
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
         """With the root disk go its serial log, emptied, and its cloud-init seed."""
         return disk_moves.use_copy(self._session.client(), guest, pool_id, volume, copy, state)
+
+    def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
+        return disk_content.read(self._session.client(), guest, pool_id, volume, start)
+
+    def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
+        disk_content.write(self._session.client(), guest, pool_id, volume, part)
+
+    def make_bootable(self, spec: GuestSpec) -> None:
+        client = self._session.client()
+        deployer.make_bootable(client, spec, self._capabilities_of(client)[1])
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return nic_changes.attach(self._session.client(), guest, nic, closing=self._session.closing)

@@ -11,6 +11,7 @@ from attrs import evolve
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
+from common.disk_content import DiskPart, ReadPart
 from common.errors import NotFound, NotTrusted
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -30,7 +31,7 @@ from common.values import (
     Resized,
 )
 from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import after_power_action, checks_answers
+from rackd.drivers.driver_errors import after_power_action, checks_answers, disk_content_unsupported
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
@@ -200,6 +201,18 @@ class LxdDriver:
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
         """LXD itself moves a root disk, and deletes the volume of before. The guest then has another id."""
         return disk_moves.use_copy(self._ready(), guest, pool_id, volume, copy, state)
+
+    def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
+        """Raises Unsupported."""
+        raise disk_content_unsupported()
+
+    def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
+        """Raises Unsupported."""
+        raise disk_content_unsupported()
+
+    def make_bootable(self, spec: GuestSpec) -> None:
+        """Raises Unsupported."""
+        raise disk_content_unsupported()
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return nic_changes.attach(self._ready(), guest, nic)

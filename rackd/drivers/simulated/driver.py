@@ -13,6 +13,7 @@ from common.addresses.simulated import SimulatedAddress
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
+from common.disk_content import DiskPart, ReadPart
 from common.errors import NameTaken, NotFound
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -57,6 +58,7 @@ from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import SimulatedConsole
 from rackd.drivers.simulated.consoles import SimulatedConsoles
 from rackd.drivers.simulated.deployer import SimulatedDeployer
+from rackd.drivers.simulated.disk_content import SimulatedDiskContent
 from rackd.drivers.simulated.disk_moves import SimulatedDiskMoves
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
@@ -110,6 +112,7 @@ class SimulatedDriver(WithoutProjects):
         self._store = Store(self._path)
         self._disks = disk_changes.SimulatedDisks(address, self._store, faults)
         self._disk_moves = SimulatedDiskMoves(address, self._store, faults)
+        self._disk_content = SimulatedDiskContent(address, self._store, faults)
         self._iso_drives = SimulatedIsoDrives(address, self._store, faults)
         self._nics = SimulatedNics(address, self._store, faults)
         self._consoles = SimulatedConsoles(address, self._path, self._store, faults)
@@ -218,6 +221,15 @@ class SimulatedDriver(WithoutProjects):
 
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
         return self._disk_moves.use(guest, pool_id, volume, copy, state)
+
+    def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
+        return self._disk_content.read(guest, pool_id, volume, start)
+
+    def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
+        self._disk_content.write(guest, pool_id, volume, part)
+
+    def make_bootable(self, spec: GuestSpec) -> None:
+        self._disk_content.make_bootable(spec)
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return self._nics.attach(guest, nic)

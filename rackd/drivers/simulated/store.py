@@ -101,6 +101,14 @@ create table if not exists written (
     primary key (pool, volume),
     foreign key (pool, volume) references volume (pool, name) on delete cascade
 ) strict;
+create table if not exists content (
+    pool   text not null,
+    volume text not null,
+    at     integer not null,
+    data   blob not null,
+    primary key (pool, volume, at),
+    foreign key (pool, volume) references written (pool, volume) on delete cascade
+) strict;
 create table if not exists lease (
     mac_address text primary key,
     guest_id    text not null references guest on delete cascade,

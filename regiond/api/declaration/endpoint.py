@@ -78,6 +78,7 @@ class Call:
     began_s: float = field(factory=time.monotonic)  # on the clock of time.monotonic
     idempotency_key: IdempotencyKey | None = None
     last_event_id: str | None = None
+    byte_range: str | None = None  # the header Range
     files: Mapping[str, bytes] = field(factory=dict)
     content: bytes | None = None  # of an endpoint that takes content: None if the body was of another type
     check_plan: PlanCheck | None = None

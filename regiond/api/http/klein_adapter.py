@@ -44,8 +44,8 @@ Work = Callable[[], Coroutine[Any, Any, Reply]]
 
 _COMPRESSED_METHODS = frozenset({b"GET", b"HEAD"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# A stream of events must not wait for more to compress; fonts are compressed already.
-_NOT_COMPRESSED = ("text/event-stream", "font/")
+# A stream of events must not wait for more to compress; fonts are compressed already; files of VMs have a length.
+_NOT_COMPRESSED = ("text/event-stream", "font/", "application/x-tar")
 _PAGE = "text/html"
 REFUSAL_DELAY_S = 0.5
 WRONG_KEY_DELAY_S = 0.2

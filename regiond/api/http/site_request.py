@@ -162,6 +162,7 @@ def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
         prefer=header(request, "Prefer") or "",
         idempotency_key=header(request, "Idempotency-Key"),
         last_event_id=header(request, "Last-Event-ID"),
+        byte_range=header(request, "Range"),
         op_suffix=op_suffix,
         if_match=header(request, "If-Match"),
         if_none_match=header(request, "If-None-Match"),

@@ -298,6 +298,7 @@ class _Execution:
             prefer_wait_s=request.prefer_wait_s,
             idempotency_key=key,
             last_event_id=request.last_event_id,
+            byte_range=request.byte_range,
             files=self.body.files,
             content=self.body.content,
             check_plan=request.check_plan,

@@ -57,6 +57,7 @@ class ApiRequest:
     prefer: str = ""
     idempotency_key: str | None = None
     last_event_id: str | None = None
+    byte_range: str | None = None  # the header Range
     op_suffix: str | None = None
     if_match: str | None = None
     if_none_match: str | None = None

@@ -7,7 +7,7 @@ from regiond.api.resources import empty_lists
 from regiond.api.resources.accounts import accounts, groups, lists, quotas, rpc_clients, sessions, ssh_keys, users
 from regiond.api.resources.hosts import certificates, virtual_machines, vm_clusters, vm_hosts
 from regiond.api.resources.images import boot_resources
-from regiond.api.resources.machines import all_nodes, deployment, devices, kept_disks, machines, nodes
+from regiond.api.resources.machines import all_nodes, deployment, devices, exports, kept_disks, machines, nodes
 from regiond.api.resources.networks import dns, fabrics, ip_ranges, spaces, subnets, vlans
 from regiond.api.resources.operations import audit, discrepancies, events, operations
 from regiond.api.resources.region import attention, controllers, files, maas_config, racks, regions, tags, version
@@ -19,6 +19,7 @@ RESOURCES: tuple[Resource, ...] = (
     *vm_clusters.RESOURCES,
     *machines.RESOURCES,
     *kept_disks.RESOURCES,
+    *exports.RESOURCES,
     *all_nodes.RESOURCES,
     *nodes.RESOURCES,
     *devices.RESOURCES,

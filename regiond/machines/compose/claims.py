@@ -19,9 +19,12 @@ from regiond.placement.service import required_functions
 
 def new_spec(assignment: HostAssignment, hostname: str, installation_id: UUID) -> GuestSpec:
     """Returns the guest's definition with a new UUID, and so with a marker that no guest has had."""
+    imported = assignment.validated.intent.imported
+    kept = iter(imported.mac_addresses if imported is not None else ())
     return guest_spec(
         assignment.requirements, assignment.evaluation, assignment.host, hostname=hostname,
-        installation_id=installation_id, machine_uuid=uuid4(), new_mac_address=new_mac_address,
+        installation_id=installation_id, machine_uuid=uuid4(),
+        new_mac_address=lambda: next(kept, None) or new_mac_address(),
         addresses=assignment.nic_addresses,
     )  # fmt: skip
 

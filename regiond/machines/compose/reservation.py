@@ -40,7 +40,7 @@ from regiond.machines.compose.permits import admit, permit, pool_of
 from regiond.machines.compose.requirements import hostname_taken
 from regiond.machines.compose.store import NewMachine, insert_machines, taken_hostnames
 from regiond.machines.model import ComposeIntent
-from regiond.machines.operation_intents import MAX_FAILURES, request_of
+from regiond.machines.operation_intents import IMPORT, MAX_FAILURES, request_of
 from regiond.machines.store import IdentifierTaken
 from regiond.operations import service as operation_service
 from regiond.operations.model import NewOperation, Operation, OperationKind
@@ -292,6 +292,8 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
     intent = {} if request.host_id is not None else {"intent": to_dict(one.intent)}
     if one.copy is not None:
         intent[COPIED] = to_dict(one.copy.copied)
+    if one.intent.imported is not None:
+        intent[IMPORT] = to_dict(one.intent.imported)
     return NewOperation(
         host_id=one.host.id, host_name=one.host.name, machine_id=machine_id, system_id=machine.system_id,
         hostname=machine.spec.name, account_id=caller.account_id, username=caller.username,
@@ -302,12 +304,14 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
 
 
 async def _write_key_and_owner(db: Db, one: Reservation, operation: Operation) -> None:
-    """Writes the idempotency key, if any, and the owner of a machine that is composed by allocate."""
+    """Writes the idempotency key, if any, and the owner of a machine that is imported, or composed by allocate."""
     caller, intent = one.request.caller, one.intent
     await operation_service.tie_key(db, one.request.idempotency_key, operation.id)
     if one.copy is not None and operation.machine_id is not None:
         await give_to(db, caller, operation, one.copy.copied)
         return
+    if intent.imported is not None and operation.machine_id is not None:  # its disks have somebody's data
+        await lifecycle_store.set_owner(db, operation.machine_id, caller.account_id)
     if intent.agent_name is None or operation.machine_id is None:
         return
     await lifecycle_store.set_first_owner(db, operation.machine_id, caller.account_id, intent.agent_name)

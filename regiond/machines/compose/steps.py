@@ -22,7 +22,7 @@ from regiond.machines.compose.model import COPIED
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler, stored_intent
 from regiond.machines.compose.store import clear_devices, leave_host, lock_announced
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.operation_intents import open_clean_up
+from regiond.machines.operation_intents import IMPORT, open_clean_up
 from regiond.machines.removal.deletion import record_tombstone, remove_guest
 from regiond.machines.steps import Target, racks_text, record_event, set_power, wait_for_command
 from regiond.operations import service as operation_service
@@ -60,15 +60,26 @@ class GuestCopies(Protocol):
         """Records what the new machine, whose compose is recorded, has of its source. Returns its host name."""
 
 
+class DiskContent(Protocol):
+    """Fills the disks of a machine that is imported. Each method is idempotent."""
+
+    async def check(self, operation: Operation, target: Target, journal: Journal) -> None:
+        """Returns when the file is found to be intact, and no rack writes for an earlier attempt. Changes nothing."""
+
+    async def fill(self, operation: Operation, target: Target, journal: Journal) -> None:
+        """Returns when the disks of the guest, which is off, have the content, and it boots from them."""
+
+
 class ComposeMachine:
     """Runs after the reservation: the claims exist, the guest may not exist yet."""
 
     kind = OperationKind.COMPOSE
 
-    def __init__(self, calls: HostCalls, rescheduler: Rescheduler, copies: GuestCopies) -> None:
+    def __init__(self, calls: HostCalls, rescheduler: Rescheduler, copies: GuestCopies, content: DiskContent) -> None:
         self._calls = calls
         self._copies = copies
         self._rescheduler = rescheduler
+        self._content = content
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         """Composes the guest and records it. After repeated failures it is undone if another host could take it."""
@@ -82,12 +93,16 @@ class ComposeMachine:
 
     async def _compose(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
-        orders, is_copy = None, COPIED in operation.request
+        orders, is_copy, imports = None, COPIED in operation.request, IMPORT in operation.request
+        if imports:
+            await self._content.check(operation, target, journal)
         if is_copy:
             guest, orders = await self._copies.clone(operation, target, journal)
         else:
             guest = await self._compose_on_host(operation, target, journal)
         power = guest.power
+        if imports:
+            await self._content.fill(operation, target, journal)
         if operation.request.get("power_on"):
             await journal.step("power_on", reaches_host=True)
             power = (await set_power(self._calls, operation, target, PowerAction.ON)).power
@@ -100,7 +115,9 @@ class ComposeMachine:
             if is_copy:
                 source = await self._copies.record(db, operation, target, orders)
                 message = f"{message} with copies of the disks of {source}"
-            await record_event(db, operation, "machine_composed", message)
+            if imports:
+                message = f"{target.spec.name} was imported to {operation.host_name}"
+            await record_event(db, operation, "machine_imported" if imports else "machine_composed", message)
 
         return Outcome(result={"system_id": target.system_id, "hostname": target.spec.name}, record=record)
 

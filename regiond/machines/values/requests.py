@@ -8,6 +8,7 @@ from attrs import asdict, field, frozen
 
 from common.compose_request import ComposeRequest
 from common.values import DriverType
+from regiond.exports.model import ExportedDisk
 
 
 @frozen(kw_only=True)
@@ -37,12 +38,42 @@ NO_HOST_CONSTRAINTS = HostConstraints()
 
 
 @frozen(kw_only=True)
+class ImportedMachine:
+    """The file that a new machine is made of. `disks` are those of the file, in the order of the machine's disks.
+
+    `mac_addresses` are those of the machine's NICs, in their order; empty: new ones.
+    """
+
+    export_id: int
+    name: str
+    disks: tuple[ExportedDisk, ...]
+    mac_addresses: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class ImportRequest:
+    """A request to import a file as a machine of a host. Empty or None: what the file says, or the host's default.
+
+    `storage_pool` is the name of a storage pool for all disks, `interfaces` a constraint text as that of compose.
+    """
+
+    host_id: int
+    export_id: int
+    hostname: str | None = None
+    storage_pool: str = ""
+    interfaces: str = ""
+    pool: str | None = None
+    keep_mac_addresses: bool = False
+    power_on: bool = False
+
+
+@frozen(kw_only=True)
 class ComposeIntent:
     """A compose as its operation stores it, so that it can be rescheduled on another host.
 
     `agent_name`: the machine is allocated to the caller once it exists, for this agent; None: it is not allocated. The
     machine's zone is the zone of the request, if that names one, or of its host. Only hosts in the resource pools
-    `pool_ids` may take it; None: any.
+    `pool_ids` may take it; None: any. `imported`: its disks get the content of a file.
     """
 
     request: ComposeRequest
@@ -50,6 +81,7 @@ class ComposeIntent:
     agent_name: str | None = None
     comment: str = ""
     pool_ids: tuple[int, ...] | None = None
+    imported: ImportedMachine | None = None
 
 
 @frozen(kw_only=True)

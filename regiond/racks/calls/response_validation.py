@@ -10,14 +10,19 @@ from typing import Any
 
 from common.addresses.host_identity import identity_fingerprint
 from common.deployment_spec import HostImage
+from common.disk_content import MAX_PART_BYTES, ReadPart
 from common.errors import InvalidRequest
 from common.guest_spec import GuestSpec
 from common.phrases import number_of
+from common.rpc.hardware_commands import ReadDiskCall
 from common.rpc.host_commands import ComposeCall, FindImageCall, FoundGuest, GuestCall, HostCall, MarkerCall
 from common.values import Guest, OwnershipMarker, PeerIdentity
 
+_MAX_DISK_BYTES = 2**44
+_MAX_STATE = 200
 
-def response_problem(request: Any, response: Any) -> str | None:
+
+def response_problem(request: Any, response: Any) -> str | None:  # noqa: PLR0911  # one for each command
     """Returns the contradiction between request and response, or within the response, or None."""
     match request, response:
         case ComposeCall(spec=spec), Guest():
@@ -28,9 +33,12 @@ def response_problem(request: Any, response: Any) -> str | None:
             return _wrong_marker(ref.marker, found)
         case FindImageCall(fingerprint=beginning), HostImage():
             return _wrong_image(beginning, response)
+        case ReadDiskCall(start=start), ReadPart():
+            return _wrong_part(start, response)
         case HostCall(), PeerIdentity():
             return _wrong_fingerprint(response)
-    return None
+        case _:
+            return None
 
 
 def _wrong_id(guest_id: str, found: Guest) -> str | None:
@@ -41,6 +49,15 @@ def _wrong_image(beginning: str, found: HostImage) -> str | None:
     if found.fingerprint.startswith(beginning):
         return None
     return f"it reports the image {found.fingerprint} instead of {beginning}"
+
+
+def _wrong_part(start: int, found: ReadPart) -> str | None:
+    part, size = found.part, found.size_bytes
+    if not 0 < size <= _MAX_DISK_BYTES or len(found.state) > _MAX_STATE or len(part.data) > MAX_PART_BYTES:
+        return f"it reports a disk of {size} bytes and a part of {len(part.data)}"
+    if part.start != start or not start <= part.offset <= part.end <= max(size, start) or (part.end == start < size):
+        return f"it reports bytes {part.start} to {part.end} of a disk of {size} instead of those from {start} on"
+    return None
 
 
 def _wrong_fingerprint(presented: PeerIdentity) -> str | None:

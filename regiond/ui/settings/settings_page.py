@@ -57,6 +57,13 @@ AREAS = (
         is_open=True,
     ),
     Area(
+        name=constant("Exports"),
+        segments=(SETTINGS, "exports"),
+        icon="disc",
+        about=constant("Files of whole VMs: your own, to download and to import."),
+        is_open=True,
+    ),
+    Area(
         name=constant("Tags"),
         segments=(SETTINGS, "tags"),
         icon="tag",

@@ -151,6 +151,7 @@ _TAB = {
     OperationKind.GROW_DISK: "storage",
     OperationKind.REMOVE_DISK: "storage",
     OperationKind.MOVE_DISK: "storage",
+    OperationKind.EXPORT: "export",
     OperationKind.ADD_NIC: "network",
     OperationKind.CHANGE_NIC: "network",
     OperationKind.REMOVE_NIC: "network",

@@ -33,6 +33,7 @@ from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
 from tests.faults.scenarios.resize import Resize, ResizeBound, ResizeMany
 from tests.faults.scenarios.scenario import Scenario
+from tests.faults.scenarios.transfer import Export, Import
 
 _ALL: tuple[Scenario, ...] = (
     Compose(),
@@ -60,6 +61,8 @@ _ALL: tuple[Scenario, ...] = (
     MoveDisk(),
     RemoveDisk(keep=False),
     RemoveDisk(keep=True),
+    Export(),
+    Import(),
     AddNic(),
     ChangeNic(),
     RemoveNic(),

@@ -12,6 +12,7 @@ from common.compose_request import ComposeRequest
 from common.errors import NotFound
 from common.values import PowerState
 from regiond.deletion_plan import DeletionPlan
+from regiond.exports.service import Download
 from regiond.long_list import LongList
 from regiond.machines.model import (
     Adopted,
@@ -31,11 +32,26 @@ from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemov
 from regiond.placement.model import DryRun
 from regiond.search_query import SearchQuery
 from tests.unit.answers.shared import named
-from tests.unit.machine_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, KEPT_DISK, MACHINE, OPERATION, PLACEMENT
+from tests.unit.machine_samples import (
+    DETACHED,
+    DEVICE,
+    EXPORT,
+    FORGOTTEN,
+    GUEST,
+    KEPT_DISK,
+    MACHINE,
+    OPERATION,
+    PLACEMENT,
+)
 
 
 async def user_data(*_: Any) -> AsyncGenerator[bytes, None]:
     yield b"MIME-Version: 1.0\n"
+
+
+async def chunks_of(*parts: bytes) -> AsyncGenerator[bytes, None]:
+    for part in parts:
+        yield part
 
 
 async def read_devices(system_ids: Sequence[str]) -> Sequence[DeviceView]:
@@ -47,6 +63,7 @@ NIC_CHANGES = (
 )  # fmt: skip
 
 ADDED = evolve(OPERATION, result={"volume": MACHINE.disks[0].volume})
+EXPORTS = evolve(OPERATION, request={"export": EXPORT.id})
 NIC_ADDED = evolve(OPERATION, result={"mac_address": MACHINE.nics[0].mac_address})
 NIC_PLAN = NicPlan(name="web-1", effects=("web-1 loses the NIC eth1 (52:54:00:00:00:02).",))
 DISK_PLAN = DiskPlan(
@@ -134,6 +151,16 @@ ANSWERS: Mapping[str, Any] = {
     "kept_disks.read": lambda disk_id, **_: KEPT_DISK if disk_id == KEPT_DISK.id else NotFound("Not Found"),
     "kept_disks.plan_delete": DISK_PLAN,
     "kept_disks.start_delete": OPERATION,
+    "machine_exports.start": EXPORTS,
+    "machine_exports.plan": DISK_PLAN,
+    "machine_imports.start": OPERATION,
+    "machine_imports.plan": DISK_PLAN,
+    "exports.list": (EXPORT,),
+    "exports.read": lambda _, export_id, **__: EXPORT if export_id == EXPORT.id else NotFound("Not Found"),
+    "exports.declare": EXPORT,
+    "exports.append": EXPORT,
+    "exports.delete": DeletionPlan(name="web-1"),
+    "exports.download": lambda *_, **__: Download(export=EXPORT, start=0, length=4, chunks=chunks_of(b"data")),
     "machine_disks.set_tag": MACHINE,
     "machine_disks.start_set_boot_disk": OPERATION,
     "deployments.start": OPERATION,

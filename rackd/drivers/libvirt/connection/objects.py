@@ -17,6 +17,7 @@ from rackd.drivers.libvirt.xml import attribute, parse, text_at
 T = TypeVar("T")
 
 _STREAMED_BYTES = 64 * 1024
+_AT_HOLE = -3  # what recvFlags returns
 
 
 class Connection(Protocol):
@@ -330,6 +331,32 @@ class Volume(_Wrapper):
                 stream.abort()
             raise
         return found
+
+    def next_data(self, start: int, end: int, most_bytes: int) -> tuple[int, bytes]:
+        """Returns where the next data of a file are, from `start` on, and the data up to the next hole.
+
+        Both end at `end`: without data, it is where they would be.
+        """
+        flags = libvirt.VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM
+        stream = self._call("read", self.handle.connect().newStream)
+        offset, found = start, b""
+        try:
+            self._call("read", self.handle.download, stream, start, end - start, flags)
+            while len(found) < most_bytes and offset + len(found) < end:
+                wanted = min(most_bytes, end - offset) - len(found)
+                part = self._call("read", stream.recvFlags, wanted, libvirt.VIR_STREAM_RECV_STOP_AT_HOLE)
+                if part == _AT_HOLE:
+                    if found:
+                        break
+                    offset += self._call("read", stream.recvHole)
+                elif part:
+                    found += part
+                else:
+                    break
+        finally:  # what follows is not wanted, so the stream is not finished
+            with suppress(libvirt.libvirtError):
+                stream.abort()
+        return (offset, found) if found else (end, b"")
 
     def write(self, content: bytes, *, offset: int = 0) -> None:
         self.fill((content,), len(content), offset=offset)

@@ -12,7 +12,15 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, soon, when_done
 from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply
-from regiond.api.resources.hosts import adoption, host_maintenance, host_removal, host_usage, placement, vm_host_actions
+from regiond.api.resources.hosts import (
+    adoption,
+    host_maintenance,
+    host_removal,
+    host_usage,
+    imports,
+    placement,
+    vm_host_actions,
+)
 from regiond.api.resources.hosts.vm_host_actions import HOST_RESULT
 from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_host
@@ -173,6 +181,7 @@ HOST = Resource(
         vm_host_actions.RACKS,
         host_usage.USAGE,
         vm_host_actions.COMPOSE,
+        imports.IMPORT,
         adoption.ADOPT,
         vm_host_actions.ADD_TAG,
         vm_host_actions.REMOVE_TAG,

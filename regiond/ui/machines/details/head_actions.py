@@ -13,6 +13,7 @@ from regiond.ui.machines.machine_actions import (
     deployment_obstacle,
     may_abort,
     may_clone,
+    may_export,
     may_rebuild,
     offered,
     sees_console,
@@ -36,6 +37,7 @@ class HeadActions:
     may_deploy: bool
     may_rebuild: bool
     may_clone: bool
+    may_export: bool
     may_abort: bool
     shows_console: bool
 
@@ -54,6 +56,7 @@ def head_actions(caller: Caller, machine: MachineView) -> HeadActions:
         may_deploy=may_deploy,
         may_rebuild=may_rebuild(caller, machine),
         may_clone=may_clone(caller, machine),
+        may_export=may_export(caller, machine),
         may_abort=may_abort(caller, machine),
         shows_console=shows_console,
     )

@@ -1,0 +1,1 @@
+"""Files of whole VMs: written by exports, uploaded, downloaded, and read by imports."""

@@ -1,0 +1,197 @@
+"""Lists, uploads, downloads and deletes files of VMs. A file has all data of a VM: only its owner sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from uuid import uuid4
+
+from attrs import evolve, frozen
+
+from common.errors import InvalidRequest, NotFound, WrongState
+from regiond.caller import Caller
+from regiond.db.pool import Database, Db
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.events.service import Events
+from regiond.exports import store
+from regiond.exports.model import MAX_FILE_BYTES, MAX_FILE_NAME, Export, ExportState, SubmittedFile, amount
+from regiond.exports.reading import DiskParts
+from regiond.exports.store import NewExport
+from regiond.exports.writing import ExportFiles, ExportWriter, Space, WrittenFile
+from regiond.validation_messages import no_object, shown
+
+__all__ = ["DiskParts", "Download", "ExportFiles", "ExportWriter", "Exports", "WrittenFile"]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_CHUNK_BYTES = 2**20
+
+
+@frozen(kw_only=True)
+class Download:
+    """A file, or the part of it that was asked for: `chunks` are `length` bytes from `start` on."""
+
+    export: Export
+    start: int
+    length: int
+    chunks: AsyncGenerator[bytes, None]
+
+
+@frozen(kw_only=True)
+class Exports:
+    """The files, for users. `wake_checks` is called when an upload is complete, `wake_cleanup` after a deletion."""
+
+    database: Database
+    space: Space
+    wake_checks: Callable[[], None]
+    wake_cleanup: Callable[[], None]
+
+    async def list(self, caller: Caller) -> tuple[Export, ...]:
+        """Returns the files of the caller; all, for an administrator."""
+        async with self.database.connection() as db:
+            return await store.list_exports(db, None if caller.is_admin else caller.account_id)
+
+    async def read(self, caller: Caller, export_id: int, *, db: Db | None = None) -> Export:
+        """Returns the file. Raises NotFound, also for one of somebody else."""
+        async with self.database.joined(db) as joined:
+            found = await store.read(joined, export_id)
+        if found is None or not found.belongs_to(caller):
+            raise NotFound(no_object("export", str(export_id)))
+        return found
+
+    async def declare(self, caller: Caller, submitted: SubmittedFile, content: bytes | None = None) -> Export:
+        """Returns a new file with the content; None: that is added by `append`. Raises InvalidRequest, OutOfCapacity.
+
+        An unfinished upload of the caller with the same name and content continues.
+        """
+        if content is not None:
+            declared = await self.declare(caller, await self.space.threads.run(partial(_completed, submitted, content)))
+            return await self.append(caller, declared.id, content, offset=0)
+        name, sha256, size = submitted.name.strip(), submitted.sha256.strip().lower(), submitted.size_bytes or 0
+        problems: dict[str, list[str]] = {}
+        if not 0 < len(name) <= MAX_FILE_NAME or not name.isprintable():
+            problems["name"] = [f"A name has 1 to {MAX_FILE_NAME} printable characters."]
+        if not _SHA256.fullmatch(sha256):
+            problems["sha256"] = [f"Not a SHA-256 of 64 hexadecimal digits: {shown(sha256)}."]
+        if not 0 < size <= MAX_FILE_BYTES:
+            problems["size"] = [f"A file has 1 to {MAX_FILE_BYTES} bytes."]
+        if problems:
+            raise InvalidRequest.of(problems)
+        await self.space.require_free(size)
+        new = NewExport(
+            name=name, state=ExportState.UPLOADING, account_id=caller.account_id, size_bytes=size,
+            sha256=sha256, store_id=self.space.folder.store_id, file=f"upload-{uuid4().hex}.tar",
+        )  # fmt: skip
+        async with self.database.transaction() as db:
+            await store.lock(db)
+            for one in await store.list_exports(db, caller.account_id):
+                if (one.name, one.sha256, one.size_bytes, one.state) == (name, sha256, size, ExportState.UPLOADING):
+                    return one
+            await self.space.require_room(db, size)
+            export_id = await store.insert(db, new, keep_days=1)
+            message = f"The upload of {name} ({amount(size)}), a file of a VM, was begun."
+            await Events.record(db, "export_added", message, caller=caller)
+        return await self.read(caller, export_id)
+
+    async def append(self, caller: Caller, export_id: int, data: bytes, *, offset: int | None = None) -> Export:
+        """Adds a part to the upload, and returns the file when the part is on the disk. The last one starts the check.
+
+        Raises NotFound; WrongState if `offset` is not the end of the upload (`expected_offset` in the details), or if
+        the file takes no content; Busy during another part; InvalidRequest beyond the declared size; OutOfCapacity.
+        """
+        if not data:
+            raise InvalidRequest.of({"content": ["The body is empty: send a part as application/octet-stream."]})
+        found = await self.read(caller, export_id)
+        self._require_here(found)
+        received = found.received_bytes
+        if found.state is not ExportState.UPLOADING:
+            raise WrongState(f"The file {found.name} is {found.state}: it takes no content.")
+        if offset not in {None, received}:
+            raise WrongState(
+                f"The upload has {received} bytes: continue with offset={received}.", expected_offset=received
+            )
+        after = received + len(data)
+        if after > found.size_bytes:
+            raise InvalidRequest.of({"content": [f"{after} bytes are more than the declared {found.size_bytes}."]})
+        await self.space.require_free(len(data))
+        if not await self.space.threads.run(partial(self.space.folder.append, found.file, received, data)):
+            async with self.database.transaction() as db:
+                await store.forget_received(db, export_id)
+            raise WrongState("The region has lost what was uploaded: begin with offset=0.", expected_offset=0)
+        async with self.database.transaction() as db:
+            if not await store.add_received(db, export_id, received, after, keep_days=1):
+                raise WrongState(f"The upload of {found.name} was continued by another request, or deleted.")
+        if after == found.size_bytes:
+            self.wake_checks()
+        return await self.read(caller, export_id)
+
+    async def delete(self, caller: Caller, export_id: int, *, dry_run: bool = False) -> DeletionPlan:
+        """Deletes the file. Raises NotFound, and WrongState while an operation writes it."""
+        async with self.database.transaction(dry_run=dry_run) as db:
+            found = await self.read(caller, export_id, db=db)
+            if found.state is ExportState.EXPORTING:
+                raise WrongState(
+                    f"{found.name} is being exported. Cancel that first: innkeeper operation cancel "
+                    f"{found.operation_id}",
+                    operation=found.operation_id,
+                )
+            await store.delete(db, export_id)
+            await Events.record(
+                db, "export_deleted", f"The file of the VM {found.name} was deleted.", caller=caller
+            )  # fmt: skip
+        if not dry_run:
+            self.wake_cleanup()
+        record = AffectedRecord(kind="export", id=str(found.id), name=found.name)
+        return DeletionPlan(name=found.name, deleted=(record,), effects=("No VM is changed.",))
+
+    async def download(self, caller: Caller, export_id: int, start: int = 0, end: int | None = None) -> Download:
+        """Returns the bytes from `start` up to `end`, not included; None: all that follow.
+
+        Raises NotFound, WrongState for a file that is not ready or that another region has, InvalidRequest for a range
+        that the file does not have.
+        """
+        found = await self.read(caller, export_id)
+        if not found.is_ready:
+            raise WrongState(f"The file of {found.name} is {found.state}, not ready.")
+        self._require_here(found)
+        stop = found.size_bytes if end is None else min(end, found.size_bytes)
+        if not 0 <= start < stop:
+            raise InvalidRequest(f"The file has {found.size_bytes} bytes; a range begins within it.")
+        if not await self.space.threads.run(partial(self.space.folder.has, found.file, found.size_bytes)):
+            raise WrongState(f"The file of {found.name} is missing in the region's folder. Export it again.")
+        if start == 0:
+            async with self.database.transaction() as db:
+                message = f"The file of the VM {found.name} is downloaded: all data of its disks."
+                await Events.record(db, "export_downloaded", message, caller=caller)
+        return Download(export=found, start=start, length=stop - start, chunks=self._chunks(found.file, start, stop))
+
+    async def _chunks(self, file: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        path = self.space.folder.path(file)
+        descriptor = await self.space.threads.run(partial(os.open, path, os.O_RDONLY | os.O_CLOEXEC))
+        try:
+            while start < stop:
+                size = min(_CHUNK_BYTES, stop - start)
+                data = await self.space.threads.run(partial(os.pread, descriptor, size, start))
+                if not data:
+                    raise WrongState("The file is shorter than it was.")
+                yield data
+                start += len(data)
+        finally:
+            os.close(descriptor)
+
+    def _require_here(self, found: Export) -> None:
+        if found.store_id != self.space.folder.store_id:
+            raise WrongState(
+                f"The file of {found.name} is in the folder of another region, which does not share it with this one. "
+                "Ask that region."
+            )
+
+
+def _completed(submitted: SubmittedFile, content: bytes) -> SubmittedFile:
+    """Returns `submitted` with hash and size of the content. Raises InvalidRequest if others were declared."""
+    sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+    if submitted.sha256.lower() not in {"", sha256} or submitted.size_bytes not in {None, size}:
+        raise InvalidRequest.of({"content": [f"The content has {size} bytes with the SHA-256 {sha256}."]})
+    return evolve(submitted, sha256=sha256, size_bytes=size)

@@ -1,0 +1,112 @@
+"""Exports a machine to a file: the operation's handler. Nothing on the host changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+
+from common.disk_content import ReadPart
+from common.errors import Busy
+from common.guest_spec import DiskSpec
+from common.rpc.hardware_commands import HOST_READ_DISK, ReadDiskCall
+from common.serialization import from_dict
+from regiond.db.pool import Db
+from regiond.exports.model import ExportedDisk, MachineDescription, amount
+from regiond.exports.service import ExportFiles, ExportWriter
+from regiond.machines.steps import Target, record_event
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome
+from regiond.racks.service import HostCalls
+
+READ_DEADLINE_S = 60.0  # of one part
+
+
+class ExportMachine:
+    """Each attempt writes a file of its own from the beginning, so that an interrupted one leaves nothing to complete.
+
+    The operation keeps Innkeeper from starting the machine. A disk that was written meanwhile all the same is read
+    again.
+    """
+
+    kind = OperationKind.EXPORT
+
+    def __init__(self, calls: HostCalls, files: ExportFiles) -> None:
+        self._calls = calls
+        self._files = files
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        target, request = Target.of(operation), operation.request
+        wanted = [_Disk(one) for one in request["disks"]]
+        total = sum(one.spec.size_bytes for one in wanted)
+        async with self._files.writer(request["export"]) as writer:
+            done, disks = 0, list[ExportedDisk]()
+            for index, one in enumerate(wanted):
+                await journal.step("read_disk", disk=one.title, size_bytes=one.spec.size_bytes)
+                disks.append(await self._read(target, writer, one, index, done, total))
+                done += one.spec.size_bytes
+            await journal.step("finish_file")
+            written = await writer.finish(
+                evolve(from_dict(request["description"], MachineDescription), disks=tuple(disks))
+            )
+
+        async def record(db: Db) -> None:
+            await written.record(db)
+            message = f"{operation.hostname} on {operation.host_name} was exported: {amount(written.size_bytes)}"
+            await record_event(db, operation, "machine_exported", message)
+
+        result = {"export": request["export"], "size": written.size_bytes, "sha256": written.sha256}
+        return Outcome(result=result, record=record)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        await journal.write("delete_file", lambda db: self._files.discard(db, operation.request["export"]))
+        self._files.wake_cleanup()  # after the commit: a file that an export names stays
+        return Outcome(undone=("file deleted",))
+
+    async def _read(
+        self, target: Target, writer: ExportWriter, wanted: _Disk, index: int, done: int, total: int
+    ) -> ExportedDisk:
+        """Returns the disk, whose content is in the file now. Raises Busy if it was written meanwhile."""
+        first = read = await self._part(target, wanted.spec, 0)
+        await writer.begin_disk(first.size_bytes)
+        while True:
+            await writer.add(read.part, percent=min(99, (done + read.part.end) * 100 // max(1, total)))
+            if read.part.end >= first.size_bytes:
+                break
+            read = await self._part(target, wanted.spec, read.part.end)
+            _check_same(first, read, target, wanted)
+        last = await self._part(target, wanted.spec, first.size_bytes)
+        _check_same(first, last, target, wanted)
+        file, file_bytes, sha256 = await writer.end_disk(index)
+        return ExportedDisk(
+            title=wanted.title, file=file, size_bytes=first.size_bytes, file_bytes=file_bytes, sha256=sha256,
+            storage_pool=wanted.storage_pool, tags=wanted.spec.tags,
+        )  # fmt: skip
+
+    async def _part(self, target: Target, disk: DiskSpec, start: int) -> ReadPart:
+        return await self._calls.call(
+            target.host_id,
+            HOST_READ_DISK,
+            lambda access: ReadDiskCall(
+                access=access, guest=target.spec.ref, pool_id=disk.pool_id, volume=disk.volume, start=start
+            ),
+            deadline_s=READ_DEADLINE_S,
+        )
+
+
+class _Disk:
+    """A disk as the operation's request has it."""
+
+    def __init__(self, plain: Mapping[str, Any]) -> None:
+        self.spec = from_dict(plain["disk"], DiskSpec)
+        self.title: str = plain["title"]
+        self.storage_pool: str = plain["storage_pool"]
+
+
+def _check_same(first: ReadPart, read: ReadPart, target: Target, wanted: _Disk) -> None:
+    if (read.size_bytes, read.state) != (first.size_bytes, first.state):
+        raise Busy(
+            f"{wanted.title} of {target.spec.name} was written while it was exported, or the machine was started. It "
+            "is exported again."
+        )
