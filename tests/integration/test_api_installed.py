@@ -52,7 +52,9 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
     await innkeeper.post(path, op="add_disk", size=1)
     await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
     (kept,) = await innkeeper.get("kept-disks/")
+    export = await innkeeper.post(path, op="export")
     known = {
+        "exports": export["id"],
         "kept-disks": kept["id"],
         "vm-hosts": host["id"],
         "pods": host["id"],
@@ -91,6 +93,7 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
                 "console",
                 "console_log",
                 "details",  # `test_machine_operations.py`
+                "download",  # `test_exports.py`
                 "get",
                 "get_by_key",
                 "screen",  # `test_screen_connection.py`
