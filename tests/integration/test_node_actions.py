@@ -60,8 +60,8 @@ async def test_nodes_move_to_a_zone_all_or_none(innkeeper: Deployment) -> None:
     for _ in range(2):
         await innkeeper.post("nodes/", op="set_zone", **asked)
     events = await sql(innkeeper, "select message, system_id, username from event where kind = 'machine_zone_changed'")
-    assert [(one["message"], one["system_id"], one["username"]) for one in events] == [
-        ("web is in the zone attic", web.system_id, "admin"), ("db is in the zone attic", locked.system_id, "admin"),
+    assert sorted((one["message"], one["system_id"], one["username"]) for one in events) == [
+        ("db is in the zone attic", locked.system_id, "admin"), ("web is in the zone attic", web.system_id, "admin"),
     ]  # fmt: skip
     moved = await sql(innkeeper, "select message from event where kind = 'device_changed'")
     assert [one["message"] for one in moved] == ["printer is in the zone attic"]

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.database
 
 # Two modules of each are those of traces: a request that is not traced asks them for that.
 MOST_OF_A_READ = 26
-MOST_OF_A_COMPOSE = 63  # until its rows are committed; one more says which request the operation is of
+# Until its rows are committed. One of them says which request the operation is of, and one what a copy begins with.
+MOST_OF_A_COMPOSE = 64
 ANSWERS = "regiond.api.declaration.operation_wait"  # reads the operation, which is committed then
 REQUESTS = 3
 

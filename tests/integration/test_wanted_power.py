@@ -212,6 +212,7 @@ async def test_nothing_starts_beside_an_operation(innkeeper: Deployment) -> None
     await runs(innkeeper, web)
 
 
+@pytest.mark.slow  # its refresh waits for the call that is held
 async def test_a_machine_that_was_busy_when_its_host_was_back_is_listed(innkeeper: Deployment) -> None:
     (web,) = await composed(innkeeper, "web")
     with innkeeper.held("set start order"):
