@@ -41,8 +41,9 @@ from regiond.machines.values.disks import (
     DiskToMove,
     DiskToRemove,
     KeptDisk,
+    NamedDisk,
 )
-from regiond.machines.values.nics import NicChange, NicPlan, NicToAdd, NicToChange, NicToRemove
+from regiond.machines.values.nics import NamedNic, NicChange, NicPlan, NicToAdd, NicToChange, NicToRemove
 from regiond.machines.values.power import WantedPower
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
@@ -131,6 +132,8 @@ __all__ = [
     "MachineState",
     "MachineToCompose",
     "MachineView",
+    "NamedDisk",
+    "NamedNic",
     "NewDevice",
     "NicChange",
     "NicPlan",

@@ -137,7 +137,7 @@ async def test_many_machines_get_a_nic(innkeeper: Deployment) -> None:
         ("add_interface", {"interfaces": "eth1:ip=10.0.0.7"}, "interfaces", "A static address is for one machine"),
         ("add_interface", {"interfaces": "a:name=x;b:name=y"}, "interfaces", "one NIC at a time"),
         ("add_interface", {"interfaces": "eth1:space=nowhere"}, "interfaces", "nowhere"),
-        ("add_interface", {"size": "5"}, "size", "This is for the action add_disk."),
+        ("add_interface", {"size": "5"}, "size", "This is for the action add_disk or grow_disk."),
         ("resize", {"cores": "2", "once": "true"}, "once", "This is for the action set_boot."),
     ],
 )

@@ -14,7 +14,8 @@ from regiond.ledger import service as ledger
 from regiond.ledger.model import DiscreteResources, HostCapacity
 from regiond.machines.boot.model import checked_order
 from regiond.machines.boot.service import BootChanges
-from regiond.machines.bulk.hardware_plans import disks_within_capacity, nics_within_capacity
+from regiond.machines.bulk.hardware_plans import disks_within_capacity, needs_within_capacity, nics_within_capacity
+from regiond.machines.bulk.named_parts import named_disk, named_nic, needed
 from regiond.machines.bulk.plans import plans_or_reasons, sentences, within_quotas
 from regiond.machines.bulk.resize_plans import balance, within_capacity
 from regiond.machines.compose.candidate_store import read_candidates
@@ -28,6 +29,8 @@ from regiond.machines.model import (
     DiskToAdd,
     HardwareChange,
     MachineView,
+    NamedDisk,
+    NamedNic,
     NicPlan,
     NicToAdd,
     ResizePlan,
@@ -56,21 +59,28 @@ class BulkChanges:
     async def check(self, caller: Caller, change: HardwareChange) -> None:
         """Raises InvalidRequest by field for a change that no machine can have, or that only one machine can have."""
         _check(change)
-        if isinstance(change, NicToAdd):
+        if isinstance(change, NicToAdd | NamedNic) and change.constraint:
             async with self.database.connection() as db:
-                await resolve_nics(db, _requirements(change), caller=caller)
+                await resolve_nics(db, _requirements(change.constraint), caller=caller)
 
-    async def start(self, caller: Caller, system_id: str, change: HardwareChange, parent: Parent) -> Operation:
+    async def start(self, caller: Caller, machine: MachineView, change: HardwareChange, parent: Parent) -> Operation:
         """Returns the child that changes the machine. Raises the errors of the change of one machine."""
+        system_id = machine.system_id
         match change:
             case SizeRequest():
                 return await self.resizes.start(caller, system_id, change, parent=parent)
             case DiskToAdd():
                 return await self.disks.start_part(caller, system_id, change, parent)
+            case NamedDisk():
+                disk = named_disk(machine, change.name)
+                return await self.disks.start_part(caller, system_id, change.change_of(disk.id), parent)
             case BootToSet():
                 return await self.boots.start(caller, system_id, change.order, once=change.once, parent=parent)
             case NicToAdd():
                 return await self.nics.start_part(caller, system_id, change, parent)
+            case NamedNic():
+                nic = named_nic(machine, change.name)
+                return await self.nics.start_part(caller, system_id, change.change_of(nic.id), parent)
 
     async def effects(
         self, caller: Caller, action: BulkAction, machines: Sequence[MachineView], change: HardwareChange
@@ -86,6 +96,9 @@ class BulkChanges:
             case DiskToAdd():
                 disks = await self._disks(caller, machines, change)
                 return tuple(sentences(action, machines, disks, lambda _: True))
+            case NamedDisk():
+                changed = await self._named_disks(caller, machines, change)
+                return tuple(sentences(action, machines, changed, lambda _: True))
             case BootToSet():
                 boots = await plans_or_reasons(
                     machines,
@@ -95,6 +108,9 @@ class BulkChanges:
             case NicToAdd():
                 nics = await self._nics(caller, machines, change)
                 return tuple(sentences(action, machines, nics, lambda _: True))
+            case NamedNic():
+                found = await plans_or_reasons(machines, lambda one: self._plan_of_nic(caller, one, change))
+                return tuple(sentences(action, machines, found, lambda _: True))
 
     async def _resizes(
         self, caller: Caller, machines: Sequence[MachineView], size: SizeRequest
@@ -145,11 +161,28 @@ class BulkChanges:
             self.database, disks_within_capacity(machines, found, hosts, disk), lambda plan: plan.charge
         )
 
+    async def _named_disks(
+        self, caller: Caller, machines: Sequence[MachineView], change: NamedDisk
+    ) -> list[DiskPlan | str]:
+        async def plan(machine: MachineView) -> DiskPlan:
+            disk = named_disk(machine, change.name)
+            return await self.disks.plan(caller, machine.system_id, change.change_of(disk.id))
+
+        found = await plans_or_reasons(machines, plan)
+        async with self.database.connection() as db:
+            hosts = await read_candidates(db, _hosts_of(machines), with_nodes=False)
+        fitting = needs_within_capacity(machines, found, hosts, lambda machine: needed(machine, change))
+        return await within_quotas(self.database, fitting, lambda plan: plan.charge)
+
+    async def _plan_of_nic(self, caller: Caller, machine: MachineView, change: NamedNic) -> NicPlan:
+        nic = named_nic(machine, change.name)
+        return await self.nics.plan(caller, machine.system_id, change.change_of(nic.id))
+
     async def _nics(self, caller: Caller, machines: Sequence[MachineView], nic: NicToAdd) -> list[NicPlan | str]:
         found = await plans_or_reasons(machines, lambda one: self.nics.plan(caller, one.system_id, nic))
         async with self.database.connection() as db:
             hosts = await read_candidates(db, _hosts_of(machines), with_nodes=False)
-            wanted = await resolve_nics(db, _requirements(nic), caller=caller)
+            wanted = await resolve_nics(db, _requirements(nic.constraint), caller=caller)
         return nics_within_capacity(machines, found, hosts, nic, wanted)
 
 
@@ -161,32 +194,33 @@ def _check(change: HardwareChange) -> None:
             check_new(change)
         case BootToSet():
             checked_order(change.order)
-        case NicToAdd():
-            if any(one.ip is not None for one in _requirements(change)):
+        case NicToAdd() | NamedNic():
+            if any(one.ip is not None for one in _requirements(change.constraint or "")):
                 reason = "A static address is for one machine: leave it out, and each of them gets its own by DHCP."
                 raise InvalidRequest.of({"interfaces": [reason]})
 
 
 def stored(change: HardwareChange | None) -> Mapping[str, Any]:
     """Returns the fields of the bulk operation's request that have the change."""
-    match change:
-        case SizeRequest():
-            return {
-                "cores": change.cores, "memory_mib": change.memory_mib, "pin_cores": change.pin_cores,
-                "huge_pages": change.huge_pages, "huge_page_size_mib": change.huge_page_size_mib,
-            }  # fmt: skip
-        case DiskToAdd():
-            return {"disk": change}
-        case BootToSet():
-            return {"boot": change}
-        case NicToAdd():
-            return {"nic": change}
-        case None:
-            return {}
+    if isinstance(change, SizeRequest):
+        return {
+            "cores": change.cores, "memory_mib": change.memory_mib, "pin_cores": change.pin_cores,
+            "huge_pages": change.huge_pages, "huge_page_size_mib": change.huge_page_size_mib,
+        }  # fmt: skip
+    return {} if change is None else {_FIELDS[type(change)]: change}
 
 
-def _requirements(nic: NicToAdd) -> tuple[NicRequirement, ...]:
-    return (one_requirement(nic.constraint),) if nic.constraint else ()
+_FIELDS: Mapping[type[HardwareChange], str] = {
+    DiskToAdd: "disk",
+    NamedDisk: "named_disk",
+    BootToSet: "boot",
+    NicToAdd: "nic",
+    NamedNic: "named_nic",
+}
+
+
+def _requirements(constraint: str) -> tuple[NicRequirement, ...]:
+    return (one_requirement(constraint),) if constraint else ()
 
 
 def _hosts_of(machines: Iterable[MachineView]) -> set[int]:

@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, OutOfCapacity
+from common.units import gb
+from regiond.machines.bulk.named_parts import Need
 from regiond.machines.disks.model import add_plan as disk_plan
 from regiond.machines.disks.placement import pool_on
 from regiond.machines.model import DiskPlan, DiskToAdd, MachineView, NicPlan, NicToAdd
@@ -33,6 +35,31 @@ def disks_within_capacity(
         pool = pool_on(evolve(host, storage_pools=pools), machine, disk)
         taken[pool.id] += disk.size_bytes
         return disk_plan(machine, disk.size_bytes, pool.name, plan.charge)
+
+    return _each(machines, plans, hosts, judged)
+
+
+def needs_within_capacity(
+    machines: Sequence[MachineView],
+    plans: Sequence[DiskPlan | str],
+    hosts: Mapping[int, Candidate],
+    need_of: Callable[[MachineView], Need],
+) -> list[DiskPlan | str]:
+    """Returns the plans, or the reason why the storage pool has too little for what the change needs more."""
+    taken: Counter[int] = Counter()  # bytes by storage pool
+
+    def judged(machine: MachineView, plan: DiskPlan, host: Candidate) -> DiskPlan:
+        need = need_of(machine)
+        pool = next((one for one in host.storage_pools if one.name == need.pool), None)
+        if pool is None or need.size_bytes == 0:
+            return plan  # the plan of one machine was judged already
+        left_bytes = pool.free_bytes - taken[pool.id]
+        if need.size_bytes > left_bytes:
+            raise OutOfCapacity(
+                f"{need.pool} of {host.name} has {gb(max(0, left_bytes))} left; {gb(need.size_bytes)} more asked."
+            )
+        taken[pool.id] += need.size_bytes
+        return plan
 
     return _each(machines, plans, hosts, judged)
 

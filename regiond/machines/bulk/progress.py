@@ -15,6 +15,8 @@ from regiond.machines.model import (
     BulkAction,
     DiskToAdd,
     HardwareChange,
+    NamedDisk,
+    NamedNic,
     NicToAdd,
     ReleaseOptions,
     SizeRequest,
@@ -38,8 +40,8 @@ class BulkRequest:
 
     `comment` is for a release or deployment, `release` for a release, `image` for a deployment or rebuild; empty: the
     default image, or the present one of each machine. The user data of these is sealed, and stored apart. `cores` to
-    `huge_page_size_mib` are for a resize, as in a `SizeRequest`. `disk`, `boot` and `nic` are for the action that has
-    one.
+    `huge_page_size_mib` are for a resize, as in a `SizeRequest`. `disk`, `named_disk`, `boot`, `nic` and `named_nic`
+    are for the action that has one.
     """
 
     action: BulkAction
@@ -54,16 +56,20 @@ class BulkRequest:
     huge_pages: bool | None = None
     huge_page_size_mib: int | None = None
     disk: DiskToAdd | None = None
+    named_disk: NamedDisk | None = None
     boot: BootToSet | None = None
     nic: NicToAdd | None = None
+    named_nic: NamedNic | None = None
 
     @property
     def change(self) -> HardwareChange:
         """The change of an action that changes hardware."""
         return (
             self.disk
+            or self.named_disk
             or self.boot
             or self.nic
+            or self.named_nic
             or SizeRequest(
                 cores=self.cores,
                 memory_mib=self.memory_mib,

@@ -119,7 +119,7 @@ class BulkSteps:
             )  # fmt: skip
             await self._deployments.start(caller, found.system_id, deploy, parent=parent)
         elif request.action.changes_hardware:
-            await self._changes.start(caller, found.system_id, request.change, parent)
+            await self._changes.start(caller, found, request.change, parent)
         else:
             opened = await self._releases.start(
                 caller, found.system_id, comment=request.comment, options=request.release, parent=parent

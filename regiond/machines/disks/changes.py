@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.device_names import lxd_device_name, lxd_serial
 from common.errors import Busy, NotFound, OutOfCapacity
@@ -82,10 +82,10 @@ class DiskChanges:
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
-    async def start_part(self, caller: Caller, system_id: str, disk: DiskToAdd, parent: Parent) -> Operation:
-        """Returns the child of a bulk operation that adds the disk. Raises the errors of `start`."""
+    async def start_part(self, caller: Caller, system_id: str, change: DiskChange, parent: Parent) -> Operation:
+        """Returns the child of a bulk operation that makes the change. Raises the errors of `start`."""
         return await self.requests.start(
-            caller, system_id, lambda db: self._add(db, caller, system_id, disk, parent=parent),
+            caller, system_id, lambda db: self._open_change(db, caller, system_id, change, parent),
             idempotency_key=None, need_rack=False,
         )  # fmt: skip
 
@@ -93,21 +93,23 @@ class DiskChanges:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`."""
         return await self.requests.plan(lambda db: self._open_change(db, caller, system_id, change))
 
-    async def _open_change(self, db: Db, caller: Caller, system_id: str, change: DiskChange) -> tuple[int, DiskPlan]:
+    async def _open_change(
+        self, db: Db, caller: Caller, system_id: str, change: DiskChange, parent: Parent | None = None
+    ) -> tuple[int, DiskPlan]:
         match change:
             case DiskToAdd():
-                return await self._add(db, caller, system_id, change)
+                return await self._add(db, caller, system_id, change, parent)
             case DiskToAttach():
-                return await self._attach(db, caller, system_id, change.kept_disk_id)
+                return await self._attach(db, caller, system_id, change.kept_disk_id, parent)
             case DiskToGrow():
-                return await self._grow(db, caller, system_id, change.disk_id, change.size_bytes)
+                return await self._grow(db, caller, system_id, change, parent)
             case DiskToMove():
-                return await DiskMoves(self.installation_id).open(db, caller, system_id, change)
+                return await DiskMoves(self.installation_id).open(db, caller, system_id, change, parent)
             case DiskToRemove():
-                return await self._remove(db, caller, system_id, change.disk_id, keep=change.keep)
+                return await self._remove(db, caller, system_id, change, parent)
 
     async def _add(
-        self, db: Db, caller: Caller, system_id: str, disk: DiskToAdd, *, parent: Parent | None = None
+        self, db: Db, caller: Caller, system_id: str, disk: DiskToAdd, parent: Parent | None
     ) -> tuple[int, DiskPlan]:
         """Locks in the order of all writers: quotas, the operation, the server, the machine."""
         tags = check_new(disk)
@@ -128,14 +130,16 @@ class DiskChanges:
             db, caller, machine, OperationKind.ADD_DISK,
             {"disk": to_dict(spec), "index": holder.next_index, "storage_pool_id": pool.id, "storage_pool": pool.name,
              "title": disk.label or f"disk{holder.next_index}", "kept": None},
-            parent=parent,
+            parent,
         )  # fmt: skip
         await self._claim(db, machine, pool.id, pool.name, disk.size_bytes)
         await _check_holder(db, machine, holder)  # after the lock of the server, which a move that names a copy holds
         await store.insert(db, _row(machine, spec, holder.next_index, pool.id, disk.label))
         return operation_id, add_plan(machine, disk.size_bytes, pool.name, _charge_of(holder, disk.size_bytes))
 
-    async def _attach(self, db: Db, caller: Caller, system_id: str, kept_disk_id: int) -> tuple[int, DiskPlan]:
+    async def _attach(
+        self, db: Db, caller: Caller, system_id: str, kept_disk_id: int, parent: Parent | None
+    ) -> tuple[int, DiskPlan]:
         kept = await locked_kept_disk(db, caller, kept_disk_id)
         machine = await changeable(db, caller, system_id)
         check_listed(machine)
@@ -154,6 +158,7 @@ class DiskChanges:
             db, caller, machine, OperationKind.ADD_DISK,
             {"disk": to_dict(spec), "index": holder.next_index, "storage_pool_id": kept.storage_pool_id,
              "storage_pool": kept.storage_pool_name, "title": kept.title, "kept": to_dict(kept)},
+            parent,
         )  # fmt: skip
         await _check_holder(db, machine, holder)
         if machine.host_id is not None:
@@ -164,9 +169,10 @@ class DiskChanges:
         return operation_id, attach_plan(machine, kept)
 
     async def _grow(
-        self, db: Db, caller: Caller, system_id: str, disk_id: int, size_bytes: int
+        self, db: Db, caller: Caller, system_id: str, change: DiskToGrow, parent: Parent | None
     ) -> tuple[int, DiskPlan]:
-        machine, disk = await _disk(db, caller, system_id, disk_id)
+        machine, disk = await _disk(db, caller, system_id, change.disk_id)
+        size_bytes = change.size_bytes
         check_listed(machine)
         check_ours(machine, disk, self._marker(machine), "made larger here")
         check_growth(machine, disk, size_bytes)
@@ -178,16 +184,19 @@ class DiskChanges:
             {"disk_id": disk.id, "size": to_dict(size), "was_bytes": disk.size_bytes,
              "was_pending_bytes": disk.pending_size_bytes, "storage_pool_id": pool_id,
              "title": disk.title},
+            parent,
         )  # fmt: skip
         await _check_disk(db, machine, disk)
         await self._claim(db, machine, pool_id, disk.storage_pool_name, size_bytes - disk.held_bytes)
         await store.set_pending(db, disk.id, size_bytes if size_bytes > disk.size_bytes else None)
-        return operation_id, grow_plan(machine, disk, size_bytes)
+        more = _charge_of(holder, size_bytes - disk.held_bytes)
+        return operation_id, evolve(grow_plan(machine, disk, size_bytes), charge=more)
 
     async def _remove(
-        self, db: Db, caller: Caller, system_id: str, disk_id: int, *, keep: bool
+        self, db: Db, caller: Caller, system_id: str, change: DiskToRemove, parent: Parent | None
     ) -> tuple[int, DiskPlan]:
-        machine, disk = await _disk(db, caller, system_id, disk_id)
+        machine, disk = await _disk(db, caller, system_id, change.disk_id)
+        keep = change.keep
         check_listed(machine)
         check_ours(machine, disk, self._marker(machine), "removed here")
         check_removable(machine, disk)
@@ -201,6 +210,7 @@ class DiskChanges:
             {"disk_id": disk.id, "disk": to_dict(spec), "index": disk.index, "keep": keep,
              "held_bytes": disk.held_bytes, "storage_pool_id": pool_id,
              "storage_pool": disk.storage_pool_name, "title": disk.title},
+            parent,
         )  # fmt: skip
         await _check_disk(db, machine, disk)
         return operation_id, remove_plan(machine, disk, keep=keep)
@@ -212,8 +222,7 @@ class DiskChanges:
         machine: MachineView,
         kind: OperationKind,
         request: dict[str, object],
-        *,
-        parent: Parent | None = None,
+        parent: Parent | None,
     ) -> int:
         operation_id = await open_operation(
             db, kind, machine, self.installation_id, account_id=caller.account_id, request=request, parent=parent

@@ -23,7 +23,7 @@ from regiond.machines.disks.placement import ChosenPool, choose_pool
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.model import DiskPlan, DiskToAdd, DiskToMove, DiskView, MachineView
 from regiond.machines.operation_intents import check_owner_is, open_operation
-from regiond.operations.model import OperationKind
+from regiond.operations.model import OperationKind, Parent
 
 
 @frozen
@@ -35,7 +35,9 @@ class DiskMoves:
 
     installation_id: UUID
 
-    async def open(self, db: Db, caller: Caller, system_id: str, change: DiskToMove) -> tuple[int, DiskPlan]:
+    async def open(
+        self, db: Db, caller: Caller, system_id: str, change: DiskToMove, parent: Parent | None
+    ) -> tuple[int, DiskPlan]:
         """Returns the id of the operation, and the plan. Claims the space of the copy; quotas count the disk once.
 
         Raises NotFound, NotAllowed, InvalidRequest, WrongState, OutOfCapacity with the numbers, and Busy.
@@ -60,6 +62,7 @@ class DiskMoves:
                 "storage_pool_id": await store.storage_pool_of(db, disk.id), "storage_pool": disk.storage_pool_name,
                 "copy_storage_pool_id": pool.id, "copy_storage_pool": pool.name, "title": disk.title,
             },
+            parent=parent,
         )  # fmt: skip
         await check_owner_is(db, machine)
         await _claim(db, machine, pool, disk.held_bytes)

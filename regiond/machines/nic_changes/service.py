@@ -62,10 +62,10 @@ class NicChanges:
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
-    async def start_part(self, caller: Caller, system_id: str, nic: NicToAdd, parent: Parent) -> Operation:
-        """Returns the child of a bulk operation that adds the NIC. Raises the errors of `start`."""
+    async def start_part(self, caller: Caller, system_id: str, change: NicChange, parent: Parent) -> Operation:
+        """Returns the child of a bulk operation that makes the change. Raises the errors of `start`."""
         return await self.requests.start(
-            caller, system_id, lambda db: self._add(db, caller, system_id, nic, parent=parent),
+            caller, system_id, lambda db: self._open_change(db, caller, system_id, change, parent),
             idempotency_key=None, need_rack=False,
         )  # fmt: skip
 
@@ -73,17 +73,19 @@ class NicChanges:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`."""
         return await self.requests.plan(lambda db: self._open_change(db, caller, system_id, change))
 
-    async def _open_change(self, db: Db, caller: Caller, system_id: str, change: NicChange) -> tuple[int, NicPlan]:
+    async def _open_change(
+        self, db: Db, caller: Caller, system_id: str, change: NicChange, parent: Parent | None = None
+    ) -> tuple[int, NicPlan]:
         match change:
             case NicToAdd():
-                return await self._add(db, caller, system_id, change)
+                return await self._add(db, caller, system_id, change, parent)
             case NicToChange():
-                return await self._change(db, caller, system_id, change)
+                return await self._change(db, caller, system_id, change, parent)
             case NicToRemove():
-                return await self._remove(db, caller, system_id, change.nic_id)
+                return await self._remove(db, caller, system_id, change.nic_id, parent)
 
     async def _add(
-        self, db: Db, caller: Caller, system_id: str, nic: NicToAdd, *, parent: Parent | None = None
+        self, db: Db, caller: Caller, system_id: str, nic: NicToAdd, parent: Parent | None
     ) -> tuple[int, NicPlan]:
         """Locks in the order of all writers: the operation, the server, the machine."""
         tags = checked_tags(nic.tags)
@@ -94,7 +96,7 @@ class NicChanges:
         spec = await new_spec(db, machine, nic, attachment)
         index = await store.next_index(db, machine.id)
         request = {"nic": to_dict(spec), "function_port": attachment.function_port}
-        operation_id = await self._open(db, caller, machine, OperationKind.ADD_NIC, request, parent=parent)
+        operation_id = await self._open(db, caller, machine, OperationKind.ADD_NIC, request, parent)
         if await store.next_index(db, machine.id) != index:
             raise Busy(f"The NICs of {machine.hostname} have just changed. Try again.")
         if attachment.function_port is not None and machine.host_id is not None:
@@ -106,17 +108,21 @@ class NicChanges:
             )
         return operation_id, evolve(add_plan(machine, spec.name, attachment), function_port=attachment.function_port)
 
-    async def _remove(self, db: Db, caller: Caller, system_id: str, nic_id: int) -> tuple[int, NicPlan]:
+    async def _remove(
+        self, db: Db, caller: Caller, system_id: str, nic_id: int, parent: Parent | None
+    ) -> tuple[int, NicPlan]:
         machine = await changeable(db, caller, system_id)
         nic = find_nic(machine, nic_id)
         check_listed(machine)
         check_removable(machine, nic)
         request = {"nic": to_dict(nic_spec(nic)), "function_port": port_of(nic)}
-        operation_id = await self._open(db, caller, machine, OperationKind.REMOVE_NIC, request)
+        operation_id = await self._open(db, caller, machine, OperationKind.REMOVE_NIC, request, parent)
         await _check_unchanged(db, machine, nic)
         return operation_id, remove_plan(machine, nic)
 
-    async def _change(self, db: Db, caller: Caller, system_id: str, change: NicToChange) -> tuple[int, NicPlan]:
+    async def _change(
+        self, db: Db, caller: Caller, system_id: str, change: NicToChange, parent: Parent | None
+    ) -> tuple[int, NicPlan]:
         """The NIC has its row as it is until the guest has the new one; what that needs more is claimed now."""
         check_change(change)
         machine = await changeable(db, caller, system_id)
@@ -128,7 +134,7 @@ class NicChanges:
             "row": None if found.row is None else to_dict(found.row), "address": found.new_address,
             "function_port": found.new_port, "freed_port": found.freed_port,
         }  # fmt: skip
-        operation_id = await self._open(db, caller, machine, OperationKind.CHANGE_NIC, request)
+        operation_id = await self._open(db, caller, machine, OperationKind.CHANGE_NIC, request, parent)
         await _check_unchanged(db, machine, nic)
         if found.new_port is not None and machine.host_id is not None:
             await ledger.claim_function(db, machine.id, machine.host_id, found.new_port)
@@ -145,8 +151,7 @@ class NicChanges:
         machine: MachineView,
         kind: OperationKind,
         request: dict[str, object],
-        *,
-        parent: Parent | None = None,
+        parent: Parent | None,
     ) -> int:
         operation_id = await open_operation(
             db, kind, machine, self.installation_id, account_id=caller.account_id, request=request, parent=parent

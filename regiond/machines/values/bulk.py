@@ -8,8 +8,8 @@ from enum import StrEnum
 from common.values import PowerAction
 from regiond.caller import Permission
 from regiond.machines.values.boot import BootToSet
-from regiond.machines.values.disks import DiskToAdd
-from regiond.machines.values.nics import NicToAdd
+from regiond.machines.values.disks import DiskToAdd, NamedDisk
+from regiond.machines.values.nics import NamedNic, NicToAdd
 from regiond.machines.values.resize import SizeRequest
 from regiond.operations.model import OperationKind
 
@@ -17,7 +17,9 @@ MAX_BULK_MACHINES = 500
 MAX_AT_ONCE = 16
 DEFAULT_AT_ONCE = 4
 
-HardwareChange = SizeRequest | DiskToAdd | BootToSet | NicToAdd  # the same for each machine of a bulk operation
+HardwareChange = (
+    SizeRequest | DiskToAdd | NamedDisk | BootToSet | NicToAdd | NamedNic
+)  # the same for each machine of a bulk operation
 
 
 class BulkAction(StrEnum):
@@ -33,8 +35,13 @@ class BulkAction(StrEnum):
     REBUILD = "rebuild"
     RESIZE = "resize"
     ADD_DISK = "add_disk"
+    GROW_DISK = "grow_disk"
+    MOVE_DISK = "move_disk"
+    REMOVE_DISK = "remove_disk"
     SET_BOOT = "set_boot"
     ADD_INTERFACE = "add_interface"
+    CHANGE_INTERFACE = "change_interface"
+    REMOVE_INTERFACE = "remove_interface"
 
     @property
     def kind(self) -> OperationKind:
@@ -66,7 +73,19 @@ class BulkAction(StrEnum):
         return Permission.OPERATOR if self in _OF_OPERATORS else Permission.OWNER
 
 
-_OF_HARDWARE = frozenset({BulkAction.RESIZE, BulkAction.ADD_DISK, BulkAction.SET_BOOT, BulkAction.ADD_INTERFACE})
+_OF_HARDWARE = frozenset(
+    {
+        BulkAction.RESIZE,
+        BulkAction.ADD_DISK,
+        BulkAction.GROW_DISK,
+        BulkAction.MOVE_DISK,
+        BulkAction.REMOVE_DISK,
+        BulkAction.SET_BOOT,
+        BulkAction.ADD_INTERFACE,
+        BulkAction.CHANGE_INTERFACE,
+        BulkAction.REMOVE_INTERFACE,
+    }
+)
 _OF_OPERATORS = _OF_HARDWARE | {BulkAction.RELEASE, BulkAction.DEPLOY}
 _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.RELEASE: OperationKind.RELEASE,
@@ -75,8 +94,13 @@ _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.REBUILD: OperationKind.DEPLOY,
     BulkAction.RESIZE: OperationKind.RESIZE,
     BulkAction.ADD_DISK: OperationKind.ADD_DISK,
+    BulkAction.GROW_DISK: OperationKind.GROW_DISK,
+    BulkAction.MOVE_DISK: OperationKind.MOVE_DISK,
+    BulkAction.REMOVE_DISK: OperationKind.REMOVE_DISK,
     BulkAction.SET_BOOT: OperationKind.SET_BOOT,
     BulkAction.ADD_INTERFACE: OperationKind.ADD_NIC,
+    BulkAction.CHANGE_INTERFACE: OperationKind.CHANGE_NIC,
+    BulkAction.REMOVE_INTERFACE: OperationKind.REMOVE_NIC,
 }
 _POWER: Mapping[BulkAction, PowerAction] = {
     BulkAction.POWER_ON: PowerAction.ON,
@@ -95,6 +119,11 @@ _DONE: Mapping[BulkAction, str] = {
     BulkAction.REBUILD: "rebuilt",
     BulkAction.RESIZE: "resized",
     BulkAction.ADD_DISK: "given a disk",
+    BulkAction.GROW_DISK: "given a larger disk",
+    BulkAction.MOVE_DISK: "given their disk in another storage pool",
+    BulkAction.REMOVE_DISK: "relieved of a disk",
     BulkAction.SET_BOOT: "given the boot order",
     BulkAction.ADD_INTERFACE: "given a NIC",
+    BulkAction.CHANGE_INTERFACE: "given another network",
+    BulkAction.REMOVE_INTERFACE: "relieved of a NIC",
 }

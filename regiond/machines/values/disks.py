@@ -51,6 +51,26 @@ class DiskToMove:
     pool: str
 
 
+@frozen(kw_only=True)
+class NamedDisk:
+    """The disk of each of many machines that has this name, and one change of it: another size, another storage pool
+    (its name), or, with `keep` as for DiskToRemove, its removal.
+    """
+
+    name: str
+    size_bytes: int | None = None
+    pool: str | None = None
+    keep: bool | None = None
+
+    def change_of(self, disk_id: int) -> DiskToGrow | DiskToMove | DiskToRemove:
+        """Returns the change of the disk (row id) of one machine."""
+        if self.size_bytes is not None:
+            return DiskToGrow(disk_id=disk_id, size_bytes=self.size_bytes)
+        if self.pool is not None:
+            return DiskToMove(disk_id=disk_id, pool=self.pool)
+        return DiskToRemove(disk_id=disk_id, keep=bool(self.keep))
+
+
 DiskChange = DiskToAdd | DiskToAttach | DiskToGrow | DiskToMove | DiskToRemove
 
 

@@ -41,6 +41,22 @@ class NicToRemove:
     nic_id: int
 
 
+@frozen(kw_only=True)
+class NamedNic:
+    """The NIC of each of many machines that has this name, and one change of it: the network that an interface
+    constraint names, or, without one, its removal.
+    """
+
+    name: str
+    constraint: str | None = None
+
+    def change_of(self, nic_id: int) -> NicToChange | NicToRemove:
+        """Returns the change of the NIC (row id) of one machine."""
+        if self.constraint is None:
+            return NicToRemove(nic_id=nic_id)
+        return NicToChange(nic_id=nic_id, constraint=self.constraint)
+
+
 NicChange = NicToAdd | NicToChange | NicToRemove
 
 

@@ -97,6 +97,7 @@ class BulkAction:
     is_dangerous: bool = False
     is_typed: bool = False  # the name of one VM or the number of several
     for_admins: bool = False
+    in_menu: bool = False  # of the changes of hardware, in place of a button of its own
     may: Callable[[Caller, MachineView], bool] = _owns
 
 
@@ -107,6 +108,10 @@ def _may_change(caller: Caller, vm: MachineView) -> bool:
 
 def _unchangeable(vm: MachineView) -> str | None:
     return _locked(vm) or _without_host(vm)
+
+
+def _unless_off(vm: MachineView) -> str | None:
+    return _unchangeable(vm) or (None if vm.power_state == "off" else text("not off: stop them first"))
 
 
 def _deploy(vm: MachineView) -> str | None:
@@ -204,6 +209,7 @@ _ALL = (
         left=_unchangeable,
         asks="size",
         may=_may_change,
+        in_menu=True,
     ),
     BulkAction(
         key="disk",
@@ -214,6 +220,42 @@ _ALL = (
         left=_unchangeable,
         asks="disk",
         may=_may_change,
+        in_menu=True,
+    ),
+    BulkAction(
+        key="grow",
+        label=constant("Grow a disk"),
+        done=constant("given a larger disk"),
+        icon="disc",
+        as_task=Task.GROW_DISK,
+        left=_unchangeable,
+        asks="grow",
+        may=_may_change,
+        in_menu=True,
+    ),
+    BulkAction(
+        key="move",
+        label=constant("Move a disk"),
+        done=constant("given their disk in another storage pool"),
+        icon="disc",
+        as_task=Task.MOVE_DISK,
+        left=_unless_off,
+        asks="move",
+        may=_may_change,
+        in_menu=True,
+    ),
+    BulkAction(
+        key="remove_disk",
+        label=constant("Remove a disk"),
+        done=constant("relieved of a disk"),
+        icon="disc",
+        as_task=Task.REMOVE_DISK,
+        left=_unchangeable,
+        asks="remove_disk",
+        may=_may_change,
+        is_dangerous=True,
+        is_typed=True,
+        in_menu=True,
     ),
     BulkAction(
         key="nic",
@@ -224,6 +266,30 @@ _ALL = (
         left=_unchangeable,
         asks="nic",
         may=_may_change,
+        in_menu=True,
+    ),
+    BulkAction(
+        key="network",
+        label=constant("Change a NIC"),
+        done=constant("given another network"),
+        icon="network",
+        as_task=Task.CHANGE_INTERFACE,
+        left=_unchangeable,
+        asks="network",
+        may=_may_change,
+        in_menu=True,
+    ),
+    BulkAction(
+        key="remove_nic",
+        label=constant("Remove a NIC"),
+        done=constant("relieved of a NIC"),
+        icon="network",
+        as_task=Task.REMOVE_INTERFACE,
+        left=_unchangeable,
+        asks="remove_nic",
+        may=_may_change,
+        is_dangerous=True,
+        in_menu=True,
     ),
     BulkAction(
         key="boot",
@@ -234,6 +300,7 @@ _ALL = (
         left=_unchangeable,
         asks="boot",
         may=_may_change,
+        in_menu=True,
     ),
     BulkAction(
         key="release",

@@ -22,9 +22,17 @@ _API: Mapping[Task, Mapping[str, str]] = {
     Task.ADD_DISK: {"size": "size", "storage_pool": "pool", "disk_tags": "tags"},
     Task.SET_BOOT: {"order": "order", "next_only": "once"},
     Task.ADD_INTERFACE: {"interfaces": "interfaces"},
+    Task.GROW_DISK: {"disk": "disk", "size": "size"},
+    Task.MOVE_DISK: {"disk": "disk", "storage_pool": "pool"},
+    Task.REMOVE_DISK: {"disk": "disk", "keep": "keep"},
+    Task.CHANGE_INTERFACE: {"interface": "interface", "interfaces": "interfaces"},
+    Task.REMOVE_INTERFACE: {"interface": "interface"},
 }
-FIELDS = tuple(name for names in _API.values() for name in names)
-ASKS = frozenset({"size", "disk", "boot", "nic"})  # of the actions in the list whose question has such fields
+FIELDS = tuple(dict.fromkeys(name for names in _API.values() for name in names))
+NAMED_DISK, NAMED_NIC = frozenset({"grow", "move", "remove_disk"}), frozenset({"network", "remove_nic"})
+ASKS = (
+    frozenset({"size", "disk", "boot", "nic"}) | NAMED_DISK | NAMED_NIC
+)  # of the actions in the list whose question has such fields
 
 
 def api_fields(task: Task, given: Callable[[str], str]) -> dict[str, Any]:
@@ -49,6 +57,13 @@ def fields_again(request: BulkRequest) -> Sequence[tuple[str, str]]:
         found = {"order": ",".join(request.boot.order), "next_only": "true" if request.boot.once else ""}
     elif request.nic is not None:
         found = {"interfaces": request.nic.constraint}
+    elif request.named_disk is not None:
+        named = request.named_disk
+        size_gb = "" if named.size_bytes is None else f"{named.size_bytes / BYTES_PER_GB:.12g}"
+        kept = "true" if named.keep else ""
+        found = {"disk": named.name, "size": size_gb, "storage_pool": named.pool or "", "keep": kept}
+    elif request.named_nic is not None:
+        found = {"interface": request.named_nic.name, "interfaces": request.named_nic.constraint or ""}
     elif request.action is Task.RESIZE:
         found = {
             "cores": str(request.cores or ""),

@@ -68,15 +68,30 @@ def _title(found: Split) -> str:
     )
 
 
-_WHOLE = frozenset({"disk", "boot", "nic"})  # a sentence of their own, since the number stands at its end
+_WHOLE = frozenset(
+    {"disk", "boot", "nic", "grow", "move", "remove_disk", "network", "remove_nic"}
+)  # a sentence of their own, since the number stands at its end
 
 
 def _whole(asks: str, number: int) -> str:
-    if asks == "disk":
-        return counted("Add a disk to {n} VM", "Add a disk to {n} VMs", number)
-    if asks == "nic":
-        return counted("Add a NIC to {n} VM", "Add a NIC to {n} VMs", number)
-    return counted("Set boot order of {n} VM", "Set boot order of {n} VMs", number)
+    match asks:
+        case "disk":
+            found = counted("Add a disk to {n} VM", "Add a disk to {n} VMs", number)
+        case "grow":
+            found = counted("Grow a disk of {n} VM", "Grow a disk of {n} VMs", number)
+        case "move":
+            found = counted("Move a disk of {n} VM", "Move a disk of {n} VMs", number)
+        case "remove_disk":
+            found = counted("Remove a disk of {n} VM", "Remove a disk of {n} VMs", number)
+        case "nic":
+            found = counted("Add a NIC to {n} VM", "Add a NIC to {n} VMs", number)
+        case "network":
+            found = counted("Change a NIC of {n} VM", "Change a NIC of {n} VMs", number)
+        case "remove_nic":
+            found = counted("Remove a NIC of {n} VM", "Remove a NIC of {n} VMs", number)
+        case _:
+            found = counted("Set boot order of {n} VM", "Set boot order of {n} VMs", number)
+    return found
 
 
 def _button(action: BulkAction, number: int, *, shows_plan: bool) -> str:

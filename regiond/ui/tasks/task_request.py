@@ -9,6 +9,7 @@ from common.boot import BootDevice
 from common.serialization import from_dict
 from regiond.machines.bulk.progress import BulkRequest
 from regiond.machines.compose.model import COPIED
+from regiond.machines.model import NamedDisk
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui import formats
 from regiond.ui.boot_words import boot_words
@@ -41,6 +42,9 @@ _LABELS: Mapping[str, str] = {
     "boot_order": constant("Boot order"),
     "boot_once": constant("Only at the next start"),
     "interfaces": constant("Network"),
+    "disk": constant("Disk"),
+    "interface": constant("NIC"),
+    "content": constant("Content of the disk"),
 }
 _ACTIONS: Mapping[str, str] = {
     "on": constant("start"),
@@ -55,6 +59,12 @@ _ACTIONS: Mapping[str, str] = {
     "add_disk": constant("add a disk"),
     "set_boot": constant("set the boot order"),
     "add_interface": constant("add a NIC"),
+    "rebuild": constant("rebuild"),
+    "grow_disk": constant("grow a disk"),
+    "move_disk": constant("move a disk"),
+    "remove_disk": constant("remove a disk"),
+    "change_interface": constant("change a NIC"),
+    "remove_interface": constant("remove a NIC"),
 }
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 
@@ -107,7 +117,17 @@ def _of_change(request: BulkRequest) -> Mapping[str, Any]:
     if request.boot is not None:
         order = boot_words(tuple(map(BootDevice, request.boot.order)))
         return {"boot_order": order, "boot_once": text("yes") if request.boot.once else ""}
+    if request.named_disk is not None:
+        return _of_named_disk(request.named_disk)
+    if request.named_nic is not None:
+        return {"interface": request.named_nic.name, "interfaces": request.named_nic.constraint or ""}
     return {} if request.nic is None else {"interfaces": request.nic.constraint}
+
+
+def _of_named_disk(disk: NamedDisk) -> Mapping[str, Any]:
+    content = "" if disk.keep is None else text("kept") if disk.keep else text("deleted")
+    size = "" if disk.size_bytes is None else formats.storage(disk.size_bytes)
+    return {"disk": disk.name, "size": size, "storage_pool": disk.pool or "", "content": content}
 
 
 def _text(name: str, value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import evolve
 
@@ -14,9 +14,9 @@ from regiond.api.declaration.operation_wait import begun, started
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.boot import BOOT_FIELDS
 from regiond.api.resources.machines.deployment import IMAGE_FIELDS
-from regiond.api.resources.machines.disk_changes import DISK_FIELDS, disk_to_add
+from regiond.api.resources.machines.disk_changes import DISK, DISK_FIELDS, KEEP, POOL, SIZE, disk_to_add, gigabytes
 from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, named_machines, release_options
-from regiond.api.resources.machines.nic_changes import NIC_OF_MANY
+from regiond.api.resources.machines.nic_changes import INTERFACE, NIC_OF_MANY
 from regiond.api.resources.machines.resize import SIZE_FIELDS, size_request
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.machines.model import (
@@ -28,6 +28,8 @@ from regiond.machines.model import (
     BulkAction,
     DeployRequest,
     HardwareChange,
+    NamedDisk,
+    NamedNic,
     NicToAdd,
     ReleaseOptions,
 )
@@ -39,19 +41,28 @@ _OPTIONS: Mapping[BulkAction, tuple[Field, ...]] = {
     BulkAction.REBUILD: IMAGE_FIELDS,
     BulkAction.RESIZE: SIZE_FIELDS,
     BulkAction.ADD_DISK: DISK_FIELDS,
+    BulkAction.GROW_DISK: (DISK, SIZE),
+    BulkAction.MOVE_DISK: (DISK, POOL),
+    BulkAction.REMOVE_DISK: (DISK, KEEP),
     BulkAction.SET_BOOT: BOOT_FIELDS,
     BulkAction.ADD_INTERFACE: (NIC_OF_MANY,),
+    BulkAction.CHANGE_INTERFACE: (INTERFACE, NIC_OF_MANY),
+    BulkAction.REMOVE_INTERFACE: (INTERFACE,),
 }
-_NOUNS: Mapping[BulkAction, str] = {
-    BulkAction.DEPLOY: "a deployment or rebuild",
-    BulkAction.RESIZE: "a resize, the same on each machine",
-    BulkAction.ADD_DISK: "add_disk, one for each machine",
-    BulkAction.SET_BOOT: "set_boot, the same on each machine",
-    BulkAction.ADD_INTERFACE: "add_interface, one for each machine",
+_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    BulkAction.ADD_DISK: ("size",),
+    BulkAction.GROW_DISK: ("disk", "size"),
+    BulkAction.MOVE_DISK: ("disk", "pool"),
+    BulkAction.REMOVE_DISK: ("disk",),
+    BulkAction.CHANGE_INTERFACE: ("interface", "interfaces"),
+    BulkAction.REMOVE_INTERFACE: ("interface",),
 }
 _ACTIONS = tuple(action.value for action in BulkAction)
+_FIELDS: Mapping[str, Field] = {
+    one.name: one for action, fields in _OPTIONS.items() if action is not BulkAction.RELEASE for one in fields
+}
 _ACTIONS_BY_FIELD: Mapping[str, tuple[BulkAction, ...]] = {
-    one.name: tuple(action for action, fields in _OPTIONS.items() if one in fields)
+    one.name: tuple(action for action, fields in _OPTIONS.items() if one.name in {field.name for field in fields})
     for fields in _OPTIONS.values()
     for one in fields
 }
@@ -99,19 +110,24 @@ def _deploy_request(call: Call) -> DeployRequest:
     )  # fmt: skip
 
 
+_CHANGES: Mapping[BulkAction, Callable[[Call], HardwareChange]] = {
+    BulkAction.RESIZE: size_request,
+    BulkAction.ADD_DISK: disk_to_add,
+    BulkAction.GROW_DISK: lambda call: NamedDisk(name=call.values["disk"], size_bytes=gigabytes(call.values["size"])),
+    BulkAction.MOVE_DISK: lambda call: NamedDisk(name=call.values["disk"], pool=call.values["pool"]),
+    BulkAction.REMOVE_DISK: lambda call: NamedDisk(name=call.values["disk"], keep=call.values["keep"]),
+    BulkAction.SET_BOOT: lambda call: BootToSet(order=tuple(call.values["order"] or ()), once=call.values["once"]),
+    BulkAction.ADD_INTERFACE: lambda call: NicToAdd(constraint=call.values["interfaces"]),
+    BulkAction.CHANGE_INTERFACE: lambda call: NamedNic(
+        name=call.values["interface"], constraint=call.values["interfaces"]
+    ),
+    BulkAction.REMOVE_INTERFACE: lambda call: NamedNic(name=call.values["interface"]),
+}
+
+
 def _change(call: Call) -> HardwareChange | None:
-    values = call.values
-    match BulkAction(values["action"]):
-        case BulkAction.RESIZE:
-            return size_request(call)
-        case BulkAction.ADD_DISK:
-            return disk_to_add(call)
-        case BulkAction.SET_BOOT:
-            return BootToSet(order=tuple(values["order"] or ()), once=values["once"])
-        case BulkAction.ADD_INTERFACE:
-            return NicToAdd(constraint=values["interfaces"])
-        case _:
-            return None
+    change_of = _CHANGES.get(BulkAction(call.values["action"]))
+    return None if change_of is None else change_of(call)
 
 
 def _problems(call: Call) -> Problems:
@@ -123,8 +139,9 @@ def _problems(call: Call) -> Problems:
         for name, actions in _ACTIONS_BY_FIELD.items()
         if call.values["action"] not in actions and call.values[name]
     }
-    needs_size = call.values["action"] == BulkAction.ADD_DISK and call.values["size"] is None
-    return {**({"size": [REQUIRED]} if needs_size and "size" not in call.invalid else {}), **foreign}
+    required = _REQUIRED.get(call.values["action"], ())
+    missing = {name: [REQUIRED] for name in required if not call.values[name] and name not in call.invalid}
+    return {**missing, **foreign}
 
 
 BULK = with_dry_run(
@@ -174,10 +191,8 @@ BULK = with_dry_run(
             ),
             *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
             *(
-                evolve(one, doc=f"Of {_NOUNS[action]}. {one.doc}", example=None, required=False)
-                for action, fields in _OPTIONS.items()
-                if action in _NOUNS
-                for one in fields
+                evolve(one, doc=f"Of {' and '.join(_ACTIONS_BY_FIELD[name])}. {one.doc}", example=None, required=False)
+                for name, one in _FIELDS.items()
             ),
         ),
         opens_operation=True,

@@ -19,7 +19,7 @@ from regiond.machines.model import DiskChange, DiskPlan, DiskToAdd, DiskToAttach
 
 PLAN = Result(doc="For a dry run: what would change, in sentences.", type=DISK_PLAN_JSON)
 _LARGEST_GB = 1_000_000.0
-_SIZE = Field(
+SIZE = Field(
     "size",
     Float(minimum=0.001, maximum=_LARGEST_GB),
     "Size in GB of 10^9 bytes.",
@@ -28,7 +28,7 @@ _SIZE = Field(
     format=Format.DISKS_GB,
     example=20,
 )
-_DISK = Field("disk", Text(max_length=64), "Id or name of the disk.", recorded=True, required=True, example="sdb")
+DISK = Field("disk", Text(max_length=64), "Id, name or label of the disk.", recorded=True, required=True, example="sdb")
 KEEP = Field(
     "keep",
     Boolean(),
@@ -60,9 +60,13 @@ def _disk_id(call: Call) -> int:
     """
     if is_repeat(call):
         return 0
-    disks = [DiskOfMachine(machine=call.target, disk=disk) for disk in call.target.disks]
+    text, disks = call.values["disk"], [DiskOfMachine(machine=call.target, disk=disk) for disk in call.target.disks]
     what = f"block device of {call.target.hostname}"
-    return one_of_object(what, call.values["disk"], disks, lambda found: (found.disk.id, found.name)).disk.id
+
+    def key(found: DiskOfMachine) -> tuple[int, str]:
+        return found.disk.id, text if text == found.disk.title else found.name
+
+    return one_of_object(what, text, disks, key).disk.id
 
 
 def _to_attach(call: Call) -> DiskToAttach:
@@ -101,7 +105,7 @@ def _planning(change_of: Callable[[Call], DiskChange]) -> Callable[[Call], Await
     return run
 
 
-_POOL = Field(
+POOL = Field(
     "pool",
     Text(max_length=256),
     "Storage pool of the host (default: one that a tag names, else the host's default pool).",
@@ -110,7 +114,7 @@ _POOL = Field(
     example="default",
 )
 _TAGS = Field("tags", TextList(), "A tag of the disk; repeatable.", recorded=True, default=(), example="ssd")
-DISK_FIELDS = (_SIZE, _POOL, _TAGS)
+DISK_FIELDS = (SIZE, POOL, _TAGS)
 
 
 ADD_DISK = with_dry_run(
@@ -161,7 +165,7 @@ GROW_DISK = with_dry_run(
         title="Make a disk of a machine larger",
         doc="What the hypervisor cannot do while the VM runs is pending: the disk shows it, claims it, and gets it "
         "when Innkeeper next starts the machine. The file system is grown in the guest. A disk never gets smaller.",
-        fields=(_DISK, _SIZE),
+        fields=(DISK, SIZE),
         opens_operation=True,
         other_answers=(STARTED,),
         result=MACHINE_RESULT,
@@ -183,7 +187,7 @@ MOVE_DISK = with_dry_run(
         "machine uses the complete copy; a failure leaves the disk where it was. A copy can take minutes: start it "
         "with Prefer: respond-async.",
         fields=(
-            _DISK,
+            DISK,
             Field(
                 "pool",
                 Text(max_length=256),
@@ -211,7 +215,7 @@ REMOVE_DISK = with_dry_run(
         title="Remove a disk from a machine",
         doc="A running VM has to give the disk back: unmount it there first. If it does not, the request is rejected "
         "and nothing has changed. The first disk of a machine cannot be removed.",
-        fields=(_DISK, KEEP),
+        fields=(DISK, KEEP),
         destructive=True,
         opens_operation=True,
         other_answers=(STARTED,),

@@ -53,7 +53,7 @@ _NAME = Field(
     recorded=True,
     example="eth1",
 )
-_INTERFACE = Field(
+INTERFACE = Field(
     "interface", Text(max_length=64), "Id or name of the NIC.", recorded=True, required=True, example="eth1"
 )
 
@@ -188,7 +188,7 @@ REMOVE_INTERFACE = with_dry_run(
         title="Remove a NIC from a machine",
         doc="Its addresses are free then. A running VM has to give the NIC back; if it does not, the request is "
         "rejected and nothing has changed. The first NIC of a machine cannot be removed.",
-        fields=(_INTERFACE,),
+        fields=(INTERFACE,),
         destructive=True,
         opens_operation=True,
         other_answers=(STARTED,),
@@ -210,7 +210,7 @@ CHANGE_INTERFACE = with_dry_run(
         "changes need a VM that is off, and are rejected while it runs. The system in the VM configures the NIC anew, "
         "or the next deployment does.",
         fields=(
-            _INTERFACE,
+            INTERFACE,
             evolve(
                 _INTERFACES,
                 doc="One interface constraint as for compose, whose label is not used: the new network, and a static "

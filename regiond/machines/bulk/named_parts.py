@@ -1,0 +1,49 @@
+"""The disk or NIC that has one name on each of many machines. Pure."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.device_names import block_device_name
+from common.errors import NotFound
+from regiond.machines.model import DiskView, MachineView, NamedDisk, NicView
+
+
+@frozen
+class Need:
+    """Bytes of the storage pool with this name on the machine's host."""
+
+    pool: str
+    size_bytes: int
+
+
+def named_disk(machine: MachineView, name: str) -> DiskView:
+    """Returns the disk whose label or API name it is: `data`, `root`, `disk1`, `sdb`. Raises NotFound."""
+    found = next((one for one in machine.disks if one.title == name), None)
+    found = found or next((one for one in machine.disks if block_device_name("sd", one.index) == name), None)
+    if found is None:
+        raise NotFound(
+            f"{machine.hostname} has no disk {name}; it has {_listed([one.title for one in machine.disks])}."
+        )
+    return found
+
+
+def named_nic(machine: MachineView, name: str) -> NicView:
+    """Returns the NIC. Raises NotFound."""
+    found = next((one for one in machine.nics if one.name == name), None)
+    if found is None:
+        raise NotFound(f"{machine.hostname} has no NIC {name}; it has {_listed([one.name for one in machine.nics])}.")
+    return found
+
+
+def needed(machine: MachineView, change: NamedDisk) -> Need:
+    """Returns what the change of the machine's disk claims more. Raises NotFound."""
+    disk = named_disk(machine, change.name)
+    if change.pool is not None:
+        return Need(pool=change.pool, size_bytes=disk.held_bytes)
+    more_bytes = 0 if change.size_bytes is None else max(0, change.size_bytes - disk.held_bytes)
+    return Need(pool=disk.storage_pool_name, size_bytes=more_bytes)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
