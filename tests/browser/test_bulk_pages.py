@@ -109,3 +109,35 @@ async def test_many_vms_are_deployed_as_one_task(admin: Visitor, fleet: Deployme
     await expect(page.locator("h1")).to_have_text("Deploy 2 VMs")
     await expect(page.locator("#task-head")).to_contain_text("Succeeded")
     assert {one["status_name"] for one in await fleet.get("machines/")} == {"Deployed"}
+
+
+async def test_the_disk_with_one_name_grows_on_each_vm(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go("vms")
+    await page.get_by_label("Select all 2 VMs on this page").check()
+    await page.get_by_role("button", name="Change hardware").click()
+    assert await admin.violations() == []  # without a reload, which would close the menu
+    await page.get_by_role("button", name="Grow a disk").click()
+    await expect(page.locator("h1")).to_have_text("Grow a disk of 2 VMs")
+    await page.get_by_label("Disk").fill("root")
+    await page.get_by_label("Size in GB").fill("9")
+    await page.get_by_role("button", name="Show what changes").click()
+    await expect(page.locator("main")).to_contain_text("2 machines are given a larger disk.")
+    assert await admin.violations() == []
+    await page.get_by_role("button", name="Grow a disk of 2 VMs").click()
+    await page.click("#note-task")
+    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    disks = {disk["size"] for one in await fleet.get("machines/") for disk in one["blockdevice_set"]}
+    assert disks == {9_000_000_000}
+
+
+async def test_the_network_of_the_nic_with_one_name_changes_on_each_vm(admin: Visitor) -> None:
+    page = admin.page
+    await admin.go("vms")
+    await page.get_by_label("Select all 2 VMs on this page").check()
+    await page.get_by_role("button", name="Change hardware").click()
+    await page.get_by_role("button", name="Remove a NIC").click()
+    await page.get_by_label("NIC").fill("eth7")
+    await page.get_by_role("button", name="Show what changes").click()
+    await expect(page.locator("main")).to_contain_text("has no NIC eth7; it has eth0.")
+    assert await admin.violations() == []

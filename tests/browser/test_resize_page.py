@@ -76,6 +76,7 @@ async def test_many_vms_are_resized_as_one_task(admin: Visitor, fleet: Deploymen
     page = admin.page
     await admin.go("vms")
     await page.get_by_label("Select all 2 VMs on this page").check()
+    await page.get_by_role("button", name="Change hardware").click()
     await page.get_by_role("button", name="Resize", exact=True).click()
     await expect(page.locator(".ik-outcome")).to_contain_text("will be resized")
     await page.get_by_label("RAM in MiB").fill("3072")

@@ -120,10 +120,10 @@ _DONE: Mapping[BulkAction, str] = {
     BulkAction.RESIZE: "resized",
     BulkAction.ADD_DISK: "given a disk",
     BulkAction.GROW_DISK: "given a larger disk",
-    BulkAction.MOVE_DISK: "given their disk in another storage pool",
-    BulkAction.REMOVE_DISK: "relieved of a disk",
+    BulkAction.MOVE_DISK: "changed",
+    BulkAction.REMOVE_DISK: "changed",
     BulkAction.SET_BOOT: "given the boot order",
     BulkAction.ADD_INTERFACE: "given a NIC",
     BulkAction.CHANGE_INTERFACE: "given another network",
-    BulkAction.REMOVE_INTERFACE: "relieved of a NIC",
+    BulkAction.REMOVE_INTERFACE: "changed",
 }

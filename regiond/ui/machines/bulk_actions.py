@@ -236,7 +236,7 @@ _ALL = (
     BulkAction(
         key="move",
         label=constant("Move a disk"),
-        done=constant("given their disk in another storage pool"),
+        done=constant("changed"),
         icon="disc",
         as_task=Task.MOVE_DISK,
         left=_unless_off,
@@ -247,7 +247,7 @@ _ALL = (
     BulkAction(
         key="remove_disk",
         label=constant("Remove a disk"),
-        done=constant("relieved of a disk"),
+        done=constant("changed"),
         icon="disc",
         as_task=Task.REMOVE_DISK,
         left=_unchangeable,
@@ -282,7 +282,7 @@ _ALL = (
     BulkAction(
         key="remove_nic",
         label=constant("Remove a NIC"),
-        done=constant("relieved of a NIC"),
+        done=constant("changed"),
         icon="network",
         as_task=Task.REMOVE_INTERFACE,
         left=_unchangeable,
