@@ -17,6 +17,10 @@ from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import ImageCopy
 
 IMAGE_PREFIX = "innkeeper-image-"
+_COPY = (
+    "insert or ignore into written select ?, ? from written where pool = ? and volume = ?",
+    "insert or ignore into content select ?, ?, at, data from content where pool = ? and volume = ?",
+)
 
 
 def image_volume(sha256: str) -> str:
@@ -67,8 +71,8 @@ def copy_image(db: sqlite3.Connection, source_id: str, guest_id: str, seed: Clou
 
 def copy_written(db: sqlite3.Connection, source: tuple[str, str], copy: tuple[str, str]) -> None:
     """Both are volumes, as storage pool and name."""
-    query = "insert or ignore into written select ?, ? from written where pool = ? and volume = ?"
-    db.execute(query, (*copy, *source))
+    for statement in _COPY:
+        db.execute(statement, (*copy, *source))
 
 
 def erase(db: sqlite3.Connection, guest_id: str) -> None:

@@ -13,15 +13,13 @@ from common.values import Guest, GuestChange, GuestEvent, GuestRef, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.disk_moves import changed_since, check_off
 from rackd.drivers.driver_errors import disk_not_found
-from rackd.drivers.simulated import guests
+from rackd.drivers.simulated import deployments, guests
 from rackd.drivers.simulated.capacity_checks import check_pool_available, check_pool_exists, check_pool_space
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
 
 _USERS = "select guest.name from disk join guest using (guest_id) where disk.volume = ? and guest_id <> ?"
 _DELETE = "delete from volume where pool = ? and name = ?"
-_COPY_CONTENT = "insert or ignore into written select ?, ? from written where pool = ? and volume = ?"
-_COPY_BYTES = "insert or ignore into content select ?, ?, at, data from content where pool = ? and volume = ?"
 _REPLACE = "update disk set pool = ?, volume = ? where guest_id = ? and pool = ? and volume = ?"
 _REPLACE_BOOT_DISK = "update boot_disk set pool = ?, volume = ? where guest_id = ? and pool = ? and volume = ?"
 _STATE = "select coalesce(max(number), 0) from change where guest_id = ? and event = ?"
@@ -46,8 +44,7 @@ class SimulatedDiskMoves:
             state = _state(db, found)
         self._faults.call("copy content of disk")
         with self._store.writing() as db:
-            for statement in (_COPY_CONTENT, _COPY_BYTES):
-                db.execute(statement, (copy.pool_id, copy.volume, pool_id, volume))
+            deployments.copy_written(db, (pool_id, volume), (copy.pool_id, copy.volume))
         return state
 
     def _make_volume(self, db: sqlite3.Connection, guest: Guest, source: tuple[str, str], copy: DiskSpec) -> None:
