@@ -137,6 +137,38 @@ def _rebuild(vm: MachineView) -> str | None:
     return None
 
 
+def _of_hardware(
+    task: Task, key: str, label: str, done: str, icon: str, *, asks: str = "", left: Reason = _unchangeable
+) -> BulkAction:
+    return BulkAction(
+        key=key,
+        label=label,
+        done=done,
+        icon=icon,
+        as_task=task,
+        left=left,
+        asks=asks or key,
+        may=_may_change,
+        is_dangerous=task in {Task.REMOVE_DISK, Task.REMOVE_INTERFACE},
+        is_typed=task is Task.REMOVE_DISK,
+        in_menu=True,
+    )
+
+
+_CHANGED = constant("changed")
+_HARDWARE = (
+    _of_hardware(Task.RESIZE, "resize", constant("Resize"), constant("resized"), "settings", asks="size"),
+    _of_hardware(Task.ADD_DISK, "disk", constant("Add disk"), constant("given a disk"), "disc"),
+    _of_hardware(Task.GROW_DISK, "grow", constant("Grow a disk"), constant("given a larger disk"), "disc"),
+    _of_hardware(Task.MOVE_DISK, "move", constant("Move a disk"), _CHANGED, "disc", left=_unless_off),
+    _of_hardware(Task.REMOVE_DISK, "remove_disk", constant("Remove a disk"), _CHANGED, "disc"),
+    _of_hardware(Task.ADD_INTERFACE, "nic", constant("Add NIC"), constant("given a NIC"), "network"),
+    _of_hardware(
+        Task.CHANGE_INTERFACE, "network", constant("Change a NIC"), constant("given another network"), "network"
+    ),
+    _of_hardware(Task.REMOVE_INTERFACE, "remove_nic", constant("Remove a NIC"), _CHANGED, "network"),
+    _of_hardware(Task.SET_BOOT, "boot", constant("Set boot order"), constant("given the boot order"), "settings"),
+)
 _ALL = (
     BulkAction(
         key="start",
@@ -200,108 +232,7 @@ _ALL = (
         is_dangerous=True,
         is_typed=True,
     ),
-    BulkAction(
-        key="resize",
-        label=constant("Resize"),
-        done=constant("resized"),
-        icon="settings",
-        as_task=Task.RESIZE,
-        left=_unchangeable,
-        asks="size",
-        may=_may_change,
-        in_menu=True,
-    ),
-    BulkAction(
-        key="disk",
-        label=constant("Add disk"),
-        done=constant("given a disk"),
-        icon="disc",
-        as_task=Task.ADD_DISK,
-        left=_unchangeable,
-        asks="disk",
-        may=_may_change,
-        in_menu=True,
-    ),
-    BulkAction(
-        key="grow",
-        label=constant("Grow a disk"),
-        done=constant("given a larger disk"),
-        icon="disc",
-        as_task=Task.GROW_DISK,
-        left=_unchangeable,
-        asks="grow",
-        may=_may_change,
-        in_menu=True,
-    ),
-    BulkAction(
-        key="move",
-        label=constant("Move a disk"),
-        done=constant("changed"),
-        icon="disc",
-        as_task=Task.MOVE_DISK,
-        left=_unless_off,
-        asks="move",
-        may=_may_change,
-        in_menu=True,
-    ),
-    BulkAction(
-        key="remove_disk",
-        label=constant("Remove a disk"),
-        done=constant("changed"),
-        icon="disc",
-        as_task=Task.REMOVE_DISK,
-        left=_unchangeable,
-        asks="remove_disk",
-        may=_may_change,
-        is_dangerous=True,
-        is_typed=True,
-        in_menu=True,
-    ),
-    BulkAction(
-        key="nic",
-        label=constant("Add NIC"),
-        done=constant("given a NIC"),
-        icon="network",
-        as_task=Task.ADD_INTERFACE,
-        left=_unchangeable,
-        asks="nic",
-        may=_may_change,
-        in_menu=True,
-    ),
-    BulkAction(
-        key="network",
-        label=constant("Change a NIC"),
-        done=constant("given another network"),
-        icon="network",
-        as_task=Task.CHANGE_INTERFACE,
-        left=_unchangeable,
-        asks="network",
-        may=_may_change,
-        in_menu=True,
-    ),
-    BulkAction(
-        key="remove_nic",
-        label=constant("Remove a NIC"),
-        done=constant("changed"),
-        icon="network",
-        as_task=Task.REMOVE_INTERFACE,
-        left=_unchangeable,
-        asks="remove_nic",
-        may=_may_change,
-        is_dangerous=True,
-        in_menu=True,
-    ),
-    BulkAction(
-        key="boot",
-        label=constant("Set boot order"),
-        done=constant("given the boot order"),
-        icon="settings",
-        as_task=Task.SET_BOOT,
-        left=_unchangeable,
-        asks="boot",
-        may=_may_change,
-        in_menu=True,
-    ),
+    *_HARDWARE,
     BulkAction(
         key="release",
         label=constant("Release"),
