@@ -236,7 +236,14 @@ async def test_a_virtual_function_is_claimed_anew_or_refused(innkeeper: Deployme
     await clone(innkeeper, source, "third")
 
 
-@pytest.mark.parametrize("call", ["copy content of guest", "define guest", "set boot order"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "copy content of guest",
+        "define guest",
+        pytest.param("set boot order", marks=pytest.mark.slow),  # a short call: the refresh waits until it is given up
+    ],
+)
 async def test_a_cancelled_clone_leaves_nothing(innkeeper: Deployment, call: Call) -> None:
     source = await composed(innkeeper)
     write(innkeeper)
@@ -272,7 +279,14 @@ async def test_a_source_that_was_started_meanwhile_is_copied_again(innkeeper: De
     assert written(innkeeper) == 4
 
 
-@pytest.mark.parametrize("call", ["copy content of guest", "define guest", "set boot order"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "copy content of guest",
+        "define guest",
+        pytest.param("set boot order", marks=pytest.mark.slow),  # a short call: the refresh waits until it is given up
+    ],
+)
 async def test_no_refresh_and_no_repair_removes_a_copy_meanwhile(innkeeper: Deployment, call: Call) -> None:
     source = await composed(innkeeper)
     write(innkeeper)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK
 from tests.waiting import eventually
@@ -34,6 +36,7 @@ async def measured(innkeeper: Deployment, path: str) -> Any:
     return await eventually(found)
 
 
+@pytest.mark.slow  # waits for the region's round of watches and for samples
 async def test_a_busy_vm_shows_its_cpu_and_a_host_all_of_it(innkeeper: Deployment) -> None:
     host = await measuring(innkeeper)
     machine = await innkeeper.compose(host, hostname="busy", cores=4, memory=2048, power_on="true")
@@ -80,6 +83,7 @@ async def test_without_a_rack_that_measures_the_reason_is_given(innkeeper: Deplo
     assert (found["cpu_percent"], found["history"]) == (None, None)
 
 
+@pytest.mark.slow  # waits for the region's round of watches and for samples
 async def test_a_new_vm_does_not_show_the_past_of_an_old_one(innkeeper: Deployment) -> None:
     host = await measuring(innkeeper)
     old = await innkeeper.compose(host, hostname="web", cores=1, memory=1024, power_on="true")

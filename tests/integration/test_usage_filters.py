@@ -110,6 +110,7 @@ async def test_a_reading_that_says_nothing_new_writes_nothing(innkeeper: Deploym
     assert await sql(innkeeper, _ROWS) != before
 
 
+@pytest.mark.slow  # waits for the region's round of watches and for samples
 async def test_the_region_records_what_its_racks_measure(innkeeper: Deployment) -> None:
     host = await measuring(innkeeper)
     for name in ("busy", "idle"):

@@ -25,6 +25,7 @@ async def names(client: WebClient, path: str) -> list[str]:
     )
 
 
+@pytest.mark.slow  # waits for the region's round of watches and for samples
 async def test_tiles_of_a_vm_and_of_its_host_have_lines(innkeeper: Deployment, client: WebClient) -> None:
     host = await measuring(innkeeper)
     machine = await innkeeper.compose(host, hostname="busy", cores=4, memory=2048, power_on="true")
@@ -53,6 +54,7 @@ async def test_a_vm_that_is_off_has_no_tiles_but_the_reason(innkeeper: Deploymen
 
 
 @pytest.mark.slow
+@pytest.mark.slow  # waits for the region's round of watches and for samples
 async def test_lists_are_sorted_by_what_vms_and_hosts_use(innkeeper: Deployment, client: WebClient) -> None:
     host = await measuring(innkeeper)
     for name in ("idle", "off", "busy"):
