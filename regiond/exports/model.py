@@ -62,6 +62,7 @@ class MachineDescription:
     memory_mib: int
     disks: tuple[ExportedDisk, ...]
     nics: tuple[ExportedNic, ...] = ()
+    uefi: bool = False
     secure_boot: bool = False
     tpm: bool = False
     max_cores: int | None = None

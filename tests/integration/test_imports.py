@@ -77,6 +77,16 @@ async def test_a_file_becomes_a_machine_with_the_same_content(innkeeper: Deploym
     assert rows(innkeeper, "select name from guest") == [("web",)]
 
 
+async def test_the_new_machine_has_the_firmware_of_the_old_one(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=8, storage_gb=200)
+    for number, asked in enumerate(({"uefi": "true", "tpm": "true"}, {"secure_boot": "true"}, {})):
+        made = await innkeeper.compose(host["id"], hostname=f"web-{number}", cores=1, memory=1024, **asked)
+        machine = await innkeeper.get(path(made))
+        new = await imported(innkeeper, await export(innkeeper, machine), hostname=f"copy-{number}")
+        for key in ("uefi", "secure_boot", "tpm"):
+            assert new[key] == machine[key], (asked, key)
+
+
 async def test_an_uploaded_file_is_imported_after_the_machine_is_gone(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     made = await export(innkeeper, machine)

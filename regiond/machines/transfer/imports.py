@@ -90,6 +90,7 @@ class MachineImports:
                 memory_mib=described.memory_mib,
                 max_cores=described.max_cores,
                 max_memory_mib=described.max_memory_mib,
+                uefi=described.uefi,
                 secure_boot=described.secure_boot,
                 tpm=described.tpm,
                 storage=_storage(described.disks, request.storage_pool),

@@ -62,6 +62,7 @@ def description_of(machine: MachineView, disks: Sequence[ExportedDisk], *, now: 
         memory_mib=machine.memory_mib,
         max_cores=machine.max_cores,
         max_memory_mib=machine.max_memory_mib,
+        uefi=machine.boot.uefi is True,
         secure_boot=machine.boot.secure_boot is True,
         tpm=machine.boot.tpm is True,
         description=machine.description,
