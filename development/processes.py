@@ -70,21 +70,26 @@ def _signal_group(process: ProcessId, number: signal.Signals) -> None:
 def start_surviving(argv: tuple[str, ...], environment: Mapping[str, str], log_path: Path) -> int:
     """Starts a program in its own session, which ends only when it is told to; returns its PID.
 
-    Unlike a child of asyncio, it is not killed with the event loop. The caller reaps it with `os.waitpid`.
+    Unlike a child of asyncio, it is not killed with the event loop. The caller reaps it with `os.waitpid`. The program
+    has the umask that a service manager gives it: libvirt makes folders that other users must be able to enter.
     """
     to_log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    return os.posix_spawn(
-        argv[0],
-        argv,
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_path), to_log, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
-    )
+    own_umask = os.umask(0o022)
+    try:
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_path), to_log, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
+        )
+    finally:
+        os.umask(own_umask)
 
 
 async def end_leftovers(folder: Path, *, grace_s: float) -> tuple[str, ...]:

@@ -225,3 +225,14 @@ async def test_leftovers_of_a_killed_run_are_ended(tmp_path: Path) -> None:
     assert await processes.end_leftovers(tmp_path, grace_s=60) == ("regiond",)
     assert leftover.wait(timeout=60) == -signal.SIGTERM
     assert os.listdir(tmp_path) == []
+
+
+def test_a_program_that_survives_has_the_umask_of_a_service(tmp_path: Path) -> None:
+    log, own = tmp_path / "log", os.umask(0o077)
+    try:
+        child = processes.start_surviving(("/bin/sh", "-c", "umask"), {}, log)
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(own)
+    os.waitpid(child, 0)
+    assert (log.read_text(), log.stat().st_mode & 0o777) == ("0022\n", 0o600)
