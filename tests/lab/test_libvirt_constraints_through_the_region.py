@@ -196,13 +196,15 @@ async def test_impossible_requests_name_fields_and_change_nothing(lab: LibvirtLa
     assert lab.residue() == NOTHING
 
 
-async def test_a_missing_default_pool_is_replaced_by_the_next(lab: LibvirtLab, host: LibvirtHost) -> None:
+async def test_an_inactive_default_pool_stays_the_default_until_another_is_chosen(
+    lab: LibvirtLab, host: LibvirtHost
+) -> None:
+    await host.deployment.put(f"vm-hosts/{host.host_id}/", default_storage_pool=lab.fast.pool_id)
     lab.fast.pool.destroy()
     try:
         await host.deployment.post(f"vm-hosts/{host.host_id}/", op="refresh")
-        # Pools of the machine itself can be beside these two: an available one comes first, then one named "default".
-        pools = sorted(await host.pools(), key=lambda pool: (pool["status"] != "available", pool["name"] != "default"))
-        assert [pool["id"] for pool in pools if pool["default"]] == [pools[0]["id"]]
+        (default,) = [pool for pool in await host.pools() if pool["default"]]
+        assert (default["id"], default["status"]) == (lab.fast.pool_id, "inactive")
         await host.deployment.put(f"vm-hosts/{host.host_id}/", default_storage_pool=lab.bulk.pool_id)
         machine = await host.compose("next")
         assert len(lab.bulk.volumes()) == 2, "the root disk and the serial log"
