@@ -13,7 +13,7 @@ from attrs import frozen
 
 from common.errors import Busy, OutOfCapacity
 from common.process.private_files import DISK_FULL_ERRNOS, make_private_folder
-from regiond.exports.model import amount
+from common.units import file_size
 
 
 @frozen
@@ -92,7 +92,7 @@ def require_free(folder: ExportFolder, needed_bytes: int, *, reserve_bytes: int)
     free = folder.free_bytes()
     if free - needed_bytes < reserve_bytes:
         raise OutOfCapacity(
-            f"The region's disk for exports has {amount(free)} free; {amount(needed_bytes)} more are needed, and "
-            f"{amount(reserve_bytes)} stay free (the region's setting image_reserve_gib). Delete exports or images "
+            f"The region's disk for exports has {file_size(free)} free; {file_size(needed_bytes)} more are needed, and "
+            f"{file_size(reserve_bytes)} stay free (the region's setting image_reserve_gib). Delete exports or images "
             "that are not needed any more."
         )

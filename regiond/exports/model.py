@@ -126,11 +126,3 @@ class ExportLimits:
     total_bytes: int = 100 * _GIB
     reserve_bytes: int = 2 * _GIB
     keep_days: int = 7
-
-
-def amount(size_bytes: int) -> str:
-    """Returns the size as text, such as `1.5 GiB`; a small one in bytes."""
-    for unit, factor in (("TiB", 2**40), ("GiB", _GIB), ("MiB", 2**20)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.4g} {unit}"
-    return f"{size_bytes} bytes"

@@ -12,12 +12,13 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, NotFound, WrongState
+from common.units import file_size
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.exports import store
-from regiond.exports.model import MAX_FILE_BYTES, MAX_FILE_NAME, Export, ExportState, SubmittedFile, amount
+from regiond.exports.model import MAX_FILE_BYTES, MAX_FILE_NAME, Export, ExportState, SubmittedFile
 from regiond.exports.reading import DiskParts
 from regiond.exports.store import NewExport
 from regiond.exports.writing import ExportFiles, ExportWriter, Space, WrittenFile
@@ -91,7 +92,7 @@ class Exports:
                     return one
             await self.space.require_room(db, size)
             export_id = await store.insert(db, new, keep_days=1)
-            message = f"The upload of {name} ({amount(size)}), a file of a VM, was begun."
+            message = f"The upload of {name} ({file_size(size)}), a file of a VM, was begun."
             await Events.record(db, "export_added", message, caller=caller)
         return await self.read(caller, export_id)
 

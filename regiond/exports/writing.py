@@ -14,13 +14,14 @@ from attrs import define, frozen
 from common.disk_content import DiskPart
 from common.errors import Busy, OutOfCapacity
 from common.process.private_files import DISK_FULL_ERRNOS
+from common.units import file_size
 from regiond.db.pool import Database, Db
 from regiond.exports import store
 from regiond.exports.archive import ArchiveWriter, Stopped
 from regiond.exports.description import disk_file
 from regiond.exports.disk_writer import DiskWriter
 from regiond.exports.folder import ExportFolder, disk_full, require_free
-from regiond.exports.model import ExportLimits, ExportState, MachineDescription, amount
+from regiond.exports.model import ExportLimits, ExportState, MachineDescription
 from regiond.exports.store import NewExport
 
 T = TypeVar("T")
@@ -48,8 +49,9 @@ class Space:
         used = await store.used_bytes(db, self.folder.store_id, without=own)
         if used + size_bytes > self.limits.total_bytes:
             raise OutOfCapacity(
-                f"Exports take {amount(used)} of {amount(self.limits.total_bytes)} (the region's setting "
-                f"max_exports_gib); {amount(size_bytes)} more do not fit. Delete exports that are not needed any more."
+                f"Exports take {file_size(used)} of {file_size(self.limits.total_bytes)} (the region's setting "
+                f"max_exports_gib); {file_size(size_bytes)} more do not fit. Delete exports that are not needed any "
+                "more."
             )
 
     async def require_free(self, needed_bytes: int) -> None:

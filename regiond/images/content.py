@@ -16,7 +16,7 @@ from attrs import define
 
 from common.errors import Busy, OutOfCapacity
 from common.process.private_files import DISK_FULL_ERRNOS, make_private_folder, make_usable_folder, write_private
-from regiond.images.model import amount
+from common.units import file_size
 
 ID_FILE = "store-id"
 _CHUNK_BYTES = 2**20
@@ -166,9 +166,9 @@ def require_free(folder: ContentFolder, needed_bytes: int, *, reserve_bytes: int
     free = folder.free_bytes()
     if free - needed_bytes < reserve_bytes:
         raise OutOfCapacity(
-            f"The region's disk for images has {amount(free)} free; {amount(needed_bytes)} more are needed, and "
-            f"{amount(reserve_bytes)} stay free (the region's setting image_reserve_gib). Delete images that are not "
-            "needed any more."
+            f"The region's disk for images has {file_size(free)} free; {file_size(needed_bytes)} more are needed, and "
+            f"{file_size(reserve_bytes)} stay free (the region's setting image_reserve_gib). Delete images that are "
+            "not needed any more."
         )
 
 

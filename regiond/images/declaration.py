@@ -7,13 +7,13 @@ import re
 from attrs import frozen
 
 from common.errors import InvalidRequest, NameTaken
+from common.units import file_size
 from regiond.images.download_rules import url_problem
 from regiond.images.model import (
     ARCHITECTURES,
     MAX_IMAGE_NAME,
     Image,
     SubmittedImage,
-    amount,
     full_name,
     split_architecture,
 )
@@ -123,7 +123,7 @@ def _size_problem(size_bytes: int | None, largest_bytes: int) -> str | None:
         return "Give the size of the file in bytes, or its content."
     if not 0 < size_bytes <= largest_bytes:
         return (
-            f"An image has 1 byte to {amount(largest_bytes)} (the region's setting max_image_gib), not "
-            f"{amount(size_bytes)}."
+            f"An image has 1 byte to {file_size(largest_bytes)} (the region's setting max_image_gib), not "
+            f"{file_size(size_bytes)}."
         )
     return None

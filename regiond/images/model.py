@@ -187,14 +187,6 @@ def architecture_entries(architectures: Iterable[str]) -> tuple[ArchitectureEntr
     )
 
 
-def amount(size_bytes: int) -> str:
-    """Returns the size as text, such as `1.5 GiB`; a small one in bytes."""
-    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.4g} {unit}"
-    return f"{size_bytes} bytes"
-
-
 def full_name(name: str) -> str:
     """Returns a name with an osystem, such as `ubuntu/noble`, unchanged, and a bare `x` as `custom/x`."""
     return name if "/" in name else f"{CUSTOM}/{name}"

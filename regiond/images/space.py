@@ -7,11 +7,11 @@ from functools import partial
 from attrs import frozen
 
 from common.errors import OutOfCapacity
+from common.units import file_size
 from regiond.db.pool import Db
 from regiond.images import upload_store
 from regiond.images.content import ContentFolder, require_free
 from regiond.images.file_threads import FileThreads
-from regiond.images.model import amount
 
 _GIB = 2**30
 
@@ -46,8 +46,8 @@ class StoreSpace:
         used = await upload_store.usage(db, self.folder.store_id)
         if used.bytes + size_bytes > self.limits.total_bytes:
             raise OutOfCapacity(
-                f"Images take {amount(used.bytes)} of {amount(self.limits.total_bytes)} (the region's setting "
-                f"max_images_gib); {amount(size_bytes)} more do not fit. Delete images that are not needed any more."
+                f"Images take {file_size(used.bytes)} of {file_size(self.limits.total_bytes)} (the region's setting "
+                f"max_images_gib); {file_size(size_bytes)} more do not fit. Delete images that are not needed any more."
             )
         await self.require_free(size_bytes + used.missing_bytes)
 
@@ -67,12 +67,12 @@ class StoreSpace:
         left = max(total - used.bytes + own_bytes, 0)
         space = max(free - used.missing_bytes - self.limits.reserve_bytes, 0)
         return min(
-            SpaceLimit(size_bytes=largest, reason=f"{amount(largest)} (the region's setting max_image_gib)"),
+            SpaceLimit(size_bytes=largest, reason=f"{file_size(largest)} (the region's setting max_image_gib)"),
             SpaceLimit(
                 size_bytes=left,
-                reason=f"the {amount(left)} that images may still take of {amount(total)} (the region's setting "
+                reason=f"the {file_size(left)} that images may still take of {file_size(total)} (the region's setting "
                 "max_images_gib)",
             ),
-            SpaceLimit(size_bytes=space, reason=f"the {amount(space)} that the region's disk for images has left"),
+            SpaceLimit(size_bytes=space, reason=f"the {file_size(space)} that the region's disk for images has left"),
             key=lambda one: one.size_bytes,
         )

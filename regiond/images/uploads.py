@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, WrongState
 from common.phrases import first_of
+from common.units import file_size
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -23,7 +24,7 @@ from regiond.images.file_threads import FileThreads
 from regiond.images.inspection.lxd_metadata import LxdMetadata, parse_metadata, with_metadata
 from regiond.images.inspection.qemu_img import QemuImg
 from regiond.images.inspection.unpacking import Unpacking
-from regiond.images.model import BadImage, Image, ImageState, SubmittedImage, amount
+from regiond.images.model import BadImage, Image, ImageState, SubmittedImage
 from regiond.images.packing import Packing, check_filetype
 from regiond.images.space import StoreSpace
 
@@ -257,7 +258,7 @@ def _continues(image: Image, new: Declaration) -> bool:
 
 def _added(new: Declaration, *, has_content: bool) -> str:
     image = f"The image {new.name} for {new.architecture}"
-    size = f" ({amount(new.size_bytes)})" if new.size_bytes else ""
+    size = f" ({file_size(new.size_bytes)})" if new.size_bytes else ""
     if has_content:
         return f"{image}{size} was added: the region has its content already."
     return f"{image}{size} was added." if new.url is None else f"{image} is downloaded from {host_of(new.url)}."

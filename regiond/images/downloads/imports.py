@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from common.units import file_size
 from regiond.caller import Caller
 from regiond.images.download_rules import DownloadRules, url_problem
 from regiond.images.downloads import simplestreams
@@ -15,7 +16,7 @@ from regiond.images.downloads.http_download import HttpSource, RangeRefused, Sou
 from regiond.images.downloads.simplestreams import BadStream, StreamDisk
 from regiond.images.downloads.source_calls import run_abortable
 from regiond.images.file_threads import FileThreads
-from regiond.images.model import ARCHITECTURES, Image, StreamImage, SubmittedImage, amount, split_architecture
+from regiond.images.model import ARCHITECTURES, Image, StreamImage, SubmittedImage, split_architecture
 from regiond.images.uploads import Uploads
 from regiond.validation_messages import no_choice, shown
 
@@ -101,7 +102,7 @@ def _whole(source: HttpSource, url: str) -> bytes:
             data += read
             if len(data) > MAX_METADATA_BYTES:
                 raise SourceFailed(
-                    f"The server's list of images has more than {amount(MAX_METADATA_BYTES)}.", is_lasting=True
+                    f"The server's list of images has more than {file_size(MAX_METADATA_BYTES)}.", is_lasting=True
                 )
         if file.whole_bytes is not None and len(data) < file.whole_bytes:
             raise SourceFailed(f"The transfer ended after {len(data)} of {file.whole_bytes} bytes.", is_lasting=False)

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 from common.errors import Busy, OutOfCapacity
 from common.process.periodic import NextRoundIn
+from common.units import file_size
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -22,7 +23,7 @@ from regiond.images.downloads import store as download_store
 from regiond.images.downloads.http_download import HttpFile, HttpSource, RangeRefused, SourceFailed
 from regiond.images.downloads.source_calls import run_abortable
 from regiond.images.file_threads import FileThreads
-from regiond.images.model import Image, ImageState, amount
+from regiond.images.model import Image, ImageState
 from regiond.images.space import StoreSpace
 from regiond.images.uploads import locked
 
@@ -199,7 +200,7 @@ class _Transfer:
         largest = self.downloads.space.limits.image_bytes
         if not 0 < stated <= largest:
             raise SourceFailed(
-                f"The file has {amount(stated)}; an image has 1 byte to {amount(largest)} (the region's setting "
+                f"The file has {file_size(stated)}; an image has 1 byte to {file_size(largest)} (the region's setting "
                 "max_image_gib).",
                 is_lasting=True,
             )

@@ -12,8 +12,9 @@ from common.errors import Busy
 from common.guest_spec import DiskSpec
 from common.rpc.hardware_commands import HOST_READ_DISK, ReadDiskCall
 from common.serialization import from_dict
+from common.units import file_size
 from regiond.db.pool import Db
-from regiond.exports.model import ExportedDisk, MachineDescription, amount
+from regiond.exports.model import ExportedDisk, MachineDescription
 from regiond.exports.service import ExportFiles, ExportWriter
 from regiond.machines.steps import Target, record_event
 from regiond.operations.model import Operation, OperationKind
@@ -53,7 +54,7 @@ class ExportMachine:
 
         async def record(db: Db) -> None:
             await written.record(db)
-            message = f"{operation.hostname} on {operation.host_name} was exported: {amount(written.size_bytes)}"
+            message = f"{operation.hostname} on {operation.host_name} was exported: {file_size(written.size_bytes)}"
             await record_event(db, operation, "machine_exported", message)
 
         result = {"export": request["export"], "size": written.size_bytes, "sha256": written.sha256}

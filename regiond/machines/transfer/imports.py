@@ -11,11 +11,11 @@ from attrs import frozen
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, Unsupported, WrongState
 from common.phrases import number_of
-from common.units import BYTES_PER_GB, gb
+from common.units import BYTES_PER_GB, file_size, gb
 from common.values import DriverType
 from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.exports.model import Export, ExportedDisk, ExportedNic, MachineDescription, amount
+from regiond.exports.model import Export, ExportedDisk, ExportedNic, MachineDescription
 from regiond.exports.service import Exports
 from regiond.hosts.model import HostView
 from regiond.hosts.service import Hosts
@@ -168,8 +168,8 @@ def _plan(
     effects = [
         f"A new VM {name} with {number_of(described.cores, 'core')} and {described.memory_mib} MiB is composed on "
         f"{host.name}, and belongs to you.",
-        f"Its disks get the content of the file ({amount(found.size_bytes)}): {disks}. The file is compared with its "
-        "hash before.",
+        f"Its disks get the content of the file ({file_size(found.size_bytes)}): {disks}. The file is compared with "
+        "its hash before.",
         f"Its NICs have {'the MAC addresses of the file' if kept else 'new MAC addresses'}, and are connected to "
         f"{intent.request.interfaces or 'the default network of the host'}.",
     ]
