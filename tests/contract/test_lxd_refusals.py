@@ -13,7 +13,8 @@ from uuid import uuid4
 import pytest
 
 from common.errors import DriverFailed, NotFound
-from rackd.drivers.lxd.connection.client import Conflict, PreconditionFailed, Scope, path
+from rackd.drivers.lxd.connection.client import Scope, path
+from rackd.drivers.lxd.connection.failures import Conflict, PreconditionFailed
 from rackd.drivers.lxd.guests import images
 from tests.contract.driver_fixtures import FIXTURES
 from tests.contract.lxd_fixtures import LxdFixture

@@ -6,7 +6,8 @@ from typing import cast
 
 import pytest
 
-from rackd.drivers.lxd.connection.client import PreconditionFailed, path
+from rackd.drivers.lxd.connection.client import path
+from rackd.drivers.lxd.connection.failures import PreconditionFailed
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture, spec_for
 from tests.contract.guest_samples import volumes_of
 from tests.contract.lxd_fixtures import LxdFixture

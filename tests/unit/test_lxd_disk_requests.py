@@ -11,7 +11,7 @@ from attrs import evolve
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, OutOfCapacity, Unsupported, WrongState
 from common.guest_spec import DiskSpec
 from common.values import DiskSize, GrownDisk, GuestRef, PowerAction, PowerState
-from rackd.drivers.lxd.connection.client import PreconditionFailed
+from rackd.drivers.lxd.connection.failures import PreconditionFailed
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.attached_disks import device_of, source_of, volumes_of
 from tests.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented

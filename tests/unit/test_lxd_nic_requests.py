@@ -11,7 +11,7 @@ from attrs import evolve
 from common.errors import DriverFailed, InnkeeperError, NotFound, Unsupported, WrongState
 from common.guest_spec import NicAddress, NicSpec
 from common.values import NicKind, PowerState
-from rackd.drivers.lxd.connection.client import PreconditionFailed
+from rackd.drivers.lxd.connection.failures import PreconditionFailed
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.nic_devices import device_with
 from tests.lxd_answers import AnsweringLxd, answering_lxd, documented

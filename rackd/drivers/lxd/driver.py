@@ -33,9 +33,10 @@ from common.values import (
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, disk_content_unsupported
 from rackd.drivers.lxd.connection import trust
-from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
+from rackd.drivers.lxd.connection.failures import Conflict, NotAuthorized
 from rackd.drivers.lxd.connection.metrics import MetricsReader
 from rackd.drivers.lxd.guests import (
     boot_disk,

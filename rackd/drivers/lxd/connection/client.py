@@ -1,37 +1,35 @@
-"""A typed client of one LXD server's REST API that counts requests and translates errors.
-
-The only module that imports pylxd. It uses pylxd's raw API, because the models make one request per object.
-"""
+"""A typed client of one LXD server's REST API that counts requests and translates errors."""
 
 from __future__ import annotations
 
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pylxd
 import requests
 from attrs import frozen
-from pylxd import exceptions
-from requests.adapters import HTTPAdapter
 
 from common.addresses.lxd import LxdAddress
-from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
-from rackd.drivers.lxd.connection.response_body import read_beginning, read_body
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound
+from rackd.drivers.lxd.connection import failures
+from rackd.drivers.lxd.connection.failures import Unfinished
+from rackd.drivers.lxd.connection.pinned_http import PinnedAdapter, open_session
 from rackd.drivers.lxd.connection.tls import CONNECT_S, connection_error, explain_verification_failure
 
-Json = dict[str, Any]
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from datetime import datetime
 
-HOW_TO_TRUST = "lxc config trust add --name innkeeper"
+Json = dict[str, Any]
+
 READ_S = 60.0  # a listing of a thousand guests takes LXD one or two seconds
 WORK_S = 600.0  # creating a large disk on slow storage
 POLL_S = 5.0  # how long one request waits for an operation
-_UNAVAILABLE = {502, 503, 504}  # LXD is starting, stopping, or without its cluster database
+MAX_REASON = 500  # characters of a response that is not LXD's
+_SUCCESS = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED}
 
 
 @frozen(kw_only=True)
@@ -42,73 +40,8 @@ class Scope:
     member: str | None = None
 
 
-class NotAuthorized(NotTrusted):
-    """LXD responded 403. The driver may have an alternative; callers see NotTrusted."""
-
-
-class Conflict(DriverFailed):
-    """The object to create already exists."""
-
-
-class PreconditionFailed(DriverFailed):
-    """The object to change has changed since it was read."""
-
-
-class Unfinished(DriverFailed):
-    """The operation did not end in time; its outcome is unknown."""
-
-
 def path(*parts: str) -> str:
     return "/".join(quote(part, safe="") for part in parts)
-
-
-class _PinnedAdapter(HTTPAdapter):
-    """Uses one TLS context for all requests and translates the errors of requests."""
-
-    def __init__(
-        self,
-        address: LxdAddress,
-        context: ssl.SSLContext,
-        explain: Callable[[Exception], InnkeeperError],
-        large_body: threading.Lock,
-    ) -> None:
-        self._address = address
-        self._context = context
-        self._explain = explain
-        self._large_body = large_body
-        self.calls = 0
-        self.date: tuple[str | None, datetime] | None = None
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        # Otherwise urllib3 compares the address with the certificate's names, despite the context. The pinned
-        # certificate is right at any address: a cluster's certificate names none of its members.
-        super().init_poolmanager(*args, ssl_context=self._context, assert_hostname=False, **options)
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        conn.cert_reqs = "CERT_REQUIRED"  # otherwise requests loads its own CA bundle, or one from the environment
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        """Follows no redirect: the request, with a token or password in it, is for the pinned server only."""
-        self.calls += 1
-        try:
-            response = super().send(request, *args, **options)
-            self.date = response.headers.get("Date"), datetime.now(UTC)
-            if response.is_redirect:
-                response.close()
-                raise HostUnreachable(
-                    f"LXD at {self._address.normalised} redirects to {response.headers['Location'][:200]}, which "
-                    "Innkeeper does not follow. Add the host with the address of the LXD server itself."
-                )
-            # What requests itself sets when it has read a body.
-            response._content = (  # noqa: SLF001  # there is no public setter
-                read_beginning(response, server=self._address.normalised)
-                if options.get("stream")
-                else read_body(response, server=self._address.normalised, large=self._large_body)
-            )
-        except requests.exceptions.RequestException as error:
-            raise self._explain(error) from error
-        return response
 
 
 class Client:
@@ -133,12 +66,8 @@ class Client:
         self._pinned_pem = pinned_pem
         self._closing = closing
         self._large_body = large_body
-        self._adapter = _PinnedAdapter(address, context, self.explain, large_body)
-        self._session = requests.Session()
-        self._session.trust_env = False  # ignore proxies, CA bundles and .netrc of the environment
-        self._session.adapters.clear()  # no plain HTTP
-        self._session.mount("https://", self._adapter)
-        self._lxd: Any = None
+        self._adapter = PinnedAdapter(address, context, self.explain, large_body)
+        self._session = open_session(self._adapter)
 
     def at(self, address: LxdAddress) -> Client:
         """Returns a client of the same server at another address; all members of a cluster present the same
@@ -161,24 +90,20 @@ class Client:
 
     def server(self) -> Json:
         """Returns `/1.0`, which needs no trust: it contains `auth` and the API extensions."""
-        if self._lxd is None:
-            self._lxd = self._call("connecting", self._connect)
-            found: Json = self._lxd.host_info
-        else:
-            found = self.get("")
+        found: Json = self.get("")
         return found
 
     def get(self, where: str, **params: str) -> Any:
         """Returns the `metadata` of the response for `where` below `/1.0/`."""
-        return self.request("get", where, params=params).json()["metadata"]
+        return self._metadata(self.request("get", where, params=params), where)
 
     def get_within(self, limit_s: float, where: str, **params: str) -> Any:
         """Returns as `get`, but raises HostUnreachable if LXD does not respond within `limit_s`."""
-        return self.request("get", where, params=params, timeout=(CONNECT_S, limit_s)).json()["metadata"]
+        return self._metadata(self.request("get", where, params=params, timeout=(CONNECT_S, limit_s)), where)
 
     def beginning_of(self, where: str, **params: str) -> bytes:
         """Returns the first MiB of a file that LXD sends."""
-        return self.request("get", where, params=params, stream=True, is_api=False).content
+        return self.request("get", where, params=params, stream=True).content
 
     def find(self, where: str, **params: str) -> Any | None:
         """Returns as `get`, or None if the object does not exist."""
@@ -190,7 +115,7 @@ class Client:
     def get_with_etag(self, where: str, **params: str) -> tuple[Json, str]:
         """Returns as `get`, and an ETag: with it, `put` and `patch` raise PreconditionFailed after another change."""
         response = self.request("get", where, params=params)
-        return response.json()["metadata"], response.headers.get("ETag", "")
+        return self._metadata(response, where), response.headers.get("ETag", "")
 
     def post(self, where: str, body: Mapping[str, Any], *, wait_s: float = WORK_S, **params: str) -> None:
         self._change("post", where, params, wait_s, json=body)
@@ -224,25 +149,39 @@ class Client:
     def close(self) -> None:
         self._session.close()
 
-    def _connect(self) -> Any:
-        endpoint, timeout = self.address.normalised, (CONNECT_S, self._read_s)
-        return pylxd.Client(endpoint=endpoint, session=self._session, timeout=timeout)
-
     def _change(self, method: str, where: str, params: Mapping[str, str], wait_s: float, **options: Any) -> None:
-        response = self.request(method, where, params=params, **options).json()
-        if response.get("type") == "async":
-            self.wait(response["operation"], wait_s)
+        response = self.request(method, where, params=params, **options)
+        if self._field(response, "type", where) == "async":
+            self.wait(str(self._field(response, "operation", where)), wait_s)
 
     def request(self, method: str, where: str, *, params: Mapping[str, str], **options: Any) -> requests.Response:
-        """Sends one request to `/1.0/where`; every call uses it."""
-        if self._lxd is None:
-            self.server()
-        node = self._lxd.api[where] if where else self._lxd.api
-        send: Callable[..., requests.Response] = getattr(node, method)
-        return self._call(
-            f"{method.upper()} /1.0/{where}",
-            lambda: send(params={key: text for key, text in params.items() if text}, **options),
-        )
+        """Sends one request to `/1.0/where`, and returns the response if it is a success; every call uses it."""
+        server, what = self.address.normalised, f"{method.upper()} /1.0/{where}"
+        try:
+            response = self._session.request(
+                method, f"{server}/1.0/{where}".rstrip("/"),
+                params={key: text for key, text in params.items() if text},
+                **{"timeout": (CONNECT_S, self._read_s), **options},
+            )  # fmt: skip
+        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
+            raise DriverFailed(f"Cannot send {what} to {server}: {error}.") from error
+        if response.status_code not in _SUCCESS:
+            raise failures.of_response(response.status_code, _reason(response), server=server, what=what)
+        return response
+
+    def _metadata(self, response: requests.Response, where: str) -> Any:
+        return self._field(response, "metadata", where)
+
+    def _field(self, response: requests.Response, name: str, where: str) -> Any:
+        try:
+            found = response.json()
+            if found.get("type") == "error":
+                raise failures.of_operation(str(found.get("error") or "no reason given"))
+            return found[name]
+        except (ValueError, KeyError, AttributeError, RecursionError) as error:
+            raise DriverFailed(
+                f"The server at {self.address.normalised} did not respond as LXD does: /1.0/{where}: {error!r}."
+            ) from error
 
     def wait(self, operation: str, wait_s: float = WORK_S) -> None:
         """Waits until the operation is done. Raises DriverFailed with LXD's reason if it failed, Unfinished if it takes
@@ -263,46 +202,20 @@ class Client:
                 ) from error
             if found["status_code"] >= 200:
                 if found["status_code"] != 200:
-                    raise _failure(str(found.get("err") or found["status"]))
+                    raise failures.of_operation(str(found.get("err") or found["status"]))
                 return
             if self._closing.is_set():
                 raise HostUnreachable("This rack closed the connection to the host.")
             if left_s <= 0:
                 raise Unfinished(f"LXD did not finish '{found.get('description')}' within {wait_s:g} s.")
 
-    def _call(self, what: str, send: Callable[[], T]) -> T:
-        try:
-            return send()
-        except exceptions.LXDAPIException as error:
-            raise self._translate(error, what) from error
-        except (exceptions.ClientConnectionFailed, ValueError, KeyError) as error:
-            raise DriverFailed(
-                f"The server at {self.address.normalised} did not respond as LXD does: {what}: {error}."
-            ) from error
 
-    def _translate(self, error: Exception, what: str) -> InnkeeperError:
-        status, reason = error.response.status_code, str(error)  # type: ignore[attr-defined]  # pylxd has no types
-        if status == 403:
-            return NotAuthorized(
-                f"LXD at {self.address.normalised} does not allow this to Innkeeper's certificate ({reason}). If the "
-                f"certificate is restricted, add this project to it with lxc config trust edit; if it is no longer "
-                f"trusted, get a new token with: {HOW_TO_TRUST}"
-            )
-        if status in _UNAVAILABLE or "missing event connection" in reason.lower():  # of a cluster member
-            return HostUnreachable(f"LXD at {self.address.normalised} is not ready: {reason}.")
-        if status == 404:
-            return NotFound(f"LXD: {reason} ({what}).")
-        if status == 409:
-            return Conflict(f"LXD: {reason}.")
-        if status == 412:
-            return PreconditionFailed(f"LXD: {reason}.")
-        return _failure(reason)
-
-
-def _failure(reason: str) -> DriverFailed:
-    if "already exists" in reason.lower():
-        return Conflict(f"LXD: {reason}.")
-    return DriverFailed(f"LXD: {reason}.")
+def _reason(response: requests.Response) -> str:
+    """Returns the text of LXD's error, or what a server sent that is not LXD."""
+    try:
+        return str(response.json()["error"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return response.text[:MAX_REASON] or f"HTTP status {response.status_code}"
 
 
 def _root(error: BaseException) -> BaseException:

@@ -6,7 +6,8 @@ import structlog
 
 from common.addresses.lxd import parse
 from common.errors import InvalidRequest, NotFound
-from rackd.drivers.lxd.connection.client import Client, NotAuthorized, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Scope, path
+from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.connection.tls import CONNECT_S
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -56,5 +57,5 @@ class MetricsReader:
 
 
 def _read(client: Client, project: str) -> str:
-    response = client.request("get", "metrics", params={"project": project}, is_api=False, timeout=(CONNECT_S, READ_S))
+    response = client.request("get", "metrics", params={"project": project}, timeout=(CONNECT_S, READ_S))
     return response.content.decode("utf-8", "replace")

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from common.addresses.lxd import LxdAddress, parse
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.errors import DriverFailed, HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
-from rackd.drivers.lxd.connection.client import HOW_TO_TRUST, Client, Conflict, Json, NotAuthorized, path
+from rackd.drivers.lxd.connection.client import Client, Json, path
+from rackd.drivers.lxd.connection.failures import HOW_TO_TRUST, Conflict, NotAuthorized
 from rackd.drivers.lxd.connection.tls import presented
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

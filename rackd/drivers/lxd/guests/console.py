@@ -23,9 +23,8 @@ def read_log(instances: Instances, guest: GuestRef, *, max_bytes: int) -> bytes:
     found = instances.of_machine(guest)
     try:
         response = instances.client.request(
-            "get", path("instances", found["name"], "console"),
-            params={"project": instances.scope.project}, is_api=False,
-        )  # fmt: skip
+            "get", path("instances", found["name"], "console"), params={"project": instances.scope.project}
+        )
     except NotFound:
         return b""  # never started
     except DriverFailed as error:

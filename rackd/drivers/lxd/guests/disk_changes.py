@@ -16,7 +16,8 @@ from common.device_names import lxd_device_name
 from common.errors import DriverFailed, HostUnreachable, NotFound, WrongState
 from common.guest_spec import DiskSpec
 from common.values import GuestRef, PowerState
-from rackd.drivers.lxd.connection.client import Conflict, PreconditionFailed, Unfinished, path
+from rackd.drivers.lxd.connection.client import path
+from rackd.drivers.lxd.connection.failures import Conflict, PreconditionFailed, Unfinished
 from rackd.drivers.lxd.guests import instance_config, volumes
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of
 from rackd.drivers.lxd.guests.instances import Instances

@@ -19,7 +19,8 @@ from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import DriverFailed, NotFound, OutOfCapacity
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
-from rackd.drivers.lxd.connection.client import Client, Conflict, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Scope, path
+from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
 from rackd.drivers.lxd.inventory.image_copies import DISK_BYTES_PROPERTY, SHA256_PROPERTY
 from rackd.drivers.lxd.inventory.ownership import VM

@@ -13,7 +13,8 @@ from common.errors import DriverFailed, NameTaken, NotFound
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestRef, OwnershipMarker
 from rackd.drivers.driver_errors import required_guest
-from rackd.drivers.lxd.connection.client import Client, Conflict, Json, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
+from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY, NO_UUID, UUID_KEY, config_of, id_of, marker_of

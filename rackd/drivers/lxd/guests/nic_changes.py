@@ -15,7 +15,8 @@ from common.errors import DriverFailed, WrongState
 from common.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.changed_nics import changed_nic, check_replaceable
-from rackd.drivers.lxd.connection.client import PreconditionFailed, Unfinished, path
+from rackd.drivers.lxd.connection.client import path
+from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight
 from rackd.drivers.lxd.guests.disk_changes import DETACH_S
 from rackd.drivers.lxd.guests.instances import Instances

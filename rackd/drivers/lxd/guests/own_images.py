@@ -9,7 +9,8 @@ import structlog
 from common.deployment_spec import HostImage
 from common.errors import DriverFailed, NotFound, WrongState
 from common.phrases import first_of
-from rackd.drivers.lxd.connection.client import Client, Json, NotAuthorized, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
+from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.guests.exported_image import disk_bytes
 from rackd.drivers.lxd.inventory.image_copies import SHA256_PROPERTY
 from rackd.drivers.lxd.inventory.ownership import VM

@@ -24,7 +24,8 @@ from attrs import field, frozen
 from common.errors import DriverFailed, InnkeeperError, NameTaken, WrongState
 from common.values import GuestRef, OwnershipMarker
 from rackd.drivers.driver_errors import machine_not_found
-from rackd.drivers.lxd.connection.client import Conflict, Json, path
+from rackd.drivers.lxd.connection.client import Json, path
+from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.instance_config import CLOUD_INIT, CLOUD_INIT_DISK
 from rackd.drivers.lxd.guests.instances import Instances

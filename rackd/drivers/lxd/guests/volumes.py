@@ -13,7 +13,8 @@ from common.guest_spec import DiskSpec
 from common.values import OwnershipMarker
 from common.volume_names import marker_of_artifact, marker_of_volume
 from rackd.drivers.driver_errors import reject_volumes_in_use
-from rackd.drivers.lxd.connection.client import Client, Conflict, Json, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
+from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.volume_index import Volume, parse_volume
 

@@ -12,7 +12,8 @@ import structlog
 
 from common.errors import DriverFailed, HostUnreachable, NotFound
 from common.values import PowerState
-from rackd.drivers.lxd.connection.client import Client, Json, NotAuthorized, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
+from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.inventory.guests import power_of
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, VM, marker_of
 

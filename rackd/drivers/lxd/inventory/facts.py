@@ -22,7 +22,7 @@ from common.values import (
     StoragePool,
 )
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.lxd.connection.client import HOW_TO_TRUST
+from rackd.drivers.lxd.connection.failures import HOW_TO_TRUST
 from rackd.drivers.lxd.inventory import hardware
 from rackd.drivers.lxd.inventory.image_copies import copies_of
 from rackd.drivers.lxd.inventory.networks import networks_of

@@ -12,7 +12,8 @@ from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem
 from common.errors import DriverFailed, HostUnreachable, NotFound
 from common.values import POOL_AVAILABLE, Guest
 from common.volume_names import marker_of_artifact
-from rackd.drivers.lxd.connection.client import Client, Json, NotAuthorized, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
+from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.inventory.addresses import read_addresses
 from rackd.drivers.lxd.inventory.clock import ahead_s, clock_problem
 from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, check_usable, member_of

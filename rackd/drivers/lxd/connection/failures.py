@@ -1,0 +1,48 @@
+"""What a server's refusals mean: from HTTP statuses and reasons to Innkeeper's errors."""
+
+from __future__ import annotations
+
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
+
+HOW_TO_TRUST = "lxc config trust add --name innkeeper"
+_UNAVAILABLE = {502, 503, 504}  # LXD is starting, stopping, or without its cluster database
+
+
+class NotAuthorized(NotTrusted):
+    """LXD responded 403. The driver may have an alternative; callers see NotTrusted."""
+
+
+class Conflict(DriverFailed):
+    """The object to create already exists."""
+
+
+class PreconditionFailed(DriverFailed):
+    """The object to change has changed since it was read."""
+
+
+class Unfinished(DriverFailed):
+    """The operation did not end in time; its outcome is unknown."""
+
+
+def of_response(status: int, reason: str, *, server: str, what: str) -> InnkeeperError:
+    """Returns the error of a response that is no success. `what` was asked for, as `GET /1.0/instances`; `server` is
+    the address of the server.
+    """
+    if status == 403:
+        return NotAuthorized(
+            f"LXD at {server} does not allow this to Innkeeper's certificate ({reason}). If the "
+            f"certificate is restricted, add this project to it with lxc config trust edit; if it is no longer "
+            f"trusted, get a new token with: {HOW_TO_TRUST}"
+        )
+    if status in _UNAVAILABLE or "missing event connection" in reason.lower():  # of a cluster member
+        return HostUnreachable(f"LXD at {server} is not ready: {reason}.")
+    if status == 404:
+        return NotFound(f"LXD: {reason} ({what}).")
+    if status == 412:
+        return PreconditionFailed(f"LXD: {reason}.")
+    return Conflict(f"LXD: {reason}.") if status == 409 else of_operation(reason)
+
+
+def of_operation(reason: str) -> DriverFailed:
+    """Returns the error of an operation that failed for this reason."""
+    return (Conflict if "already exists" in reason.lower() else DriverFailed)(f"LXD: {reason}.")
