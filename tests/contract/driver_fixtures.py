@@ -27,7 +27,7 @@ from rackd.drivers.simulated.store import Store
 from tests.contract.guest_samples import DISK_BYTES, OwnImage, free_serial, new_marker, nic, small_guest, write_parts
 from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
 from tests.contract.lxd_double_fixture import lxd_6_double_fixture, lxd_double_fixture
-from tests.contract.lxd_fixtures import lxd_cluster_fixture, lxd_fixture
+from tests.contract.lxd_fixtures import incus_fixture, lxd_cluster_fixture, lxd_fixture
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c001")
 
@@ -320,6 +320,8 @@ FIXTURES = [
     pytest.param(partial(qemu_fixture, INSTALLATION), id="libvirt-qemu", marks=pytest.mark.lab),
     pytest.param(partial(lxd_fixture, INSTALLATION), id="lxd", marks=pytest.mark.lab),
     pytest.param(partial(lxd_cluster_fixture, INSTALLATION), id="lxd-cluster", marks=pytest.mark.lab),
+    pytest.param(partial(incus_fixture, "6", INSTALLATION), id="incus-6", marks=pytest.mark.lab),
+    pytest.param(partial(incus_fixture, "7", INSTALLATION), id="incus-7", marks=pytest.mark.lab),
 ]
 
 # A driver that gains a capability is added here, and its fixture then provides the fields of `CapableFixture`.
@@ -340,6 +342,10 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "lxd-cluster": frozenset(Capability)
     - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_MOVES}
     - {Capability.DISK_CONTENT},
+    **dict.fromkeys(
+        ("incus-6", "incus-7"),
+        frozenset(Capability) - {Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_CONTENT},
+    ),
 }
 
 

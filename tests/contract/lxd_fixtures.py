@@ -20,11 +20,13 @@ from common.deployment_spec import ImageFormat, ImageRef
 from common.device_names import lxd_device_name, lxd_serial
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import GuestRef, HostAccess, NicKind, OwnershipMarker
+from rackd.drivers.lxd.connection.capabilities import Capabilities, capabilities_of
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
 from tests.contract.guest_samples import OwnImage, address, nic, write_parts
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
+from tests.lab.incus_server import incus_server, why_no_incus
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
 from tests.lab.needs import require, why_no_huge_pages
@@ -118,8 +120,8 @@ class LxdFixture(ABC):
         )
 
     @property
-    def _extensions(self) -> frozenset[str]:
-        return frozenset(self._ask("/1.0")["api_extensions"])
+    def _capabilities(self) -> Capabilities:
+        return capabilities_of(self._ask("/1.0"))
 
     def make_foreign(self, name: str) -> None:
         body = {
@@ -130,7 +132,7 @@ class LxdFixture(ABC):
             "config": {
                 "limits.cpu": "1",
                 "limits.memory": "128MiB",
-                **instance_config.secure_boot_config(self._extensions, on=False),
+                **instance_config.secure_boot_config(self._capabilities, on=False),
             },
             "devices": {"root": {"type": "disk", "path": "/", "pool": POOL, "size": "64MiB"}},
         }
@@ -145,7 +147,7 @@ class LxdFixture(ABC):
         if disk == spec.disks[0]:
             for other in spec.disks[1:]:
                 self.make_volume(spec, other)
-            prerequisites = instance_config.Prerequisites(extensions=self._extensions)
+            prerequisites = instance_config.Prerequisites(capabilities=self._capabilities)
             body = instance_config.instance_of(spec, has_profile=False, attempt="killed", prerequisites=prerequisites)
             self._ask(f"/1.0/instances?{self._target}", method="POST", body=body)
         else:
@@ -291,6 +293,14 @@ def lxd_fixture(installation_id: UUID, _: Path) -> RealLxdFixture:
     lxd = lab_server()
     boot_nic = nic(0, NicKind.NETWORK, lxd.managed_bridge, boot=True)
     return RealLxdFixture(lxd, _trusted_pair("ikdrv", lxd), installation_id, (boot_nic,))
+
+
+def incus_fixture(version: str, installation_id: UUID, _: Path) -> RealLxdFixture:
+    """The lab's Incus of this version. Skips the test if it is missing."""
+    require(why_no_incus(version))
+    incus = incus_server(version)
+    boot_nic = nic(0, NicKind.NETWORK, incus.managed_bridge, boot=True)
+    return RealLxdFixture(incus, _trusted_pair("ikdrv", incus), installation_id, (boot_nic,))
 
 
 def lxd_cluster_fixture(installation_id: UUID, _: Path) -> RealLxdFixture:

@@ -32,13 +32,13 @@ from tests.lab.needs import LAB_DIR
 from tests.lab.qemu_monitor import ask_qemu
 
 LAB = Path(__file__).parent / "lab"
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-_SLOT = (crc32(str(LAB_DIR).encode()) + int(_WORKER)) % 100  # each lab of a machine, and each worker, has its own ports
-SERVER, SERVER_PORT = f"iksrv{_WORKER}", 18400 + _SLOT  # a worker's server ends with it
-CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 3
-BOOTING, BOOTING_PORT = "ikboot", 18800 + _SLOT
-CLIENTS, CLIENTS_PORT = "ikclients", 18900 + _SLOT
-PAIR = {"iktrust1": 18600 + _SLOT, "iktrust2": 18700 + _SLOT}
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+SLOT = (crc32(str(LAB_DIR).encode()) + int(WORKER)) % 100  # each lab of a machine, and each worker, has its own ports
+SERVER, SERVER_PORT = f"iksrv{WORKER}", 18400 + SLOT  # a worker's server ends with it
+CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + SLOT, 3
+BOOTING, BOOTING_PORT = "ikboot", 18800 + SLOT
+CLIENTS, CLIENTS_PORT = "ikclients", 18900 + SLOT
+PAIR = {"iktrust1": 18600 + SLOT, "iktrust2": 18700 + SLOT}
 START_S = 120.0
 
 
@@ -64,11 +64,27 @@ class _SocketConnection(HTTPConnection):
 class LxdServer:
     """A running server, or a member of a running cluster."""
 
+    kind = "lxd"  # the beginning of the name of its folder
+    client: tuple[str, ...] = (str(LAB), "lxc")  # its administrator's, before the name of the server
+    start_command: tuple[str, ...] = (str(LAB), "start-lxd")
+    add_certificate = "add"  # of `config trust`
+
     def __init__(self, name: str, address: str, *, member: str | None = None) -> None:
         self.name, self.address, self.member = name, address, member
 
+    @property
+    def own_folder(self) -> Path:
+        """The daemon's state."""
+        return LAB_DIR / f"{self.kind}-{self.name}"
+
+    @property
+    def state_folder(self) -> Path:
+        """The state of the daemon that runs the guests: in a cluster, of the member."""
+        return LAB_DIR / f"{self.kind}-{self.member or self.name}"
+
     def lxc(self, *arguments: str, given: str | None = None) -> str:
-        command = [str(LAB), "lxc", self.name, *arguments]
+        """Runs the client of the server's product, and returns what it prints."""
+        command = [*self.client, self.name, *arguments]
         done = subprocess.run(command, input=given or "", capture_output=True, text=True, check=False, timeout=120)
         if done.returncode != 0:
             raise AssertionError(f"lxc {' '.join(arguments)}: {done.stderr.strip()}")
@@ -76,7 +92,7 @@ class LxdServer:
 
     def ask(self, path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Any:
         """Returns the metadata of the response; waits for background operations."""
-        line = _SocketConnection(LAB_DIR / f"lxd-{self.name}" / "unix.socket")
+        line = _SocketConnection(self.own_folder / "unix.socket")
         try:
             line.request(method, path, body=None if body is None else json.dumps(body))
             answer = json.loads(line.getresponse().read())
@@ -119,7 +135,7 @@ class LxdServer:
         path = LAB_DIR / f"{uuid4().hex}.crt"
         path.write_text(pair.certificate_pem)
         try:
-            self.lxc("config", "trust", "add", str(path), *options)
+            self.lxc("config", "trust", self.add_certificate, str(path), *options)
         finally:
             path.unlink()
 
@@ -146,7 +162,7 @@ class LxdServer:
 
     @property
     def _pid(self) -> int:
-        return int((LAB_DIR / f"lxd-{self.name}.pid").read_text())
+        return int(self.own_folder.with_suffix(".pid").read_text())
 
     def kill(self) -> None:
         """Kills LXD with SIGKILL; its VMs continue. Returns when the process has ended."""
@@ -159,7 +175,7 @@ class LxdServer:
     def start(self) -> None:
         """Starts LXD after `kill`. Returns when it answers and, in a cluster, has sent a heartbeat."""
         started_at = datetime.now(UTC).isoformat()
-        _lab("start-lxd", self.name)
+        run_lab(*self.start_command, self.name)
         ends_at = time.monotonic() + START_S
         # Until then the other members may mark it offline: their last heartbeat of it is from before the kill, and
         # they wait only 20 s.
@@ -184,7 +200,7 @@ class LxdServer:
         broken.write_text("#!/bin/sh\nexit 1\n")
         broken.chmod(0o755)
         self.kill()
-        _lab("start-lxd", self.name, LAB_FIRST=str(folder))
+        run_lab(*self.start_command, self.name, LAB_FIRST=str(folder))
         try:
             yield
         finally:
@@ -246,28 +262,28 @@ class LxdServer:
 
     def folder_of(self, instance: str) -> Path:
         """The folder with the disk files of an instance in the default project."""
-        return LAB_DIR / f"lxd-{self.member or self.name}" / "virtual-machines" / instance
+        return self.state_folder / "virtual-machines" / instance
 
     @property
     def custom_volumes(self) -> Path:
         """The folder with the custom volumes of the lab's storage pool."""
-        return LAB_DIR / f"lxd-{self.member or self.name}" / "storage-pools" / "default" / "custom"
+        return self.state_folder / "storage-pools" / "default" / "custom"
 
     def volume_files(self, pool: str, instance: str, volume: str) -> tuple[Path, Path]:
         """Where the root disk of an instance and a custom volume are, in a storage pool that has files."""
-        folder = LAB_DIR / f"lxd-{self.member or self.name}" / "storage-pools" / pool
+        folder = self.state_folder / "storage-pools" / pool
         return folder / "virtual-machines" / instance / "root.img", folder / "custom" / f"default_{volume}" / "root.img"
 
     def process_of(self, instance: str) -> Path:
         """The folder of the running QEMU below `/proc`."""
-        pid = (LAB_DIR / f"lxd-{self.name}" / "logs" / instance / "qemu.pid").read_text()
+        pid = (self.own_folder / "logs" / instance / "qemu.pid").read_text()
         return Path("/proc", pid.strip())
 
     def devices_of(self, instance: str) -> str:
         """The device tree of the running QEMU (`info qtree`). Stops LXD meanwhile: it holds the only connection."""
         self.kill()
         try:
-            return ask_qemu(LAB_DIR / f"lxd-{self.name}" / "logs" / instance / "qemu.monitor", "info qtree")
+            return ask_qemu(self.own_folder / "logs" / instance / "qemu.monitor", "info qtree")
         finally:
             self.start()
 
@@ -372,12 +388,14 @@ def _server(name: str, port: int) -> LxdServer:
 
 def _up(command: tuple[str, ...], names: tuple[str, ...], **environment: str) -> None:
     if not (LAB_DIR / f"lxd-{names[0]}.pid").exists():
-        atexit.register(_lab, "stop-lxd", *names)
-    _lab(*command, **environment)
+        atexit.register(run_lab, str(LAB), "stop-lxd", *names)
+    run_lab(str(LAB), *command, **environment)
 
 
-def _lab(*arguments: str, **environment: str) -> None:
-    command, environment = [str(LAB), *arguments], {**os.environ, **environment}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_S, env=environment)
+def run_lab(*command: str, **environment: str) -> None:
+    """Runs a command of a lab's script, with these additions to the environment."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=START_S, env={**os.environ, **environment}
+    )
     if done.returncode != 0:
-        raise AssertionError(f"lab {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}")

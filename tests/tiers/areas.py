@@ -23,6 +23,7 @@ class Need(StrEnum):
     """What an area's tests use of the machine; they are skipped, with the reason, where it is missing."""
 
     LXD = "LXD"
+    INCUS = "Incus"
     LIBVIRT = "libvirt"
     IMAGES = "images"  # of guests that boot
     DISKS = "disks"  # large ones
@@ -73,6 +74,12 @@ DEEP = (
         title="LXD servers and clusters",
         paths=("tests/lab", "tests/contract", "tests/browser"),
         needs={Need.LXD},
+    ),
+    Area(
+        name="incus",
+        title="servers of Incus 6.0 and 7.0",
+        paths=("tests/lab", "tests/contract"),
+        needs={Need.INCUS},
     ),
     Area(
         name="libvirt",
@@ -129,7 +136,7 @@ _LXD_ALONE = {
     "test_start_order_contract.py", "test_usage_contract.py",
 }  # fmt: skip
 # The host of a contract test is one of its parameters; the first match decides.
-_AREA_OF_HOST = {"lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt"}
+_AREA_OF_HOST = {"incus-6": "incus", "incus-7": "incus", "lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt"}
 
 
 def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
@@ -152,6 +159,8 @@ def area_of(path: str, markers: Set[str], parameters: str) -> str:
         case "lab" if name in _BOOTS:
             return "boots"
         case "lab":
+            if "incus" in name:
+                return "incus"
             return "lxd" if "lxd" in name or name in _LXD_WITHOUT_ITS_NAME else "libvirt"
     return _area_by_markers(folder, name, markers, parameters)
 

@@ -12,6 +12,7 @@ from common.deployment_spec import CloudInitSeed
 from common.errors import InvalidRequest, Unsupported, WrongState
 from common.guest_spec import NicAddress, NicSpec
 from common.values import NicKind
+from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.instance_config import with_addresses
 from rackd.drivers.lxd.guests.nic_devices import check_leases_free
@@ -26,7 +27,7 @@ from rackd.drivers.lxd.inventory.ownership import (
 )
 from tests.unit.test_lxd_guests import MARKER_CONFIG, instance
 
-MODERN, OLD = frozenset({"cloud_init"}), frozenset[str]()
+MODERN, OLD = Capabilities(cloud_init_keys=True), Capabilities()
 SEED = CloudInitSeed(
     meta_data='{"instance-id": "i-2", "local-hostname": "vm.maas", "public-keys": ["ssh-ed25519 AAAA é"]}',
     user_data=b"#cloud-config\n{}\n",
@@ -120,9 +121,9 @@ def test_a_guest_is_counted_once_while_it_is_replaced() -> None:
     assert without_replacements([whole, elsewhere]) == [whole, elsewhere]
 
 
-@pytest.mark.parametrize(("extensions", "namespace"), [(MODERN, "cloud-init"), (OLD, "user")])
-def test_cloud_init_keys_depend_on_the_servers_extensions(extensions: frozenset[str], namespace: str) -> None:
-    config = cloud_init.config_of(SEED, extensions)
+@pytest.mark.parametrize(("capabilities", "namespace"), [(MODERN, "cloud-init"), (OLD, "user")])
+def test_cloud_init_keys_depend_on_the_servers_extensions(capabilities: Capabilities, namespace: str) -> None:
+    config = cloud_init.config_of(SEED, capabilities)
     assert config[f"{namespace}.user-data"] == SEED.user_data.decode()
     assert config[f"{namespace}.network-config"] == SEED.network_config
     assert config.keys() <= cloud_init.KEYS

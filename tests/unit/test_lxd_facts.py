@@ -10,6 +10,7 @@ from attrs import evolve
 
 from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
 from common.values import Guest, GuestDisk, GuestEvent, PowerState
+from rackd.drivers.lxd.connection import capabilities
 from rackd.drivers.lxd.connection.client import Scope
 from rackd.drivers.lxd.connection.events import change_of
 from rackd.drivers.lxd.inventory import facts
@@ -17,7 +18,7 @@ from rackd.drivers.lxd.inventory.volume_index import parse_volume
 
 GIB = 1024**3
 SERVER: dict[str, Any] = {
-    "api_extensions": [*facts.REQUIRED, "resources"],
+    "api_extensions": [*capabilities.REQUIRED, "resources"],
     "auth": "trusted",
     "environment": {
         "driver": "lxc | qemu",
@@ -193,7 +194,7 @@ def test_unusable_servers_are_rejected_with_the_reason(
     changes: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        facts.check_usable({**SERVER, **changes}, "https://lxd1:8443")
+        capabilities.check_usable({**SERVER, **changes}, "https://lxd1:8443")
 
 
 def test_projects_have_the_sums_of_their_guests() -> None:

@@ -11,6 +11,7 @@ import pytest
 from common.guest_spec import NicSpec
 from common.values import Guest, NicKind, OwnershipMarker, PowerState
 from common.volume_names import volume_name
+from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
 from rackd.drivers.lxd.inventory.guests import guest_of, power_of
@@ -268,7 +269,7 @@ def test_new_instances_are_empty_and_boot_from_the_network() -> None:
 
 
 def test_secure_boot_is_off_by_the_key_that_the_server_knows() -> None:
-    newer = instance_config.Prerequisites(extensions=frozenset({"instance_boot_mode"}))
+    newer = instance_config.Prerequisites(capabilities=Capabilities(boot_mode=True))
     config = instance_config.instance_of(SPEC, has_profile=False, attempt="a", prerequisites=newer)["config"]
     assert config["boot.mode"] == "uefi-nosecureboot"
     assert "security.secureboot" not in config

@@ -11,6 +11,7 @@ from attrs import evolve
 from common.errors import DriverFailed, InvalidRequest, NotFound, OutOfCapacity, Unsupported
 from common.guest_spec import NicAddress, NicSpec
 from common.values import HugePages, NicKind, NumaNode
+from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight
 from rackd.drivers.lxd.guests.instance_config import Prerequisites
 from tests.unit.test_lxd_guests import SPEC
@@ -27,7 +28,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "br0": {"name": "br0", "type": "bridge", "managed": False, "config": {}},
     "ens3": {"name": "ens3", "type": "physical", "managed": False, "config": {}},
 }
-PREREQUISITES = Prerequisites(networks=NETWORKS, extensions=frozenset({"cloud_init"}))
+PREREQUISITES = Prerequisites(networks=NETWORKS, capabilities=Capabilities(cloud_init_keys=True))
 
 
 def nic(kind: NicKind, source: str, name: str = "eth0", **fields: Any) -> NicSpec:
@@ -54,7 +55,7 @@ def test_huge_pages_are_configured_on_request() -> None:
 
 
 def test_numa_nodes_need_an_extension_and_no_pins() -> None:
-    able = Prerequisites(extensions=frozenset({"numa_cpu_placement"}))
+    able = Prerequisites(capabilities=Capabilities(numa_placement=True))
     assert body_of(numa_node_ids=(1, 0), prerequisites=able)["config"]["limits.cpu.nodes"] == "0,1"
     assert "limits.cpu.nodes" not in body_of(numa_node_ids=(1,))["config"]
     assert "limits.cpu.nodes" not in body_of(numa_node_ids=(1,), pinned_core_ids=(4,), prerequisites=able)["config"]

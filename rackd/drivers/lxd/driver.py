@@ -33,6 +33,7 @@ from common.values import (
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, disk_content_unsupported
 from rackd.drivers.lxd.connection import trust
+from rackd.drivers.lxd.connection.capabilities import check_usable
 from rackd.drivers.lxd.connection.client import Client, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
@@ -87,7 +88,7 @@ class LxdDriver:
 
     def reach(self) -> str:
         server = self._client.server()
-        facts.check_usable(server, self._client.address.normalised)
+        check_usable(server, self._client.address.normalised)
         return str(server["environment"]["server_version"])
 
     def discover(self) -> Discovery:
@@ -360,10 +361,9 @@ class LxdDriver:
         """Checks the server and resolves the cluster member, once per driver."""
         if self._instances is None:
             server = self._client.server()
-            facts.check_usable(server, self._client.address.normalised)
+            usable = check_usable(server, self._client.address.normalised)
             scope = evolve(self._scope, member=facts.member_of(server, self._scope.member))
-            extensions = frozenset(map(str, server.get("api_extensions", ())))
-            self._instances = Instances(client=self._client, scope=scope, extensions=extensions)
+            self._instances = Instances(client=self._client, scope=scope, capabilities=usable)
         return self._instances
 
     def _has_project(self) -> bool:
@@ -376,8 +376,7 @@ class LxdDriver:
     def _check_project(self) -> None:
         if not self._has_project():
             raise NotFound(
-                f"LXD at {self._client.address.normalised} has no project '{self._scope.project}' that this "
-                "certificate may use.",
+                f"{self._client.place} has no project '{self._scope.project}' that this certificate may use.",
                 project=self._scope.project,
             )
 

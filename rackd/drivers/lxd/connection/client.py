@@ -1,4 +1,4 @@
-"""A typed client of one LXD server's REST API that counts requests and translates errors."""
+"""A typed client of the REST API of one server of LXD or Incus that counts requests and translates errors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from attrs import frozen
 from common.addresses.lxd import LxdAddress
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound
 from rackd.drivers.lxd.connection import failures
+from rackd.drivers.lxd.connection.dialect import LXD, Dialect, dialect_of
 from rackd.drivers.lxd.connection.failures import Unfinished
 from rackd.drivers.lxd.connection.pinned_http import PinnedAdapter, open_session
 from rackd.drivers.lxd.connection.tls import CONNECT_S, connection_error, explain_verification_failure
@@ -56,11 +57,13 @@ class Client:
         closing: threading.Event,
         large_body: threading.Lock,
         read_s: float = READ_S,
+        dialect: Dialect = LXD,
     ) -> None:
         """Contacts nothing. `closing` interrupts the wait for an operation; `large_body` is held while a large body of
-        this server is read; `read_s` limits the time for one response.
+        this server is read; `read_s` limits the time for one response; `dialect` holds until `server` has asked.
         """
         self._read_s = read_s
+        self.dialect = dialect
         self.address = address
         self.context = context
         self._pinned_pem = pinned_pem
@@ -75,8 +78,13 @@ class Client:
         """
         return Client(
             address, self.context, self._pinned_pem, closing=self._closing, large_body=self._large_body,
-            read_s=self._read_s,
+            read_s=self._read_s, dialect=self.dialect,
         )  # fmt: skip
+
+    @property
+    def place(self) -> str:
+        """The product and the address, for messages, such as `LXD at https://lxd1:8443`."""
+        return f"{self.dialect.product} at {self.address.normalised}"
 
     @property
     def calls(self) -> int:
@@ -91,6 +99,7 @@ class Client:
     def server(self) -> Json:
         """Returns `/1.0`, which needs no trust: it contains `auth` and the API extensions."""
         found: Json = self.get("")
+        self.dialect = dialect_of(found)
         return found
 
     def get(self, where: str, **params: str) -> Any:
@@ -143,8 +152,8 @@ class Client:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return explain_verification_failure(self.address, self._pinned_pem, cause.verify_message)
         if isinstance(error, requests.exceptions.Timeout | TimeoutError):
-            return HostUnreachable(f"LXD at {self.address.normalised} did not respond in time.")
-        return HostUnreachable(f"Cannot connect to LXD at {self.address.normalised}: {connection_error(cause)}.")
+            return HostUnreachable(f"{self.place} did not respond in time.")
+        return HostUnreachable(f"Cannot connect to {self.place}: {connection_error(cause)}.")
 
     def close(self) -> None:
         self._session.close()
@@ -166,7 +175,7 @@ class Client:
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
             raise DriverFailed(f"Cannot send {what} to {server}: {error}.") from error
         if response.status_code not in _SUCCESS:
-            raise failures.of_response(response.status_code, _reason(response), server=server, what=what)
+            raise failures.of_response(response.status_code, _reason(response), self.dialect, server=server, what=what)
         return response
 
     def _metadata(self, response: requests.Response, where: str) -> Any:
@@ -176,11 +185,12 @@ class Client:
         try:
             found = response.json()
             if found.get("type") == "error":
-                raise failures.of_operation(str(found.get("error") or "no reason given"))
+                raise failures.of_operation(str(found.get("error") or "no reason given"), self.dialect)
             return found[name]
         except (ValueError, KeyError, AttributeError, RecursionError) as error:
             raise DriverFailed(
-                f"The server at {self.address.normalised} did not respond as LXD does: /1.0/{where}: {error!r}."
+                f"The server at {self.address.normalised} did not respond as {self.dialect.product} does: "
+                f"/1.0/{where}: {error!r}."
             ) from error
 
     def wait(self, operation: str, wait_s: float = WORK_S) -> None:
@@ -198,16 +208,18 @@ class Client:
                 found = self.get(path("operations", operation_id, "wait"), timeout=timeout)
             except NotFound as error:
                 raise HostUnreachable(
-                    f"LXD at {self.address.normalised} no longer knows the operation; it may have been restarted."
+                    f"{self.place} no longer knows the operation; it may have been restarted."
                 ) from error
             if found["status_code"] >= 200:
                 if found["status_code"] != 200:
-                    raise failures.of_operation(str(found.get("err") or found["status"]))
+                    raise failures.of_operation(str(found.get("err") or found["status"]), self.dialect)
                 return
             if self._closing.is_set():
                 raise HostUnreachable("This rack closed the connection to the host.")
             if left_s <= 0:
-                raise Unfinished(f"LXD did not finish '{found.get('description')}' within {wait_s:g} s.")
+                raise Unfinished(
+                    f"{self.dialect.product} did not finish '{found.get('description')}' within {wait_s:g} s."
+                )
 
 
 def _reason(response: requests.Response) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
+from rackd.drivers.lxd.connection.dialect import Dialect
 
-HOW_TO_TRUST = "lxc config trust add --name innkeeper"
 _UNAVAILABLE = {502, 503, 504}  # LXD is starting, stopping, or without its cluster database
 
 
@@ -24,25 +24,26 @@ class Unfinished(DriverFailed):
     """The operation did not end in time; its outcome is unknown."""
 
 
-def of_response(status: int, reason: str, *, server: str, what: str) -> InnkeeperError:
+def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what: str) -> InnkeeperError:
     """Returns the error of a response that is no success. `what` was asked for, as `GET /1.0/instances`; `server` is
     the address of the server.
     """
+    product = dialect.product
     if status == 403:
         return NotAuthorized(
-            f"LXD at {server} does not allow this to Innkeeper's certificate ({reason}). If the "
-            f"certificate is restricted, add this project to it with lxc config trust edit; if it is no longer "
-            f"trusted, get a new token with: {HOW_TO_TRUST}"
+            f"{product} at {server} does not allow this to Innkeeper's certificate ({reason}). If the "
+            f"certificate is restricted, add this project to it with {dialect.client} config trust edit; if it is no "
+            f"longer trusted, get a new token with: {dialect.how_to_trust}"
         )
     if status in _UNAVAILABLE or "missing event connection" in reason.lower():  # of a cluster member
-        return HostUnreachable(f"LXD at {server} is not ready: {reason}.")
+        return HostUnreachable(f"{product} at {server} is not ready: {reason}.")
     if status == 404:
-        return NotFound(f"LXD: {reason} ({what}).")
+        return NotFound(f"{product}: {reason} ({what}).")
     if status == 412:
-        return PreconditionFailed(f"LXD: {reason}.")
-    return Conflict(f"LXD: {reason}.") if status == 409 else of_operation(reason)
+        return PreconditionFailed(f"{product}: {reason}.")
+    return Conflict(f"{product}: {reason}.") if status == 409 else of_operation(reason, dialect)
 
 
-def of_operation(reason: str) -> DriverFailed:
+def of_operation(reason: str, dialect: Dialect) -> DriverFailed:
     """Returns the error of an operation that failed for this reason."""
-    return (Conflict if "already exists" in reason.lower() else DriverFailed)(f"LXD: {reason}.")
+    return (Conflict if "already exists" in reason.lower() else DriverFailed)(f"{dialect.product}: {reason}.")

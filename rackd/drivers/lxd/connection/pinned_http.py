@@ -51,8 +51,8 @@ class PinnedAdapter(HTTPAdapter):
             if response.is_redirect:
                 response.close()
                 raise HostUnreachable(
-                    f"LXD at {self._address.normalised} redirects to {response.headers['Location'][:200]}, which "
-                    "Innkeeper does not follow. Add the host with the address of the LXD server itself."
+                    f"The server at {self._address.normalised} redirects to {response.headers['Location'][:200]}, "
+                    "which Innkeeper does not follow. Add the host with the address of the server itself."
                 )
             # What requests itself sets when it has read a body.
             response._content = (  # noqa: SLF001  # there is no public setter

@@ -78,6 +78,6 @@ def read_beginning(response: requests.Response, *, server: str) -> bytes:
 
 def _endless(server: str, size: int) -> HostUnreachable:
     return HostUnreachable(
-        f"LXD at {server} sent {size} bytes and no end: an answer has at most {MAX_BODY_BYTES // 1024**2} MiB and "
-        f"takes at most {BODY_S:g} s."
+        f"The server at {server} sent {size} bytes and no end: an answer has at most "
+        f"{MAX_BODY_BYTES // 1024**2} MiB and takes at most {BODY_S:g} s."
     )

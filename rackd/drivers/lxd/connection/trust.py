@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from common.addresses.lxd import LxdAddress, parse
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.errors import DriverFailed, HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
+from rackd.drivers.lxd.connection.capabilities import capabilities_of
 from rackd.drivers.lxd.connection.client import Client, Json, path
-from rackd.drivers.lxd.connection.failures import HOW_TO_TRUST, Conflict, NotAuthorized
+from rackd.drivers.lxd.connection.failures import Conflict, NotAuthorized
 from rackd.drivers.lxd.connection.tls import presented
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -61,7 +62,7 @@ def _moment(text: Any) -> datetime | None:
     return found if found.year > 1 and found.tzinfo is not None else None
 
 
-def check_token(token: Token, pinned_pem: str, now: datetime) -> None:
+def check_token(token: Token, pinned_pem: str, now: datetime, how_to_trust: str) -> None:
     """Checks the token before it is sent. Raises PeerChanged for another server's token, NotTrusted for an expired
     one.
     """
@@ -69,7 +70,7 @@ def check_token(token: Token, pinned_pem: str, now: datetime) -> None:
     if token.server_fingerprint != pinned:
         raise PeerChanged(
             f"The trust token is for another server (certificate {token.server_fingerprint}; this one has {pinned}). "
-            f"The token was not sent. Check the address, or get a token on this server with: {HOW_TO_TRUST}",
+            f"The token was not sent. Check the address, or get a token on this server with: {how_to_trust}",
             pinned=pinned,
             presented=token.server_fingerprint,  # released; `expected` and `offered` say which is which
             expected=token.server_fingerprint,
@@ -78,7 +79,7 @@ def check_token(token: Token, pinned_pem: str, now: datetime) -> None:
         )
     if token.expires_at is not None and token.expires_at <= now:
         raise NotTrusted(
-            f"The trust token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC. Get one with: {HOW_TO_TRUST}"
+            f"The trust token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC. Get one with: {how_to_trust}"
         )
 
 
@@ -106,10 +107,11 @@ def _add_own(client: Client, server: Json, name: str, pinned_pem: str, secret: s
         raise _not_trusted(client, "Innkeeper's certificate")
     token = decode_token(secret)
     if token is not None:
-        check_token(token, pinned_pem, utc_now())
-    field_name = "password"
-    if token is not None and "explicit_trust_token" in server.get("api_extensions", ()):
-        field_name = "trust_token"
+        check_token(token, pinned_pem, utc_now(), client.dialect.how_to_trust)
+    can = capabilities_of(server)
+    if token is None and not can.dialect.takes_passwords:
+        raise _not_trusted(client, "Innkeeper's certificate, and the secret is no trust token")
+    field_name = "trust_token" if token is not None and can.trust_token else "password"
     body = {"type": "client", "name": name, field_name: token.text if token else secret}
     issuer = client if token is None else _at_issuer(client, token, pinned_pem)
     try:
@@ -180,8 +182,8 @@ def _replace_own(client: Client, certificate_pem: str, own: str) -> None:
         client.put(path("certificates", own), {**_changeable(found), "certificate": certificate_pem}, etag=etag)
     except (NotTrusted, DriverFailed) as error:
         raise NotTrusted(
-            f"LXD at {client.address.normalised} does not let a restricted certificate add another one ({error}). "
-            f"Get a token with: {HOW_TO_TRUST} --restricted --projects PROJECT"
+            f"{client.place} does not let a restricted certificate add another one ({error}). "
+            f"Get a token with: {client.dialect.how_to_trust} --restricted --projects PROJECT"
         ) from error
     log.info("restricted_certificate_replaced", address=client.address.normalised, old=own)
 
@@ -205,5 +207,5 @@ def untrust(client: Client, of: str) -> None:
 
 
 def _not_trusted(client: Client, what: str) -> NotTrusted:
-    reason = f"LXD at {client.address.normalised} does not trust {what}."
-    return NotTrusted(f"{reason} On that server, get a token with: {HOW_TO_TRUST}", reason=reason)
+    reason = f"{client.place} does not trust {what}."
+    return NotTrusted(f"{reason} On that server, get a token with: {client.dialect.how_to_trust}", reason=reason)

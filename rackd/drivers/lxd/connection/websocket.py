@@ -60,13 +60,11 @@ def connect_websocket(
         )
     except InvalidStatus as error:
         if error.response.status_code == 403:
-            raise NotTrusted(
-                f"LXD at {client.address.normalised} does not allow this certificate to read its {what}."
-            ) from error
+            raise NotTrusted(f"{client.place} does not allow this certificate to read its {what}.") from error
         status = error.response.status_code
         kind = NotRunning if status == 500 else HostUnreachable
-        raise kind(f"LXD at {client.address.normalised} sends no {what}: HTTP status {status}.") from error
+        raise kind(f"{client.place} sends no {what}: HTTP status {status}.") from error
     except (WebSocketException, OSError, ssl.SSLError) as error:
         raise client.explain(error) from error
     except ValueError as error:  # a redirect to another server
-        raise HostUnreachable(f"LXD at {client.address.normalised} sends no {what}: {error}.") from error
+        raise HostUnreachable(f"{client.place} sends no {what}: {error}.") from error

@@ -49,7 +49,10 @@ class Source:
         source.check_off()
         for number, disk in enumerate(content.disks):
             if disk is not None and is_root(source.device(disk)) is not (number == 0):
-                raise Unsupported(f"LXD copies the root disk of {source.name} only to a root disk.", volume=disk.volume)
+                raise Unsupported(
+                    f"{instances.product} copies the root disk of {source.name} only to a root disk.",
+                    volume=disk.volume,
+                )
         return source
 
     @property
@@ -117,7 +120,7 @@ class Source:
         body = self.instances.body_of(spec, attempt, prerequisites)
         if self.content.seed is None:
             return body
-        keys = cloud_init.config_of(self.content.seed, self.instances.extensions)
+        keys = cloud_init.config_of(self.content.seed, self.instances.capabilities)
         devices: Mapping[str, Any] = {
             **body["devices"], instance_config.CLOUD_INIT: instance_config.CLOUD_INIT_DISK
         }  # fmt: skip

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
 
 from common.deployment_spec import CloudInitSeed
 from common.errors import InvalidRequest, Unsupported
+from rackd.drivers.lxd.connection.capabilities import Capabilities
 
-_EXTENSION = "cloud_init"  # without it the keys start with `user.`
 USER_DATA, NETWORK_CONFIG, META_DATA = "user-data", "network-config", "user.meta-data"
 NETWORK_KEYS = frozenset({f"cloud-init.{NETWORK_CONFIG}", f"user.{NETWORK_CONFIG}"})
 KEYS = NETWORK_KEYS | {
@@ -19,29 +18,29 @@ KEYS = NETWORK_KEYS | {
 MAX_USER_DATA_BYTES = 128 * 1024
 
 
-def key(name: str, extensions: Container[str]) -> str:
-    return f"{'cloud-init' if _EXTENSION in extensions else 'user'}.{name}"
+def key(name: str, capabilities: Capabilities) -> str:
+    return f"{'cloud-init' if capabilities.cloud_init_keys else 'user'}.{name}"
 
 
-def config_of(seed: CloudInitSeed, extensions: Container[str]) -> dict[str, str]:
+def config_of(seed: CloudInitSeed, capabilities: Capabilities) -> dict[str, str]:
     """Has the short user data if there is more than MAX_USER_DATA_BYTES.
 
     Raises Unsupported if the short ones are too long too: that is many SSH keys. Raises InvalidRequest if they are not
-    text, the only form that LXD stores.
+    text, the only form that the server stores.
     """
-    content = _stored(seed)
+    product, content = capabilities.dialect.product, _stored(seed)
     if len(content) > MAX_USER_DATA_BYTES:
         raise Unsupported(
-            f"What Innkeeper adds to the user data, with the SSH keys, has {len(content)} bytes; on LXD hosts it can "
-            f"have at most {MAX_USER_DATA_BYTES}. Deploy on a libvirt host, or with fewer SSH keys."
+            f"What Innkeeper adds to the user data, with the SSH keys, has {len(content)} bytes; on {product} hosts it "
+            f"can have at most {MAX_USER_DATA_BYTES}. Deploy on a libvirt host, or with fewer SSH keys."
         )
     try:
         user_data = content.decode()
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"LXD stores only text as user data: {error}.") from error
+        raise InvalidRequest(f"{product} stores only text as user data: {error}.") from error
     return {
-        key(USER_DATA, extensions): user_data,
-        key(NETWORK_CONFIG, extensions): seed.network_config,
+        key(USER_DATA, capabilities): user_data,
+        key(NETWORK_CONFIG, capabilities): seed.network_config,
         META_DATA: _meta_data(seed),
     }
 

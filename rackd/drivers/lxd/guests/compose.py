@@ -46,7 +46,7 @@ def _create(
     client: Client, instances: Instances, spec: GuestSpec, power: PowerFactory, content: GuestContent | None
 ) -> Guest:
     source = None if content is None else cloning.Source.of(instances, content)
-    prerequisites = preflight.check(client, spec, instances.scope, instances.extensions)
+    prerequisites = preflight.check(client, spec, instances.scope, instances.capabilities)
     created: list[volumes.CreatedVolume] = []
     attempt = uuid4().hex
     try:
@@ -61,7 +61,7 @@ def _create(
         _undo(client, instances, spec, attempt, created, power)
         if isinstance(error, DriverFailed | NotFound):
             # A pool or network that was removed in the meantime is a better reason.
-            preflight.check(client, spec, instances.scope, instances.extensions)
+            preflight.check(client, spec, instances.scope, instances.capabilities)
         raise
     log.info("guest_composed", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(spec.disks))
     return guest

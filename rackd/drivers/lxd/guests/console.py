@@ -31,7 +31,7 @@ def read_log(instances: Instances, guest: GuestRef, *, max_bytes: int) -> bytes:
         if _NO_LOG not in str(error):
             raise
         raise Unsupported(
-            f"This LXD release keeps no console log of virtual machines, such as {guest.name}."
+            f"This release of {instances.product} keeps no console log of virtual machines, such as {guest.name}."
         ) from error
     return bytes(response.content)[-max_bytes:]
 

@@ -12,12 +12,14 @@ from attrs import evolve
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import DriverFailed, ImageMissing, OutOfCapacity, Unsupported
 from common.guest_spec import DiskSpec, GuestSpec
+from common.values import OwnershipMarker
 from rackd.drivers.image_content import check_image_fits
-from rackd.drivers.lxd.connection.client import Client, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.guests import cloud_init, images, instance_config, own_images, preflight, volumes
 from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.guests.rebuilding import rebuild
 from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_instance
-from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, config_of
+from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, config_of, replacement_name
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -34,11 +36,11 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
         image = evolve(image, virtual_size_bytes=found.virtual_size_bytes or 0)
     check_image_fits(image, root)
     fingerprint = image.sha256 if image.of_host else _fingerprint(client, image, instances.scope)
-    keys = cloud_init.config_of(seed, instances.extensions)
+    keys = cloud_init.config_of(seed, instances.capabilities)
     networks = preflight.networks_of(client, spec.nics, instances.scope)
     leases = preflight.leases_of(client, spec.nics, networks, instances.scope)
     try:
-        replace(instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys, leases=leases), spec.marker)
+        _give(instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys, leases=leases), spec.marker)
     except DriverFailed as error:
         if image.of_host and _TOO_LARGE.search(str(error)):
             raise OutOfCapacity(
@@ -56,13 +58,18 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
     return cloud_init.is_shortened(seed)
 
 
+def _give(instances: Instances, original: Json, root: RootDisk, marker: OwnershipMarker) -> str:
+    """Gives what `stopped_instance` returned this root disk. Returns the name of the instance."""
+    if instances.capabilities.rebuild and original["name"] != replacement_name(marker):
+        return rebuild(instances, original, root)
+    return replace(instances, original, root, marker)
+
+
 def _fingerprint(client: Client, image: ImageRef, scope: Scope) -> str:
     """Raises ImageMissing without the copy."""
     fingerprint = images.find(client, image, scope)
     if fingerprint is None:
-        raise ImageMissing(
-            f"LXD at {client.address.normalised} lacks the image {image.sha256} in the project '{scope.project}'."
-        )
+        raise ImageMissing(f"{client.place} lacks the image {image.sha256} in the project '{scope.project}'.")
     return fingerprint
 
 
@@ -74,7 +81,7 @@ def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bo
     original = stopped_instance(instances, spec.ref)
     leases, network = _addresses(client, instances, spec)
     root = RootDisk(fingerprint=None, cloud_init=network, leases=leases)
-    name = replace(instances, original, root, spec.marker)
+    name = _give(instances, original, root, spec.marker)
     if erase:
         _erase_volumes(client, instances, spec, name)
 
@@ -87,8 +94,9 @@ def _check_overwritable(client: Client, disks: Iterable[DiskSpec]) -> None:
         found = client.get(path("storage-pools", pool))
         if found.get("driver") == "lvm" and (found.get("config") or {}).get("lvm.use_thinpool") == "false":
             raise Unsupported(
-                f"LXD cannot overwrite disks in the storage pool {pool}, which is LVM without a thin pool. Release the "
-                "machine without secure_erase, and overwrite the free space of the volume group by hand."
+                f"{client.dialect.product} cannot overwrite disks in the storage pool {pool}, which is LVM without a "
+                "thin pool. Release the machine without secure_erase, and overwrite the free space of the volume "
+                "group by hand."
             )
 
 
@@ -136,7 +144,7 @@ def _addresses(
     cloud-init's network config for the others.
     """
     networks = preflight.networks_of(client, spec.nics, instances.scope)
-    prerequisites = instance_config.Prerequisites(networks=networks, extensions=instances.extensions)
+    prerequisites = instance_config.Prerequisites(networks=networks, capabilities=instances.capabilities)
     text = instance_config.network_config_of(spec, prerequisites)
-    network = {} if text is None else {cloud_init.key(cloud_init.NETWORK_CONFIG, instances.extensions): text}
+    network = {} if text is None else {cloud_init.key(cloud_init.NETWORK_CONFIG, instances.capabilities): text}
     return preflight.leases_of(client, spec.nics, networks, instances.scope), network

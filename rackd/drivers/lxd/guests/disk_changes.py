@@ -71,7 +71,7 @@ def _find_or_make(
         return
     if not create:
         raise NotFound(
-            f"LXD at {client.address.normalised} has no volume {disk.volume} in the storage pool '{disk.pool_id}'.",
+            f"{client.place} has no volume {disk.volume} in the storage pool '{disk.pool_id}'.",
             volume=disk.volume,
         )
     volumes.check_space(client, [(disk.pool_id, disk.size_bytes)], scope, what="The disk needs")
@@ -126,7 +126,7 @@ def detach(instances: Instances, guest: GuestRef, pool_id: str, volume: str) -> 
     if device is None:
         return power
     if is_root(found["expanded_devices"][device]):
-        raise WrongState(f"LXD cannot detach {volume}: it is the root disk of {name}.", name=name)
+        raise WrongState(f"{instances.product} cannot detach {volume}: it is the root disk of {name}.", name=name)
     _unplug(instances, name, device, pool_id, volume, power)
     log.info("disk_detached", guest=name, device=device, volume=volume, pool=pool_id)
     return power

@@ -99,8 +99,7 @@ def use_copy(
     made = instances.client.find(where, project=scope.project, target=scope.member or "")
     if made is None:
         raise NotFound(
-            f"LXD at {instances.client.address.normalised} has no volume {copy.volume} in the storage pool "
-            f"'{copy.pool_id}'.",
+            f"{instances.client.place} has no volume {copy.volume} in the storage pool '{copy.pool_id}'.",
             volume=copy.volume,
         )
     _check_unshared(made, None, copy.pool_id)

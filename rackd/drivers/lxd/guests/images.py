@@ -47,23 +47,23 @@ def copy(client: Client, image: ImageRef, pool_id: str, content: ImageContent, s
     pools = [str(url).rpartition("/")[2] for url in client.get("storage-pools")]
     if pool_id not in pools:
         raise NotFound(
-            f"LXD at {client.address.normalised} has no storage pool '{pool_id}'; it has {', '.join(pools)}.",
+            f"{client.place} has no storage pool '{pool_id}'; it has {', '.join(pools)}.",
             pool_id=pool_id,
         )
     if find(client, image, scope) is not None:
         return
-    boundary = uuid4().hex
+    boundary, prefix = uuid4().hex, client.dialect.header_prefix
     try:
         client.upload(
             "images",
             _multipart(image, content, boundary, architecture),
             {
                 "Content-Type": f"multipart/form-data; boundary={boundary}",
-                "X-LXD-filename": f"innkeeper-{image.sha256[:12]}",
-                "X-LXD-properties": urlencode(
+                f"{prefix}filename": f"innkeeper-{image.sha256[:12]}",
+                f"{prefix}properties": urlencode(
                     {SHA256_PROPERTY: image.sha256, DISK_BYTES_PROPERTY: str(image.virtual_size_bytes)}
                 ),
-                "X-LXD-public": "false",
+                f"{prefix}public": "false",
             },
             project=scope.project,
         )
@@ -72,7 +72,7 @@ def copy(client: Client, image: ImageRef, pool_id: str, content: ImageContent, s
     except DriverFailed as error:
         if _NO_SPACE in str(error).lower():
             raise OutOfCapacity(
-                f"The disk with LXD's images at {client.address.normalised} has no space for {image.size_bytes} bytes.",
+                f"{client.place}: the disk with its images has no space for {image.size_bytes} bytes.",
                 requested_bytes=image.size_bytes,
             ) from error
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -16,6 +16,7 @@ from common.units import BYTES_PER_MIB
 from common.values import Autostart
 from rackd.drivers.architectures import kernel_architecture
 from rackd.drivers.cloud_init_network import network_config
+from rackd.drivers.lxd.connection.capabilities import UNKNOWN, Capabilities
 from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased, with_leases
 from rackd.drivers.lxd.inventory.boot_order import PRIORITY, ROOT_PRIORITY
@@ -27,18 +28,15 @@ CLOUD_INIT = "cloud-init-config"  # cannot clash with a NIC: it is longer than a
 # A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
 CLOUD_INIT_DISK = {"type": "disk", "source": "cloud-init:config"}
 NODES_KEY = "limits.cpu.nodes"  # the NUMA nodes that were chosen
-# API extensions
-_NUMA_PLACEMENT = "numa_cpu_placement"
 _TPM = "tpm"  # the name of the device
-_BOOT_MODE = "instance_boot_mode"  # since LXD 6.7, which refuses `security.secureboot`
 
 
 @frozen(kw_only=True)
 class Prerequisites:
-    """The facts that an instance config depends on: the project's networks by name, and the server's API extensions."""
+    """The facts that an instance config depends on: the project's networks by name, and what the server can do."""
 
     networks: Mapping[str, Mapping[str, Any]] = field(factory=dict)
-    extensions: frozenset[str] = frozenset()
+    capabilities: Capabilities = UNKNOWN
 
 
 NO_PREREQUISITES = Prerequisites()
@@ -67,11 +65,11 @@ def instance_of(
 
 
 def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) -> dict[str, str]:
-    """A pinned guest's memory is on the nodes of its cores; to choose nodes for others, LXD needs an API extension."""
+    """A pinned guest's memory is on the nodes of its cores; to choose nodes for others is a capability."""
     config = {
-        **{key: text for key, text in placement_config(spec, prerequisites.extensions).items() if text},
+        **{key: text for key, text in placement_config(spec, prerequisites.capabilities).items() if text},
         "limits.memory": str(spec.memory_mib * BYTES_PER_MIB),
-        **secure_boot_config(prerequisites.extensions, on=spec.secure_boot),
+        **secure_boot_config(prerequisites.capabilities, on=spec.secure_boot),
         ROOT_VOLUME_KEY: spec.disks[0].volume,
         **marker_config(spec.marker),
     }
@@ -79,24 +77,24 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
         config |= {key: text for key, text in autostart_config(spec.autostart).items() if text}
     network_config_text = network_config_of(spec, prerequisites)
     if network_config_text is not None:
-        config[cloud_init.key(cloud_init.NETWORK_CONFIG, prerequisites.extensions)] = network_config_text
+        config[cloud_init.key(cloud_init.NETWORK_CONFIG, prerequisites.capabilities)] = network_config_text
     return config
 
 
-def placement_config(spec: Placed, extensions: Container[str]) -> dict[str, str]:
+def placement_config(spec: Placed, capabilities: Capabilities) -> dict[str, str]:
     """Returns the keys of cores, huge pages and NUMA nodes; empty removes one."""
     chooses_nodes = spec.numa_node_ids and not spec.pinned_core_ids
     nodes = ",".join(map(str, sorted(spec.numa_node_ids))) if chooses_nodes else ""
     return {
         "limits.cpu": limits_cpu(spec),
         "limits.memory.hugepages": "false" if spec.huge_page_size_kib is None else "true",
-        **({NODES_KEY: nodes} if _NUMA_PLACEMENT in extensions else {}),
+        **({NODES_KEY: nodes} if capabilities.numa_placement else {}),
     }
 
 
-def secure_boot_config(extensions: Container[str], *, on: bool) -> dict[str, str]:
+def secure_boot_config(capabilities: Capabilities, *, on: bool) -> dict[str, str]:
     """Without Secure Boot, images need no signed boot loader."""
-    if _BOOT_MODE in extensions:
+    if capabilities.boot_mode:  # LXD 6.7 and newer refuse `security.secureboot`
         return {"boot.mode": "uefi-secureboot" if on else "uefi-nosecureboot"}
     return {"security.secureboot": "true" if on else "false"}
 

@@ -13,6 +13,7 @@ from common.errors import DriverFailed, NameTaken, NotFound
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestRef, OwnershipMarker
 from rackd.drivers.driver_errors import required_guest
+from rackd.drivers.lxd.connection.capabilities import UNKNOWN, Capabilities
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests import instance_config
@@ -32,7 +33,12 @@ class Instances:
 
     client: Client
     scope: Scope
-    extensions: frozenset[str] = frozenset()  # API extensions of the server
+    capabilities: Capabilities = UNKNOWN
+
+    @property
+    def product(self) -> str:
+        """The server's product, for messages."""
+        return self.capabilities.dialect.product
 
     def candidates(self, *, name: str, marker: OwnershipMarker) -> list[Json]:
         """Returns those that have the name or may carry the marker, in one request."""

@@ -7,22 +7,22 @@ from typing import NoReturn
 from common.boot import IsoState
 from common.errors import Unsupported
 from common.values import GuestRef
+from rackd.drivers.lxd.connection.capabilities import extension_of
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.guests import STOPPED
-
-EXTENSION = "custom_volume_iso"
 
 
 def refuse(instances: Instances, guest: GuestRef) -> NoReturn:
     """Raises NotFound without the guest, and Unsupported with the reason."""
     instances.of_machine(guest)
-    address = instances.client.address.normalised
-    if EXTENSION not in instances.extensions:
+    place = instances.client.place
+    if not instances.capabilities.iso_volumes:
         raise Unsupported(
-            f"LXD at {address} has no storage volumes of ISO images (API extension {EXTENSION}), and a VM of LXD can "
-            "have an ISO image from nowhere else that Innkeeper can write to. Newer releases of LXD have them."
+            f"{place} has no storage volumes of ISO images (API extension {extension_of('iso_volumes')}), and a VM can "
+            f"have an ISO image from nowhere else that Innkeeper can write to. Newer releases of {instances.product} "
+            "have them."
         )
-    raise Unsupported(f"Innkeeper inserts ISO images into VMs of libvirt only, and {address} is LXD.")
+    raise Unsupported(f"Innkeeper inserts ISO images into VMs of libvirt only, and this is {place}.")
 
 
 def eject(instances: Instances, guest: GuestRef) -> IsoState:

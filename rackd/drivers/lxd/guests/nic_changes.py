@@ -37,10 +37,10 @@ def attach(instances: Instances, guest: GuestRef, nic: NicSpec) -> PowerState:
     name, power = str(found["name"]), power_of(int(found["status_code"]))
     if nic_devices.device_with(found, nic.mac_address) is not None:
         return power
-    client, scope, server = instances.client, instances.scope_of(found), instances.client.address.normalised
+    client, scope = instances.client, instances.scope_of(found)
     networks = preflight.networks_of(client, [nic], scope)
-    nic_devices.check_sources_exist([nic], networks, server)
-    nic_devices.check_addable(nic, found["expanded_devices"], networks, name, server)
+    nic_devices.check_sources_exist([nic], networks, client.place)
+    nic_devices.check_addable(nic, found["expanded_devices"], networks, name, client.place)
     preflight.leases_of(client, [nic], networks, scope)
     _plug(instances, name, nic, nic_devices.device_of(nic, networks, boots=False), power)
     log.info("nic_attached", guest=name, mac_address=nic.mac_address, kind=nic.kind, source=nic.source)
@@ -77,12 +77,12 @@ def change(instances: Instances, guest: GuestRef, mac_address: str, nic: NicSpec
     current = guest_of(found, VolumeIndex.of((), {}))[0]
     replaced = changed_nic(current, mac_address, nic)
     check_replaceable(current, replaced, nic)
-    client, scope, server = instances.client, instances.scope_of(found), instances.client.address.normalised
+    client, scope = instances.client, instances.scope_of(found)
     networks = preflight.networks_of(client, [nic], scope)
-    nic_devices.check_sources_exist([nic], networks, server)
+    nic_devices.check_sources_exist([nic], networks, client.place)
     device = str(nic_devices.device_with(found, replaced.mac_address))
     others = {key: one for key, one in found["expanded_devices"].items() if key != device}
-    nic_devices.check_startable_beside(nic, others, networks, server)
+    nic_devices.check_startable_beside(nic, others, networks, client.place)
     preflight.leases_of(client, [nic], networks, scope, replaced=replaced.mac_address)
     wanted = nic_devices.device_of(nic, networks, boots=False)
     if _replace(instances, name, device, replaced.mac_address, wanted, runs=power is not PowerState.OFF):
@@ -103,7 +103,9 @@ def _replace(
     after = nic_devices.replaced_device(before, wanted)
     if runs and nic_devices.connection_of(after) != nic_devices.connection_of(before):
         raise WrongState(
-            f"LXD cannot connect the NIC {mac_address} elsewhere while {name} runs. Shut {name} down first.", name=name
+            f"{instances.product} cannot connect the NIC {mac_address} elsewhere while {name} runs. "
+            f"Shut {name} down first.",
+            name=name,
         )
     if after == before:
         return False

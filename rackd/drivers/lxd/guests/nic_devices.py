@@ -84,8 +84,8 @@ def is_leased(nic: NicSpec, networks: Mapping[str, Json]) -> bool:
     return serves and details.serves_static_leases(config, version) and details.may_contain(config, nic.address.address)
 
 
-def check_sources_exist(nics: Iterable[NicSpec], networks: Mapping[str, Json], address: str) -> None:
-    """Raises NotFound for a NIC on a network or interface that LXD does not list.
+def check_sources_exist(nics: Iterable[NicSpec], networks: Mapping[str, Json], place: str) -> None:
+    """Raises NotFound for a NIC on a network or interface that the server does not list.
 
     A project with its own networks lists only those; then LXD itself rejects other interfaces.
     """
@@ -97,13 +97,13 @@ def check_sources_exist(nics: Iterable[NicSpec], networks: Mapping[str, Json], a
         known = sorted(name for name, listed in networks.items() if bool(listed.get("managed")) or not managed)
         if nic.source not in known:
             raise NotFound(
-                f"LXD at {address} has no {'network' if managed else 'interface'} '{nic.source}' for the NIC "
+                f"{place} has no {'network' if managed else 'interface'} '{nic.source}' for the NIC "
                 f"{nic.name}; it has {', '.join(known) or 'none'}.",
                 network=nic.source,
             )
 
 
-def check_startable(nics: Iterable[NicSpec], networks: Mapping[str, Json], address: str) -> None:
+def check_startable(nics: Iterable[NicSpec], networks: Mapping[str, Json], place: str) -> None:
     """Raises DriverFailed for two NICs on one managed bridge with DNS.
 
     LXD creates such a VM but cannot start it, because its name would be in the DNS twice.
@@ -112,12 +112,12 @@ def check_startable(nics: Iterable[NicSpec], networks: Mapping[str, Json], addre
     for nic in nics:
         if _has_one_name(networks.get(nic.source, {})):
             if nic.source in taken:
-                raise DriverFailed(_unstartable(taken[nic.source], nic, address), network=nic.source)
+                raise DriverFailed(_unstartable(taken[nic.source], nic, place), network=nic.source)
             taken[nic.source] = nic.name
 
 
 def check_addable(
-    nic: NicSpec, devices: Mapping[str, Mapping[str, str]], networks: Mapping[str, Json], name: str, address: str
+    nic: NicSpec, devices: Mapping[str, Mapping[str, str]], networks: Mapping[str, Json], name: str, place: str
 ) -> None:
     """Raises WrongState if an instance with these devices, named `name`, could not start with the NIC too."""
     nics = {key: device for key, device in devices.items() if device.get("type") == "nic"}
@@ -126,11 +126,11 @@ def check_addable(
             f"The guest {name} already has a device {nic.name}, which would be that of the NIC {nic.mac_address}.",
             name=name,
         )
-    check_startable_beside(nic, nics, networks, address)
+    check_startable_beside(nic, nics, networks, place)
 
 
 def check_startable_beside(
-    nic: NicSpec, devices: Mapping[str, Mapping[str, str]], networks: Mapping[str, Json], address: str
+    nic: NicSpec, devices: Mapping[str, Mapping[str, str]], networks: Mapping[str, Json], place: str
 ) -> None:
     """Raises WrongState if an instance with these devices could not start with the NIC too."""
     for key, device in devices.items():
@@ -138,7 +138,7 @@ def check_startable_beside(
             continue
         source = device.get("network") or device.get("parent")
         if source == nic.source and _has_one_name(networks.get(nic.source, {})):
-            raise WrongState(_unstartable(key, nic, address), network=nic.source)
+            raise WrongState(_unstartable(key, nic, place), network=nic.source)
 
 
 _OF_THE_NETWORK = {"network", "nictype", "parent", "vlan", "hwaddr", *LEASE_KEYS}
@@ -173,9 +173,9 @@ def _has_one_name(network: Json) -> bool:
     return bool(named) and (network.get("config") or {}).get("dns.mode") != "none"
 
 
-def _unstartable(first: str, second: NicSpec, address: str) -> str:
+def _unstartable(first: str, second: NicSpec, place: str) -> str:
     return (
-        f"LXD at {address} cannot start a VM with two NICs ({first} and {second.name}) on its network "
+        f"{place} cannot start a VM with two NICs ({first} and {second.name}) on its network "
         f"'{second.source}', whose DNS allows one per VM. Put one on another network, or set dns.mode=none on that "
         "network."
     )

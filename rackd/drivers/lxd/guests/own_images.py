@@ -24,7 +24,7 @@ _MAX_NAMED = 20
 def find(client: Client, scope: Scope, *, fingerprint: str = "", alias: str = "") -> HostImage:
     """Behaves as `find_image` of the driver contract says, in two requests."""
     listed: list[Json] = client.get("images", recursion="1", project=scope.project)
-    where = f"LXD at {client.address.normalised} (project '{scope.project}')"
+    where = f"{client.place} (project '{scope.project}')"
     named = f"with the alias {alias}" if alias else fingerprint
     matching = [one for one in listed if _is_meant(one, fingerprint, alias)]
     usable = [one for one in matching if one.get("type") == VM]

@@ -88,7 +88,7 @@ class PowerControl:
         while self._power() is not wanted:
             if time.monotonic() > ends_at:
                 raise DriverFailed(
-                    f"LXD completed the request, but {self.name} did not reach "
+                    f"{self.client.dialect.product} completed the request, but {self.name} did not reach "
                     f"the state '{wanted}' within {SETTLE_S:.0f} s."
                 )
             if self.closing.wait(POLL_EVERY_S):

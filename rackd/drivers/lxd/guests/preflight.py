@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from common.errors import NotFound, OutOfCapacity, Unsupported
 from common.guest_placement import Placed
 from common.guest_spec import GuestSpec, NicSpec
 from common.phrases import number_of
 from common.values import NumaNode
+from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.guests import nic_devices, volumes
 from rackd.drivers.lxd.guests.instance_config import Prerequisites
@@ -17,7 +18,7 @@ from rackd.drivers.lxd.inventory.facts import numa_nodes
 KIB_PER_MIB = 1024
 
 
-def check(client: Client, spec: GuestSpec, scope: Scope, extensions: Iterable[str]) -> Prerequisites:
+def check(client: Client, spec: GuestSpec, scope: Scope, capabilities: Capabilities) -> Prerequisites:
     """Returns the prerequisites of the instance config.
 
     Raises NotFound for a missing storage pool, network or core, OutOfCapacity for too little disk space or too few huge
@@ -27,12 +28,12 @@ def check(client: Client, spec: GuestSpec, scope: Scope, extensions: Iterable[st
     volumes.check_space(client, disks, scope, what="The disks need")
     networks = networks_of(client, spec.nics, scope)
     if spec.nics:
-        nic_devices.check_sources_exist(spec.nics, networks, client.address.normalised)
-        nic_devices.check_startable(spec.nics, networks, client.address.normalised)
+        nic_devices.check_sources_exist(spec.nics, networks, client.place)
+        nic_devices.check_startable(spec.nics, networks, client.place)
     if spec.pinned_core_ids or spec.huge_page_size_kib is not None:
         resources = client.get("resources", target=scope.member or "")
-        check_nodes(spec, numa_nodes(resources), client.address.normalised)
-    return Prerequisites(networks=networks, extensions=frozenset(extensions))
+        check_nodes(spec, numa_nodes(resources), client.place)
+    return Prerequisites(networks=networks, capabilities=capabilities)
 
 
 def networks_of(client: Client, nics: Collection[NicSpec], scope: Scope) -> dict[str, Json]:
@@ -59,21 +60,21 @@ def leases_of(
     return leases
 
 
-def check_nodes(spec: Placed, nodes: tuple[NumaNode, ...], address: str) -> None:
+def check_nodes(spec: Placed, nodes: tuple[NumaNode, ...], place: str) -> None:
     """Checks cores and huge pages; raises as `check` does."""
     existing = {core_id for node in nodes for core_id in node.core_ids}
     missing = sorted(set(spec.pinned_core_ids) - existing)
     if missing:
         raise NotFound(
-            f"LXD at {address} has no core {', '.join(map(str, missing))} to which {spec.name} could be pinned; its "
+            f"{place} has no core {', '.join(map(str, missing))} to which {spec.name} could be pinned; its "
             f"online cores are {', '.join(map(str, sorted(existing)))}.",
             core_ids=missing,
         )
     if spec.huge_page_size_kib is not None:
-        check_pages(spec.name, spec.memory_mib, spec.huge_page_size_kib, nodes, address)
+        check_pages(spec.name, spec.memory_mib, spec.huge_page_size_kib, nodes, place)
 
 
-def check_pages(name: str, memory_mib: int, size_kib: int | None, nodes: tuple[NumaNode, ...], address: str) -> None:
+def check_pages(name: str, memory_mib: int, size_kib: int | None, nodes: tuple[NumaNode, ...], place: str) -> None:
     """Checks the huge pages for a guest; raises as `check` does. `size_kib` None means pages of LXD's only size."""
     pages = [pages for node in nodes for pages in node.huge_pages]
     sizes = sorted({one.size_kib for one in pages})
@@ -82,7 +83,7 @@ def check_pages(name: str, memory_mib: int, size_kib: int | None, nodes: tuple[N
     if sizes != [size_kib]:
         default = f"{sizes[0]} KiB" if sizes else "the server has none"
         raise Unsupported(
-            f"{name} needs huge pages of {size_kib} KiB, but LXD at {address} uses only the default size: "
+            f"{name} needs huge pages of {size_kib} KiB, but {place} uses only the default size: "
             f"{default}. Request that size, or boot the server with default_hugepagesz={size_kib}K.",
             size_kib=size_kib,
         )
@@ -90,7 +91,7 @@ def check_pages(name: str, memory_mib: int, size_kib: int | None, nodes: tuple[N
     needed = -(-memory_mib * KIB_PER_MIB // size_kib)
     if needed > total:
         raise OutOfCapacity(
-            f"{name} needs {number_of(needed, 'huge page')} of {size_kib} KiB; LXD at {address} has {total}. "
+            f"{name} needs {number_of(needed, 'huge page')} of {size_kib} KiB; {place} has {total}. "
             f"Reserve more on that server (vm.nr_hugepages), or compose without huge pages.",
             requested=needed,
             total=total,

@@ -53,7 +53,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 TRIES = 3  # of the instance with the new root disk
 # LXD 5.0 on a busy server now and then reads nothing, or only a later part, of what qemu-img says of an image, before
 # it writes anything. The second is "invalid character ' ' in literal false (expecting 'a')", say.
-_OUTPUT_LOST = re.compile(r"unexpected end of JSON input|invalid character .+ (?:in literal|looking for|after)")
+OUTPUT_LOST = re.compile(r"unexpected end of JSON input|invalid character .+ (?:in literal|looking for|after)")
 _OF_INSTANCE = frozenset({REPLACES_KEY, BOOT_DISK_KEY, BOOT_ORDER_KEY, BOOT_ONCE_KEY})
 _RETAINED_VOLATILE = re.compile(r"volatile\.(?:uuid|[^.]+\.hwaddr)")
 
@@ -126,7 +126,6 @@ def replace(instances: Instances, original: Json, root: RootDisk, marker: Owners
 
 def replacement_of(original: Json, name: str, root: RootDisk) -> dict[str, Any]:
     """Returns the body of `POST /1.0/instances`: the original's config and devices, with another root disk."""
-    kept = {key: text for key, text in config_of(original).items() if _is_retained(key)}
     return {
         "name": name,
         "type": VM,
@@ -134,9 +133,15 @@ def replacement_of(original: Json, name: str, root: RootDisk) -> dict[str, Any]:
         "description": original.get("description") or "",
         "source": root.source,
         "profiles": original.get("profiles") or [],
-        "config": {**kept, **root.cloud_init, COMPLETED_KEY: incomplete(uuid4().hex)},
-        "devices": _devices(original, root),
+        "config": {**config_for(original, root), COMPLETED_KEY: incomplete(uuid4().hex)},
+        "devices": devices_for(original, root),
     }
+
+
+def config_for(original: Json, root: RootDisk) -> dict[str, str]:
+    """Returns the config of the guest with this root disk: what is not of the old one, and its cloud-init keys."""
+    kept = {key: text for key, text in config_of(original).items() if _is_retained(key)}
+    return {**kept, **root.cloud_init}
 
 
 def _is_retained(key: str) -> bool:
@@ -145,7 +150,8 @@ def _is_retained(key: str) -> bool:
     return _RETAINED_VOLATILE.fullmatch(key) is not None or not ended
 
 
-def _devices(original: Json, root: RootDisk) -> dict[str, Mapping[str, str]]:
+def devices_for(original: Json, root: RootDisk) -> dict[str, Mapping[str, str]]:
+    """Returns the devices of the guest with this root disk."""
     devices: dict[str, Mapping[str, str]] = {
         name: device for name, device in (original.get("devices") or {}).items() if name != CLOUD_INIT
     }
@@ -189,7 +195,7 @@ def _create_repeatedly(instances: Instances, body: Mapping[str, Any]) -> None:
         try:
             _create(instances, body)
         except DriverFailed as error:
-            if not left or not _OUTPUT_LOST.search(str(error)):
+            if not left or not OUTPUT_LOST.search(str(error)):
                 raise
             log.info("root_disk_attempt_failed", guest=body["name"], attempts_left=left, reason=str(error))
         else:

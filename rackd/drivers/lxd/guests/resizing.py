@@ -51,11 +51,11 @@ def resize_placed(instances: Instances, guest: GuestRef, size: GuestSize, placem
     if needs_placing(current, size, placement):
         wanted = PlacedGuest.of(current.name, size, placement)
         resources = instances.client.get("resources", target=instances.scope.member or "")
-        nodes, address = numa_nodes(resources), instances.client.address.normalised
-        check_cores(current.name, size.cores, core_count(resources, nodes), f"LXD at {address}")
-        check_nodes(wanted, nodes, address)
+        nodes, place = numa_nodes(resources), instances.client.place
+        check_cores(current.name, size.cores, core_count(resources, nodes), place)
+        check_nodes(wanted, nodes, place)
         of_size = {"limits.memory": str(size.memory_mib * BYTES_PER_MIB)}
-        config = {**placement_config(wanted, instances.extensions), **of_size}
+        config = {**placement_config(wanted, instances.capabilities), **of_size}
         now = found.get("config") or {}
         _change(instances, current.name, {key: text for key, text in config.items() if now.get(key, "") != text})
     changed = _guest(instances.read(current.name))
@@ -83,10 +83,10 @@ def _check(instances: Instances, found: Json, current: Guest, size: GuestSize) -
     pages = current.huge_pages_backed and size.memory_mib > current.memory_mib
     if size.cores > current.cores or pages:
         resources = instances.client.get("resources", target=instances.scope.member or "")
-        nodes, address = numa_nodes(resources), instances.client.address.normalised
-        check_cores(current.name, size.cores, core_count(resources, nodes), f"LXD at {address}")
+        nodes, place = numa_nodes(resources), instances.client.place
+        check_cores(current.name, size.cores, core_count(resources, nodes), place)
         if pages:
-            check_pages(current.name, size.memory_mib, None, nodes, address)
+            check_pages(current.name, size.memory_mib, None, nodes, place)
 
 
 def _config(current: Guest, size: GuestSize) -> dict[str, str]:

@@ -13,6 +13,7 @@ from common.errors import Unsupported
 from common.guest_spec import DiskSpec
 from common.rpc.host_commands import MAX_CALL_S
 from common.values import GuestRef
+from rackd.drivers.lxd.connection.capabilities import extension_of
 from rackd.drivers.lxd.connection.client import path
 from rackd.drivers.lxd.guests import volumes
 from rackd.drivers.lxd.guests.attached_disks import is_root
@@ -23,17 +24,16 @@ from rackd.drivers.lxd.inventory.ownership import MOVE_PREFIXES, Json, config_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-_EXTENSION = "instance_pool_move"
 _CLOUD_INIT_ID = "volatile.cloud-init.instance-id"
 _CLOUD_INIT_ID_BEFORE = "user.innkeeper.cloud-init-id"  # while the instance moves
 
 
 def check(instances: Instances, found: Json, copy: DiskSpec) -> None:
-    """Raises Unsupported, NotFound or OutOfCapacity if LXD cannot move the instance to the storage pool."""
-    if _EXTENSION not in instances.extensions:
+    """Raises Unsupported, NotFound or OutOfCapacity if the server cannot move the instance to the storage pool."""
+    if not instances.capabilities.pool_moves:
         raise Unsupported(
-            f"LXD at {instances.client.address.normalised} cannot move the root disk of {found['name']}: it lacks the "
-            f"API extension {_EXTENSION}. Upgrade LXD."
+            f"{instances.client.place} cannot move the root disk of {found['name']}: it lacks the "
+            f"API extension {extension_of('pool_moves')}. Upgrade {instances.product}."
         )
     scope = instances.scope_of(found)
     volumes.check_space(instances.client, [(copy.pool_id, copy.size_bytes)], scope, what="The copy needs")

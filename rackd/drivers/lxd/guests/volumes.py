@@ -39,7 +39,7 @@ def check_space(client: Client, disks: Iterable[tuple[str, int]], scope: Scope, 
     for pool, size_bytes in disks:
         if pool not in known:
             raise NotFound(
-                f"LXD at {client.address.normalised} has no storage pool '{pool}'; it has {', '.join(known)}.",
+                f"{client.place} has no storage pool '{pool}'; it has {', '.join(known)}.",
                 pool_id=pool,
             )
         requested.setdefault(pool, []).append(size_bytes)

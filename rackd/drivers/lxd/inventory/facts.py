@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from common.discovery import ImageCopy, Problem
-from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
+from common.errors import HostUnreachable, NotFound
 from common.values import (
     POOL_AVAILABLE,
     ClusterMember,
@@ -22,7 +22,6 @@ from common.values import (
     StoragePool,
 )
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.lxd.connection.failures import HOW_TO_TRUST
 from rackd.drivers.lxd.inventory import hardware
 from rackd.drivers.lxd.inventory.image_copies import copies_of
 from rackd.drivers.lxd.inventory.networks import networks_of
@@ -30,8 +29,6 @@ from rackd.drivers.lxd.inventory.volume_index import Volume
 
 Json = Mapping[str, Any]
 
-REQUIRED = ("projects", "virtual-machines", "custom_block_volumes")
-FIRST_VERSION = "4.16"
 MIB, GIB = 1024**2, 1024**3
 
 _GHZ = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*GHz", re.IGNORECASE)
@@ -63,28 +60,6 @@ class ServerResponses:
     pools_with_volumes: Sequence[str] = ()  # storage pools whose volumes are known
     problems: Sequence[Problem] = field(factory=tuple)
     addresses: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = field(factory=dict)
-
-
-def check_usable(server: Json, address: str) -> None:
-    """Raises NotTrusted or Unsupported, saying what helps."""
-    missing = [name for name in REQUIRED if name not in server.get("api_extensions", ())]
-    if missing:
-        raise Unsupported(
-            f"LXD at {address} lacks the API extensions {', '.join(missing)}. Innkeeper needs LXD "
-            f"{FIRST_VERSION} or newer."
-        )
-    if server.get("auth") != "trusted":
-        reason = f"LXD at {address} does not trust Innkeeper's certificate."
-        raise NotTrusted(
-            f"{reason} On that server, get a token with: {HOW_TO_TRUST} (add --restricted --projects PROJECT to limit "
-            "it to a project)",
-            reason=reason,
-        )
-    if "qemu" not in str(server["environment"].get("driver", "")):
-        raise Unsupported(
-            f"LXD at {address} cannot run virtual machines: it has no QEMU with KVM "
-            f"(drivers: {server['environment'].get('driver')})."
-        )
 
 
 def member_of(server: Json, wanted: str | None) -> str | None:

@@ -12,11 +12,12 @@ from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem
 from common.errors import DriverFailed, HostUnreachable, NotFound
 from common.values import POOL_AVAILABLE, Guest
 from common.volume_names import marker_of_artifact
+from rackd.drivers.lxd.connection.capabilities import check_usable
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.inventory.addresses import read_addresses
 from rackd.drivers.lxd.inventory.clock import ahead_s, clock_problem
-from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, check_usable, member_of
+from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, member_of
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.hardware import virtual_function_names
 from rackd.drivers.lxd.inventory.networks import with_state
@@ -142,7 +143,7 @@ def visible_projects(client: Client, needed: str) -> list[Json]:
     names = sorted(str(project["name"]) for project in found)
     if needed not in names:
         raise NotFound(
-            f"LXD at {client.address.normalised} has no project '{needed}' that this certificate may use; it may use "
+            f"{client.place} has no project '{needed}' that this certificate may use; it may use "
             f"{', '.join(names) or 'none'}.",
             project=needed,
         )

@@ -1,4 +1,4 @@
-"""Turns the metrics of an LXD server into counters of usage.
+"""Turns the metrics of a server of LXD or Incus into counters of usage.
 
 LXD answers in the text format of OpenMetrics. Of a VM it reports what its agent in the guest measures, or without an
 agent what QEMU does.
@@ -17,7 +17,7 @@ _TOTAL, _AVAILABLE = "memory_MemTotal_bytes", "memory_MemAvailable_bytes"
 _READ, _WRITTEN = "disk_read_bytes_total", "disk_written_bytes_total"
 _RECEIVED, _SENT = "network_receive_bytes_total", "network_transmit_bytes_total"
 _NAMES = "|".join((_CPU, _CORES, _TOTAL, _AVAILABLE, _READ, _WRITTEN, _RECEIVED, _SENT))
-_LINE = re.compile(rf"^lxd_({_NAMES})\{{(.{{0,1000}})\}} ([0-9.eE+-]{{1,40}})$", re.MULTILINE)
+_LINE = re.compile(rf"^(?:lxd|incus)_({_NAMES})\{{(.{{0,1000}})\}} ([0-9.eE+-]{{1,40}})$", re.MULTILINE)
 _LABEL = re.compile(r'([a-z_]{1,40})="([^"]{0,200})"')
 _NOT_BUSY = {"idle", "iowait", "steal"}
 # Devices whose bytes another device of the guest also counts: partitions, and disks made of disks.

@@ -1,0 +1,45 @@
+"""Incus servers of the lab: as those of LXD, with another client and in other folders."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from functools import cache
+from pathlib import Path
+
+from tests.lab.lxd_server import SLOT, WORKER, LxdServer, run_lab
+from tests.lab.needs import LAB_DIR
+
+LAB = Path(__file__).parent / "incus"
+PROGRAMS = Path(os.environ.get("INCUS_LAB_ROOT", "/opt/incus-lab"))
+VERSIONS = ("6", "7")  # 6.0 and 7.0, the releases with long-term support
+_FIRST_PORT = {"6": 19000, "7": 19100}
+_FOLDERS = {"INCUS_LAB": str(LAB_DIR)}
+
+
+def why_no_incus(version: str) -> str | None:
+    """Why a server of this version cannot run here."""
+    if os.geteuid() != 0:
+        return "requires root, which starts the lab's Incus"
+    if not (PROGRAMS / version / "versions").exists():
+        return f"requires Incus {version}.0: tests/lab/incus install {version}"
+    return None
+
+
+class IncusServer(LxdServer):
+    """A running server, or a member of a running cluster."""
+
+    kind = "incus"
+    client = ("env", f"INCUS_LAB={LAB_DIR}", str(LAB), "client")
+    start_command = ("env", f"INCUS_LAB={LAB_DIR}", str(LAB), "start")
+    add_certificate = "add-certificate"
+
+
+@cache
+def incus_server(version: str) -> IncusServer:
+    """A server of this version. Starts it if necessary; then it ends with this process."""
+    name, port = f"ikinc{version}{WORKER}", _FIRST_PORT[version] + SLOT
+    if not (LAB_DIR / f"incus-{name}.pid").exists():
+        atexit.register(run_lab, str(LAB), "stop", name, **_FOLDERS)
+    run_lab(str(LAB), "up", name, str(port), version, **_FOLDERS)
+    return IncusServer(name, f"127.0.0.1:{port}")
