@@ -28,7 +28,7 @@ from tests.contract.guest_samples import OwnImage, address, nic, write_parts
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
 from tests.lab.incus_server import incus_server, why_no_incus
 from tests.lab.key_pair import KeyPair, make_key_pair
-from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
+from tests.lab.lxd_server import CLUSTER_BRIDGE, LxdServer, lab_cluster, lab_server, why_no_lxd
 from tests.lab.needs import require, why_no_huge_pages
 from tests.lab.own_images import delete_images, import_image, qcow2
 
@@ -276,6 +276,18 @@ class RealLxdFixture(LxdFixture):
         self._cleanup.close()
 
 
+class IncusFixture(RealLxdFixture):
+    """Incus lists only those interfaces of the host that have a type it knows: a bridge, but not one end of a pair."""
+
+    @cached_property
+    def interface(self) -> str:
+        return self._cleanup.enter_context(host_bridge("10.254.9.1/24"))
+
+    def greet_on_boot(self, spec: GuestSpec) -> bytes:
+        """The firmware says which boot option has failed."""
+        return b"BdsDxe"
+
+
 def _skip_without_lxd() -> None:
     require(why_no_lxd())
 
@@ -295,17 +307,18 @@ def lxd_fixture(installation_id: UUID, _: Path) -> RealLxdFixture:
     return RealLxdFixture(lxd, _trusted_pair("ikdrv", lxd), installation_id, (boot_nic,))
 
 
-def incus_fixture(version: str, installation_id: UUID, _: Path) -> RealLxdFixture:
+def incus_fixture(version: str, installation_id: UUID, _: Path) -> IncusFixture:
     """The lab's Incus of this version. Skips the test if it is missing."""
     require(why_no_incus(version))
     incus = incus_server(version)
     boot_nic = nic(0, NicKind.NETWORK, incus.managed_bridge, boot=True)
-    return RealLxdFixture(incus, _trusted_pair("ikdrv", incus), installation_id, (boot_nic,))
+    return IncusFixture(incus, _trusted_pair("ikdrv", incus), installation_id, (boot_nic,))
 
 
 def lxd_cluster_fixture(installation_id: UUID, _: Path) -> RealLxdFixture:
-    """The second member of the lab's cluster, accessed through the first. It has no network."""
+    """The second member of the lab's cluster, accessed through the first. It has no network of LXD's own."""
     _skip_without_lxd()
     first, second, *_rest = lab_cluster()
     through = LxdServer(first.name, first.address, member=second.member)
-    return RealLxdFixture(through, _trusted_pair("ikdrv", first), installation_id, ())
+    boot_nic = nic(0, NicKind.BRIDGE, CLUSTER_BRIDGE, boot=True)
+    return RealLxdFixture(through, _trusted_pair("ikdrv", first), installation_id, (boot_nic,))

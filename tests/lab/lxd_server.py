@@ -36,6 +36,7 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
 SLOT = (crc32(str(LAB_DIR).encode()) + int(WORKER)) % 100  # each lab of a machine, and each worker, has its own ports
 SERVER, SERVER_PORT = f"iksrv{WORKER}", 18400 + SLOT  # a worker's server ends with it
 CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + SLOT, 3
+CLUSTER_BRIDGE = f"ikbr{CLUSTER_PORT}"
 BOOTING, BOOTING_PORT = "ikboot", 18800 + SLOT
 CLIENTS, CLIENTS_PORT = "ikclients", 18900 + SLOT
 PAIR = {"iktrust1": 18600 + SLOT, "iktrust2": 18700 + SLOT}

@@ -159,9 +159,8 @@ def area_of(path: str, markers: Set[str], parameters: str) -> str:
         case "lab" if name in _BOOTS:
             return "boots"
         case "lab":
-            if "incus" in name:
-                return "incus"
-            return "lxd" if "lxd" in name or name in _LXD_WITHOUT_ITS_NAME else "libvirt"
+            products = [product for product in ("incus", "lxd") if product in name]
+            return next(iter(products), "lxd" if name in _LXD_WITHOUT_ITS_NAME else "libvirt")
     return _area_by_markers(folder, name, markers, parameters)
 
 

@@ -60,6 +60,7 @@ from rackd.drivers.lxd.guests import (
 from rackd.drivers.lxd.guests.instance_config import autostart_config, start_order_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
+from rackd.drivers.lxd.guests.screens import Screens
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
 from rackd.drivers.lxd.inventory import facts, reader, usage
 from rackd.drivers.lxd.inventory.addresses import read_addresses_of
@@ -85,6 +86,7 @@ class LxdDriver:
         self._instances: Instances | None = None
         self._watches: set[Watch] = set()
         self._metrics = MetricsReader(client)
+        self._screens = Screens()
 
     def reach(self) -> str:
         server = self._client.server()
@@ -263,7 +265,7 @@ class LxdDriver:
         return console.open_console(self._ready(), guest)
 
     def open_screen(self, guest: GuestRef) -> LxdConsole:
-        return console.open_screen(self._ready(), guest)
+        return self._screens.open(self._ready(), guest)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         scope = self._ready().scope

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from typing import Protocol
 
+from attrs import field, frozen
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection
 
@@ -16,32 +18,57 @@ _MAX_PART_BYTES = 1024 * 1024
 _END_S = 8.0  # for LXD to end a console: it keeps one that is cut off, as that of a guest that reads nothing
 
 
+class Control(Protocol):
+    """What holds a console open until it is closed."""
+
+    def close(self) -> None: ...
+
+    def recv(self, timeout: float | None = None) -> str | bytes:
+        """Returns what the server sends there; raises ConnectionClosed at the end."""
+
+
+@frozen(kw_only=True)
+class ConsoleOperation:
+    """A console that a server offers: to who has the secrets, for a short time."""
+
+    id: str
+    data_secret: str = field(repr=False)
+    control_secret: str = field(repr=False)
+
+    def connect_data(self, client: Client) -> ClientConnection:
+        """Raises HostUnreachable, NotRunning, PeerChanged or NotTrusted."""
+        return self._connect(client, self.data_secret, close_s=_END_S)
+
+    def connect_control(self, client: Client) -> ClientConnection:
+        """Raises as `connect_data`."""
+        return self._connect(client, self.control_secret, close_s=1.0)
+
+    def _connect(self, client: Client, secret: str, *, close_s: float) -> ClientConnection:
+        return connect_websocket(
+            client, path("operations", self.id, "websocket"), {"secret": secret}, what="console",
+            max_bytes=_MAX_PART_BYTES, close_s=close_s,
+        )  # fmt: skip
+
+
 class LxdConsole:
     """Implements `ConsoleStream`."""
 
-    def __init__(self, data: ClientConnection, control: ClientConnection, *, ends_itself: bool) -> None:
+    def __init__(self, data: ClientConnection, control: Control, *, ends_itself: bool) -> None:
         self._data = data
         self._control = control
         self._ends_itself = ends_itself
         self._closed = threading.Event()
 
     @classmethod
-    def connect(
-        cls, client: Client, operation_id: str, *, data_secret: str, control_secret: str, ends_itself: bool
-    ) -> LxdConsole:
-        """LXD connects to the guest once it has both. Raises HostUnreachable, PeerChanged or NotTrusted.
+    def connect(cls, client: Client, operation: ConsoleOperation, *, ends_itself: bool) -> LxdConsole:
+        """The server connects to the guest once it has both. Raises HostUnreachable, PeerChanged or NotTrusted.
 
-        `ends_itself`: LXD closes the control once the data has ended, as for a serial port, whose data are one
+        `ends_itself`: the server closes the control once the data has ended, as for a serial port, whose data are one
         connection. A screen could have further ones, so it ends with its control alone.
         """
-        where = path("operations", operation_id, "websocket")
-        data = connect_websocket(
-            client, where, {"secret": data_secret}, what="console", max_bytes=_MAX_PART_BYTES, close_s=_END_S
-        )
+        data = operation.connect_data(client)
         try:
-            control = connect_websocket(
-                client, where, {"secret": control_secret}, what="console", max_bytes=_MAX_PART_BYTES
-            )
+            control = operation.connect_control(client)
         except BaseException:
             data.close()
             raise

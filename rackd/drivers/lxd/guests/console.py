@@ -1,4 +1,4 @@
-"""Reads the console log of an instance, and opens its console and its screen."""
+"""Reads the console log of an instance, and opens its console."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from common.errors import Busy, DriverFailed, NotFound, Unsupported
 from common.values import GuestRef
-from rackd.drivers.driver_errors import guest_is_off, screen_is_off
+from rackd.drivers.driver_errors import guest_is_off
 from rackd.drivers.lxd.connection.client import path
-from rackd.drivers.lxd.connection.console_stream import LxdConsole
+from rackd.drivers.lxd.connection.console_stream import ConsoleOperation, LxdConsole
 from rackd.drivers.lxd.connection.websocket import NotRunning
 from rackd.drivers.lxd.guests.instances import Instances
 
-_OFF = frozenset({"Stopped", "Error"})
+OFF = frozenset({"Stopped", "Error"})
 _TRIES, _RETRY_S = 5, 0.4  # LXD ends a console a moment after its user has gone
 _NO_LOG = "not container type"  # what LXD answers for a virtual machine if it keeps a log of containers only
 
@@ -36,30 +36,15 @@ def read_log(instances: Instances, guest: GuestRef, *, max_bytes: int) -> bytes:
     return bytes(response.content)[-max_bytes:]
 
 
-def open_screen(instances: Instances, guest: GuestRef) -> LxdConsole:
-    """Returns one SPICE channel: LXD connects each console of this type anew to the guest's SPICE server.
-
-    Errors are those of the driver contract.
-    """
-    found = instances.of_machine(guest)
-    if found.get("status") in _OFF:
-        raise screen_is_off(guest)
-    try:
-        return _connect(instances, found["name"], {"type": "vga"})
-    except DriverFailed as error:
-        if "not running" in str(error).lower():
-            raise screen_is_off(guest) from error
-        raise
-
-
 def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
     """Errors are those of the driver contract."""
     found = instances.of_machine(guest)
-    if found.get("status") in _OFF:
+    if found.get("status") in OFF:
         raise guest_is_off(guest)
     for left in reversed(range(_TRIES)):
         try:
-            return _connect(instances, found["name"], {"type": "console", "width": 80, "height": 24})
+            operation = open_operation(instances, found["name"], {"type": "console", "width": 80, "height": 24})
+            return LxdConsole.connect(instances.client, operation, ends_itself=True)
         except NotRunning as error:
             if not left:
                 raise Busy(
@@ -74,14 +59,14 @@ def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
     raise AssertionError("unreachable")
 
 
-def _connect(instances: Instances, name: str, wanted: Mapping[str, object]) -> LxdConsole:
+def open_operation(instances: Instances, name: str, wanted: Mapping[str, object]) -> ConsoleOperation:
+    """Makes the server offer a console of an instance, to which nothing is connected yet."""
     response = instances.client.request(
         "post", path("instances", name, "console"),
         params={"project": instances.scope.project}, json=dict(wanted),
     ).json()  # fmt: skip
     operation = response["metadata"]
     secrets = operation["metadata"]["fds"]
-    return LxdConsole.connect(
-        instances.client, str(operation["id"]), data_secret=str(secrets["0"]), control_secret=str(secrets["control"]),
-        ends_itself=wanted["type"] == "console",
-    )  # fmt: skip
+    return ConsoleOperation(
+        id=str(operation["id"]), data_secret=str(secrets["0"]), control_secret=str(secrets["control"])
+    )

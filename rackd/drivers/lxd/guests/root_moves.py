@@ -7,9 +7,12 @@ which would configure the guest anew.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import structlog
 
-from common.errors import Unsupported
+from common.errors import InnkeeperError, Unsupported
 from common.guest_spec import DiskSpec
 from common.rpc.host_commands import MAX_CALL_S
 from common.values import GuestRef
@@ -24,6 +27,7 @@ from rackd.drivers.lxd.inventory.ownership import MOVE_PREFIXES, Json, config_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
+_SHARED = "security.shared"  # of a volume
 _CLOUD_INIT_ID = "volatile.cloud-init.instance-id"
 _CLOUD_INIT_ID_BEFORE = "user.innkeeper.cloud-init-id"  # while the instance moves
 
@@ -48,10 +52,33 @@ def move(instances: Instances, found: Json, guest: GuestRef, copy: DiskSpec) -> 
     if cloud_init_id is not None:
         instances.change_config(name, {_CLOUD_INIT_ID_BEFORE: cloud_init_id})
     body = {"name": name, "pool": copy.pool_id, "migration": True}
-    with limits_as_capacity():
+    with limits_as_capacity(), _shared_volumes(instances, found):
         instances.client.post(path("instances", name), body, wait_s=MAX_CALL_S, project=instances.scope.project)
     _restore_cloud_init_id(instances, instances.read(name))
     log.info("root_disk_moved", guest=name, pool=copy.pool_id)
+
+
+@contextmanager
+def _shared_volumes(instances: Instances, found: Json) -> Iterator[None]:
+    """Lets the copy of the instance have its volumes too, while it moves, where a volume belongs to one instance."""
+    client, scope = instances.client, instances.scope_of(found)
+    shared = []
+    if instances.capabilities.dialect.guards_volumes:
+        for disk in (found.get("expanded_devices") or {}).values():
+            if disk.get("type") == "disk" and disk.get("pool") and disk.get("source") and not is_root(disk):
+                where = path("storage-pools", disk["pool"], "volumes", "custom", disk["source"])
+                volume = client.get(where, project=scope.project, target=scope.member or "")
+                shared += [] if (volume.get("config") or {}).get(_SHARED) == "true" else [where]
+    for where in shared:
+        client.patch(where, {"config": {_SHARED: "true"}}, project=scope.project, target=scope.member or "")
+    try:
+        yield
+    finally:
+        for where in shared:
+            try:
+                client.patch(where, {"config": {_SHARED: "false"}}, project=scope.project, target=scope.member or "")
+            except InnkeeperError as error:  # two instances may have it until an interrupted move is settled
+                log.warning("volume_stays_shared", guest=found["name"], volume=where, reason=str(error))
 
 
 def settled(instances: Instances, guest: GuestRef) -> Json:
