@@ -8,9 +8,9 @@ def lxd_device_name(index: int) -> str:
     return "root" if index == 0 else f"disk{index}"
 
 
-def lxd_serial(device: str) -> str:
-    """Returns the serial number that the guest sees: LXD derives it from the device name."""
-    return f"lxd_{device}"
+def lxd_serial(device: str, *, product: str = "LXD") -> str:
+    """Returns the serial number that the guest sees: LXD, or Incus, derives it from the device name."""
+    return f"{product.lower() or 'lxd'}_{device}"
 
 
 def block_device_name(prefix: str, index: int) -> str:

@@ -7,7 +7,7 @@ from attrs.validators import ge, max_len, min_len
 
 from common.errors import WrongState
 from common.values import Autostart, GuestRef, NicKind, OwnershipMarker
-from common.volume_names import volume_name
+from common.volume_names import root_volume_names
 
 
 @frozen(kw_only=True)
@@ -92,9 +92,10 @@ class GuestSpec:
         The definition of an existing machine omits disks that Innkeeper did not create. Then its first disk may hold
         data, which nothing may delete instead.
         """
-        root = self.root_volume or volume_name(self.marker, 0)
-        if self.disks and self.disks[0].volume == root:
+        known = (self.root_volume,) if self.root_volume else root_volume_names(self.marker)
+        if self.disks and self.disks[0].volume in known:
             return self.disks[0]
+        root = known[0]
         raise WrongState(
             f"{self.name} does not have its root disk {root} any more, and no other disk is written or emptied in its "
             "place. Give the VM that disk back (a snapshot of the hypervisor is merged with virsh blockcommit), and "

@@ -199,6 +199,7 @@ class HostFacts:
     cluster_member: str | None = None  # the name of this server in its cluster; None outside a cluster
     cluster_members: tuple[ClusterMember, ...] = ()
     uefi_firmware: bool | None = None  # whether guests can have it; None if the driver does not say
+    product: str = ""  # LXD or Incus; empty if the driver says it all
 
 
 @frozen(kw_only=True)

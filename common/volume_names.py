@@ -7,13 +7,17 @@ marker in the metadata.
 
 from __future__ import annotations
 
+import base64
 import re
 from uuid import UUID
 
 from common.values import OwnershipMarker
 
 _IDS = r"ik-(?P<installation>[0-9a-f]{32})-(?P<machine>[0-9a-f]{32})"
-_VOLUME = re.compile(_IDS + r"-(?P<index>0|[1-9][0-9]{0,3})", re.ASCII)
+_SHORT_IDS = r"ik-(?P<short>[0-9A-Za-z_-]{22})-(?P<of_machine>[0-9a-f]{32})"
+_INDEX = r"-(?P<index>0|[1-9][0-9]{0,3})"
+_VOLUME = re.compile(_IDS + _INDEX, re.ASCII)
+_SHORT_VOLUME = re.compile(_SHORT_IDS + _INDEX, re.ASCII)
 _ARTIFACT = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3}|seed\.iso|console\.log(?:\.[0-9])?)", re.ASCII)
 _KEPT_LOGS = 3  # by virtlogd, when the log of a running guest exceeds 2 MiB
 
@@ -23,9 +27,31 @@ def volume_name(marker: OwnershipMarker, index: int) -> str:
 
     At most 73 characters of `a-z0-9-`, valid in every kind of storage pool. Raises ValueError outside 0 to 9999.
     """
+    _check_index(index)
+    return f"ik-{marker.installation_id.hex}-{marker.machine_id.hex}-{index}"
+
+
+def short_volume_name(marker: OwnershipMarker, index: int) -> str:
+    """Returns the same for hypervisors that accept at most 64 characters: the installation is in URL-safe base64.
+
+    At most 63 characters of `A-Za-z0-9_-`. Raises ValueError outside 0 to 9999.
+    """
+    _check_index(index)
+    return f"ik-{_shortened(marker.installation_id)}-{marker.machine_id.hex}-{index}"
+
+
+def root_volume_names(marker: OwnershipMarker) -> tuple[str, str]:
+    """Returns the names that the first disk of a machine can have."""
+    return volume_name(marker, 0), short_volume_name(marker, 0)
+
+
+def _check_index(index: int) -> None:
     if not 0 <= index <= 9999:
         raise ValueError(f"the index of a disk is 0 to 9999, not {index}")
-    return f"ik-{marker.installation_id.hex}-{marker.machine_id.hex}-{index}"
+
+
+def _shortened(uuid: UUID) -> str:
+    return base64.urlsafe_b64encode(uuid.bytes).rstrip(b"=").decode()
 
 
 def seed_name(marker: OwnershipMarker) -> str:
@@ -44,22 +70,32 @@ def with_kept_logs(serial_log: str) -> tuple[str, ...]:
 
 
 def marker_of_volume(name: str) -> OwnershipMarker | None:
-    """Returns the marker in a name that `volume_name` returned, None for any other text."""
-    return _marker(_VOLUME.fullmatch(name))
+    """Returns the marker in a name that `volume_name` or `short_volume_name` returned, None for any other text."""
+    return _marker(_VOLUME.fullmatch(name)) or _marker_of_short(name)
 
 
 def index_of_volume(name: str) -> int | None:
-    """Returns the index in a name that `volume_name` returned, None for any other text."""
-    found = _VOLUME.fullmatch(name)
+    """Returns the index in the name of a disk, None for any other text."""
+    found = _VOLUME.fullmatch(name) or _SHORT_VOLUME.fullmatch(name)
     return None if found is None else int(found["index"])
 
 
 def marker_of_artifact(name: str) -> OwnershipMarker | None:
     """Returns the marker in a name that one of the functions above returned, None for any other text."""
-    return _marker(_ARTIFACT.fullmatch(name))
+    return _marker(_ARTIFACT.fullmatch(name)) or _marker_of_short(name)
 
 
 def _marker(found: re.Match[str] | None) -> OwnershipMarker | None:
     if found is None:
         return None
     return OwnershipMarker(installation_id=UUID(hex=found["installation"]), machine_id=UUID(hex=found["machine"]))
+
+
+def _marker_of_short(name: str) -> OwnershipMarker | None:
+    """Only of a name that `short_volume_name` returns: base64 of 16 bytes has other ends that mean the same."""
+    found = _SHORT_VOLUME.fullmatch(name)
+    if found is None:
+        return None
+    installation = UUID(bytes=base64.urlsafe_b64decode(f"{found['short']}=="))
+    marker = OwnershipMarker(installation_id=installation, machine_id=UUID(hex=found["of_machine"]))
+    return marker if short_volume_name(marker, int(found["index"])) == name else None

@@ -157,6 +157,7 @@ class HostView:
     member: str | None = None  # the name in the cluster
     architecture: str | None = None
     hypervisor_version: str | None = None
+    product: str = ""  # LXD or Incus; empty if the driver says it all, or nothing is known yet
     emulated: bool | None = None
     cpu_speed_mhz: int | None = None
     total: Amounts | None = None

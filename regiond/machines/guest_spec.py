@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from common.device_names import lxd_device_name, lxd_serial
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
-from common.values import Autostart, DriverType, NicKind, OwnershipMarker
-from common.volume_names import marker_of_volume, volume_name
+from common.values import Autostart, NicKind, OwnershipMarker
+from common.volume_names import marker_of_volume
 from regiond.identifiers import serial
 from regiond.machines.model import MachineView, NicView
+from regiond.machines.values.disk_names import names_of_new_disk
 from regiond.placement.model import Candidate, Evaluation, Requirements
 
 _UNCONFIGURED = "unconfigured"  # the mode of a NIC
@@ -111,13 +111,14 @@ def _disks(evaluation: Evaluation, host: Candidate, marker: OwnershipMarker) -> 
     keys = {pool.id: pool.pool_key for pool in host.storage_pools}
     return tuple(
         DiskSpec(
-            volume=volume_name(marker, index),
+            volume=names.volume,
             pool_id=keys[disk.storage_pool_id],
             size_bytes=disk.size_bytes,
-            serial=_serial(host.driver, marker.machine_id, index),
+            serial=names.serial,
             tags=disk.tags,
         )
         for index, disk in enumerate(evaluation.disks)
+        for names in [names_of_new_disk(marker, index, driver=host.driver, product=host.product)]
     )
 
 
@@ -138,7 +139,3 @@ def _nics(
         )
         for index, nic in enumerate(evaluation.nics)
     )
-
-
-def _serial(driver: str, machine_uuid: UUID, index: int) -> str:
-    return lxd_serial(lxd_device_name(index)) if driver == DriverType.LXD.value else serial(machine_uuid, index)

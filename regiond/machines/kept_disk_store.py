@@ -47,9 +47,11 @@ _KEEP = """
 # The disks of the machine whose volumes are named after another machine: attached ones.
 _FOREIGN = """
     select d.id
-      from machine_disk d join machine m on m.id = d.machine_id, installation i
-     where m.id = $1 and d.volume like 'ik-' || replace(i.id::text, '-', '') || '-%'
-       and d.volume not like 'ik-' || replace(i.id::text, '-', '') || '-' || replace(m.uuid::text, '-', '') || '-%'
+      from machine_disk d join machine m on m.id = d.machine_id, installation i,
+           lateral (select replace(i.id::text, '-', '') as hex) i_hex,
+           lateral (select rtrim(translate(encode(decode(hex, 'hex'), 'base64'), '+/', '-_'), '=') as short) i_short
+     where m.id = $1 and (starts_with(d.volume, 'ik-' || hex || '-') or starts_with(d.volume, 'ik-' || short || '-'))
+       and d.volume not like 'ik-%-' || replace(m.uuid::text, '-', '') || '-%'
      order by d.id
 """
 _DELETE = "delete from kept_disk where id = $1"

@@ -283,6 +283,7 @@ class MachineView:
     host_system_id: str | None
     driver: str | None
     guest_id: int | None
+    product: str = ""  # of its host: LXD or Incus; empty if the driver says it all
     disks: tuple[DiskView, ...] = ()
     nics: tuple[NicView, ...] = ()
     created_at: datetime

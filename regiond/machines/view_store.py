@@ -46,7 +46,9 @@ _WITHOUT_OWNER_DATA = """
            g.uefi, g.secure_boot, g.tpm, g.start_order,
            (select name from image where sha256 = g.next_iso order by id limit 1) as next_iso_name,
            a.username as owner, c.username as composed_by, h.name as host_name,
-           h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
+           h.system_id as host_system_id, h.driver,
+           coalesce((select product from server where id = h.server_id), '') as product,
+           g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description, coalesce(d.osystem, '') as osystem,
            coalesce(d.distro_series, '') as distro_series

@@ -20,6 +20,7 @@ from common.deployment_spec import ImageFormat, ImageRef
 from common.disk_content import MAX_PART_BYTES
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import DriverType, GuestRef, HostAccess, NicKind, OwnershipMarker, PowerState
+from common.volume_names import volume_name
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import deployments, guest_resources, guests
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
@@ -44,6 +45,9 @@ class DriverFixture(Protocol):
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         """Returns a valid disk serial for a guest of this host."""
+
+    def volume(self, marker: OwnershipMarker, index: int) -> str:
+        """Returns the name that a new volume has on this host."""
 
     def volumes(self) -> set[tuple[str, str]]:
         """Returns all (pool_id, volume) of the host."""
@@ -150,6 +154,7 @@ def spec_for(host: DriverFixture, name: str, *, disks: int = 1, installation_id:
         new_marker(installation_id),
         (host.pool_id,) * disks,
         serial=host.serial,
+        volume=host.volume,
         architecture=host.architecture,
         nics=host.nics,
     )
@@ -224,6 +229,9 @@ class SimulatedFixture:
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         return free_serial(marker, index)
+
+    def volume(self, marker: OwnershipMarker, index: int) -> str:
+        return volume_name(marker, index)
 
     def volumes(self) -> set[tuple[str, str]]:
         with self._store.reading() as db:

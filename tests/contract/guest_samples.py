@@ -44,12 +44,13 @@ def small_guest(
     *,
     size_bytes: int = DISK_BYTES,
     serial: Callable[[OwnershipMarker, int], str] | None = None,
+    volume: Callable[[OwnershipMarker, int], str] = volume_name,
     **fields: Any,
 ) -> GuestSpec:
     """One core and 128 MiB, with a disk in each of `pools`."""
     disks = tuple(
         DiskSpec(
-            volume=volume_name(marker, index),
+            volume=volume(marker, index),
             pool_id=pool,
             size_bytes=size_bytes,
             serial=(serial or free_serial)(marker, index),

@@ -16,7 +16,7 @@ import libvirt
 from common.deployment_spec import ImageRef
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import GuestRef, NicKind, OwnershipMarker
-from common.volume_names import seed_name
+from common.volume_names import seed_name, volume_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.driver import LibvirtDriver
@@ -75,6 +75,9 @@ class LibvirtFixture:
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         return free_serial(marker, index)
+
+    def volume(self, marker: OwnershipMarker, index: int) -> str:
+        return volume_name(marker, index)
 
     def volumes(self) -> set[tuple[str, str]]:
         return {(self.pool_id, name) for name in self._pool.listVolumes()}

@@ -24,6 +24,7 @@ from rackd.drivers.lxd.connection.capabilities import Capabilities, capabilities
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
+from regiond.machines.values.disk_names import name_of_new_volume
 from tests.contract.guest_samples import OwnImage, address, nic, write_parts
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
 from tests.lab.incus_server import incus_server, why_no_incus
@@ -106,7 +107,10 @@ class LxdFixture(ABC):
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         """LXD derives the serial of a disk from the device name."""
-        return lxd_serial(lxd_device_name(index))
+        return lxd_serial(lxd_device_name(index), product=self._capabilities.dialect.product)
+
+    def volume(self, marker: OwnershipMarker, index: int) -> str:
+        return name_of_new_volume(marker, index, product=self._capabilities.dialect.product)
 
     def volumes(self) -> set[tuple[str, str]]:
         volumes = self._ask(f"/1.0/storage-pools/{POOL}/volumes?recursion=1")

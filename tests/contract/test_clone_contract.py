@@ -14,7 +14,6 @@ from common.errors import NameTaken, NotFound, OutOfCapacity, WrongState
 from common.guest_content import DiskSource, GuestContent
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import Guest, PowerAction, PowerState
-from common.volume_names import volume_name
 from tests.contract.driver_fixtures import Capability, CapableFixture, DriverFixture, requires, spec_for
 from tests.contract.guest_samples import DISK_BYTES, volumes_of
 from tests.contract.test_deployment_contract import content as image_content
@@ -190,7 +189,7 @@ def test_what_cannot_be_cloned_leaves_nothing(host: CapableFixture) -> None:
         refused(_with_second(spec, size_bytes=TOO_LARGE_BYTES), content)
     with pytest.raises(NotFound, match=NO_POOL):
         refused(_with_second(spec, pool_id=NO_POOL), content)
-    lost = volume_name(source.marker, 7)
+    lost = host.volume(source.marker, 7)
     with pytest.raises(NotFound, match=lost):
         refused(spec, evolve(content, disks=(content.disks[0], DiskSource(pool_id=host.pool_id, volume=lost))))
     gone = evolve(source.marker, machine_id=UUID(int=7))

@@ -11,7 +11,6 @@ from common.discovery import VolumeRef
 from common.errors import NotFound, OutOfCapacity, WrongState
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import Guest, GuestDisk, GuestRef, PowerAction, PowerState
-from common.volume_names import volume_name
 from tests.contract.driver_fixtures import (
     EVERY_HOST,
     FIXTURES,
@@ -63,7 +62,7 @@ def switch(host: DriverFixture, spec: GuestSpec, action: PowerAction) -> None:
 def disk_of(host: DriverFixture, spec: GuestSpec, index: int = 1) -> DiskSpec:
     """A further disk of the machine."""
     return DiskSpec(
-        volume=volume_name(spec.marker, index),
+        volume=host.volume(spec.marker, index),
         pool_id=host.pool_id,
         size_bytes=DISK_BYTES,
         serial=host.serial(spec.marker, index),

@@ -9,7 +9,6 @@ from common.discovery import VolumeRef
 from common.errors import Busy, NotFound, OutOfCapacity, WrongState
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import GuestRef, PowerAction, PowerState
-from common.volume_names import volume_name
 from tests.contract.driver_fixtures import INSTALLATION, Capability, CapableFixture, DriverFixture, requires
 from tests.contract.guest_samples import DISK_BYTES, new_marker, volumes_of
 from tests.contract.lxd_fixtures import LxdFixture
@@ -38,7 +37,7 @@ def is_lxd(host: DriverFixture) -> bool:
 def copy_of(host: DriverFixture, spec: GuestSpec, index: int, pool_id: str) -> DiskSpec:
     """LXD's root disk has no volume of its own, and keeps its name in the ledger."""
     keeps_name = index == 0 and is_lxd(host)
-    volume = spec.disks[0].volume if keeps_name else volume_name(spec.marker, 9)
+    volume = spec.disks[0].volume if keeps_name else host.volume(spec.marker, 9)
     return evolve(spec.disks[index], volume=volume, pool_id=pool_id)
 
 
@@ -89,7 +88,7 @@ def test_a_disk_moves_back(host: CapableFixture, index: int) -> None:
     first, content = spec.disks[index].pool_id, host.write_content(spec, spec.disks[index])
     there = moved(host, spec, index, second)
     remove(host, spec, spec.disks[index])
-    volume = there.disks[index].volume if index == 0 and is_lxd(host) else volume_name(spec.marker, 11)
+    volume = there.disks[index].volume if index == 0 and is_lxd(host) else host.volume(spec.marker, 11)
     made = evolve(there.disks[index], volume=volume, pool_id=first)
     use(host, spec, there.disks[index], made, copy(host, spec, there.disks[index], made))
     remove(host, spec, there.disks[index])
@@ -195,7 +194,7 @@ def test_what_cannot_be_copied_changes_nothing(host: CapableFixture, index: int)
         copy(host, spec, disk, evolve(made, pool_id=NO_POOL))
     with pytest.raises(OutOfCapacity, match=str(TOO_LARGE_BYTES)):
         copy(host, spec, disk, evolve(made, size_bytes=TOO_LARGE_BYTES))
-    lost = evolve(disk, volume=volume_name(spec.marker, 7))
+    lost = evolve(disk, volume=host.volume(spec.marker, 7))
     with pytest.raises(NotFound, match=lost.volume):
         copy(host, spec, lost, made)
     with pytest.raises(NotFound):

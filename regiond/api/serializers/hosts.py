@@ -138,6 +138,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("default_macvlan_mode", nullable(STR), lambda host: host.default_macvlan_mode),
     key("autostart", STR, lambda host: AS_ABOVE if host.autostart is None else host.autostart.value),
     key("version", STR, lambda host: host.hypervisor_version or ""),
+    key("product", STR, lambda host: host.product),
     key("networks", array(NETWORK_JSON), lambda host: host.networks),
     key("network_devices", array(NETWORK_DEVICE_JSON), lambda host: host.network_devices),
     key("gpus", array(GPU_JSON), lambda host: host.gpus),

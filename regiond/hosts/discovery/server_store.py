@@ -19,8 +19,8 @@ _HOST = """
 _FIND = "select id from server where identity = $1"
 _ADD = """
     insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cpu_speed_mhz, emulated,
-                        numa_nodes, network_devices, gpus, huge_memory_mib, uefi_firmware)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                        numa_nodes, network_devices, gpus, huge_memory_mib, uefi_firmware, product)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     returning id
 """
 _RENAME = "update server set identity = $2 where id = $1"

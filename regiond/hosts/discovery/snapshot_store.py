@@ -112,6 +112,7 @@ def _facts(row: asyncpg.Record, discovery: Discovery) -> HostFacts:
         network_devices=tuple(from_dict(device, NetworkDevice) for device in row["network_devices"]),
         gpus=tuple(from_dict(gpu, Gpu) for gpu in row["gpus"]),
         uefi_firmware=row["uefi_firmware"],
+        product=row["product"],
     )
 
 

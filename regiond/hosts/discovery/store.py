@@ -18,7 +18,7 @@ from regiond.ledger import service as ledger
 _WRITE_SERVER = """
     update server set architecture = $2, hypervisor_version = $3, cores = $4, memory_mib = $5, cpu_speed_mhz = $6,
                       emulated = $7, numa_nodes = $8, network_devices = $9, gpus = $10,
-                      huge_memory_mib = $11, uefi_firmware = $12
+                      huge_memory_mib = $11, uefi_firmware = $12, product = $13
      where id = $1
 """
 _GUESTS_BY_ID = "select * from guest where id = any($1::integer[]) order by id"
@@ -204,4 +204,5 @@ def server_columns(facts: HostFacts) -> tuple[object, ...]:
         to_dict(list(facts.gpus)),
         inventory_of(facts.numa_nodes, facts.network_devices).huge_memory_mib,
         facts.uefi_firmware,
+        facts.product,
     )

@@ -6,13 +6,11 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
-from common.device_names import lxd_device_name, lxd_serial
 from common.errors import Busy, NotFound, OutOfCapacity
 from common.guest_spec import DiskSpec
 from common.serialization import to_dict
 from common.units import gb
-from common.values import DiskSize, DriverType, OwnershipMarker
-from common.volume_names import volume_name
+from common.values import DiskSize, OwnershipMarker
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
@@ -50,6 +48,7 @@ from regiond.machines.model import (
     MachineView,
 )
 from regiond.machines.operation_intents import check_owner_is, open_operation
+from regiond.machines.values.disk_names import name_of_new_volume, serial_of_new_disk
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import permitted
@@ -120,10 +119,10 @@ class DiskChanges:
         holder = await store.read_holder(db, machine.id)
         await _charge(db, holder, disk.size_bytes)
         spec = DiskSpec(
-            volume=volume_name(self._marker(machine), holder.next_index),
+            volume=name_of_new_volume(self._marker(machine), holder.next_index, product=machine.product),
             pool_id=pool.key,
             size_bytes=disk.size_bytes,
-            serial=_serial(machine, holder.next_index, pool.driver),
+            serial=self._serial(machine, holder.next_index, pool.driver),
             tags=tags,
         )
         operation_id = await self._open(
@@ -151,7 +150,7 @@ class DiskChanges:
             volume=kept.volume,
             pool_id=kept.storage_pool_key,
             size_bytes=kept.size_bytes,
-            serial=_serial(machine, holder.next_index, machine.driver),
+            serial=self._serial(machine, holder.next_index, machine.driver),
             tags=kept.tags,
         )
         operation_id = await self._open(
@@ -242,6 +241,9 @@ class DiskChanges:
     def _marker(self, machine: MachineView) -> OwnershipMarker:
         return OwnershipMarker(installation_id=self.installation_id, machine_id=machine.uuid)
 
+    def _serial(self, machine: MachineView, index: int, driver: str | None) -> str:
+        return serial_of_new_disk(self._marker(machine), index, driver=driver, product=machine.product)
+
 
 async def _disk(db: Db, caller: Caller, system_id: str, disk_id: int) -> tuple[MachineView, DiskView]:
     machine = await changeable(db, caller, system_id)
@@ -270,10 +272,6 @@ async def _check_disk(db: Db, machine: MachineView, disk: DiskView) -> None:
     now = await view_store.read(db, machine.system_id)
     if disk not in now.disks:
         raise Busy(f"{disk.title} of {machine.hostname} has just been changed. Try again.")
-
-
-def _serial(machine: MachineView, index: int, driver: str | None) -> str:
-    return lxd_serial(lxd_device_name(index)) if driver == DriverType.LXD.value else serial(machine.uuid, index)
 
 
 def _row(machine: MachineView, spec: DiskSpec, index: int, pool_id: int, label: str) -> store.NewDisk:

@@ -11,7 +11,7 @@ from common.guest_spec import DiskSpec
 from common.serialization import to_dict
 from common.units import gb
 from common.values import DriverType, OwnershipMarker
-from common.volume_names import marker_of_volume, volume_name
+from common.volume_names import marker_of_volume
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.identifiers import serial
@@ -23,6 +23,7 @@ from regiond.machines.disks.placement import ChosenPool, choose_pool
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.model import DiskPlan, DiskToAdd, DiskToMove, DiskView, MachineView
 from regiond.machines.operation_intents import check_owner_is, open_operation
+from regiond.machines.values.disk_names import name_of_new_volume
 from regiond.operations.model import OperationKind, Parent
 
 
@@ -91,7 +92,7 @@ async def _copy_name(db: Db, machine: MachineView, disk: DiskView) -> str:
         return disk.volume
     index = await move_store.next_index(db, machine.id, marker.machine_id)
     check_copy_index(machine, disk, index)
-    return volume_name(marker, index)
+    return name_of_new_volume(marker, index, product=machine.product)
 
 
 async def _claim(db: Db, machine: MachineView, pool: ChosenPool, size_bytes: int) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
 from rackd.drivers.lxd.connection.dialect import Dialect
 
-_UNAVAILABLE = {502, 503, 504}  # LXD is starting, stopping, or without its cluster database
+_UNAVAILABLE = {502, 503, 504}  # the server is starting, stopping, or without its cluster database
+# What it says with status 500 of a cluster member that does not respond.
+_MEMBER_DOWN = ("missing event connection", "unable to connect to", "server isn't ready yet")
+_TAKEN = ("already exists", "unique constraint failed: instances")
 
 
 class NotAuthorized(NotTrusted):
@@ -35,7 +38,7 @@ def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what
             f"certificate is restricted, add this project to it with {dialect.client} config trust edit; if it is no "
             f"longer trusted, get a new token with: {dialect.how_to_trust}"
         )
-    if status in _UNAVAILABLE or "missing event connection" in reason.lower():  # of a cluster member
+    if status in _UNAVAILABLE or any(text in reason.lower() for text in _MEMBER_DOWN):
         return HostUnreachable(f"{product} at {server} is not ready: {reason}.")
     if status == 404:
         return NotFound(f"{product}: {reason} ({what}).")
@@ -46,4 +49,5 @@ def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what
 
 def of_operation(reason: str, dialect: Dialect) -> DriverFailed:
     """Returns the error of an operation that failed for this reason."""
-    return (Conflict if "already exists" in reason.lower() else DriverFailed)(f"{dialect.product}: {reason}.")
+    kind = Conflict if any(text in reason.lower() for text in _TAKEN) else DriverFailed
+    return kind(f"{dialect.product}: {reason}.")

@@ -92,7 +92,7 @@ class Instances:
         home = volumes[0].project if volumes else self.scope.project
         networks = self._networks(instance)
         index = VolumeIndex.of(volumes, {self.scope.project: home})
-        return guest_of(instance, index, function_ports(networks), addresses)[0]
+        return guest_of(instance, index, function_ports(networks), addresses, product=self.product)[0]
 
     def _networks(self, instance: Json) -> list[Json]:
         """Returns LXD's networks of its NICs, as far as the certificate may see them."""

@@ -22,6 +22,7 @@ from common.values import (
     StoragePool,
 )
 from rackd.drivers.architectures import debian_architecture
+from rackd.drivers.lxd.connection.dialect import dialect_of
 from rackd.drivers.lxd.inventory import hardware
 from rackd.drivers.lxd.inventory.image_copies import copies_of
 from rackd.drivers.lxd.inventory.networks import networks_of
@@ -93,6 +94,7 @@ def facts_of(responses: ServerResponses, guests: Iterable[Guest]) -> HostFacts:
     devices = hardware.network_devices(responses.resources)
     return HostFacts(
         uefi_firmware=True,  # comes with LXD
+        product=dialect_of(responses.server).product,
         server_identity=server_identity(responses.server, responses.member),
         hypervisor_version=str(environment["server_version"]),
         architecture=debian_architecture(str(environment["kernel_architecture"])),

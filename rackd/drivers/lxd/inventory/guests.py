@@ -68,14 +68,17 @@ def guest_of(
     volumes: VolumeIndex,
     function_ports: Mapping[str, str] | None = None,
     addresses: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    product: str = "LXD",
 ) -> tuple[Guest, tuple[Problem, ...]]:
     """Converts one instance; values that cannot be parsed become problems. Raises KeyError if it has no name.
 
-    `addresses` has the known ones of its NICs, by MAC address.
+    `addresses` has the known ones of its NICs, by MAC address. `product` names the disks.
     """
     parser = _InstanceParser(
-        instance=instance, volumes=volumes, function_ports=function_ports or {}, addresses=addresses or {}
-    )
+        instance=instance, volumes=volumes, function_ports=function_ports or {}, addresses=addresses or {},
+        product=product,
+    )  # fmt: skip
     name = str(instance["name"])
     project = str(instance.get("project") or DEFAULT_PROJECT)
     count, pinned = parser.cores()
@@ -117,6 +120,7 @@ class _InstanceParser:
     volumes: VolumeIndex
     function_ports: Mapping[str, str]
     addresses: Mapping[str, tuple[str, ...]]
+    product: str
     problems: list[Problem] = field(factory=list)
 
     @property
@@ -225,7 +229,7 @@ class _InstanceParser:
         return self._disk(name, size, device["pool"], known_as if composed else None)
 
     def _disk(self, name: str, size: int, pool: str, volume: str | None) -> GuestDisk:
-        serial = lxd_serial(name) if self.is_vm else None
+        serial = lxd_serial(name, product=self.product) if self.is_vm else None
         return GuestDisk(device=name, size_bytes=size, pool_id=pool, volume=volume, serial=serial)
 
     def nics(self) -> Iterable[GuestNic]:

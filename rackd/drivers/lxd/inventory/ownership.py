@@ -89,8 +89,11 @@ def _without_moving(instances: list[Json]) -> list[Json]:
 
 
 def is_unreadable(instance: Json) -> bool:
-    """Returns whether LXD knows only the name, because the instance's cluster member does not respond."""
-    return not instance.get("type") and instance.get("config") is None
+    """Returns whether the server knows only the name, because the instance's cluster member does not respond. LXD then
+    leaves out the type, too.
+    """
+    without_type = not instance.get("type") or instance.get("status") == "Error"
+    return without_type and instance.get("config") is None
 
 
 def id_of(instance: Json) -> str:

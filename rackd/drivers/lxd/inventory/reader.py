@@ -14,6 +14,7 @@ from common.values import POOL_AVAILABLE, Guest
 from common.volume_names import marker_of_artifact
 from rackd.drivers.lxd.connection.capabilities import check_usable
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
+from rackd.drivers.lxd.connection.dialect import dialect_of
 from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.inventory.addresses import read_addresses
 from rackd.drivers.lxd.inventory.clock import ahead_s, clock_problem
@@ -204,14 +205,14 @@ def orphaned_volumes(responses: ServerResponses) -> Iterable[OrphanedVolume]:
 def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
     """Returns the instances of this server; in a cluster those of this member."""
     volumes = VolumeIndex.of(responses.volumes, volume_projects_of(responses.projects))
-    ports = function_ports(responses.networks)
+    ports, product = function_ports(responses.networks), dialect_of(responses.server).product
     guests, problems = [], list(responses.problems)
     for instance in without_replacements(responses.instances):
         elsewhere = responses.member is not None and instance.get("location") != responses.member
         if elsewhere or is_unreadable(instance):
             continue
         key = str(instance.get("project") or DEFAULT_PROJECT), str(instance["name"])
-        guest, found = guest_of(instance, volumes, ports, responses.addresses.get(key))
+        guest, found = guest_of(instance, volumes, ports, responses.addresses.get(key), product=product)
         guests.append(guest)
         problems += found
     return sorted(guests, key=lambda guest: (guest.project, guest.name)), problems
