@@ -82,7 +82,7 @@ def test_a_deployed_root_disk_has_the_image_and_its_own_size(host: CapableFixtur
 @pytest.mark.parametrize("size_bytes", [1024, 200 * 1024])
 def test_a_guest_has_its_user_data_or_the_short_form(host: CapableFixture, size_bytes: int) -> None:
     source, spec = content(), composed(host, "userdata")
-    given = evolve(seed(b"#cloud-config\n".ljust(size_bytes, b"#")), short_user_data=b"#include-once\nhttp://a/\n")
+    given = evolve(seed(b"#cloud-config\n{}\n".ljust(size_bytes, b"#")), short_user_data=b"#include-once\nhttp://a/\n")
     host.driver.copy_image(source.image, host.pool_id, source)
     shortened = host.driver.deploy(spec, source.image, given)
     assert host.user_data(spec) == (given.short_user_data if shortened else given.user_data)

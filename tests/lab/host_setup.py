@@ -12,6 +12,7 @@ from uuid import uuid4
 from tests.lab.needs import HUGE_PAGES
 
 HUGE_PAGE_KIB = 2048
+TRIES = 5
 _FOLDER = Path("/dev/hugepages")  # where LXD expects their file system
 
 
@@ -63,6 +64,15 @@ def huge_pages(count: int) -> Iterator[None]:
 def _add_huge_pages(count: int) -> None:
     with HUGE_PAGES.open("r+") as file:
         flock(file, LOCK_EX)  # other tests, in other processes, add theirs
-        number = int(file.read())
-        file.seek(0)
-        file.write(str(number + count))
+        wanted = int(file.read()) + count
+        for _ in range(TRIES):
+            file.seek(0)
+            file.write(str(wanted))
+            file.flush()
+            file.seek(0)
+            if int(file.read()) == wanted:
+                return
+            # The kernel gives what it finds in one piece: its caches may be in the way.
+            Path("/proc/sys/vm/drop_caches").write_text("1")
+            Path("/proc/sys/vm/compact_memory").write_text("1")
+    raise AssertionError(f"this machine has no free memory for {count} huge pages more")

@@ -7,6 +7,7 @@ has it without a connection until the VM is off.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -27,6 +28,8 @@ from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
 # In the texts with which LXD and Incus refuse a NIC of an instance that is off, too.
 _CLASHES = ("already defined on another nic", "already used on network")
 _INVALID = "validation"
+_NO_FREE_SLOT = "not available for virtio-net-pci"
+BUSES_S, _RETRY_S = 60.0, 1.0  # a second or two with KVM, twenty where VMs are emulated
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -49,7 +52,7 @@ def attach(instances: Instances, guest: GuestRef, nic: NicSpec) -> PowerState:
 
 def _plug(instances: Instances, name: str, nic: NicSpec, device: Mapping[str, str], power: PowerState) -> None:
     try:
-        instances.change(name, devices={nic.name: device}, config={})
+        _add_device(instances, name, nic.name, device)
     except DriverFailed as error:
         text = str(error).lower()
         if _has(instances, name, nic.mac_address):
@@ -64,6 +67,21 @@ def _plug(instances: Instances, name: str, nic: NicSpec, device: Mapping[str, st
                 f"{name} is off.",
                 name=name,
             ) from error
+
+
+def _add_device(instances: Instances, name: str, key: str, device: Mapping[str, str]) -> None:
+    """Adds the device, once the firmware of an instance that has just been started knows its PCI buses: until then,
+    Incus takes one that is in use for a free one.
+    """
+    ends_at = time.monotonic() + BUSES_S
+    while True:
+        try:
+            return instances.change(name, devices={key: device}, config={})
+        except DriverFailed as error:
+            if _NO_FREE_SLOT not in str(error).lower() or time.monotonic() > ends_at:
+                raise
+            log.info("pci_buses_unknown", guest=name, reason=str(error))
+        time.sleep(_RETRY_S)
 
 
 def change(instances: Instances, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
