@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pylxd
 import requests
-from attrs import frozen
+from attrs import field, frozen
 from pylxd import exceptions
 from requests.adapters import HTTPAdapter
 
@@ -60,6 +60,15 @@ class Unfinished(DriverFailed):
 
 def path(*parts: str) -> str:
     return "/".join(quote(part, safe="") for part in parts)
+
+
+@frozen(kw_only=True)
+class FilePart:
+    """A part of a file that LXD sends. `total_bytes` and `changed_at` are those of the whole file."""
+
+    data: bytes = field(repr=False)
+    total_bytes: int
+    changed_at: str
 
 
 class _PinnedAdapter(HTTPAdapter):
@@ -179,6 +188,34 @@ class Client:
     def beginning_of(self, where: str, **params: str) -> bytes:
         """Returns the first MiB of a file that LXD sends."""
         return self.request("get", where, params=params, stream=True, is_api=False).content
+
+    def part_of(self, where: str, start: int, size: int, **params: str) -> FilePart:
+        """Returns up to `size` bytes, at most a few MiB, of a file that LXD sends, from `start` on."""
+        if self._lxd is None:
+            self.server()
+        node, last = self._lxd.api[where], start + size - 1
+
+        def send() -> requests.Response:
+            # pylxd takes the status of a part for an error.
+            response: requests.Response = node.session.get(
+                f"{self.address.normalised}/1.0/{where}",
+                params={key: text for key, text in params.items() if text},
+                headers={"Range": f"bytes={start}-{last}"},
+                timeout=(CONNECT_S, self._read_s),
+            )
+            if response.status_code == 404:
+                raise exceptions.NotFound(response)
+            if response.status_code != 206:
+                raise exceptions.LXDAPIException(response)
+            return response
+
+        response = self._call(f"GET /1.0/{where}", send)
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+        if not total.isdecimal() or len(response.content) != min(size, int(total) - start):
+            raise DriverFailed(f"LXD at {self.address.normalised} sent another part of a file than that asked for.")
+        return FilePart(
+            data=response.content, total_bytes=int(total), changed_at=response.headers.get("Last-Modified", "")
+        )
 
     def find(self, where: str, **params: str) -> Any | None:
         """Returns as `get`, or None if the object does not exist."""
