@@ -79,9 +79,9 @@ def hashes(made: Any) -> list[str]:
     return [disk["sha256"] for disk in made["description"]["disks"]]
 
 
-def left(server: LxdServer) -> list[Any]:
+def left(server: LxdServer, prefix: str = PREFIX) -> list[Any]:
     """The backups of all instances, and the images."""
-    names = [name for _, name in server.instances(PREFIX)]
+    names = [name for _, name in server.instances(prefix)]
     backups = [one for name in names for one in server.ask(f"/1.0/instances/{name}/backups")]
     volumes = server.ask("/1.0/storage-pools/default/volumes/custom")
     return [*backups, *(one for url in volumes for one in server.ask(f"{url}/backups")), *server.our_images()]
