@@ -1,8 +1,10 @@
-"""Exports a machine to a file: the operation's handler. A host has at most copies of disks for that, and none then."""
+"""Exports a machine to a file: the operation's handler. Nothing stays on the host."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
@@ -123,13 +125,15 @@ class ExportMachine:
         first = read = await self._part(target, wanted.spec, 0)
         await writer.begin_disk(first.size_bytes)
         while True:
-            await writer.add(read.part, percent=min(99, (done + read.part.end) * 100 // max(1, total)))
-            if read.part.end >= first.size_bytes:
+            percent = min(99, (done + read.part.end) * 100 // max(1, total))
+            end = min(read.part.end, first.size_bytes)
+            following = await _meanwhile(
+                self._part(target, wanted.spec, end), writer.add(read.part, percent=percent)
+            )  # fmt: skip
+            _check_same(first, following, target, wanted)
+            if end == first.size_bytes:
                 break
-            read = await self._part(target, wanted.spec, read.part.end)
-            _check_same(first, read, target, wanted)
-        last = await self._part(target, wanted.spec, first.size_bytes)
-        _check_same(first, last, target, wanted)
+            read = following
         file, file_bytes, sha256 = await writer.end_disk(index)
         return ExportedDisk(
             title=wanted.title, file=file, size_bytes=first.size_bytes, file_bytes=file_bytes, sha256=sha256,
@@ -162,3 +166,16 @@ def _check_same(first: ReadPart, read: ReadPart, target: Target, wanted: _Disk) 
             f"{wanted.title} of {target.spec.name} was written while it was exported, or the machine was started. It "
             "is exported again."
         )
+
+
+async def _meanwhile(reading: Coroutine[Any, Any, ReadPart], writing: Awaitable[None]) -> ReadPart:
+    """Returns the part that was read while another one was written. At the end of a disk it is empty."""
+    read = asyncio.ensure_future(reading)
+    try:
+        await writing
+    except BaseException:
+        read.cancel()
+        with suppress(asyncio.CancelledError, InnkeeperError):
+            await read
+        raise
+    return await read

@@ -1,7 +1,8 @@
-"""Makes the backup of a custom volume that LXD imports, while it is sent: the disk in a qcow2 image, without its zeros.
+"""Makes the backup of a custom volume that LXD imports, of a disk in a qcow2 image.
 
-The archive has two members: what LXD is to know of the volume, and its content as a sparse file in the form of GNU tar
-(version 1.0: a map of the places with data, and these one after the other).
+It is made while it is sent, without zeros. The archive has two members: what LXD is to know of the volume, and its
+content as a sparse file in the form of GNU tar (version 1.0: a map of the places with data, and these one after the
+other).
 """
 
 from __future__ import annotations
