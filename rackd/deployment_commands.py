@@ -10,6 +10,7 @@ from typing import Any
 from common.deployment_spec import CloudInitSeed, HostImage
 from common.rpc.command import Command, Done
 from common.rpc.handlers import Handler
+from common.rpc.hardware_commands import HOST_FILL_DISK, FillDiskCall
 from common.rpc.host_commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
@@ -45,6 +46,7 @@ class DeploymentCommands:
             HOST_COPY_IMAGE: self.copy_image,
             HOST_REMOVE_IMAGE: self.remove_image,
             HOST_FIND_IMAGE: self.find_image,
+            HOST_FILL_DISK: self.fill_disk,
             HOST_DEPLOY: self.deploy,
             HOST_UNDEPLOY: self.undeploy,
             HOST_SET_ADDRESSES: self.set_addresses,
@@ -60,6 +62,15 @@ class DeploymentCommands:
                 what="copy image",
                 call_class=CallClass.LONG_RUNNING,
             )
+
+    async def fill_disk(self, link: CallingLink, call: FillDiskCall) -> Done:
+        content = self._content.blocking(link, call.image.sha256)
+        return await self._fenced.change(
+            call,
+            lambda driver: driver.fill_disk(call.spec, call.volume, call.image, content),
+            what="fill disk",
+            call_class=CallClass.LONG_RUNNING,
+        )
 
     async def remove_image(self, _: CallingLink, call: RemoveImageCall) -> Done:
         """Removes a copy, after any copying of the same image to the same place by this rack."""

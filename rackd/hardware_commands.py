@@ -17,12 +17,14 @@ from common.rpc.handlers import Handler
 from common.rpc.hardware_commands import (
     HOST_ATTACH_DISK,
     HOST_ATTACH_NIC,
+    HOST_BEGIN_READ,
     HOST_CHANGE_NIC,
     HOST_CLONE,
     HOST_COPY_DISK,
     HOST_DETACH_DISK,
     HOST_DETACH_NIC,
     HOST_EJECT_ISO,
+    HOST_END_READ,
     HOST_GROW_DISK,
     HOST_INSERT_ISO,
     HOST_MAKE_BOOTABLE,
@@ -35,6 +37,7 @@ from common.rpc.hardware_commands import (
     HOST_WRITE_DISK,
     AttachDiskCall,
     AttachNicCall,
+    BeginReadCall,
     ChangeNicCall,
     CloneCall,
     CopiedDisk,
@@ -42,6 +45,7 @@ from common.rpc.hardware_commands import (
     DetachDiskCall,
     DetachNicCall,
     EjectIsoCall,
+    EndReadCall,
     GrowDiskCall,
     InsertIsoCall,
     MakeBootableCall,
@@ -82,7 +86,9 @@ class HardwareCommands:
             HOST_COPY_DISK: self.copy_disk,
             HOST_USE_COPY: self.use_copy,
             HOST_CLONE: self.clone,
+            HOST_BEGIN_READ: self.begin_read,
             HOST_READ_DISK: self.read_disk,
+            HOST_END_READ: self.end_read,
             HOST_WRITE_DISK: self.write_disk,
             HOST_MAKE_BOOTABLE: self.make_bootable,
             HOST_ATTACH_NIC: self.attach_nic,
@@ -161,6 +167,22 @@ class HardwareCommands:
     async def clone(self, _: EventLink, call: CloneCall) -> Guest:
         return await self._fenced.run(
             call, lambda driver: driver.clone(call.spec, call.content), what="clone", call_class=CallClass.LONG_RUNNING
+        )
+
+    async def begin_read(self, _: EventLink, call: BeginReadCall) -> Done:
+        return await self._fenced.change(
+            call,
+            lambda driver: driver.begin_read(call.guest, call.pool_id, call.volume),
+            what="begin to read disk",
+            call_class=CallClass.LONG_RUNNING,
+        )
+
+    async def end_read(self, _: EventLink, call: EndReadCall) -> Done:
+        return await self._fenced.change(
+            call,
+            lambda driver: driver.end_read(call.guest, call.pool_id, call.volume),
+            what="end to read disk",
+            call_class=CallClass.LONG_RUNNING,
         )
 
     async def read_disk(self, _: EventLink, call: ReadDiskCall) -> ReadPart:

@@ -42,7 +42,8 @@ from common.values import (
     Resized,
 )
 from rackd.drivers.contract import ConsoleStream, Driver, ImageContent
-from rackd.drivers.driver_errors import disk_content_unsupported
+from rackd.drivers.driver_errors import only_whole_disks
+from rackd.drivers.lxd.guests.qcow2_extents import Qcow2Extents
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.usage_counters import HostCounters
@@ -200,14 +201,30 @@ class FakeLxdDriver:
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
         return self._trusted_host().use_copy(guest, pool_id, volume, copy, state)
 
+    def begin_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        self._trusted_host().begin_read(guest, pool_id, volume)
+
     def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
-        raise disk_content_unsupported()
+        return self._trusted_host().read_disk(guest, pool_id, volume, start)
+
+    def end_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        self._trusted_host().end_read(guest, pool_id, volume)
 
     def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
-        raise disk_content_unsupported()
+        raise only_whole_disks()
+
+    def fill_disk(self, spec: GuestSpec, volume: str, image: ImageRef, content: ImageContent) -> None:
+        host = self._trusted_host()
+        disk = next(one for one in spec.disks if one.volume == volume)
+        source = Qcow2Extents.of(image, content)
+        for extent in source.joined(1000):
+            at = extent.start
+            for data in source.content_of(extent):
+                host.write_disk(spec.ref, disk.pool_id, volume, DiskPart(start=at, offset=at, data=data))
+                at += len(data)
 
     def make_bootable(self, spec: GuestSpec) -> None:
-        raise disk_content_unsupported()
+        self._trusted_host().make_bootable(spec)
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return self._trusted_host().attach_nic(guest, nic)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.boot import BootOrder, BootOrders, IsoState, StartOrder
+from common.deployment_spec import ImageRef
 from common.disk_content import DiskPart, ReadPart
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -167,6 +168,34 @@ class ReadDiskCall(GuestCall):
 
 
 @frozen(kw_only=True)
+class BeginReadCall(GuestCall):
+    """Makes a disk of a guest that is off readable by `ReadDiskCall`, and what was made for an earlier reading anew."""
+
+    pool_id: str
+    volume: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class EndReadCall(GuestCall):
+    """Removes from the host what was made to read a disk."""
+
+    pool_id: str
+    volume: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class FillDiskCall(HostCall):
+    """Gives a new disk of a guest that is off the content of a qcow2 image, which the rack reads from the region."""
+
+    spec: GuestSpec
+    volume: str
+    image: ImageRef
+    fence: Fence
+
+
+@frozen(kw_only=True)
 class WriteDiskCall(GuestCall):
     """Writes a part of a new disk of a guest that is off."""
 
@@ -201,4 +230,7 @@ HOST_EJECT_ISO = Command("host.eject_iso", EjectIsoCall, IsoState)
 HOST_SET_BOOT_ORDER = Command("host.set_boot_order", SetBootOrderCall, BootOrders)
 HOST_READ_DISK = Command("host.read_disk", ReadDiskCall, ReadPart)
 HOST_WRITE_DISK = Command("host.write_disk", WriteDiskCall, Done)
+HOST_BEGIN_READ = Command("host.begin_read", BeginReadCall, Done)
+HOST_END_READ = Command("host.end_read", EndReadCall, Done)
+HOST_FILL_DISK = Command("host.fill_disk", FillDiskCall, Done)
 HOST_MAKE_BOOTABLE = Command("host.make_bootable", MakeBootableCall, Done)

@@ -166,6 +166,14 @@ class Driver(GuestHardware, Protocol):
         completed is not used. Raises OutOfCapacity, NotFound naming the pool, and what `content` raises.
         """
 
+    def fill_disk(self, spec: GuestSpec, volume: str, image: ImageRef, content: ImageContent) -> None:
+        """Returns when the disk, of a guest that was composed and never started, has the content of the image.
+
+        Idempotent. The image is one that the region has written: qcow2, not compressed, in clusters of 64 KiB. Raises
+        NotFound without the guest or the disk, WrongState unless the guest is off, OutOfCapacity if the host has no
+        space, Unsupported if disks of this hypervisor are written in parts, by `write_disk`, and what `content` raises.
+        """
+
     def remove_image(self, sha256: str, pool_id: str) -> None:
         """Returns when this storage pool (empty: LXD's image store) has no copy of the image. Idempotent.
 

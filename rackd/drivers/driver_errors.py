@@ -86,11 +86,12 @@ def disk_not_found(guest: str, volume: str, volumes: Iterable[str | None]) -> No
     return NotFound(f"The guest {guest} has no disk {volume} any more; it has {known}.", volume=volume)
 
 
-def disk_content_unsupported() -> Unsupported:
-    return Unsupported(
-        "Innkeeper reads and writes the content of disks on libvirt hosts only, so VMs of LXD cannot be exported or "
-        "imported. On the LXD server: lxc export NAME FILE, and lxc import FILE."
-    )
+def only_whole_disks() -> Unsupported:
+    return Unsupported("LXD takes the content of a disk only as a whole.")
+
+
+def only_parts_of_disks() -> Unsupported:
+    return Unsupported("The disks of this host are written in parts, not as a whole.")
 
 
 def guest_is_off(guest: GuestRef) -> WrongState:

@@ -87,20 +87,31 @@ class GuestHardware(Protocol):
         guest, the disk or the copy; WrongState unless the guest is off.
         """
 
+    def begin_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        """Returns when `read_disk` can read the disk of a guest that is off, as it is now.
+
+        LXD copies the disk for that into a backup, instead of one that an earlier call left. Raises as `read_disk`;
+        OutOfCapacity, with nothing left, if the host has no space for that; Busy if the guest was started meanwhile.
+        """
+
     def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
         """Returns the next part of a disk of a guest that is off, from `start` on. Only reads.
 
         The part has data unless only zeros follow, or so many that they took seconds to read. At the end of the disk
         it is empty. Raises NotFound without the guest or the disk; WrongState unless the guest is off, and if its next
-        start is no boot; Unsupported for a disk that cannot be read so that its content is the same.
+        start is no boot; Unsupported for a disk that cannot be read so that its content is the same; Busy if
+        `begin_read` has to be called again.
         """
+
+    def end_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        """Returns when nothing is left on the host of what `begin_read` made. Idempotent, also without the guest."""
 
     def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
         """Returns when the disk, of a guest that was composed and never started, has the part. Idempotent.
 
         The zeros of a part, at most MAX_ZERO_BYTES, are written where a new volume can have other content. Raises
         NotFound without the guest or the disk; WrongState unless the guest is off, and beyond the end of the disk;
-        OutOfCapacity if the storage pool is full; Unsupported if disks of this hypervisor cannot be written.
+        OutOfCapacity if the storage pool is full; Unsupported if this hypervisor takes only whole disks: `fill_disk`.
         """
 
     def make_bootable(self, spec: GuestSpec) -> None:

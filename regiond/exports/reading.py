@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import IO, BinaryIO
 
 from attrs import frozen
 
+from common.deployment_spec import ImageFormat, ImageRef
 from common.disk_content import DiskPart
 from common.errors import Busy, WrongState
+from common.process.private_files import DISK_FULL_ERRNOS
 from regiond.db.pool import Database
 from regiond.exports import store
-from regiond.exports.archive import Stopped, checked, members_of
+from regiond.exports.archive import Member, Stopped, checked, members_of, sha256_of
 from regiond.exports.disk_reader import DiskImage
+from regiond.exports.disk_writer import DiskWriter
+from regiond.exports.folder import disk_full
 from regiond.exports.model import BadExport, Export, ExportedDisk
-from regiond.exports.writing import Space
+from regiond.exports.writing import Space, Threads
+
+
+@frozen(kw_only=True)
+class DiskFile:
+    """An image of one disk."""
+
+    image: ImageRef
+    _file: IO[bytes]
+    _threads: Threads
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Returns up to `size` bytes from `offset`."""
+        return await self._threads.run(lambda: os.pread(self._file.fileno(), size, offset))
 
 
 @frozen(kw_only=True)
@@ -50,6 +70,35 @@ class DiskParts:
             raise WrongState(f"The file of {found.name} cannot be imported: {error}") from error
         except Stopped:
             raise Busy("The region stops.") from None
+
+    @asynccontextmanager
+    async def image(self, found: Export, disk: ExportedDisk) -> AsyncIterator[DiskFile]:
+        """Yields an image of the disk that the region itself has written, in a file without a name for the block.
+
+        Raises WrongState for a damaged image, OutOfCapacity if the region's disk has no space for another copy.
+        """
+        threads, folder = self.space.threads, self.space.folder
+        await self.space.require_free(disk.file_bytes)
+        file = await threads.run(lambda: TemporaryFile(dir=folder.root))  # noqa: SIM115  # closed below
+        try:
+            writer = await threads.run(partial(DiskWriter, file, disk.size_bytes))
+            async for part in self.parts(found, disk):
+                await threads.run(partial(writer.add, part))
+            size_bytes = await threads.run(writer.finish)
+            whole = Member(0, size_bytes)
+            sha256 = await threads.run(partial(sha256_of, file, whole, is_stopped=threads.is_stopped))
+            image = ImageRef(
+                sha256=sha256, size_bytes=size_bytes, virtual_size_bytes=disk.size_bytes, format=ImageFormat.QCOW2
+            )
+            yield DiskFile(image=image, file=file, threads=threads)
+        except Stopped:
+            raise Busy("The region stops.") from None
+        except OSError as error:
+            if error.errno in DISK_FULL_ERRNOS:
+                raise disk_full() from error
+            raise
+        finally:
+            file.close()
 
     async def parts(self, found: Export, disk: ExportedDisk) -> AsyncGenerator[DiskPart, None]:
         """Yields the content of a disk, in parts that a host takes. Raises WrongState for a damaged image."""

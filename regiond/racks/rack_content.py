@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from common.errors import InvalidRequest, NotFound
 from common.rpc.region_commands import CONTENT_PART_BYTES, ContentPart, ContentRead
+
+FileReads = Callable[[int, int], Awaitable[bytes]]  # of an offset and a size
 
 
 class StoredContent(Protocol):
@@ -26,6 +28,7 @@ class RackContent:
         self._stored = stored
         self._offered: dict[str, bytes] = {}
         self._offers: Counter[str] = Counter()
+        self._files: dict[str, list[FileReads]] = {}
 
     @contextmanager
     def offer(self, data: bytes) -> Iterator[str]:
@@ -40,6 +43,18 @@ class RackContent:
             if not self._offers[sha256]:
                 del self._offered[sha256], self._offers[sha256]
 
+    @contextmanager
+    def offer_file(self, sha256: str, read: FileReads) -> Iterator[None]:
+        """Lets racks read a file by its SHA-256 while the block runs. `read` returns bytes from an offset on."""
+        files = self._files.setdefault(sha256, [])
+        files.append(read)
+        try:
+            yield
+        finally:
+            files.remove(read)
+            if not files:
+                del self._files[sha256]
+
     async def read(self, wanted: ContentRead) -> ContentPart:
         """Returns a part of the content. Raises NotFound; InvalidRequest for a negative or too large part."""
         if wanted.offset < 0 or not 0 < wanted.size <= CONTENT_PART_BYTES:
@@ -47,6 +62,8 @@ class RackContent:
         offered = self._offered.get(wanted.sha256)
         if offered is not None:
             return ContentPart(data=offered[wanted.offset : wanted.offset + wanted.size])
+        if wanted.sha256 in self._files:
+            return ContentPart(data=await self._files[wanted.sha256][0](wanted.offset, wanted.size))
         data = await self._stored.read(wanted.sha256, wanted.offset, wanted.size)
         if data is None:
             raise NotFound(f"This region does not have the content {wanted.sha256}.")

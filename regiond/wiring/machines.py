@@ -182,7 +182,7 @@ def wire_engine(
             calls,
             Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id),
             GuestCopies(storage.database, calls),
-            ImportedDisks(calls, DiskParts(database=storage.database, space=images.exports.space)),
+            ImportedDisks(calls, DiskParts(database=storage.database, space=images.exports.space), layer.content),
         ),
         PowerMachine(calls, grace_s=settings.power_off_grace_s),
         DeployMachine(

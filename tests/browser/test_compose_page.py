@@ -401,3 +401,16 @@ async def test_the_preview_says_that_a_quota_refuses(admin: Visitor, fleet: Depl
     await admin.page.locator(COMPOSE).click()
     await expect(admin.page.locator("#problems")).to_contain_text("quota of pool default")
     assert len(await fleet.get("machines/")) == 2
+
+
+async def test_without_scripts_the_hardware_is_seen_before_it_is_composed(plain: Visitor, fleet: Deployment) -> None:
+    await fleet.compose(fleet.hosts["alder"], hostname="golden", cores=2, memory=3072, storage="root:12,data:5")
+    await plain.go("compose")
+    page = plain.page
+    await page.select_option("#template", "golden")
+    plain.expected_statuses.add(422)
+    await page.locator(COMPOSE).click()
+    await expect(page.locator("#template-error")).to_contain_text("Look at it, then compose")
+    await expect(page.locator("#disk1-size")).to_have_value("5")
+    await page.locator(COMPOSE).click()
+    await expect(page.locator("#vm-head")).to_contain_text("alder")

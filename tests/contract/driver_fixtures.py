@@ -89,7 +89,9 @@ class Capability(StrEnum):
     OWN_IMAGES = "own_images"
     VOLUME_LOSS = "volume_loss"  # a volume can be deleted while a guest uses it
     DISK_MOVES = "disk_moves"  # the test may have another storage pool
-    DISK_CONTENT = "disk_content"  # disks are read and written in parts
+    DISK_CONTENT = "disk_content"  # disks are read in parts
+    DISK_PARTS = "disk_parts"  # and written in parts
+    WHOLE_DISKS = "whole_disks"  # or filled from an image
     POOL_LOSS = "pool_loss"  # the test may make the storage pool unavailable
 
 
@@ -334,25 +336,25 @@ FIXTURES = [
 
 # A driver that gains a capability is added here, and its fixture then provides the fields of `CapableFixture`.
 CAPABILITIES: Mapping[str, frozenset[Capability]] = {
-    "simulated": frozenset(Capability),
+    "simulated": frozenset(Capability) - {Capability.WHOLE_DISKS},
     "libvirt-test": frozenset(Capability)  # it cannot fill volumes, and has no console
     - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.OWN_IMAGES}
-    - {Capability.DISK_MOVES, Capability.DISK_CONTENT},
-    "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES, Capability.POOL_LOSS},
+    - {Capability.DISK_MOVES, Capability.DISK_CONTENT, Capability.DISK_PARTS, Capability.WHOLE_DISKS},
+    "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES, Capability.POOL_LOSS, Capability.WHOLE_DISKS},
     "lxd-double": frozenset(Capability)
     - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS}
-    - {Capability.DISK_CONTENT},
+    - {Capability.DISK_PARTS},
     "lxd-6-double": frozenset(Capability)
     - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS}
-    - {Capability.DISK_CONTENT},
+    - {Capability.DISK_PARTS},
     "lxd": frozenset(Capability)  # release 5.0 keeps no log of virtual machines' consoles
-    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_CONTENT},
+    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_PARTS},
     "lxd-cluster": frozenset(Capability)
     - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_MOVES}
-    - {Capability.DISK_CONTENT},
+    - {Capability.DISK_PARTS},
     **dict.fromkeys(
         ("incus-6", "incus-7"),
-        frozenset(Capability) - {Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_CONTENT},
+        frozenset(Capability) - {Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_PARTS},
     ),
 }
 

@@ -260,15 +260,6 @@ async def test_an_archive_with_something_else_is_refused(innkeeper: Deployment, 
     assert (file["state"], reason in file["error"]) == ("failed", True)
 
 
-async def test_lxd_is_refused_in_words(innkeeper: Deployment) -> None:
-    machine = await composed(innkeeper)
-    made = await export(innkeeper, machine)
-    await innkeeper.fetch("update vm_host set driver = 'lxd'")
-    asked = innkeeper.post(path(machine), op="export", dry_run="true")
-    assert "lxc export" in str(await rejection(asked))
-    assert "lxc import" in str(await rejection(imported(innkeeper, made, dry_run="true")))
-
-
 async def test_the_same_key_imports_once(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     headers = {"Idempotency-Key": "one", "Prefer": "respond-async"}

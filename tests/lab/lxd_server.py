@@ -27,6 +27,7 @@ from common.values import DriverType, HostAccess
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.image_copies import SHA256_PROPERTY
+from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY
 from tests.lab.key_pair import KeyPair
 from tests.lab.needs import LAB_DIR
 from tests.lab.qemu_monitor import ask_qemu
@@ -318,9 +319,9 @@ class LxdServer:
         return {(one["project"], one["name"]) for one in found if one["name"].startswith(prefix)}
 
     def our_images(self) -> set[str]:
-        """The fingerprints of the images that Innkeeper copied to the default project."""
+        """The fingerprints of the images that Innkeeper copied to the default project, or made there for an import."""
         listed = self.ask("/1.0/images?recursion=1")
-        return {str(one["fingerprint"]) for one in listed if SHA256_PROPERTY in one["properties"]}
+        return {str(one["fingerprint"]) for one in listed if {SHA256_PROPERTY, MACHINE_KEY} & set(one["properties"])}
 
     def delete_our_images(self) -> None:
         for fingerprint in self.our_images():

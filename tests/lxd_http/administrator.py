@@ -9,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from rackd.drivers.lxd.inventory.image_copies import SHA256_PROPERTY
+from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY
 from tests.lxd_http import images
 from tests.lxd_http.messages import DEFAULT_PROJECT, Request
 from tests.lxd_http.routes import answer
@@ -34,9 +35,9 @@ class Administrator:
         return found["metadata"]
 
     def our_images(self) -> set[str]:
-        """The fingerprints of the images that Innkeeper copied to the default project."""
+        """The fingerprints of the images that Innkeeper copied to the default project, or made there for an import."""
         listed = self.ask("/1.0/images?recursion=1")
-        return {str(one["fingerprint"]) for one in listed if SHA256_PROPERTY in one["properties"]}
+        return {str(one["fingerprint"]) for one in listed if {SHA256_PROPERTY, MACHINE_KEY} & set(one["properties"])}
 
     def import_image(self, alias: str, disk: bytes, properties: Mapping[str, str]) -> None:
         """`disk` is a qcow2 file."""

@@ -161,6 +161,7 @@ def delete(lxd: Lxd, request: Request, name: str) -> Answer:
 
     def work() -> None:
         del lxd.instances[one.project, name]
+        lxd.forget_backups(one.project, "instances", name)
         lxd.report("deleted", one)
 
     return operations.run(lxd, "Deleting instance", work, {"instances": [f"/1.0/instances/{name}"]})

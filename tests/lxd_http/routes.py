@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.lxd_http import creation, images, instances, metrics, operations, power, server, volumes
+from tests.lxd_http import backups, creation, images, instances, metrics, operations, power, server, volumes
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, error
 from tests.lxd_http.state import Lxd
 
@@ -41,6 +41,14 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("DELETE", "instances/*"): instances.delete,
     ("GET", "instances/*/state"): power.read,
     ("PUT", "instances/*/state"): power.change,
+    ("POST", "instances/*/backups"): backups.make_of_instance,
+    ("GET", "instances/*/backups/*"): backups.of_instance(backups.read),
+    ("DELETE", "instances/*/backups/*"): backups.of_instance(backups.delete),
+    ("GET", "instances/*/backups/*/export"): backups.of_instance(backups.export),
+    ("POST", f"{_VOLUMES}/custom/*/backups"): backups.make_of_volume,
+    ("GET", f"{_VOLUMES}/custom/*/backups/*"): backups.of_volume(backups.read),
+    ("DELETE", f"{_VOLUMES}/custom/*/backups/*"): backups.of_volume(backups.delete),
+    ("GET", f"{_VOLUMES}/custom/*/backups/*/export"): backups.of_volume(backups.export),
     ("GET", "images"): images.listing,
     ("POST", "images"): images.upload,
     ("GET", "images/*"): images.read,

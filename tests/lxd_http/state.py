@@ -70,6 +70,15 @@ class Volume:
 
 
 @define(kw_only=True)
+class Backup:
+    """`archive` is the tar file."""
+
+    archive: bytes
+    made_at: str
+    expires_at: str
+
+
+@define(kw_only=True)
 class Image:
     """`metadata` and `disk` are the two files of a split image of a VM."""
 
@@ -110,6 +119,8 @@ class Lxd:
             }
         }
     )
+    backups: dict[tuple[str, ...], Backup] = field(factory=dict)  # by project, what it is of, and its own name
+    made: int = 0  # backups so far
     lock: threading.RLock = field(factory=threading.RLock)
     listeners: list[Callable[[Mapping[str, Any]], None]] = field(factory=list)
 
@@ -118,6 +129,10 @@ class Lxd:
         if found is None:
             raise Refused(404, "Instance not found")
         return found
+
+    def forget_backups(self, *of: str) -> None:
+        """An instance or volume that is deleted takes its backups with it."""
+        self.backups = {key: one for key, one in self.backups.items() if key[: len(of)] != of}
 
     def check_project(self, project: str) -> None:
         if project not in self.projects:

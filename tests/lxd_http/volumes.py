@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from rackd.drivers.lxd.inventory.config_values import size_bytes
-from tests.lxd_http import operations
+from tests.lxd_http import backups, operations
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, etag_of, sync
 from tests.lxd_http.state import NEVER, STOPPED, VM, Disk, Instance, Lxd, Volume
 
@@ -40,6 +40,8 @@ def read(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
 def create(lxd: Lxd, request: Request, pool: str) -> Answer:
     lxd.check_project(request.project)
     lxd.check_pool(pool)
+    if request.headers.get("content-type") == "application/octet-stream":
+        return backups.import_volume(lxd, request, pool, request.headers["x-lxd-name"])
     body = request.body()
     name, config = str(body["name"]), dict(body.get("config") or {})
     if "/" in name:
@@ -94,6 +96,7 @@ def delete(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
     if _users(lxd, found):
         raise Refused(400, "The storage volume is still in use")
     del lxd.volumes[found.project, found.pool, found.name]
+    lxd.forget_backups(found.project, "volumes", found.pool, found.name)
     return sync({})
 
 

@@ -31,7 +31,7 @@ from common.values import (
     Resized,
 )
 from rackd.drivers.contract import ConsoleStream, ImageContent
-from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
+from rackd.drivers.driver_errors import after_power_action, checks_answers, only_parts_of_disks, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.events import Watch
@@ -276,11 +276,22 @@ class LibvirtDriver(WithoutProjects):
         """With the root disk go its serial log, emptied, and its cloud-init seed."""
         return disk_moves.use_copy(self._session.client(), guest, pool_id, volume, copy, state)
 
+    def begin_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        """Makes nothing: disks are read as they are."""
+        disk_content.read(self._session.client(), guest, pool_id, volume, 0)
+
+    def end_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        """Has nothing to do."""
+
     def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
         return disk_content.read(self._session.client(), guest, pool_id, volume, start)
 
     def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
         disk_content.write(self._session.client(), guest, pool_id, volume, part)
+
+    def fill_disk(self, spec: GuestSpec, volume: str, image: ImageRef, content: ImageContent) -> None:
+        """Raises Unsupported."""
+        raise only_parts_of_disks()
 
     def make_bootable(self, spec: GuestSpec) -> None:
         client = self._session.client()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from attrs import evolve
 
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
+from common.boot import BootDevice, BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.disk_content import DiskPart, ReadPart
@@ -31,7 +31,7 @@ from common.values import (
     Resized,
 )
 from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import after_power_action, checks_answers, disk_content_unsupported
+from rackd.drivers.driver_errors import after_power_action, checks_answers, only_whole_disks
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.capabilities import check_usable
 from rackd.drivers.lxd.connection.client import Client, Scope, path
@@ -47,6 +47,7 @@ from rackd.drivers.lxd.guests import (
     deployer,
     disk_changes,
     disk_growth,
+    disk_imports,
     disk_moves,
     images,
     iso_drives,
@@ -57,6 +58,7 @@ from rackd.drivers.lxd.guests import (
     resizing,
     starts,
 )
+from rackd.drivers.lxd.guests.disk_backups import DiskBackups
 from rackd.drivers.lxd.guests.instance_config import autostart_config, start_order_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
@@ -87,6 +89,7 @@ class LxdDriver:
         self._watches: set[Watch] = set()
         self._metrics = MetricsReader(client)
         self._screens = Screens()
+        self._backups = DiskBackups()
 
     def reach(self) -> str:
         server = self._client.server()
@@ -151,6 +154,7 @@ class LxdDriver:
             compose.delete_instance(instances, found["name"], self._power)
             found = instances.marked_here(name=guest.name, marker=guest.marker)
         delete_volumes(self._client, guest.marker, owned, instances.scope)
+        images.remove_private(self._client, guest.marker, instances.scope)  # of an import that was interrupted
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
         scope = self._ready().scope
@@ -206,17 +210,27 @@ class LxdDriver:
         """LXD itself moves a root disk, and deletes the volume of before. The guest then has another id."""
         return disk_moves.use_copy(self._ready(), guest, pool_id, volume, copy, state)
 
+    def begin_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        self._backups.begin(self._ready(), guest, pool_id, volume)
+
     def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
-        """Raises Unsupported."""
-        raise disk_content_unsupported()
+        return self._backups.read(self._ready(), guest, pool_id, volume, start)
+
+    def end_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        self._backups.end(self._ready(), guest, pool_id, volume)
 
     def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
         """Raises Unsupported."""
-        raise disk_content_unsupported()
+        raise only_whole_disks()
+
+    def fill_disk(self, spec: GuestSpec, volume: str, image: ImageRef, content: ImageContent) -> None:
+        disk_imports.fill(self._client, self._ready(), spec, volume, image, content)
 
     def make_bootable(self, spec: GuestSpec) -> None:
-        """Raises Unsupported."""
-        raise disk_content_unsupported()
+        """LXD has UEFI firmware for every guest."""
+        instances = self._ready()
+        replacement.stopped_instance(instances, spec.ref)
+        boot_order.set_order(instances, spec.ref, (BootDevice.DISK,), check_only=False)
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return nic_changes.attach(self._ready(), guest, nic)

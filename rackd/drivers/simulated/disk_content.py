@@ -39,6 +39,15 @@ class SimulatedDiskContent:
     _store: Store
     _faults: FaultInjector
 
+    def begin_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        """Makes nothing: disks are read as they are."""
+        self._faults.call("begin read")
+        with self._store.reading() as db:
+            self._size_of(guests.of_machine(db, self._address, guest), pool_id, volume)
+
+    def end_read(self) -> None:
+        self._faults.call("end read")
+
     def read(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
         self._faults.call("read disk")
         with self._store.reading() as db:

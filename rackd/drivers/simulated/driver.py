@@ -37,6 +37,7 @@ from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import (
     disk_not_found,
     guest_not_found,
+    only_parts_of_disks,
     reject_volumes_in_use,
 )
 from rackd.drivers.resizing import before_start
@@ -222,11 +223,21 @@ class SimulatedDriver(WithoutProjects):
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
         return self._disk_moves.use(guest, pool_id, volume, copy, state)
 
+    def begin_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        self._disk_content.begin_read(guest, pool_id, volume)
+
+    def end_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
+        self._disk_content.end_read()
+
     def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
         return self._disk_content.read(guest, pool_id, volume, start)
 
     def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
         self._disk_content.write(guest, pool_id, volume, part)
+
+    def fill_disk(self, spec: GuestSpec, volume: str, image: ImageRef, content: ImageContent) -> None:
+        """Raises Unsupported."""
+        raise only_parts_of_disks()
 
     def make_bootable(self, spec: GuestSpec) -> None:
         self._disk_content.make_bootable(spec)

@@ -19,7 +19,7 @@ Call = Literal[
     "resize guest", "read serial log",
     "find source of clone", "copy content of guest",
     "attach disk", "detach disk", "grow disk", "copy disk", "copy content of disk", "use copy of disk",
-    "read disk", "write disk", "make bootable",
+    "begin read", "read disk", "end read", "write disk", "make bootable",
     "attach NIC", "change NIC", "detach NIC",
     "open console", "open screen", "usage",
 ]  # fmt: skip

@@ -45,7 +45,7 @@ class MachineExports:
     ) -> Operation:
         """Returns the operation that exports the machine. Its request names the file, as `export`.
 
-        Raises NotFound, NotAllowed, WrongState unless the machine is off, Unsupported for a VM of LXD, OutOfCapacity
+        Raises NotFound, NotAllowed, WrongState unless the machine is off, OutOfCapacity
         if the region has no room, Busy while another operation acts on the machine, RackUnreachable with `need_rack`.
         """
         return await self.requests.start(

@@ -9,25 +9,35 @@ from __future__ import annotations
 from common.disk_content import DiskPart
 from common.errors import Busy, WrongState
 from common.guest_spec import DiskSpec
-from common.rpc.hardware_commands import HOST_MAKE_BOOTABLE, HOST_WRITE_DISK, MakeBootableCall, WriteDiskCall
+from common.rpc.hardware_commands import (
+    HOST_FILL_DISK,
+    HOST_MAKE_BOOTABLE,
+    HOST_WRITE_DISK,
+    FillDiskCall,
+    MakeBootableCall,
+    WriteDiskCall,
+)
 from common.serialization import from_dict
+from regiond.exports.model import Export, ExportedDisk
 from regiond.exports.service import DiskParts
 from regiond.machines.model import ImportedMachine
 from regiond.machines.operation_intents import IMPORT
 from regiond.machines.steps import Target, racks_text
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation
 from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.service import HostCalls, RackContent
 
+FILL_DEADLINE_S = 1800.0  # of a whole disk, for hosts that take no less
 WRITE_DEADLINE_S = 120.0  # of one part, whose zeros a host may have to write
 
 
 class ImportedDisks:
     """Implements `DiskContent` of compose. An interrupted import writes all disks again."""
 
-    def __init__(self, calls: HostCalls, parts: DiskParts) -> None:
+    def __init__(self, calls: HostCalls, parts: DiskParts, content: RackContent) -> None:
         self._calls = calls
         self._parts = parts
+        self._content = content
 
     async def check(self, operation: Operation, target: Target, journal: Journal) -> None:
         """Raises WrongState for a file that is gone or damaged; Busy while a rack writes for an earlier attempt, and
@@ -47,6 +57,9 @@ class ImportedDisks:
         for spec, disk in zip(target.spec.disks, imported.disks, strict=True):
             if spec.size_bytes != disk.size_bytes:
                 raise WrongState(f"{disk.title} has {disk.size_bytes} bytes in the file, and {spec.size_bytes} here.")
+            if imported.whole_disks:
+                await self._fill(operation, target, journal, found, spec, disk)
+                continue
             await journal.step("write_disk", reaches_host=True, disk=disk.title, size_bytes=disk.size_bytes)
             async for part in self._parts.parts(found, disk):
                 await self._write(operation, target, spec, part)
@@ -58,6 +71,25 @@ class ImportedDisks:
             lambda access: MakeBootableCall(access=access, spec=target.spec, fence=fence),
             deadline_s=WRITE_DEADLINE_S,
         )
+
+    async def _fill(
+        self, operation: Operation, target: Target, journal: Journal, found: Export, spec: DiskSpec,
+        disk: ExportedDisk,
+    ) -> None:  # fmt: skip
+        """The host gets an image that this region writes anew, since it opens it."""
+        await journal.step("prepare_image", disk=disk.title, size_bytes=disk.size_bytes)
+        async with self._parts.image(found, disk) as file:
+            await journal.step("write_disk", reaches_host=True, disk=disk.title, size_bytes=disk.size_bytes)
+            fence = fence_of(operation, str(target.spec.marker.machine_id))
+            with self._content.offer_file(file.image.sha256, file.read):
+                await self._calls.call(
+                    target.host_id,
+                    HOST_FILL_DISK,
+                    lambda access: FillDiskCall(
+                        access=access, spec=target.spec, volume=spec.volume, image=file.image, fence=fence
+                    ),
+                    deadline_s=FILL_DEADLINE_S,
+                )
 
     async def _write(self, operation: Operation, target: Target, spec: DiskSpec, part: DiskPart) -> None:
         fence = fence_of(operation, str(target.spec.marker.machine_id))

@@ -9,7 +9,7 @@ from decimal import Decimal
 from attrs import frozen
 
 from common.compose_request import ComposeRequest
-from common.errors import InvalidRequest, Unsupported, WrongState
+from common.errors import InvalidRequest, WrongState
 from common.phrases import number_of
 from common.units import BYTES_PER_GB, file_size, gb
 from common.values import DriverType
@@ -51,8 +51,8 @@ class MachineImports:
     ) -> Operation:
         """Returns the compose of the new machine, whose claims are written. Raises as `Composer.start_compose`;
 
-        also NotFound for the file, WrongState if it is not ready, Unsupported for a host of LXD, and InvalidRequest by
-        field for a network that does not exist here, or a MAC address that is in use.
+        also NotFound for the file, WrongState if it is not ready, and InvalidRequest by field for a network that does
+        not exist here, or a MAC address that is in use.
         """
 
         async def open_() -> Operation:
@@ -73,10 +73,6 @@ class MachineImports:
 
     async def _intent(self, caller: Caller, request: ImportRequest) -> ComposeIntent:
         host = await self.hosts.read(request.host_id, caller=caller)
-        if host.driver == DriverType.LXD.value:
-            raise Unsupported(
-                f"{host.name} is an LXD server, to which Innkeeper imports no file. On that server: lxc import FILE"
-            )
         found = await self.exports.read(caller, request.export_id)
         described = _description(found)
         interfaces = request.interfaces or _interfaces(described.nics)
@@ -99,7 +95,8 @@ class MachineImports:
                 power_on=request.power_on,
             ),
             imported=ImportedMachine(
-                export_id=found.id, name=found.name, disks=described.disks, mac_addresses=kept
+                export_id=found.id, name=found.name, disks=described.disks, mac_addresses=kept,
+                whole_disks=host.driver == DriverType.LXD.value,
             ),
         )  # fmt: skip
 
@@ -173,6 +170,11 @@ def _plan(
         f"Its NICs have {'the MAC addresses of the file' if kept else 'new MAC addresses'}, and are connected to "
         f"{intent.request.interfaces or 'the default network of the host'}.",
     ]
+    if host.driver == DriverType.LXD.value and not described.uefi:
+        effects.append(
+            "LXD starts VMs with UEFI firmware only, and the file is of a VM with BIOS: the VM boots if its system "
+            "has a boot loader for UEFI, too, as cloud images do."
+        )
     if described.tpm:
         effects.append("Its TPM is empty: what was sealed with the TPM of before cannot be read.")
     return DiskPlan(name=name, effects=tuple([*effects, *([refusal] if refusal else [])]))

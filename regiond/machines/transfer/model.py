@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from common.errors import Unsupported, WrongState
+from common.errors import WrongState
 from common.phrases import number_of
 from common.units import gb
 from common.values import DriverType, PowerState
@@ -16,12 +16,7 @@ MAX_DISKS = 16
 
 
 def check_exportable(machine: MachineView) -> None:
-    """Raises WrongState or Unsupported, in words, for a machine that cannot be exported now."""
-    if machine.driver == DriverType.LXD.value:
-        raise Unsupported(
-            f"{machine.hostname} is a VM of LXD, of which Innkeeper makes no file. On the LXD server: lxc export "
-            f"{machine.guest_name or machine.hostname} FILE"
-        )
+    """Raises WrongState, in words, for a machine that cannot be exported now."""
     if machine.guest_id is None:
         raise WrongState(
             f"{machine.host_name} does not list the VM of {machine.hostname}. Refresh the host: "
@@ -41,6 +36,10 @@ def check_exportable(machine: MachineView) -> None:
 def export_plan(machine: MachineView) -> DiskPlan:
     total = sum(disk.size_bytes for disk in machine.disks)
     count = number_of(len(machine.disks), "disk")
+    copied = (
+        "LXD first makes a backup of each disk, one after the other, which takes the size of the disk in its folder "
+        "of backups, and which is deleted when the disk was read.",
+    )
     return DiskPlan(
         name=machine.hostname,
         effects=(
@@ -49,6 +48,7 @@ def export_plan(machine: MachineView) -> DiskPlan:
             f"{machine.hostname} is not changed. It stays off until that is done, since it cannot be started "
             "meanwhile.",
             f"The file has all data of {machine.hostname}. Only you and administrators can see and download it.",
+            *(copied if machine.driver == DriverType.LXD.value else ()),
         ),
     )  # fmt: skip
 

@@ -41,13 +41,15 @@ NO_HOST_CONSTRAINTS = HostConstraints()
 class ImportedMachine:
     """The file that a new machine is made of. `disks` are those of the file, in the order of the machine's disks.
 
-    `mac_addresses` are those of the machine's NICs, in their order; empty: new ones.
+    `mac_addresses` are those of the machine's NICs, in their order; empty: new ones. With `whole_disks` the host takes
+    the content of a disk only as a whole.
     """
 
     export_id: int
     name: str
     disks: tuple[ExportedDisk, ...]
     mac_addresses: tuple[str, ...] = ()
+    whole_disks: bool = False
 
 
 @frozen(kw_only=True)

@@ -44,6 +44,7 @@ def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
             "tags": _names(hosts.tags, hosts.not_tags), "architecture": asked.architecture or "",
             "pinned_cores": formats.ranges(asked.pinned_cores), "hugepage_size": _page_size(asked.huge_page_size_mib),
             "max_cores": _number(asked.max_cores), "max_memory": _number(asked.max_memory_mib),
+            "template": asked.template or "", "of_template": asked.template or "",
             "affinity": _names(asked.affinity), "anti_affinity": _names(asked.anti_affinity),
         }  # fmt: skip
         disks = parse_storage(asked.storage) if asked.storage else ()

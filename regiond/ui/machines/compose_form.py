@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"(disk|nic)(\d{1,3})-", re.ASCII)
 _COUNT = re.compile(r"\d{1,2}", re.ASCII)
 TEXTS = (
     "hostname", "count", "vm_zone", "vm_pool", "host", "zone", "pool", "tags", "architecture", "cores", "memory",
-    "pinned_cores", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory",
+    "pinned_cores", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory", "template", "of_template",
 )  # fmt: skip
 ADVANCED = ("architecture", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory")
 DISK_FIELDS = ("size", "pool", "tags")
@@ -27,6 +27,7 @@ ANY, PIN_COUNT, PIN_IDS = "no", "count", "yes"  # of the field `pins`: how cores
 _LABELS: Mapping[str, str] = {
     "hostname": constant("Name"),
     "count": constant("How many"),
+    "template": constant("Template"),
     "vm_zone": constant("Zone of the VM"),
     "vm_pool": constant("Resource pool of the VM"),
     "host": constant("Host"),

@@ -17,14 +17,18 @@ from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.urls import operation_id_in
 from regiond.caller import Permission
+from regiond.machines.clones.model import CLONEABLE
+from regiond.machines.model import MachineFilter
 from regiond.operations.model import Operation
 from regiond.search_query import term
 from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.machines import compose_template
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.compose_form import MOST_VMS, ComposeForm, read_form
 from regiond.ui.machines.compose_preview import Preview, pool_choices, preview_of
 from regiond.ui.machines.compose_request import asked_by, problems_of
 from regiond.ui.machines.compose_run import Outcome, compose, compose_several
+from regiond.ui.machines.compose_template import TEMPLATE
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.placement_view import refusal_of_host
 from regiond.ui.texts import constant, counted, text
@@ -42,6 +46,10 @@ async def show(visit: Visit) -> Reply:
     if visit.request.method != "POST":
         form = await _requested_before(visit) or await _with_host_name(visit, form)
         return await _page(visit, form, await _preview(visit, form))
+    if compose_template.is_new(form):
+        form, problems = await _like_template(visit, form, is_sent=action == "compose")
+        status = UNPROCESSABLE if problems else 200
+        return await _page(visit, form, await _preview(visit, form), problems=problems, status=status)
     if action != "compose":
         form = form.changed(action)
         return await _page(visit, form, await _preview(visit, form))
@@ -51,6 +59,19 @@ async def show(visit: Visit) -> Reply:
         return await _page(visit, form, found, problems=found.problems, status=UNPROCESSABLE)
     several = form.count > 1
     return await (_compose_several if several else _compose)(visit, form, asked.fields)
+
+
+async def _like_template(
+    visit: Visit, form: ComposeForm, *, is_sent: bool
+) -> tuple[ComposeForm, Mapping[str, Sequence[str]]]:
+    """Returns the form with the hardware of the chosen template, which nobody has seen if the form was sent with it."""
+    name = form.text(TEMPLATE)
+    found = await visit.services.machines.list(MachineFilter(hostnames=(name,)), caller=visit.caller) if name else ()
+    if name and not found:
+        return form, {TEMPLATE: [text("There is no VM {name}.", name=name)]}
+    form = compose_template.like(form, found[0] if found else None)
+    seen = text("The form now has the hardware of the template. Look at it, then compose.")
+    return form, {TEMPLATE: [seen]} if is_sent else {}
 
 
 async def _compose(visit: Visit, form: ComposeForm, fields: Mapping[str, Any]) -> Reply:
@@ -193,8 +214,10 @@ async def _page(
     status: int = 200,
 ) -> Reply:
     services, caller = visit.services, visit.caller
-    rows, zones, pools, spaces, subnets = await asyncio.gather(
+    candidates = MachineFilter(states=CLONEABLE, limit=MOST_CHOICES + 1)
+    rows, machines, zones, pools, spaces, subnets = await asyncio.gather(
         read_rows(visit),
+        services.machines.list(candidates, caller=caller),
         services.groups.zones(),
         services.groups.pools(caller=caller),
         services.networks.spaces(),
@@ -211,6 +234,9 @@ async def _page(
         problems=problems or {},
         hosts=hosts,
         suggests_hosts=len(hosts) > MOST_CHOICES,
+        templates=compose_template.template_choices(caller, machines, form.text("host")),
+        copied_disks=next((len(one.disks) for one in machines if one.hostname == form.text(TEMPLATE)), 0),
+        types_template=len(machines) > MOST_CHOICES,
         zones=[(zone.name, zone.name) for zone in zones],
         pools=[(pool.name, pool.name) for pool in pools if caller.may_operate(pool.id)],
         architectures=[(one, one) for one in sorted({row.view.architecture or "" for row in hosts} - {""})],

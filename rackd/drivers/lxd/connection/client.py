@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import requests
-from attrs import frozen
+from attrs import field, frozen
 
 from common.addresses.lxd import LxdAddress
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound
@@ -30,7 +30,7 @@ READ_S = 60.0  # a listing of a thousand guests takes LXD one or two seconds
 WORK_S = 600.0  # creating a large disk on slow storage
 POLL_S = 5.0  # how long one request waits for an operation
 MAX_REASON = 500  # characters of a response that is not LXD's
-_SUCCESS = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED}
+_SUCCESS = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.PARTIAL_CONTENT}
 
 
 @frozen(kw_only=True)
@@ -43,6 +43,15 @@ class Scope:
 
 def path(*parts: str) -> str:
     return "/".join(quote(part, safe="") for part in parts)
+
+
+@frozen(kw_only=True)
+class FilePart:
+    """A part of a file that the server sends. `total_bytes` and `changed_at` are those of the whole file."""
+
+    data: bytes = field(repr=False)
+    total_bytes: int
+    changed_at: str
 
 
 class Client:
@@ -113,6 +122,16 @@ class Client:
     def beginning_of(self, where: str, **params: str) -> bytes:
         """Returns the first MiB of a file that LXD sends."""
         return self.request("get", where, params=params, stream=True).content
+
+    def part_of(self, where: str, start: int, size: int, **params: str) -> FilePart:
+        """Returns up to `size` bytes, at most a few MiB, of a file that the server sends, from `start` on."""
+        response = self.request("get", where, params=params, headers={"Range": f"bytes={start}-{start + size - 1}"})
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+        if not total.isdecimal() or len(response.content) != min(size, int(total) - start):
+            raise DriverFailed(f"{self.place} sent another part of a file than that asked for.")
+        return FilePart(
+            data=response.content, total_bytes=int(total), changed_at=response.headers.get("Last-Modified", "")
+        )
 
     def find(self, where: str, **params: str) -> Any | None:
         """Returns as `get`, or None if the object does not exist."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 import structlog
 from attrs import evolve
@@ -12,14 +11,13 @@ from attrs import evolve
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import DriverFailed, ImageMissing, OutOfCapacity, Unsupported
 from common.guest_spec import DiskSpec, GuestSpec
-from common.values import OwnershipMarker
 from rackd.drivers.image_content import check_image_fits
-from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Scope, path
 from rackd.drivers.lxd.guests import cloud_init, images, instance_config, own_images, preflight, volumes
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.guests.rebuilding import rebuild
-from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_instance
-from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, config_of, replacement_name
+from rackd.drivers.lxd.guests.rebuilding import give_root_disk
+from rackd.drivers.lxd.guests.replacement import RootDisk, stopped_instance
+from rackd.drivers.lxd.guests.volumes_anew import make_anew
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -40,7 +38,9 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
     networks = preflight.networks_of(client, spec.nics, instances.scope)
     leases = preflight.leases_of(client, spec.nics, networks, instances.scope)
     try:
-        _give(instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys, leases=leases), spec.marker)
+        give_root_disk(
+            instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys, leases=leases), spec.marker
+        )
     except DriverFailed as error:
         if image.of_host and _TOO_LARGE.search(str(error)):
             raise OutOfCapacity(
@@ -56,13 +56,6 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
             ) from error
         raise
     return cloud_init.is_shortened(seed)
-
-
-def _give(instances: Instances, original: Json, root: RootDisk, marker: OwnershipMarker) -> str:
-    """Gives what `stopped_instance` returned this root disk. Returns the name of the instance."""
-    if instances.capabilities.rebuild and original["name"] != replacement_name(marker):
-        return rebuild(instances, original, root)
-    return replace(instances, original, root, marker)
 
 
 def _fingerprint(client: Client, image: ImageRef, scope: Scope) -> str:
@@ -81,7 +74,7 @@ def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bo
     original = stopped_instance(instances, spec.ref)
     leases, network = _addresses(client, instances, spec)
     root = RootDisk(fingerprint=None, cloud_init=network, leases=leases)
-    name = _give(instances, original, root, spec.marker)
+    name = give_root_disk(instances, original, root, spec.marker)
     if erase:
         _erase_volumes(client, instances, spec, name)
 
@@ -101,31 +94,13 @@ def _check_overwritable(client: Client, disks: Iterable[DiskSpec]) -> None:
 
 
 def _erase_volumes(client: Client, instances: Instances, spec: GuestSpec, name: str) -> None:
-    """Creates the custom volumes of `spec` that the instance has again, without content. Idempotent.
+    """Creates the custom volumes of `spec` that the instance has again, without content. Idempotent."""
 
-    LXD deletes a volume only while no instance has it. The instance's config holds the devices that are detached
-    meanwhile, so that a retry attaches them again.
-    """
-    disks = {disk.volume: disk for disk in spec.disks[1:]}
-    instance, etag = client.get_with_etag(path("instances", name), project=instances.scope.project)
-    config = config_of(instance)
-    pending: dict[str, Mapping[str, str]] = json.loads(config.get(ERASING_KEY) or "{}")
-    attached = {
-        device: entry
-        for device, entry in (instance.get("devices") or {}).items()
-        if entry.get("type") == "disk" and entry.get("source") in disks
-    }
-    erased = {**pending, **attached}
-    if not erased:
-        return
-    left = {device: entry for device, entry in instance["devices"].items() if device not in erased}
-    body = instance_config.changed(instance, config={**config, ERASING_KEY: json.dumps(erased)}, devices=left)
-    client.put(path("instances", name), body, etag=etag, project=instances.scope.project)
-    wanted = [disks[entry["source"]] for entry in erased.values() if entry["source"] in disks]
-    volumes.create(client, wanted, instances.scope, created=[])  # deletes those that exist and are not attached
-    change = {"devices": erased, "config": {ERASING_KEY: ""}}
-    client.patch(path("instances", name), change, project=instances.scope.project)
-    log.info("volumes_emptied", guest=name, volumes=len(erased))
+    def make(disks: Sequence[DiskSpec]) -> None:
+        volumes.create(client, disks, instances.scope, created=[])  # deletes those that exist and are not attached
+
+    if count := make_anew(instances, name, spec.disks[1:], make):
+        log.info("volumes_emptied", guest=name, volumes=count)
 
 
 def set_addresses(client: Client, instances: Instances, spec: GuestSpec) -> None:

@@ -10,6 +10,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -17,13 +18,15 @@ import structlog
 
 from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import DriverFailed, NotFound, OutOfCapacity
+from common.rpc.host_commands import MAX_CALL_S
+from common.values import OwnershipMarker
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
 from rackd.drivers.lxd.connection.client import Client, Scope, path
 from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
 from rackd.drivers.lxd.inventory.image_copies import DISK_BYTES_PROPERTY, SHA256_PROPERTY
-from rackd.drivers.lxd.inventory.ownership import VM
+from rackd.drivers.lxd.inventory.ownership import INSTALLATION_KEY, MACHINE_KEY, VM
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -54,21 +57,75 @@ def copy(client: Client, image: ImageRef, pool_id: str, content: ImageContent, s
         return
     boundary, prefix = uuid4().hex, client.dialect.header_prefix
     try:
-        client.upload(
-            "images",
-            _multipart(image, content, boundary, architecture),
-            {
-                "Content-Type": f"multipart/form-data; boundary={boundary}",
-                f"{prefix}filename": f"innkeeper-{image.sha256[:12]}",
-                f"{prefix}properties": urlencode(
-                    {SHA256_PROPERTY: image.sha256, DISK_BYTES_PROPERTY: str(image.virtual_size_bytes)}
-                ),
-                f"{prefix}public": "false",
-            },
-            project=scope.project,
-        )
+        with _space_for(client, image):
+            client.upload(
+                "images",
+                _multipart(image, content, boundary, architecture, about=f"Innkeeper {image.sha256[:12]}"),
+                {
+                    "Content-Type": f"multipart/form-data; boundary={boundary}",
+                    f"{prefix}filename": f"innkeeper-{image.sha256[:12]}",
+                    f"{prefix}properties": urlencode(
+                        {SHA256_PROPERTY: image.sha256, DISK_BYTES_PROPERTY: str(image.virtual_size_bytes)}
+                    ),
+                    f"{prefix}public": "false",
+                },
+                project=scope.project,
+            )
     except Conflict:
         log.info("image_already_exists", sha256=image.sha256)  # uploaded by another rack
+    log.info("image_copied", sha256=image.sha256, size_bytes=image.size_bytes)
+
+
+def upload_private(
+    client: Client, image: ImageRef, content: ImageContent, marker: OwnershipMarker, scope: Scope, architecture: str
+) -> str:
+    """Returns LXD's fingerprint of a new image for the root disk of one machine, instead of what an earlier call left.
+
+    It is no copy of the catalogue. Raises OutOfCapacity if LXD's disk is full, and what `content` raises.
+    """
+    remove_private(client, marker, scope)
+    boundary, machine = uuid4().hex, str(marker.machine_id)
+    prefix = client.dialect.header_prefix
+    with _space_for(client, image):
+        client.upload(
+            "images",
+            _multipart(image, content, boundary, architecture, about=f"Innkeeper import {uuid4().hex}"),
+            {
+                "Content-Type": f"multipart/form-data; boundary={boundary}",
+                f"{prefix}filename": f"innkeeper-import-{machine}",
+                f"{prefix}properties": urlencode({MACHINE_KEY: machine, INSTALLATION_KEY: str(marker.installation_id)}),
+                f"{prefix}public": "false",
+            },
+            wait_s=MAX_CALL_S,
+            project=scope.project,
+        )
+    (fingerprint,) = _private(client, marker, scope)
+    log.info("image_for_import_uploaded", machine=machine, size_bytes=image.size_bytes)
+    return fingerprint
+
+
+def remove_private(client: Client, marker: OwnershipMarker, scope: Scope) -> None:
+    """Deletes the images that `upload_private` made for the machine. Idempotent."""
+    for fingerprint in _private(client, marker, scope):
+        try:
+            client.delete(path("images", fingerprint), project=scope.project)
+        except NotFound:
+            log.info("image_already_deleted", machine=str(marker.machine_id))
+
+
+def _private(client: Client, marker: OwnershipMarker, scope: Scope) -> list[str]:
+    wanted = (str(marker.installation_id), str(marker.machine_id))
+    return [
+        str(one["fingerprint"])
+        for one in client.get("images", recursion="1", project=scope.project)
+        if tuple((one.get("properties") or {}).get(key) for key in (INSTALLATION_KEY, MACHINE_KEY)) == wanted
+    ]
+
+
+@contextmanager
+def _space_for(client: Client, image: ImageRef) -> Iterator[None]:
+    try:
+        yield
     except DriverFailed as error:
         if _NO_SPACE in str(error).lower():
             raise OutOfCapacity(
@@ -76,7 +133,6 @@ def copy(client: Client, image: ImageRef, pool_id: str, content: ImageContent, s
                 requested_bytes=image.size_bytes,
             ) from error
         raise
-    log.info("image_copied", sha256=image.sha256, size_bytes=image.size_bytes)
 
 
 def remove(client: Client, sha256: str, scope: Scope) -> None:
@@ -91,10 +147,12 @@ def remove(client: Client, sha256: str, scope: Scope) -> None:
                 log.info("image_removed", sha256=sha256)
 
 
-def _multipart(image: ImageRef, content: ImageContent, boundary: str, architecture: str) -> Iterator[bytes]:
+def _multipart(
+    image: ImageRef, content: ImageContent, boundary: str, architecture: str, *, about: str
+) -> Iterator[bytes]:
     """Yields the two files of a split image. LXD takes the disk of a VM as qcow2 only."""
     yield _part_head(boundary, "metadata")
-    yield _metadata(image, architecture)
+    yield _metadata(architecture, about)
     yield b"\r\n" + _part_head(boundary, "rootfs.img")
     is_raw = image.format is ImageFormat.RAW
     if is_raw:
@@ -112,12 +170,12 @@ def _part_head(boundary: str, name: str) -> bytes:
     ).encode()
 
 
-def _metadata(image: ImageRef, architecture: str) -> bytes:
+def _metadata(architecture: str, description: str) -> bytes:
     """Returns the metadata file; LXD copies the properties of the upload, not those in it, to the image."""
     about = {
         "architecture": architecture,
         "creation_date": _CREATED_AT,
-        "properties": {"description": f"Innkeeper {image.sha256[:12]}"},
+        "properties": {"description": description},
     }
     text = json.dumps(about).encode()
     packed = io.BytesIO()

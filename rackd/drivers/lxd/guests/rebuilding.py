@@ -9,6 +9,7 @@ from __future__ import annotations
 import structlog
 
 from common.errors import DriverFailed, InnkeeperError
+from common.values import OwnershipMarker
 from rackd.drivers.lxd.connection.client import Json, path
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.guests.instances import Instances
@@ -19,11 +20,21 @@ from rackd.drivers.lxd.guests.replacement import (
     RootDisk,
     config_for,
     devices_for,
+    replace,
     wait_until_idle,
 )
-from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, config_of
+from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, config_of, replacement_name
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def give_root_disk(instances: Instances, original: Json, root: RootDisk, marker: OwnershipMarker) -> str:
+    """Gives what `stopped_instance` returned this root disk, by what the server can do: by `rebuild`, or by `replace`,
+    which also goes on from its placeholder. Returns the name of the instance.
+    """
+    if instances.capabilities.rebuild and original["name"] != replacement_name(marker):
+        return rebuild(instances, original, root)
+    return replace(instances, original, root, marker)
 
 
 def rebuild(instances: Instances, original: Json, root: RootDisk) -> str:

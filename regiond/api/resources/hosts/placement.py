@@ -54,6 +54,7 @@ _LIKE_COMPOSE = {
     "tpm",
     "affinity",
     "anti_affinity",
+    "template",
 }
 MOST_AT_ONCE = 20  # machines of one dry run
 

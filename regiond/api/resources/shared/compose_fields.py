@@ -61,9 +61,9 @@ COMPOSE = (
     Field(
         "template",
         Text(max_length=256, blank=None),
-        "Id or hostname of a machine on this host whose disks the new one begins with copies of, in their order; it "
-        "has to be off. What is not given is as it has it. Its disks can be larger in storage, further ones are empty, "
-        "and interfaces replace its NICs.",
+        "Id or hostname of a machine whose disks the new one begins with copies of, in their order, on the same host; "
+        "it has to be off. What is not given is as it has it. Its disks can be larger in storage, further ones are "
+        "empty, and interfaces replace its NICs.",
         recorded=True,
     ),
     Field("hostname", HOSTNAME, "Unique hostname (default: generated).", recorded=True, example="quick-newt"),
