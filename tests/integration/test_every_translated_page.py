@@ -199,8 +199,9 @@ _ANSWERS = re.compile(
     re.DOTALL,
 )
 _MESSAGES = re.compile(
-    r" was (created|added|set|composed|allocated|adopted|exported)\b|added the SSH key|missing on birch|reported no such guest"
-    r"|^a guest$|can be changed while it is|excluded by your host filter|^There is no field|is not a time"
+    r" was (created|added|set|composed|allocated|adopted|exported)\b|added the SSH key|missing on birch"
+    r"|reported no such guest|^a guest$|can be changed while it is|excluded by your host filter|^There is no field"
+    r"|is not a time"
 )
 
 
