@@ -12,6 +12,7 @@ from tests.integration.images import add_image
 from tests.integration.test_audit_api import trail
 from tests.integration.test_deployments import database
 from tests.integration.test_disk_changes import composed, path
+from tests.integration.test_machine_lock import make_deployed
 from tests.integration.test_rebuild import deployed
 from tests.integration.test_rpc_misuse import client_of
 from tests.integration.users import as_user, own
@@ -116,4 +117,5 @@ async def test_a_client_has_no_more_rights_than_its_account(innkeeper: Deploymen
             with pytest.raises(NotAllowed):
                 await call(vm)
         await own(innkeeper, vm, "ann")
+        await make_deployed(innkeeper, machine)
         await region.wait((await region.rebuild(vm, force=True)).id)
