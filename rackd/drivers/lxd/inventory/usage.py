@@ -85,7 +85,7 @@ def _guest(key: Key, values: Mapping[str, float], space: Mapping[str, Mapping[st
 
 
 def _used_share(found: Mapping[str, float]) -> float | None:
-    """Of what users of the guest can write, as df(1) has it: some space is kept for the system."""
+    """Returns the used share as df(1) does: without the space that is kept for the system."""
     if not all(name in found for name in _SPACE):
         return None
     used = max(0.0, found[_SIZE] - found[_FREE])
