@@ -92,7 +92,11 @@ async function spice(over) {
     try {
       main.stop();
     } catch {} // it expects what an earlier end has taken away
-    for (const socket of sockets) socket.close();
+    for (const socket of sockets) {
+      // One that still connects fails by this, which the viewer would throw.
+      socket.addEventListener("error", (event) => event.stopImmediatePropagation(), { capture: true });
+      socket.close();
+    }
     over(text);
   };
   const main = new library.SpiceMainConn({
