@@ -158,8 +158,8 @@ class FakeLxdDriver:
     ) -> None:
         self._trusted_host().decompose(guest, volumes, mac_addresses)
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
-        self._trusted_host().remove_volumes(marker, volumes)
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
+        self._trusted_host().remove_volumes(marker, volumes, adopted=adopted)
 
     def power(
         self,

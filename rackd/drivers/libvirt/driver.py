@@ -178,8 +178,8 @@ class LibvirtDriver(WithoutProjects):
     ) -> None:
         deletion.delete(self._session.client(), guest, volumes, mac_addresses, closing=self._session.closing)
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
-        orphaned_volumes.remove(self._session.client(), marker, volumes)
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
+        orphaned_volumes.remove(self._session.client(), None if adopted else marker, volumes)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         """Raises Unsupported for some qcow2 images in a pool of block devices, such as those compressed with zstd."""

@@ -148,11 +148,11 @@ class LxdDriver:
             found = instances.marked_here(name=guest.name, marker=guest.marker)
         delete_volumes(self._client, guest.marker, owned, instances.scope)
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         scope = self._ready().scope
         volume_projects = volume_projects_of(self._client.get("projects", recursion="1"))
         own_project = volume_projects.get(scope.project)
-        delete_orphaned(self._client, marker, volumes, scope, volume_project=own_project)
+        delete_orphaned(self._client, None if adopted else marker, volumes, scope, volume_project=own_project)
 
     def power(
         self,

@@ -170,12 +170,13 @@ class SimulatedDriver(WithoutProjects):
                 guests.remove_guest(db, found)
             guests.remove_volumes(db, owned, guest.marker)
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         self._faults.call("remove volumes")
         wanted = [(volume.pool_id, volume.name) for volume in volumes]
         with self._store.writing() as db:
-            guests.remove_volumes(db, wanted, marker)
-            used = {place: users for place in wanted if (users := guests.users_of(db, *place, marker))}
+            owner = None if adopted else marker
+            guests.remove_volumes(db, wanted, owner)
+            used = {place: users for place in wanted if (users := guests.users_of(db, *place, owner))}
         reject_volumes_in_use(used)
 
     def power(

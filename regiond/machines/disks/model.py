@@ -11,7 +11,7 @@ from common.units import BYTES_PER_GB, gb
 from common.values import DriverType, OwnershipMarker, PowerState
 from common.volume_names import marker_of_volume
 from regiond.caller import Caller
-from regiond.machines.model import DiskPlan, DiskToAdd, DiskView, KeptDisk, MachineView
+from regiond.machines.model import DiskOrigin, DiskPlan, DiskToAdd, DiskView, KeptDisk, MachineView
 from regiond.machines.nics.model import checked_tags
 from regiond.quotas.model import Charge
 
@@ -55,15 +55,23 @@ def check_number(machine: MachineView) -> None:
         raise WrongState(f"{machine.hostname} has {MAX_DISKS} disks, the most that a machine can have.")
 
 
-def is_created_here(disk: DiskView, installation_id: UUID) -> bool:
-    """Returns whether Innkeeper created the disk, for its machine or for another one."""
+def is_owned(disk: DiskView, installation_id: UUID) -> bool:
+    """Returns whether Innkeeper created the disk, for its machine or for another one, or a person adopted it."""
+    if disk.origin is not DiskOrigin.CREATED:
+        return disk.origin is DiskOrigin.ADOPTED
     found = marker_of_volume(disk.volume)
     return found is not None and found.installation_id == installation_id
 
 
 def check_ours(machine: MachineView, disk: DiskView, marker: OwnershipMarker, what: str) -> None:
-    """Raises WrongState for a disk that Innkeeper did not create. `what` completes "it is not …"."""
-    if not is_created_here(disk, marker.installation_id):
+    """Raises WrongState for a disk that is not the machine's own. `what` completes "it is not …"."""
+    if disk.is_foreign:
+        raise WrongState(
+            f"{disk.title} of {machine.hostname} ({disk.volume} in {disk.storage_pool_name}) is foreign: somebody "
+            f"attached it on {machine.host_name}, so it is not {what}. Adopt it first: innkeeper machine adopt-disk "
+            f"{machine.hostname} disk={disk.title}"
+        )
+    if not is_owned(disk, marker.installation_id):
         raise WrongState(
             f"Innkeeper did not create {disk.title} of {machine.hostname} ({disk.volume} in "
             f"{disk.storage_pool_name}): it is not {what}. Change it on {machine.host_name}, and refresh the host."

@@ -38,15 +38,15 @@ def find(listed: Mapping[str, Iterable[str]], configs: Iterable[DomainConfig]) -
     return tuple(sorted(found, key=lambda one: (one.pool_id, one.name)))
 
 
-def remove(client: Client, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
-    """Removes those of `volumes` that are named after `marker`. Idempotent.
+def remove(client: Client, marker: OwnershipMarker | None, volumes: Iterable[VolumeRef]) -> None:
+    """Removes those of `volumes` that are named after `marker` (None: all). Idempotent.
 
     Raises WrongState, after removing the others, for volumes that a guest uses or another volume depends on. Reads the
     XML of every domain and volume: only the XML shows what a guest that is off uses, and the base of an image.
     """
     wanted: dict[str, set[str]] = defaultdict(set)
     for volume in volumes:
-        if marker_of_artifact(volume.name) == marker:
+        if marker is None or marker_of_artifact(volume.name) == marker:
             wanted[volume.pool_id].add(volume.name)
     if not wanted:
         return

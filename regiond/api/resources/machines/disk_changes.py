@@ -14,7 +14,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
-from regiond.api.serializers.machines import DiskOfMachine
+from regiond.api.serializers.machines import MACHINE_JSON, DiskOfMachine
 from regiond.machines.model import DiskChange, DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove
 
 PLAN = Result(doc="For a dry run: what would change, in sentences.", type=DISK_PLAN_JSON)
@@ -103,6 +103,16 @@ def _planning(change_of: Callable[[Call], DiskChange]) -> Callable[[Call], Await
         return plan_reply(await call.services.disk_changes.plan(call.caller, call.target.system_id, change_of(call)))
 
     return run
+
+
+async def _adopt(call: Call) -> Reply:
+    machine = await call.services.machine_disks.adopt(call.caller, call.target.system_id, _disk_id(call))
+    return json_reply(MACHINE_JSON.encode(machine))
+
+
+async def _adoption_plan(call: Call) -> Reply:
+    plan = await call.services.machine_disks.plan_adoption(call.caller, call.target.system_id, _disk_id(call))
+    return plan_reply(plan)
 
 
 POOL = Field(
@@ -227,4 +237,22 @@ REMOVE_DISK = with_dry_run(
     result=PLAN,
     doc=CHANGE_DOC,
 )
-OF_ONE = (ADD_DISK, ATTACH_DISK, GROW_DISK, MOVE_DISK, REMOVE_DISK)
+ADOPT_DISK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="adopt_disk",
+        permission=Permission.OPERATOR,
+        title="Make a foreign disk the machine's own",
+        doc="A disk that somebody attached on the hypervisor is `foreign`: it is shown and claimed, and Innkeeper "
+        "never changes or deletes it. Its adoption changes nothing on the host; from then on the disk can be grown, "
+        "moved, removed and kept as one that Innkeeper added. A disk that another VM uses too is rejected.",
+        fields=(DISK,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_adopt,
+    ),
+    _adoption_plan,
+    result=PLAN,
+    doc=CHANGE_DOC,
+)
+OF_ONE = (ADD_DISK, ADOPT_DISK, ATTACH_DISK, GROW_DISK, MOVE_DISK, REMOVE_DISK)
