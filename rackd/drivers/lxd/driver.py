@@ -11,7 +11,7 @@ from attrs import evolve
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.disk_content import DiskPart, ReadPart
+from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import NotFound, NotTrusted
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -194,7 +194,7 @@ class LxdDriver:
         """The root disk of a running guest grows when Innkeeper next starts it."""
         return disk_growth.grow(self._ready(), guest, size)
 
-    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
         """Copies no root disk: `use_copy` has LXD move it. Raises WrongState for a disk of a profile."""
         return disk_moves.copy_disk(self._ready(), guest, pool_id, volume, copy)
 

@@ -13,7 +13,7 @@ from common.addresses.simulated import SimulatedAddress
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
-from common.disk_content import DiskPart, ReadPart
+from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import NameTaken, NotFound
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -217,7 +217,7 @@ class SimulatedDriver(WithoutProjects):
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         return self._disks.grow(guest, size)
 
-    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
         return self._disk_moves.copy(guest, pool_id, volume, copy)
 
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:

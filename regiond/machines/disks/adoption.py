@@ -1,4 +1,4 @@
-"""Makes a foreign disk, which somebody attached on the hypervisor, the machine's own. Only the ledger changes."""
+"""Makes a foreign disk the machine's own, in the ledger only."""
 
 from __future__ import annotations
 

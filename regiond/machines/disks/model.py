@@ -98,12 +98,25 @@ def check_removable(machine: MachineView, disk: DiskView) -> None:
 
 
 def check_movable(machine: MachineView, disk: DiskView) -> None:
-    """Raises WrongState unless the machine is off: its system must not write while the disk is copied."""
-    if machine.power_state != PowerState.OFF:
-        raise WrongState(
-            f"{disk.title} of {machine.hostname} moves only while the machine is off; it is {machine.power_state}. "
-            f"Shut it down first: innkeeper machine power-off {machine.hostname}"
-        )
+    """Raises WrongState for a machine that has to be off for that, but is not."""
+    if machine.power_state == PowerState.OFF or (machine.power_state == PowerState.ON and _moves_live(machine, disk)):
+        return
+    reason = ""
+    if machine.driver == DriverType.LXD.value:
+        reason = " LXD moves no disk of a running VM."
+    elif machine.driver == DriverType.LIBVIRT.value and disk.index == 0:
+        reason = " Its serial log and cloud-init data, which are in use, go with it."
+    raise WrongState(
+        f"{disk.title} of {machine.hostname} moves only while the machine is off; it is {machine.power_state}.{reason} "
+        f"Shut it down first: innkeeper machine power-off {machine.hostname}"
+    )
+
+
+def _moves_live(machine: MachineView, disk: DiskView) -> bool:
+    """Returns whether the hypervisor can move the disk while the machine runs."""
+    if machine.driver == DriverType.LIBVIRT.value:
+        return disk.index > 0
+    return machine.driver == DriverType.SIMULATED.value
 
 
 def check_copy_index(machine: MachineView, disk: DiskView, index: int) -> None:
@@ -173,7 +186,10 @@ def move_plan(machine: MachineView, disk: DiskView, pool: str) -> DiskPlan:
         "its content.",
         f"The copy claims {gb(disk.held_bytes)} of {pool} at once; the space in {disk.storage_pool_name} is free when "
         "the move has ended. Quotas count the disk once.",
-        f"{machine.hostname} stays off meanwhile. A copy has at most 30 minutes.",
+        f"{machine.hostname} stays off meanwhile. A copy has at most 30 minutes."
+        if _is_off(machine)
+        else f"{machine.hostname} keeps running, and writes to both volumes until it uses the copy. Should it be shut "
+        "down meanwhile, the disk is copied anew.",
     ]
     if machine.driver == DriverType.LXD.value and disk.index == 0:
         effects.append("LXD moves the whole VM with its snapshots, since the root disk has no volume of its own.")

@@ -1,4 +1,4 @@
-"""Changes disks of machines: their tags, for storage constraints, which one boots, and foreign ones to own ones."""
+"""Changes disks of machines: their tags, which one boots, and whose they are."""
 
 from __future__ import annotations
 

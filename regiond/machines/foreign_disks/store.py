@@ -1,4 +1,4 @@
-"""SQL that records the disks of guests as those of their machines: foreign ones that somebody attached, and sizes."""
+"""SQL that records the disks of guests as those of their machines."""
 
 from __future__ import annotations
 

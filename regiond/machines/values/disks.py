@@ -12,7 +12,7 @@ from regiond.quotas.model import Charge, Holdings
 
 
 class DiskOrigin(StrEnum):
-    """How a machine came to a disk. A `foreign` one is shown and claimed, and never changed by Innkeeper."""
+    """The origin of a disk of a machine. A foreign one is shown and claimed, and never changed by Innkeeper."""
 
     CREATED = "created"  # by Innkeeper, which its volume's name shows, or it is the first disk of an adopted machine
     FOREIGN = "foreign"  # somebody attached it on the hypervisor

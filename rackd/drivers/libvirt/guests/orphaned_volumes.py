@@ -19,6 +19,7 @@ from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool
 from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, volume_names
+from rackd.drivers.libvirt.guests import live_copies
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.volumes import delete_from
 from rackd.drivers.libvirt.xml import parse
@@ -50,6 +51,8 @@ def remove(client: Client, marker: OwnershipMarker | None, volumes: Iterable[Vol
             wanted[volume.pool_id].add(volume.name)
     if not wanted:
         return
+    for name in sorted(name for names in wanted.values() for name in names if live_copies.may_be_copy(name, marker)):
+        live_copies.abandon(client, name)
     guests = guests_by_volume(client)
     used: dict[tuple[str, str], Collection[str]] = {}
     for pool_id, names in sorted(wanted.items()):

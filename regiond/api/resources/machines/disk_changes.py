@@ -193,9 +193,9 @@ MOVE_DISK = with_dry_run(
         permission=Permission.OPERATOR,
         title="Move a disk of a machine to another storage pool",
         doc="The disk, also the first one, is copied to another storage pool of its host, with its content, while the "
-        "machine is off. The space of the copy is claimed before. The volume of before is deleted only when the "
-        "machine uses the complete copy; a failure leaves the disk where it was. A copy can take minutes: start it "
-        "with Prefer: respond-async.",
+        "machine is off; libvirt also copies a disk of a running machine, but not the first one. The space of the copy "
+        "is claimed before. The volume of before is deleted only when the machine uses the complete copy; a failure "
+        "leaves the disk where it was. A copy can take minutes: start it with Prefer: respond-async.",
         fields=(
             DISK,
             Field(

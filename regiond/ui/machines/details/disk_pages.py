@@ -1,4 +1,4 @@
-"""Changes a disk of a VM: its tags, whether the VM boots from it, and a foreign one to one of its own."""
+"""Changes a disk of a VM: its tags, whether it boots, and whose it is."""
 
 from __future__ import annotations
 
