@@ -12,7 +12,7 @@ from common.guest_spec import DiskSpec
 from common.serialization import to_dict
 from common.units import gb
 from common.values import DiskSize, DriverType, OwnershipMarker
-from common.volume_names import volume_name
+from common.volume_names import marker_of_volume, volume_name
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
@@ -40,6 +40,7 @@ from regiond.machines.disks.placement import choose_pool
 from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.model import (
     DiskChange,
+    DiskOrigin,
     DiskPlan,
     DiskToAdd,
     DiskToAttach,
@@ -165,7 +166,9 @@ class DiskChanges:
             await ledger.lock_hosts(db, [machine.host_id], wait=True)
         await kept_disk_store.take(db, kept)
         await self._claim(db, machine, kept.storage_pool_id, kept.storage_pool_name, kept.size_bytes)
-        await store.insert(db, _row(machine, spec, holder.next_index, kept.storage_pool_id, kept.label))
+        row = _row(machine, spec, holder.next_index, kept.storage_pool_id, kept.label)
+        is_adopted = marker_of_volume(kept.volume) is None
+        await store.insert(db, evolve(row, origin=DiskOrigin.ADOPTED) if is_adopted else row)
         return operation_id, attach_plan(machine, kept)
 
     async def _grow(

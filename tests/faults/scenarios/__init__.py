@@ -60,6 +60,7 @@ _ALL: tuple[Scenario, ...] = (
     AttachDisk(),
     GrowDisk(),
     MoveDisk(),
+    MoveDisk(is_on=True),
     RemoveDisk(keep=False),
     RemoveDisk(keep=True),
     Export(),
