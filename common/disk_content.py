@@ -37,5 +37,16 @@ class ReadPart:
     state: str = ""
 
 
+@frozen(kw_only=True)
+class CopiedDisk:
+    """`state` names the content of the disk when it was copied, for its use. A copy that is not `is_complete` goes on;
+    `percent` of it are copied, or None if the host does not tell.
+    """
+
+    state: str
+    percent: int | None = None
+    is_complete: bool = True
+
+
 def is_zero(data: bytes | bytearray) -> bool:
     return data.count(0) == len(data)

@@ -52,6 +52,7 @@ _BULK: Mapping[object, str] = {
     "add_disk": marked("adds a disk to each of {machines}"),
     "set_boot": marked("sets what {machines} boot from"),
     "add_interface": marked("adds a NIC to each of {machines}"),
+    "clone": marked("composes {machines} with copies of the disks of another"),
 }
 _REBUILD = marked("rebuilds {machine} on {host}")
 _CLONE = marked("composes {machine} on {host} with copies of the disks of {source}")

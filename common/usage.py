@@ -29,10 +29,16 @@ class Usage:
 
 @frozen(kw_only=True)
 class GuestUsage:
-    """The newest sample of a running guest."""
+    """The newest sample of a running guest.
+
+    `memory_is_reported`: the memory in use is what its system reports, not what it has on the host. `space_share` is
+    the used share, from 0 to 1, of the fullest of its file systems; None: unknown.
+    """
 
     name: str
     usage: Usage
+    memory_is_reported: bool = False
+    space_share: float | None = None
 
 
 @frozen(kw_only=True)

@@ -20,69 +20,49 @@ from common.compose_request import ComposeRequest
 from common.errors import DeadlineExceeded, OperationPending, rebuild
 from common.process.periodic import PeriodicTask
 from common.rpc.client_commands import (
-    CLIENT_ADD_DISK,
-    CLIENT_ADD_INTERFACE,
-    CLIENT_CHANGE_INTERFACE,
+    CLIENT_ACCEPT_OFF,
     CLIENT_COMPOSE,
     CLIENT_DELETE,
-    CLIENT_GROW_DISK,
     CLIENT_LIST_HOSTS,
     CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
-    CLIENT_REMOVE_DISK,
-    CLIENT_REMOVE_INTERFACE,
-    CLIENT_RESIZE,
-    CLIENT_SET_BOOT,
     CLIENT_WAIT,
-    AddDiskCall,
-    AddInterfaceCall,
-    ChangeInterfaceCall,
     ClientComposeCall,
-    GrowDiskCall,
     HostSummary,
     MachineCall,
     MachinePowerCall,
-    MachineResizeCall,
     MachineSummary,
     Nothing,
     OperationCall,
     OperationSummary,
-    RemoveDiskCall,
-    RemoveInterfaceCall,
-    SetBootCall,
 )
 from common.rpc.connection import connect as open_link
 from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import Side
-from common.rpc.link import Link
 from common.rpc.peers import Address, Role
 from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
-from common.units import BYTES_PER_GB
 from common.values import PowerAction
+from innkeeper.change_calls import CALL_S, ChangeCalls
 from innkeeper.client_credentials import CHECK_EVERY_S, CertificateRenewal, read_identity
 from innkeeper.commands.operation_wait import ENDED
 from innkeeper.reactor import run
 
 __all__ = ["HostSummary", "MachineSummary", "OperationSummary", "PowerAction", "Region", "connect", "run"]
 
-CALL_S = 30.0
 LIST_S = 300.0  # 50,000 machines take some 15 s
 CLOSE_S = 5.0
 WAIT_CALL_S = 75.0  # the region answers a wait within 60 s; `wait` repeats the call until its own deadline
 WAIT_INTERVAL_S = 0.1  # between two such calls, if a region answers at once
 
 
-class Region:
+class Region(ChangeCalls):
     """A connection to a region. Every call raises the region's error (common/errors.py).
 
     LinkLost and DeadlineExceeded mean that the outcome is unknown: query `operation`, or repeat the call with the same
     idempotency key.
     """
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
 
     async def hosts(self) -> tuple[HostSummary, ...]:
         async with aclosing(self._link.stream(CLIENT_LIST_HOSTS, Nothing(), deadline_s=LIST_S)) as parts:
@@ -146,88 +126,9 @@ class Region:
         request = MachinePowerCall(system_id=system_id, action=PowerAction(action))
         return await self._link.call(CLIENT_POWER, request, deadline_s=CALL_S)
 
-    async def resize(
-        self, system_id: str, *, cores: int | None = None, memory_mib: int | None = None
-    ) -> OperationSummary:
-        """Starts the operation that gives a machine other cores, memory or both.
-
-        Its result says what the machine has then; with `is_pending`, the rest comes when Innkeeper next starts it.
-        Raises OutOfCapacity, with the numbers, if the host has too little left.
-        """
-        request = MachineResizeCall(system_id=system_id, cores=cores, memory_mib=memory_mib)
-        return await self._link.call(CLIENT_RESIZE, request, deadline_s=CALL_S)
-
-    async def add_disk(
-        self,
-        system_id: str,
-        *,
-        size_gb: float,
-        pool: str = "",
-        tags: Iterable[str] = (),
-        idempotency_key: str | None = None,
-    ) -> OperationSummary:
-        """Starts the operation that gives a machine an empty disk. Its space is claimed at once.
-
-        `pool` is a storage pool of its host; without it, one is chosen as for compose. Raises OutOfCapacity with the
-        numbers, and WrongState.
-        """
-        request = AddDiskCall(
-            system_id=system_id, size_bytes=_bytes(size_gb), pool=pool, tags=tuple(tags),
-            idempotency_key=idempotency_key,
-        )  # fmt: skip
-        return await self._link.call(CLIENT_ADD_DISK, request, deadline_s=CALL_S)
-
-    async def grow_disk(self, system_id: str, disk: str | int, *, size_gb: float) -> OperationSummary:
-        """Starts the operation that makes a disk (id or name) this large; the rest is pending as for `resize`."""
-        request = GrowDiskCall(system_id=system_id, disk=str(disk), size_bytes=_bytes(size_gb))
-        return await self._link.call(CLIENT_GROW_DISK, request, deadline_s=CALL_S)
-
-    async def remove_disk(self, system_id: str, disk: str | int, *, keep: bool) -> OperationSummary:
-        """Starts the operation that takes a disk (id or name) from a machine. Without `keep`, its data are lost."""
-        request = RemoveDiskCall(system_id=system_id, disk=str(disk), keep=keep)
-        return await self._link.call(CLIENT_REMOVE_DISK, request, deadline_s=CALL_S)
-
-    async def add_interface(
-        self,
-        system_id: str,
-        *,
-        interfaces: str = "",
-        name: str = "",
-        mac_address: str = "",
-        tags: Iterable[str] = (),
-        idempotency_key: str | None = None,
-    ) -> OperationSummary:
-        """Starts the operation that gives a machine a NIC. Its `result` has the `name` and the `mac_address`.
-
-        `interfaces` is one interface constraint of compose; without it, the NIC is on the host's default network.
-        """
-        request = AddInterfaceCall(
-            system_id=system_id, interfaces=interfaces, name=name, mac_address=mac_address, tags=tuple(tags),
-            idempotency_key=idempotency_key,
-        )  # fmt: skip
-        return await self._link.call(CLIENT_ADD_INTERFACE, request, deadline_s=CALL_S)
-
-    async def change_interface(
-        self, system_id: str, interface: str | int, *, interfaces: str = "", mac_address: str = ""
-    ) -> OperationSummary:
-        """Starts the operation that gives a NIC (id or name) another network, another MAC address, or both."""
-        request = ChangeInterfaceCall(
-            system_id=system_id, interface=str(interface), interfaces=interfaces, mac_address=mac_address
-        )
-        return await self._link.call(CLIENT_CHANGE_INTERFACE, request, deadline_s=CALL_S)
-
-    async def remove_interface(self, system_id: str, interface: str | int) -> OperationSummary:
-        """Starts the operation that takes a NIC (id or name) from a machine."""
-        request = RemoveInterfaceCall(system_id=system_id, interface=str(interface))
-        return await self._link.call(CLIENT_REMOVE_INTERFACE, request, deadline_s=CALL_S)
-
-    async def set_boot(self, system_id: str, order: Iterable[str], *, once: bool = False) -> OperationSummary:
-        """Starts the operation that sets what a machine tries first, of `disk`, `network` and `iso`.
-
-        With `once`, only its next start by Innkeeper is so.
-        """
-        request = SetBootCall(system_id=system_id, order=tuple(order), once=once)
-        return await self._link.call(CLIENT_SET_BOOT, request, deadline_s=CALL_S)
+    async def accept_off(self, system_id: str) -> MachineSummary:
+        """Returns the machine, which should be off from now on; it does not change. Raises WrongState if it runs."""
+        return await self._link.call(CLIENT_ACCEPT_OFF, MachineCall(system_id=system_id), deadline_s=CALL_S)
 
     async def delete(self, system_id: str) -> OperationSummary:
         """Starts the operation that deletes a machine with its guest and disks."""
@@ -283,10 +184,6 @@ async def connect(address: str, *, folder: str | PathLike[str], deadline_s: floa
         with suppress(TimeoutError):  # what the caller did is done, or has failed for another reason
             async with asyncio.timeout(CLOSE_S):
                 await link.closed()
-
-
-def _bytes(size_gb: float) -> int:
-    return round(size_gb * BYTES_PER_GB)
 
 
 def _succeeded(found: OperationSummary) -> OperationSummary:

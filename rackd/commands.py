@@ -155,7 +155,9 @@ class HostCommands:
 
     async def remove_volumes(self, _: EventLink, call: RemoveVolumesCall) -> Done:
         return await self._fenced.change(
-            call, lambda driver: driver.remove_volumes(call.marker, call.volumes), what="remove volumes"
+            call,
+            lambda driver: driver.remove_volumes(call.marker, call.volumes, adopted=call.adopted),
+            what="remove volumes",
         )
 
     async def fence(self, _: EventLink, call: FenceCall) -> Done:

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from common.boot import BootOrders, IsoState, StartOrder
-from common.disk_content import ReadPart
+from common.disk_content import CopiedDisk, ReadPart
 from common.rpc.command import Command, Done
 from common.rpc.handlers import Handler
 from common.rpc.hardware_commands import (
@@ -40,7 +40,6 @@ from common.rpc.hardware_commands import (
     BeginReadCall,
     ChangeNicCall,
     CloneCall,
-    CopiedDisk,
     CopyDiskCall,
     DetachDiskCall,
     DetachNicCall,
@@ -147,13 +146,12 @@ class HardwareCommands:
         return await self._fenced.run(call, lambda driver: driver.grow_disk(call.guest, call.size), what="grow disk")
 
     async def copy_disk(self, _: EventLink, call: CopyDiskCall) -> CopiedDisk:
-        state = await self._fenced.run(
+        return await self._fenced.run(
             call,
             lambda driver: driver.copy_disk(call.guest, call.pool_id, call.volume, call.copy),
             what="copy disk",
             call_class=CallClass.LONG_RUNNING,
         )
-        return CopiedDisk(state=state)
 
     async def use_copy(self, _: EventLink, call: UseCopyCall) -> PowerReply:
         power = await self._fenced.run(

@@ -15,6 +15,8 @@ from common.compose_request import ComposeRequest
 from common.errors import NotFound, OperationPending
 from common.rpc.call_context import REQUEST_ID
 from common.rpc.client_commands import (
+    CLIENT_ACCEPT_OFF,
+    CLIENT_CLONE,
     CLIENT_COMPOSE,
     CLIENT_DELETE,
     CLIENT_LIST_HOSTS,
@@ -55,7 +57,7 @@ from common.rpc.region_commands import (
     UserDataCall,
 )
 from common.serialization import to_dict
-from regiond import client_changes
+from regiond import client_changes, client_deployments
 from regiond.api.services import Services
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
 from regiond.caller import Caller, Permission, check_object, check_role
@@ -78,13 +80,19 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_DELETE.name: Permission.OWNER,
     CLIENT_OPERATION.name: Permission.USER,
     CLIENT_WAIT.name: Permission.USER,
+    CLIENT_ACCEPT_OFF.name: Permission.OWNER,
     **client_changes.PERMISSIONS,
+    **client_deployments.PERMISSIONS,
 }
-EXPENSIVE = frozenset(one.name for one in (CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE))
-RECORDED = frozenset({one.name for one in fields(ComposeRequest)} | {"action", "host"}) | client_changes.RECORDED
-AUDITED = frozenset({CLIENT_COMPOSE.name, CLIENT_POWER.name, CLIENT_RESIZE.name, CLIENT_DELETE.name}) | {
-    *client_changes.PERMISSIONS
-}
+EXPENSIVE = frozenset(one.name for one in (CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE, CLIENT_CLONE))
+RECORDED = frozenset({
+    *(one.name for one in fields(ComposeRequest)), "action", "host",
+    *client_changes.RECORDED, *client_deployments.RECORDED,
+})  # fmt: skip
+AUDITED = frozenset({
+    CLIENT_COMPOSE.name, CLIENT_POWER.name, CLIENT_RESIZE.name, CLIENT_DELETE.name, CLIENT_ACCEPT_OFF.name,
+    *client_changes.PERMISSIONS, *client_deployments.PERMISSIONS,
+})  # fmt: skip
 
 Answer = Callable[[Caller, Any], Awaitable[Any]]
 Q = TypeVar("Q")
@@ -119,12 +127,16 @@ class RpcCommands:
         }
 
     def _client_commands(self) -> Mapping[Command[Any, Any], Answer]:
-        changes = client_changes.ChangeCommands(self._services).commands()
+        changes = {
+            **client_changes.ChangeCommands(self._services).commands(),
+            **client_deployments.DeploymentCommands(self._services).commands(),
+        }
         return {
             CLIENT_COMPOSE: self._compose,
             CLIENT_POWER: self._power,
             CLIENT_RESIZE: self._resize,
             **{command: _summarized(begin) for command, begin in changes.items()},
+            CLIENT_ACCEPT_OFF: self._accept_off,
             CLIENT_DELETE: self._delete,
             CLIENT_OPERATION: self._operation,
             CLIENT_WAIT: self._wait,
@@ -208,11 +220,15 @@ class RpcCommands:
 
     async def _resize(self, caller: Caller, call: MachineResizeCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_RESIZE.name], caller, call.system_id)
-        return _summary(
-            await self._services.resizes.start(
-                caller, call.system_id, SizeRequest(cores=call.cores, memory_mib=call.memory_mib)
-            )
-        )
+        size = SizeRequest(
+            cores=call.cores, memory_mib=call.memory_mib, pinned_cores=call.pinned_cores or None,
+            pin_cores=call.pin_cores, huge_pages=call.huge_pages_backed, huge_page_size_mib=call.huge_page_size_mib,
+        )  # fmt: skip
+        return _summary(await self._services.resizes.start(caller, call.system_id, size))
+
+    async def _accept_off(self, caller: Caller, call: MachineCall) -> MachineSummary:
+        await self._check_machine(PERMISSIONS[CLIENT_ACCEPT_OFF.name], caller, call.system_id)
+        return _machine(await self._services.wanted_powers.accept_off(caller, call.system_id))
 
     async def _delete(self, caller: Caller, call: MachineCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_DELETE.name], caller, call.system_id)
@@ -304,6 +320,7 @@ def _machine(machine: MachineView) -> MachineSummary:
         power_state=machine.power_state,
         cores=machine.cores,
         memory_mib=machine.memory_mib,
+        wanted_power=None if machine.wanted_power is None else machine.wanted_power.word,
     )
 
 

@@ -19,7 +19,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.disk_content import DiskPart, ReadPart
+from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -159,8 +159,8 @@ class FakeLxdDriver:
     ) -> None:
         self._trusted_host().decompose(guest, volumes, mac_addresses)
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
-        self._trusted_host().remove_volumes(marker, volumes)
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
+        self._trusted_host().remove_volumes(marker, volumes, adopted=adopted)
 
     def power(
         self,
@@ -195,7 +195,7 @@ class FakeLxdDriver:
     def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
         return self._trusted_host().clone(spec, content)
 
-    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
         return self._trusted_host().copy_disk(guest, pool_id, volume, copy)
 
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:

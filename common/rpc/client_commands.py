@@ -38,6 +38,8 @@ class HostSummary:
 
 @frozen(kw_only=True)
 class MachineSummary:
+    """`wanted_power` says whether the machine should run: `on` or `off`; None while unknown."""
+
     system_id: str
     hostname: str
     host_id: int | None
@@ -45,6 +47,7 @@ class MachineSummary:
     power_state: str
     cores: int
     memory_mib: int
+    wanted_power: str | None = None
 
 
 @frozen(kw_only=True)
@@ -69,11 +72,58 @@ class MachinePowerCall:
 
 @frozen(kw_only=True)
 class MachineResizeCall:
-    """None: the cores or the memory stay as they are."""
+    """The size that a machine gets, and what it is bound to, as `SizeRequest` of the region. None: as it is."""
 
     system_id: str
     cores: int | None = None
     memory_mib: int | None = None
+    pinned_cores: tuple[int, ...] | None = None
+    pin_cores: int | None = None
+    huge_pages_backed: bool | None = None
+    huge_page_size_mib: int | None = None
+
+
+@frozen(kw_only=True)
+class CloneCall:
+    """A machine like this one, on its host. None: as this one, but a new hostname."""
+
+    system_id: str
+    hostname: str | None = None
+    pool: str | None = None
+    cores: int | None = None
+    memory_mib: int | None = None
+    storage_pool: str = ""
+    power_on: bool = False
+    idempotency_key: str | None = None
+
+
+@frozen(kw_only=True)
+class DeployCall:
+    """An image, empty: the default, that a machine gets. `user_data` is base64."""
+
+    system_id: str
+    image: str = ""
+    user_data: str = field(default="", repr=False)
+    idempotency_key: str | None = None
+
+
+@frozen(kw_only=True)
+class RebuildCall:
+    """An image, empty: the present one, that replaces the system of a machine. `force` powers it off at once."""
+
+    system_id: str
+    image: str = ""
+    user_data: str = field(default="", repr=False)
+    force: bool = False
+    idempotency_key: str | None = None
+
+
+@frozen(kw_only=True)
+class ExportCall:
+    """A machine whose disks are written to a file of the region."""
+
+    system_id: str
+    idempotency_key: str | None = None
 
 
 @frozen(kw_only=True)
@@ -186,6 +236,11 @@ CLIENT_ADD_INTERFACE = Command("client.add_interface", AddInterfaceCall, Operati
 CLIENT_CHANGE_INTERFACE = Command("client.change_interface", ChangeInterfaceCall, OperationSummary)
 CLIENT_REMOVE_INTERFACE = Command("client.remove_interface", RemoveInterfaceCall, OperationSummary)
 CLIENT_SET_BOOT = Command("client.set_boot", SetBootCall, OperationSummary)
+CLIENT_CLONE = Command("client.clone", CloneCall, OperationSummary)
+CLIENT_DEPLOY = Command("client.deploy", DeployCall, OperationSummary)
+CLIENT_REBUILD = Command("client.rebuild", RebuildCall, OperationSummary)
+CLIENT_EXPORT = Command("client.export", ExportCall, OperationSummary)
+CLIENT_ACCEPT_OFF = Command("client.accept_off", MachineCall, MachineSummary)
 CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
 CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)
 # Responds when the operation has ended, at the deadline at the latest.

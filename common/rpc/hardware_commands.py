@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.boot import BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import ImageRef
-from common.disk_content import DiskPart, ReadPart
+from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
@@ -64,7 +64,7 @@ class GrowDiskCall(GuestCall):
 
 @frozen(kw_only=True)
 class CopyDiskCall(GuestCall):
-    """Copies the disk of a guest that is off to the new volume `copy`, in another storage pool of the host."""
+    """Copies the disk of a guest to the new volume `copy`, in another storage pool of the host."""
 
     pool_id: str
     volume: str
@@ -73,15 +73,8 @@ class CopyDiskCall(GuestCall):
 
 
 @frozen(kw_only=True)
-class CopiedDisk:
-    """`state` names the content of the disk when it was copied, for `UseCopyCall`."""
-
-    state: str
-
-
-@frozen(kw_only=True)
 class UseCopyCall(GuestCall):
-    """Gives a guest that is off the complete `copy` in the place of the disk, unless the disk is in another `state`."""
+    """Gives a guest the complete `copy` in the place of the disk, unless the disk is in another `state`."""
 
     pool_id: str
     volume: str

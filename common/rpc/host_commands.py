@@ -112,11 +112,15 @@ class DecomposeCall(GuestCall):
 
 @frozen(kw_only=True)
 class RemoveVolumesCall(HostCall):
-    """Removes those of `volumes` that are named after `marker` and that no guest uses. Changes no guest."""
+    """Removes those of `volumes` that are named after `marker` and that no guest uses. Changes no guest.
+
+    With `adopted` they have any names: a person made them Innkeeper's own. A rack of a release before removes none.
+    """
 
     marker: OwnershipMarker
     volumes: tuple[VolumeRef, ...]
     fence: Fence
+    adopted: bool = False
 
 
 @frozen(kw_only=True)

@@ -56,7 +56,7 @@ KEYS: Mapping[str, Column] = {
         *_keys("received", unit=GIB_OF_BYTES, of="size"),
         *_keys("memory", unit=GIB_OF_MIB),
         *_keys("memory_used", unit=GIB_OF_MIB, of="memory"),
-        *_keys("cpu_percent=CPU", unit=PER_CENT),
+        *_keys("cpu_percent=CPU disk_full_percent=disk_full", unit=PER_CENT),
         *_keys("disk_read disk_written network_received network_sent", unit=KB_PER_S_OF_BYTES),
         *_keys("reserved_memory", unit=GIB_OF_MIB, usual=0),
         *_keys("storage", unit=GB_OF_MB),

@@ -12,7 +12,9 @@ from innkeeper.output.keys import columns
 
 _CAPACITY = "capacity.cores.free:2 capacity.memory_mib.free:2 capacity.storage_bytes.free:3"
 _USED = "used.cores:2 used.memory:2 used.local_storage:3"
-_DISKS = columns("id:2 name:0 size:0 pending_size:0 storage_pool_name:0 tags:2 id_path:4")
+_DISKS = columns(
+    "id:2 name:0 size:0 pending_size:0 storage_pool_name:0 tags:2 id_path:4", column("foreign", usual=False)
+)
 _GUESTS = columns("name:0 kind:0 system_id status_name:2 owner:3 power_state:2 cpu_count:3 memory:3 locked:4")
 _INTERFACES = "id:4 name:0 type:4 mac_address vlan:3 links"
 

@@ -56,8 +56,8 @@ PLACEMENT = _shape(
 # Of `usage`. What is not listed, such as the history, is in JSON.
 USAGE = _shape(
     "sampled_at cpu_percent memory_used",
-    "cpu_percent cores memory_used disk_read disk_written network_received network_sent sums_of_guests=sums_of_VMs "
-    "sampled_at reason",
+    "cpu_percent cores memory_used disk_full_percent disk_read disk_written network_received network_sent "
+    "sums_of_guests=sums_of_VMs sampled_at reason",
 )
 OBJECTS: Mapping[str, Shape] = {
     "boot-resources": _shape(

@@ -117,8 +117,10 @@ class Driver(GuestHardware, Protocol):
         was deleted by someone else.
         """
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         """Returns when those of `volumes` that are named after `marker` are deleted. Idempotent.
+
+        With `adopted` all of them are: a person has adopted them, so their names show nothing.
 
         Changes no guest. Raises WrongState, after deleting the others, for volumes that a guest uses or on which
         another volume depends.

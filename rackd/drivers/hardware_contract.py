@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from common.boot import BootOrder, BootOrders, IsoState
-from common.disk_content import DiskPart, ReadPart
+from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import DiskSize, GrownDisk, GuestRef, GuestSize, PowerState, Resized
@@ -66,15 +66,19 @@ class GuestHardware(Protocol):
         little space left, Unsupported for a volume that cannot grow.
         """
 
-    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
         """Returns the state of the disk that was copied, for `use_copy`, once the volume `copy` is complete.
+
+        The disk of a running guest is copied meanwhile, if the hypervisor can do that: the copy is not complete then,
+        and the same call, seconds later, returns how far it is. It ends with the guest, and `remove_volumes` ends it.
 
         The copy is in another storage pool and has a name that no other volume ever had: a volume of that name is what
         an earlier call left, and is replaced. The guest and its disk do not change. Copies nothing if the guest uses
         the copy already, and if only `use_copy` can move the disk, as LXD's root disk.
 
         Raises, with no copy left: NotFound without the guest, the disk or the storage pool; OutOfCapacity; WrongState
-        unless the guest is off, and if another guest uses one of the volumes or another volume depends on the disk;
+        for a guest that must be off for that, and if another guest uses one of the volumes or another volume depends on
+        the disk;
         Unsupported for a disk that this hypervisor cannot copy so that its content is the same.
         """
 
@@ -83,8 +87,9 @@ class GuestHardware(Protocol):
         the boot order. Idempotent.
 
         The disk's volume stays, with its content; of LXD's root disk only the moved one. `state` is what `copy_disk`
-        returned: raises Busy, which asks for another copy, if the guest was started since. Raises NotFound without the
-        guest, the disk or the copy; WrongState unless the guest is off.
+        returned: raises Busy, which asks for another copy, if the guest was started or stopped since. A running guest
+        is not disturbed. Raises NotFound without the guest, the disk or the copy; WrongState for a guest that must be
+        off for that.
         """
 
     def begin_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:

@@ -11,7 +11,8 @@ class GuestCounters:
 
     Counters grow from the start of the guest on, and begin anew when it starts again. `cpu_ns` is the time of all its
     virtual cores together. `memory_used_bytes` is what the guest's system reports, without its caches; if it reports
-    nothing, what the guest has on the host.
+    nothing, what the guest has on the host. `memory_is_reported` tells the two apart. `space_share` is the used share,
+    from 0 to 1, of the fullest of its file systems.
     """
 
     name: str
@@ -20,6 +21,8 @@ class GuestCounters:
     cpu_ns: int | None = None
     memory_bytes: int | None = None
     memory_used_bytes: int | None = None
+    memory_is_reported: bool = False
+    space_share: float | None = None
     read_bytes: int | None = None  # of all its disks
     written_bytes: int | None = None
     received_bytes: int | None = None  # of all its NICs

@@ -73,19 +73,21 @@ class HostHistory:
         if before is not None:
             elapsed_s = reading.clock_s - before.clock_s
         earlier: Mapping[Key, GuestCounters] = {} if before is None else _by_key(before.counters)
-        found = {key: guest_usage(earlier.get(key), one, elapsed_s) for key, one in _by_key(reading.counters).items()}
+        counters = _by_key(reading.counters)
+        found = {key: guest_usage(earlier.get(key), one, elapsed_s) for key, one in counters.items()}
         own, summed = host_usage(
             None if before is None else before.counters, reading.counters, elapsed_s, found.values()
         )
         others = bool(reading.project)
-        guests = {name: one for (project, name), one in found.items() if not others or project in {"", reading.project}}
+        own_keys = [key for key in found if not others or key[0] in {"", reading.project}]
+        guests = {key[1]: found[key] for key in own_keys}
         samples: dict[str | None, Usage] = {_HOST: own}
         samples.update(guests)
         self._record(samples, reading.at_s, room)
         self.reading = reading
         self.newest = HostUsage(
             host_id=self.host_id, at=datetime.fromtimestamp(reading.at_s, UTC), usage=own, summed=summed,
-            guests=tuple(GuestUsage(name=name, usage=one) for name, one in guests.items()),
+            guests=tuple(_sampled(counters[key], found[key]) for key in own_keys),
         )  # fmt: skip
 
     def read(self, guest: str | None) -> UsageHistory:
@@ -117,6 +119,13 @@ class HostHistory:
             series.put(number, found.get(key))
             if number - series.seen >= SAMPLES:
                 del self._series[key]
+
+
+def _sampled(counters: GuestCounters, usage: Usage) -> GuestUsage:
+    return GuestUsage(
+        name=counters.name, usage=usage, memory_is_reported=counters.memory_is_reported,
+        space_share=counters.space_share,
+    )  # fmt: skip
 
 
 class Histories:

@@ -37,7 +37,8 @@ _VOLUMES = """
 _SHOULD_RUN = f"""
     select 'vm_should_run', 'vm', m.system_id, m.hostname, true, m.power_changed_at, h.id, h.name, m.pool_id,
            m.zone_id, m.pool_id, array[coalesce(m.owner_id, m.composed_by_id)],
-           jsonb_build_object('unclear', m.stopped_with = 'unclear', 'maintenance', h.maintenance_since is not null,
+           jsonb_build_object('unclear', m.stopped_with = 'unclear', 'moved', m.stopped_with = 'moved',
+                              'maintenance', h.maintenance_since is not null,
                               'autostart', {AUTOSTART} <> 'never', 'tries', m.start_tries,
                               'error', (select s.error_message from operation s where s.id = m.start_operation_id))
       from machine m join vm_host h on h.id = m.host_id

@@ -103,6 +103,11 @@ def _should_run(found: Found, _: datetime) -> Words:
     cause: str
     if facts["unclear"]:
         cause = message("It went off with {host}, or somebody stopped it there: that cannot be known.", host=host)
+    elif facts["moved"]:
+        cause = message(
+            "It ran before its cluster moved it to {host}. Nothing starts it: the member that it left may run it.",
+            host=host,
+        )
     elif facts["tries"]:
         cause = sentence(facts["error"], message("Innkeeper tried to start it."))
     elif facts["maintenance"]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from regiond.db.pool import Db
+from regiond.events.model import Level
+from regiond.events.service import Events
 from regiond.machines import boot_store, lifecycle_store, store
+from regiond.machines.foreign_disks.store import record_more
 from regiond.machines.lifecycle import NEXT, MachineEvent
 from regiond.machines.model import MachineState
 
@@ -24,6 +29,12 @@ class MachineGuestChanges:
         await lifecycle_store.record_listed(db, machine_id, listed=True)
 
     async def guest_moved(self, db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:
+        off = await store.note_moved_off(db, machine_id, host_id)
+        if off is not None:
+            message = f"{off.hostname} ran on {off.left_host}, and is off on {off.host}, where its cluster has it now"
+            await Events.record(
+                db, "machine_should_run", message, level=Level.WARNING, host_id=host_id, system_id=off.system_id
+            )
         await store.move(db, machine_id, host_id=host_id, server_id=server_id)
 
     async def power_changed(self, db: Db, machine_id: int, power_state: str) -> None:
@@ -34,6 +45,9 @@ class MachineGuestChanges:
 
     async def booted_once(self, db: Db, machine_id: int, key: str) -> None:
         await boot_store.end_once(db, machine_id, key)
+
+    async def disks_listed(self, db: Db, machine_ids: Sequence[int]) -> None:
+        await record_more(db, machine_ids)
 
     async def boot_disk_changed(self, db: Db, machine_id: int, pool_key: str, volume: str) -> None:
         await boot_store.choose_listed(db, machine_id, pool_key, volume)

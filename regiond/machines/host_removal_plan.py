@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from common.phrases import first_of
+from common.volume_names import marker_of_volume
 from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
-from regiond.machines.model import DiskView, KeptDisk, MachineState, MachineView
+from regiond.machines.model import DiskOrigin, DiskView, KeptDisk, MachineState, MachineView
 
 MAX_NAMED = 10  # devices that a sentence names
 NO_DEVICES: Mapping[int, Sequence[str]] = {}
@@ -28,6 +29,8 @@ class AffectedGuest:
     guest_name: str = ""  # on the host; empty if unknown
     addresses: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()  # on the machine, by hostname
+    foreign_disks: tuple[str, ...] = ()  # volumes that stay on the host, as they are
+    kept_disks: tuple[str, ...] = ()  # volumes that stay on the host, and are listed as kept disks if the guest goes
 
     @property
     def description(self) -> str:
@@ -153,6 +156,8 @@ def affected_machine(
     host_name: str, machine: MachineView, guest_name: str = "", devices: Iterable[str] = ()
 ) -> AffectedGuest:
     """Returns the machine as an affected guest. `guest_name` names its VM on the host; a changed hostname differs."""
+    foreign = [disk for disk in machine.disks if disk.is_foreign]
+    kept = [disk for disk in machine.disks if _is_kept(machine, disk)]
     return AffectedGuest(
         name=machine.hostname,
         host_name=host_name,
@@ -160,8 +165,21 @@ def affected_machine(
         adopted=machine.adopted,
         locked=machine.locked,
         power_state=machine.power_state,
-        disks=machine.disks,
+        disks=tuple(disk for disk in machine.disks if disk not in (*foreign, *kept)),
         guest_name=guest_name,
         addresses=tuple(str(nic.ip_address) for nic in machine.nics if nic.ip_address is not None),
         devices=tuple(devices),
+        foreign_disks=tuple(_place(disk) for disk in foreign),
+        kept_disks=tuple(_place(disk) for disk in kept),
     )
+
+
+def _is_kept(machine: MachineView, disk: DiskView) -> bool:
+    """Returns whether the disk was not made for the machine, but attached or adopted."""
+    named_after = marker_of_volume(disk.volume)
+    is_of_other = disk.index > 0 and named_after is not None and named_after.machine_id != machine.uuid
+    return not disk.is_foreign and (is_of_other or disk.origin is DiskOrigin.ADOPTED)
+
+
+def _place(disk: DiskView) -> str:
+    return f"{disk.storage_pool_name}/{disk.volume}"

@@ -12,6 +12,7 @@ _SELECT = """
            a.username as owner, k.pool_id, r.name as pool_name, k.kept_at,
            exists (select from orphaned_volume v
                     where v.storage_pool_id = k.storage_pool_id and v.name = k.volume)
+           or not starts_with(k.volume, 'ik-')  -- of an adopted disk: refreshes look for no such name
            or k.kept_at > coalesce((select c.refreshed_at from vm_host_schedule c where c.host_id = k.host_id),
                                    '-infinity') as is_listed
       from kept_disk k
@@ -44,16 +45,20 @@ _KEEP = """
     on conflict (storage_pool_id, volume) do nothing
     returning id
 """
-# The disks of the machine whose volumes are named after another machine: attached ones.
-_FOREIGN = """
+# The disks of the machine that were not made for it: attached ones, with volumes that are named after another machine,
+# and adopted ones.
+_NOT_MADE_FOR_IT = """
     select d.id
       from machine_disk d join machine m on m.id = d.machine_id, installation i,
            lateral (select replace(i.id::text, '-', '') as hex) i_hex,
            lateral (select rtrim(translate(encode(decode(hex, 'hex'), 'base64'), '+/', '-_'), '=') as short) i_short
-     where m.id = $1 and (starts_with(d.volume, 'ik-' || hex || '-') or starts_with(d.volume, 'ik-' || short || '-'))
+     where m.id = $1 and d.origin <> 'foreign'
+       and (d.origin = 'adopted' or starts_with(d.volume, 'ik-' || hex || '-')
+            or starts_with(d.volume, 'ik-' || short || '-'))
        and d.volume not like 'ik-%-' || replace(m.uuid::text, '-', '') || '-%'
      order by d.id
 """
+_FIND = "select id from kept_disk where storage_pool_id = $1 and volume = $2"
 _DELETE = "delete from kept_disk where id = $1"
 _RESTORE = """
     insert into kept_disk (id, host_id, storage_pool_id, volume, size_bytes, tags, label, hostname, owner_id,
@@ -82,6 +87,12 @@ async def lock(db: Db, disk_id: int) -> bool:
     return await db.fetchval(_LOCK, disk_id) is not None
 
 
+async def find(db: Db, storage_pool_id: int, volume: str) -> int | None:
+    """Returns the id of the kept disk with this volume."""
+    kept_id: int | None = await db.fetchval(_FIND, storage_pool_id, volume)
+    return kept_id
+
+
 async def is_being_deleted(db: Db, disk_id: int) -> bool:
     """Returns whether an operation deletes the volume. The caller holds the lock of the disk."""
     return await db.fetchval(_IS_BEING_DELETED, disk_id) is True
@@ -100,8 +111,10 @@ async def keep(db: Db, machine_id: int, disk_id: int) -> int | None:
 
 
 async def keep_attached(db: Db, machine_id: int) -> None:
-    """Keeps the disks of a machine whose volumes were made for others: their data is not the machine's."""
-    for row in await db.fetch(_FOREIGN, machine_id):
+    """Keeps the disks of a machine that were not made for it, but attached or adopted. Foreign ones are not kept: they
+    are nobody's but the host's.
+    """
+    for row in await db.fetch(_NOT_MADE_FOR_IT, machine_id):
         await keep(db, machine_id, row["id"])
 
 

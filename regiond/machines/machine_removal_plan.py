@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
@@ -29,10 +29,20 @@ class MachineRemovalPlan:
 
 
 def deletion_plan(guest: AffectedGuest) -> MachineRemovalPlan:
-    effects = devices_text([guest], _DELETED)
+    effects = (*_disks_that_stay(guest), *devices_text([guest], _DELETED))
     if guest.adopted:
         effects = ("It was adopted: Innkeeper did not create this VM. 'machine forget' keeps it on its host.", *effects)
     return MachineRemovalPlan(name=guest.name, deleted=(guest,), effects=effects)
+
+
+def _disks_that_stay(guest: AffectedGuest) -> Iterator[str]:
+    if guest.foreign_disks:
+        yield (
+            f"Foreign disks stay on {guest.host_name} as they are, and Innkeeper no longer shows them: "
+            f"{', '.join(guest.foreign_disks)}."
+        )
+    if guest.kept_disks:
+        yield f"Disks that were attached or adopted are kept with their content: {', '.join(guest.kept_disks)}."
 
 
 def forget_plan(guest: AffectedGuest) -> MachineRemovalPlan:

@@ -34,6 +34,7 @@ from regiond.machines.values.devices import (
 )
 from regiond.machines.values.disks import (
     DiskChange,
+    DiskOrigin,
     DiskPlan,
     DiskToAdd,
     DiskToAttach,
@@ -42,6 +43,15 @@ from regiond.machines.values.disks import (
     DiskToRemove,
     KeptDisk,
     NamedDisk,
+)
+from regiond.machines.values.listed_disks import (
+    ActualDisk,
+    Comparison,
+    LedgerDisk,
+    ListedDisks,
+    compared,
+    is_only_more,
+    is_resized,
 )
 from regiond.machines.values.nics import NamedNic, NicChange, NicPlan, NicToAdd, NicToChange, NicToRemove
 from regiond.machines.values.power import WantedPower
@@ -81,6 +91,7 @@ __all__ = [
     "RELEASE_ADOPTED",
     "TRANSIENT",
     "USED",
+    "ActualDisk",
     "AdoptRequest",
     "Adopted",
     "AffinityMembership",
@@ -92,6 +103,7 @@ __all__ = [
     "BootView",
     "BulkAction",
     "CloneRequest",
+    "Comparison",
     "ComposeIntent",
     "Copied",
     "DeployRequest",
@@ -101,6 +113,7 @@ __all__ = [
     "DeviceNicView",
     "DeviceView",
     "DiskChange",
+    "DiskOrigin",
     "DiskPlan",
     "DiskToAdd",
     "DiskToAttach",
@@ -119,8 +132,10 @@ __all__ = [
     "IsoPlan",
     "KeptDisk",
     "Labels",
+    "LedgerDisk",
     "LinkMode",
     "LinkRequest",
+    "ListedDisks",
     "MaasStatus",
     "MachineChange",
     "MachineColumn",
@@ -151,6 +166,9 @@ __all__ = [
     "Traits",
     "UsedAmounts",
     "WantedPower",
+    "compared",
+    "is_only_more",
+    "is_resized",
     "requested_fields",
 ]
 
@@ -176,6 +194,11 @@ class DiskView:
     boots: bool = False
     pending_size_bytes: int | None = None  # the size that it gets when Innkeeper next starts the machine
     root_volume: str | None = None  # of a root disk that was moved: its volume since
+    origin: DiskOrigin = field(default=DiskOrigin.CREATED, converter=DiskOrigin)
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.origin is DiskOrigin.FOREIGN
 
     @property
     def held_bytes(self) -> int:

@@ -135,16 +135,17 @@ async def open_volume_removal(
     volumes: Sequence[VolumeRef],
     *,
     kept_disk_id: int | None = None,
+    adopted: bool = False,
 ) -> int:
     """Returns the id of the operation that removes volumes which are named after `marker` and which no guest uses.
 
     The operation touches no guest, and fails if a guest uses one of the volumes by then. The kept disk, if one is
-    named, is no longer kept then.
+    named, is no longer kept then. `adopted`: a person has adopted them, so their names show no marker.
     """
     return await operation_service.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=volumes[0].name,
         request={"marker": to_dict(marker), "orphaned_volumes": to_dict(tuple(volumes)),
-                 "kept_disk": kept_disk_id},
+                 "kept_disk": kept_disk_id, "adopted": adopted},
         max_failures=MAX_FAILURES,
     )  # fmt: skip
 

@@ -26,6 +26,7 @@ from regiond.machines.autostart import set_default as set_default_autostart
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.deployment.outcome import fail_deployment, stop_deployment
 from regiond.machines.devices.model import checked_mac
+from regiond.machines.foreign_disks.store import listed_disks, record_disks
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan, combined
 from regiond.machines.host_workload import HostWorkload, read_workloads
@@ -76,6 +77,7 @@ __all__ = [
     "delete_row",
     "end_removal",
     "fail_deployment",
+    "listed_disks",
     "open_adoption",
     "open_clean_up",
     "open_compose_undo",
@@ -84,6 +86,7 @@ __all__ = [
     "open_set_autostart",
     "open_volume_removal",
     "read_machine",
+    "record_disks",
     "record_listed",
     "set_default_autostart",
     "syntax_problems",

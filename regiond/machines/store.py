@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
+from attrs import frozen
+
 from common.values import PowerState
 from regiond.db.pool import Db
 from regiond.machines.model import GuestPowerChange
@@ -76,6 +78,16 @@ _MOVE_DISKS = """
       from storage_pool old, storage_pool new
      where d.machine_id = $1 and old.id = d.storage_pool_id and new.server_id = $2 and new.pool_key = old.pool_key
 """
+# Before the power state of the machine is that of its guest: it was not seen to stop where it was, or nobody could see.
+_MOVED_OFF = """
+    update machine m set stopped_with = 'moved', start_tries = 0, start_operation_id = null
+      from vm_host old, vm_host new, guest g
+     where m.id = $1 and old.id = m.host_id and new.id = $2
+       and g.machine_id = m.id and g.server_id = new.server_id and g.power_state = 'off'
+       and m.wanted_power = 'on' and (m.power_state <> 'off' or old.state = 'unreachable' or old.error_code is not null)
+       and not exists (select from operation o where o.machine_id = m.id and o.is_open)
+    returning m.system_id, m.hostname, old.name as left_host, new.name as host
+"""
 _LISTED_POWER = "update machine set power_state = $2 where id = $1"
 # A pending size that the guest now has is pending no longer.
 _SIZE = """
@@ -83,6 +95,16 @@ _SIZE = """
                        pending_memory_mib = nullif(pending_memory_mib, $3::bigint)
      where id = $1
 """
+
+
+@frozen(kw_only=True)
+class MovedOff:
+    """A machine that should run, and the hosts that it left and came to, by name."""
+
+    system_id: str
+    hostname: str
+    left_host: str
+    host: str
 
 
 class IdentifierTaken(Exception):
@@ -114,6 +136,15 @@ async def set_listed_power(db: Db, machine_id: int, power_state: str) -> None:
 
 async def set_size(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:
     await db.execute(_SIZE, machine_id, cores, memory_mib)
+
+
+async def note_moved_off(db: Db, machine_id: int, host_id: int) -> MovedOff | None:
+    """Records that a machine that should run is off on the host to which its cluster moved it; None if it is not so.
+
+    Call it before `move`.
+    """
+    row = await db.fetchrow(_MOVED_OFF, machine_id, host_id)
+    return None if row is None else MovedOff(**row)
 
 
 async def move(db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:

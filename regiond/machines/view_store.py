@@ -117,7 +117,7 @@ _BY_HOST = (
 
 _DISKS = """
     select d.id, d.machine_id, d.index, d.volume, s.name as storage_pool_name, s.pool_key as storage_pool_key,
-           d.size_bytes, d.pending_size_bytes, d.serial, d.tags, d.label, d.root_volume,
+           d.size_bytes, d.pending_size_bytes, d.serial, d.tags, d.label, d.root_volume, d.origin,
            d.id = first_value(d.id) over (partition by d.machine_id order by d.boots desc, d.index) as boots,
            coalesce(g.disks @> jsonb_build_array(jsonb_build_object('volume', d.volume, 'missing', true)), false)
                as missing

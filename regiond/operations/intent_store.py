@@ -33,11 +33,11 @@ _INSERT = """
 
 _INSERT_SEVERAL = """
     insert into operation (kind, host_id, machine_id, account_id, host_name, system_id, hostname, request, explanation,
-                           max_failures, request_id, traceparent, source_machine_id)
+                           max_failures, request_id, traceparent, parent_id, source_machine_id)
     select $1, o.* from jsonb_to_recordset($2::jsonb) o (
            host_id integer, machine_id integer, account_id integer, host_name text, system_id text, hostname text,
            request jsonb, explanation jsonb, max_failures integer, request_id text, traceparent text,
-           source_machine_id integer)
+           parent_id bigint, source_machine_id integer)
     returning id, machine_id, created_at, not_before
 """
 
@@ -111,8 +111,7 @@ async def insert(
     is being undone or is in another attempt; the transaction remains usable. Raises NotFound if the host or machine was
     deleted meanwhile; the transaction must then roll back.
     """
-    if parent is not None and not await _is_current(db, parent):
-        raise Busy(f"Operation {parent.id} has ended or is being undone: no other operation begins for it.")
+    await _check_current(db, parent)
     origin = current_origin()
     try:
         operation_id: int | None = await db.fetchval(
@@ -141,13 +140,14 @@ async def insert_failed_child(
     parent: Parent,
     *,
     account_id: int | None,
-    system_id: str,
+    system_id: str | None,
     hostname: str,
     request: Mapping[str, Any],
     error: ErrorRecord,
 ) -> bool:
     """Records a child that was rejected before it began, so that the parent has a child for each of its machines.
 
+    `system_id` is None for a machine that would have been created.
     Returns False, with nothing recorded, if the parent has ended, is being undone or is in another attempt.
     """
     if not await _is_current(db, parent):
@@ -160,6 +160,11 @@ async def insert_failed_child(
     return True
 
 
+async def _check_current(db: Db, parent: Parent | None) -> None:
+    if parent is not None and not await _is_current(db, parent):
+        raise Busy(f"Operation {parent.id} has ended or is being undone: no other operation begins for it.")
+
+
 async def _is_current(db: Db, parent: Parent) -> bool:
     """Returns whether this attempt of the parent may open children; this stays so until the transaction ends."""
     return bool(await db.fetchval(_LOCK_PARENT, parent.id, parent.attempt))
@@ -168,8 +173,11 @@ async def _is_current(db: Db, parent: Parent) -> bool:
 async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation]) -> tuple[Operation, ...]:
     """Opens all operations with one query, in the caller's transaction, and returns them in the order of `new`.
 
-    Raises NotFound if a host or machine was deleted meanwhile; the transaction must then roll back.
+    Raises NotFound if a host or machine was deleted meanwhile, and Busy for a parent as `insert` does; the transaction
+    must then roll back.
     """
+    for one in new:
+        await _check_current(db, one.parent)
     try:
         rows = await db.fetch(_INSERT_SEVERAL, kind.value, [_row_of(one) for one in new])
     except asyncpg.ForeignKeyViolationError as error:
@@ -234,7 +242,8 @@ def _row_of(new: NewOperation) -> Mapping[str, object]:
         "host_id": new.host_id, "machine_id": new.machine_id, "account_id": new.account_id,
         "host_name": new.host_name, "system_id": new.system_id, "hostname": new.hostname, "request": new.request,
         "explanation": new.explanation, "max_failures": new.max_failures, "request_id": new.origin.request_id,
-        "traceparent": new.origin.traceparent, "source_machine_id": new.source_machine_id,
+        "traceparent": new.origin.traceparent, "parent_id": None if new.parent is None else new.parent.id,
+        "source_machine_id": new.source_machine_id,
     }  # fmt: skip
 
 
@@ -242,7 +251,8 @@ def _operation(kind: OperationKind, new: NewOperation, row: Row) -> Operation:
     """Returns the operation as `read` would, since no process can acquire it before the transaction ends."""
     return Operation(
         id=row["id"], kind=kind, state=OperationState.QUEUED, host_id=new.host_id, host_name=new.host_name,
-        machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname, parent_id=None,
+        machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname,
+        parent_id=None if new.parent is None else new.parent.id,
         account_id=new.account_id, username=new.username, request=new.request, explanation=new.explanation,
         max_failures=new.max_failures, created_at=row["created_at"], not_before=row["not_before"],
         request_id=new.origin.request_id, traceparent=new.origin.traceparent,

@@ -174,6 +174,14 @@ class Origin:
 
 
 @frozen(kw_only=True)
+class Parent:
+    """The attempt that opens an operation as its child. A later attempt of the parent excludes it."""
+
+    id: int
+    attempt: int
+
+
+@frozen(kw_only=True)
 class NewOperation:
     """An operation on a machine that the same transaction creates, so that no other operation can act on it."""
 
@@ -188,15 +196,8 @@ class NewOperation:
     explanation: Mapping[str, Any]
     max_failures: int
     origin: Origin
+    parent: Parent | None = None
     source_machine_id: int | None = None  # a machine whose disks it copies: no operation on that one opens meanwhile
-
-
-@frozen(kw_only=True)
-class Parent:
-    """The attempt that opens an operation as its child. A later attempt of the parent excludes it."""
-
-    id: int
-    attempt: int
 
 
 @frozen(kw_only=True)

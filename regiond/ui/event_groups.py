@@ -37,6 +37,7 @@ _VMS: Mapping[str, str] = {
     "machine_disk_grown": constant("disks grown"),
     "machine_disk_removed": constant("disks removed"),
     "machine_disk_moved": constant("disks moved"),
+    "machine_disk_adopted": constant("disks adopted"),
     "machine_imported": constant("VMs imported"),
     "machine_exported": constant("VMs exported"),
     "export_added": constant("uploads of files of VMs begun"),

@@ -65,6 +65,7 @@ class StaticFiles:
             "login_again",
             "retry",
             "screen",
+            "screen_clipboard",
             "screen_keys",
             "style_sheets",
         )

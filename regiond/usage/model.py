@@ -33,6 +33,7 @@ class UsageView:
     cores: int | None = None
     memory_bytes: int | None = None
     usage: Usage = field(factory=Usage)
+    space_share: float | None = None  # used, of the fullest file system in the guest
     summed: tuple[str, ...] = ()
     history: UsageHistory = field(factory=UsageHistory)
     longer_history_url: str = ""  # of a page with more than an hour; empty: there is none
@@ -45,6 +46,11 @@ class UsageView:
     @property
     def memory_percent(self) -> float | None:
         return percent(self.usage.memory_used_bytes, self.memory_bytes)
+
+    @property
+    def space_percent(self) -> float | None:
+        """The used share of the fullest file system in the guest."""
+        return percent(self.space_share, 1)
 
     @property
     def disk_rate(self) -> float | None:
@@ -103,10 +109,12 @@ def machine_view(
     empty = UsageView(cores=cores, memory_bytes=memory_mib * BYTES_PER_MIB)
     if (reason := no_sample(found, host_name, now)) or found is None:
         return evolve(empty, reason=reason)
-    usage = next((one.usage for one in found.guests if one.name == guest), None)
-    if usage is None or found.at < since:
+    sample = next((one for one in found.guests if one.name == guest), None)
+    if sample is None or found.at < since:
         return evolve(empty, reason=message("It did not run when VM host {host} was last measured.", host=host_name))
-    return evolve(empty, sampled_at=found.at, usage=plausible(usage))
+    return evolve(
+        empty, sampled_at=found.at, usage=plausible(sample.usage), space_share=plausible_share(sample.space_share)
+    )
 
 
 def no_sample(found: HostUsage | None, host_name: str, now: datetime) -> str:
@@ -122,6 +130,10 @@ def plausible(usage: Usage) -> Usage:
     """Returns the usage without numbers that no host can have: a rack's answers are not trusted."""
     names = [name for name in vars_of(usage) if not _is_plausible(getattr(usage, name))]
     return evolve(usage, **dict.fromkeys(names)) if names else usage
+
+
+def plausible_share(value: float | None) -> float | None:
+    return value if value is not None and 0 <= value <= 1 else None
 
 
 def vars_of(usage: Usage) -> tuple[str, ...]:

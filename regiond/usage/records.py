@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from common.process.periodic import PeriodicTask
-from common.usage import GuestUsage, HostUsage
+from common.usage import GuestUsage, HostUsage, Usage
 from regiond.db.pool import Database
 from regiond.racks.service import UsageCalls
 from regiond.usage import store
-from regiond.usage.model import STALE_AFTER, UsageView, plausible
+from regiond.usage.model import STALE_AFTER, UsageView, plausible, plausible_share
 from regiond.usage.store import Reading
 
 EVERY_S = 60.0
@@ -41,7 +41,7 @@ class UsageRecords:
 
 def _reading(host: HostUsage, guest: GuestUsage) -> Reading | None:
     """Returns None for a guest without a known CPU usage, such as one that has just started."""
-    usage = plausible(guest.usage)
+    usage, space = plausible(guest.usage), plausible_share(guest.space_share)
     if usage.cpu_cores is None:
         return None
     view = UsageView(usage=usage)
@@ -50,4 +50,13 @@ def _reading(host: HostUsage, guest: GuestUsage) -> Reading | None:
         guest=guest.name,
         cores_used=usage.cpu_cores,
         rate=(view.disk_rate or 0.0) + (view.network_rate or 0.0),
+        memory_share=_share(usage) if guest.memory_is_reported else None,
+        space_share=space,
     )
+
+
+def _share(usage: Usage) -> float | None:
+    """The used share of the guest's memory."""
+    if usage.memory_used_bytes is None or not usage.memory_bytes:
+        return None
+    return usage.memory_used_bytes / usage.memory_bytes

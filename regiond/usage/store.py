@@ -9,14 +9,17 @@ from attrs import frozen
 from regiond.db.pool import Db
 
 BUSY_SHARE, BUSY_RATE = 0.05, 100_000.0  # of its cores; bytes per second of disks and NICs together
-LIMIT_SHARE = 0.9  # of its cores
+LIMIT_SHARE = 0.9  # of its cores, and of the memory of which its system reports what it uses
+SPACE_LIMIT_SHARE = 0.95  # of its fullest file system
 # One statement for all. A row changes at most once an hour, but when the machine comes to its limit or leaves it.
 _RECORD = f"""
     insert into machine_usage as u (machine_id, measured_since, measured_at, busy_at, limit_since)
     select m.id, now(), now(),
            case when r.cores_used >= m.cores * {BUSY_SHARE} or r.rate >= {BUSY_RATE} then now() end,
-           case when r.cores_used >= m.cores * {LIMIT_SHARE} then now() end
-      from unnest($1::integer[], $2::text[], $3::float8[], $4::float8[]) r (host_id, guest, cores_used, rate)
+           case when r.cores_used >= m.cores * {LIMIT_SHARE} or r.memory_share >= {LIMIT_SHARE}
+                  or r.space_share >= {SPACE_LIMIT_SHARE} then now() end
+      from unnest($1::integer[], $2::text[], $3::float8[], $4::float8[], $5::float8[], $6::float8[])
+           r (host_id, guest, cores_used, rate, memory_share, space_share)
       join guest g on g.name = r.guest
       join machine m on m.id = g.machine_id and m.host_id = r.host_id and m.power_state = 'on'
      order by m.id
@@ -33,12 +36,17 @@ _RECORD = f"""
 
 @frozen(kw_only=True)
 class Reading:
-    """The use of a guest in its newest sample. `rate` is bytes per second of disks and NICs together."""
+    """The use of a guest in its newest sample. `rate` is bytes per second of disks and NICs together.
+
+    Shares are from 0 to 1: of its memory, and of its fullest file system. None: unknown, which is no limit.
+    """
 
     host_id: int
     guest: str
     cores_used: float
     rate: float
+    memory_share: float | None = None
+    space_share: float | None = None
 
 
 async def record(db: Db, readings: Sequence[Reading]) -> None:
@@ -49,4 +57,6 @@ async def record(db: Db, readings: Sequence[Reading]) -> None:
         [one.guest for one in readings],
         [one.cores_used for one in readings],
         [one.rate for one in readings],
+        [one.memory_share for one in readings],
+        [one.space_share for one in readings],
     )

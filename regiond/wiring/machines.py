@@ -103,7 +103,9 @@ def wire_machines(
         strategy="pack" if settings.placement_strategy == "pack" else "spread",
         on_claim={one: metrics.claims.counter(one) for one in ClaimOutcome},
     )  # fmt: skip
-    composer = Composer(database, operations, calls, stages, Templates(database, installation_id))
+    templates = Templates(database, installation_id)
+    composer = Composer(database, operations, calls, stages, templates)
+    clones = Clones(database, composer, templates)
     allocation = Allocator(database, operations, hosts, groups, composer)
     deployments = Deployments(
         database, operations, images.images, storage.credentials, allocation,
@@ -127,7 +129,7 @@ def wire_machines(
         compose_stages=stages,
         machines=machines,
         composer=composer,
-        clones=Clones(composer),
+        clones=clones,
         allocation=allocation,
         deployments=deployments,
         content=RackContent(images.content),
@@ -149,7 +151,7 @@ def wire_machines(
             database=database, operations=operations, composer=composer, hosts=hosts, exports=images.exports
         ),
         devices=Devices(database, groups),
-        bulk=Bulk(database, operations, machines, releases, deployments, bulk_changes, storage.credentials),
+        bulk=Bulk(database, operations, machines, releases, deployments, bulk_changes, clones, storage.credentials),
         bulk_changes=bulk_changes,
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
@@ -233,6 +235,7 @@ def wire_engine(
             layer.releases,
             layer.deployments,
             layer.bulk_changes,
+            layer.clones,
             storage.credentials,
             current_caller=account_layer.accounts.current_caller,
         ),

@@ -21,6 +21,9 @@ class Target:
     user_key: str = field(repr=False)  # of an account that may use one pool
     user_cookie: str = field(repr=False)  # of a session of this account
     user_machine: str  # the system id of a machine that this account owns, switched on
+    viewer_key: str = field(repr=False)  # of another such account
+    viewer_cookie: str = field(repr=False)
+    viewer_machine: str  # that this other account owns, switched on
     administrator_key: str = field(repr=False)  # of the person who adds a hostile hypervisor
     rack: Credentials  # of a rack that is enrolled for a zone without hosts
     idle_connections: int = 5000

@@ -12,6 +12,7 @@ from tests.abuse import (
     page_streams,
     report_forms,
     rpc_strangers,
+    screens,
     slow_http,
     waiting_requests,
 )
@@ -25,6 +26,7 @@ ATTACKS: Sequence[Attack] = (
     HostileHeaders(),
     *logins.ATTACKS,
     *consoles.ATTACKS,
+    *screens.ATTACKS,
     *waiting_requests.ATTACKS,
     *page_streams.ATTACKS,
     *report_forms.ATTACKS,

@@ -9,7 +9,7 @@ from websockets.frames import Frame, Opcode
 
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.callers import repeat
-from tests.abuse.http_wire import BASE, CLOSED, authorization, connected, stranger
+from tests.abuse.http_wire import CLOSED, authorization, connected, stranger, websocket_request
 
 OPENED = "opened"
 HANDSHAKE_S = 30.0
@@ -42,12 +42,9 @@ class ConsolePings:
 
 
 def _handshake(target: Target) -> bytes:
-    lines = (
-        f"GET {BASE}machines/{target.user_machine}/?op=console HTTP/1.1", "Host: region.example",
-        "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", f"Authorization: {authorization(target.user_key)}",
-    )  # fmt: skip
-    return "\r\n".join((*lines, "", "")).encode()
+    return websocket_request(
+        f"machines/{target.user_machine}/?op=console", {"Authorization": authorization(target.user_key)}
+    )
 
 
 ATTACKS: tuple[Attack, ...] = (ConsolePings(),)

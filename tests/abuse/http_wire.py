@@ -66,6 +66,16 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def websocket_request(path: str, headers: Mapping[str, str]) -> bytes:
+    """The bytes of a request for a WebSocket. `path` is below the API's base, or absolute."""
+    target = path if path.startswith("/") else BASE + path
+    lines = (
+        f"GET {target} HTTP/1.1", "Host: region.example", "Connection: Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )  # fmt: skip
+    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
+
+
 @asynccontextmanager
 async def connected(port: int, address: str) -> AsyncIterator[Streams]:
     """A connection from that address of this machine; cut at the end. Raises OSError."""

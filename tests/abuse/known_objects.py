@@ -12,7 +12,7 @@ Objects = Mapping[str, frozenset[str]]
 _QUERIES = {
     "account": "select username from account",
     "API key": "select token_key from api_key",
-    "session": "select web_session::text from web_session",
+    "session": "select token_hash::text from web_session",
     "SSH key": "select ssh_key::text from ssh_key",
     "grant": "select pool_grant::text from pool_grant",
     "quota": "select quota::text from quota",

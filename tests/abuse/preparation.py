@@ -1,10 +1,12 @@
-"""What a deployment has before it is attacked: hosts, a user with an API key, and a rack that is not to be trusted."""
+"""What a deployment has before it is attacked: hosts, two users, and a rack that is not to be trusted."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
 from urllib.parse import urlencode
+
+from attrs import field, frozen
 
 from common.certificates import Credentials
 from development import postgres
@@ -20,7 +22,7 @@ from tests.ports import free_port
 HOSTS = 2
 HELD = "sim-held"
 _OWN = """
-    update machine set state = 'allocated', owner_id = (select id from account where username = 'user')
+    update machine set state = 'allocated', owner_id = (select id from account where username = $2)
      where system_id = $1
 """
 
@@ -43,51 +45,65 @@ async def prepare(deployment: Deployment, *, idle_connections: int) -> Target:
     for number in range(HOSTS):
         await deployment.add_simulated(f"sim-{number}", cores=1000, memory_mib=1024**2, storage_gb=100_000)
     processes = deployment.processes
-    password = secrets.token_hex(12)
-    await deployment.post("users/", username="user", password=password, is_superuser="false")
+    user, viewer = [await _account(deployment, name) for name in ("user", "viewer")]
+    user_machine, viewer_machine = await _machines(deployment)
     return Target(
         http_port=processes.http_port,
         rpc_port=processes.rpc_port,
         report_port=int(processes.settings["report_port"]),
-        user_key=await _user_key(processes.http_port, password),
-        user_cookie=await _user_cookie(processes.http_port, password),
-        user_machine=await _user_machine(deployment),
+        user_key=user.key,
+        user_cookie=user.cookie,
+        user_machine=user_machine,
+        viewer_key=viewer.key,
+        viewer_cookie=viewer.cookie,
+        viewer_machine=viewer_machine,
         administrator_key=processes.api_key,
         rack=await _enrolled_rack(deployment),
         idle_connections=idle_connections,
     )
 
 
-async def _user_key(port: int, password: str) -> str:
-    """The key of the user, who gets it by name and password."""
-    body = urlencode({"username": "user", "password": password}).encode()
+@frozen(kw_only=True)
+class _Account:
+    """An API key, and the cookie of a session."""
+
+    key: str = field(repr=False)
+    cookie: str = field(repr=False)
+
+
+async def _account(deployment: Deployment, name: str) -> _Account:
+    """A new user, who gets both by name and password."""
+    password, port = secrets.token_hex(12), deployment.processes.http_port
+    await deployment.post("users/", username=name, password=password, is_superuser="false")
+    body = urlencode({"username": name, "password": password}).encode()
     login = request("POST", "/MAAS/accounts/authenticate/", body=body)
     key = (await exchange(port, login, address=ADDRESS)).json()
-    return ":".join(key[name] for name in ("consumer_key", "token_key", "token_secret"))
-
-
-async def _user_cookie(port: int, password: str) -> str:
-    """The cookie of a session of the user."""
     client = WebClient(port)
-    await client.log_in("user", password)
-    ((name, value),) = client.cookies.items()
-    return f"{name}={value}"
+    await client.log_in(name, password)
+    ((cookie, value),) = client.cookies.items()
+    return _Account(
+        key=":".join(key[part] for part in ("consumer_key", "token_key", "token_secret")), cookie=f"{cookie}={value}"
+    )
 
 
-async def _user_machine(deployment: Deployment) -> str:
-    """The system id of a machine that is switched on, and that the user owns as after an allocation.
+async def _machines(deployment: Deployment) -> tuple[str, str]:
+    """The system ids of two machines that are switched on: the first one of the user, the other one of the viewer.
 
-    Its host does not answer when it is to be switched off.
+    They own them as after an allocation. Their host does not answer when they are to be switched off.
     """
     host_id = (await deployment.add_simulated(HELD))["id"]
     del deployment.hosts[HELD]  # the well-behaved client does not use it
-    machine = await deployment.post(f"vm-hosts/{host_id}/", op="compose", cores=1, memory=1024, hostname="attacked")
-    system_id = str(machine["system_id"])
-    await deployment.post(f"machines/{system_id}/", op="power_on")
-    async with deployment.connection() as db:
-        await db.execute(_OWN, system_id)
+    found = []
+    for owner in ("user", "viewer"):
+        machine = await deployment.post(
+            f"vm-hosts/{host_id}/", op="compose", cores=1, memory=1024, hostname=f"attacked-{owner}"
+        )
+        found.append(str(machine["system_id"]))
+        await deployment.post(f"machines/{found[-1]}/", op="power_on")
+        async with deployment.connection() as db:
+            await db.execute(_OWN, found[-1], owner)
     (deployment.folder / "simulated" / f"{HELD}.hold").write_text("power\n")
-    return system_id
+    return found[0], found[1]
 
 
 async def _enrolled_rack(deployment: Deployment) -> Credentials:

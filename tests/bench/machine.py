@@ -54,7 +54,7 @@ async def this_machine(server_dsn: str) -> Machine:
         postgresql=f"{version} (fsync {fsync})",
         python=platform.python_version(),
         load=os.getloadavg()[0],
-        commit=_commit(),
+        commit=this_commit(),
     )
 
 
@@ -78,7 +78,9 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def _commit() -> str:
+def this_commit() -> str:
+    """The abbreviated commit of the checkout, and whether files of it were changed."""
+
     def git(*words: str) -> str:
         return subprocess.run(
             ("git", "-C", str(ROOT), *words), capture_output=True, text=True, check=False

@@ -91,8 +91,9 @@ async def test_a_vm_that_its_release_deletes_takes_its_name(admin: Visitor, flee
     await expect(button).to_be_disabled()
     await page.get_by_label("Overwrite the disks, then delete them (secure erase)").check()
     await page.fill("#typed", "web-1")
-    admin.expected_statuses.add(404)  # the page of the VM comes next, and it may be gone by then
     await button.click()
+    await expect(page.locator("h1")).to_contain_text("VMs")  # the page of the VM is gone soon
+    await expect(page.locator("#note-task")).to_be_visible()
     await eventually(lambda: _is_gone(fleet, machine))
 
 

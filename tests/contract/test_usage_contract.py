@@ -23,6 +23,7 @@ def usage_of(host: DriverFixture, name: str) -> list[GuestCounters]:
     return [one for one in host.driver.usage().guests if one.name == name]
 
 
+@pytest.mark.clusters
 async def test_a_running_guest_has_counters_that_never_fall(host: DriverFixture) -> None:
     spec = spec_for(host, "usage")
     host.driver.compose(spec)
@@ -60,6 +61,7 @@ async def test_a_foreign_guest_is_measured_too(host: DriverFixture) -> None:
     assert (await measured(host, name)).cpu_ns is not None
 
 
+@pytest.mark.clusters
 def test_the_number_of_calls_does_not_grow_with_guests(host: DriverFixture) -> None:
     host.driver.usage()  # a cluster's member is found once
     one = host.driver.usage().calls

@@ -1,7 +1,8 @@
 """The crash matrix: kills each victim at each point of each scenario.
 
 Tries cells on simulated hosts in several processes; cells that were green before are not tried again. Writes
-docs/explanation/faults.md from all results, unless --only selects some cells.
+docs/explanation/faults.md from all results, unless --only selects some cells; with --page also then, for the kinds of
+which every cell was tried: those of the others stay, each with its day and commit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from innkeeper.reactor import run as run_with_reactor  # it installs the reactor, so it comes first
+from tests.bench.machine import this_commit
 from tests.faults import long_runs
 from tests.faults import real as real_processes
 from tests.faults.cells import CellResult
@@ -34,21 +36,37 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="delete all earlier results")
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help="at most N processes; 1: this process")
     parser.add_argument("--real", action="store_true", help="the sample on real processes and in the lab instead")
+    parser.add_argument("--page", action="store_true", help="with --only: write the kinds that were tried whole")
     long_runs.add_to(parser)
     options = parser.parse_args()
     if long_runs.is_selected(options):
         return long_runs.run(options)
-    results = Results(RESULTS, again=options.again)
+    results = Results(RESULTS, again=options.again, commit=this_commit())
     names, broken = _real(results, options) if options.real else _in_process(results, options)
     if not options.only:
         in_process = results.all(real=False) if options.real else results.of(names, real=False)
         PAGE.write_text(text(in_process, results.all(real=True), before=PAGE.read_text()))
+    elif options.page and not options.real:
+        _write_whole_kinds(results, names, options.only)
     wanted = [stored.result for stored in results.of(names, real=options.real)]
     print(every_point(wanted, colour=sys.stdout.isatty()), summary(wanted), sep="\n")
     missing = len(names) - len(wanted)
     if missing:
         print(f"{missing} cells were not tried.")
     return 1 if broken or missing or any(one.faults for one in wanted) else 0
+
+
+def _write_whole_kinds(results: Results, names: list[str], only: list[str]) -> None:
+    """Writes the rows of the kinds that `only` selects whole and of which every cell has a result."""
+    from tests.faults.scenarios import SCENARIOS  # after the reactor
+
+    found = results.of(names, real=False)
+    left = {*names} - {one.result.cell.name for one in found}
+    whole = {kind for kind in SCENARIOS if f"{kind}/".startswith(tuple(only))}
+    whole -= {name.partition("/")[0] for name in left}
+    chosen = [one for one in found if one.result.cell.kind in whole]
+    if chosen:
+        PAGE.write_text(text(chosen, [], before=PAGE.read_text(), others=[*SCENARIOS]))
 
 
 def _in_process(results: Results, options: argparse.Namespace) -> tuple[list[str], int]:

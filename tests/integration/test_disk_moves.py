@@ -9,6 +9,7 @@ import pytest
 
 from common.errors import WrongState
 from rackd.drivers.simulated.fault_injection import Call
+from tests.clock import in_no_time
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.test_disk_changes import GB, events, path
@@ -139,14 +140,35 @@ async def test_of_two_callers_one_moves_the_disk(innkeeper: Deployment) -> None:
     assert len(volumes(innkeeper)) == 2
 
 
-async def test_a_running_machine_says_what_would_help(innkeeper: Deployment) -> None:
+async def test_a_disk_of_a_running_machine_moves(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
-    error = await rejection(move(innkeeper, machine))
-    assert error.details["status"] == 409
-    assert str(error) == (
-        "data of web moves only while the machine is off; it is on. Shut it down first: innkeeper machine power-off web"
-    )
-    assert (await pools_of(innkeeper, machine), await claimed(innkeeper, machine)) == (HERE, CLAIMED)
+    write(innkeeper)
+    plan = await move(innkeeper, machine, dry_run="true")
+    assert plan["effects"][2].startswith("web keeps running")
+    moved = await move(innkeeper, machine)
+    assert moved["power_state"] == "on"
+    assert written(innkeeper) == [("local", "-0"), ("nvme", "-2")]
+    assert await claimed(innkeeper, machine) == {"local": 8, "nvme": 5}
+    (operation,) = await innkeeper.get("operations/?kind=move_disk")
+    log = (await innkeeper.get(f"operations/{operation['id']}/"))["log"]
+    assert [one["details"]["percent"] for one in log if one["message"] == "disk copied in part"] == [50]
+    await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})
+    assert await innkeeper.discrepancies() == []
+
+
+@pytest.mark.parametrize("call", ["copy content of disk", "use copy of disk"])
+async def test_a_machine_that_stops_meanwhile_has_its_disk_copied_anew(innkeeper: Deployment, call: Call) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    write(innkeeper)
+    with innkeeper.simulated().hold(call):
+        moving = asyncio.create_task(move(innkeeper, machine))
+        await eventually(lambda: innkeeper.simulated().is_holding())
+        rows(innkeeper, "update guest set power = 'off'")
+        rows(innkeeper, "insert into change (event, guest_name, guest_id, power) "
+                        "select 'power', name, guest_id, power from guest")  # fmt: skip
+    await in_no_time(moving)
+    assert written(innkeeper) == [("local", "-0"), ("nvme", "-2")]
+    assert volumes(innkeeper) == [("local", "-0", 8), ("nvme", "-2", 5)]
 
 
 async def test_a_dry_run_says_what_moves_and_changes_nothing(innkeeper: Deployment) -> None:

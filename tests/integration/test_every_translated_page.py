@@ -43,6 +43,10 @@ EFFECTS = (
     "GB in local) is kept with its content",
     "GB in local) and all data on it are deleted.",
     "This deletes the disk of",
+    "Kept disks stay on the host as volumes",
+    "disks of",
+    "is not changed. It stays off until that is done",
+    "The file has all data of",
 )
 
 
@@ -188,18 +192,21 @@ _NAMES = re.compile(
     r"|bridge|physical|macvlan|passthru|private|vepa|DNS|VLAN|NIC|CIDR|SHA|AAAA|DHCP|MAC|htmx|HMAC|PLAINTEXT|armhf"
     r"|Tab|Esc|CSV|JSON|[kGM]i?B|min|ms|Innkeeper Simulated Ethernet|Innkeeper)\b"
 )
+_KEYS = re.compile(r"^(?:(?:Ctrl|Alt)\+)*(?:Delete|Backspace|Tab|Escape|PrintScreen|F\d+)$")  # as the keyboard has them
 # Messages of the API: plans, reasons, events, what disagrees, and the logs of tasks.
 _ANSWERS = re.compile(
     r'<div class="ik-plan">.*?</div>|<p class="p-notification__message">.*?</p>|<div class="ik-log__line.*?</div>',
     re.DOTALL,
 )
 _MESSAGES = re.compile(
-    r" was (created|added|set|composed|allocated|adopted)\b|added the SSH key|missing on birch|reported no such guest"
-    r"|^a guest$|can be changed while it is|excluded by your host filter|^There is no field|is not a time"
+    r" was (created|added|set|composed|allocated|adopted|exported)\b|added the SSH key|missing on birch"
+    r"|reported no such guest|^a guest$|can be changed while it is|excluded by your host filter|^There is no field"
+    r"|is not a time"
 )
 
 
 def english_of(page: str) -> list[str]:
-    texts = (text.replace(LONG[:30], "") for text in english_in(_ANSWERS.sub(" ", page)) if not _MESSAGES.search(text))
+    found = (text for text in english_in(_ANSWERS.sub(" ", page)) if not _MESSAGES.search(text))
+    texts = (_KEYS.sub("", text.strip()).replace(LONG[:30], "") for text in found)
     plain = (_VALUES.sub(" ", text) for text in texts)
     return [text.strip() for text in plain if re.search("[A-Za-z]{2}", DATA.sub(" ", _NAMES.sub(" ", text)))]

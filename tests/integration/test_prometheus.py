@@ -114,7 +114,10 @@ def queries() -> Iterator[tuple[str, str]]:
             yield rule["alert"], query
     for panel in json.loads((MONITORING / "dashboard.json").read_text(encoding="utf-8"))["panels"]:
         for target in panel.get("targets", ()):
-            yield panel["title"], target["expr"].replace("$__rate_interval", "30s")
+            query = target["expr"].replace("$__rate_interval", "30s")
+            for variable in ("$host_id", "$guest"):
+                query = query.replace(variable, ".*")  # all of them are chosen
+            yield panel["title"], query
 
 
 async def metrics_ports(region: Deployment) -> tuple[int, int]:
@@ -126,7 +129,7 @@ async def metrics_ports(region: Deployment) -> tuple[int, int]:
 
 async def use(region: Deployment, host: dict[str, Any]) -> None:
     """Does what the queries count."""
-    await region.compose(host["id"], cores=1, memory=1024)
+    await region.compose(host["id"], cores=1, memory=1024, power_on="true")
     services = region.region.components.services
     await services.attention.note()
     await services.reconciler.check()
@@ -134,6 +137,7 @@ async def use(region: Deployment, host: dict[str, Any]) -> None:
 
 async def test_every_query_finds_series_of_a_deployment(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
+        region.in_process.usage_interval_s = 1.0
         await region.start_rack()
         host = await region.add_simulated("elm")
         await use(region, host)

@@ -97,6 +97,28 @@ async def test_a_machine_is_at_its_limit_after_ten_minutes_of_readings(innkeeper
     assert await found(innkeeper, "is:at_limit") == [], "it is not measured any more"
 
 
+@pytest.mark.parametrize(
+    ("shares", "is_found"),
+    [
+        ({"memory_share": 0.9}, True),
+        ({"memory_share": 0.89}, False),
+        ({"space_share": 0.95}, True),
+        ({"space_share": 0.94}, False),
+        ({"memory_share": None, "space_share": None}, False),
+    ],
+)
+async def test_memory_and_space_are_limits_where_the_guest_reports_them(
+    innkeeper: Deployment, shares: dict[str, float | None], is_found: bool
+) -> None:
+    host = await running(innkeeper, "web")
+    reading = Reading(host_id=host, guest="web", cores_used=0.1, rate=0.0, **shares)
+    for _ in range(2):
+        async with innkeeper.region.components.database.transaction() as db:
+            await record(db, [reading])
+        await pass_by(innkeeper, minutes=11)
+    assert await found(innkeeper, "is:at_limit") == (["web"] if is_found else [])
+
+
 async def test_a_reading_that_says_nothing_new_writes_nothing(innkeeper: Deployment) -> None:
     host = await running(innkeeper, "web", "db")
     used: dict[str, Any] = {"web": (2, 0), "db": (0, 0)}

@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from common.values import PowerState
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.host_restarts import (
@@ -25,6 +27,7 @@ from tests.integration.host_restarts import (
     wanted,
 )
 from tests.integration.tables import sql
+from tests.integration.test_cluster_moves import Cluster, add_cluster
 from tests.integration.users import as_user
 from tests.rejections import rejected_status
 from tests.waiting import eventually
@@ -304,3 +307,43 @@ async def test_only_its_owner_accepts_that_a_machine_is_off(innkeeper: Deploymen
     other = await as_user(innkeeper, "olga")
     assert await rejected_status(other.post(path(web), op="accept_off")) in (403, 404)
     assert await rejected_status(innkeeper.post(path(web), op="accept_off")) == 409, "it runs"
+
+
+@pytest.mark.parametrize("was_away", [True, False])
+async def test_what_its_cluster_moved_from_a_lost_member_is_listed(innkeeper: Deployment, was_away: bool) -> None:
+    cluster = await add_cluster(innkeeper)
+    (made,) = await innkeeper.get("machines/")
+    await innkeeper.post(path(made), op="power_on")
+    if was_away:
+        with innkeeper.simulated("m1").down():
+            assert not await innkeeper.refreshed(cluster.host_ids[0])
+    await off_elsewhere(cluster)
+    assert await wanted(innkeeper, made) == ("on", "power", "admin")
+    assert await names(innkeeper) == ["mover"], "it is not known whether somebody stopped it"
+    (item,) = await listed(innkeeper)
+    assert "moved it to m2" in item["cause"]
+    await later(innkeeper, 30)
+    assert (await names(innkeeper), await starts(innkeeper)) == (["mover"], [])
+    await innkeeper.post(path(made), op="accept_off")
+    assert await names(innkeeper) == []
+
+
+async def test_what_was_stopped_and_then_moved_should_be_off(innkeeper: Deployment) -> None:
+    cluster = await add_cluster(innkeeper)
+    (made,) = await innkeeper.get("machines/")
+    await innkeeper.post(path(made), op="power_on")
+    rows(innkeeper, "update guest set power = 'off'", name="m1")
+    await refresh(innkeeper, made["pod"])
+    await off_elsewhere(cluster)
+    assert await names(innkeeper) == []
+    await later(innkeeper, 11)
+    assert await wanted(innkeeper, made) == ("off", "found", None)
+
+
+async def off_elsewhere(cluster: Cluster) -> None:
+    """A run of the second member finds the guest there, off."""
+    async with cluster.database.connection() as db:
+        began_at = await db.fetchval("select clock_timestamp()")
+    await evolve(cluster, guest=evolve(cluster.guest, power=PowerState.OFF), began_at=began_at).refresh(
+        1, guest_on="m2"
+    )

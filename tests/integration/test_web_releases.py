@@ -140,9 +140,12 @@ async def test_a_release_that_deletes_takes_the_name_and_offers_no_quick_erase(
     assert ('id="erase-secure"' in page, 'id="erase-quick"' in page, 'id="typed"' in page) == (True, False, True)
     refused = await release(innkeeper, system_id, typed="other", erase="secure")
     assert (refused.status, 'id="typed-error"' in refused.text) == (422, True)
-    assert (await release(innkeeper, system_id, typed="vm", erase="secure")).status == 303
+    released = await release(innkeeper, system_id, typed="vm", erase="secure")
+    assert (released.status, released.headers["Location"]) == (303, "/MAAS/ui/vms")  # its own page is gone soon
     await eventually(lambda: _is_gone(innkeeper))
     assert innkeeper.simulated().guest_names() == []
+    cookie = released.headers["Set-Cookie"]
+    assert "Path=/MAAS/ui/vms;" in f"{cookie};"
 
 
 async def _is_gone(innkeeper: Deployment) -> bool:

@@ -52,6 +52,13 @@ def driver(server: LxdServer) -> Iterator[LxdDriver]:
 
 
 def started(server: LxdServer, driver: LxdDriver, key: SshKey) -> GuestSpec:
+    """A guest that runs."""
+    spec = prepared(server, driver, key)
+    driver.power(spec.ref, PowerAction.ON, grace_s=1)
+    return spec
+
+
+def prepared(server: LxdServer, driver: LxdDriver, key: SshKey) -> GuestSpec:
     """A guest with one disk, on which the image is."""
     spec = small_spec(NAME, nics=(nic(0, NicKind.NETWORK, server.managed_bridge, boot=True),), size_bytes=3 * 1024**3)
     spec = evolve(spec, memory_mib=768)
@@ -60,7 +67,6 @@ def started(server: LxdServer, driver: LxdDriver, key: SshKey) -> GuestSpec:
     with_dhcp = json.dumps({"version": 2, "ethernets": {"nics": {"match": {"name": "e*"}, "dhcp4": True}}})
     seed = CloudInitSeed(meta_data='{"instance-id": "1"}', user_data=user_data, network_config=with_dhcp)
     driver.deploy(spec, ref(driver.find_image(alias=f"{PREFIX}image")), seed)
-    driver.power(spec.ref, PowerAction.ON, grace_s=1)
     return spec
 
 

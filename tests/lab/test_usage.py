@@ -6,6 +6,7 @@ import time
 
 from common.guest_spec import GuestSpec
 from common.values import PowerAction
+from rackd.drivers.contract import Driver
 from rackd.usage.history import HostHistory, Reading
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.libvirt_specs import small_spec
@@ -17,9 +18,9 @@ BOOTED_WITHIN_S = 60.0
 MOST, LITTLE = 0.4, 0.2  # of a core: other tests need this computer's, too
 
 
-def cores_used(qemu: QemuFixture, history: HostHistory, spec: GuestSpec) -> float | None:
+def cores_used(driver: Driver, history: HostHistory, spec: GuestSpec) -> float | None:
     """Takes a sample, and returns the CPU that the guest has used since the one before."""
-    reading = Reading(counters=qemu.driver.usage(), at_s=time.time(), clock_s=time.monotonic())
+    reading = Reading(counters=driver.usage(), at_s=time.time(), clock_s=time.monotonic())
     history.add(reading, room=10)
     assert history.newest is not None
     return next((one.usage.cpu_cores for one in history.newest.guests if one.name == spec.name), None)
@@ -33,11 +34,13 @@ async def test_usage_follows_a_busy_loop_and_a_halted_processor(qemu: QemuFixtur
         prepare(spec)
         qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
     await eventually(
-        lambda: (cores_used(qemu, busy_history, busy) or 0.0) > MOST, deadline_s=LOOP_SEEN_WITHIN_S, every_s=EVERY_S
+        lambda: (cores_used(qemu.driver, busy_history, busy) or 0.0) > MOST,
+        deadline_s=LOOP_SEEN_WITHIN_S,
+        every_s=EVERY_S,
     )
 
     def is_idle() -> bool:
-        found = cores_used(qemu, halted_history, halted)
+        found = cores_used(qemu.driver, halted_history, halted)
         return found is not None and found < LITTLE
 
     await eventually(is_idle, deadline_s=BOOTED_WITHIN_S, every_s=EVERY_S)

@@ -163,6 +163,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=insert_iso": Shown("vms/<system_id>/iso"),
     "POST machines/{system_id}/?op=eject_iso": Shown("vms/<system_id>/iso"),
     "POST machines/{system_id}/?op=add_disk": Shown("vms/<system_id>/storage/add"),
+    "POST machines/{system_id}/?op=adopt_disk": Shown("vms/<system_id>/storage/<disk>/adopt"),
     "POST machines/{system_id}/?op=attach_disk": Shown("vms/<system_id>/storage/attach"),
     "POST machines/{system_id}/?op=grow_disk": Shown("vms/<system_id>/storage/<disk>/grow"),
     "POST machines/{system_id}/?op=move_disk": Shown("vms/<system_id>/storage/<disk>/move"),

@@ -129,7 +129,7 @@ FOR_USERS = {
     *(("MachineHandler", op, Permission.OPERATOR) for op in ("set_boot", "insert_iso", "eject_iso")),
     *(
         ("MachineHandler", op, Permission.OPERATOR)
-        for op in ("add_disk", "attach_disk", "grow_disk", "move_disk", "remove_disk")
+        for op in ("add_disk", "adopt_disk", "attach_disk", "grow_disk", "move_disk", "remove_disk")
     ),
     *(("MachineHandler", op, Permission.OPERATOR) for op in ("add_interface", "change_interface", "remove_interface")),
     ("BlockDevicesHandler", "create", Permission.OPERATOR),

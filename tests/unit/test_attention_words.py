@@ -31,7 +31,8 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
     _K.VM_MISSING: (_T.VM, {"error": ""}),
     _K.VM_VOLUME_MISSING: (_T.VM, {"power_state": "on", "volumes": ["a", "b", "c", "d"]}),
     _K.VM_SHOULD_RUN: (
-        _T.VM, {"unclear": False, "maintenance": False, "autostart": True, "tries": 1, "error": "No room."},
+        _T.VM,
+        {"unclear": False, "moved": False, "maintenance": False, "autostart": True, "tries": 1, "error": "No room."},
     ),
     _K.VM_BROKEN: (_T.VM, {"error": "smells of smoke"}),
     _K.VM_FAILED_DEPLOYMENT: (_T.VM, {"error": "The guest did not report."}),

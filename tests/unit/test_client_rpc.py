@@ -16,16 +16,21 @@ from common.certificates import Credentials, Role, Subject
 from common.compose_request import ComposeRequest
 from common.errors import BadSettings, DriverFailed, LinkLost, NotTrusted, OperationPending, OutOfCapacity
 from common.rpc.client_commands import (
+    CLIENT_ACCEPT_OFF,
     CLIENT_ADD_DISK,
     CLIENT_ADD_INTERFACE,
     CLIENT_CHANGE_INTERFACE,
+    CLIENT_CLONE,
     CLIENT_COMPOSE,
     CLIENT_DELETE,
+    CLIENT_DEPLOY,
+    CLIENT_EXPORT,
     CLIENT_GROW_DISK,
     CLIENT_LIST_HOSTS,
     CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
+    CLIENT_REBUILD,
     CLIENT_REMOVE_DISK,
     CLIENT_REMOVE_INTERFACE,
     CLIENT_RESIZE,
@@ -35,6 +40,9 @@ from common.rpc.client_commands import (
     AddInterfaceCall,
     ChangeInterfaceCall,
     ClientComposeCall,
+    CloneCall,
+    DeployCall,
+    ExportCall,
     GrowDiskCall,
     HostList,
     HostSummary,
@@ -42,9 +50,11 @@ from common.rpc.client_commands import (
     MachineList,
     MachinePowerCall,
     MachineResizeCall,
+    MachineSummary,
     Nothing,
     OperationCall,
     OperationSummary,
+    RebuildCall,
     RemoveDiskCall,
     RemoveInterfaceCall,
     SetBootCall,
@@ -64,7 +74,11 @@ HOST = HostSummary(
 )
 CHANGES = (
     CLIENT_ADD_DISK, CLIENT_GROW_DISK, CLIENT_REMOVE_DISK, CLIENT_ADD_INTERFACE, CLIENT_CHANGE_INTERFACE,
-    CLIENT_REMOVE_INTERFACE, CLIENT_SET_BOOT,
+    CLIENT_REMOVE_INTERFACE, CLIENT_SET_BOOT, CLIENT_CLONE, CLIENT_DEPLOY, CLIENT_REBUILD, CLIENT_EXPORT,
+)  # fmt: skip
+MACHINE = MachineSummary(
+    system_id="abc123", hostname="web", host_id=1, status="ready", power_state="off", cores=1, memory_mib=1024,
+    wanted_power="off",
 )  # fmt: skip
 QUEUED = OperationSummary(id=7, kind="compose", state="queued", system_id="abc123")
 
@@ -113,6 +127,7 @@ class Services:
             CLIENT_POWER: self.returning(evolve(QUEUED, kind="power")),
             CLIENT_RESIZE: self.returning(evolve(QUEUED, kind="resize")),
             **{one: self.returning(QUEUED) for one in CHANGES},
+            CLIENT_ACCEPT_OFF: self.returning(MACHINE),
             CLIENT_DELETE: self.returning(evolve(QUEUED, kind="delete")),
             CLIENT_OPERATION: self.returning(QUEUED),
             CLIENT_WAIT: self.wait,
@@ -218,6 +233,28 @@ async def test_changes_of_hardware_are_operations(client: rpc.Region, region: Re
         ChangeInterfaceCall(system_id=vm, interface="eth1", mac_address="52:54:00:00:00:20"),
         RemoveInterfaceCall(system_id=vm, interface="eth1"),
         SetBootCall(system_id=vm, order=("network",), once=True),
+    ]
+
+
+async def test_copies_and_systems_are_operations(client: rpc.Region, region: Region) -> None:
+    vm = "abc123"
+    await client.resize(vm, pinned_cores=[3, 4], huge_pages_backed=True, huge_page_size_mib=2)
+    await client.resize(vm, pin_cores=0)
+    await client.clone(vm, hostname="like", memory_mib=4096, storage_pool="fast", power_on=True, idempotency_key="k")
+    await client.deploy(vm, image="noble", user_data=b"#!/bin/sh\n")
+    await client.rebuild(vm, force=True)
+    await client.export(vm)
+    assert await client.accept_off(vm) == MACHINE
+    assert region.services.requests == [
+        MachineResizeCall(system_id=vm, pinned_cores=(3, 4), huge_pages_backed=True, huge_page_size_mib=2),
+        MachineResizeCall(system_id=vm, pin_cores=0),
+        CloneCall(
+            system_id=vm, hostname="like", memory_mib=4096, storage_pool="fast", power_on=True, idempotency_key="k"
+        ),
+        DeployCall(system_id=vm, image="noble", user_data="IyEvYmluL3NoCg=="),
+        RebuildCall(system_id=vm, force=True),
+        ExportCall(system_id=vm),
+        MachineCall(system_id=vm),
     ]
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
-from regiond.reconciler.disks.detection import ActualDisk, LedgerDisk, MachineDisks, compared, detect
+from regiond.machines.model import ActualDisk, LedgerDisk, ListedDisks, compared
+from regiond.reconciler.disks.detection import MachineDisks, detect
 from regiond.reconciler.model import DiscrepancyKind, RepairPolicy
 
 GB = 10**9
@@ -29,8 +30,11 @@ def actual(index: int, **changes: Any) -> ActualDisk:
 def machine(*disks: LedgerDisk | ActualDisk, is_on: bool = False) -> MachineDisks:
     return MachineDisks(
         id=3, system_id="abc", hostname="vm", host_id=1, host_name="hv", is_on=is_on,
-        ledger=tuple(one for one in disks if isinstance(one, LedgerDisk)),
-        actual=tuple(one for one in disks if isinstance(one, ActualDisk)),
+        disks=ListedDisks(
+            id=3,
+            ledger=tuple(one for one in disks if isinstance(one, LedgerDisk)),
+            actual=tuple(one for one in disks if isinstance(one, ActualDisk)),
+        ),
     )  # fmt: skip
 
 
@@ -69,7 +73,7 @@ def test_a_disk_without_a_volume_is_no_other_difference(*, is_on: bool, effect: 
 
 def test_volumes_are_paired_before_serials() -> None:
     swapped = machine(ledger(0), ledger(1), actual(0, serial="s1"), actual(1, serial="s0"))
-    assert [(disk.volume, one.volume) for disk, one in compared(swapped).same] == [("v0", "v0"), ("v1", "v1")]
+    assert [(disk.volume, one.volume) for disk, one in compared(swapped.disks).same] == [("v0", "v0"), ("v1", "v1")]
 
 
 def test_a_discrepancy_of_both_kinds_is_two() -> None:

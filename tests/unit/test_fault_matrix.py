@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.faults.cells import Cell, CellResult, Victim
 from tests.faults.matrix.cell_runs import Filter
+from tests.faults.matrix.kind_rows import rows_in, rows_of, totals
 from tests.faults.matrix.page import text
 from tests.faults.matrix.points import Place, Point, Side, cells_of, why_not
 from tests.faults.matrix.results import Results, StoredResult
@@ -110,6 +111,33 @@ def test_the_page_names_dates_and_red_cells_and_separates_real_ones() -> None:
     assert "real processes\n" not in page
     assert "## A sample, with real processes" in text(stored, stored[:1])
     assert "## Every point" not in text([], stored[:1])
+
+
+def test_a_row_says_when_and_on_which_commit_its_kind_was_tried() -> None:
+    days = [datetime(2026, 11, day, 12, tzinfo=UTC) for day in (20, 21)]
+    stored = [StoredResult(at=days[0], result=one, commit="0123abc") for one in RESULTS[:3]]
+    stored += [
+        StoredResult(at=days[1], result=RESULTS[3], commit="4567def"),
+        StoredResult(at=days[1], result=RESULTS[4]),
+    ]
+    rows = rows_of(stored)
+    assert rows["compose"][-3:] == ["2 of 3", "20 November 2026 to 21 November 2026", "0123abc, 4567def"]
+    assert rows["delete"][-3:] == ["1 of 1", "21 November 2026", "not recorded"]
+
+
+def test_the_rows_of_other_kinds_stay_with_their_day_and_commit() -> None:
+    first = [StoredResult(at=datetime(2026, 11, 20, tzinfo=UTC), result=one, commit="0123abc") for one in RESULTS]
+    before = text(first, [])
+    again = result("delete/acquire after", _V.RACK)
+    newer = [StoredResult(at=datetime(2026, 11, 22, tzinfo=UTC), result=again, commit="4567def")]
+    page = text(newer, [], before=before, others=["compose", "delete"])
+    rows = rows_in(page)
+    assert rows == {**rows_of(first), **rows_of(newer)}
+    assert list(rows) == ["compose", "delete"]
+    assert totals(rows.values()) == (3, 4)
+    assert "1 cell tried, 1 green, 0 red" in page
+    assert "with them 4 cells were tried, 3 green." in page
+    assert list(rows_in(text(newer, [], before=before, others=["delete"]))) == ["delete"]  # compose is no kind any more
 
 
 def test_the_page_keeps_a_section_without_new_results() -> None:

@@ -49,10 +49,23 @@ def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
         cells |= own
 
 
+def test_panels_of_vms_show_those_that_are_chosen() -> None:
+    dashboard = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+    chosen = {one["name"]: one["allValue"] for one in dashboard["templating"]["list"][1:]}
+    assert chosen == {"host_id": ".*", "guest": ".*"}
+    queries = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
+    of_guests = [query for query in queries if "innkeeper_guest_" in query]
+    assert len(of_guests) == 6
+    for query in of_guests:
+        assert query.count('{host_id=~"$host_id",guest=~"$guest"}') == query.count("innkeeper_guest_"), query
+        assert query.startswith("topk(20, "), query
+
+
 def test_every_panel_reads_the_data_source_that_the_user_chooses() -> None:
     dashboard = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
-    (variable,) = dashboard["templating"]["list"]
+    variable, *others = dashboard["templating"]["list"]
     assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
+    assert [one["datasource"]["uid"] for one in others] == ["${datasource}"] * 2
     for panel in panels():
         if panel["type"] == "row":
             continue

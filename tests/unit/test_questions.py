@@ -76,6 +76,7 @@ FORMS = {
     ("machines/move_disk.html", ""): "moves a disk with its content, which can be moved back",
     ("machines/disk.html", ""): "changes tags and name, which can be changed back",
     ("machines/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'boot'"): "can be changed back",
+    ("machines/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'adopt'"): "changes nothing on the host",
     ("machines/network.html", "'vms', vm.system_id, 'network'"): "changes the default route that a deployment writes",
     ("machines/nic.html", "'vms', vm.system_id, 'network', nic.id"): "changes what a deployment writes",
     ("machines/nic.html", "'vms', vm.system_id, 'network', nic.id, 'unlink'"): "changes what a deployment writes",

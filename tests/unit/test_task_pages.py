@@ -16,7 +16,7 @@ from regiond.operations.model import Child, LogLine, Operation, OperationKind, O
 from regiond.ui.lists.task_filters import read_filters
 from regiond.ui.machines.bulk_actions import ACTIONS
 from regiond.ui.pages import PAGES
-from regiond.ui.tasks.retry import offered_retry, retry_of
+from regiond.ui.tasks.retry import Retry, offered_retry, retry_of
 from regiond.ui.tasks.task_log import facts_of, shown_log
 from regiond.ui.tasks.task_request import requested
 from regiond.ui.web_request import UI, WebRequest
@@ -238,7 +238,11 @@ def test_a_bulk_task_is_tried_again_with_its_options() -> None:
     assert "User data" in deploy.instead  # which is sealed, and not kept
 
 
-@pytest.mark.parametrize("action", BulkAction)
+def test_clones_are_repeated_on_their_page() -> None:
+    assert retry_of(bulk(action="clone")) == Retry(url="/MAAS/ui/vms/done/clone")  # of the machine that is copied
+
+
+@pytest.mark.parametrize("action", [one for one in BulkAction if one is not BulkAction.CLONE])
 def test_each_bulk_action_is_one_of_the_list(action: BulkAction) -> None:
     found = retry_of(bulk(action=action.value))
     assert found is not None

@@ -50,6 +50,7 @@ def test_memory_is_what_the_guest_reports_or_else_has(stats: dict[str, int], use
     found = libvirt_guest(balloon__current=1000, **stats)
     assert found.memory_bytes == 1000 * KIB
     assert found.memory_used_bytes == (None if used_kib is None else used_kib * KIB)
+    assert found.memory_is_reported == ("balloon__available" in stats)
 
 
 def test_devices_of_a_libvirt_guest_are_added() -> None:
@@ -101,6 +102,28 @@ def test_lxd_memory_is_the_total_without_the_available() -> None:
         f"lxd_memory_MemAvailable_bytes{{{LABELS}}} 7.3993728e+07",
     ).guests
     assert (found.memory_bytes, found.memory_used_bytes) == (128 * MIB, 134217728 - 73993728)
+
+
+def test_lxd_knows_the_space_of_guests_with_an_agent() -> None:
+    def file_system(device: str, kind: str, size: int, free: int, usable: int) -> list[str]:
+        labels = f'device="{device}",fstype="{kind}",mountpoint="/x",{LABELS}'
+        numbers = {"size": size, "free": free, "avail": usable}
+        return [f"lxd_filesystem_{name}_bytes{{{labels}}} {number}" for name, number in numbers.items()]
+
+    memory = f"lxd_memory_MemTotal_bytes{{{LABELS}}} 100"
+    (found,) = lxd(
+        memory,
+        *file_system("/dev/sda1", "ext4", 1000, 250, 200),
+        *file_system("/dev/sdb", "xfs", 1000, 900, 900),
+        *file_system("/dev/sr0", "iso9660", 1000, 0, 0),
+        *file_system("tmpfs", "tmpfs", 1000, 1, 1),
+        *file_system("/dev/sdc", "ext4", 0, 0, 0),
+    ).guests
+    assert found.space_share is not None
+    assert round(found.space_share, 3) == round(750 / 950, 3)
+    assert found.memory_is_reported
+    (other,) = lxd(memory).guests
+    assert (other.space_share, other.memory_is_reported) == (None, False)
 
 
 def test_guests_of_two_projects_may_have_one_name() -> None:

@@ -12,7 +12,7 @@ import structlog
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.disk_content import DiskPart, ReadPart
+from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -178,8 +178,8 @@ class LibvirtDriver(WithoutProjects):
     ) -> None:
         deletion.delete(self._session.client(), guest, volumes, mac_addresses, closing=self._session.closing)
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
-        orphaned_volumes.remove(self._session.client(), marker, volumes)
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
+        orphaned_volumes.remove(self._session.client(), None if adopted else marker, volumes)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         """Raises Unsupported for some qcow2 images in a pool of block devices, such as those compressed with zstd."""
@@ -268,9 +268,9 @@ class LibvirtDriver(WithoutProjects):
         """Raises Unsupported for volumes in storage pools of block devices."""
         return disk_growth.grow(self._session.client(), guest, size)
 
-    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
         """Raises Unsupported for a storage pool to which libvirt copies nothing, such as ZFS."""
-        return disk_moves.copy_disk(self._session.client(), guest, pool_id, volume, copy)
+        return disk_moves.copy_disk(self._session.client(), guest, pool_id, volume, copy, closing=self._session.closing)
 
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
         """With the root disk go its serial log, emptied, and its cloud-init seed."""

@@ -11,7 +11,7 @@ from attrs import evolve
 from common.boot import BootDevice, BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.disk_content import DiskPart, ReadPart
+from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import NotFound, NotTrusted
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -156,11 +156,11 @@ class LxdDriver:
         delete_volumes(self._client, guest.marker, owned, instances.scope)
         images.remove_private(self._client, guest.marker, instances.scope)  # of an import that was interrupted
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         scope = self._ready().scope
         volume_projects = volume_projects_of(self._client.get("projects", recursion="1"))
         own_project = volume_projects.get(scope.project)
-        delete_orphaned(self._client, marker, volumes, scope, volume_project=own_project)
+        delete_orphaned(self._client, None if adopted else marker, volumes, scope, volume_project=own_project)
 
     def power(
         self,
@@ -202,7 +202,7 @@ class LxdDriver:
         """The root disk of a running guest grows when Innkeeper next starts it."""
         return disk_growth.grow(self._ready(), guest, size)
 
-    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
         """Copies no root disk: `use_copy` has LXD move it. Raises WrongState for a disk of a profile."""
         return disk_moves.copy_disk(self._ready(), guest, pool_id, volume, copy)
 

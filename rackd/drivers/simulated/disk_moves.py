@@ -7,11 +7,12 @@ import sqlite3
 from attrs import frozen
 
 from common.addresses.simulated import SimulatedAddress
+from common.disk_content import CopiedDisk
 from common.errors import NotFound, WrongState
 from common.guest_spec import DiskSpec
 from common.values import Guest, GuestChange, GuestEvent, GuestRef, PowerState
 from common.volume_names import marker_of_volume
-from rackd.drivers.disk_moves import changed_since, check_off
+from rackd.drivers.disk_moves import changed_since
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.simulated import deployments, guests
 from rackd.drivers.simulated.capacity_checks import check_pool_available, check_pool_exists, check_pool_space
@@ -22,6 +23,9 @@ _USERS = "select guest.name from disk join guest using (guest_id) where disk.vol
 _DELETE = "delete from volume where pool = ? and name = ?"
 _REPLACE = "update disk set pool = ?, volume = ? where guest_id = ? and pool = ? and volume = ?"
 _REPLACE_BOOT_DISK = "update boot_disk set pool = ?, volume = ? where guest_id = ? and pool = ? and volume = ?"
+_BEGIN = "insert into live_copy values (?, ?, ?, ?)"
+_COPIED = "select state from live_copy where guest_id = ? and pool = ? and volume = ?"
+_END = "delete from live_copy where pool = ? and volume = ?"
 _STATE = "select coalesce(max(number), 0) from change where guest_id = ? and event = ?"
 
 
@@ -33,22 +37,28 @@ class SimulatedDiskMoves:
     _store: Store
     _faults: FaultInjector
 
-    def copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
-        """The volume exists before its content: a call that ends between them leaves an incomplete copy."""
+    def copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
+        """The volume exists before its content: a call that ends between them leaves an incomplete copy.
+
+        Of a running guest, the first call makes the volume, and a second one its content.
+        """
         self._faults.call("copy disk")
         with self._store.writing() as db:
             found = guests.of_machine(db, self._address, guest)
             if _has(found, copy.pool_id, copy.volume):
-                return ""
-            self._make_volume(db, found, (pool_id, volume), copy)
+                return CopiedDisk(state="")
             state = _state(db, found)
+            if not _is_copied(db, found, copy):
+                self._make_volume(db, found, (pool_id, volume), copy)
+                if found.power is not PowerState.OFF:
+                    db.execute(_BEGIN, (found.guest_id, copy.pool_id, copy.volume, state))
+                    return CopiedDisk(state=state, percent=50, is_complete=False)
         self._faults.call("copy content of disk")
         with self._store.writing() as db:
             deployments.copy_written(db, (pool_id, volume), (copy.pool_id, copy.volume))
-        return state
+        return CopiedDisk(state=state, percent=100)
 
     def _make_volume(self, db: sqlite3.Connection, guest: Guest, source: tuple[str, str], copy: DiskSpec) -> None:
-        check_off(guest.name, guest.power)
         _check_disk(guest, *source)
         for name in (source[1], copy.volume):
             user = db.execute(_USERS, (name, guest.guest_id)).fetchone()
@@ -69,12 +79,15 @@ class SimulatedDiskMoves:
             found = guests.of_machine(db, self._address, guest)
             if _has(found, copy.pool_id, copy.volume):
                 return found.power
-            check_off(found.name, found.power)
             _check_disk(found, pool_id, volume)
             if guests.volume_owner(db, copy.pool_id, copy.volume) is None:
                 raise NotFound(f"The storage pool {copy.pool_id} has no volume {copy.volume}.", volume=copy.volume)
-            if _state(db, found) != state:
+            if _state(db, found) != state or (found.power is not PowerState.OFF and not _is_copied(db, found, copy)):
                 raise changed_since(found.name, volume)
+            if found.power is not PowerState.OFF:  # with what was written since
+                deployments.empty(db, copy.pool_id, copy.volume)
+                deployments.copy_written(db, (pool_id, volume), (copy.pool_id, copy.volume))
+                db.execute(_END, (copy.pool_id, copy.volume))
             for statement in (_REPLACE, _REPLACE_BOOT_DISK):
                 db.execute(statement, (copy.pool_id, copy.volume, found.guest_id, pool_id, volume))
             guests.record(
@@ -86,6 +99,12 @@ class SimulatedDiskMoves:
 def _state(db: sqlite3.Connection, guest: Guest) -> str:
     """Returns the number of the last change of the guest's power state."""
     return str(db.execute(_STATE, (guest.guest_id, GuestEvent.POWER.value)).fetchone()[0])
+
+
+def _is_copied(db: sqlite3.Connection, guest: Guest, copy: DiskSpec) -> bool:
+    """Returns whether the guest has copied its disk to the volume since it was last started or stopped."""
+    found = db.execute(_COPIED, (guest.guest_id, copy.pool_id, copy.volume)).fetchone()
+    return found is not None and bool(found["state"] == _state(db, guest)) and guest.power is not PowerState.OFF
 
 
 def _check_disk(guest: Guest, pool_id: str, volume: str) -> None:

@@ -13,7 +13,7 @@ from common.addresses.simulated import SimulatedAddress
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
-from common.disk_content import DiskPart, ReadPart
+from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import NameTaken, NotFound
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
@@ -171,12 +171,13 @@ class SimulatedDriver(WithoutProjects):
                 guests.remove_guest(db, found)
             guests.remove_volumes(db, owned, guest.marker)
 
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         self._faults.call("remove volumes")
         wanted = [(volume.pool_id, volume.name) for volume in volumes]
         with self._store.writing() as db:
-            guests.remove_volumes(db, wanted, marker)
-            used = {place: users for place in wanted if (users := guests.users_of(db, *place, marker))}
+            owner = None if adopted else marker
+            guests.remove_volumes(db, wanted, owner)
+            used = {place: users for place in wanted if (users := guests.users_of(db, *place, owner))}
         reject_volumes_in_use(used)
 
     def power(
@@ -217,7 +218,7 @@ class SimulatedDriver(WithoutProjects):
     def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
         return self._disks.grow(guest, size)
 
-    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
         return self._disk_moves.copy(guest, pool_id, volume, copy)
 
     def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:

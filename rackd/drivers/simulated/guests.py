@@ -76,11 +76,12 @@ _ORPHANED = """
 _USERS = """
     select guest.name
       from disk join guest using (guest_id) join volume on volume.pool = disk.pool and volume.name = disk.volume
-     where disk.pool = ? and disk.volume = ? and volume.installation_id = ? and volume.machine_id = ?
+     where disk.pool = ?1 and disk.volume = ?2
+       and (?3 is null or (volume.installation_id = ?3 and volume.machine_id = ?4))
 """
 _DELETE_VOLUME = """
     delete from volume
-     where pool = ? and name = ? and installation_id = ? and machine_id = ?
+     where pool = ?1 and name = ?2 and (?3 is null or (installation_id = ?3 and machine_id = ?4))
        and not exists (select from_disk.volume from disk as from_disk
                         where from_disk.pool = volume.pool and from_disk.volume = volume.name)
 """
@@ -143,8 +144,8 @@ def orphaned_volumes(db: sqlite3.Connection) -> tuple[OrphanedVolume, ...]:
     return tuple(found)
 
 
-def users_of(db: sqlite3.Connection, pool: str, volume: str, marker: OwnershipMarker) -> tuple[str, ...]:
-    """Returns the names of the guests that use the volume, if it belongs to `marker`."""
+def users_of(db: sqlite3.Connection, pool: str, volume: str, marker: OwnershipMarker | None) -> tuple[str, ...]:
+    """Returns the names of the guests that use the volume, if it belongs to `marker` (None: to whomever)."""
     return tuple(row["name"] for row in db.execute(_USERS, (pool, volume, *_marker_texts(marker))))
 
 
@@ -165,8 +166,8 @@ def add_volume(
     db.execute("insert into volume values (?, ?, ?, ?, ?)", (pool, name, size_bytes, *_marker_texts(marker)))
 
 
-def remove_volumes(db: sqlite3.Connection, volumes: Iterable[tuple[str, str]], marker: OwnershipMarker) -> None:
-    """Deletes those of `volumes` that belong to `marker` and are attached to no guest."""
+def remove_volumes(db: sqlite3.Connection, volumes: Iterable[tuple[str, str]], marker: OwnershipMarker | None) -> None:
+    """Deletes those of `volumes` that belong to `marker` (None: to whomever) and are attached to no guest."""
     owner = _marker_texts(marker)
     db.executemany(_DELETE_VOLUME, [(pool, name, *owner) for pool, name in volumes])
 

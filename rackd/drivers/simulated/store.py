@@ -95,6 +95,14 @@ create table if not exists boot (
     guest_id text primary key references guest on delete cascade,
     due_at   real not null
 ) strict;
+create table if not exists live_copy (
+    guest_id text not null references guest on delete cascade,
+    pool     text not null,
+    volume   text not null,
+    state    text not null,
+    primary key (pool, volume),
+    foreign key (pool, volume) references volume (pool, name) on delete cascade
+) strict;
 create table if not exists written (
     pool   text not null,
     volume text not null,

@@ -1,7 +1,8 @@
 """Makes up the usage of simulated guests.
 
 Each guest has a load of its own, which rises and falls every ten minutes. A guest with `busy` in its name uses nearly
-all of its cores, one with `idle` next to nothing.
+all of its cores, one with `idle` next to nothing. One with `short` has little memory left, one with `full` little
+space.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def _guest(row: sqlite3.Row, now_s: float) -> GuestCounters:
         cores=row["cores"],
         cpu_ns=int(seconds * row["cores"] * _NS),
         memory_bytes=memory,
-        memory_used_bytes=int(memory * (0.2 + 0.6 * load.at(now_s))),
+        memory_used_bytes=int(memory * (0.95 if "short" in row["name"] else 0.2 + 0.6 * load.at(now_s))),
+        memory_is_reported=True,
+        space_share=0.97 if "full" in row["name"] else 0.4,
         read_bytes=int(seconds * _READ_BPS),
         written_bytes=int(seconds * _WRITTEN_BPS),
         received_bytes=int(seconds * _RECEIVED_BPS),

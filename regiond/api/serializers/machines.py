@@ -130,7 +130,11 @@ class DiskOfMachine:
     def id_path(self) -> str | None:
         """Returns udev's path of the disk in the guest, known for guests that Innkeeper created on libvirt or LXD."""
         machine = self.machine
-        prefix = None if machine.adopted or machine.driver is None else _BY_ID_PREFIX.get(machine.driver)
+        prefix = (
+            None
+            if machine.adopted or not self.disk.serial or machine.driver is None
+            else _BY_ID_PREFIX.get(machine.driver)
+        )
         return None if prefix is None else f"/dev/disk/by-id/{prefix}{self.disk.serial}"
 
 
@@ -155,6 +159,7 @@ BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
     key("storage_pool_name", nullable(STR), lambda one: one.disk.storage_pool_name),  # MAAS lacks it
     key("pending_size", nullable(INT), lambda one: one.disk.pending_size_bytes),  # MAAS lacks it
     key("missing", BOOL, lambda one: one.disk.missing),  # MAAS lacks it
+    key("foreign", BOOL, lambda one: one.disk.is_foreign),  # MAAS lacks it
     constant("firmware_version", nullable(STR), None),
     constant("numa_node", nullable(INT), None),
 )

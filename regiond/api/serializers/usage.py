@@ -64,6 +64,7 @@ USAGE_JSON: Serializer[UsageView] = serializer(
     key("cpu_percent", nullable(NUMBER), lambda one: one.cpu_percent),
     key("memory", nullable(INT), lambda one: _mib(one.memory_bytes)),
     key("memory_used", nullable(INT), lambda one: _mib(one.usage.memory_used_bytes)),
+    key("disk_full_percent", nullable(NUMBER), lambda one: one.space_percent),
     key("disk_read", nullable(INT), lambda one: _rate(one.usage.read_rate)),
     key("disk_written", nullable(INT), lambda one: _rate(one.usage.written_rate)),
     key("network_received", nullable(INT), lambda one: _rate(one.usage.received_rate)),

@@ -35,6 +35,7 @@ async def apply_discovery(
         if changes.facts is not None and snapshot.facts is not None:
             await store.write_server(db, server_id, changes.facts)
         await _write(db, host_id, server_id, changes, machines)
+        await machines.disks_listed(db, _with_listed_disks(run, changes))
         await recompute_totals(db, server_id)
     await store.write_host(db, host_id, run.discovery)
     await discover_networks(db, host_id, facts)
@@ -57,6 +58,13 @@ async def _write(db: Db, host_id: int, server_id: int, changes: DiscoveryChanges
     await orphaned_volume_store.write(db, server_id, changes.volumes)
     await image_copy_store.delete(db, server_id, changes.image_copies.deleted)
     await image_copy_store.write(db, server_id, changes.image_copies.written)
+
+
+def _with_listed_disks(run: DiscoveryRun, changes: DiscoveryChanges) -> tuple[int, ...]:
+    """Returns the machines whose guests have changed, without those that could not be read fully."""
+    unread = {problem.subject for problem in run.discovery.problems}
+    written = {one.machine_id for one in changes.guests_written if one.name not in unread}
+    return tuple(sorted({one for one in written if one is not None} | {one.machine_id for one in changes.storage}))
 
 
 async def _notify(db: Db, host_id: int, server_id: int, change: GuestChange, machines: GuestChangeHandler) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -120,5 +120,8 @@ class GuestChangeHandler(Protocol):
     async def guest_resized(self, db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None: ...
 
     async def booted_once(self, db: Db, machine_id: int, key: str) -> None: ...
+
+    async def disks_listed(self, db: Db, machine_ids: Sequence[int]) -> None:
+        """Records disks that these machines' guests have and the machines lacked, and disks that grew."""
 
     async def boot_disk_changed(self, db: Db, machine_id: int, pool_key: str, volume: str) -> None: ...

@@ -28,7 +28,7 @@ _DETACH = """
            coalesce((select jsonb_agg(jsonb_build_object(
                                 'index', d.index, 'volume', d.volume, 'pool_key', p.pool_key, 'pool_name', p.name,
                                 'size_bytes', d.size_bytes, 'serial', d.serial, 'tags', d.tags, 'label', d.label,
-                                'boots', d.boots, 'root_volume', d.root_volume)
+                                'boots', d.boots, 'root_volume', d.root_volume, 'origin', d.origin)
                                 order by d.index)
                        from machine_disk d join storage_pool p on p.id = d.storage_pool_id
                       where d.machine_id = m.id), '[]'),
@@ -111,12 +111,12 @@ _RESTORE = """
 """
 _DISKS = """
     insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags, label, boots,
-                              root_volume)
+                              root_volume, origin)
     select $2, d.index, d.volume, p.id, d.size_bytes, d.serial, d.tags, coalesce(d.label, ''),
-           coalesce(d.boots, false), d.root_volume
+           coalesce(d.boots, false), d.root_volume, coalesce(d.origin, 'created')
       from detached_machine f,
            jsonb_to_recordset(f.disks) d (index integer, volume text, pool_key text, size_bytes bigint, serial text,
-                                          tags text[], label text, boots boolean, root_volume text),
+                                          tags text[], label text, boots boolean, root_volume text, origin text),
            vm_host h join storage_pool p on p.server_id = h.server_id
      where f.uuid = $1 and h.id = $3 and p.pool_key = d.pool_key
 """

@@ -33,9 +33,12 @@ _DROP_DEVICES = """
     with disks as (delete from machine_disk where machine_id = $1) delete from machine_nic where machine_id = $1
 """
 _DISKS = """
-    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, boots)
-    select m.id, d.index, d.volume, p.id, d.size_bytes, d.serial, d.boots
-      from machine m join vm_host h on h.id = m.host_id join storage_pool p on p.server_id = h.server_id,
+    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, boots, origin)
+    select m.id, d.index, d.volume, p.id, d.size_bytes, d.serial, d.boots,
+           case when d.index = 0 or starts_with(d.volume, 'ik-' || replace(i.id::text, '-', '') || '-')
+                then 'created' else 'foreign' end
+      from installation i, machine m
+      join vm_host h on h.id = m.host_id join storage_pool p on p.server_id = h.server_id,
            jsonb_to_recordset($2::jsonb) d (index integer, volume text, pool_key text, size_bytes bigint, serial text,
                                            boots boolean)
      where m.id = $1 and p.pool_key = d.pool_key

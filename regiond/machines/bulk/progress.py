@@ -13,6 +13,7 @@ from regiond.machines.model import (
     DEFAULT_RELEASE,
     BootToSet,
     BulkAction,
+    CloneRequest,
     DiskToAdd,
     HardwareChange,
     NamedDisk,
@@ -28,7 +29,10 @@ _NAMED_FAILURES = 5
 
 @frozen(kw_only=True)
 class BulkMachine:
-    """A machine of a bulk operation. `hostname` is from when that was opened: the machine may be deleted since."""
+    """A machine of a bulk operation. `hostname` is from when that was opened: the machine may be deleted since.
+
+    Of clones, `system_id` is their source and `hostname` that of the new machine.
+    """
 
     system_id: str
     hostname: str
@@ -41,7 +45,7 @@ class BulkRequest:
     `comment` is for a release or deployment, `release` for a release, `image` for a deployment or rebuild; empty: the
     default image, or the present one of each machine. The user data of these is sealed, and stored apart. `cores` to
     `huge_page_size_mib` are for a resize, as in a `SizeRequest`. `disk`, `named_disk`, `boot`, `nic` and `named_nic`
-    are for the action that has one.
+    are for the action that has one; `clone` is what clones have in common.
     """
 
     action: BulkAction
@@ -60,6 +64,7 @@ class BulkRequest:
     boot: BootToSet | None = None
     nic: NicToAdd | None = None
     named_nic: NamedNic | None = None
+    clone: CloneRequest | None = None
 
     @property
     def change(self) -> HardwareChange:
@@ -99,8 +104,9 @@ class BulkProgress:
 
 def progress(request: BulkRequest, children: Iterable[Child]) -> BulkProgress:
     """Returns the progress. `next` has the machines to begin with now, in order, as many as `at_once` permits."""
-    states = {child.system_id: child.state for child in children}
-    waiting = [machine for machine in request.machines if machine.system_id not in states]
+    is_new = request.action is BulkAction.CLONE  # known by its name before there is an id
+    states = {child.hostname if is_new else child.system_id: child.state for child in children}
+    waiting = [one for one in request.machines if (one.hostname if is_new else one.system_id) not in states]
     count = Counter(states.values())
     ended = sum(count[state] for state in count if state.ended)
     is_open = len(states) - ended

@@ -9,13 +9,14 @@ from common.phrases import number_of
 from common.serialization import to_dict
 from regiond.caller import Caller, check_object
 from regiond.credentials.service import BULK_USER_DATA, Credentials
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.bulk import store
 from regiond.machines.bulk.changes import BulkChanges, stored
 from regiond.machines.bulk.plans import in_turn, plans_or_reasons, sentences, stays
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
+from regiond.machines.clones.service import Clones
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import (
@@ -23,6 +24,7 @@ from regiond.machines.model import (
     DEFAULT_RELEASE,
     MAX_BULK_MACHINES,
     BulkAction,
+    CloneRequest,
     DeployRequest,
     HardwareChange,
     MachineFilter,
@@ -54,6 +56,7 @@ class Bulk:
         releases: Releases,
         deployments: Deployments,
         changes: BulkChanges,
+        clones: Clones,
         seal: Credentials,
     ) -> None:
         self._database = database
@@ -62,6 +65,7 @@ class Bulk:
         self._releases = releases
         self._deployments = deployments
         self._changes = changes
+        self._clones = clones
         self._seal = seal
 
     async def start(
@@ -100,17 +104,48 @@ class Bulk:
                 **stored(change),
             )
             async with self._database.transaction() as db:
-                operation_id = await operation_service.insert(
-                    db, OperationKind.BULK, host_id=None, host_name=None, account_id=caller.account_id,
-                    request=to_dict(request), max_failures=MAX_FAILURES,
-                )  # fmt: skip
+                operation_id = await self._insert(db, caller, request, idempotency_key)
                 if deploy.encoded_user_data:
                     sealed = self._seal.seal_data(operation_id, BULK_USER_DATA, deploy.encoded_user_data.encode())
                     await store.insert_user_data(db, operation_id, sealed)
-                await operation_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         return await self._operations.idempotent(idempotency_key, open_)
+
+    async def start_clones(
+        self,
+        caller: Caller,
+        system_id: str,
+        request: CloneRequest,
+        *,
+        count: int,
+        at_once: int = DEFAULT_AT_ONCE,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation:
+        """Returns the operation, which has not begun with any of `count` clones of the machine yet.
+
+        Raises what would refuse each of them, as the clone of one. Any other obstacle, such as capacity that the ones
+        before it took, ends the child of that clone.
+        """
+
+        async def open_() -> int:
+            names = await self._clones.names_of_several(caller, system_id, request, count)
+            clones = tuple(BulkMachine(system_id=system_id, hostname=name) for name in names)
+            async with self._database.transaction() as db:
+                stored_request = BulkRequest(action=BulkAction.CLONE, machines=clones, at_once=at_once, clone=request)
+                return await self._insert(db, caller, stored_request, idempotency_key)
+
+        return await self._operations.idempotent(idempotency_key, open_)
+
+    async def _insert(
+        self, db: Db, caller: Caller, request: BulkRequest, idempotency_key: IdempotencyKey | None
+    ) -> int:
+        operation_id = await operation_service.insert(
+            db, OperationKind.BULK, host_id=None, host_name=None, account_id=caller.account_id,
+            request=to_dict(request), max_failures=MAX_FAILURES,
+        )  # fmt: skip
+        await operation_service.tie_key(db, idempotency_key, operation_id)
+        return operation_id
 
     async def plan(
         self,

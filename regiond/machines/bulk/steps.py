@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from attrs import evolve
+
 from common.errors import Busy, DatabaseUnavailable, DriverFailed, InnkeeperError, NotAllowed, WrongState
 from common.phrases import number_of
 from common.serialization import from_dict
@@ -13,6 +15,7 @@ from regiond.db.pool import Database
 from regiond.machines.bulk import store
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
+from regiond.machines.clones.service import Clones
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.model import BulkAction, DeployRequest
 from regiond.machines.ownership.release_requests import Releases
@@ -38,6 +41,7 @@ class BulkSteps:
         releases: Releases,
         deployments: Deployments,
         changes: BulkChanges,
+        clones: Clones,
         seal: Credentials,
         *,
         current_caller: CurrentCaller,
@@ -48,6 +52,7 @@ class BulkSteps:
         self._releases = releases
         self._deployments = deployments
         self._changes = changes
+        self._clones = clones
         self._seal = seal
         self._current_caller = current_caller
 
@@ -79,7 +84,7 @@ class BulkSteps:
             return Outcome(resumes_within_s=CHILD_FALLBACK_S)
         await self._forget_user_data(operation)
         left = now.not_begun + now.cancelled
-        undone = (f"{number_of(left, 'machine')} left as {'it was' if left == 1 else 'they were'}",) if left else ()
+        undone = (_left(request.action, left),) if left else ()
         return Outcome(result=result_of(now), undone=undone)
 
     async def _children(self, operation: Operation) -> Sequence[Child]:
@@ -118,6 +123,9 @@ class BulkSteps:
                 comment=request.comment, rebuild=request.action is BulkAction.REBUILD,
             )  # fmt: skip
             await self._deployments.start(caller, found.system_id, deploy, parent=parent)
+        elif request.clone is not None:
+            wanted = evolve(request.clone, hostname=machine.hostname)
+            await self._clones.start(caller, found.system_id, wanted, parent=parent)
         elif request.action.changes_hardware:
             await self._changes.start(caller, found, request.change, parent)
         else:
@@ -145,9 +153,17 @@ class BulkSteps:
         async with self._database.transaction() as db:
             recorded = await operation_service.insert_failed_child(
                 db, request.action.kind, Parent(id=operation.id, attempt=operation.attempt),
-                account_id=operation.account_id, system_id=machine.system_id, hostname=machine.hostname,
+                account_id=operation.account_id, system_id=machine.system_id if request.clone is None else None,
+                hostname=machine.hostname,
                 request={"action": request.action.power.value} if request.action.power else {},
                 error=ErrorRecord(code=error.code, message=error.message),
             )  # fmt: skip
         if not recorded:
             raise LeaseLost
+
+
+def _left(action: BulkAction, number: int) -> str:
+    machines = number_of(number, "machine")
+    if action is BulkAction.CLONE:
+        return f"{machines} not composed"
+    return f"{machines} left as {'it was' if number == 1 else 'they were'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.boot import BootDevice
 from common.compose_request import ComposeRequest
@@ -14,17 +14,20 @@ from common.values import GuestRef, NicKind, OwnershipMarker
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.idempotency.model import IdempotencyKey
+from regiond.identifiers import new_hostname, numbered, numbered_names
 from regiond.machines import view_store
 from regiond.machines.clones import store
 from regiond.machines.clones.model import check_source, disks_for, disks_like, nics_like, sources_of, with_size_of
+from regiond.machines.compose.capacity_limits import no_capacity
 from regiond.machines.compose.model import CopyPlan
 from regiond.machines.compose.service import Composer
+from regiond.machines.compose.store import taken_hostnames
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.model import CloneRequest, Copied, MachineFilter, MachineState, MachineView
 from regiond.machines.operation_intents import check_no_host
 from regiond.machines.ownership_rules import check_may_operate
 from regiond.networks import service as network_service
-from regiond.operations.model import Operation
+from regiond.operations.model import Operation, Parent
 from regiond.placement.model import DryRun
 from regiond.placement.service import parse_storage
 
@@ -35,6 +38,11 @@ class Templates:
 
     database: Database
     installation_id: UUID
+
+    async def check_addresses(self, system_id: str, count: int, caller: Caller) -> None:
+        """Raises OutOfCapacity if a subnet has no free address for each of `count` copies; WrongState as `plan`."""
+        async with self.database.connection() as db:
+            await _new_addresses(db, await _named(db, system_id, caller), copies=count)
 
     async def plan(self, caller: Caller, request: ComposeRequest) -> CopyPlan:
         """Returns the request with what it leaves to its template, and what is copied. Only reads.
@@ -94,7 +102,9 @@ class Templates:
 class Clones:
     """Opens clones: composes of machines that are like another one in everything."""
 
+    database: Database
     composer: Composer
+    templates: Templates
 
     async def start(
         self,
@@ -104,15 +114,44 @@ class Clones:
         *,
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
+        parent: Parent | None = None,
     ) -> Operation:
         """Returns the operation. Raises the errors of `Templates.plan` and of `Composer.start_compose`."""
         return await self.composer.start_compose(
-            caller, compose_request(system_id, request), idempotency_key=idempotency_key, need_rack=need_rack
-        )
+            caller, compose_request(system_id, request), idempotency_key=idempotency_key, need_rack=need_rack,
+            parent=parent,
+        )  # fmt: skip
 
-    async def dry_run(self, caller: Caller, system_id: str, request: CloneRequest) -> DryRun:
-        """Returns where the clone would be, and changes nothing. Raises the errors of `start`."""
-        return await self.composer.dry_run(caller, compose_request(system_id, request))
+    async def dry_run(self, caller: Caller, system_id: str, request: CloneRequest, *, count: int = 1) -> DryRun:
+        """Returns where up to `count` clones would be, each placed beside those before it, and changes nothing.
+
+        Raises the errors of `start`, and InvalidRequest for a host name of one of them.
+        """
+        if count == 1:
+            return await self.composer.dry_run(caller, compose_request(system_id, request))
+        unnamed = compose_request(system_id, evolve(request, hostname=None))
+        found = await self.composer.dry_run(caller, unnamed, count=count)
+        await self.templates.check_addresses(system_id, count, caller)
+        if problems := await self.composer.hostname_problems(numbered_names(request.hostname, count)):
+            raise InvalidRequest.of(problems)
+        return found
+
+    async def names_of_several(
+        self, caller: Caller, system_id: str, request: CloneRequest, count: int
+    ) -> tuple[str, ...]:
+        """Returns the host names of `count` clones, all of them free now. Raises what refuses each of the clones."""
+        found = await self.dry_run(caller, system_id, request, count=count)
+        if found.placement.chosen is None:
+            raise no_capacity(found.placement, named=True)
+        return numbered_names(request.hostname, count) or await self._new_names(count)
+
+    async def _new_names(self, count: int) -> tuple[str, ...]:
+        names: dict[str, None] = {}
+        while len(names) < count:
+            names.setdefault(new_hostname())
+        async with self.database.connection() as db:
+            taken = await taken_hostnames(db, list(names))
+        return tuple(numbered(name) if name in taken else name for name in names)
 
 
 def compose_request(system_id: str, request: CloneRequest) -> ComposeRequest:
@@ -131,16 +170,21 @@ async def _named(db: Db, name: str, caller: Caller) -> MachineView:
     raise NotFound(f"There is no machine {name!r} to copy.", template=name)
 
 
-async def _new_addresses(db: Db, machine: MachineView) -> dict[int, str]:
-    """Returns another free address of its subnet for each NIC with a static one, by the row id of the NIC."""
+async def _new_addresses(db: Db, machine: MachineView, *, copies: int = 1) -> dict[int, str]:
+    """Returns another free address of its subnet for each NIC with a static one, by the row id of the NIC.
+
+    Of several `copies`, those of the last; each has addresses besides those of the others.
+    """
     chosen: dict[int, str] = {}
-    for nic in machine.nics:
+    used: list[str] = []
+    for nic in (nic for _ in range(copies) for nic in machine.nics):
         if nic.ip_address is None:
             continue
         if nic.subnet is None:
             raise WrongState(f"The subnet of {nic.name} of {machine.hostname}, with {nic.ip_address}, was deleted.")
         address = await network_service.free_address(
-            db, nic.subnet, besides=map(ip_address, chosen.values()), is_reserved_by_host=nic.kind == NicKind.NETWORK
+            db, nic.subnet, besides=map(ip_address, used), is_reserved_by_host=nic.kind == NicKind.NETWORK
         )
         chosen[nic.id] = str(address)
+        used.append(chosen[nic.id])
     return chosen

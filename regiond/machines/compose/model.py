@@ -14,7 +14,7 @@ from common.guest_spec import NicAddress
 from regiond.caller import Caller
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.model import ComposeIntent, Copied, MachineView
-from regiond.operations.model import Origin
+from regiond.operations.model import Origin, Parent
 from regiond.placement.model import (
     Candidate,
     DiskRequirement,
@@ -95,6 +95,7 @@ class ReservationRequest:
     caller: Caller
     placed: PlacedCompose
     idempotency_key: IdempotencyKey | None
+    parent: Parent | None
     origin: Origin  # known here: several are reserved at once, in no request's context
 
 

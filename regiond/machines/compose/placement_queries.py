@@ -22,6 +22,7 @@ from regiond.placement.service import (
     check_policies,
     needs_nodes,
     place,
+    place_sequentially,
     with_pending_claims,
     with_pending_members,
 )
@@ -86,21 +87,23 @@ class PlacementQueries:
     ) -> PlacedCompose:
         """Returns the ranked hosts by the committed claims alone, for up to `times` equal machines. Raises as `place`.
 
-        `machine_id` is a machine that is placed again: it is no member of its own groups. A named host is evaluated
-        for one machine, and only one machine can have a static address.
+        `machine_id` is a machine that is placed again: it is no member of its own groups. Only one machine can have a
+        static address; each copy of a template gets its own.
         """
         requirements = validated.requirements
+        if validated.copy is None and any(nic.ip is not None for nic in requirements.nics):
+            times = 1
         if requirements.host_id is not None:
             host, members = await self._candidate(requirements, requirements.host_id)
             await self._check_limits(requirements, host)
-            placement = place(requirements, [host], members=members)
+            placements = place_sequentially(requirements, [host], times, members=members)
             async with self._database.connection() as db:
-                (explained,) = await with_claims_here(db, [host], [placement])
+                (explained,) = await with_claims_here(db, [host], placements[:1])
             if explained is not host:
-                placement = place(requirements, [explained], members=members)
-            return PlacedCompose(validated=validated, placement=placement, candidates={host.id: host})
-        if any(nic.ip is not None for nic in requirements.nics):
-            times = 1
+                placements = place_sequentially(requirements, [explained], times, members=members)
+            return PlacedCompose(
+                validated=validated, placement=placements[0], candidates={host.id: host}, following=placements[1:]
+            )
         async with self._database.connection() as db:
             found = await search_hosts(
                 db, requirements, self._calls.racks, strategy=validated.strategy, named=named, times=times,

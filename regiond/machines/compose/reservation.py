@@ -299,7 +299,8 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
         hostname=machine.spec.name, account_id=caller.account_id, username=caller.username,
         request=request_of(machine.spec, power_on=request.power_on, **intent),
         explanation=explain(one.request.placed.placement, reserved=one.evaluation), max_failures=MAX_FAILURES,
-        origin=one.request.origin, source_machine_id=None if one.copy is None else one.copy.source.id,
+        origin=one.request.origin, parent=one.request.parent,
+        source_machine_id=None if one.copy is None else one.copy.source.id,
     )  # fmt: skip
 
 

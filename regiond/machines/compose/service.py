@@ -23,7 +23,7 @@ from regiond.machines.compose.permits import quota_refusal
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
 from regiond.placement.model import DryRun, Strategy
 from regiond.racks.service import HostCalls
@@ -56,6 +56,7 @@ class Composer:
         *,
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
+        parent: Parent | None = None,
     ) -> Operation:
         """Returns the committed operation: host chosen, claims written, machine `composing`.
 
@@ -68,7 +69,9 @@ class Composer:
 
         async def open_() -> Operation:
             intent = ComposeIntent(request=request, hosts=hosts)
-            return await self.reserve(caller, intent, idempotency_key=idempotency_key, need_rack=need_rack)
+            return await self.reserve(
+                caller, intent, idempotency_key=idempotency_key, need_rack=need_rack, parent=parent
+            )
 
         try:
             return await self._operations.idempotent(idempotency_key, open_)
@@ -87,6 +90,7 @@ class Composer:
         *,
         idempotency_key: IdempotencyKey | None,
         need_rack: bool = False,
+        parent: Parent | None = None,
     ) -> Operation:
         """Runs the stages up to the committed operation. Raises as `start_compose`, without checking permissions."""
         validated = await self._validated(caller, intent)
@@ -105,6 +109,7 @@ class Composer:
                     caller=caller,
                     placed=placed,
                     idempotency_key=idempotency_key,
+                    parent=parent,
                     origin=operation_service.current_origin(),
                 )
             )

@@ -11,6 +11,7 @@ from common.guest_spec import DiskSpec
 from common.serialization import to_dict
 from common.units import gb
 from common.values import DiskSize, OwnershipMarker
+from common.volume_names import marker_of_volume
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
@@ -38,6 +39,7 @@ from regiond.machines.disks.placement import choose_pool
 from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.model import (
     DiskChange,
+    DiskOrigin,
     DiskPlan,
     DiskToAdd,
     DiskToAttach,
@@ -164,7 +166,9 @@ class DiskChanges:
             await ledger.lock_hosts(db, [machine.host_id], wait=True)
         await kept_disk_store.take(db, kept)
         await self._claim(db, machine, kept.storage_pool_id, kept.storage_pool_name, kept.size_bytes)
-        await store.insert(db, _row(machine, spec, holder.next_index, kept.storage_pool_id, kept.label))
+        row = _row(machine, spec, holder.next_index, kept.storage_pool_id, kept.label)
+        is_adopted = marker_of_volume(kept.volume) is None
+        await store.insert(db, evolve(row, origin=DiskOrigin.ADOPTED) if is_adopted else row)
         return operation_id, attach_plan(machine, kept)
 
     async def _grow(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from attrs import frozen
 
 from common.discovery import VolumeRef
-from common.errors import Busy, NotFound, WrongState
+from common.errors import Busy, NotFound
+from common.values import OwnershipMarker
 from common.volume_names import marker_of_volume
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
@@ -17,7 +20,7 @@ from regiond.machines.operation_intents import open_volume_removal
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
-from regiond.racks.service import HostCalls
+from regiond.racks.service import HostCalls, read_installation_id
 
 
 @frozen
@@ -67,12 +70,14 @@ class KeptDisks:
 
 async def _open_deletion(db: Db, caller: Caller, disk_id: int) -> tuple[int, DiskPlan]:
     disk = await locked_kept_disk(db, caller, disk_id)
-    marker = marker_of_volume(disk.volume)
-    if marker is None:
-        raise WrongState(f"{disk.volume} is not named after a machine.")
+    named_after = marker_of_volume(disk.volume)
+    marker = named_after or OwnershipMarker(
+        installation_id=await read_installation_id(db), machine_id=UUID(int=disk.id)
+    )  # of no machine: calls for the volume of an adopted disk are fenced by it
     operation_id = await open_volume_removal(
         db, disk.host_id, disk.host_name, marker,
         [VolumeRef(pool_id=disk.storage_pool_key, name=disk.volume)], kept_disk_id=disk.id,
+        adopted=named_after is None,
     )  # fmt: skip
     return operation_id, deletion_plan(disk)
 

@@ -11,7 +11,7 @@ from common.units import BYTES_PER_GB, gb
 from common.values import DriverType, OwnershipMarker, PowerState
 from common.volume_names import marker_of_volume
 from regiond.caller import Caller
-from regiond.machines.model import DiskPlan, DiskToAdd, DiskView, KeptDisk, MachineView
+from regiond.machines.model import DiskOrigin, DiskPlan, DiskToAdd, DiskView, KeptDisk, MachineView
 from regiond.machines.nics.model import checked_tags
 from regiond.quotas.model import Charge
 
@@ -55,15 +55,23 @@ def check_number(machine: MachineView) -> None:
         raise WrongState(f"{machine.hostname} has {MAX_DISKS} disks, the most that a machine can have.")
 
 
-def is_created_here(disk: DiskView, installation_id: UUID) -> bool:
-    """Returns whether Innkeeper created the disk, for its machine or for another one."""
+def is_owned(disk: DiskView, installation_id: UUID) -> bool:
+    """Returns whether Innkeeper created the disk, for its machine or for another one, or a person adopted it."""
+    if disk.origin is not DiskOrigin.CREATED:
+        return disk.origin is DiskOrigin.ADOPTED
     found = marker_of_volume(disk.volume)
     return found is not None and found.installation_id == installation_id
 
 
 def check_ours(machine: MachineView, disk: DiskView, marker: OwnershipMarker, what: str) -> None:
-    """Raises WrongState for a disk that Innkeeper did not create. `what` completes "it is not …"."""
-    if not is_created_here(disk, marker.installation_id):
+    """Raises WrongState for a disk that is not the machine's own. `what` completes "it is not …"."""
+    if disk.is_foreign:
+        raise WrongState(
+            f"{disk.title} of {machine.hostname} ({disk.volume} in {disk.storage_pool_name}) is foreign: somebody "
+            f"attached it on {machine.host_name}, so it is not {what}. Adopt it first: innkeeper machine adopt-disk "
+            f"{machine.hostname} disk={disk.title}"
+        )
+    if not is_owned(disk, marker.installation_id):
         raise WrongState(
             f"Innkeeper did not create {disk.title} of {machine.hostname} ({disk.volume} in "
             f"{disk.storage_pool_name}): it is not {what}. Change it on {machine.host_name}, and refresh the host."
@@ -90,12 +98,25 @@ def check_removable(machine: MachineView, disk: DiskView) -> None:
 
 
 def check_movable(machine: MachineView, disk: DiskView) -> None:
-    """Raises WrongState unless the machine is off: its system must not write while the disk is copied."""
-    if machine.power_state != PowerState.OFF:
-        raise WrongState(
-            f"{disk.title} of {machine.hostname} moves only while the machine is off; it is {machine.power_state}. "
-            f"Shut it down first: innkeeper machine power-off {machine.hostname}"
-        )
+    """Raises WrongState for a machine that has to be off for that, but is not."""
+    if machine.power_state == PowerState.OFF or (machine.power_state == PowerState.ON and _moves_live(machine, disk)):
+        return
+    reason = ""
+    if machine.driver == DriverType.LXD.value:
+        reason = " LXD moves no disk of a running VM."
+    elif machine.driver == DriverType.LIBVIRT.value and disk.index == 0:
+        reason = " Its serial log and cloud-init data, which are in use, go with it."
+    raise WrongState(
+        f"{disk.title} of {machine.hostname} moves only while the machine is off; it is {machine.power_state}.{reason} "
+        f"Shut it down first: innkeeper machine power-off {machine.hostname}"
+    )
+
+
+def _moves_live(machine: MachineView, disk: DiskView) -> bool:
+    """Returns whether the hypervisor can move the disk while the machine runs."""
+    if machine.driver == DriverType.LIBVIRT.value:
+        return disk.index > 0
+    return machine.driver == DriverType.SIMULATED.value
 
 
 def check_copy_index(machine: MachineView, disk: DiskView, index: int) -> None:
@@ -165,7 +186,10 @@ def move_plan(machine: MachineView, disk: DiskView, pool: str) -> DiskPlan:
         "its content.",
         f"The copy claims {gb(disk.held_bytes)} of {pool} at once; the space in {disk.storage_pool_name} is free when "
         "the move has ended. Quotas count the disk once.",
-        f"{machine.hostname} stays off meanwhile. A copy has at most 30 minutes.",
+        f"{machine.hostname} stays off meanwhile. A copy has at most 30 minutes."
+        if _is_off(machine)
+        else f"{machine.hostname} keeps running, and writes to both volumes until it uses the copy. Should it be shut "
+        "down meanwhile, the disk is copied anew.",
     ]
     if machine.driver == DriverType.LXD.value and disk.index == 0:
         effects.append("LXD moves the whole VM with its snapshots, since the root disk has no volume of its own.")

@@ -5,6 +5,7 @@ The order keeps the content: copy, use the copy, record that, and only then dele
 
 from __future__ import annotations
 
+from common.disk_content import CopiedDisk
 from common.errors import Busy, InnkeeperError
 from common.guest_spec import DiskSpec
 from common.rpc.hardware_commands import HOST_COPY_DISK, HOST_USE_COPY, CopyDiskCall, UseCopyCall
@@ -24,6 +25,7 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 COPY_DEADLINE_S = MAX_CALL_S
+PERCENT_NOTED = 5  # in the log: each so many
 
 
 class MoveDisk:
@@ -40,7 +42,7 @@ class MoveDisk:
         target, source, copy = Target.of(operation), _source(operation), _copy(operation)
         await self._exclude_older(operation, target, journal)
         await journal.step("copy_disk", reaches_host=True, volume=source.volume, copy=copy.volume)
-        state = await self._copy(operation, target)
+        state = await self._copy(operation, target, journal)
         await journal.step("use_copy", reaches_host=True, copy=copy.volume)
         await self._use(operation, target, state)
         guest = await self._calls.find(target)
@@ -57,6 +59,8 @@ class MoveDisk:
         await wait_for_command(self._all_calls, operation, target, journal)
         guest = await self._calls.find(target)
         if guest is not None and _has(guest, _copy(operation)):
+            await journal.step("use_copy", reaches_host=True)  # also after its next start
+            await self._use(operation, target, "")
             return await self._finish(operation, target, guest, journal)
         async with self._database.connection() as db:
             is_recorded = await move_store.uses_copy(db, *_row_of_copy(operation))
@@ -113,10 +117,19 @@ class MoveDisk:
         if running:
             raise Busy(f"{racks_text(running)} may still copy the disk for an earlier attempt.")
 
-    async def _copy(self, operation: Operation, target: Target) -> str:
+    async def _copy(self, operation: Operation, target: Target, journal: Journal) -> str:
+        """Returns the state of the disk that was copied. A host whose guest runs meanwhile is asked repeatedly."""
+        noted = 0
+        while not (copied := await self._copied(operation, target)).is_complete:
+            if copied.percent is not None and copied.percent >= noted + PERCENT_NOTED:
+                noted = copied.percent
+                await journal.note("disk copied in part", percent=copied.percent)
+        return copied.state
+
+    async def _copied(self, operation: Operation, target: Target) -> CopiedDisk:
         source, copy = _source(operation), _copy(operation)
         fence = fence_of(operation, str(target.spec.marker.machine_id))
-        copied = await self._all_calls.call(
+        return await self._all_calls.call(
             target.host_id,
             HOST_COPY_DISK,
             lambda access: CopyDiskCall(
@@ -125,7 +138,6 @@ class MoveDisk:
             ),
             deadline_s=COPY_DEADLINE_S,
         )  # fmt: skip
-        return copied.state
 
     async def _use(self, operation: Operation, target: Target, state: str) -> None:
         source, copy = _source(operation), _copy(operation)

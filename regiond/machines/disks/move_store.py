@@ -31,7 +31,8 @@ _SWAP = """
     update machine_disk
        set storage_pool_id = second_storage_pool_id, volume = second_volume,
            second_storage_pool_id = storage_pool_id, second_volume = volume,
-           root_volume = case when index = 0 then second_volume end
+           root_volume = case when index = 0 then second_volume end,
+           origin = 'created'  -- the copy is named after a machine, whatever the volume of before was
      where id = $1 and second_storage_pool_id = $2 and second_volume = $3
 """
 _END = "update machine_disk set second_storage_pool_id = null, second_volume = null where id = $1"

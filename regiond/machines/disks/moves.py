@@ -45,8 +45,9 @@ class DiskMoves:
         """
         machine = await changeable(db, caller, system_id)
         disk = _disk_of(machine, change.disk_id)
+        marker = self._marker(machine)
         check_listed(machine)
-        check_ours(machine, disk, self._marker(machine), "moved here")
+        check_ours(machine, disk, marker, "moved here")
         check_movable(machine, disk)
         if change.pool == disk.storage_pool_name:
             raise InvalidRequest.of({"pool": [f"{disk.title} of {machine.hostname} is already in {change.pool}."]})
@@ -55,7 +56,7 @@ class DiskMoves:
             volume=disk.volume, pool_id=disk.storage_pool_key, size_bytes=disk.size_bytes,
             serial=disk.serial or serial(machine.uuid, disk.index), tags=disk.tags,
         )  # fmt: skip
-        copy = evolve(source, volume=await _copy_name(db, machine, disk), pool_id=pool.key)
+        copy = evolve(source, volume=await _copy_name(db, machine, disk, marker), pool_id=pool.key)
         operation_id = await open_operation(
             db, OperationKind.MOVE_DISK, machine, self.installation_id, account_id=caller.account_id,
             request={
@@ -68,7 +69,7 @@ class DiskMoves:
         await check_owner_is(db, machine)
         await _claim(db, machine, pool, disk.held_bytes)
         if disk not in (await view_store.read(db, machine.system_id)).disks or copy.volume != await _copy_name(
-            db, machine, disk
+            db, machine, disk, marker
         ):
             raise Busy(f"{disk.title} of {machine.hostname} has just been changed. Try again.")
         await move_store.begin(db, disk.id, pool.id, copy.volume)
@@ -85,11 +86,14 @@ def _disk_of(machine: MachineView, disk_id: int) -> DiskView:
     return disk
 
 
-async def _copy_name(db: Db, machine: MachineView, disk: DiskView) -> str:
-    """Returns the name of the copy. LXD's root disk has no volume of its own, and keeps its name in the ledger."""
-    marker = marker_of_volume(disk.volume)
-    if marker is None or (machine.driver == DriverType.LXD.value and disk.index == 0):
+async def _copy_name(db: Db, machine: MachineView, disk: DiskView, own: OwnershipMarker) -> str:
+    """Returns the name of the copy. LXD's root disk has no volume of its own, and keeps its name in the ledger.
+
+    The copy of an adopted disk is named after its machine: from then on it is a disk like those that were made for it.
+    """
+    if machine.driver == DriverType.LXD.value and disk.index == 0:
         return disk.volume
+    marker = marker_of_volume(disk.volume) or own
     index = await move_store.next_index(db, machine.id, marker.machine_id)
     check_copy_index(machine, disk, index)
     return name_of_new_volume(marker, index, product=machine.product)

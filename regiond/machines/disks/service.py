@@ -1,4 +1,4 @@
-"""Changes disks of machines: their tags, for storage constraints, and which one boots."""
+"""Changes disks of machines: their tags, which one boots, and whose they are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
+from regiond.machines.disks.adoption import adopt
 from regiond.machines.disks.boot_disk import open_set_boot_disk
-from regiond.machines.model import DiskView, MachineView
+from regiond.machines.model import DiskPlan, DiskView, MachineView
 from regiond.machines.nics.model import MAX_TAGS, checked_tags
 from regiond.machines.operation_intents import check_owner_is
 from regiond.machines.ownership_rules import check_may_change
@@ -53,6 +54,33 @@ class MachineDisks:
             return await view_store.read(db, system_id)
 
         return await self.database.in_transaction(work)
+
+    async def adopt(self, caller: Caller, system_id: str, disk_id: int) -> MachineView:
+        """Returns the machine, whose foreign disk is its own since. Idempotent; nothing changes on the host.
+
+        Raises NotFound, NotAllowed, WrongState for a disk that another VM uses too, and Busy.
+        """
+
+        async def work(db: Db) -> MachineView:
+            machine, _, is_new = await adopt(db, caller, system_id, disk_id, self.installation_id)
+            if is_new:
+                disk = next(one for one in machine.disks if one.id == disk_id)
+                message = f"{disk.title} of {machine.hostname} was adopted: {disk.volume} in {disk.storage_pool_name}"
+                await Events.record(
+                    db, "machine_disk_adopted", message, caller=caller, host_id=machine.host_id, system_id=system_id
+                )
+            return machine
+
+        return await self.database.in_transaction(work)
+
+    async def plan_adoption(self, caller: Caller, system_id: str, disk_id: int) -> DiskPlan:
+        """Returns what `adopt` would change, and changes nothing. Raises the errors of `adopt`."""
+
+        async def work(db: Db) -> DiskPlan:
+            _, plan, _ = await adopt(db, caller, system_id, disk_id, self.installation_id)
+            return plan
+
+        return await self.database.in_transaction(work, dry_run=True)
 
     async def start_set_boot_disk(
         self,

@@ -68,17 +68,22 @@ class DiskCalls:
         )
 
     async def remove_volume(self, operation: Operation, target: Target, disk: DiskSpec) -> None:
-        """Deletes the volume, which no guest uses. Idempotent."""
-        marker = marker_of_volume(disk.volume) or target.spec.marker
+        """Deletes the volume of a disk of the machine's own, which no guest uses. Idempotent.
+
+        An adopted disk's name has no marker: that the operation was opened shows that it was adopted.
+        """
+        named_after = marker_of_volume(disk.volume)
+        marker = named_after or target.spec.marker
         fence = fence_of(operation, str(target.spec.marker.machine_id))
         await self._calls.call(
             target.host_id,
             HOST_REMOVE_VOLUMES,
             lambda access: RemoveVolumesCall(
-                access=access, marker=marker, volumes=(VolumeRef(pool_id=disk.pool_id, name=disk.volume),), fence=fence
+                access=access, marker=marker, volumes=(VolumeRef(pool_id=disk.pool_id, name=disk.volume),), fence=fence,
+                adopted=named_after is None,
             ),
             deadline_s=DEADLINE_S,
-        )
+        )  # fmt: skip
 
     async def grow(self, operation: Operation, target: Target, size: DiskSize) -> int:
         fence = fence_of(operation, str(target.spec.marker.machine_id))

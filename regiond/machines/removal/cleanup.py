@@ -123,7 +123,13 @@ class CleanUp:
         await self._calls.call(
             host_id,
             HOST_REMOVE_VOLUMES,
-            lambda access: RemoveVolumesCall(access=access, marker=marker, volumes=volumes, fence=fence),
+            lambda access: RemoveVolumesCall(
+                access=access,
+                marker=marker,
+                volumes=volumes,
+                fence=fence,
+                adopted=operation.request.get("adopted", False),
+            ),
             deadline_s=CLEAN_UP_DEADLINE_S,
         )
 

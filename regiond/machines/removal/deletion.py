@@ -9,6 +9,7 @@ from regiond.events.model import Level
 from regiond.ledger import service as ledger
 from regiond.machines import kept_disk_store, lifecycle_store, store
 from regiond.machines.deployment.disks import empty_guest
+from regiond.machines.foreign_disks.store import foreign_volumes
 from regiond.machines.model import MachineState
 from regiond.machines.removal import released_store
 from regiond.machines.steps import Target, record_event, wait_for_older_commands
@@ -73,8 +74,10 @@ class DeleteMachine:
 
         async def record(db: Db) -> None:
             await released_store.record(db, target.machine_id)
+            foreign = await foreign_volumes(db, target.machine_id)
             await delete_machine(db, operation, target, "it was deleted")
-            message = f"{target.spec.name} was deleted from {operation.host_name}"
+            stay = f"; its foreign disks stay there: {', '.join(foreign)}" if foreign else ""
+            message = f"{target.spec.name} was deleted from {operation.host_name}{stay}"
             await record_event(db, operation, "machine_deleted", message)
 
         return Outcome(result={"system_id": target.system_id}, record=record)

@@ -28,7 +28,8 @@ _RECORD = """
                'zone', jsonb_build_object('id', z.id, 'name', z.name, 'description', z.description),
                'disks', (select coalesce(jsonb_agg(jsonb_build_object(
                                     'id', d.id, 'index', d.index, 'volume', d.volume, 'storage_pool_name', s.name,
-                                    'storage_pool_key', s.pool_key, 'size_bytes', d.size_bytes, 'serial', d.serial)
+                                    'storage_pool_key', s.pool_key, 'size_bytes', d.size_bytes, 'serial', d.serial,
+                                    'origin', d.origin)
                                 order by d.index), '[]')
                            from machine_disk d join storage_pool s on s.id = d.storage_pool_id
                           where d.machine_id = m.id),

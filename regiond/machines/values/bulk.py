@@ -42,6 +42,7 @@ class BulkAction(StrEnum):
     ADD_INTERFACE = "add_interface"
     CHANGE_INTERFACE = "change_interface"
     REMOVE_INTERFACE = "remove_interface"
+    CLONE = "clone"  # of one machine, several times; opened by the clone endpoint
 
     @property
     def kind(self) -> OperationKind:
@@ -86,7 +87,7 @@ _OF_HARDWARE = frozenset(
         BulkAction.REMOVE_INTERFACE,
     }
 )
-_OF_OPERATORS = _OF_HARDWARE | {BulkAction.RELEASE, BulkAction.DEPLOY}
+_OF_OPERATORS = _OF_HARDWARE | {BulkAction.RELEASE, BulkAction.DEPLOY, BulkAction.CLONE}
 _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.RELEASE: OperationKind.RELEASE,
     BulkAction.DELETE: OperationKind.DELETE,
@@ -101,6 +102,7 @@ _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.ADD_INTERFACE: OperationKind.ADD_NIC,
     BulkAction.CHANGE_INTERFACE: OperationKind.CHANGE_NIC,
     BulkAction.REMOVE_INTERFACE: OperationKind.REMOVE_NIC,
+    BulkAction.CLONE: OperationKind.COMPOSE,
 }
 _POWER: Mapping[BulkAction, PowerAction] = {
     BulkAction.POWER_ON: PowerAction.ON,
@@ -126,4 +128,5 @@ _DONE: Mapping[BulkAction, str] = {
     BulkAction.ADD_INTERFACE: "given a NIC",
     BulkAction.CHANGE_INTERFACE: "given another network",
     BulkAction.REMOVE_INTERFACE: "changed",
+    BulkAction.CLONE: "composed",
 }

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from attrs import field, frozen
 
 from regiond.groups.model import ResourcePool
 from regiond.quotas.model import Charge, Holdings
+
+
+class DiskOrigin(StrEnum):
+    """The origin of a disk of a machine. A foreign one is shown and claimed, and never changed by Innkeeper."""
+
+    CREATED = "created"  # by Innkeeper, which its volume's name shows, or it is the first disk of an adopted machine
+    FOREIGN = "foreign"  # somebody attached it on the hypervisor
+    ADOPTED = "adopted"  # it was foreign, and a person made it the machine's own
 
 
 @frozen(kw_only=True)

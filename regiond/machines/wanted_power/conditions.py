@@ -8,6 +8,6 @@ AUTOSTART = """coalesce(m.autostart, case when not m.adopted then
 # Innkeeper starts the others within minutes: those that still wait then are listed too, such as of a long start order.
 WAITS_FOR_PERSON = f"""(m.wanted_power = 'on' and m.power_state = 'off' and m.stopped_with is not null
        and m.state in ('ready', 'allocated', 'deployed') and h.state = 'ready'
-       and (m.stopped_with = 'unclear' or h.maintenance_since is not null or {AUTOSTART} = 'never'
+       and (m.stopped_with in ('unclear', 'moved') or h.maintenance_since is not null or {AUTOSTART} = 'never'
             or m.start_tries > 0 or m.power_changed_at < now() - interval '10 minutes')
        and not exists (select from operation o where o.machine_id = m.id and o.is_open))"""

@@ -33,7 +33,8 @@ _STOPPED = """
                   count(*) filter (where g.started_at >= h.lost_at - $1::interval) as anew
              from guest g
             where g.server_id = h.server_id and g.power_state in ('on', 'paused')) g
-     where m.wanted_power = 'on' and m.power_state = 'off' and m.stopped_with is distinct from 'host'
+     where m.wanted_power = 'on' and m.power_state = 'off'
+       and (m.stopped_with is null or m.stopped_with = 'unclear')
        and m.state in ('ready', 'allocated', 'deployed')
        and not exists (select from operation o where o.machine_id = m.id and o.is_open)
      order by m.id

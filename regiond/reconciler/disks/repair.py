@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
+from regiond.machines.service import record_disks as record_in_ledger
 from regiond.reconciler import locks
 from regiond.reconciler.disks import store
 from regiond.reconciler.disks.detection import detect
@@ -18,5 +19,5 @@ async def record_disks(db: Db, discrepancy: Discrepancy) -> str | None:
     if current is None:
         return None
     for machine in machines:
-        await store.record_disks(db, machine)
+        await record_in_ledger(db, machine.disks)
     return f"{current.found}: recorded as its disks"

@@ -52,6 +52,11 @@ def stay(visit: Visit, machine: MachineView, found: Any, text: str = "") -> Repl
     return redirect_with_note(visit, SECTION, machine.system_id, answer=found, text=text)
 
 
+def stay_or_leave(visit: Visit, machine: MachineView, plan: Any, found: Any) -> Reply:
+    """As `stay`, or to the list of VMs if the dry run said that the VM is deleted: its page is gone soon."""
+    return redirect_with_note(visit, SECTION, answer=found) if plan["deleted"] else stay(visit, machine, found)
+
+
 async def delete(visit: Visit) -> Reply:
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
     path = {"system_id": machine.system_id}
@@ -73,7 +78,7 @@ async def abort(visit: Visit) -> Reply:
     plan = await visit.act(MACHINE, "POST", "abort", path=path, fields={"dry_run": "true"})
 
     async def run() -> Reply:
-        return stay(visit, machine, await visit.act(MACHINE, "POST", "abort", path=path))
+        return stay_or_leave(visit, machine, plan, await visit.act(MACHINE, "POST", "abort", path=path))
 
     title, detail = (
         text("Abort the deployment of {hostname}?", hostname=machine.hostname),

@@ -9,11 +9,13 @@ from functools import partial
 from common.errors import InnkeeperError
 from common.values import GuestSize
 from regiond.api.replies import Reply
+from regiond.api.resources.hosts.placement import MOST_AT_ONCE
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Caller, Permission
 from regiond.hosts.model import HostView
 from regiond.machines.clones.model import check_cloneable
 from regiond.machines.model import MachineState, MachineView
+from regiond.operations.model import OperationKind
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
@@ -23,8 +25,8 @@ from regiond.ui.machines.disks.disk_form import pool_options
 from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
 
-HOSTNAME, CORES, MEMORY, STORAGE_POOL = "hostname", "cores", "memory", "storage_pool"
-_NAMES = (HOSTNAME, CORES, MEMORY, STORAGE_POOL)
+HOSTNAME, COUNT, CORES, MEMORY, STORAGE_POOL = "hostname", "count", "cores", "memory", "storage_pool"
+_NAMES = (HOSTNAME, COUNT, CORES, MEMORY, STORAGE_POOL)
 
 
 async def clone(visit: Visit) -> Reply:
@@ -38,11 +40,12 @@ async def clone(visit: Visit) -> Reply:
             idempotency_key=request.given("once") or None,
         )  # fmt: skip
         task = await visit.services.operations.read(answer["id"], caller=visit.caller)
-        if not await visit.services.machines.announce(task):
+        if task.kind is OperationKind.BULK or not await visit.services.machines.announce(task):
             return redirect("tasks", task.id)
         return redirect_with_note(visit, "vms", task.system_id or "", task=task.id)
 
     values = {name: request.given(name) for name in _NAMES}
+    values[COUNT] = values[COUNT] or "1"
     return await forms.create(visit, values, partial(_page, visit, machine), send)
 
 
@@ -74,7 +77,15 @@ def clone_obstacle(caller: Caller, machine: MachineView) -> str:
 def _fields(machine: MachineView, host: HostView | None) -> list[FormField]:
     size = machine.pending_size or GuestSize(cores=machine.cores, memory_mib=machine.memory_mib)
     return [
-        FormField(name=HOSTNAME, label=text("Name"), optional=True, help=text("Left empty: two random words")),
+        FormField(
+            name=HOSTNAME,
+            label=text("Name"),
+            optional=True,
+            help=text("Left empty: two random words. Several clones of the name web are web-1, web-2 …"),
+        ),
+        FormField(
+            name=COUNT, label=text("How many"), kind="number", minimum=1, help=text("At most {most}", most=MOST_AT_ONCE)
+        ),
         FormField(
             name=CORES,
             label=text("Cores"),

@@ -9,7 +9,7 @@ from attrs import evolve
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.ui.forms import question as questions
-from regiond.ui.machines.action_pages import removal_question, since_of, stay
+from regiond.ui.machines.action_pages import removal_question, since_of, stay_or_leave
 from regiond.ui.machines.machine_questions import detail_of
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import Visit, form_pages
@@ -30,7 +30,7 @@ async def release(visit: Visit) -> Reply:
             fields={**release_fields(values), "comment": values["comment"], **confirmed},
             idempotency_key=request.given("once") or None,
         )  # fmt: skip
-        return stay(visit, machine, found)
+        return stay_or_leave(visit, machine, plan, found)
 
     detail = detail_of(machine, await since_of(visit, machine), visit.now)
     question = removal_question(

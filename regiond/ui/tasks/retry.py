@@ -101,6 +101,8 @@ def _compose(task: Operation) -> Retry:
 
 def _bulk(request: BulkRequest, children: Iterable[Child]) -> Retry:
     """The same action on all VMs for which it did not succeed: the list of VMs asks first where the action does."""
+    if request.action is BulkAction.CLONE:
+        return Retry(url=page_url("vms", request.machines[0].system_id, "clone"))
     done = {one.system_id for one in children if one.state is OperationState.SUCCEEDED}
     left = [one.system_id for one in request.machines if one.system_id not in done]
     fields = [("action", _BULK[request.action]), ("at_once", str(request.at_once)), *_options(request)]

@@ -65,6 +65,7 @@ _ACTIONS: Mapping[str, str] = {
     "remove_disk": constant("remove a disk"),
     "change_interface": constant("change a NIC"),
     "remove_interface": constant("remove a NIC"),
+    "clone": constant("clone"),
 }
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 
@@ -111,6 +112,9 @@ def _of_disk(kind: OperationKind, request: Mapping[str, Any]) -> list[tuple[str,
 
 def _of_change(request: BulkRequest) -> Mapping[str, Any]:
     """Returns what many VMs get, in place of the parts of the request that have it."""
+    if request.clone is not None:
+        cores, memory_mib = request.clone.cores or "", request.clone.memory_mib or ""
+        return {"cores": cores, "memory_mib": memory_mib, "storage_pool": request.clone.storage_pool}
     if request.disk is not None:
         disk = request.disk
         return {"size": formats.storage(disk.size_bytes), "storage_pool": disk.pool, "tags": ", ".join(disk.tags)}

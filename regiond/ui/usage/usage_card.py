@@ -73,6 +73,9 @@ def _disk(view: UsageView) -> UsageTile:
     note = text(
         "{read} read, {written} written", read=formats.rate(found.read_rate), written=formats.rate(found.written_rate)
     )
+    if view.space_percent is not None:
+        full = text("{percent} full", percent=formats.percent(view.space_percent))
+        note = f"{note}, {full}"
     samples = _added(view.history.read_rate, view.history.written_rate)
     return _tile(text("Disk"), formats.rate(view.disk_rate), note, view, samples)
 

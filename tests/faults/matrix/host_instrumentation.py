@@ -37,6 +37,30 @@ _thread = threading.local()
 
 
 @define
+class Refreshes:
+    """The scheduled refreshes of hosts that run now."""
+
+    _running: int = 0
+    _none: asyncio.Event = field(factory=asyncio.Event)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self._running += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._none.set()
+
+    async def ended(self) -> None:
+        """Returns when none runs."""
+        if self._running:
+            await self._none.wait()
+
+
+@define
 class Instrumentation:
     """`trace` is the current run. `unreachable` are hosts that do not answer, `failing_calls` single calls of hosts.
 
@@ -51,6 +75,7 @@ class Instrumentation:
     failing_calls: set[tuple[str, str]] = field(factory=set)
     lxd_servers: dict[str, FakeLxd] = field(factory=dict)
     region_url: Callable[[], str] = str
+    refreshes: Refreshes = field(factory=Refreshes)
     _held: dict[OperationKind, asyncio.Event] = field(factory=dict)
 
     @contextmanager

@@ -21,6 +21,7 @@ from common.rpc.session import Session
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
 from regiond.api.pipeline.dispatch import Api
+from regiond.hosts.discovery.refresh import Refresher
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.reservation import Reservations
 from regiond.operations import lease_store
@@ -46,6 +47,7 @@ def instrumented() -> Iterator[Instrumentation]:
             (Engine, "run_attempt", _attempt(made)),
             (lease_store, "acquire", _acquire(made)),
             (Racks, "enrol", _enrolment(made)),
+            (Refresher, "refresh", _refresh(made)),
             (Transaction, "__aexit__", _commit),
             (Link, "call", _call),
             (Link, "stream", _stream),
@@ -140,6 +142,27 @@ def _enrolment(instrumentation: Instrumentation) -> Wrapper:
             joined = await enrol(self, call)
             await trace.cross(REQUEST, Place.CALL, "rack.join", Side.AFTER)
             return joined
+
+        return wrapped
+
+    return wrapper
+
+
+def _refresh(instrumentation: Instrumentation) -> Wrapper:
+    """A scheduled refresh comes after an event of a host, by chance, and waits until no further point counts.
+
+    While it has the lock of a server, a request commits once more: points were listed that later runs did not reach.
+    """
+
+    def wrapper(refresh: Any) -> Any:
+        async def wrapped(self: Refresher, host_id: int) -> None:
+            if current_trace() is not None:
+                await refresh(self, host_id)
+                return
+            while instrumentation.trace is not None and not instrumentation.trace.counted.is_set():
+                await instrumentation.trace.counted.wait()
+            with instrumentation.refreshes.one():
+                await refresh(self, host_id)
 
         return wrapped
 

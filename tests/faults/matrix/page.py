@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
+from types import MappingProxyType
 
 from common.phrases import number_of
-from tests.faults.cells import CellResult, Victim
+from tests.faults.cells import CellResult
+from tests.faults.matrix.kind_rows import HEAD, Row, days, rows_in, rows_of, totals
 from tests.faults.matrix.results import StoredResult
-from tests.faults.matrix.table import as_markdown, of_kinds, of_times, reasons, summary
+from tests.faults.matrix.table import as_markdown, of_times, reasons, summary
 
 PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "faults.md"
 LONGEST_FAULT = 300
@@ -24,6 +26,7 @@ _HEAD = """\
     ./dev faults                          # every cell, on simulated hosts, with region and rack in one process
     ./dev faults --jobs 8                 # in 8 processes, each with its own region, rack and database
     ./dev faults --only compose           # cells whose name starts with this; can be repeated
+    ./dev faults --only clone --page      # and replaces the rows of the kinds that were tried whole on this page
     ./dev faults --real                   # the sample on real processes, and on the lab's LXD and libvirt
     ./dev faults --again --seed 7         # deletes earlier results; another order
 
@@ -59,11 +62,18 @@ PostgreSQL, region, rack and hypervisor are processes and are killed by `SIGKILL
 """
 
 
-def text(here: Sequence[StoredResult], real: Sequence[StoredResult], *, before: str = "") -> str:
-    """The whole page. A section without results stays as it is `before`, since it was made on another machine."""
+def text(
+    here: Sequence[StoredResult], real: Sequence[StoredResult], *, before: str = "", others: Collection[str] = ()
+) -> str:
+    """The whole page. A section without results stays as it is `before`, since it was made on another machine.
+
+    `others` are kinds that this run did not try: their rows stay as they are. They are in the order of the table.
+    """
+    every_point = _section_of(before, _EVERY_POINT)
+    kept = {kind: row for kind, row in rows_in("\n".join(every_point)).items() if kind in others}
     parts = [
         _HEAD,
-        *(_section(_EVERY_POINT, here) if here else _section_of(before, _EVERY_POINT)),
+        *(_section(_EVERY_POINT, here, kept=kept, order=others) if here else every_point),
         *(_section(_SAMPLE, real, _REAL) if real else _section_of(before, _SAMPLE)),
     ]
     return "\n".join(parts).rstrip("\n") + "\n"
@@ -75,11 +85,28 @@ def _section_of(page: str, title: str) -> list[str]:
     return [head + rest.partition("\n## ")[0]] if head else []
 
 
-def _section(title: str, stored: Sequence[StoredResult], more: str = "") -> list[str]:
+def _section(
+    title: str,
+    stored: Sequence[StoredResult],
+    more: str = "",
+    *,
+    kept: Mapping[str, Row] = MappingProxyType({}),
+    order: Collection[str] = (),
+) -> list[str]:
     results = [one.result for one in stored]
     made = f"Tried {_days(stored)} on {this_machine()}.\n"
+    rows = {**kept, **rows_of(stored)}
+    places = {kind: place for place, kind in enumerate(order)}
+    in_order = sorted(rows.values(), key=lambda row: places.get(row[0], -1))
     parts = [f"## {title}\n", *([more] if more else []), made, f"{summary(results)}.\n"]
-    parts += [_kinds(results), "", "Seconds from the fault until the caller had the outcome:\n", _times(results), ""]
+    if kept:
+        green, tried = totals(in_order)
+        parts.append(
+            f"The other kinds were tried in earlier runs, on the commits in their rows; with them "
+            f"{number_of(tried, 'cell')} were tried, {green} green.\n"
+        )
+    parts += [as_markdown(HEAD, in_order), ""]
+    parts += ["Seconds from the fault until the caller had the outcome, in this run:\n", _times(results), ""]
     if why := reasons(results):
         parts += [
             "Not tried:\n",
@@ -91,17 +118,13 @@ def _section(title: str, stored: Sequence[StoredResult], more: str = "") -> list
     return [*parts, ""]
 
 
-def _kinds(results: Sequence[CellResult]) -> str:
-    return as_markdown(["kind", *(victim.value for victim in Victim)], of_kinds(results))
-
-
 def _times(results: Sequence[CellResult]) -> str:
     return as_markdown(["victim", "cells", "median", "longest"], of_times(results))
 
 
 def _days(stored: Sequence[StoredResult]) -> str:
-    first, last = (f"{found(one.at for one in stored):%-d %B %Y}" for found in (min, max))
-    return f"on {first}" if first == last else f"from {first} to {last}"
+    found = days(stored)
+    return f"from {found}" if " to " in found else f"on {found}"
 
 
 def this_machine() -> str:

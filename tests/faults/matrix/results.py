@@ -15,10 +15,11 @@ from tests.faults.cells import CellResult
 
 @frozen(kw_only=True)
 class StoredResult:
-    """One result and its time."""
+    """One result, its time, and the commit that was tried; empty: it was not stored."""
 
     at: datetime
     result: CellResult
+    commit: str = ""
 
     @property
     def key(self) -> tuple[bool, str]:
@@ -28,9 +29,9 @@ class StoredResult:
 class Results:
     """The newest result of each cell, in memory and in the file."""
 
-    def __init__(self, path: Path, *, again: bool = False) -> None:
-        """`again` deletes stored results."""
-        self._path = path
+    def __init__(self, path: Path, *, again: bool = False, commit: str = "") -> None:
+        """`again` deletes stored results; `commit` is what further ones are of."""
+        self._path, self._commit = path, commit
         path.parent.mkdir(parents=True, exist_ok=True)
         if again:
             path.unlink(missing_ok=True)
@@ -38,7 +39,7 @@ class Results:
         self._stored = {one.key: one for one in (from_dict(json.loads(line), StoredResult) for line in lines)}
 
     def add(self, result: CellResult) -> None:
-        stored = StoredResult(at=datetime.now(UTC), result=result)
+        stored = StoredResult(at=datetime.now(UTC), result=result, commit=self._commit)
         self._stored[stored.key] = stored
         with self._path.open("a") as file:
             file.write(json.dumps(to_dict(stored)) + "\n")

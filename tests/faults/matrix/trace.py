@@ -57,6 +57,7 @@ class Trace:
     injected: asyncio.Event = field(factory=asyncio.Event)
     injected_at: float = 0.0
     ended: bool = False
+    counted: asyncio.Event = field(factory=asyncio.Event)  # no further point counts
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
     _attempts: int = field(default=0, init=False)
     _no_attempt: asyncio.Event = field(factory=_set_event, init=False)
@@ -67,6 +68,10 @@ class Trace:
         if self.ended or operation.id <= self.after or operation.kind not in self.kinds:
             return None
         return "" if operation.kind is self.kinds[0] else f"{operation.kind.value}: "
+
+    def end(self) -> None:
+        self.ended = True
+        self.counted.set()
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -131,3 +136,4 @@ class Trace:
     def _mark_injected(self) -> None:
         self.injected_at = time.monotonic()
         self.injected.set()
+        self.counted.set()

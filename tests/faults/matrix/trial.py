@@ -75,9 +75,11 @@ async def _traced(site: MatrixSite, scenario: Scenario, cell: Cell | None = None
         trace.at, trace.inject = cell.point, partial(kills.kill, site, cell.victim)
     site.instrumentation.trace = trace
     try:
+        async with asyncio.timeout(DEADLINE_S):
+            await site.instrumentation.refreshes.ended()
         yield trace
     finally:
-        trace.ended = True
+        trace.end()
         site.instrumentation.trace = None
 
 

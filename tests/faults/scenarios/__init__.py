@@ -16,7 +16,7 @@ from tests.faults.scenarios.approvals import RemoveVolume, UnmarkCopy
 from tests.faults.scenarios.cancellation import Cancel
 from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
-from tests.faults.scenarios.clones import Clone
+from tests.faults.scenarios.clones import Clone, CloneMany
 from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.deployment import Deploy, Rebuild, ReleaseDeployed, RemoveHostWithImage
 from tests.faults.scenarios.disks import AddDisk, AddDiskMany, AttachDisk, GrowDisk, MoveDisk, RemoveDisk
@@ -41,6 +41,7 @@ _ALL: tuple[Scenario, ...] = (
     ComposeRescheduled(),
     ComposeApart(),
     Clone(),
+    CloneMany(),
     MaintenanceDuringCompose(),
     Power("on"),
     Power("off"),
@@ -59,6 +60,7 @@ _ALL: tuple[Scenario, ...] = (
     AttachDisk(),
     GrowDisk(),
     MoveDisk(),
+    MoveDisk(is_on=True),
     RemoveDisk(keep=False),
     RemoveDisk(keep=True),
     Export(),

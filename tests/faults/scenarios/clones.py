@@ -28,6 +28,30 @@ class SourceAndClone:
     clone: HostMachine
 
 
+class CloneMany(RequestScenario):
+    """One clone after the other, as children of one operation."""
+
+    name = "clone_many"
+    kinds = (OperationKind.BULK, OperationKind.COMPOSE)
+
+    async def prepare(self, site: Site) -> SourceAndClone:
+        return await _prepared(site)
+
+    async def request(self, site: Site, state: SourceAndClone) -> Request:
+        fields = {"hostname": f"{state.clone.hostname}-1", "count": "2", "at_once": "1"}
+        return Request(path=state.source.path, op="clone", fields=fields)
+
+    async def check(self, site: Site, state: SourceAndClone, outcome: Outcome) -> Iterable[str]:
+        """Each clone has exactly one child."""
+        names = [f"{state.clone.hostname}-{number}" for number in (1, 2)]
+        children = await site.deployment.get(f"operations/?parent={outcome.operation['id']}")
+        found = sorted((one["hostname"], one["state"]) for one in children)
+        return [
+            *await _problems(site, state.source, names),
+            *problem(f"the children are {found}", when=found != [(name, "succeeded") for name in names]),
+        ]
+
+
 class Clone(RequestScenario):
     """Both have all of the content, each in its own volumes, and nothing else is on the host."""
 
@@ -35,24 +59,30 @@ class Clone(RequestScenario):
     kinds = (OperationKind.COMPOSE,)
 
     async def prepare(self, site: Site) -> SourceAndClone:
-        source = await composed(site, storage="1,2", power_on="false")
-        await asyncio.to_thread(host_file(source).rows, _FILL, source.hostname)
-        return SourceAndClone(
-            source=source, clone=HostMachine(host=source.host, hostname=source.host.hostname(site.new_name("m")))
-        )
+        return await _prepared(site)
 
     async def request(self, site: Site, state: SourceAndClone) -> Request:
         return Request(path=state.source.path, op=self.name, fields={"hostname": state.clone.hostname})
 
     async def check(self, site: Site, state: SourceAndClone, outcome: Outcome) -> Iterable[str]:
-        file = host_file(state.source)
-        source, clone = state.source.hostname, state.clone.hostname
-        found = [[bool(one) for (one,) in file.rows(_WRITTEN, name)] for name in (source, clone)]
-        others = file.rows(_OTHERS)[0][0]
-        known = await site.deployment.get(state.source.path)
-        return [
-            *await unexpected_machines(site, source, clone),
-            *problem(f"something is on the disks: {found}", when=found != [[True, True], [True, True]]),
-            *problem(f"{others} volumes belong to no guest", when=others != 0),
-            *problem(f"the source is {known['status_name']}", when=known["status_name"] != "Ready"),
-        ]
+        return await _problems(site, state.source, [state.clone.hostname])
+
+
+async def _prepared(site: Site) -> SourceAndClone:
+    source = await composed(site, storage="1,2", power_on="false")
+    await asyncio.to_thread(host_file(source).rows, _FILL, source.hostname)
+    clone = HostMachine(host=source.host, hostname=source.host.hostname(site.new_name("m")))
+    return SourceAndClone(source=source, clone=clone)
+
+
+async def _problems(site: Site, source: HostMachine, clones: Iterable[str]) -> list[str]:
+    file, names = host_file(source), (source.hostname, *clones)
+    found = [[bool(one) for (one,) in file.rows(_WRITTEN, name)] for name in names]
+    others = file.rows(_OTHERS)[0][0]
+    known = await site.deployment.get(source.path)
+    return [
+        *await unexpected_machines(site, *names),
+        *problem(f"something is on the disks: {found}", when=found != [[True, True]] * len(names)),
+        *problem(f"{others} volumes belong to no guest", when=others != 0),
+        *problem(f"the source is {known['status_name']}", when=known["status_name"] != "Ready"),
+    ]

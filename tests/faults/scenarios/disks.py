@@ -111,16 +111,19 @@ class GrowDisk(RequestScenario):
 class MoveDisk(RequestScenario):
     """The disk is in one storage pool or the other, whole, and claimed there only."""
 
-    name = "move_disk"
     kinds = (OperationKind.MOVE_DISK,)
 
+    def __init__(self, *, is_on: bool = False) -> None:
+        self.is_on = is_on
+        self.name = "move_disk_running" if is_on else "move_disk"
+
     async def prepare(self, site: Site) -> HostMachine:
-        machine = await composed(site, storage="1,2", power_on="false")
+        machine = await composed(site, storage="1,2", power_on="true" if self.is_on else "false")
         await asyncio.to_thread(host_file(machine).rows, _FILL, machine.hostname)
         return machine
 
     async def request(self, site: Site, state: HostMachine) -> Request:
-        return Request(path=state.path, op=self.name, fields={"disk": "sdb", "pool": OTHER_POOL})
+        return Request(path=state.path, op="move_disk", fields={"disk": "sdb", "pool": OTHER_POOL})
 
     async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
         disks = (await site.deployment.get(state.path))["blockdevice_set"]

@@ -161,6 +161,8 @@ ANSWERS: Mapping[str, Any] = {
     "exports.append": EXPORT,
     "exports.delete": DeletionPlan(name="web-1"),
     "exports.download": lambda *_, **__: Download(export=EXPORT, start=0, length=4, chunks=chunks_of(b"data")),
+    "machine_disks.adopt": MACHINE,
+    "machine_disks.plan_adoption": DISK_PLAN,
     "machine_disks.set_tag": MACHINE,
     "machine_disks.start_set_boot_disk": OPERATION,
     "deployments.start": OPERATION,

@@ -1,14 +1,17 @@
-"""Copies the volume of a domain that is off to another storage pool, and gives the domain the copy.
+"""Copies the volume of a domain to another storage pool, and gives the domain the copy.
 
-A copy is only told from an incomplete one by the call that made it: the domain is changed by another call.
+Of a domain that is off, a copy is only told from an incomplete one by the call that made it: the domain is changed by
+another call. Of a running one, QEMU knows: see `live_copies`.
 """
 
 from __future__ import annotations
 
+import threading
 from xml.etree import ElementTree as ET
 
 import structlog
 
+from common.disk_content import CopiedDisk
 from common.errors import DriverFailed, HostUnreachable, NotFound, Unsupported, WrongState
 from common.guest_spec import DiskSpec
 from common.values import GuestRef, PowerState
@@ -19,10 +22,10 @@ from rackd.drivers.libvirt.connection.objects import Domain, Volume
 from rackd.drivers.libvirt.definitions.disk_xml import format_of, set_source
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
-from rackd.drivers.libvirt.guests import root_companions, volumes
+from rackd.drivers.libvirt.guests import live_copies, root_companions, volumes
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.disk_changes import check_no_overlay
-from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot
+from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot, live_of
 from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths
 from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
@@ -35,23 +38,24 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 _COMPARED_BYTES = 64 * 1024  # at the beginning, by which formats are told
 
 
-def copy_disk(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+def copy_disk(
+    client: Client, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, *, closing: threading.Event
+) -> CopiedDisk:
     """Returns when the source was last written, as far as its storage pool knows. Raises as the contract says."""
     domain = required_guest(marked_domain(client, guest), guest)
-    definition, paths = definition_of(domain), pool_paths(client)
-    if disk_at(definition, paths, (copy.pool_id, copy.volume)) is not None:
-        return ""
+    paths, live = pool_paths(client), live_of(domain)
+    definition = definition_of(domain)
+    if disk_at(definition if live is None else live, paths, (copy.pool_id, copy.volume)) is not None:
+        return CopiedDisk(state="")
+    if live is not None:
+        _start_live(client, domain, live, (pool_id, volume), copy)
+        return live_copies.progress(client, domain, (pool_id, volume), copy, closing=closing)
     disk = source_in(domain, definition, client, pool_id, volume)
     source_pool, pool = guest_pool(client, pool_id), guest_pool(client, copy.pool_id)
     refresh(source_pool)
     source = source_of(source_pool, disk, domain, volume)
     _check_free(client, source_pool, domain, volume, copy)
-    if pool.volume(volume) is not None:
-        raise WrongState(
-            f"The storage pools {source_pool.pool.name} and {pool.pool.name} both have a volume {volume}: they show "
-            "the same folder, or a copy was left there.",
-            volume=volume,
-        )
+    _check_other_folder(source_pool, pool, volume)
     written = source.written_at()
     size_bytes = max(copy.size_bytes, source.capacity_bytes())
     if volumes.delete_from(pool.pool, copy.volume):
@@ -67,14 +71,47 @@ def copy_disk(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: 
         volumes.undo(made)
         raise
     log.info("disk_copied", guest=domain.name, volume=volume, copy=copy.volume, pool=pool.pool.name)
-    return written
+    return CopiedDisk(state=written)
+
+
+def _start_live(client: Client, domain: Domain, live: Element, place: tuple[str, str], copy: DiskSpec) -> None:
+    """Begins the copy of a disk of a running domain, unless QEMU makes it already."""
+    (pool_id, volume), paths = place, pool_paths(client)
+    source_pool, pool = guest_pool(client, pool_id), guest_pool(client, copy.pool_id)
+    disk = disk_at(live, paths, place)
+    if disk is None:
+        check_no_overlay(domain, live, volume)
+        raise disk_not_found(domain.name, volume, sorted(volume_names(live)))
+    if live_copies.is_copied_to(disk, pool.volume(copy.volume)):
+        return
+    live_copies.check_not_root(domain, live, disk)
+    live_copies.check_no_other_job(domain, disk, volume)
+    if disk_at(definition_of(domain), paths, place) is None:
+        raise WrongState(f"{domain.name} does not have the disk {volume} after its next start.", volume=volume)
+    source = source_of(source_pool, disk, domain, volume)
+    _check_free(client, source_pool, domain, volume, copy)
+    _check_other_folder(source_pool, pool, volume)
+    live_copies.start(domain, disk, volume, pool, copy, max(copy.size_bytes, source.capacity_bytes()))
+
+
+def _check_other_folder(source_pool: GuestPool, pool: GuestPool, volume: str) -> None:
+    if pool.volume(volume) is not None:
+        raise WrongState(
+            f"The storage pools {source_pool.pool.name} and {pool.pool.name} both have a volume {volume}: they show "
+            "the same folder, or a copy was left there.",
+            volume=volume,
+        )
 
 
 def use_copy(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
     """Returns the power state. Raises as the driver contract says."""
     domain = required_guest(marked_domain(client, guest), guest)
-    definition, paths = definition_of(domain), pool_paths(client)
+    paths, live = pool_paths(client), live_of(domain)
     source_pool, pool = guest_pool(client, pool_id), guest_pool(client, copy.pool_id)
+    if live is not None:
+        _use_live(client, domain, live, (pool_id, volume), copy)
+        return power_of(domain.state())
+    definition = definition_of(domain)
     if disk_at(definition, paths, (copy.pool_id, copy.volume)) is not None:
         root_companions.delete_old(definition, source_pool, pool, guest.marker)
         return power_of(domain.state())
@@ -91,6 +128,17 @@ def use_copy(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: D
     root_companions.delete_old(definition, source_pool, pool, guest.marker)
     log.info("disk_moved", guest=domain.name, volume=volume, copy=copy.volume, pool=pool.pool.name)
     return power_of(domain.state())
+
+
+def _use_live(client: Client, domain: Domain, live: Element, place: tuple[str, str], copy: DiskSpec) -> None:
+    paths, pool = pool_paths(client), guest_pool(client, copy.pool_id)
+    made = pool.volume(copy.volume)
+    if made is None:
+        raise NotFound(f"The storage pool {pool.pool.name} has no volume {copy.volume}.", volume=copy.volume)
+    if disk_at(live, paths, place) is None and disk_at(live, paths, (copy.pool_id, copy.volume)) is None:
+        raise disk_not_found(domain.name, place[1], sorted(volume_names(live)))
+    live_copies.use(client, domain, live, place, made, block=pool.has_block_devices)
+    log.info("disk_moved", guest=domain.name, volume=place[1], copy=copy.volume, pool=pool.pool.name, live=True)
 
 
 def source_in(domain: Domain, definition: Element, client: Client, pool_id: str, volume: str) -> Element:

@@ -19,6 +19,7 @@ from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool
 from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, volume_names
+from rackd.drivers.libvirt.guests import live_copies
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.volumes import delete_from
 from rackd.drivers.libvirt.xml import parse
@@ -38,18 +39,20 @@ def find(listed: Mapping[str, Iterable[str]], configs: Iterable[DomainConfig]) -
     return tuple(sorted(found, key=lambda one: (one.pool_id, one.name)))
 
 
-def remove(client: Client, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
-    """Removes those of `volumes` that are named after `marker`. Idempotent.
+def remove(client: Client, marker: OwnershipMarker | None, volumes: Iterable[VolumeRef]) -> None:
+    """Removes those of `volumes` that are named after `marker` (None: all). Idempotent.
 
     Raises WrongState, after removing the others, for volumes that a guest uses or another volume depends on. Reads the
     XML of every domain and volume: only the XML shows what a guest that is off uses, and the base of an image.
     """
     wanted: dict[str, set[str]] = defaultdict(set)
     for volume in volumes:
-        if marker_of_artifact(volume.name) == marker:
+        if marker is None or marker_of_artifact(volume.name) == marker:
             wanted[volume.pool_id].add(volume.name)
     if not wanted:
         return
+    for name in sorted(name for names in wanted.values() for name in names if live_copies.may_be_copy(name, marker)):
+        live_copies.abandon(client, name)
     guests = guests_by_volume(client)
     used: dict[tuple[str, str], Collection[str]] = {}
     for pool_id, names in sorted(wanted.items()):

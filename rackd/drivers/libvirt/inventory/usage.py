@@ -42,13 +42,14 @@ def _free_kib(memory: Mapping[str, int]) -> int | None:
 
 
 def guest_counters(name: str, stats: DomainStats) -> GuestCounters:
-    current = _number(stats, "balloon.current")
+    current, reported = _number(stats, "balloon.current"), _reported_bytes(stats)
     return GuestCounters(
         name=name,
         cores=_number(stats, "vcpu.current"),
         cpu_ns=_cpu_ns(stats),
         memory_bytes=None if current is None else current * _KIB,
-        memory_used_bytes=_memory_used_bytes(stats),
+        memory_used_bytes=_resident_bytes(stats) if reported is None else reported,
+        memory_is_reported=reported is not None,
         read_bytes=_sum(stats, "block", "rd.bytes"),
         written_bytes=_sum(stats, "block", "wr.bytes"),
         received_bytes=_sum(stats, "net", "rx.bytes"),
@@ -66,13 +67,15 @@ def _cpu_ns(stats: DomainStats) -> int | None:
     return _number(stats, "cpu.time")
 
 
-def _memory_used_bytes(stats: DomainStats) -> int | None:
+def _reported_bytes(stats: DomainStats) -> int | None:
     """The guest's balloon driver reports `available` (all that its system has) and what is `usable` or `unused`."""
     total = _number(stats, "balloon.available")
     free = _number(stats, "balloon.usable")
     free = _number(stats, "balloon.unused") if free is None else free
-    if total is not None and free is not None:
-        return max(0, total - free) * _KIB
+    return None if total is None or free is None else max(0, total - free) * _KIB
+
+
+def _resident_bytes(stats: DomainStats) -> int | None:
     resident, current = _number(stats, "balloon.rss"), _number(stats, "balloon.current")
     if resident is None:
         return None

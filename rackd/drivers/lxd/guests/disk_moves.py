@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from common.disk_content import CopiedDisk
 from common.errors import DriverFailed, HostUnreachable, NotFound, WrongState
 from common.guest_spec import DiskSpec
 from common.rpc.host_commands import MAX_CALL_S
@@ -31,16 +32,16 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 _COPYING = "copying storage volume"  # LXD's description of such an operation
 
 
-def copy_disk(instances: Instances, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> str:
+def copy_disk(instances: Instances, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
     """Returns when the instance was last started. Raises as the driver contract says."""
     found = root_moves.settled(instances, guest)
     if device_of(found, copy.pool_id, copy.volume) is not None:
-        return ""
+        return CopiedDisk(state="")
     device, entry = _disk(found, pool_id, volume)
     state = str(found.get("last_used_at") or "")
     if is_root(entry):
         root_moves.check(instances, found, copy)
-        return state
+        return CopiedDisk(state=state)
     _check_own(found, device, volume)
     client, scope = instances.client, instances.scope_of(found)
     target, source = scope.member or "", source_of(found, volume)
@@ -57,7 +58,7 @@ def copy_disk(instances: Instances, guest: GuestRef, pool_id: str, volume: str, 
         volumes.undo(client, [made], scope)
         raise
     log.info("disk_copied", guest=found["name"], volume=volume, copy=copy.volume, pool=copy.pool_id)
-    return state
+    return CopiedDisk(state=state)
 
 
 def copy_volume(client: Client, scope: Scope, pool_id: str, source: str, copy: DiskSpec) -> None:

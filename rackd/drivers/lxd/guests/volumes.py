@@ -86,13 +86,16 @@ def _usable(client: Client, disk: DiskSpec, existing: Sequence[Volume], scope: S
     return False
 
 
-def _existing(client: Client, pool: str, scope: Scope) -> dict[str, list[Volume]]:
-    """Returns a pool's custom volumes by name. Each cluster member may have one of a name."""
+def _existing(client: Client, pool: str, scope: Scope, *, named: str = "") -> dict[str, list[Volume]]:
+    """Returns a pool's custom volumes that are named after a marker, and those `named` so, by name.
+
+    Each cluster member may have one of a name.
+    """
     where = path("storage-pools", pool, "volumes", "custom")
     found: dict[str, list[Volume]] = {}
     listed: list[Json] = client.get(where, recursion="1", project=scope.project)
     for one in listed:
-        if marker_of_volume(str(one["name"])) is not None:
+        if one["name"] == named or marker_of_volume(str(one["name"])) is not None:
             volume = parse_volume(one, pool)
             found.setdefault(volume.name, []).append(volume)
     return found
@@ -129,20 +132,25 @@ def delete_volumes(client: Client, marker: OwnershipMarker, volumes: Iterable[tu
 
 
 def delete_orphaned(
-    client: Client, marker: OwnershipMarker, volumes: Iterable[VolumeRef], scope: Scope, *, volume_project: str | None
+    client: Client,
+    marker: OwnershipMarker | None,
+    volumes: Iterable[VolumeRef],
+    scope: Scope,
+    *,
+    volume_project: str | None,
 ) -> None:
-    """Deletes those of `volumes` that are named after `marker` and are on this member. Idempotent.
+    """Deletes those of `volumes` that are named after `marker` (None: all) and are on this member. Idempotent.
 
     Raises WrongState for those in use. `volume_project` holds the volumes of the scope's project. They are accessed
     through the scope's project, because a restricted certificate may not use the other one.
     """
     used: dict[tuple[str, str], list[str]] = {}
     for wanted in volumes:
-        if marker_of_artifact(wanted.name) != marker:
+        if marker is not None and marker_of_artifact(wanted.name) != marker:
             continue
         through = scope if wanted.project in {"", volume_project} else evolve(scope, project=wanted.project)
         try:
-            existing = _existing(client, wanted.pool_id, through).get(wanted.name, ())
+            existing = _existing(client, wanted.pool_id, through, named=wanted.name).get(wanted.name, ())
         except NotFound as error:
             log.info("volume_already_deleted", volume=wanted.name, pool=wanted.pool_id, reason=str(error))
             continue

@@ -57,7 +57,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
     BulkAction.CHANGE_INTERFACE: ("interface", "interfaces"),
     BulkAction.REMOVE_INTERFACE: ("interface",),
 }
-_ACTIONS = tuple(action.value for action in BulkAction)
+_ACTIONS = tuple(action.value for action in BulkAction if action is not BulkAction.CLONE)
 _FIELDS: Mapping[str, Field] = {
     one.name: one for action, fields in _OPTIONS.items() if action is not BulkAction.RELEASE for one in fields
 }

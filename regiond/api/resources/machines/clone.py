@@ -6,20 +6,30 @@ from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text
 from regiond.api.declaration.fields import Field, Format
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import begun, soon, started
 from regiond.api.declaration.served import filled, given
 from regiond.api.replies import Reply, json_reply
-from regiond.api.resources.hosts.placement import PLACED, placement_reply
+from regiond.api.resources.hosts.placement import MOST_AT_ONCE, PLACED, placement_reply
 from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.serializers.machines import COMPOSED_JSON
-from regiond.machines.model import CloneRequest
+from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, CloneRequest
 from regiond.operations.model import Operation
 
+_STARTED = Result(
+    doc="With Prefer: respond-async, and for several clones: the operation, which has begun.", type=OPERATION_JSON
+)
 _request = filled(CloneRequest, memory_mib=given("memory"))
 
 
 async def _clone(call: Call) -> Reply:
+    if call.values["count"] > 1:
+        several = await begun(call) or await call.services.bulk.start_clones(
+            call.caller, call.target.system_id, _request(call), count=call.values["count"],
+            at_once=call.values["at_once"], idempotency_key=call.idempotency_key,
+        )  # fmt: skip
+        return started(several)
     operation = await call.services.clones.start(
         call.caller, call.target.system_id, _request(call), idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
@@ -32,9 +42,10 @@ async def _cloned(operation: Operation) -> Reply:
 
 
 async def _plan(call: Call) -> Reply:
-    return await placement_reply(
-        call, await call.services.clones.dry_run(call.caller, call.target.system_id, _request(call))
-    )  # fmt: skip
+    found = await call.services.clones.dry_run(
+        call.caller, call.target.system_id, _request(call), count=call.values["count"]
+    )
+    return await placement_reply(call, found)
 
 
 CLONE = with_dry_run(
@@ -50,10 +61,31 @@ CLONE = with_dry_run(
             "firmware settings, tags and networks, and its own host name, MAC addresses and static addresses. Of a "
             "machine with an owner it belongs to you. A clone of a Deployed machine is Deployed, and off: cloud-init "
             "gives it its host name, SSH host keys, your SSH keys and a new machine id at its first start. Answers "
-            "after 8 s as compose does."
+            "after 8 s as compose does. Several clones are one operation, which is answered at once, with an operation "
+            "for each of them as its children, a few at a time; the failure of one does not stop the others."
         ),
         fields=(
-            Field("hostname", HOSTNAME, "Unique hostname (default: generated).", recorded=True, example="web-2"),
+            Field(
+                "hostname",
+                HOSTNAME,
+                "Unique hostname (default: generated). Several of web are web-1, web-2 …; of web-7: web-7, web-8 …",
+                recorded=True,
+                example="web-2",
+            ),
+            Field(
+                "count",
+                Integer(minimum=1, maximum=MOST_AT_ONCE),
+                f"Number of clones, at most {MOST_AT_ONCE} (default 1).",
+                default=1,
+                recorded=True,
+                example=1,
+            ),
+            Field(
+                "at_once",
+                Integer(minimum=1, maximum=MAX_AT_ONCE),
+                f"How many clones at the same time, 1 to {MAX_AT_ONCE} (default {DEFAULT_AT_ONCE}).",
+                default=DEFAULT_AT_ONCE,
+            ),
             Field("pool", GROUP, "Id or name of a resource pool (default: that of this machine).", recorded=True),
             Field("cores", Integer(minimum=1), "Number of cores (default: as this machine).", example=2),
             Field(
@@ -75,7 +107,7 @@ CLONE = with_dry_run(
         ),
         result=Result(doc="The id of the clone.", type=COMPOSED_JSON),
         opens_operation=True,
-        other_answers=(STARTED,),
+        other_answers=((202, _STARTED),),
         find=find_machine,
         run=_clone,
     ),

@@ -14,7 +14,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
-from regiond.api.serializers.machines import DiskOfMachine
+from regiond.api.serializers.machines import MACHINE_JSON, DiskOfMachine
 from regiond.machines.model import DiskChange, DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove
 
 PLAN = Result(doc="For a dry run: what would change, in sentences.", type=DISK_PLAN_JSON)
@@ -105,6 +105,16 @@ def _planning(change_of: Callable[[Call], DiskChange]) -> Callable[[Call], Await
     return run
 
 
+async def _adopt(call: Call) -> Reply:
+    machine = await call.services.machine_disks.adopt(call.caller, call.target.system_id, _disk_id(call))
+    return json_reply(MACHINE_JSON.encode(machine))
+
+
+async def _adoption_plan(call: Call) -> Reply:
+    plan = await call.services.machine_disks.plan_adoption(call.caller, call.target.system_id, _disk_id(call))
+    return plan_reply(plan)
+
+
 POOL = Field(
     "pool",
     Text(max_length=256),
@@ -183,9 +193,9 @@ MOVE_DISK = with_dry_run(
         permission=Permission.OPERATOR,
         title="Move a disk of a machine to another storage pool",
         doc="The disk, also the first one, is copied to another storage pool of its host, with its content, while the "
-        "machine is off. The space of the copy is claimed before. The volume of before is deleted only when the "
-        "machine uses the complete copy; a failure leaves the disk where it was. A copy can take minutes: start it "
-        "with Prefer: respond-async.",
+        "machine is off; libvirt also copies a disk of a running machine, but not the first one. The space of the copy "
+        "is claimed before. The volume of before is deleted only when the machine uses the complete copy; a failure "
+        "leaves the disk where it was. A copy can take minutes: start it with Prefer: respond-async.",
         fields=(
             DISK,
             Field(
@@ -227,4 +237,22 @@ REMOVE_DISK = with_dry_run(
     result=PLAN,
     doc=CHANGE_DOC,
 )
-OF_ONE = (ADD_DISK, ATTACH_DISK, GROW_DISK, MOVE_DISK, REMOVE_DISK)
+ADOPT_DISK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="adopt_disk",
+        permission=Permission.OPERATOR,
+        title="Make a foreign disk the machine's own",
+        doc="A disk that somebody attached on the hypervisor is `foreign`: it is shown and claimed, and Innkeeper "
+        "never changes or deletes it. Its adoption changes nothing on the host; from then on the disk can be grown, "
+        "moved, removed and kept as one that Innkeeper added. A disk that another VM uses too is rejected.",
+        fields=(DISK,),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=_adopt,
+    ),
+    _adoption_plan,
+    result=PLAN,
+    doc=CHANGE_DOC,
+)
+OF_ONE = (ADD_DISK, ADOPT_DISK, ATTACH_DISK, GROW_DISK, MOVE_DISK, REMOVE_DISK)

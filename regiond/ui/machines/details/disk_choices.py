@@ -6,28 +6,30 @@ from uuid import UUID
 
 from attrs import frozen
 
-from regiond.machines.disks.model import is_created_here
+from regiond.machines.disks.model import is_owned
 from regiond.machines.model import MachineView
 
 
 @frozen(kw_only=True)
 class DiskChoices:
-    """Whether disks can be added, and the ids of those that can be grown, moved and removed."""
+    """Whether disks can be added, and the ids of those that can be grown, moved, removed and adopted."""
 
     may_add: bool = False
     grows: frozenset[int] = frozenset()
     moves: frozenset[int] = frozenset()
     removes: frozenset[int] = frozenset()
+    adopts: frozenset[int] = frozenset()
 
 
 def disk_choices(machine: MachineView, installation_id: UUID, *, may_change: bool) -> DiskChoices:
-    """Returns what can be offered: the first disk is not removed, nor is one that Innkeeper did not create changed."""
+    """Returns what can be offered: the first disk is not removed, nor is one changed that is not the machine's own."""
     if not may_change or machine.host_id is None or machine.guest_id is None:
         return DiskChoices()
-    ours = [disk for disk in machine.disks if is_created_here(disk, installation_id)]
+    ours = [disk for disk in machine.disks if is_owned(disk, installation_id)]
     return DiskChoices(
         may_add=True,
         grows=frozenset(disk.id for disk in ours),
         moves=frozenset(disk.id for disk in ours),
         removes=frozenset(disk.id for disk in ours if disk.index != 0),
+        adopts=frozenset(disk.id for disk in machine.disks if disk.is_foreign),
     )

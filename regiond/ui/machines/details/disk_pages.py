@@ -1,4 +1,4 @@
-"""Changes a disk of a VM: its tags, and whether the VM boots from it."""
+"""Changes a disk of a VM: its tags, whether it boots, and whose it is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from common.errors import InnkeeperError, NotFound
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.disks import BLOCK_DEVICE
+from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.nics.model import checked_tags
@@ -51,6 +52,19 @@ async def boot(visit: Visit) -> Reply:
     return redirect_with_note(visit, "vms", machine.system_id, STORAGE, answer=answer, text=already)
 
 
+async def adopt(visit: Visit) -> Reply:
+    machine = (await read_vm(visit)).machine
+    disk = find_disk(machine, visit.path["disk"])
+    try:
+        await visit.act(
+            MACHINE, "POST", "adopt_disk", path={"system_id": machine.system_id}, fields={"disk": disk.id}
+        )  # fmt: skip
+    except InnkeeperError as error:
+        unchanged = Edit(values=_values_of(disk), current=_values_of(disk))
+        return await _page(visit, machine, disk, unchanged, Refusal.of(error))
+    return redirect("vms", machine.system_id, STORAGE)
+
+
 async def to_storage(visit: Visit) -> Reply:
     """Answers a reload after an action that was refused."""
     return redirect("vms", visit.path["system_id"], STORAGE)
@@ -84,6 +98,8 @@ def find_disk(machine: MachineView, text: str) -> DiskView:
 
 PAGES = (
     *form_pages("vms/<system_id>/storage/<disk>", edit, permission=Permission.OPERATOR),
+    Page(path="vms/<system_id>/storage/<disk>/adopt", handle=to_storage),
+    Page(path="vms/<system_id>/storage/<disk>/adopt", method="POST", handle=adopt, permission=Permission.OPERATOR),
     Page(path="vms/<system_id>/storage/<disk>/boot", handle=to_storage),
     Page(path="vms/<system_id>/storage/<disk>/boot", method="POST", handle=boot, permission=Permission.OPERATOR),
 )

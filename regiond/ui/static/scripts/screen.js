@@ -1,6 +1,7 @@
 // The screen of a VM: pictures, keys and the pointer through WebSockets of the region, by VNC or SPICE.
 import { canSend } from "./session.js";
 import { t } from "./texts.js";
+import { sharedClipboard } from "./screen_clipboard.js";
 import { combination, keysOf, symbolOf } from "./screen_keys.js";
 
 const find = (id) => document.getElementById(id);
@@ -91,7 +92,11 @@ async function spice(over) {
     try {
       main.stop();
     } catch {} // it expects what an earlier end has taken away
-    for (const socket of sockets) socket.close();
+    for (const socket of sockets) {
+      // One that still connects fails by this, which the viewer would throw.
+      socket.addEventListener("error", (event) => event.stopImmediatePropagation(), { capture: true });
+      socket.close();
+    }
     over(text);
   };
   const main = new library.SpiceMainConn({
@@ -99,6 +104,7 @@ async function spice(over) {
     onsuccess: begun,
     onerror: (error) => left(reason || error.message || t("The connection to the region was lost.")),
   });
+  const offer = sharedClipboard(main, library.Constants, (text) => (clipboard.value = text));
   // It takes the place of the pointer on the canvas for that on the screen, which can be larger.
   for (const kind of ["mousemove", "mousedown", "mouseup"]) {
     place.addEventListener(kind, (event) => {
@@ -122,6 +128,7 @@ async function spice(over) {
   return {
     focus: () => place.querySelector("canvas")?.focus(),
     close: () => left(t("You closed the screen.")),
+    paste: (text) => offer(text) || say(t("The VM has no clipboard: spice-vdagent does not run in it.")),
     press: (codes) => {
       for (const code of codes) send(library.Constants.SPICE_MSGC_INPUTS_KEY_DOWN, scanCode(code, false));
       for (const code of codes.toReversed()) send(library.Constants.SPICE_MSGC_INPUTS_KEY_UP, scanCode(code, true));
@@ -166,7 +173,7 @@ find("screen-type").addEventListener("click", async () => {
   }
   viewer?.focus();
 });
-find("screen-paste")?.addEventListener("click", () => viewer?.paste(clipboard.value));
+find("screen-paste").addEventListener("click", () => viewer?.paste(clipboard.value));
 // Keys go to the VM, Tab too. Ctrl-] gives the keyboard back to the page.
 place.addEventListener("keydown", (event) => {
   if (!(event.ctrlKey && event.key === "]")) return;

@@ -1,0 +1,83 @@
+"""Serves the RPC commands with which clients clone, deploy, rebuild and export machines."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import evolve
+
+from common.rpc.client_commands import (
+    CLIENT_CLONE,
+    CLIENT_DEPLOY,
+    CLIENT_EXPORT,
+    CLIENT_REBUILD,
+    CloneCall,
+    DeployCall,
+    ExportCall,
+    RebuildCall,
+)
+from common.rpc.command import Command
+from regiond.api.services import Services
+from regiond.caller import Caller, Permission, check_object
+from regiond.client_changes import idempotency_key
+from regiond.idempotency.model import IdempotencyKey
+from regiond.machines.model import CloneRequest, DeployRequest
+from regiond.operations.model import Operation
+
+# Each command needs the permission of the API endpoint that does the same.
+PERMISSIONS: Mapping[str, Permission] = {
+    CLIENT_CLONE.name: Permission.OPERATOR,
+    CLIENT_DEPLOY.name: Permission.OPERATOR,
+    CLIENT_REBUILD.name: Permission.OWNER,
+    CLIENT_EXPORT.name: Permission.OWNER,
+}
+RECORDED = frozenset({"image", "force"})  # user data may have secrets
+
+
+class DeploymentCommands:
+    """The handlers of these commands. Each returns the operation that it began."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def commands(self) -> Mapping[Command[Any, Any], Callable[[Caller, Any], Awaitable[Operation]]]:
+        return {
+            CLIENT_CLONE: self._clone,
+            CLIENT_DEPLOY: self._deploy,
+            CLIENT_REBUILD: self._rebuild,
+            CLIENT_EXPORT: self._export,
+        }
+
+    async def _clone(self, caller: Caller, call: CloneCall) -> Operation:
+        key = await self._begun(caller, CLIENT_CLONE, call)
+        request = CloneRequest(
+            hostname=call.hostname, pool=call.pool, cores=call.cores, memory_mib=call.memory_mib,
+            storage_pool=call.storage_pool, power_on=call.power_on,
+        )  # fmt: skip
+        return await self._services.clones.start(caller, call.system_id, request, idempotency_key=key)
+
+    async def _deploy(self, caller: Caller, call: DeployCall) -> Operation:
+        key = await self._begun(caller, CLIENT_DEPLOY, call)
+        return await self._services.deployments.start(caller, call.system_id, _request(call), idempotency_key=key)
+
+    async def _rebuild(self, caller: Caller, call: RebuildCall) -> Operation:
+        key = await self._begun(caller, CLIENT_REBUILD, call)
+        request = evolve(_request(call), rebuild=True, force=call.force)
+        return await self._services.deployments.start(caller, call.system_id, request, idempotency_key=key)
+
+    async def _export(self, caller: Caller, call: ExportCall) -> Operation:
+        key = await self._begun(caller, CLIENT_EXPORT, call)
+        return await self._services.machine_exports.start(caller, call.system_id, idempotency_key=key)
+
+    async def _begun(
+        self, caller: Caller, command: Command[Any, Any], call: CloneCall | DeployCall | RebuildCall | ExportCall
+    ) -> IdempotencyKey | None:
+        """Checks that the caller may do this with the machine, and returns the key of the request."""
+        machine = await self._services.machines.read(call.system_id, caller=caller)
+        check_object(PERMISSIONS[command.name], caller, machine)
+        return idempotency_key(self._services, caller, call.idempotency_key, command, call)
+
+
+def _request(call: DeployCall | RebuildCall) -> DeployRequest:
+    return DeployRequest(distro_series=call.image, encoded_user_data=call.user_data)

@@ -1,0 +1,1 @@
+"""Disks that machines' guests have on their hosts, as refreshes list them."""

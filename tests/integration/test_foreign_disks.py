@@ -1,0 +1,150 @@
+"""Disks that somebody attached on the hypervisor: shown, claimed and never changed, until they are adopted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.errors import InnkeeperError
+from tests.deployment.deployment import Deployment
+from tests.integration.adoption import refresh, rows
+from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh
+from tests.integration.tables import sql
+from tests.integration.test_changed_disks import GB, attach, claimed, events
+from tests.integration.users import as_user
+from tests.rejections import rejected_status
+
+
+async def a_machine(innkeeper: Deployment, **options: Any) -> tuple[Any, str]:
+    """Returns a host, and the path of its machine with disks of 8 and 5 GB and a foreign one of 3."""
+    host = await innkeeper.add_simulated(**options)
+    machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:8,data:5")
+    attach(innkeeper, 3 * GB)
+    await refresh(innkeeper, host)
+    return host, f"machines/{machine['system_id']}/"
+
+
+async def disks(innkeeper: Deployment, path: str) -> list[tuple[str, int, bool]]:
+    shown = await innkeeper.get(path)
+    return [(one["name"], one["size"] // GB, one["foreign"]) for one in shown["blockdevice_set"]]
+
+
+WITH_FOREIGN = [("sda", 8, False), ("sdb", 5, False), ("sdc", 3, True)]
+ADOPTED = [("sda", 8, False), ("sdb", 5, False), ("sdc", 3, False)]
+
+
+async def test_an_attached_disk_is_foreign_and_claimed(innkeeper: Deployment) -> None:
+    host, path = await a_machine(innkeeper)
+    assert (await disks(innkeeper, path), await claimed(innkeeper)) == (WITH_FOREIGN, [16 * GB])
+    assert await kinds_after_refresh(innkeeper, host) == []
+    rows(innkeeper, "delete from disk where volume = 'extra'")
+    await refresh(innkeeper, host)
+    assert (await disks(innkeeper, path), await claimed(innkeeper)) == (WITH_FOREIGN[:2], [13 * GB])
+
+
+async def test_a_foreign_disk_is_not_changed(innkeeper: Deployment) -> None:
+    _, path = await a_machine(innkeeper, pools="default:100,fast:100")
+    for op, fields in (("grow_disk", {"size": 9}), ("remove_disk", {}), ("move_disk", {"pool": "fast"})):
+        with pytest.raises(
+            InnkeeperError, match=r"disk2 of vm \(extra in default\) is foreign.*adopt-disk vm disk=disk2"
+        ):
+            await innkeeper.post(path, op=op, disk="sdc", **fields)
+
+
+async def test_a_deletion_leaves_a_foreign_disk(innkeeper: Deployment) -> None:
+    _, path = await a_machine(innkeeper)
+    plan = (await innkeeper.delete(path, dry_run="true")).json()
+    assert plan["effects"] == [
+        "Foreign disks stay on sim as they are, and Innkeeper no longer shows them: default/extra."
+    ]
+    assert [volume["name"][-2:] for volume in plan["deleted"][0]["volumes"]] == ["-0", "-1"]
+    await innkeeper.delete(path)
+    assert innkeeper.simulated().volume_names() == ["extra"]
+    assert await innkeeper.get("kept-disks/") == []
+    assert (await events(innkeeper, "machine_deleted"))[0].endswith("its foreign disks stay there: extra in default")
+    assert await claimed(innkeeper) == [0]
+
+
+async def test_an_adopted_disk_is_as_one_of_its_own(innkeeper: Deployment) -> None:
+    host, path = await a_machine(innkeeper, pools="default:100,fast:100")
+    plan = await innkeeper.post(path, op="adopt_disk", disk="sdc", dry_run="true")
+    assert plan["effects"][0].startswith("disk2 of vm (extra, 3.0 GB in default) becomes the machine's own")
+    assert await disks(innkeeper, path) == WITH_FOREIGN
+    shown = await innkeeper.post(path, op="adopt_disk", disk="sdc")
+    assert not shown["blockdevice_set"][2]["foreign"]
+    await innkeeper.post(path, op="adopt_disk", disk="sdc")  # idempotent
+    assert await events(innkeeper, "machine_disk_adopted") == ["disk2 of vm was adopted: extra in default"]
+    assert await kinds_after_refresh(innkeeper, host) == []
+    await innkeeper.post(path, op="grow_disk", disk="sdc", size=4)
+    assert (await disks(innkeeper, path))[2] == ("sdc", 4, False)
+    await innkeeper.post(path, op="move_disk", disk="sdc", pool="fast")
+    (volume,) = rows(innkeeper, "select name from volume where pool = 'fast'")
+    assert volume[0].startswith("ik-")
+    assert "extra" not in innkeeper.simulated().volume_names()
+    assert await kinds_after_refresh(innkeeper, host) == []
+    await innkeeper.delete(path)
+    assert innkeeper.simulated().volume_names() == [], "since it was moved, its volume is one of the machine"
+
+
+async def test_an_adopted_disk_is_removed_with_its_volume(innkeeper: Deployment) -> None:
+    host, path = await a_machine(innkeeper)
+    await innkeeper.post(path, op="adopt_disk", disk="disk2")
+    await innkeeper.post(path, op="remove_disk", disk="sdc")
+    assert (await disks(innkeeper, path), await claimed(innkeeper)) == (WITH_FOREIGN[:2], [13 * GB])
+    assert "extra" not in innkeeper.simulated().volume_names()
+    assert await kinds_after_refresh(innkeeper, host) == []
+
+
+async def test_an_adopted_disk_is_kept_attached_and_deleted(innkeeper: Deployment) -> None:
+    host, path = await a_machine(innkeeper)
+    await innkeeper.post(path, op="adopt_disk", disk="sdc")
+    await innkeeper.post(path, op="remove_disk", disk="sdc", keep="true")
+    await refresh(innkeeper, host)
+    (kept,) = await innkeeper.get("kept-disks/")
+    assert (kept["size"] // GB, kept["is_listed"]) == (3, True)
+    await innkeeper.post(path, op="attach_disk", kept_disk=kept["id"])
+    assert await disks(innkeeper, path) == ADOPTED
+    plan = (await innkeeper.delete(path, dry_run="true")).json()
+    assert plan["effects"] == ["Disks that were attached or adopted are kept with their content: default/extra."]
+    await innkeeper.delete(path)
+    assert innkeeper.simulated().volume_names() == ["extra"]
+    (kept,) = await innkeeper.get("kept-disks/")
+    await innkeeper.delete(f"kept-disks/{kept['id']}/")
+    assert (innkeeper.simulated().volume_names(), await innkeeper.get("kept-disks/")) == ([], [])
+
+
+async def test_a_disk_of_two_guests_is_not_adopted(innkeeper: Deployment) -> None:
+    host, path = await a_machine(innkeeper)
+    await innkeeper.compose(host["id"], hostname="other", storage="root:1")
+    rows(innkeeper, "insert into disk select guest_id, 7, 'default', 'extra', 'x2' from guest where name = 'other'")
+    await refresh(innkeeper, host)
+    with pytest.raises(InnkeeperError, match="extra in default is also a disk of other"):
+        await innkeeper.post(path, op="adopt_disk", disk="sdc")
+
+
+async def test_only_who_may_use_a_kept_disk_adopts_it(innkeeper: Deployment) -> None:
+    """An administrator of the host attached a disk that is kept: its data are those of whoever had it."""
+    host = await innkeeper.add_simulated()
+    owner = await innkeeper.compose(host["id"], hostname="owner", storage="root:1,data:2")
+    machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:1")
+    await innkeeper.post("machines/", op="allocate", name="owner")
+    await innkeeper.post(f"machines/{owner['system_id']}/", op="remove_disk", disk="sdb", keep="true")
+    user = await as_user(innkeeper, "ann")
+    rows(innkeeper, "insert into disk select guest_id, 7, v.pool, v.name, 'x' from guest, volume v "
+                    "where guest.name = 'vm' and v.name like '%-1'")  # fmt: skip
+    await refresh(innkeeper, host)
+    path = f"machines/{machine['system_id']}/"
+    assert await disks(innkeeper, path) == [("sda", 1, False), ("sdb", 2, True)]
+    assert await rejected_status(user.post(path, op="adopt_disk", disk="sdb")) == 403
+    await innkeeper.post(path, op="adopt_disk", disk="sdb")
+    assert await innkeeper.get("kept-disks/") == []
+
+
+async def test_the_check_records_what_a_refresh_did_not(innkeeper: Deployment) -> None:
+    _, path = await a_machine(innkeeper)
+    await sql(innkeeper, "delete from machine_disk where origin = 'foreign'")
+    assert await kinds(innkeeper) == ["disks_changed"]
+    assert await Sweeper(innkeeper).sweep() == []
+    assert await Sweeper(innkeeper).sweep() == ["disks_changed"]
+    assert await disks(innkeeper, path) == WITH_FOREIGN
