@@ -76,8 +76,7 @@ def marker_of_volume(name: str) -> OwnershipMarker | None:
 
 def index_of_volume(name: str) -> int | None:
     """Returns the index in the name of a disk, None for any other text."""
-    found = _VOLUME.fullmatch(name) or _SHORT_VOLUME.fullmatch(name)
-    return None if found is None else int(found["index"])
+    return None if marker_of_volume(name) is None else int(name.rpartition("-")[2])
 
 
 def marker_of_artifact(name: str) -> OwnershipMarker | None:

@@ -27,7 +27,7 @@ from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.store import Store
 from tests.contract.guest_samples import DISK_BYTES, OwnImage, free_serial, new_marker, nic, small_guest, write_parts
 from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
-from tests.contract.lxd_double_fixture import lxd_6_double_fixture, lxd_double_fixture
+from tests.contract.lxd_double_fixture import incus_double_fixture, lxd_6_double_fixture, lxd_double_fixture
 from tests.contract.lxd_fixtures import incus_fixture, lxd_cluster_fixture, lxd_fixture
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c001")
@@ -327,6 +327,7 @@ FIXTURES = [
     pytest.param(partial(libvirt_test_fixture, INSTALLATION), id="libvirt-test"),
     pytest.param(partial(lxd_double_fixture, INSTALLATION), id="lxd-double"),
     pytest.param(partial(lxd_6_double_fixture, INSTALLATION), id="lxd-6-double"),
+    pytest.param(partial(incus_double_fixture, INSTALLATION), id="incus-double"),
     pytest.param(partial(qemu_fixture, INSTALLATION), id="libvirt-qemu", marks=pytest.mark.lab),
     pytest.param(partial(lxd_fixture, INSTALLATION), id="lxd", marks=pytest.mark.lab),
     pytest.param(partial(lxd_cluster_fixture, INSTALLATION), id="lxd-cluster", marks=pytest.mark.lab),
@@ -351,6 +352,9 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_PARTS},
     "lxd-cluster": frozenset(Capability)
     - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_MOVES}
+    - {Capability.DISK_PARTS},
+    "incus-double": frozenset(Capability)
+    - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.SCREEN, Capability.VOLUME_LOSS}
     - {Capability.DISK_PARTS},
     **dict.fromkeys(
         ("incus-6", "incus-7"),

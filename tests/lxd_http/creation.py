@@ -80,6 +80,29 @@ def _create(lxd: Lxd, project: str, body: dict[str, Any]) -> None:
     lxd.report("created", one, {"storage-pool": "default", "type": VM})
 
 
+def rebuild(lxd: Lxd, request: Request, name: str) -> Answer:
+    """Another root disk, of the same size: the instance and its further disks stay."""
+    if "instances_rebuild" not in lxd.release.extensions:
+        raise Refused(404, "not found")
+    one, source = lxd.instance(name, request.project), request.body()["source"]
+    if source["type"] not in {"none", "image"}:
+        raise NotModelled("a rebuild from another source")
+
+    def work() -> None:
+        if one.status_code != STOPPED:
+            raise Refused(400, "Instance must be stopped to be rebuilt")
+        image = images.source(lxd, request.project, source["fingerprint"]) if source["type"] == "image" else None
+        kept = {key: text for key, text in one.config.items() if not key.startswith("image.") and key != _BASE_IMAGE}
+        size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
+        one.root, one.config = Disk(size_bytes=size_bytes), kept
+        if image is not None:
+            one.root.content = images.unpacked(image, size_bytes)
+            found = {f"image.{key}": text for key, text in image.properties.items()}
+            one.config = {**kept, **found, _BASE_IMAGE: image.fingerprint}
+
+    return operations.run(lxd, "Rebuilding instance", work, {"instances": [f"/1.0/instances/{name}"]})
+
+
 def _original(lxd: Lxd, project: str, source: dict[str, Any]) -> Instance:
     if not source.get("instance_only"):
         raise NotModelled("a copy with snapshots")
@@ -102,7 +125,7 @@ def _check_new(lxd: Lxd, one: Instance) -> None:
     try:
         check_devices(lxd, one)
         check_root(lxd, one)
-        check_disks(lxd, one.project, one.devices)
+        check_disks(lxd, one.project, one.devices, of=one.name)
     except Refused as refused:
         raise Refused(refused.status, f"Failed initialising instance: {refused.message}") from refused
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rackd.drivers.lxd.inventory.config_values import size_bytes
 from tests.lxd_http.messages import Refused
-from tests.lxd_http.state import NETWORK, Devices, Instance, Lxd
+from tests.lxd_http.state import NETWORK, SHARED, Devices, Instance, Lxd
 
 DEFAULT_ROOT_BYTES = 10 * 1024**3
 _PREFIXES = ("boot.", "cloud-init.", "image.", "limits.", "migration.", "raw.", "security.", "user.", "volatile.")
@@ -68,8 +68,8 @@ def check_root_stays(lxd: Lxd, before: Instance, after: Instance) -> None:
         raise Refused(500, 'Failed to update device "root": Block volumes cannot be shrunk: Cannot be shrunk')
 
 
-def check_disks(lxd: Lxd, project: str, devices: Devices) -> None:
-    """Refuses disks without their volume."""
+def check_disks(lxd: Lxd, project: str, devices: Devices, *, of: str) -> None:
+    """Refuses disks without their volume, and those that another instance than `of` has, where one has a volume."""
     for name, device in sorted(devices.items()):
         pool, source = device.get("pool", ""), device.get("source", "")
         if device["type"] != "disk" or device.get("path") == "/" or source in _GENERATED:
@@ -86,6 +86,18 @@ def check_disks(lxd: Lxd, project: str, devices: Devices) -> None:
             raise Refused(500, f"{failed}Custom block volumes cannot have a path defined")
         if volume.content_type != "block" and not device.get("path"):
             raise Refused(500, f"{failed}Custom filesystem volumes require a path to be defined")
+        others = [one for one in lxd.having(volume) if one.name != of]
+        if lxd.release.guards_volumes and others and volume.config.get(SHARED) != "true":
+            raise Refused(500, f"{failed}Cannot add un-shared custom storage block volume to more than one instance")
+
+
+def check_shareable(lxd: Lxd, one: Instance) -> None:
+    """Refuses to move an instance to another storage pool whose copy may not have its volumes meanwhile."""
+    for device in lxd.expanded_devices(one).values():
+        volume = lxd.volumes.get((one.project, device.get("pool", ""), device.get("source", "")))
+        if lxd.release.guards_volumes and volume is not None and volume.config.get(SHARED) != "true":
+            reason = "Cannot add un-shared custom storage block volume to more than one instance"
+            raise Refused(400, f"Instance move to destination failed: {reason}")
 
 
 def root_of(devices: Devices) -> dict[str, str] | None:

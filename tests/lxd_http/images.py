@@ -30,7 +30,7 @@ def listing(lxd: Lxd, request: Request) -> Answer:
 
 def upload(lxd: Lxd, request: Request) -> Answer:
     lxd.check_project(request.project)
-    properties = dict(parse_qsl(request.headers.get("x-lxd-properties", "")))
+    properties = dict(parse_qsl(request.headers.get(f"x-{lxd.release.product}-properties", "")))
 
     def work() -> dict[str, str]:
         parts = _parts(request)

@@ -14,6 +14,7 @@ from tests.lxd_http.devices import (
     check_devices,
     check_disks,
     check_root_stays,
+    check_shareable,
     root_bytes,
     root_of,
     without_empty,
@@ -39,6 +40,12 @@ def listing(lxd: Lxd, request: Request) -> Answer:
 def read(lxd: Lxd, request: Request, name: str) -> Answer:
     found = lxd.instance(name, request.project)
     return sync(_view(lxd, found), etag=_etag(found))
+
+
+def snapshots(lxd: Lxd, request: Request, name: str) -> Answer:
+    """None: the double makes no snapshots."""
+    lxd.instance(name, request.project)
+    return sync([])
 
 
 def replace(lxd: Lxd, request: Request, name: str) -> Answer:
@@ -88,7 +95,7 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
     check_devices(lxd, changed)
     check_root_stays(lxd, one, changed)
     added = {name: device for name, device in changed.devices.items() if one.devices.get(name) != device}
-    check_disks(lxd, one.project, added)
+    check_disks(lxd, one.project, added, of=one.name)
     check_nics(lxd, changed, [name for name, device in added.items() if device["type"] == "nic"], "add")
     before, runs = one.config, one.status_code != STOPPED
     if runs:
@@ -130,6 +137,7 @@ def _move(lxd: Lxd, request: Request, name: str) -> Answer:
     def work() -> None:
         if one.status_code != STOPPED:
             raise Refused(400, "Instance must be stopped to be moved statelessly")
+        check_shareable(lxd, one)
         (device,) = [key for key, entry in lxd.expanded_devices(one).items() if entry.get("path") == "/"]
         one.devices = {**one.devices, device: {**lxd.expanded_devices(one)[device], "pool": body["pool"]}}
         one.config = {**one.config, "volatile.cloud-init.instance-id": str(uuid4())}

@@ -19,7 +19,7 @@ def read(lxd: Lxd, request: Request) -> Answer:
     ]
     lines = ["# HELP lxd_cpu_seconds_total The total number of CPU time used in seconds."]
     for one in running:
-        lines += _lines(lxd, one)
+        lines += (line.replace("lxd_", f"{lxd.release.product}_", 1) for line in _lines(lxd, one))
     return Answer(
         content="\n".join([*lines, "# EOF", ""]).encode(), headers={"Content-Type": "text/plain; charset=utf-8"}
     )

@@ -1,8 +1,8 @@
-"""How the releases of LXD differ, as far as the double answers as they do.
+"""How the releases of LXD, and Incus, differ, as far as the double answers as they do.
 
 5.0.2 runs in the lab, which verifies the double. 6.8 cannot run there; its differences are those that LXD publishes:
 the API extension `instance_boot_mode` (lxd-ui's pull request 1787, LXD's 17560) and the removal of operations'
-resources, whose instance is then in the metadata (LXD's pull requests 17563 and 18028).
+resources, whose instance is then in the metadata (LXD's pull requests 17563 and 18028). Incus 7.0.2 runs in the lab.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ class Release:
     extensions: tuple[str, ...]
     unknown_keys: frozenset[str]
     operations_have_resources: bool
+    product: str = "lxd"
+    lists_extensions_before_trust: bool = True
+    guards_volumes: bool = False  # a volume belongs to one instance, unless its config says that it is shared
+    max_volume_name: int = 0  # characters; 0: no limit
 
 
 LXD_5_0 = Release(
@@ -38,4 +42,21 @@ LXD_6_8 = Release(
     extensions=(*LXD_5_0.extensions, "numa_cpu_placement", "explicit_trust_token", "instance_boot_mode"),
     unknown_keys=frozenset({"security.secureboot", "security.csm"}),
     operations_have_resources=False,
+)
+
+INCUS_7_0 = Release(
+    version="7.0.2",
+    extensions=(
+        *LXD_5_0.extensions,
+        "numa_cpu_placement",
+        "instances_rebuild",
+        "custom_volume_iso",
+        "restrict_dev_incus",
+    ),
+    unknown_keys=frozenset({"boot.mode"}),
+    operations_have_resources=True,
+    product="incus",
+    lists_extensions_before_trust=False,
+    guards_volumes=True,
+    max_volume_name=64,
 )

@@ -38,6 +38,8 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("PUT", "instances/*"): instances.replace,
     ("PATCH", "instances/*"): instances.patch,
     ("POST", "instances/*"): instances.move_or_rename,
+    ("POST", "instances/*/rebuild"): creation.rebuild,
+    ("GET", "instances/*/snapshots"): instances.snapshots,
     ("DELETE", "instances/*"): instances.delete,
     ("GET", "instances/*/state"): power.read,
     ("PUT", "instances/*/state"): power.change,

@@ -18,7 +18,9 @@ INTERFACES = frozenset({NETWORK, BRIDGE, PORT, "lo"})
 def about(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
     """`/1.0`, the only answer to a client without a trusted certificate."""
     public = {
-        "api_extensions": list(lxd.release.extensions),
+        "api_extensions": list(lxd.release.extensions)
+        if trusted or lxd.release.lists_extensions_before_trust
+        else None,
         "api_status": "stable",
         "api_version": "1.0",
         "public": False,
@@ -29,7 +31,7 @@ def about(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
     environment = {
         "architectures": ["x86_64", "i686"], "certificate_fingerprint": "5e" * 32, "driver": "lxc | qemu",
         "driver_version": f"{lxd.release.version} | 7.2.22", "kernel_architecture": "x86_64",
-        "project": request.project, "server": "lxd", "server_clustered": False, "server_name": "double",
+        "project": request.project, "server": lxd.release.product, "server_clustered": False, "server_name": "double",
         "server_version": lxd.release.version, "storage": "dir",
     }  # fmt: skip
     return sync({"config": {}, **public, **auth, "environment": environment})

@@ -16,6 +16,7 @@ RUNNING, STOPPED, FROZEN = 103, 102, 110
 STATUS = {RUNNING: "Running", STOPPED: "Stopped", FROZEN: "Frozen"}
 VM = "virtual-machine"
 POOL = "default"
+SHARED = "security.shared"  # of a volume
 NETWORK = "lxdbr0"
 APPLY_QUOTA = "volatile.root.apply_quota"  # the root disk is to grow at the next start
 NEVER_USED = "1970-01-01T00:00:00Z"
@@ -141,6 +142,18 @@ class Lxd:
     def check_pool(self, pool: str) -> None:
         if pool not in self.pools:
             raise Refused(404, "Storage pool not found")
+
+    def having(self, volume: Volume) -> list[Instance]:
+        """The instances that have the volume as a disk; LXD gives it to several."""
+        return [
+            one
+            for one in self.instances.values()
+            if one.project == volume.project
+            and any(
+                (device.get("pool"), device.get("source")) == (volume.pool, volume.name)
+                for device in self.expanded_devices(one).values()
+            )
+        ]
 
     def expanded_devices(self, one: Instance) -> Devices:
         """Those of its profiles, and over them its own."""

@@ -10,7 +10,7 @@ from attrs import evolve
 from rackd.drivers.lxd.inventory.config_values import size_bytes
 from tests.lxd_http import backups, operations
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, etag_of, sync
-from tests.lxd_http.state import NEVER, STOPPED, VM, Disk, Instance, Lxd, Volume
+from tests.lxd_http.state import NEVER, SHARED, STOPPED, VM, Disk, Lxd, Volume
 
 
 def listing(lxd: Lxd, request: Request, pool: str) -> Answer:
@@ -41,11 +41,14 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
     lxd.check_project(request.project)
     lxd.check_pool(pool)
     if request.headers.get("content-type") == "application/octet-stream":
-        return backups.import_volume(lxd, request, pool, request.headers["x-lxd-name"])
+        return backups.import_volume(lxd, request, pool, request.headers[f"x-{lxd.release.product}-name"])
     body = request.body()
     name, config = str(body["name"]), dict(body.get("config") or {})
     if "/" in name:
         raise Refused(400, "Storage volume names may not contain slashes")
+    if lxd.release.max_volume_name and len(name) > lxd.release.max_volume_name:
+        limit = f"Maximum name length is {lxd.release.max_volume_name} characters"
+        raise Refused(400, f"Invalid storage volume name: {limit}")
     if (request.project, pool, name) in lxd.volumes:
         raise Refused(409, "Volume by that name already exists")
     if body.get("source"):
@@ -79,12 +82,15 @@ def _copy(lxd: Lxd, request: Request, pool: str, name: str, body: Mapping[str, A
 def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
     """A volume that a running instance has keeps its size."""
     found, config = _find(lxd, request, pool, name), dict(request.body().get("config") or {})
+    if set(config) == {SHARED} and lxd.release.guards_volumes:
+        found.config |= config
+        return sync({})
     if set(config) != {"size"}:
         raise NotModelled("another change of a volume than that of its size")
     size = _size(request.project, name, config["size"])
     if size < found.disk.size_bytes:
         raise Refused(500, "Block volumes cannot be shrunk: Cannot be shrunk")
-    if size > found.disk.size_bytes and any(one.status_code != STOPPED for one in _having(lxd, found)):
+    if size > found.disk.size_bytes and any(one.status_code != STOPPED for one in lxd.having(found)):
         raise Refused(500, "In use")
     found.config["size"] = config["size"]
     found.disk.size_bytes = size
@@ -117,20 +123,7 @@ def _size(project: str, name: str, text: str) -> int:
 
 
 def _users(lxd: Lxd, volume: Volume) -> list[str]:
-    return [one.url for one in _having(lxd, volume)]
-
-
-def _having(lxd: Lxd, volume: Volume) -> list[Instance]:
-    """The instances that have the volume as a disk; LXD 5.0 gives it to several."""
-    return [
-        one
-        for one in lxd.instances.values()
-        if one.project == volume.project
-        and any(
-            (device.get("pool"), device.get("source")) == (volume.pool, volume.name)
-            for device in lxd.expanded_devices(one).values()
-        )
-    ]
+    return [one.url for one in lxd.having(volume)]
 
 
 def _view(lxd: Lxd, one: Volume) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_a_host_has_the_keys_of_maas_and_its_state() -> None:
     assert set(found) - own == {
         "id", "name", "tags", "type", "architectures", "capabilities", "total", "used", "available", "zone",
         "cpu_over_commit_ratio", "memory_over_commit_ratio", "storage_pools", "pool", "host", "default_macvlan_mode",
-        "version", "resource_uri", "networks", "network_devices", "gpus", "profiles",
+        "version", "product", "resource_uri", "networks", "network_devices", "gpus", "profiles",
     }  # fmt: skip
     assert found["architectures"] == ["amd64/generic"]
     assert found["capabilities"] == ["composable", "dynamic_local_storage", "over_commit", "storage_pools"]

@@ -104,7 +104,7 @@ def test_a_redirect_is_an_error_and_nothing_is_sent_on(tls: bool) -> None:
         with served(target=target, tls=True) as (port, received):
             client = client_of(port)
             try:
-                with pytest.raises(HostUnreachable, match=f"LXD at .*{port} redirects to {target}"):
+                with pytest.raises(HostUnreachable, match=f"The server at .*{port} redirects to {target}"):
                     client.post("certificates", {"password": PASSWORD})
             finally:
                 client.close()

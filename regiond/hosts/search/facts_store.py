@@ -28,6 +28,7 @@ _NEEDS_ATTENTION = f"""
 _FACTS = f"""
     select h.id, h.name, h.driver, h.address, h.project, h.state, h.error_code, h.tags, z.name as zone,
            p.name as pool, c.name as cluster, s.architecture, s.hypervisor_version as version, v.refreshed_at,
+           coalesce(s.product, '') as product,
            h.maintenance_since is not null as in_maintenance, now() as now,
            h.state <> 'removing' and coalesce({_NEEDS_ATTENTION}, false) as needs_attention
       from vm_host h
@@ -81,6 +82,7 @@ def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool, stale_after: t
         id=row["id"],
         name=row["name"],
         driver=DriverType(row["driver"]),
+        product=row["product"],
         address=row["address"] if sees_addresses else "",
         project=row["project"],
         zone=row["zone"],

@@ -22,8 +22,10 @@ from regiond.search_query import (
     has_words,
 )
 
+_INCUS = "incus"  # has the driver of LXD
 _TYPES: Mapping[str, tuple[str, ...]] = {
     "lxd": (DriverType.LXD.value,),
+    "incus": (_INCUS,),
     "libvirt": (DriverType.LIBVIRT.value,),
     "virsh": (DriverType.LIBVIRT.value,),
     "simulated": (DriverType.SIMULATED.value,),
@@ -84,6 +86,7 @@ class HostFacts:
     id: int
     name: str
     driver: DriverType
+    product: str = ""  # LXD or Incus; empty if the driver says it all
     address: str
     project: str
     zone: str
@@ -118,7 +121,7 @@ def matches(query: SearchQuery, host: HostFacts) -> bool:
         "is": [
             name for name, is_so in (("open", host.judgement.is_open), ("attention", host.needs_attention)) if is_so
         ],
-        "type": (host.driver.value,),
+        "type": (_INCUS if host.product.lower() == _INCUS else host.driver.value,),
         "cluster": _known(host.cluster),
         "project": _known(host.project),
         "pool": (host.pool,),

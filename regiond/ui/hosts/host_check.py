@@ -31,10 +31,14 @@ def host_check(host: HostView, now: datetime) -> tuple[CheckLine, ...]:
     return tuple(_lines(host, now))
 
 
+def _version(host: HostView) -> str:
+    return f"{host.product} {host.hypervisor_version or ''}".strip()
+
+
 def _lines(host: HostView, now: datetime) -> Iterator[CheckLine]:
     yield _reachable(host, now)
     if host.total is not None:
-        yield CheckLine(subject=text("Version"), outcome=OK, found=host.hypervisor_version or text("not reported"))
+        yield CheckLine(subject=text("Version"), outcome=OK, found=_version(host) or text("not reported"))
         yield _virtualization(host)
         yield CheckLine(
             subject=text("Cores and RAM"),

@@ -66,11 +66,12 @@ class HostRow:
 
 def host_type(host: HostView) -> str:
     """With the cluster, if it is a member of one."""
-    return type_name(host.driver, in_cluster=host.cluster_id is not None)
+    return type_name(host.driver, product=host.product, in_cluster=host.cluster_id is not None)
 
 
-def type_name(driver: DriverType, *, in_cluster: bool) -> str:
-    name = _TYPES.get(driver, driver.value)
+def type_name(driver: DriverType, *, product: str, in_cluster: bool) -> str:
+    """`product` is what the driver found there; empty if the driver says it all."""
+    name = product or _TYPES.get(driver, driver.value)
     return text("{type} cluster", type=name) if in_cluster else name
 
 

@@ -35,7 +35,7 @@ HOSTS = ListKind(
     filters=("state", "zone", "pool", "cluster", "type", "tag"),
     words={
         "state": {condition.value: word_of(condition) for condition in HostCondition},
-        "type": {"lxd": "LXD", "simulated": constant("simulated")},
+        "type": {"lxd": "LXD", "incus": "Incus", "simulated": constant("simulated")},
     },
     quick={"open": "is:open", "attention": "is:attention"},
     columns={
@@ -54,7 +54,7 @@ HOSTS = ListKind(
 
 
 def _type(host: HostFacts) -> str:
-    return type_name(host.driver, in_cluster=host.cluster is not None)
+    return type_name(host.driver, product=host.product, in_cluster=host.cluster is not None)
 
 
 def _free(host: HostFacts, resource: str) -> int | None:
@@ -140,7 +140,7 @@ async def show(visit: Visit) -> Reply:
         columns=shown_columns(request, HOSTS.columns, await chosen_columns(visit, "hosts"), _SHOWN),
         choices={
             "state": tuple(HOSTS.fields["state"].choices),
-            "type": sorted({_TYPES[host.driver] for host in search.hosts}),
+            "type": sorted({host.product.lower() or _TYPES[host.driver] for host in search.hosts}),
             **{name: search.names[name] for name in ("zone", "pool", "cluster", "tag")},
         },
         counts={

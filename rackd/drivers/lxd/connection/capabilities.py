@@ -1,4 +1,4 @@
-"""What one server can do, read from its `/1.0`: features, never versions."""
+"""Features of one server, read from its `/1.0`: never versions."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _END_S = 8.0  # for LXD to end a console: it keeps one that is cut off, as that 
 
 
 class Control(Protocol):
-    """What holds a console open until it is closed."""
+    """Holds a console open until it is closed."""
 
     def close(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What LXD and Incus, which came from it, call differently. Nothing else in the driver names a product."""
+"""Names that differ between LXD and Incus, which came from it. Nothing else in the driver names a product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server's refusals mean: from HTTP statuses and reasons to Innkeeper's errors."""
+"""Innkeeper's errors for the statuses and reasons with which a server refuses."""
 
 from __future__ import annotations
 

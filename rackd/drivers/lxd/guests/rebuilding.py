@@ -1,7 +1,7 @@
-"""Gives an instance another root disk where the server can: the instance itself stays, with its id and other disks.
+"""Gives an instance another root disk, where the server can do so and keep the instance.
 
-A call that was interrupted is repeated as a whole. Until then the instance may have no root disk, and is the guest all
-the same.
+Its id and other disks stay. A call that was interrupted is repeated as a whole. Until then the instance may have no
+root disk, and is the guest all the same.
 """
 
 from __future__ import annotations

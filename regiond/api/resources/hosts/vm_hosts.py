@@ -63,7 +63,9 @@ def _refresh_wait_s(call: Call) -> float:
 
 
 _RENAMED = {"address": given("power_address"), "reserved_memory_mib": given("reserved_memory")}
-_new = filled(NewHost, driver=lambda call: DriverType(call.values["type"]), autostart=_autostart, **_RENAMED)
+_new = filled(
+    NewHost, driver=lambda call: host_fields.driver_named(call.values["type"]), autostart=_autostart, **_RENAMED
+)
 _change = filled(HostChange, driver=_same_driver, **_RENAMED)
 _create = serve(lambda s: s.hosts.create, new=_new, wait_s=_refresh_wait_s)
 _update = serve(lambda s: s.hosts.update, host_id=target("id"), change=_change, wait_s=_refresh_wait_s)

@@ -105,11 +105,13 @@ _COMMON = (
     ),
 )
 _TYPE = Text(max_length=32, blank=None)
+INCUS = "incus"  # has the driver of LXD, which recognises it
 CREATE = (
     Field(
         "type",
         _TYPE,
-        "lxd, virsh (libvirt), or simulated if the region permits simulated hosts.",
+        "lxd, incus (the same as lxd: which of them answers is in `product`), virsh (libvirt), or simulated if the "
+        "region permits simulated hosts.",
         recorded=True,
         required=True,
         example="lxd",
@@ -143,17 +145,24 @@ def create_problems(call: Call) -> Problems:
     name, address = call.values["type"], call.values["power_address"]
     if name is None:
         return {}
-    types = [DriverType.LXD, DriverType.LIBVIRT, *([DriverType.SIMULATED] if simulated_hosts else [])]
-    if name not in {one.value for one in types}:
-        return {"type": [no_choice(name, [one.value for one in types])]}
-    return _address_problems(DriverType(name), address, simulated_hosts=simulated_hosts)
+    types = [DriverType.LXD.value, INCUS, DriverType.LIBVIRT.value]
+    types += [DriverType.SIMULATED.value] if simulated_hosts else []
+    if name not in types:
+        return {"type": [no_choice(name, types)]}
+    return _address_problems(driver_named(name), address, simulated_hosts=simulated_hosts)
+
+
+def driver_named(name: str) -> DriverType:
+    """Returns the driver for a type that `create_problems` accepts. Raises ValueError for another one."""
+    return DriverType.LXD if name == INCUS else DriverType(name)
 
 
 def update_problems(call: Call) -> Problems:
     """Returns problems: the type must be that of the host, and a new address must fit it."""
     host: HostView = call.target
     name, address = call.values["type"], call.values["power_address"]
-    if name is not None and name != host.driver.value:
+    is_same = name == host.driver.value or (name == INCUS and host.driver is DriverType.LXD)
+    if name is not None and not is_same:
         return {"type": ["Cannot change the type of a pod. Delete and re-create the pod with a different type."]}
     return _address_problems(host.driver, address, simulated_hosts=call.info.simulated_hosts)
 
