@@ -36,7 +36,7 @@ def test_a_host_is_created_with_the_given_fields(api: ApiDouble) -> None:
     [
         ({"type": "lxd", "power_address": "http://10.0.0.5"}, "power_address", "HTTPS"),
         ({"type": "lxd", "power_address": "10.0.0.5", "project": "a/b"}, "project", "no blanks, slashes"),
-        ({"type": "vmware", "power_address": "x"}, "type", "'vmware' is not one of: lxd, virsh, simulated."),
+        ({"type": "vmware", "power_address": "x"}, "type", "'vmware' is not one of: lxd, incus, virsh, simulated."),
         ({"type": "virsh", "power_address": "qemu:///system?command=rm"}, "power_address", "Query parameters"),
         ({"type": "virsh", "power_address": "http://x"}, "power_address", "not known"),
         ({"type": "simulated", "power_address": "simulated:s?cores=0"}, "power_address", "cores"),

@@ -17,7 +17,8 @@ from tests.unit.text_search import (
 UI = CHECKOUT / "regiond/ui"
 # Names of products, units and protocols, which read the same in every language; headers, attributes of cookies, and
 # topics and a frame of the stream.
-NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MAAS", "Ctrl-]", "CSV", "JSON", "ID"} | {
+NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "Incus", "MAAS", "Ctrl-]", "CSV"} | {
+    "JSON", "ID",
     "Location", "Cookie", "Vary", "Allow", "Origin", "Referer", "ETag", "Cookie, Accept-Encoding, Sec-Fetch-Site",
     "Android", "Chrome", "Edge", "Firefox", "iPad", "iPhone", "Linux", "Mac OS X", "Opera", "Safari", "Windows",
     "event: id: data:", "HttpOnly", "Secure", "vms tasks", "hosts vms", "UTC", "– Innkeeper",

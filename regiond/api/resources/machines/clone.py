@@ -77,7 +77,6 @@ CLONE = with_dry_run(
                 Integer(minimum=1, maximum=MOST_AT_ONCE),
                 f"Number of clones, at most {MOST_AT_ONCE} (default 1).",
                 default=1,
-                recorded=True,
                 example=1,
             ),
             Field(
