@@ -35,7 +35,7 @@ HOSTS = ListKind(
     filters=("state", "zone", "pool", "cluster", "type", "tag"),
     words={
         "state": {condition.value: word_of(condition) for condition in HostCondition},
-        "type": {"lxd": "LXD", "incus": "Incus", "simulated": constant("simulated")},
+        "type": {"lxd": "LXD", "incus": "Incus"} | {"simulated": constant("simulated")},
     },
     quick={"open": "is:open", "attention": "is:attention"},
     columns={
