@@ -14,13 +14,11 @@ from attrs import frozen
 from common.deployment_spec import ImageFormat, ImageRef
 from common.disk_content import DiskPart
 from common.errors import Busy, WrongState
-from common.process.private_files import DISK_FULL_ERRNOS
 from regiond.db.pool import Database
 from regiond.exports import store
 from regiond.exports.archive import Member, Stopped, checked, members_of, sha256_of
 from regiond.exports.disk_reader import DiskImage
 from regiond.exports.disk_writer import DiskWriter
-from regiond.exports.folder import disk_full
 from regiond.exports.model import BadExport, Export, ExportedDisk
 from regiond.exports.writing import Space, Threads
 
@@ -51,7 +49,7 @@ class DiskParts:
             found = await store.read(db, export_id)
         if found is None or not found.is_ready:
             raise WrongState("The file was deleted, or has expired. Upload it again.")
-        if found.store_id != self.space.folder.store_id:
+        if found.store_id != self.space.store_id:
             raise Busy(f"The file of {found.name} is in the folder of another region, which has to import it.")
         return found
 
@@ -80,7 +78,7 @@ class DiskParts:
         threads, folder = self.space.threads, self.space.folder
         await self.space.require_free(disk.file_bytes)
         file = await threads.run(lambda: TemporaryFile(dir=folder.root))  # noqa: SIM115  # closed below
-        try:
+        with file, self.space.explained():
             writer = await threads.run(partial(DiskWriter, file, disk.size_bytes))
             async for part in self.parts(found, disk):
                 await threads.run(partial(writer.add, part))
@@ -91,14 +89,6 @@ class DiskParts:
                 sha256=sha256, size_bytes=size_bytes, virtual_size_bytes=disk.size_bytes, format=ImageFormat.QCOW2
             )
             yield DiskFile(image=image, file=file, threads=threads)
-        except Stopped:
-            raise Busy("The region stops.") from None
-        except OSError as error:
-            if error.errno in DISK_FULL_ERRNOS:
-                raise disk_full() from error
-            raise
-        finally:
-            file.close()
 
     async def parts(self, found: Export, disk: ExportedDisk) -> AsyncGenerator[DiskPart, None]:
         """Yields the content of a disk, in parts that a host takes. Raises WrongState for a damaged image."""

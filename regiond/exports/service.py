@@ -22,6 +22,7 @@ from regiond.exports.model import MAX_FILE_BYTES, MAX_FILE_NAME, Export, ExportS
 from regiond.exports.reading import DiskParts
 from regiond.exports.store import NewExport
 from regiond.exports.writing import ExportFiles, ExportWriter, Space, WrittenFile
+from regiond.file_folder import FileFolder
 from regiond.validation_messages import no_object, shown
 
 __all__ = ["DiskParts", "Download", "ExportFiles", "ExportWriter", "Exports", "WrittenFile"]
@@ -83,7 +84,7 @@ class Exports:
         await self.space.require_free(size)
         new = NewExport(
             name=name, state=ExportState.UPLOADING, account_id=caller.account_id, size_bytes=size,
-            sha256=sha256, store_id=self.space.folder.store_id, file=f"upload-{uuid4().hex}.tar",
+            sha256=sha256, store_id=self.space.store_id, file=f"upload-{uuid4().hex}.tar",
         )  # fmt: skip
         async with self.database.transaction() as db:
             await store.lock(db)
@@ -117,7 +118,7 @@ class Exports:
         if after > found.size_bytes:
             raise InvalidRequest.of({"content": [f"{after} bytes are more than the declared {found.size_bytes}."]})
         await self.space.require_free(len(data))
-        if not await self.space.threads.run(partial(self.space.folder.append, found.file, received, data)):
+        if not await self.space.threads.run(partial(_append, self.space.folder, found.file, received, data)):
             async with self.database.transaction() as db:
                 await store.forget_received(db, export_id)
             raise WrongState("The region has lost what was uploaded: begin with offset=0.", expected_offset=0)
@@ -183,11 +184,20 @@ class Exports:
             os.close(descriptor)
 
     def _require_here(self, found: Export) -> None:
-        if found.store_id != self.space.folder.store_id:
+        if found.store_id != self.space.store_id:
             raise WrongState(
                 f"The file of {found.name} is in the folder of another region, which does not share it with this one. "
                 "Ask that region."
             )
+
+
+def _append(folder: FileFolder, name: str, offset: int, data: bytes) -> bool:
+    """Returns when the data is on the disk; False, with nothing written, if the file has less than `offset`. Blocks."""
+    with folder.lock(name) as file:
+        if file.size_bytes() < offset:
+            return False
+        file.write(offset, data)
+        return True
 
 
 def _completed(submitted: SubmittedFile, content: bytes) -> SubmittedFile:

@@ -33,7 +33,7 @@ class ExportUpkeep:
     async def check(self) -> None:
         """Checks the complete uploads, one after the other. Idempotent: repeats interrupted checks."""
         async with self.database.connection() as db:
-            waiting = await store.in_state(db, self.space.folder.store_id, ExportState.CHECKING)
+            waiting = await store.in_state(db, self.space.store_id, ExportState.CHECKING)
         for found in waiting:
             try:
                 await self._check(found)
@@ -75,8 +75,8 @@ class ExportUpkeep:
                 log.info("export_expired", export=export_id)
         found = await threads.run(folder.files)  # before the rows: a file is made after its row names it
         async with self.database.connection() as db:
-            needed = await store.needed_of(db, folder.store_id, found)
-            ready = await store.in_state(db, folder.store_id, ExportState.READY)
+            needed = await store.needed_of(db, self.space.store_id, found)
+            ready = await store.in_state(db, self.space.store_id, ExportState.READY)
         for file in sorted(found - needed):
             await threads.run(partial(folder.remove, file))
             log.info("export_file_removed", file=file)

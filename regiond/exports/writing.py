@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from attrs import define, frozen
 
@@ -20,9 +20,9 @@ from regiond.exports import store
 from regiond.exports.archive import ArchiveWriter, Stopped
 from regiond.exports.description import disk_file
 from regiond.exports.disk_writer import DiskWriter
-from regiond.exports.folder import ExportFolder, disk_full, require_free
 from regiond.exports.model import ExportLimits, ExportState, MachineDescription
 from regiond.exports.store import NewExport
+from regiond.file_folder import FileFolder
 
 T = TypeVar("T")
 _PROGRESS_EVERY_S = 2.0
@@ -38,15 +38,19 @@ class Threads(Protocol):
 
 @frozen(kw_only=True)
 class Space:
-    """The space for files in this region's folder."""
+    """The space for files in this region's folder.
 
-    folder: ExportFolder
+    `store_id` names the folder in the database: regions that share the folder have the same id.
+    """
+
+    folder: FileFolder
+    store_id: UUID
     threads: Threads
     limits: ExportLimits
 
     async def require_room(self, db: Db, size_bytes: int, *, own: int = 0) -> None:
         """Raises OutOfCapacity, in numbers, if a file of this size does not fit; `own` is its export, if it has one."""
-        used = await store.used_bytes(db, self.folder.store_id, without=own)
+        used = await store.used_bytes(db, self.store_id, without=own)
         if used + size_bytes > self.limits.total_bytes:
             raise OutOfCapacity(
                 f"Exports take {file_size(used)} of {file_size(self.limits.total_bytes)} (the region's setting "
@@ -57,7 +61,21 @@ class Space:
     async def require_free(self, needed_bytes: int) -> None:
         """Raises OutOfCapacity if the disk would have less than the reserve afterwards."""
         reserve = self.limits.reserve_bytes
-        await self.threads.run(partial(require_free, self.folder, needed_bytes, reserve_bytes=reserve))
+        await self.threads.run(partial(self.folder.require_free, needed_bytes, reserve_bytes=reserve))
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Raises OutOfCapacity instead of the error of a full disk, and Busy because the region stops."""
+        try:
+            yield
+        except Stopped:
+            raise Busy("The region stops.") from None
+        except OSError as error:
+            if error.errno in DISK_FULL_ERRNOS:
+                raise OutOfCapacity(
+                    "The region's disk for exports is full. Delete exports or images that are not needed."
+                ) from error
+            raise
 
 
 @frozen(kw_only=True)
@@ -132,14 +150,8 @@ class ExportWriter:
         return self._disk
 
     async def _run(self, work: Callable[[], T]) -> T:
-        try:
+        with self._space.explained():
             return await self._space.threads.run(work)
-        except Stopped:
-            raise Busy("The region stops.") from None
-        except OSError as error:
-            if error.errno in DISK_FULL_ERRNOS:
-                raise disk_full() from error
-            raise
 
 
 @frozen(kw_only=True)
@@ -175,7 +187,7 @@ class ExportFiles:
         await self.space.require_free(_LEAST_FREE_BYTES)
         file = f"{export_id}-{uuid4().hex}.tar"
         async with self.database.transaction() as db:
-            if not await store.begin(db, export_id, folder.store_id, file):
+            if not await store.begin(db, export_id, self.space.store_id, file):
                 raise Busy(f"The export {export_id} is gone.")
         opened: list[ArchiveWriter] = []
 
@@ -183,14 +195,11 @@ class ExportFiles:
             opened.append(ArchiveWriter(folder.path(file), made_at=int(time.time()), is_stopped=threads.is_stopped))
 
         try:
-            await threads.run(open_)
-            yield ExportWriter(
-                export_id=export_id, file=file, database=self.database, space=self.space, archive=opened[0]
-            )
-        except OSError as error:
-            if error.errno in DISK_FULL_ERRNOS:
-                raise disk_full() from error
-            raise
+            with self.space.explained():
+                await threads.run(open_)
+                yield ExportWriter(
+                    export_id=export_id, file=file, database=self.database, space=self.space, archive=opened[0]
+                )
         finally:
             for one in opened:
                 one.close()

@@ -10,7 +10,7 @@ from common.errors import OutOfCapacity
 from common.units import file_size
 from regiond.db.pool import Db
 from regiond.images import upload_store
-from regiond.images.content import ContentFolder, require_free
+from regiond.images.content import ContentFolder
 from regiond.images.file_threads import FileThreads
 
 _GIB = 2**30
@@ -57,7 +57,7 @@ class StoreSpace:
 
     def check_free(self, needed_bytes: int) -> None:
         """As `require_free`, but blocks."""
-        require_free(self.folder, needed_bytes, reserve_bytes=self.limits.reserve_bytes)
+        self.folder.require_free(needed_bytes, reserve_bytes=self.limits.reserve_bytes)
 
     async def limit(self, db: Db, own_bytes: int) -> SpaceLimit:
         """Returns the limit for a file of unknown size. It replaces `own_bytes`, which are counted already."""

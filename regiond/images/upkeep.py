@@ -13,8 +13,9 @@ from common.process.periodic import NextRoundIn
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
+from regiond.file_folder import UploadFile
 from regiond.images import store, upload_store
-from regiond.images.content import ContentFolder, Stopped, UploadFile, sha256_of
+from regiond.images.content import ContentFolder, Stopped, sha256_of
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection.confinement import ConfinementReport
 from regiond.images.inspection.service import Inspected, Inspection

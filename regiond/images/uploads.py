@@ -16,8 +16,9 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
+from regiond.file_folder import UploadFile
 from regiond.images import store, upload_store
-from regiond.images.content import ContentFolder, UploadFile
+from regiond.images.content import ContentFolder
 from regiond.images.declaration import Declaration, declared, name_taken
 from regiond.images.download_rules import host_of
 from regiond.images.file_threads import FileThreads

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
-from attrs import Factory, field, frozen
+from attrs import field, frozen
 
 from common.compose_request import ComposeRequest
 from common.values import Autostart, GuestSize
@@ -41,6 +40,7 @@ from regiond.machines.values.disks import (
     DiskToGrow,
     DiskToMove,
     DiskToRemove,
+    DiskView,
     KeptDisk,
     NamedDisk,
 )
@@ -53,7 +53,17 @@ from regiond.machines.values.listed_disks import (
     is_only_more,
     is_resized,
 )
-from regiond.machines.values.nics import NamedNic, NicChange, NicPlan, NicToAdd, NicToChange, NicToRemove
+from regiond.machines.values.nics import (
+    LinkMode,
+    LinkRequest,
+    NamedNic,
+    NicChange,
+    NicPlan,
+    NicToAdd,
+    NicToChange,
+    NicToRemove,
+    NicView,
+)
 from regiond.machines.values.power import WantedPower
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
@@ -75,7 +85,6 @@ from regiond.machines.values.screens import ScreenProtocol, protocol_on
 from regiond.machines.values.search import USED, GroupSizes, MachineColumn, MachineFilter, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
 from regiond.machines.values.used import UsedAmounts
-from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
 from regiond.placement.model import Placement, Policy
 
 __all__ = [
@@ -171,108 +180,6 @@ __all__ = [
     "is_resized",
     "requested_fields",
 ]
-
-
-@frozen(kw_only=True)
-class DiskView:
-    """A disk. If it is `missing`, its volume does not exist, and the VM cannot start. One disk of a machine `boots`: it
-    is the first one that the VM tries at its next start.
-
-    `label` is from the storage constraint; empty: the constraint had none, or the VM was adopted.
-    """
-
-    id: int
-    index: int
-    volume: str
-    storage_pool_name: str
-    storage_pool_key: str
-    size_bytes: int
-    serial: str
-    tags: tuple[str, ...]
-    label: str = ""
-    missing: bool = False
-    boots: bool = False
-    pending_size_bytes: int | None = None  # the size that it gets when Innkeeper next starts the machine
-    root_volume: str | None = None  # of a root disk that was moved: its volume since
-    origin: DiskOrigin = field(default=DiskOrigin.CREATED, converter=DiskOrigin)
-
-    @property
-    def is_foreign(self) -> bool:
-        return self.origin is DiskOrigin.FOREIGN
-
-    @property
-    def held_bytes(self) -> int:
-        """The space that it claims: the larger of its size and its pending one."""
-        return max(self.size_bytes, self.pending_size_bytes or 0)
-
-    @property
-    def title(self) -> str:
-        """Returns what people call the disk: its label, else `root`, `disk1`, `disk2` … in the order of the disks."""
-        return self.label or (f"disk{self.index}" if self.index else "root")
-
-
-@frozen(kw_only=True)
-class NicView:
-    """A NIC. `label` is from the interface constraint; `mode` is `dhcp`, `static`, `auto` or `unconfigured`.
-
-    `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned; `seen` are the
-    addresses that the guest has while it runs. `gateway_versions` are the IP versions (4, 6) whose default route goes
-    through the NIC. `link_id` is the id of its link; each seen address has a link id of its own.
-    """
-
-    id: int
-    link_id: int = Factory(lambda self: self.id, takes_self=True)
-    index: int
-    name: str
-    mac_address: str
-    kind: str
-    source: str
-    label: str = ""
-    interface_id: int | None = None  # of the host, to which it is attached; None: unknown, or none
-    mode: str = "dhcp"
-    vid: int | None = None
-    vlan: Vlan | None = None
-    subnet: Subnet | None = None
-    ip_address: Address | None = None
-    seen: tuple[SeenAddress, ...] = ()
-    tags: tuple[str, ...] = ()
-    gateway_versions: tuple[int, ...] = ()
-
-    @property
-    def gateway(self) -> Address | None:
-        """The gateway of the assigned address."""
-        return None if self.ip_address is None or self.subnet is None else self.subnet.gateway_ip
-
-    @property
-    def unassigned(self) -> tuple[SeenAddress, ...]:
-        """The addresses that the guest has, without the one that Innkeeper assigned."""
-        return tuple(one for one in self.seen if one.address != self.ip_address)
-
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        """The assigned address, then the others."""
-        assigned = () if self.ip_address is None else (self.ip_address,)
-        return (*assigned, *(one.address for one in self.unassigned))
-
-
-class LinkMode(StrEnum):
-    """The way in which a NIC gets its address, in MAAS's words."""
-
-    AUTO = "AUTO"  # an address that Innkeeper chooses
-    STATIC = "STATIC"  # an address that the user chooses, or Innkeeper if the user gives none
-    DHCP = "DHCP"
-    LINK_UP = "LINK_UP"  # no address
-
-
-@frozen(kw_only=True)
-class LinkRequest:
-    """A link of a NIC. `subnet` is an id, a CIDR or a name; empty texts: not given. `force` replaces another link."""
-
-    mode: LinkMode
-    subnet: str = ""
-    ip_address: str = ""
-    default_gateway: bool = False
-    force: bool = False
 
 
 @frozen(kw_only=True)

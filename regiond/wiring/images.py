@@ -6,11 +6,11 @@ from typing import Any
 
 from regiond.components import ImageLayer
 from regiond.db.pool import Database
-from regiond.exports.folder import ExportFolder
 from regiond.exports.model import ExportLimits
 from regiond.exports.service import ExportFiles, Exports
 from regiond.exports.upkeep import ExportTasks, ExportUpkeep
 from regiond.exports.writing import Space
+from regiond.file_folder import FileFolder
 from regiond.images.content import ContentFolder
 from regiond.images.content_reads import ContentReads
 from regiond.images.download_rules import DownloadRules
@@ -82,7 +82,10 @@ def _wire_exports(settings: RegionSettings, database: Database, images: ContentF
     """The files of VMs are in the folder of images: regions that share that share them, too."""
     threads = FileThreads()
     space = Space(
-        folder=ExportFolder.open(images.root / EXPORTS, images.store_id, images.free_bytes),
+        folder=FileFolder.open(
+            images.root / EXPORTS, contents="exports", spare="exports or images", free_bytes=images.free_bytes
+        ),
+        store_id=images.store_id,
         threads=threads,
         limits=ExportLimits(
             total_bytes=int(settings.max_exports_gib * _GIB),

@@ -58,9 +58,19 @@ def fleet(innkeeper: Deployment) -> Deployment:
 @pytest.fixture
 def admin(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
     """An administrator who is logged in. At the end of the test its browser must have nothing to complain about."""
+    yield from _administrator(chromium, fleet, scripts=True)
+
+
+@pytest.fixture
+def plain(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
+    """An administrator whose browser runs no script."""
+    yield from _administrator(chromium, fleet, scripts=False)
+
+
+def _administrator(chromium: Browser, fleet: Deployment, *, scripts: bool) -> Iterator[Visitor]:
     from tests.browser.visitor import visitor
 
-    came = settle(visitor(chromium, fleet, "mira"))
+    came = settle(visitor(chromium, fleet, "mira", scripts=scripts))
     settle(came.enter())
     yield came
     settle(came.leave())

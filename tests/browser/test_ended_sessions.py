@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.fleet import PASSWORD
-from tests.waiting import settle
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
-
     from tests.browser.visitor import Visitor
     from tests.deployment.deployment import Deployment
 
@@ -236,18 +232,6 @@ async def test_a_question_asks_for_the_login_on_the_page(admin: Visitor, fleet: 
     await login.get_by_label("Password").press("Enter")
     await expect(page.locator("#note")).to_contain_text("alder is closed for placement")
     assert (await fleet.get("vm-hosts/1/"))["maintenance"]["reason"] == "new disks"
-
-
-@pytest.fixture
-def plain(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
-    """An administrator whose browser runs no script."""
-    from tests.browser.visitor import visitor
-
-    came = settle(visitor(chromium, fleet, "mira", scripts=False))
-    settle(came.enter())
-    yield came
-    settle(came.leave())
-    assert came.complaints == []
 
 
 async def test_without_scripts_a_form_is_offered_after_the_login(plain: Visitor, fleet: Deployment) -> None:

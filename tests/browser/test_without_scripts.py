@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.test_every_page import ACCOUNT_AND_POOLS, PAGES, SETTINGS
-from tests.waiting import eventually, settle
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
-
     from tests.browser.visitor import Visitor
     from tests.deployment.deployment import Deployment
 
 # What a script would have to do: such a control does nothing here.
 _DEAD = "button[type=button]:enabled:not([popovertarget]):visible, [data-select-all]:visible"
-
-
-@pytest.fixture
-def plain(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
-    """An administrator whose browser runs no script."""
-    from tests.browser.visitor import visitor
-
-    came = settle(visitor(chromium, fleet, "mira", scripts=False))
-    settle(came.enter())
-    yield came
-    settle(came.leave())
-    assert came.complaints == []
 
 
 async def succeeded(plain: Visitor, fleet: Deployment) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from rackd.drivers.simulated.fault_injection import Call
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
-from tests.faults.scenarios.site import FOREIGN
+from tests.faults.scenarios.cell_hosts import FOREIGN
 from tests.waiting import eventually
 
 HOST = "sim"

@@ -84,6 +84,7 @@ PAGES = (
     "docs/how-to/users.md",
     "docs/how-to/roles-and-quotas.md",
     "docs/how-to/lxd-host.md",
+    "docs/how-to/incus-host.md",
     "docs/how-to/install.md",
     "docs/how-to/containers.md",
     "docs/how-to/https.md",

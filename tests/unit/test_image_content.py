@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import Busy, OutOfCapacity
-from regiond.images.content import ContentFolder, Stopped, require_free, sha256_of
+from regiond.images.content import ContentFolder, Stopped, sha256_of
 
 ABC = hashlib.sha256(b"abc").hexdigest()
 GIB = 2**30
@@ -120,9 +120,9 @@ def test_hashing_stops_with_the_region(folder: ContentFolder) -> None:
 
 def test_the_reserve_of_the_disk_is_kept(tmp_path: Path) -> None:
     folder = ContentFolder.open(tmp_path / "images", free_bytes=lambda _: 10 * GIB)
-    require_free(folder, 8 * GIB, reserve_bytes=2 * GIB)
+    folder.require_free(8 * GIB, reserve_bytes=2 * GIB)
     with pytest.raises(OutOfCapacity) as refused:
-        require_free(folder, 9 * GIB, reserve_bytes=2 * GIB)
+        folder.require_free(9 * GIB, reserve_bytes=2 * GIB)
     assert refused.value.message.startswith(
         "The region's disk for images has 10 GiB free; 9 GiB more are needed, and 2 GiB stay free"
     )

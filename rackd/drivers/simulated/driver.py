@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-
-from attrs import evolve
 
 from common.addresses.simulated import SimulatedAddress
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
@@ -40,7 +37,6 @@ from rackd.drivers.driver_errors import (
     only_parts_of_disks,
     reject_volumes_in_use,
 )
-from rackd.drivers.resizing import before_start
 from rackd.drivers.rfb.screen import PictureScreen
 from rackd.drivers.simulated import (
     boot_orders,
@@ -48,7 +44,6 @@ from rackd.drivers.simulated import (
     disk_changes,
     foreign_guests,
     guests,
-    leases,
     own_images,
     resizing,
     usage,
@@ -62,12 +57,12 @@ from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.disk_content import SimulatedDiskContent
 from rackd.drivers.simulated.disk_moves import SimulatedDiskMoves
 from rackd.drivers.simulated.events import Watch
-from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
+from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.iso_drives import SimulatedIsoDrives
 from rackd.drivers.simulated.nic_changes import SimulatedNics
+from rackd.drivers.simulated.power import SimulatedPower
 from rackd.drivers.simulated.store import Store
-from rackd.drivers.start_order import before_boot
 from rackd.drivers.usage_counters import HostCounters
 from rackd.drivers.without_projects import WithoutProjects
 
@@ -107,7 +102,6 @@ class SimulatedDriver(WithoutProjects):
         self._address = address
         self._path = folder / f"{address.name}.sqlite"
         self._faults = faults
-        self._boots = boots
         self._watches: list[Watch] = []
         self._faults.call("connect")
         self._store = Store(self._path)
@@ -120,6 +114,7 @@ class SimulatedDriver(WithoutProjects):
         self._composer = SimulatedComposer(address, self._store, faults)
         self._cloner = SimulatedCloner(address, self._store, faults, self._composer)
         self._deployer = SimulatedDeployer(address, self._store, faults)
+        self._power = SimulatedPower(address, self._path, self._store, faults, boots)
         try:
             with self._store.writing() as db:
                 foreign_guests.create_once(db, address)
@@ -193,9 +188,9 @@ class SimulatedDriver(WithoutProjects):
     ) -> PowerState:
         """Ignores `grace_s`: the state of a simulated guest changes at once."""
         if action is PowerAction.CYCLE:
-            self._switch(guest, PowerState.OFF)
+            self._power.switch(guest, PowerState.OFF)
         wanted = PowerState.ON if action in {PowerAction.ON, PowerAction.CYCLE} else PowerState.OFF
-        return self._switch(guest, wanted, autostart, size, disk_sizes, boot_once)
+        return self._power.switch(guest, wanted, autostart, size, disk_sizes, boot_once)
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         """Cores change at once, the memory of a running guest at its next start."""
@@ -360,57 +355,3 @@ class SimulatedDriver(WithoutProjects):
             watch.stop()
         self._watches.clear()
         self._store.close()
-
-    def _switch(
-        self,
-        guest: GuestRef,
-        power: PowerState,
-        autostart: Autostart | None = None,
-        size: GuestSize | None = None,
-        disk_sizes: tuple[DiskSize, ...] = (),
-        once: BootOnce | None = None,
-    ) -> PowerState:
-        self._faults.call("power")
-        with self._store.writing() as db:
-            found = guests.of_machine(db, self._address, guest)
-            if power is PowerState.ON and found.power is not PowerState.ON:
-                disk_changes.check_volumes(self._address, found)
-            if power is PowerState.OFF or found.power is PowerState.OFF:
-                boot_orders.apply_pending(db, found.guest_id)
-            if power is PowerState.ON and found.power is PowerState.OFF:
-                self._prepare_start(db, found, size, disk_sizes, once)
-            guests.set_power(db, found, power)
-            if autostart is not None:
-                guests.set_autostart(db, evolve(found, power=power), autostart)
-            boots = self._boot(db, found, power)
-        if boots and self._boots is not None:
-            self._boots.add(self._path, found.guest_id, after_s=self._address.boot_ms / 1000)
-        return power
-
-    def _prepare_start(
-        self,
-        db: sqlite3.Connection,
-        guest: Guest,
-        size: GuestSize | None,
-        disk_sizes: tuple[DiskSize, ...],
-        once: BootOnce | None,
-    ) -> None:
-        if size is not None:
-            with before_start(guest.name):
-                resizing.resize(db, self._address, guest, size)
-        disk_changes.grow_before_start(db, self._address, guest, disk_sizes)
-        if once is not None:
-            with before_boot(guest.name):
-                boot_orders.boot_once(db, guest, once)
-
-    def _boot(self, db: sqlite3.Connection, guest: Guest, power: PowerState) -> bool:
-        """Records the boot in the transaction of the power change. Returns whether the guest will report."""
-        if power is not PowerState.ON:
-            deployments.end_boot(db, guest.guest_id)
-            return False
-        if guest.power is PowerState.ON or self._address.boot == "fails":
-            return False
-        boots = deployments.begin_boot(db, guest.guest_id, after_s=self._address.boot_ms / 1000)
-        if boots:
-            leases.assign(db, guest.guest_id, host_networks(self._address))
-        return boots

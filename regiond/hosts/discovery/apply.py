@@ -34,8 +34,7 @@ async def apply_discovery(
     if not changes.none:
         if changes.facts is not None and snapshot.facts is not None:
             await store.write_server(db, server_id, changes.facts)
-        await _write(db, host_id, server_id, changes, machines)
-        await machines.disks_listed(db, _with_listed_disks(run, changes))
+        await _write(db, host_id, server_id, changes, machines, _with_listed_disks(run, changes))
         await recompute_totals(db, server_id)
     await store.write_host(db, host_id, run.discovery)
     await discover_networks(db, host_id, facts)
@@ -46,12 +45,16 @@ async def apply_discovery(
     return changes
 
 
-async def _write(db: Db, host_id: int, server_id: int, changes: DiscoveryChanges, machines: GuestChangeHandler) -> None:
+async def _write(
+    db: Db, host_id: int, server_id: int, changes: DiscoveryChanges, machines: GuestChangeHandler,
+    with_listed_disks: tuple[int, ...],
+) -> None:  # fmt: skip
     await store.write_pools(db, server_id, changes.pools_written, changes.pools_missing)
     await store.delete_guests(db, server_id, changes.deleted_guests)
     await store.write_guests(db, server_id, changes.guests_written)
     for change in changes.machines:
         await _notify(db, host_id, server_id, change, machines)
+    await machines.disks_listed(db, with_listed_disks)  # growth that is pending no longer is not claimed below
     await set_discrete_totals(db, server_id, changes.totals_written)
     await write_allocations(db, server_id, changes.allocations)
     await write_storage(db, server_id, changes.storage)

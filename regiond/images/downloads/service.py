@@ -16,8 +16,9 @@ from common.units import file_size
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
+from regiond.file_folder import UploadFile
 from regiond.images import store, upload_store
-from regiond.images.content import ContentFolder, UploadFile
+from regiond.images.content import ContentFolder
 from regiond.images.download_rules import DownloadRules
 from regiond.images.downloads import store as download_store
 from regiond.images.downloads.http_download import HttpFile, HttpSource, RangeRefused, SourceFailed

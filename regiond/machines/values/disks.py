@@ -1,4 +1,4 @@
-"""Requests for and plans of changes of disks, and the disks that were kept when their machine gave them up."""
+"""Disks of machines: as they are, requests for and plans of their changes, and those that were kept."""
 
 from __future__ import annotations
 
@@ -17,6 +17,44 @@ class DiskOrigin(StrEnum):
     CREATED = "created"  # by Innkeeper, which its volume's name shows, or it is the first disk of an adopted machine
     FOREIGN = "foreign"  # somebody attached it on the hypervisor
     ADOPTED = "adopted"  # it was foreign, and a person made it the machine's own
+
+
+@frozen(kw_only=True)
+class DiskView:
+    """A disk. If it is `missing`, its volume does not exist, and the VM cannot start. One disk of a machine `boots`: it
+    is the first one that the VM tries at its next start.
+
+    `label` is from the storage constraint; empty: the constraint had none, or the VM was adopted.
+    """
+
+    id: int
+    index: int
+    volume: str
+    storage_pool_name: str
+    storage_pool_key: str
+    size_bytes: int
+    serial: str
+    tags: tuple[str, ...]
+    label: str = ""
+    missing: bool = False
+    boots: bool = False
+    pending_size_bytes: int | None = None  # the size that it gets when Innkeeper next starts the machine
+    root_volume: str | None = None  # of a root disk that was moved: its volume since
+    origin: DiskOrigin = field(default=DiskOrigin.CREATED, converter=DiskOrigin)
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.origin is DiskOrigin.FOREIGN
+
+    @property
+    def held_bytes(self) -> int:
+        """The space that it claims: the larger of its size and its pending one."""
+        return max(self.size_bytes, self.pending_size_bytes or 0)
+
+    @property
+    def title(self) -> str:
+        """Returns what people call the disk: its label, else `root`, `disk1`, `disk2` … in the order of the disks."""
+        return self.label or (f"disk{self.index}" if self.index else "root")
 
 
 @frozen(kw_only=True)

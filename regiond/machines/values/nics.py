@@ -1,8 +1,76 @@
-"""Requests for and plans of changes of the NICs of machines."""
+"""NICs of machines: as they are, and requests for and plans of their changes."""
 
 from __future__ import annotations
 
-from attrs import frozen
+from enum import StrEnum
+
+from attrs import Factory, frozen
+
+from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
+
+
+@frozen(kw_only=True)
+class NicView:
+    """A NIC. `label` is from the interface constraint; `mode` is `dhcp`, `static`, `auto` or `unconfigured`.
+
+    `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned; `seen` are the
+    addresses that the guest has while it runs. `gateway_versions` are the IP versions (4, 6) whose default route goes
+    through the NIC. `link_id` is the id of its link; each seen address has a link id of its own.
+    """
+
+    id: int
+    link_id: int = Factory(lambda self: self.id, takes_self=True)
+    index: int
+    name: str
+    mac_address: str
+    kind: str
+    source: str
+    label: str = ""
+    interface_id: int | None = None  # of the host, to which it is attached; None: unknown, or none
+    mode: str = "dhcp"
+    vid: int | None = None
+    vlan: Vlan | None = None
+    subnet: Subnet | None = None
+    ip_address: Address | None = None
+    seen: tuple[SeenAddress, ...] = ()
+    tags: tuple[str, ...] = ()
+    gateway_versions: tuple[int, ...] = ()
+
+    @property
+    def gateway(self) -> Address | None:
+        """The gateway of the assigned address."""
+        return None if self.ip_address is None or self.subnet is None else self.subnet.gateway_ip
+
+    @property
+    def unassigned(self) -> tuple[SeenAddress, ...]:
+        """The addresses that the guest has, without the one that Innkeeper assigned."""
+        return tuple(one for one in self.seen if one.address != self.ip_address)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The assigned address, then the others."""
+        assigned = () if self.ip_address is None else (self.ip_address,)
+        return (*assigned, *(one.address for one in self.unassigned))
+
+
+class LinkMode(StrEnum):
+    """The way in which a NIC gets its address, in MAAS's words."""
+
+    AUTO = "AUTO"  # an address that Innkeeper chooses
+    STATIC = "STATIC"  # an address that the user chooses, or Innkeeper if the user gives none
+    DHCP = "DHCP"
+    LINK_UP = "LINK_UP"  # no address
+
+
+@frozen(kw_only=True)
+class LinkRequest:
+    """A link of a NIC. `subnet` is an id, a CIDR or a name; empty texts: not given. `force` replaces another link."""
+
+    mode: LinkMode
+    subnet: str = ""
+    ip_address: str = ""
+    default_gateway: bool = False
+    force: bool = False
 
 
 @frozen(kw_only=True)

@@ -18,10 +18,11 @@ from tests.deployment.db_proxy import DbProxy
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import RACK
 from tests.faults.matrix.host_instrumentation import Instrumentation
+from tests.faults.scenarios.cell_hosts import CellHost, SimulatedCellHost
 from tests.faults.scenarios.disks import OTHER_POOL
 from tests.faults.scenarios.lxd import FakeLxdHost
 from tests.faults.scenarios.rescheduling import STORAGE_GB
-from tests.faults.scenarios.site import CellHost, SimulatedCellHost, SimulatedSite
+from tests.faults.scenarios.site import SimulatedSite
 from tests.waiting import eventually
 
 HOSTS = ("sim-a", "sim-b")

@@ -20,7 +20,7 @@ from tests.faults.real.lab_hosts import LabCellHost, opened, why_none
 from tests.faults.real.moments import PLATFORMS, join_cells, lab_cells, simulated_cells
 from tests.faults.real.site import RealSite, real_site
 from tests.faults.real.trial import LabTrial, SimulatedTrial
-from tests.faults.scenarios.site import GuestHost, SimulatedCellHost
+from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 
 
 class _Trial(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import libvirt
 from attrs import define, frozen
 
-from tests.faults.scenarios.site import GuestHost
+from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.lab.host_setup import host_bridge
 from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd

@@ -11,8 +11,8 @@ from rackd.drivers.simulated.fault_injection import Call
 from tests.faults.real.lab_hosts import LabCellHost
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.scenarios.adoption import Forget
+from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.scenario import RequestScenario
-from tests.faults.scenarios.site import GuestHost, SimulatedCellHost
 
 Shows = Callable[[GuestHost, Any], bool]  # given the cell's host and the scenario's state
 

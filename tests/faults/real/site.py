@@ -14,7 +14,8 @@ from tests.deployment.link_proxy import LinkProxy
 from tests.deployment.processes import temporary_deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
 from tests.faults.cells import Victim
-from tests.faults.scenarios.site import CellHost, GuestHost, Site
+from tests.faults.scenarios.cell_hosts import CellHost, GuestHost
+from tests.faults.scenarios.site import Site
 from tests.waiting import eventually
 
 DAEMONS = {Victim.REGION: REGION, Victim.RACK: RACK, Victim.DATABASE: POSTGRES}

@@ -20,8 +20,8 @@ from tests.faults.real.lab_hosts import LabCellHost
 from tests.faults.real.moments import Moment
 from tests.faults.real.observations import LabObservation, Observation, Shows, SimulatedObservation
 from tests.faults.real.site import RealSite, cancelled, waits
+from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.scenario import Outcome
-from tests.faults.scenarios.site import GuestHost, SimulatedCellHost
 from tests.waiting import eventually
 
 

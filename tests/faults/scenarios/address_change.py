@@ -8,10 +8,11 @@ from typing import Any
 from common.errors import HostUnreachable, InnkeeperError
 from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import CellHost
 from tests.faults.scenarios.lxd import FakeLxdHost, trust_problems
 from tests.faults.scenarios.machines import unexpected_machines
 from tests.faults.scenarios.scenario import Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import CellHost, Site, simulated
+from tests.faults.scenarios.site import Site, simulated
 
 
 class ChangeAddress(UnkeyedScenario):

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.machines import composed, unexpected_machines
 from tests.faults.scenarios.scenario import (
     SUCCEEDS_OR_ANSWERED,
@@ -20,7 +21,7 @@ from tests.faults.scenarios.scenario import (
     problem,
     send,
 )
-from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site
+from tests.faults.scenarios.site import Site
 
 
 @frozen(kw_only=True)

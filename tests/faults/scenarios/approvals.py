@@ -14,10 +14,11 @@ from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
 from regiond.reconciler.model import DiscrepancyKind
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot, unexpected_changes
+from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.cleanup import add_marked_guest, marker_of
 from tests.faults.scenarios.machines import HostMachine, composed, unexpected_machines
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site, simulated
+from tests.faults.scenarios.site import Site, simulated
 
 _EVENTS = "select count(*) from event where kind = $1 and id > $2"
 _NEWEST_EVENT = "select coalesce(max(id), 0) from event"

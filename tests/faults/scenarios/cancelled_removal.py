@@ -8,9 +8,10 @@ from typing import Any
 
 from common.errors import InnkeeperError
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.hosts import RemoveHost
 from tests.faults.scenarios.scenario import Outcome, Response, cancel, problem
-from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site, simulated
+from tests.faults.scenarios.site import Site, simulated
 from tests.waiting import eventually
 
 FAILING_CALL = "remove guest"

@@ -11,9 +11,10 @@ from attrs import frozen
 from common.values import OwnershipMarker
 from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site
+from tests.faults.scenarios.site import Site
 
 _MARKER = "select i.id, m.uuid from installation i, machine m where m.system_id = $1"
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from attrs import define
 
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import SimulatedCellHost
 from tests.faults.scenarios.machines import unexpected_machines
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import SimulatedCellHost, Site, simulated
+from tests.faults.scenarios.site import Site, simulated
 
 _LOST = "select system_id, message from event where kind = 'machine_lost' and operation_id = $1"
 _LEFT = """

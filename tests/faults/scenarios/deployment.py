@@ -11,11 +11,12 @@ from attrs import evolve, frozen
 
 from regiond.operations.model import OperationKind
 from tests.disk_images import raw_disk, upload
+from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.faults.scenarios.hosts import RemoveHost
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.ownership import only_machine
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, Response, problem
-from tests.faults.scenarios.site import GuestHost, Site
+from tests.faults.scenarios.site import Site
 from tests.waiting import eventually
 
 

@@ -11,9 +11,10 @@ from attrs import frozen
 from common.errors import InvalidRequest
 from regiond.operations.model import OperationKind
 from tests.deployment.simulated_host import SimulatedHost
+from tests.faults.scenarios.cell_hosts import SimulatedCellHost
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
-from tests.faults.scenarios.site import SimulatedCellHost, Site
+from tests.faults.scenarios.site import Site
 
 GB = 10**9
 OTHER_POOL = "fast"  # a second storage pool of the simulated hosts

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot
+from tests.faults.scenarios.cell_hosts import CellHost, GuestHost
 from tests.faults.scenarios.machines import unexpected_machines
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import CellHost, GuestHost, Site
+from tests.faults.scenarios.site import Site
 
 
 class AddCellHost(UnkeyedScenario):

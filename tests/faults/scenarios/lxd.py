@@ -10,9 +10,10 @@ from attrs import define
 from common.certificates import make_authority, utc_now
 from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import CellHost
 from tests.faults.scenarios.hosts import AddCellHost
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import CellHost, Site
+from tests.faults.scenarios.site import Site
 from tests.lxd_double import FakeLxd
 
 _PAIRS = "select count(*), count(replaces_id) from key_pair"  # no other host of the cell has one

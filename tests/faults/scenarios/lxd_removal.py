@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable
 
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import CellHost
 from tests.faults.scenarios.lxd import FakeLxdHost
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import CellHost, Site
+from tests.faults.scenarios.site import Site
 
 _PAIRS = "select count(*) from key_pair"
 _EVENTS = "select kind from event where operation_id = $1 and kind in ('certificate_removed', 'certificate_left')"

@@ -9,8 +9,9 @@ from typing import Any
 from attrs import frozen
 
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import FOREIGN, GuestHost
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
-from tests.faults.scenarios.site import FOREIGN, GuestHost, Site
+from tests.faults.scenarios.site import Site
 
 
 @frozen(kw_only=True)

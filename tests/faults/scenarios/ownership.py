@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from regiond.operations.model import OperationKind
+from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.faults.scenarios.machines import HostMachine, composed, unexpected_machines
 from tests.faults.scenarios.scenario import (
     ANSWERED,
@@ -17,7 +18,7 @@ from tests.faults.scenarios.scenario import (
     RequestScenario,
     problem,
 )
-from tests.faults.scenarios.site import GuestHost, Site
+from tests.faults.scenarios.site import Site
 
 _ALLOCATED = "select count(*) from event where kind = 'machine_allocated' and system_id = $1"
 

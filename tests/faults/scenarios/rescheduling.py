@@ -11,9 +11,10 @@ from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
 from regiond.operations.model import OperationKind
 from tests.deployment.held_refreshes import hold_refreshes, resume_refreshes
+from tests.faults.scenarios.cell_hosts import LARGE, SimulatedCellHost
 from tests.faults.scenarios.ownership import only_machine
 from tests.faults.scenarios.scenario import SUCCEEDS_OR_ANSWERED, Outcome, Request, RequestScenario, problem
-from tests.faults.scenarios.site import LARGE, SimulatedCellHost, Site
+from tests.faults.scenarios.site import Site
 
 STORAGE_GB = 2000  # of each shared simulated host
 FILLER = "filler"

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest, NotFound
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.declaration.field_types import Choice, Integer
+from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.field_types import Choice
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL
 from regiond.api.declaration.served import filled, found, given, serve, target
 from regiond.api.resources.images.image_fields import IMPORTED_IMAGE, MAX_FILE_BYTES, NEW_IMAGE
+from regiond.api.resources.shared.upload_part import content_of, part_of_upload
 from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
 from regiond.api.services import Services
 from regiond.api.urls import id_in
@@ -87,9 +88,7 @@ async def _is_importing(call: Call) -> bool:
     return any(one.is_importing for one in await call.services.images.list())
 
 
-_append = serve(
-    lambda s: s.image_uploads.append, "offset", image_id=target("id"), data=lambda call: call.content or b""
-)
+_append = serve(lambda s: s.image_uploads.append, "offset", image_id=target("id"), data=content_of)
 _delete = serve(lambda s: s.image_uploads.delete, image_id=target("id"))
 
 BOOT_RESOURCES = Resource(
@@ -165,26 +164,14 @@ BOOT_RESOURCE_FILE = Resource(
     path="boot-resources/{id}/upload/{file_id}/",
     doc="The upload of an image.",
     endpoints=(
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
+        part_of_upload(
+            _ENTRY,
+            _append,
             title="Add a part to an upload",
-            doc=(
-                "The body is the next part of the file, at most 4 MiB, of the type application/octet-stream. After the "
-                "last one the image is checked."
-            ),
-            fields=(
-                Field(
-                    "offset",
-                    Integer(minimum=0, maximum=MAX_FILE_BYTES),
-                    "Where the part begins; 409, with the right one, if the upload ends elsewhere.",
-                ),
-            ),
-            takes_content=True,
-            audited=False,  # an upload has thousands of parts; an event records the upload
-            result=_ENTRY,
+            checked="image",
+            max_bytes=MAX_FILE_BYTES,
+            permission=Permission.ADMIN,
             find=_find_upload,
-            run=crud.encoded_run(_ENTRY, _append),
         ),
     ),
 )

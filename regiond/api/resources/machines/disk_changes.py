@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from functools import partial
 
 from common.units import BYTES_PER_GB
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission
 from regiond.api.declaration.field_types import Boolean, Float, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Format
-from regiond.api.declaration.operation_wait import STARTED, is_repeat, soon
+from regiond.api.declaration.operation_wait import is_repeat
 from regiond.api.replies import Reply, json_reply
-from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
+from regiond.api.resources.machines.hardware_changes import changing_hardware, plan_result
+from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
 from regiond.api.resources.shared.lookups import find_machine, one_of_object
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, DiskOfMachine
-from regiond.machines.model import DiskChange, DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove
+from regiond.machines.model import DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove
 
-PLAN = Result(doc="For a dry run: what would change, in sentences.", type=DISK_PLAN_JSON)
+PLAN = plan_result(DISK_PLAN_JSON)
 _LARGEST_GB = 1_000_000.0
 SIZE = Field(
     "size",
@@ -85,26 +86,6 @@ def _to_remove(call: Call) -> DiskToRemove:
     return DiskToRemove(disk_id=_disk_id(call), keep=call.values["keep"])
 
 
-def _starting(change_of: Callable[[Call], DiskChange]) -> Callable[[Call], Awaitable[Reply]]:
-    """Returns a handler that opens the operation, and answers with the changed machine."""
-
-    async def run(call: Call) -> Reply:
-        operation = await call.services.disk_changes.start(
-            call.caller, call.target.system_id, change_of(call), idempotency_key=call.idempotency_key,
-            need_rack=not call.respond_async,
-        )  # fmt: skip
-        return await soon(call, operation, machine_now(call))
-
-    return run
-
-
-def _planning(change_of: Callable[[Call], DiskChange]) -> Callable[[Call], Awaitable[Reply]]:
-    async def run(call: Call) -> Reply:
-        return plan_reply(await call.services.disk_changes.plan(call.caller, call.target.system_id, change_of(call)))
-
-    return run
-
-
 async def _adopt(call: Call) -> Reply:
     machine = await call.services.machine_disks.adopt(call.caller, call.target.system_id, _disk_id(call))
     return json_reply(MACHINE_JSON.encode(machine))
@@ -127,115 +108,59 @@ _TAGS = Field("tags", TextList(), "A tag of the disk; repeatable.", recorded=Tru
 DISK_FIELDS = (SIZE, POOL, _TAGS)
 
 
-ADD_DISK = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="add_disk",
-        permission=Permission.OPERATOR,
-        title="Add a disk to a machine",
-        doc="The machine gets an empty disk, also while it runs. If its hypervisor cannot add one to a running VM, the "
-        "request is rejected: shut the VM down first. Its space is claimed before.",
-        fields=DISK_FIELDS,
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_starting(disk_to_add),
-    ),
-    _planning(disk_to_add),
-    result=PLAN,
-    doc=CHANGE_DOC,
+_changing_disks = partial(changing_hardware, lambda services: services.disk_changes, DISK_PLAN_JSON)
+ADD_DISK = _changing_disks(
+    "add_disk",
+    disk_to_add,
+    title="Add a disk to a machine",
+    doc="The machine gets an empty disk, also while it runs. If its hypervisor cannot add one to a running VM, the "
+    "request is rejected: shut the VM down first. Its space is claimed before.",
+    fields=DISK_FIELDS,
 )
-ATTACH_DISK = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="attach_disk",
-        permission=Permission.OPERATOR,
-        title="Attach a kept disk to a machine",
-        doc="The machine, on the host of the disk, gets it with its content. When the machine is deleted, the disk is "
-        "kept again.",
-        fields=(
-            Field("kept_disk", Integer(minimum=1), "Id of the kept disk.", recorded=True, required=True, example=3),
+ATTACH_DISK = _changing_disks(
+    "attach_disk",
+    _to_attach,
+    title="Attach a kept disk to a machine",
+    doc="The machine, on the host of the disk, gets it with its content. When the machine is deleted, the disk is "
+    "kept again.",
+    fields=(Field("kept_disk", Integer(minimum=1), "Id of the kept disk.", recorded=True, required=True, example=3),),
+)
+GROW_DISK = _changing_disks(
+    "grow_disk",
+    _to_grow,
+    title="Make a disk of a machine larger",
+    doc="What the hypervisor cannot do while the VM runs is pending: the disk shows it, claims it, and gets it "
+    "when Innkeeper next starts the machine. The file system is grown in the guest. A disk never gets smaller.",
+    fields=(DISK, SIZE),
+)
+MOVE_DISK = _changing_disks(
+    "move_disk",
+    _to_move,
+    title="Move a disk of a machine to another storage pool",
+    doc="The disk, also the first one, is copied to another storage pool of its host, with its content, while the "
+    "machine is off; libvirt also copies a disk of a running machine, but not the first one. The space of the copy "
+    "is claimed before. The volume of before is deleted only when the machine uses the complete copy; a failure "
+    "leaves the disk where it was. A copy can take minutes: start it with Prefer: respond-async.",
+    fields=(
+        DISK,
+        Field(
+            "pool",
+            Text(max_length=256),
+            "Storage pool of the host to which the disk moves.",
+            recorded=True,
+            required=True,
+            example="fast",
         ),
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_starting(_to_attach),
     ),
-    _planning(_to_attach),
-    result=PLAN,
-    doc=CHANGE_DOC,
 )
-GROW_DISK = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="grow_disk",
-        permission=Permission.OPERATOR,
-        title="Make a disk of a machine larger",
-        doc="What the hypervisor cannot do while the VM runs is pending: the disk shows it, claims it, and gets it "
-        "when Innkeeper next starts the machine. The file system is grown in the guest. A disk never gets smaller.",
-        fields=(DISK, SIZE),
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_starting(_to_grow),
-    ),
-    _planning(_to_grow),
-    result=PLAN,
-    doc=CHANGE_DOC,
-)
-MOVE_DISK = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="move_disk",
-        permission=Permission.OPERATOR,
-        title="Move a disk of a machine to another storage pool",
-        doc="The disk, also the first one, is copied to another storage pool of its host, with its content, while the "
-        "machine is off; libvirt also copies a disk of a running machine, but not the first one. The space of the copy "
-        "is claimed before. The volume of before is deleted only when the machine uses the complete copy; a failure "
-        "leaves the disk where it was. A copy can take minutes: start it with Prefer: respond-async.",
-        fields=(
-            DISK,
-            Field(
-                "pool",
-                Text(max_length=256),
-                "Storage pool of the host to which the disk moves.",
-                recorded=True,
-                required=True,
-                example="fast",
-            ),
-        ),
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_starting(_to_move),
-    ),
-    _planning(_to_move),
-    result=PLAN,
-    doc=CHANGE_DOC,
-)
-REMOVE_DISK = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="remove_disk",
-        permission=Permission.OPERATOR,
-        title="Remove a disk from a machine",
-        doc="A running VM has to give the disk back: unmount it there first. If it does not, the request is rejected "
-        "and nothing has changed. The first disk of a machine cannot be removed.",
-        fields=(DISK, KEEP),
-        destructive=True,
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_starting(_to_remove),
-    ),
-    _planning(_to_remove),
-    result=PLAN,
-    doc=CHANGE_DOC,
+REMOVE_DISK = _changing_disks(
+    "remove_disk",
+    _to_remove,
+    title="Remove a disk from a machine",
+    doc="A running VM has to give the disk back: unmount it there first. If it does not, the request is rejected "
+    "and nothing has changed. The first disk of a machine cannot be removed.",
+    fields=(DISK, KEEP),
+    destructive=True,
 )
 ADOPT_DISK = with_dry_run(
     Endpoint(

@@ -26,6 +26,7 @@ from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
 from regiond.api.resources.shared.lookups import find_machine
+from regiond.api.resources.shared.upload_part import content_of, part_of_upload
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.exports.model import (
@@ -79,7 +80,7 @@ async def find_export(services: Services, path: Mapping[str, str]) -> Export:
 
 _list = serve(lambda s: s.exports.list)
 _submitted = filled(SubmittedFile, size_bytes=given("size"))
-_append = serve(lambda s: s.exports.append, "offset", export_id=target("id"), data=lambda call: call.content or b"")
+_append = serve(lambda s: s.exports.append, "offset", export_id=target("id"), data=content_of)
 _delete = serve(lambda s: s.exports.delete, export_id=target("id"))
 
 
@@ -220,24 +221,14 @@ EXPORT_UPLOAD = Resource(
     path="exports/{id}/upload/",
     doc="The upload of a file of a VM.",
     endpoints=(
-        Endpoint(
-            method="PUT",
-            permission=Permission.USER,
+        part_of_upload(
+            _EXPORT,
+            _append,
             title="Add a part to the upload of a file of a VM",
-            doc="The body is the next part of the file, at most 4 MiB, of the type application/octet-stream. After the "
-            "last one the file is checked.",
-            fields=(
-                Field(
-                    "offset",
-                    Integer(minimum=0, maximum=MAX_FILE_BYTES),
-                    "Where the part begins; 409, with the right one, if the upload ends elsewhere.",
-                ),
-            ),
-            takes_content=True,
-            audited=False,  # an upload has thousands of parts; an event records the upload
-            result=_EXPORT,
+            checked="file",
+            max_bytes=MAX_FILE_BYTES,
+            permission=Permission.USER,
             find=find_export,
-            run=crud.encoded_run(_EXPORT, _append),
         ),
     ),
 )

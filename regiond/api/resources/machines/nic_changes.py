@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from attrs import evolve
 
-from regiond.api.declaration.dry_run import CHANGE_DOC, DRY_RUN, PLAN, is_dry_run, plan_reply, with_dry_run
+from regiond.api.declaration.dry_run import DRY_RUN, PLAN, is_dry_run, plan_reply
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, is_repeat, soon, without_content
 from regiond.api.declaration.serializer import one_of
 from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.resources.machines.hardware_changes import changing_hardware
 from regiond.api.resources.machines.interface_links import INTERFACE_RESULT, MTU, nic_change, of_device, vlan_id_in
 from regiond.api.resources.machines.interface_targets import NicOfDevice, NicOfMachine, find_nic, find_node
-from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
-from regiond.api.resources.shared.lookups import find_machine, one_of_object
+from regiond.api.resources.shared.lookups import one_of_object
 from regiond.api.serializers.deletion import DELETION_PLAN_JSON, NIC_PLAN_JSON
 from regiond.api.serializers.machines import encode_interface
-from regiond.machines.model import DeviceView, MachineView, NicChange, NicPlan, NicToAdd, NicToChange, NicToRemove
+from regiond.machines.model import DeviceView, MachineView, NicPlan, NicToAdd, NicToChange, NicToRemove
 from regiond.operations.model import Operation
 
-_PLAN = Result(doc="For a dry run: what would change, in sentences.", type=NIC_PLAN_JSON)
 _EITHER_PLAN: Result[Any] = Result(doc=PLAN.doc, type=one_of(DELETION_PLAN_JSON, NIC_PLAN_JSON))
 _MAC = Field(
     "mac_address",
@@ -90,27 +89,6 @@ def _to_remove(call: Call) -> NicToRemove:
     return NicToRemove(nic_id=_nic_id(call))
 
 
-def _starting(change_of: Callable[[Call], NicChange]) -> Callable[[Call], Awaitable[Reply]]:
-    """Returns a handler that opens the operation, and answers with the changed machine."""
-
-    async def run(call: Call) -> Reply:
-        operation = await call.services.nic_changes.start(
-            call.caller, call.target.system_id, change_of(call), idempotency_key=call.idempotency_key,
-            need_rack=not call.respond_async,
-        )  # fmt: skip
-        return await soon(call, operation, machine_now(call))
-
-    return run
-
-
-def _planning(change_of: Callable[[Call], NicChange]) -> Callable[[Call], Awaitable[Reply]]:
-    async def run(call: Call) -> Reply:
-        plan = await call.services.nic_changes.plan(call.caller, call.target.system_id, change_of(call))
-        return _plan_reply(plan)
-
-    return run
-
-
 async def _create_physical(call: Call) -> Reply:
     """Adds a NIC to the machine or device."""
     node = call.target
@@ -155,78 +133,46 @@ async def _delete(call: Call) -> Reply:
     return await soon(call, operation, without_content)
 
 
-ADD_INTERFACE = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="add_interface",
-        permission=Permission.OPERATOR,
-        title="Add a NIC to a machine",
-        doc="The machine gets the NIC, also while it runs. If its hypervisor cannot add one to a running VM, the "
-        "request is rejected: shut the VM down first. The system in the VM configures the NIC, or the next deployment "
-        "does.",
-        fields=(
+_changing_nics = partial(changing_hardware, lambda services: services.nic_changes, NIC_PLAN_JSON)
+ADD_INTERFACE = _changing_nics(
+    "add_interface",
+    _to_add,
+    title="Add a NIC to a machine",
+    doc="The machine gets the NIC, also while it runs. If its hypervisor cannot add one to a running VM, the "
+    "request is rejected: shut the VM down first. The system in the VM configures the NIC, or the next deployment "
+    "does.",
+    fields=(
+        _INTERFACES,
+        _NAME,
+        _MAC,
+        Field("tags", TextList(), "A tag of the NIC; repeatable.", recorded=True, default=(), example="uplink"),
+    ),
+)
+REMOVE_INTERFACE = _changing_nics(
+    "remove_interface",
+    _to_remove,
+    title="Remove a NIC from a machine",
+    doc="Its addresses are free then. A running VM has to give the NIC back; if it does not, the request is "
+    "rejected and nothing has changed. The first NIC of a machine cannot be removed.",
+    fields=(INTERFACE,),
+    destructive=True,
+)
+CHANGE_INTERFACE = _changing_nics(
+    "change_interface",
+    _to_change,
+    title="Give a NIC of a machine another network or MAC address",
+    doc="The NIC keeps its name, tags and place. libvirt connects a running VM to another network at once; other "
+    "changes need a VM that is off, and are rejected while it runs. The system in the VM configures the NIC anew, "
+    "or the next deployment does.",
+    fields=(
+        INTERFACE,
+        evolve(
             _INTERFACES,
-            _NAME,
-            _MAC,
-            Field("tags", TextList(), "A tag of the NIC; repeatable.", recorded=True, default=(), example="uplink"),
+            doc="One interface constraint as for compose, whose label is not used: the new network, and a static "
+            "address in it (default: both stay).",
         ),
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_starting(_to_add),
+        evolve(_MAC, doc="Its new MAC address (default: it stays)."),
     ),
-    _planning(_to_add),
-    result=_PLAN,
-    doc=CHANGE_DOC,
-)
-REMOVE_INTERFACE = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="remove_interface",
-        permission=Permission.OPERATOR,
-        title="Remove a NIC from a machine",
-        doc="Its addresses are free then. A running VM has to give the NIC back; if it does not, the request is "
-        "rejected and nothing has changed. The first NIC of a machine cannot be removed.",
-        fields=(INTERFACE,),
-        destructive=True,
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_starting(_to_remove),
-    ),
-    _planning(_to_remove),
-    result=_PLAN,
-    doc=CHANGE_DOC,
-)
-CHANGE_INTERFACE = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="change_interface",
-        permission=Permission.OPERATOR,
-        title="Give a NIC of a machine another network or MAC address",
-        doc="The NIC keeps its name, tags and place. libvirt connects a running VM to another network at once; other "
-        "changes need a VM that is off, and are rejected while it runs. The system in the VM configures the NIC anew, "
-        "or the next deployment does.",
-        fields=(
-            INTERFACE,
-            evolve(
-                _INTERFACES,
-                doc="One interface constraint as for compose, whose label is not used: the new network, and a static "
-                "address in it (default: both stay).",
-            ),
-            evolve(_MAC, doc="Its new MAC address (default: it stays)."),
-        ),
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_starting(_to_change),
-    ),
-    _planning(_to_change),
-    result=_PLAN,
-    doc=CHANGE_DOC,
 )
 OF_ONE = (ADD_INTERFACE, CHANGE_INTERFACE, REMOVE_INTERFACE)
 CREATE_PHYSICAL = Endpoint(
