@@ -14,7 +14,8 @@ from common.errors import DriverFailed, NotFound, Unsupported
 from rackd.drivers.libvirt.connection.errors import ensure_event_loop, translate, translate_open
 from rackd.drivers.libvirt.connection.host_reader import HostReader, HostResponses, NodeStats
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
-from rackd.drivers.libvirt.connection.objects import Domain, Network, Pool, Volume
+from rackd.drivers.libvirt.connection.objects import Domain, Network
+from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume
 from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed, completed_usage
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from common.errors import DriverFailed, NotFound, Unsupported
 from rackd.drivers.libvirt.connection.interface_inventory import NO_DEVICES, InterfaceInventory, NodeDevices
-from rackd.drivers.libvirt.connection.objects import Connection
+from rackd.drivers.libvirt.connection.named_object import Connection
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

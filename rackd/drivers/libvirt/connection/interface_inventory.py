@@ -16,7 +16,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import DriverFailed, NotFound, Unsupported
-from rackd.drivers.libvirt.connection.objects import Connection
+from rackd.drivers.libvirt.connection.named_object import Connection
 from rackd.drivers.libvirt.xml import parse, text_at
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

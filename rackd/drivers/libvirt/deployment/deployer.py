@@ -16,7 +16,8 @@ from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
 from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities, volume_xml
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_bios, set_uefi
 from rackd.drivers.libvirt.definitions.metadata import reservations_in, set_reservations

@@ -13,7 +13,7 @@ from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Volume
+from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
 from rackd.drivers.libvirt.guests.dependents import dependents_of

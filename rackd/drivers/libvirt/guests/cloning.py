@@ -14,7 +14,8 @@ from rackd.drivers.disk_moves import check_off
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.addresses import cloud_init_seed
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_uefi
 from rackd.drivers.libvirt.definitions.metadata import keep_uefi, keeps_uefi
 from rackd.drivers.libvirt.guests import volumes

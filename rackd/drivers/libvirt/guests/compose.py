@@ -14,7 +14,8 @@ from common.values import Guest, PowerState
 from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
 from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions import domain_xml
 from rackd.drivers.libvirt.definitions.cpu_xml import check_host
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits

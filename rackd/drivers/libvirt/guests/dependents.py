@@ -16,7 +16,7 @@ from attrs import frozen
 from common.errors import HostUnreachable, InnkeeperError, NotFound
 from common.volume_names import marker_of_artifact
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Pool
+from rackd.drivers.libvirt.connection.storage_objects import Pool
 from rackd.drivers.libvirt.xml import Element, attribute, parse, text_at
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

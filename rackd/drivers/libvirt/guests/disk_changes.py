@@ -17,7 +17,8 @@ from common.values import GuestRef, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.disk_xml import (
     PreparedDisk,
     add_disk,

@@ -13,7 +13,8 @@ from common.values import GuestRef
 from rackd.drivers.disk_moves import check_off
 from rackd.drivers.driver_errors import disk_not_found, required_guest
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.disk_xml import format_of
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.guests.disk_changes import check_no_overlay

@@ -19,7 +19,8 @@ from common.values import OwnershipMarker
 from common.volume_names import marker_of_volume
 from rackd.drivers.disk_moves import changed_since
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.boot_order import is_disk
 from rackd.drivers.libvirt.definitions.disk_xml import path_of, set_source
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml

@@ -17,7 +17,7 @@ from common.values import OwnershipMarker
 from common.volume_names import marker_of_artifact
 from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Pool
+from rackd.drivers.libvirt.connection.storage_objects import Pool
 from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, volume_names
 from rackd.drivers.libvirt.guests import live_copies
 from rackd.drivers.libvirt.guests.dependents import dependents_of

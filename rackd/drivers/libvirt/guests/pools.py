@@ -7,7 +7,7 @@ from attrs import frozen
 
 from common.errors import DriverFailed
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Pool, Volume
+from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume
 from rackd.drivers.libvirt.inventory.facts import POOL_TYPES
 from rackd.drivers.libvirt.xml import Element, bytes_at, parse
 

@@ -13,7 +13,7 @@ from common.guest_spec import DiskSpec, GuestSpec
 from common.values import OwnershipMarker
 from common.volume_names import marker_of_volume, seed_name, serial_log_name, with_kept_logs
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Pool, Volume
+from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume
 from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed
