@@ -1,4 +1,4 @@
-"""What the typed wrappers of libvirt's objects share: the connection, and errors that name the object."""
+"""An object of libvirt whose errors name it, and the part of the connection that its wrappers use."""
 
 from __future__ import annotations
 
