@@ -12,8 +12,9 @@ pytestmark = pytest.mark.database
 
 # Two modules of each are those of traces: a request that is not traced asks them for that.
 MOST_OF_A_READ = 26
-# Until its rows are committed. One of them says which request the operation is of, and one what a copy begins with.
-MOST_OF_A_COMPOSE = 64
+# Until its rows are committed. One of them says which request the operation is of, one what a copy begins with, and one
+# how its disks are named.
+MOST_OF_A_COMPOSE = 65
 ANSWERS = "regiond.api.declaration.operation_wait"  # reads the operation, which is committed then
 REQUESTS = 3
 
