@@ -9,13 +9,14 @@ import pytest
 from common.errors import DriverFailed
 from common.values import Autostart, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import path
+from rackd.drivers.lxd.guests import power
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture, spec_for
 from tests.contract.lxd_double_fixture import LxdDoubleFixture
 from tests.contract.lxd_prepared_server import client_of
 from tests.lxd_http import operations
 
 pytestmark = pytest.mark.parametrize(
-    "host", [one for one in FIXTURES if one.id in {"lxd-double", "lxd-6-double"}], indirect=True
+    "host", [one for one in FIXTURES if one.id in {"lxd-double", "lxd-6-double", "incus-double"}], indirect=True
 )
 
 
@@ -51,7 +52,35 @@ def test_a_guest_runs_although_its_autostart_cannot_be_set(host: DriverFixture) 
     double, spec = cast("LxdDoubleFixture", host), spec_for(host, "busy")
     double.driver.compose(spec)
     double.administrator.lxd.busy.add(spec.name)
-    power = double.driver.power(spec.ref, PowerAction.ON, grace_s=0.1, autostart=Autostart.NEVER)
-    assert power is PowerState.ON
+    state = double.driver.power(spec.ref, PowerAction.ON, grace_s=0.1, autostart=Autostart.NEVER)
+    assert state is PowerState.ON
     with pytest.raises(DriverFailed, match="busy"):
         double.driver.set_autostart(spec.ref, Autostart.NEVER)
+
+
+def test_a_stop_waits_for_another_operation(host: DriverFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    double, spec = cast("LxdDoubleFixture", host), spec_for(host, "busy")
+    monkeypatch.setattr(power, "BUSY_S", 0.001)
+    double.driver.compose(spec)
+    double.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
+    double.administrator.lxd.refusals += ['Instance is busy running a "update" operation'] * 3
+    assert double.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1) is PowerState.OFF
+    assert double.administrator.lxd.refusals == []
+
+
+def test_another_refusal_of_a_stop_is_an_error_at_once(host: DriverFixture) -> None:
+    double, spec = cast("LxdDoubleFixture", host), spec_for(host, "busy")
+    double.driver.compose(spec)
+    double.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
+    double.administrator.lxd.refusals += ["disk full"] * 2
+    with pytest.raises(DriverFailed, match="disk full"):
+        double.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1)
+    assert double.administrator.lxd.refusals == ["disk full"]
+
+
+def test_an_operation_goes_on_although_the_wait_for_it_fails(host: DriverFixture) -> None:
+    double, spec = cast("LxdDoubleFixture", host), spec_for(host, "slow")
+    double.administrator.lxd.slow_waits = 3
+    double.driver.compose(spec)
+    assert double.administrator.lxd.slow_waits == 0
+    assert double.driver.find(spec.ref) is not None

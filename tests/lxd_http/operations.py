@@ -54,10 +54,24 @@ def listing(lxd: Lxd, request: Request) -> Answer:
     return sync({"running": running} if running else {})
 
 
-def wait(lxd: Lxd, request: Request, operation_id: str) -> Answer:
+def read(lxd: Lxd, request: Request, operation_id: str) -> Answer:
+    """An operation whose waits end too early goes on."""
+    return sync({**_find(lxd, operation_id), **(IN_PROGRESS if lxd.goes_on else {})})
+
+
+def _find(lxd: Lxd, operation_id: str) -> dict[str, Any]:
     found = lxd.operations.get(operation_id)
     if found is None:
         raise Refused(404, "Operation not found")
+    return found
+
+
+def wait(lxd: Lxd, request: Request, operation_id: str) -> Answer:
+    found = _find(lxd, operation_id)
+    lxd.goes_on = lxd.slow_waits > 0
+    if lxd.goes_on:
+        lxd.slow_waits -= 1
+        raise Refused(500, "context deadline exceeded")
     if found["status_code"] == IN_PROGRESS["status_code"]:
         found |= SUCCESS
     return sync(found)

@@ -57,6 +57,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "images/*/export"): images.export,
     ("DELETE", "images/*"): images.delete,
     ("GET", "operations"): operations.listing,
+    ("GET", "operations/*"): operations.read,
     ("GET", "operations/*/wait"): operations.wait,
 }
 

@@ -109,6 +109,9 @@ class Lxd:
     directories: set[str] = field(factory=set)  # names of volumes that are no files: LXD plugs none into a running VM
     clinging: set[str] = field(factory=set)  # names of running VMs that do not give a disk back
     busy: set[str] = field(factory=set)  # names of instances whose changes an operation of another client prevents
+    slow_waits: int = 0  # so many times, the wait for an operation ends before it, as Incus 6.0 says it
+    goes_on: bool = False  # the last one did
+    refusals: list[str] = field(factory=list)  # the reasons for which the next changes of a state are refused
     profiles: dict[str, dict[str, Any]] = field(
         factory=lambda: {
             "default": {

@@ -224,7 +224,7 @@ class Client:
             left_s = ends_at - time.monotonic()
             timeout = str(max(1, round(min(POLL_S, left_s))))
             try:
-                found = self.get(path("operations", operation_id, "wait"), timeout=timeout)
+                found = self._waited(operation_id, timeout)
             except NotFound as error:
                 raise HostUnreachable(
                     f"{self.place} no longer knows the operation; it may have been restarted."
@@ -239,6 +239,19 @@ class Client:
                 raise Unfinished(
                     f"{self.dialect.product} did not finish '{found.get('description')}' within {wait_s:g} s."
                 )
+
+    def _waited(self, operation_id: str, timeout_s: str) -> Any:
+        """Returns the operation, once it has ended or after so many seconds."""
+        try:
+            return self.get(path("operations", operation_id, "wait"), timeout=timeout_s)
+        except NotFound:
+            raise
+        except DriverFailed:
+            # Incus 6.0 answers with an error both for an operation that has failed and for one that goes on.
+            found = self.find(path("operations", operation_id))
+            if found is None:
+                raise
+            return found
 
 
 def _reason(response: requests.Response) -> str:

@@ -20,6 +20,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 POLL_EVERY_S = 0.2
 SETTLE_S = 60.0  # from LXD's completed operation to the reported state
 ACTION_S = 120.0
+BUSY_S = 1.0
+# Incus takes minutes to give up a device that a guest without a system does not give back.
+_BUSY = "instance is busy running"
 
 
 @frozen(kw_only=True)
@@ -67,12 +70,21 @@ class PowerControl:
         self.force_off()
 
     def _act(self, body: dict[str, object], *, unless: Callable[[], bool]) -> None:
-        """A failed request succeeds if `unless` returns True: another client was first."""
-        try:
-            self._request(body, wait_s=ACTION_S)
-        except DriverFailed:
-            if not unless():
-                raise
+        """A failed request succeeds if `unless` returns True: another client was first. One that another operation on
+        the instance prevents is repeated once that has ended.
+        """
+        ends_at = time.monotonic() + ACTION_S
+        while True:
+            try:
+                return self._request(body, wait_s=ACTION_S)
+            except DriverFailed as error:
+                if unless():
+                    return None
+                if _BUSY not in str(error).lower() or time.monotonic() > ends_at:
+                    raise
+                log.info("guest_is_busy", guest=self.name, reason=str(error))
+            if self.closing.wait(BUSY_S):
+                raise HostUnreachable(f"This rack closed the connection while {self.name} was busy.")
 
     def _request(self, body: dict[str, object], *, wait_s: float) -> None:
         self.client.put(path("instances", self.name, "state"), body, project=self.project, wait_s=wait_s)
