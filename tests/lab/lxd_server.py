@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
-from http.client import HTTPConnection
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY
 from tests.lab.key_pair import KeyPair
 from tests.lab.needs import LAB_DIR
 from tests.lab.qemu_monitor import ask_qemu
+from tests.lab.socket_api import ask
 
 LAB = Path(__file__).parent / "lab"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
@@ -50,17 +48,6 @@ def why_no_lxd() -> str | None:
     if shutil.which("lxd") is None:
         return "requires LXD: tests/lab/lab install-lxd"
     return None
-
-
-class _SocketConnection(HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("lxd", timeout=120)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 class LxdServer:
@@ -94,19 +81,7 @@ class LxdServer:
 
     def ask(self, path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Any:
         """Returns the metadata of the response; waits for background operations."""
-        line = _SocketConnection(self.own_folder / "unix.socket")
-        try:
-            line.request(method, path, body=None if body is None else json.dumps(body))
-            answer = json.loads(line.getresponse().read())
-        finally:
-            line.close()
-        if answer["type"] == "error":
-            raise AssertionError(f"{method} {path}: {answer['error']}")
-        if answer["type"] == "async":
-            operation = str(answer["operation"]).partition("?")[0]
-            done = self.ask(f"{operation}/wait")
-            assert done["status_code"] == 200, f"{method} {path}: {done['err']}"
-        return answer["metadata"]
+        return ask(self.own_folder / "unix.socket", path, method=method, body=body)
 
     def access(
         self, pair: KeyPair, *, project: str = "default", pinned: str | None = None, installation: UUID | None = None

@@ -12,7 +12,6 @@ from common.boot import BootDevice, BootOnce, BootOrder, BootOrders, IsoState, S
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.disk_content import CopiedDisk, DiskPart, ReadPart
-from common.errors import NotFound, NotTrusted
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
@@ -34,10 +33,9 @@ from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, only_whole_disks
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.capabilities import check_usable
-from rackd.drivers.lxd.connection.client import Client, Scope, path
+from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
-from rackd.drivers.lxd.connection.failures import Conflict, NotAuthorized
 from rackd.drivers.lxd.connection.metrics import MetricsReader
 from rackd.drivers.lxd.guests import (
     boot_disk,
@@ -59,6 +57,7 @@ from rackd.drivers.lxd.guests import (
     starts,
 )
 from rackd.drivers.lxd.guests.disk_backups import DiskBackups
+from rackd.drivers.lxd.guests.host_project import HostProject
 from rackd.drivers.lxd.guests.instance_config import autostart_config, start_order_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
@@ -86,6 +85,7 @@ class LxdDriver:
         self._own_pem, self._pinned_pem = own_pem, pinned_pem
         self._closing = closing
         self._instances: Instances | None = None
+        self._project = HostProject(client=client, name=scope.project, reach=self.reach)
         self._watches: set[Watch] = set()
         self._metrics = MetricsReader(client)
         self._screens = Screens()
@@ -130,13 +130,13 @@ class LxdDriver:
 
     def compose(self, spec: GuestSpec) -> Guest:
         instances = self._ready()
-        self._check_project()
+        self._project.check()
         return compose.compose(self._client, instances, spec, self._power)
 
     def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
         """LXD copies the variables of the firmware and the state of a TPM with the root disk."""
         instances = self._ready()
-        self._check_project()
+        self._project.check()
         return compose.compose(self._client, instances, spec, self._power, content)
 
     def decompose(
@@ -315,29 +315,13 @@ class LxdDriver:
     def projects(self) -> tuple[Project, ...]:
         """Returns the projects that the certificate may see; in a cluster with the guests of all members."""
         self._ready()
-        responses = reader.read_server(self._client, evolve(self._scope, project=self._visible_project()))
+        responses = reader.read_server(self._client, evolve(self._scope, project=self._project.or_visible()))
         guests, _ = reader.guests_of(evolve(responses, member=None))
         return facts.projects_of(responses.projects, guests)
 
-    def _visible_project(self) -> str:
-        """Returns the host's own project, or if it does not exist the first visible one."""
-        names = sorted(str(one["name"]) for one in self._client.get("projects", recursion="1"))
-        return self._scope.project if self._scope.project in names or not names else names[0]
-
     def make_project(self, description: str) -> None:
         self.reach()
-        name = self._scope.project
-        if self._has_project():
-            return
-        try:
-            self._client.post("projects", {"name": name, "description": description, "config": {}})
-        except Conflict:
-            log.info("project_already_exists", project=name)
-        except NotAuthorized as error:
-            raise NotTrusted(
-                f"LXD does not let this restricted certificate create the project '{name}'. On that server: "
-                f"lxc project create {name}, then add it to the certificate's projects with lxc config trust edit."
-            ) from error
+        self._project.make(description)
 
     def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
         trust.trust(
@@ -381,20 +365,6 @@ class LxdDriver:
             scope = evolve(self._scope, member=facts.member_of(server, self._scope.member))
             self._instances = Instances(client=self._client, scope=scope, capabilities=usable)
         return self._instances
-
-    def _has_project(self) -> bool:
-        try:
-            return self._client.find(path("projects", self._scope.project)) is not None
-        except NotAuthorized:
-            self.reach()  # raises if the whole certificate is no longer trusted
-            return False  # LXD does not report to a restricted certificate whether the project exists
-
-    def _check_project(self) -> None:
-        if not self._has_project():
-            raise NotFound(
-                f"{self._client.place} has no project '{self._scope.project}' that this certificate may use.",
-                project=self._scope.project,
-            )
 
     def _power(self, instances: Instances, name: str) -> PowerControl:
         return PowerControl(client=self._client, name=name, project=instances.scope.project, closing=self._closing)
