@@ -18,7 +18,7 @@ from tests.lxd_http.operations import leave_running
 from tests.lxd_http.state import Disk, Lxd
 
 pytestmark = pytest.mark.parametrize(
-    "host", [one for one in FIXTURES if one.id in {"lxd-double", "lxd-6-double"}], indirect=True
+    "host", [one for one in FIXTURES if one.id in {"lxd-double", "lxd-6-double", "incus-double"}], indirect=True
 )
 MOVING = "lxd-move-of-41f68739-75c7-47c6-8e19-f19ddaa41a12"
 CLOUD_INIT_ID = "volatile.cloud-init.instance-id"
@@ -119,3 +119,22 @@ def test_without_the_extension_no_root_disk_moves(host: CapableFixture) -> None:
         copy(host, spec, spec.disks[0], copy_of(host, spec, 0, pool_id))
     moved(host, spec, 1, pool_id)
     switch(host, spec, PowerAction.ON)
+
+
+def test_a_volume_is_shared_only_while_its_instance_moves(host: CapableFixture) -> None:
+    """Also if a rack was killed meanwhile: who settles the instance next ends it."""
+    pool_id, spec = host.second_pool(), composed(host, disks=2)
+    volume = server(host).volumes[DEFAULT_PROJECT, host.pool_id, spec.disks[1].volume]
+    before = dict(volume.config)
+    if server(host).release.guards_volumes:
+        volume.config |= {"security.shared": "true", "user.innkeeper.shared": "true"}
+    moved(host, spec, 0, pool_id)
+    assert volume.config == before
+
+
+def test_a_volume_that_its_owner_shares_stays_so(host: CapableFixture) -> None:
+    pool_id, spec = host.second_pool(), composed(host, disks=2)
+    volume = server(host).volumes[DEFAULT_PROJECT, host.pool_id, spec.disks[1].volume]
+    volume.config["security.shared"] = "true"
+    moved(host, spec, 0, pool_id)
+    assert volume.config["security.shared"] == "true"

@@ -24,7 +24,7 @@ async def clones(innkeeper: Deployment, machine: Any, count: int, **fields: Any)
 async def test_several_clones_are_one_operation(innkeeper: Deployment) -> None:
     source = await composed(innkeeper)
     write(innkeeper)
-    ended = await clones(innkeeper, source, 5, hostname="copy-2", cores=1)
+    ended = await clones(innkeeper, source, 5, hostname="Copy-2", cores=1)  # names are in lower case
     assert (ended["kind"], ended["state"], ended["result"]["succeeded"]) == ("bulk", "succeeded", 5)
     made = [one for one in await innkeeper.get("machines/") if one["hostname"] != "web"]
     assert sorted(one["hostname"] for one in made) == [f"copy-{number}" for number in range(2, 7)]

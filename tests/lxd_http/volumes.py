@@ -82,8 +82,10 @@ def _copy(lxd: Lxd, request: Request, pool: str, name: str, body: Mapping[str, A
 def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
     """A volume that a running instance has keeps its size."""
     found, config = _find(lxd, request, pool, name), dict(request.body().get("config") or {})
-    if set(config) == {SHARED} and lxd.release.guards_volumes:
-        found.config |= config
+    if SHARED in config and lxd.release.guards_volumes:
+        kept = {key: text for key, text in (found.config | config).items() if text}
+        found.config.clear()
+        found.config |= kept
         return sync({})
     if set(config) != {"size"}:
         raise NotModelled("another change of a volume than that of its size")

@@ -35,9 +35,13 @@ _DROP_DEVICES = """
 _DISKS = """
     insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, boots, origin)
     select m.id, d.index, d.volume, p.id, d.size_bytes, d.serial, d.boots,
-           case when d.index = 0 or starts_with(d.volume, 'ik-' || replace(i.id::text, '-', '') || '-')
+           case when d.index = 0 or starts_with(d.volume, 'ik-' || hex || '-')
+                     or starts_with(d.volume, 'ik-' || short || '-')
                 then 'created' else 'foreign' end
-      from installation i, machine m
+      from installation i,
+           lateral (select replace(i.id::text, '-', '') as hex) i_hex,
+           lateral (select rtrim(translate(encode(decode(hex, 'hex'), 'base64'), '+/', '-_'), '=') as short) i_short,
+           machine m
       join vm_host h on h.id = m.host_id join storage_pool p on p.server_id = h.server_id,
            jsonb_to_recordset($2::jsonb) d (index integer, volume text, pool_key text, size_bytes bigint, serial text,
                                            boots boolean)

@@ -14,7 +14,7 @@ from common.values import GuestRef, NicKind, OwnershipMarker
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.idempotency.model import IdempotencyKey
-from regiond.identifiers import new_hostname, numbered, numbered_names
+from regiond.identifiers import check_hostname, new_hostname, numbered, numbered_names
 from regiond.machines import view_store
 from regiond.machines.clones import store
 from regiond.machines.clones.model import check_source, disks_for, disks_like, nics_like, sources_of, with_size_of
@@ -143,7 +143,8 @@ class Clones:
         found = await self.dry_run(caller, system_id, request, count=count)
         if found.placement.chosen is None:
             raise no_capacity(found.placement, named=True)
-        return numbered_names(request.hostname, count) or await self._new_names(count)
+        names = tuple(map(check_hostname, numbered_names(request.hostname, count)))  # as the clones are named
+        return names or await self._new_names(count)
 
     async def _new_names(self, count: int) -> tuple[str, ...]:
         names: dict[str, None] = {}

@@ -87,20 +87,23 @@ async def record_disks(db: Db, machine: ListedDisks) -> None:
     A missing volume retains its size; a disk in no known storage pool is not changed, nor a size by its rounding.
     """
     found = compared(machine)
-    await db.execute(_DETACH, [disk.id for disk in found.detached])
+    if found.detached:
+        await db.execute(_DETACH, [disk.id for disk in found.detached])
     changed = [
         {"id": disk.id, "volume": one.volume, "pool_id": one.pool_id, "size_bytes": one.size_bytes,
          "missing": one.missing}
         for disk, one in found.same
         if one.pool_id is not None and (not has_volume(disk, one) or is_resized(disk, one))
     ]  # fmt: skip
-    await db.execute(_CHANGE, changed)
+    if changed:
+        await db.execute(_CHANGE, changed)
     attached = [
         {"number": number, "volume": one.volume, "pool_id": one.pool_id, "size_bytes": one.size_bytes,
          "serial": one.serial}
         for number, one in enumerate(found.attached, start=1)
     ]  # fmt: skip
-    await db.execute(_ATTACH, machine.id, attached)
+    if attached:
+        await db.execute(_ATTACH, machine.id, attached)
 
 
 async def record_more(db: Db, machine_ids: Sequence[int]) -> None:

@@ -110,10 +110,6 @@ def _unchangeable(vm: MachineView) -> str | None:
     return _locked(vm) or _without_host(vm)
 
 
-def _unless_off(vm: MachineView) -> str | None:
-    return _unchangeable(vm) or (None if vm.power_state == "off" else text("not off: stop them first"))
-
-
 def _deploy(vm: MachineView) -> str | None:
     if vm.host_id is None or vm.locked:
         return _locked(vm) or _without_host(vm)
@@ -160,7 +156,7 @@ _HARDWARE = (
     _of_hardware(Task.RESIZE, "resize", constant("Resize"), constant("resized"), "settings", asks="size"),
     _of_hardware(Task.ADD_DISK, "disk", constant("Add disk"), constant("given a disk"), "disc"),
     _of_hardware(Task.GROW_DISK, "grow", constant("Grow a disk"), constant("given a larger disk"), "disc"),
-    _of_hardware(Task.MOVE_DISK, "move", constant("Move a disk"), _CHANGED, "disc", left=_unless_off),
+    _of_hardware(Task.MOVE_DISK, "move", constant("Move a disk"), _CHANGED, "disc"),
     _of_hardware(Task.REMOVE_DISK, "remove_disk", constant("Remove a disk"), _CHANGED, "disc"),
     _of_hardware(Task.ADD_INTERFACE, "nic", constant("Add NIC"), constant("given a NIC"), "network"),
     _of_hardware(

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from common.disk_content import CopiedDisk
-from common.errors import DriverFailed, HostUnreachable, Unsupported, WrongState
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, Unsupported, WrongState
 from common.guest_spec import DiskSpec
 from common.values import OwnershipMarker
 from common.volume_names import marker_of_volume
@@ -78,8 +78,10 @@ def start(domain: Domain, disk: Element, volume: str, pool: GuestPool, copy: Dis
         domain.copy_block(attribute(disk, "target", "dev"), ET.tostring(target, encoding="unicode"))
     except HostUnreachable:
         raise  # the job may run; the next attempt finds it
-    except (DriverFailed, Unsupported) as error:
+    except InnkeeperError as error:
         volumes.undo([made])
+        if not isinstance(error, DriverFailed | Unsupported):
+            raise
         if not domain.is_active():
             raise changed_since(domain.name, volume) from error
         raise WrongState(

@@ -15,7 +15,6 @@ class Dialect:
     product: str  # for people
     client: str  # the command of its administrators
     header_prefix: str  # of the headers that describe an uploaded image
-    serial_prefix: str  # of the serial number of a guest's disk, before the name of its device
     shares_screens: bool  # all channels of a screen are WebSockets of one console
     guards_volumes: bool  # a volume belongs to one instance, unless it says that it is shared
     takes_passwords: bool  # a trust password instead of a token
@@ -27,11 +26,11 @@ class Dialect:
 
 
 LXD = Dialect(
-    product="LXD", client="lxc", header_prefix="X-LXD-", serial_prefix="lxd_",
+    product="LXD", client="lxc", header_prefix="X-LXD-",
     shares_screens=False, guards_volumes=False, takes_passwords=True,
 )  # fmt: skip
 INCUS = Dialect(
-    product="Incus", client="incus", header_prefix="X-Incus-", serial_prefix="incus_",
+    product="Incus", client="incus", header_prefix="X-Incus-",
     shares_screens=True, guards_volumes=True, takes_passwords=False,
 )  # fmt: skip
 

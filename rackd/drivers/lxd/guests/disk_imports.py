@@ -20,6 +20,7 @@ from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.lxd.connection.client import Client, Json, path
 from rackd.drivers.lxd.guests import cloud_init, images, volumes
+from rackd.drivers.lxd.guests.attached_disks import volumes_of
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
 from rackd.drivers.lxd.guests.rebuilding import give_root_disk
@@ -69,9 +70,12 @@ def _fill_volume(
     pool = client.get(path("storage-pools", disk.pool_id))
     scope = instances.scope_of(found)
 
+    filled: list[DiskSpec] = []
+
     def make(disks: Sequence[DiskSpec]) -> None:
-        volumes.create(client, disks, scope, created=[])  # deletes those that exist and are not attached
+        volumes.create(client, [one for one in disks if one != disk], scope, created=[])  # instead of those that exist
         if disk in disks:
+            filled.append(disk)
             volumes.delete_volumes(client, spec.marker, [(disk.pool_id, disk.volume)], scope)
             with limits_as_capacity():
                 client.upload(
@@ -82,6 +86,8 @@ def _fill_volume(
                 )  # fmt: skip
 
     make_anew(instances, str(found["name"]), spec.disks[1:], make, only=disk.volume)
+    if not filled:  # somebody has detached it
+        raise disk_not_found(spec.name, disk.volume, volumes_of(found))
 
 
 @contextmanager

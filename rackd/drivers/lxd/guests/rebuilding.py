@@ -9,8 +9,10 @@ from __future__ import annotations
 import structlog
 
 from common.errors import DriverFailed, InnkeeperError
+from common.rpc.host_commands import MAX_CALL_S
 from common.values import OwnershipMarker
 from rackd.drivers.lxd.connection.client import Json, path
+from rackd.drivers.lxd.connection.failures import Unfinished
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.replacement import (
@@ -23,7 +25,7 @@ from rackd.drivers.lxd.guests.replacement import (
     replace,
     wait_until_idle,
 )
-from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, config_of, replacement_name
+from rackd.drivers.lxd.inventory.ownership import config_of, replacement_name
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -49,6 +51,8 @@ def rebuild(instances: Instances, original: Json, root: RootDisk) -> str:
     _configure(instances, name, root)
     try:
         _rebuild_repeatedly(instances, name, root)
+    except Unfinished:
+        raise  # it still writes; the next call waits for it
     except DriverFailed as error:
         log.warning("root_disk_not_replaced", guest=name, reason=str(error))
         _restore_empty(instances, name)
@@ -69,7 +73,7 @@ def _configure(instances: Instances, name: str, root: RootDisk) -> None:
     """Gives the instance the config and devices that belong to the new root disk."""
     client, project = instances.client, instances.scope.project
     found, etag = client.get_with_etag(path("instances", name), project=project)
-    own = {key: text for key, text in config_of(found).items() if key.startswith("volatile.") or key == COMPLETED_KEY}
+    own = {key: text for key, text in config_of(found).items() if key.startswith("volatile.")}
     body = instance_config.changed(found, config={**config_for(found, root), **own}, devices=devices_for(found, root))
     client.put(path("instances", name), body, etag=etag, project=project)
 
@@ -88,7 +92,7 @@ def _rebuild_repeatedly(instances: Instances, name: str, root: RootDisk) -> None
 
 def _rebuild(instances: Instances, name: str, root: RootDisk) -> None:
     where = path("instances", name, "rebuild")
-    instances.client.post(where, {"source": root.source}, project=instances.scope.project)
+    instances.client.post(where, {"source": root.source}, wait_s=MAX_CALL_S, project=instances.scope.project)
 
 
 def _restore_empty(instances: Instances, name: str) -> None:

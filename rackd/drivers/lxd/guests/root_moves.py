@@ -7,7 +7,7 @@ which would configure the guest anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
@@ -28,6 +28,7 @@ from rackd.drivers.lxd.inventory.ownership import MOVE_PREFIXES, Json, config_of
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _SHARED = "security.shared"  # of a volume
+_SHARED_BY_US = "user.innkeeper.shared"  # of one that is shared only while its instance moves
 _CLOUD_INIT_ID = "volatile.cloud-init.instance-id"
 _CLOUD_INIT_ID_BEFORE = "user.innkeeper.cloud-init-id"  # while the instance moves
 
@@ -61,24 +62,41 @@ def move(instances: Instances, found: Json, guest: GuestRef, copy: DiskSpec) -> 
 @contextmanager
 def _shared_volumes(instances: Instances, found: Json) -> Iterator[None]:
     """Lets the copy of the instance have its volumes too, while it moves, where a volume belongs to one instance."""
-    client, scope = instances.client, instances.scope_of(found)
-    shared = []
-    if instances.capabilities.dialect.guards_volumes:
-        for disk in (found.get("expanded_devices") or {}).values():
-            if disk.get("type") == "disk" and disk.get("pool") and disk.get("source") and not is_root(disk):
-                where = path("storage-pools", disk["pool"], "volumes", "custom", disk["source"])
-                volume = client.get(where, project=scope.project, target=scope.member or "")
-                shared += [] if (volume.get("config") or {}).get(_SHARED) == "true" else [where]
-    for where in shared:
-        client.patch(where, {"config": {_SHARED: "true"}}, project=scope.project, target=scope.member or "")
     try:
+        for where, config in _guarded_volumes(instances, found):
+            if config.get(_SHARED) != "true":
+                _configure_volume(instances, found, where, {_SHARED: "true", _SHARED_BY_US: "true"})
         yield
     finally:
-        for where in shared:
-            try:
-                client.patch(where, {"config": {_SHARED: "false"}}, project=scope.project, target=scope.member or "")
-            except InnkeeperError as error:  # two instances may have it until an interrupted move is settled
-                log.warning("volume_stays_shared", guest=found["name"], volume=where, reason=str(error))
+        _end_sharing(instances, found)
+
+
+def _end_sharing(instances: Instances, found: Json) -> None:
+    """Undoes what a move has done to the volumes of the instance, also one that was interrupted."""
+    try:
+        for where, config in _guarded_volumes(instances, found):
+            if config.get(_SHARED_BY_US):
+                _configure_volume(instances, found, where, {_SHARED: "", _SHARED_BY_US: ""})
+    except InnkeeperError as error:  # two instances may have one until the move is repeated
+        log.warning("volumes_stay_shared", guest=found["name"], reason=str(error))
+
+
+def _guarded_volumes(instances: Instances, found: Json) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yields path and config of each volume of the instance, if only one instance may have it."""
+    if not instances.capabilities.dialect.guards_volumes:
+        return
+    scope = instances.scope_of(found)
+    for disk in (found.get("expanded_devices") or {}).values():
+        if disk.get("type") == "disk" and disk.get("pool") and disk.get("source") and not is_root(disk):
+            where = path("storage-pools", disk["pool"], "volumes", "custom", disk["source"])
+            volume = instances.client.find(where, project=scope.project, target=scope.member or "")
+            if volume is not None:
+                yield where, volume.get("config") or {}
+
+
+def _configure_volume(instances: Instances, found: Json, where: str, config: Mapping[str, str]) -> None:
+    scope = instances.scope_of(found)
+    instances.client.patch(where, {"config": config}, project=scope.project, target=scope.member or "")
 
 
 def settled(instances: Instances, guest: GuestRef) -> Json:
@@ -94,6 +112,7 @@ def settled(instances: Instances, guest: GuestRef) -> Json:
         instances.client.post(path("instances", name), {"name": guest.name}, project=instances.scope.project)
         log.info("moved_guest_renamed", guest=guest.name, copy=name)
         found = instances.read(guest.name)
+    _end_sharing(instances, found)
     return _restore_cloud_init_id(instances, found)
 
 
