@@ -12,6 +12,7 @@ from common.errors import Busy, WrongState
 from common.guest_spec import GuestSpec
 from common.serialization import to_dict
 from common.values import DiskSize, GuestRef, OwnershipMarker
+from common.volume_names import marker_of_volume
 from regiond.db.pool import Db
 from regiond.hosts.service import host_on_machine
 from regiond.machines import lifecycle_store
@@ -52,6 +53,8 @@ async def open_operation(
     being composed or adopted, WrongState, NotFound.
     """
     check_settled(machine)
+    if kind is OperationKind.DELETE or (request or {}).get("erase"):
+        _check_no_disk_goes_along(machine, installation_id)
     operation_id = await operation_service.insert(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
@@ -65,6 +68,21 @@ async def open_operation(
     if begins is not None:
         await lifecycle_store.apply_event(db, machine.id, begins)
     return operation_id
+
+
+def _check_no_disk_goes_along(machine: MachineView, installation_id: UUID) -> None:
+    """Raises WrongState for a foreign disk with a name of the machine's own, as one that was kept and attached again on
+    the host has: hypervisors know the disks of a machine by name, and would delete or empty it with the others.
+    """
+    own = OwnershipMarker(installation_id=installation_id, machine_id=machine.uuid)
+    found = [disk.volume for disk in machine.disks if disk.is_foreign and marker_of_volume(disk.volume) == own]
+    if found:
+        raise WrongState(
+            f"{machine.hostname} has a foreign disk, {found[0]}, that was made for it once and would lose its data "
+            f"with the others. Detach it on {machine.host_name}, or adopt it if its data may go: innkeeper machine "
+            f"adopt-disk {machine.hostname}",
+            volume=found[0],
+        )
 
 
 def _pending(machine: MachineView, kind: OperationKind) -> dict[str, Any]:

@@ -66,6 +66,23 @@ async def test_a_deletion_leaves_a_foreign_disk(innkeeper: Deployment) -> None:
     assert await claimed(innkeeper) == [0]
 
 
+async def test_a_kept_disk_attached_again_outside_outlives_its_machine(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:8,data:5")
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
+    (kept,) = await innkeeper.get("kept-disks/")
+    rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", kept["volume"])
+    await refresh(innkeeper, host)
+    assert await disks(innkeeper, path) == [("sda", 8, False), ("sdb", 5, True)]
+    with pytest.raises(InnkeeperError, match=r"foreign disk.*-1, that was made for it once.*adopt-disk vm"):
+        await innkeeper.delete(path)
+    assert [name[-2:] for name in innkeeper.simulated().volume_names()] == ["-0", "-1"]
+    await innkeeper.post(path, op="adopt_disk", disk="sdb")
+    await innkeeper.delete(path)
+    assert innkeeper.simulated().volume_names() == []
+
+
 async def test_an_adopted_disk_is_as_one_of_its_own(innkeeper: Deployment) -> None:
     host, path = await a_machine(innkeeper, pools="default:100,fast:100")
     plan = await innkeeper.post(path, op="adopt_disk", disk="sdc", dry_run="true")
