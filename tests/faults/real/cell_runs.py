@@ -17,7 +17,8 @@ from attrs import frozen
 from tests.faults.cells import Cell, CellResult
 from tests.faults.real.join_trial import JoinTrial
 from tests.faults.real.lab_hosts import LabCellHost, opened, why_none
-from tests.faults.real.moments import PLATFORMS, join_cells, lab_cells, simulated_cells
+from tests.faults.real.moments import join_cells, lab_cells, simulated_cells
+from tests.faults.real.observations import PLATFORMS
 from tests.faults.real.site import RealSite, real_site
 from tests.faults.real.trial import LabTrial, SimulatedTrial
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost

@@ -14,6 +14,7 @@ from tests.faults.scenarios.adoption import Forget
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.scenario import RequestScenario
 
+PLATFORMS = ("LXD", "Incus", "libvirt")
 Shows = Callable[[GuestHost, Any], bool]  # given the cell's host and the scenario's state
 
 
@@ -49,10 +50,10 @@ class SimulatedObservation(Observation):
 
 @frozen(kw_only=True)
 class LabObservation(Observation):
-    """`first_call`: acting is the first call that the region makes. `platform`: the only one, if not both."""
+    """`first_call`: acting is the first call that the region makes. `platforms`: those that have it."""
 
     first_call: bool = True
-    platform: str | None = None
+    platforms: tuple[str, ...] = PLATFORMS
 
 
 def _exists(host: GuestHost, state: Any) -> bool:
@@ -142,6 +143,6 @@ LAB: Mapping[str, LabObservation] = {
         _lab("refresh", step="discover", may_fail=True),
         _lab("add_host", step="discover", may_fail=True),
         _lab("remove_host_and_machines", acted=_is_gone),
-        _lab("rotate_credentials", step="trust_new", acted=_trusts_new_certificate, platform="LXD"),
+        _lab("rotate_credentials", step="trust_new", acted=_trusts_new_certificate, platforms=("LXD", "Incus")),
     )
 }
