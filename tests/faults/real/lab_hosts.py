@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -99,6 +100,15 @@ class Lxd:
         volumes = self.server.ask("/1.0/storage-pools/default/volumes/custom?recursion=1")
         return {one["name"] for one in volumes if one["name"].startswith("ik-") and not one["used_by"]}
 
+    def root_disk_begins(self, name: str, size_bytes: int) -> str | None:
+        """The SHA-256 of the first bytes of the root disk; None while there is none."""
+        file, _ = self.server.volume_files("default", name, "")
+        try:
+            with file.open("rb") as disk:
+                return hashlib.sha256(disk.read(size_bytes)).hexdigest()
+        except FileNotFoundError:
+            return None
+
     def make_foreign(self) -> str:
         self.server.make_many(f"{self.prefix}theirs", "default", range(1))
         return f"{self.prefix}theirs0"
@@ -114,6 +124,7 @@ class Lxd:
 
     def sweep(self) -> None:
         self.server.sweep(self.prefix)
+        self.server.delete_our_images()
 
 
 @define(kw_only=True)
