@@ -19,11 +19,19 @@ from common.values import PowerAction
 from tests.contract.driver_fixtures import INSTALLATION, DriverFixture, spec_for
 from tests.contract.lxd_fixtures import IncusFixture, incus_fixture
 from tests.contract.uefi_iso import uefi_iso
+from tests.deployment.deployment import Deployment
+from tests.integration.images import add_image
+from tests.integration.test_disk_changes import path
+from tests.lab.deployed_host import add_lxd
 from tests.lab.incus_server import VERSIONS
 from tests.waiting import eventually
 
 MIB = 1024 * 1024
 BOOTED_S = 300.0  # emulated firmware
+PREFIX = "ikiso-"
+CLAIM = """
+    select c.sha256, c.size_bytes, k.amount from image_copy c join claim k on k.image_copy_id = c.id
+"""
 
 
 class Content:
@@ -78,3 +86,31 @@ async def test_a_guest_boots_from_its_iso_image_and_gets_another_one(incus: Incu
     await says(incus, spec, b"from the second image")
     state = await asyncio.to_thread(incus.driver.eject_iso, spec.ref)
     assert (state.now, state.after, state.runs) == ("", "", True)
+
+
+@pytest.mark.database
+async def test_an_image_of_the_catalogue_goes_in_and_out(
+    incus: IncusFixture, innkeeper: Deployment, tmp_path: Path
+) -> None:
+    server, content = incus.administrator, uefi_iso(b"from the catalogue\n")
+    with server.restored(PREFIX):
+        host = await add_lxd(innkeeper, server, name="incus")
+        sha256 = await add_image(innkeeper, "custom/rescue", content=content, filetype="iso")
+        made = [await innkeeper.compose(host["id"], hostname=f"{PREFIX}{name}", storage="1") for name in ("a", "b")]
+        for one in made:
+            answer = await innkeeper.post(path(one), op="insert_iso", image="rescue")
+            assert (answer["iso"], answer["next_iso"]) == ("custom/rescue", None)
+        volumes = {name for _, name in await asyncio.to_thread(server.volumes) if name.startswith("ik-iso-")}
+        assert len(volumes) == 1, "both have the same one"
+        for _ in range(2):  # as the operation has recorded it, and as a refresh finds it
+            found = [tuple(row) for row in await innkeeper.fetch(CLAIM)]
+            assert found == [(sha256, len(content), len(content))]
+            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+        await innkeeper.post(path(made[0]), op="set_boot", order="iso,disk")
+        assert (await innkeeper.get(path(made[0])))["boot_order"][:2] == ["iso", "disk"]
+        assert (await innkeeper.post(path(made[0]), op="eject_iso"))["iso"] is None
+        assert (await innkeeper.get(path(made[1])))["iso"] == "custom/rescue"
+        assert await innkeeper.ledger_problems() == []
+        assert await innkeeper.discrepancies() == []
+        await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true")
+        assert await asyncio.to_thread(server.volumes) == set(), "the copy has gone with the host"
