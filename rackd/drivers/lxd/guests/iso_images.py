@@ -1,4 +1,4 @@
-"""Copies the region's ISO images to storage pools of a server that has volumes of ISO images, and removes them.
+"""Copies ISO images to storage pools, as volumes of a type of their own, and removes them.
 
 All instances of the pool share a copy, which is read-only. The server makes the volume only once it has the whole
 image, so that a rack that is killed leaves nothing.

@@ -1,4 +1,7 @@
-"""Finds the copies of images in LXD's image store and in storage pools: what LXD has unpacked, and ISO images. Pure."""
+"""Finds the copies of images in LXD's image store and in storage pools. Pure.
+
+In a pool are images that LXD has unpacked, and ISO images.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The custom volumes with copies of the region's ISO images, and the devices by which instances have them. Pure.
+"""The volumes with copies of ISO images, and the devices by which instances have them. Pure.
 
 A volume is named after its image, since a listing of instances shows no more of it. A server that is killed while it
 copies an image leaves a volume that seems whole, and no key of its config may change. So the description says that a
