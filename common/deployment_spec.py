@@ -21,6 +21,8 @@ class ImageRef:
 
     `virtual_size_bytes` is the size of the disk in it. With `uefi` it boots with UEFI firmware only.
 
+    With `iso` it goes into the drives of guests and is never deployed.
+
     With `of_host` it is an image that the host has itself, and `sha256` is its fingerprint there: nothing copies or
     removes it, and `virtual_size_bytes` is 0 unless the host reports it.
     """
@@ -31,6 +33,7 @@ class ImageRef:
     format: ImageFormat
     uefi: bool = False
     of_host: bool = False
+    iso: bool = False
 
 
 @frozen(kw_only=True)

@@ -178,7 +178,8 @@ class GuestHardware(Protocol):
         `check_only`, changes nothing and returns what is.
 
         Raises, with nothing changed: NotFound without the guest or the pool; ImageMissing without the image, but not
-        with `check_only`; Unsupported for a host without ISO images.
+        with `check_only`; Unsupported for a host without ISO images; WrongState if a running guest gets it neither now
+        nor at its next start: then it can while it is off.
         """
 
     def eject_iso(self, guest: GuestRef) -> IsoState:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.bench.report import Report
 
 FIGURES = (
-    "claims", "dry", "lists", "refresh", "refresh-libvirt", "refresh-lxd", "compose", "deploy", "memory",
-    "ui", "ui-large",
+    "claims", "dry", "lists", "refresh", "refresh-libvirt", "refresh-lxd", "refresh-incus", "compose", "deploy",
+    "memory", "ui", "ui-large",
 )  # fmt: skip
 GROWTH = "growth"
 DOCS = Path(__file__).parents[2] / "docs"

@@ -24,10 +24,11 @@ async def measure(bench: Bench) -> list[Line]:
     """Uses a temporary LXD."""
     port = free_port()
     async with lab("up-lxd", NAME, str(port), needs="lxd"):
-        return await _measure(bench, LxdServer(NAME, f"127.0.0.1:{port}"))
+        return await measure_server(bench, LxdServer(NAME, f"127.0.0.1:{port}"), "LXD")
 
 
-async def _measure(bench: Bench, lxd: LxdServer) -> list[Line]:
+async def measure_server(bench: Bench, lxd: LxdServer, product: str) -> list[Line]:
+    """Fills the server, which is empty."""
     guests, pair, folder = bench.size(250, 25), make_key_pair("ikbench"), bench.new_folder("lxd")
     with lxd.trusting(pair):
         access = lxd.access(pair)
@@ -51,7 +52,7 @@ async def _measure(bench: Bench, lxd: LxdServer) -> list[Line]:
         simple = await timed(lambda _: asyncio.to_thread(pylxd_calls.guests, client), bench.size(5, 3))
     return [
         line(
-            "LXD", guests, many_calls=many.calls, few_calls=few.calls, few=FEW, first=first, again=again,
+            product, guests, many_calls=many.calls, few_calls=few.calls, few=FEW, first=first, again=again,
             simple=simple, simple_way=f"pylxd, {guests + 1} calls",
         )
     ]  # fmt: skip

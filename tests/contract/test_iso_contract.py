@@ -12,16 +12,15 @@ from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import ImageMissing, NotFound, Unsupported
 from common.guest_spec import GuestSpec
 from common.values import Guest, PowerAction
-from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, DriverFixture, spec_for
+from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, CapableFixture, DriverFixture, spec_for
+from tests.contract.test_disk_moves_contract import moved
 
 GRACE_S = 0.1
 # LXD 5.0 has no volumes of ISO images, and libvirt's test driver takes no content.
-HAS_ISO_IMAGES = pytest.mark.parametrize(
-    "host", [one for one in FIXTURES if one.id in {"simulated", "libvirt-qemu"}], indirect=True
-)
-REFUSES_ISO_IMAGES = pytest.mark.parametrize(
-    "host", [one for one in FIXTURES if str(one.id).startswith("lxd") and one.id != "lxd-cluster"], indirect=True
-)
+HAVING = ("simulated", "libvirt-qemu", "lxd-6-double", "incus-double", "incus-6", "incus-7")
+REFUSING = ("lxd-double", "lxd")
+HAS_ISO_IMAGES = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id in HAVING], indirect=True)
+REFUSES_ISO_IMAGES = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id in REFUSING], indirect=True)
 
 
 class Content:
@@ -39,7 +38,7 @@ class Content:
     def ref(self) -> ImageRef:
         size = len(self._bytes)
         sha256 = hashlib.sha256(self._bytes).hexdigest()
-        return ImageRef(sha256=sha256, size_bytes=size, virtual_size_bytes=size, format=ImageFormat.RAW)
+        return ImageRef(sha256=sha256, size_bytes=size, virtual_size_bytes=size, format=ImageFormat.RAW, iso=True)
 
 
 def copied(host: DriverFixture, title: bytes) -> str:
@@ -62,6 +61,11 @@ def listed(host: DriverFixture, spec: GuestSpec) -> Guest:
     assert found is not None
     assert found.iso == guest.iso
     return guest
+
+
+def copies_of(host: DriverFixture, sha256: str) -> list[tuple[str, int, bool]]:
+    copies = host.driver.discover().image_copies
+    return [(one.pool_id, one.size_bytes, one.complete) for one in copies if one.sha256 == sha256]
 
 
 @HAS_ISO_IMAGES
@@ -127,9 +131,39 @@ def test_only_copied_images_and_guests_with_the_marker_count(host: DriverFixture
     assert listed(host, spec).iso == ""
 
 
+@HAS_ISO_IMAGES
+def test_guests_share_a_copy_which_is_removed_when_none_has_it(host: DriverFixture) -> None:
+    spec, other, content = composed(host), spec_for(host, "iso2"), Content(b"shared")
+    host.driver.compose(other)
+    sha256 = copied(host, b"shared")
+    for one in (spec, other):
+        host.driver.insert_iso(one.ref, sha256, host.pool_id)
+    assert copies_of(host, sha256) == [(host.pool_id, content.ref.size_bytes, True)]
+    assert copied(host, b"shared") == sha256
+    assert copies_of(host, sha256) == [(host.pool_id, content.ref.size_bytes, True)]
+    assert listed(host, other).iso == sha256
+    for one in (spec, other):
+        host.driver.decompose(one.ref, tuple((disk.pool_id, disk.volume) for disk in one.disks))
+    assert copies_of(host, sha256) == [(host.pool_id, content.ref.size_bytes, True)]
+    for _ in range(2):
+        host.driver.remove_image(sha256, host.pool_id)
+        assert copies_of(host, sha256) == []
+
+
+@pytest.mark.parametrize("host", [one for one in FIXTURES if one.id in {"incus-6", "incus-7"}], indirect=True)
+def test_a_root_disk_moves_to_another_pool_beside_an_image(host: CapableFixture) -> None:
+    pool_id, spec, sha256 = host.second_pool(), composed(host), copied(host, b"moves")
+    host.driver.insert_iso(spec.ref, sha256, host.pool_id)
+    after = moved(host, spec, 0, pool_id)
+    assert listed(host, after).iso == sha256
+    host.driver.power(after.ref, PowerAction.ON, grace_s=GRACE_S)
+
+
 @REFUSES_ISO_IMAGES
 def test_a_hypervisor_without_iso_images_says_so(host: DriverFixture) -> None:
-    spec = composed(host)
+    spec, content = composed(host), Content(b"refused")
+    with pytest.raises(Unsupported, match="ISO images"):
+        host.driver.copy_image(content.ref, host.pool_id, content)
     for check_only in (True, False):
         with pytest.raises(Unsupported, match="ISO images"):
             host.driver.insert_iso(spec.ref, "0" * 64, host.pool_id, check_only=check_only)

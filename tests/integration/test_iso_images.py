@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, InvalidRequest
+from regiond.hosts.image_copies.store import removable_with_host
 from regiond.machines.deployment.image_copy_store import unused_copies
 from tests.deployment.deployment import Deployment
 from tests.disk_images import checked, upload
@@ -19,6 +20,10 @@ from tests.waiting import eventually
 
 INSTALLER, RESCUE = "custom/installer", "custom/rescue"
 CONTENT = bytes(16 * 2048) + b"\x01CD001\x01" + bytes(2041 + 2048)
+IN_STORE = """
+    insert into image_copy (server_id, project, sha256, size_bytes, state)
+    select server_id, 'default', $1, 1, 'complete' from vm_host
+"""
 IN_DRIVES = "select sha256 from iso"
 
 
@@ -95,6 +100,25 @@ async def test_a_copy_in_a_drive_is_not_collected(innkeeper: Deployment) -> None
     await innkeeper.post(path(machine), op="eject_iso")
     async with innkeeper.connection() as db:
         assert len(await unused_copies(db, 30)) == 1
+
+
+async def test_a_copy_in_a_pool_of_lxd_is_collected_unless_it_was_unpacked(innkeeper: Deployment) -> None:
+    installer, _ = await isos(innkeeper)
+    machine = await composed(innkeeper)
+    await insert(innkeeper, machine)
+    await innkeeper.post(path(machine), op="eject_iso")
+    host_id = machine["pod"]["id"]
+    async with innkeeper.connection() as db:
+        await db.execute("update image_copy set used_at = now() - interval '400 days', changed_at = used_at")
+        await db.execute("update vm_host set driver = 'lxd', project = 'default'")
+        found = [copy.sha256 for copy in await unused_copies(db, 30)]
+        removed = [copy.sha256 for copy in await removable_with_host(db, host_id)]
+        await db.execute(IN_STORE, installer)
+        unpacked = [copy.pool_id for copy in await unused_copies(db, 30) if copy.pool_id]
+        removed_now = [copy.pool_id for copy in await removable_with_host(db, host_id)]
+        await db.execute("update vm_host set driver = 'simulated', project = ''")
+    assert (found, removed) == ([installer], [installer])
+    assert (unpacked, removed_now) == ([], [""])
 
 
 async def test_a_dry_run_changes_nothing(innkeeper: Deployment) -> None:

@@ -14,7 +14,7 @@ LAB = Path(__file__).parent / "incus"
 PROGRAMS = Path(os.environ.get("INCUS_LAB_ROOT", "/opt/incus-lab"))
 VERSIONS = ("6", "7")  # 6.0 and 7.0, the releases with long-term support
 _FIRST_PORT = {"6": 19000, "7": 19100}
-_FOLDERS = {"INCUS_LAB": str(LAB_DIR)}
+FOLDERS = {"INCUS_LAB": str(LAB_DIR)}
 
 
 def why_no_incus(version: str) -> str | None:
@@ -33,6 +33,8 @@ class IncusServer(LxdServer):
     client = ("env", f"INCUS_LAB={LAB_DIR}", str(LAB), "client")
     start_command = ("env", f"INCUS_LAB={LAB_DIR}", str(LAB), "start")
     add_certificate = "add-certificate"
+    small_memory = "128MiB"  # with less, the firmware resets the VM all the time
+    named = ()
 
 
 @cache
@@ -40,6 +42,6 @@ def incus_server(version: str) -> IncusServer:
     """A server of this version. Starts it if necessary; then it ends with this process."""
     name, port = f"ikinc{version}{WORKER}", _FIRST_PORT[version] + SLOT
     if not (LAB_DIR / f"incus-{name}.pid").exists():
-        atexit.register(run_lab, str(LAB), "stop", name, **_FOLDERS)
-    run_lab(str(LAB), "up", name, str(port), version, **_FOLDERS)
+        atexit.register(run_lab, str(LAB), "stop", name, **FOLDERS)
+    run_lab(str(LAB), "up", name, str(port), version, **FOLDERS)
     return IncusServer(name, f"127.0.0.1:{port}")

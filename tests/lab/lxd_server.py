@@ -57,6 +57,8 @@ class LxdServer:
     client: tuple[str, ...] = (str(LAB), "lxc")  # its administrator's, before the name of the server
     start_command: tuple[str, ...] = (str(LAB), "start-lxd")
     add_certificate = "add"  # of `config trust`
+    small_memory = "64MiB"
+    named: tuple[str, ...] = ("--name",)  # before the name of a client that gets a token
 
     def __init__(self, name: str, address: str, *, member: str | None = None) -> None:
         self.name, self.address, self.member = name, address, member
@@ -135,7 +137,7 @@ class LxdServer:
             self.ask(f"/1.0/certificates/{fingerprint}", method="DELETE")
 
     def token(self, name: str) -> str:
-        return self.lxc("config", "trust", "add", "--name", name, "-q").strip().splitlines()[-1]
+        return self.lxc("config", "trust", "add", *self.named, name, "-q").strip().splitlines()[-1]
 
     @property
     def _pid(self) -> int:
@@ -273,7 +275,7 @@ class LxdServer:
                 "type": "virtual-machine",
                 "source": {"type": "none"},
                 "profiles": [],
-                "config": {"limits.cpu": "1", "limits.memory": "64MiB"},
+                "config": {"limits.cpu": "1", "limits.memory": self.small_memory},
                 "devices": {"root": {"type": "disk", "path": "/", "pool": "default", "size": "16MiB"}},
             }
             self.ask(f"/1.0/instances?project={project}{target}", method="POST", body=body)

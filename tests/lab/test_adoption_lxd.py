@@ -1,12 +1,23 @@
-"""Adoption on a real LXD server, from the API: a running instance receives only the marker."""
+"""Adoption on real LXD and Incus, from the API: a running instance of their client receives only the marker."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
+from tests.lab.incus_server import VERSIONS, incus_server, why_no_incus
 from tests.lab.key_pair import KeyPair
-from tests.lab.lxd_server import LxdServer
+from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
+from tests.lab.needs import require
+
+
+@pytest.fixture(params=["lxd", *(f"incus-{version}" for version in VERSIONS)])
+def lxd(request: pytest.FixtureRequest) -> LxdServer:
+    version = request.param.removeprefix("incus-")
+    require(why_no_lxd() if version == "lxd" else why_no_incus(version))
+    return lab_server() if version == "lxd" else incus_server(version)
 
 
 def description(lxd: LxdServer, name: str) -> Any:
@@ -30,7 +41,7 @@ async def test_a_running_instance_is_adopted_and_reattached(
     lxd: LxdServer, trusted: KeyPair, prefix: str, innkeeper: Deployment
 ) -> None:
     name = f"{prefix}0"
-    lxd.make_many(prefix, "default", range(1))
+    lxd.lxc("init", "--empty", "--vm", name, "-c", "limits.memory=128MiB", "-d", "root,size=16MiB")
     lxd.lxc("start", name)
     before = description(lxd, name), process(lxd, name)
     access: dict[str, Any] = {

@@ -1,10 +1,15 @@
-"""A deployed guest on libvirt and its clone, which is booted: another machine, with an identity of its own."""
+"""A deployed guest on libvirt, its clones and what is imported of its file, all booted.
+
+The clones are other machines, with identities of their own, and the imported one is the one that was exported.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from common.errors import InnkeeperError
+from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import deploy, guest_bridge, links_of
 from tests.lab.deployed_host import add_libvirt
@@ -38,7 +43,48 @@ async def answering(key: SshKey, address: str, hostname: str) -> None:
     await eventually(answers, deadline_s=BOOT_S, every_s=2.0)
 
 
-async def test_a_clone_of_a_deployed_guest_is_another_machine(
+async def cloned(innkeeper: Deployment, source: str, hostname: str, *, count: int) -> list[Any]:
+    """Returns the clones, which are made by one request."""
+    await innkeeper.post(source, op="clone", hostname=hostname, count=count)
+    names = {f"{hostname}-{number}" for number in range(1, count + 1)}
+
+    async def made() -> list[Any]:
+        machines = await innkeeper.get("machines/")
+        found = [one for one in machines if one["hostname"] in names and one["status_name"] == "Deployed"]
+        return found if len(found) == count else []
+
+    return sorted(await eventually(made, deadline_s=BOOT_S, every_s=1.0), key=lambda one: str(one["hostname"]))
+
+
+async def exported(innkeeper: Deployment, machine: Any) -> Any:
+    made = await innkeeper.post(f"machines/{machine['system_id']}/", op="export")
+
+    async def ready() -> Any:
+        found = await innkeeper.get(f"exports/{made['id']}/")
+        return found if found["state"] in {"ready", "failed"} else None
+
+    found = await eventually(ready, deadline_s=BOOT_S, every_s=1.0)
+    assert found["state"] == "ready", found["error"]
+    return found
+
+
+async def check_import(innkeeper: Deployment, host: Any, key: SshKey, machine: Any, facts: list[str]) -> None:
+    """The file of the guest, which is off, becomes another machine, whose system is the one that was exported."""
+    (static, _), name = links_of(machine), f"{machine['hostname']}-again"
+    file = await exported(innkeeper, machine)
+    await innkeeper.delete(f"machines/{machine['system_id']}/")
+    new = await innkeeper.post(
+        f"vm-hosts/{host['id']}/", op="import", export=file["id"], hostname=name, keep_mac_addresses="true",
+        power_on="true",
+    )  # fmt: skip
+    await answering(key, static[1] or "", machine["hostname"])  # its system knows nothing of its other name
+    assert await facts_of(key, static[1] or "") == facts
+    found = await innkeeper.get(f"machines/{new['system_id']}/")
+    assert (found["hostname"], found["power_state"]) == (name, "on")
+    assert [one["size"] for one in found["blockdevice_set"]] == [one["size"] for one in machine["blockdevice_set"]]
+
+
+async def test_clones_of_a_guest_are_others_and_an_import_is_the_same(
     tmp_path: Path, database_url: str, lab_host: LabHost
 ) -> None:
     key = SshKey(tmp_path)
@@ -56,27 +102,24 @@ async def test_a_clone_of_a_deployed_guest_is_another_machine(
             first = await facts_of(key, bridge.guest_address)
             await innkeeper.post(path, op="power_off")
 
-            copy = f"{lab_host.prefix}copy"
-            made = await innkeeper.post(path, op="clone", hostname=copy)
-            made_path = f"machines/{made['system_id']}/"
+            found = [first]
+            for copy in await cloned(innkeeper, path, f"{lab_host.prefix}copy", count=2):
+                (static, _) = links_of(copy)
+                assert static[0] == "static"
+                address = static[1] or ""
+                await innkeeper.post(f"machines/{copy['system_id']}/", op="power_on")
+                await answering(key, address, copy["hostname"])
+                found.append(await facts_of(key, address))
+                assert found[-1][0] == copy["hostname"]
+                assert found[-1][4] == "it was here"
+                assert len(found[-1][1]) == 32
+                assert await key.run(address, "journalctl --boot --lines 1 --quiet --output cat | wc -l") == "1\n"
+                await innkeeper.post(f"machines/{copy['system_id']}/", op="power_off", stop_mode="hard")
+            for facts in zip(*(one[:4] for one in found), strict=True):
+                assert len(set(facts)) == len(found), found
+            assert len({one[3].split(",")[-1] for one in found}) == len(found), "addresses that the host gave"
 
-            async def is_made() -> bool:
-                return bool((await innkeeper.get(made_path))["status_name"] == "Deployed")
-
-            await eventually(is_made, deadline_s=BOOT_S, every_s=1.0)
-            (static, _) = links_of(await innkeeper.get(made_path))
-            assert static[0] == "static"
-            assert static[1] not in {None, bridge.guest_address}
-            await innkeeper.post(made_path, op="power_on")
-            await answering(key, static[1] or "", copy)
-            second = await facts_of(key, static[1] or "")
-            assert second[0] == copy
-            assert second[4] == first[4] == "it was here"
-            assert all(one != other for one, other in zip(first[:4], second[:4], strict=True)), (first, second)
-            assert len(second[1]) == 32
-            (source_leased, copy_leased) = (one[3].split(",")[-1] for one in (first, second))
-            assert source_leased != copy_leased
-            assert await key.run(static[1] or "", "journalctl --boot --lines 1 --quiet --output cat | wc -l") == "1\n"
+            await check_import(innkeeper, host, key, machine, first)
             await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
             assert await innkeeper.ledger_problems() == []
             assert await innkeeper.discrepancies() == []

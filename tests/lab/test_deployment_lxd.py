@@ -1,4 +1,4 @@
-"""A real guest is deployed through API, region, rack and LXD, and found as it was ordered by logging in."""
+"""A real guest is deployed through API, region, rack and LXD, or Incus, and found as it was ordered by logging in."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import USER_DATA, GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_lxd
 from tests.lab.guest_image import SshKey, becomes, upload_image
+from tests.lab.incus_server import VERSIONS, incus_server, why_no_incus
 from tests.lab.lxd_server import LxdServer, booting_server, why_no_lxd
 from tests.lab.needs import require
 
@@ -39,10 +40,11 @@ LARGE_USER_DATA = mime_parts.join((
 ))  # fmt: skip
 
 
-@pytest.fixture
-def server() -> Iterator[LxdServer]:
-    require(why_no_lxd())
-    server = booting_server()
+@pytest.fixture(params=["lxd", *(f"incus-{version}" for version in VERSIONS)])
+def server(request: pytest.FixtureRequest) -> Iterator[LxdServer]:
+    version = request.param.removeprefix("incus-")
+    require(why_no_lxd() if version == "lxd" else why_no_incus(version))
+    server = booting_server() if version == "lxd" else incus_server(version)
     with server.restored(PREFIX):
         yield server
         server.delete_our_images()

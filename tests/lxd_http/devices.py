@@ -84,6 +84,10 @@ def check_disks(lxd: Lxd, project: str, devices: Devices, *, of: str) -> None:
             raise Refused(404, f"{failed}Failed loading custom volume: Storage volume not found")
         if volume.content_type == "block" and device.get("path"):
             raise Refused(500, f"{failed}Custom block volumes cannot have a path defined")
+        if volume.content_type == "iso":  # instances share it
+            if device.get("path"):
+                raise Refused(500, f"{failed}Custom ISO volumes cannot have a path defined")
+            continue
         if volume.content_type != "block" and not device.get("path"):
             raise Refused(500, f"{failed}Custom filesystem volumes require a path to be defined")
         others = [one for one in lxd.having(volume) if one.name != of]
@@ -95,6 +99,8 @@ def check_shareable(lxd: Lxd, one: Instance) -> None:
     """Refuses to move an instance to another storage pool whose copy may not have its volumes meanwhile."""
     for device in lxd.expanded_devices(one).values():
         volume = lxd.volumes.get((one.project, device.get("pool", ""), device.get("source", "")))
+        if volume is not None and volume.content_type == "iso":
+            continue
         if lxd.release.guards_volumes and volume is not None and volume.config.get(SHARED) != "true":
             reason = "Cannot add un-shared custom storage block volume to more than one instance"
             raise Refused(400, f"Instance move to destination failed: {reason}")

@@ -61,7 +61,8 @@ def check_disks(lxd: Lxd, instance: str, before: Devices, after: Devices) -> Non
     for name, device in after.items():
         old = before.get(name, device)
         keys = {key for key in {*old, *device} if old.get(key) != device.get(key)}
-        if device.get("type") == "disk" and not keys <= _LIVE_DISK_KEYS:
+        other_iso = keys == {"source"} and lxd.content_type(device) == lxd.content_type(old) == "iso"
+        if device.get("type") == "disk" and not keys <= _LIVE_DISK_KEYS and not other_iso:
             raise NotModelled(f"a change of {', '.join(sorted(keys))} of the disk {name} while its VM runs")
 
 

@@ -39,7 +39,13 @@ LXD_5_0 = Release(
 
 LXD_6_8 = Release(
     version="6.8",
-    extensions=(*LXD_5_0.extensions, "numa_cpu_placement", "explicit_trust_token", "instance_boot_mode"),
+    extensions=(
+        *LXD_5_0.extensions,
+        "numa_cpu_placement",
+        "explicit_trust_token",
+        "instance_boot_mode",
+        "custom_volume_iso",
+    ),
     unknown_keys=frozenset({"security.secureboot", "security.csm"}),
     operations_have_resources=False,
 )

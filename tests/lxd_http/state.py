@@ -68,6 +68,8 @@ class Volume:
     content_type: str
     config: dict[str, str]
     disk: Disk
+    description: str = ""
+    created_at: str = field(factory=now)
 
 
 @define(kw_only=True)
@@ -157,6 +159,11 @@ class Lxd:
                 for device in self.expanded_devices(one).values()
             )
         ]
+
+    def content_type(self, device: Mapping[str, str]) -> str | None:
+        """That of the volume that a device has; None without one."""
+        wanted = device.get("pool"), device.get("source")
+        return next((one.content_type for one in self.volumes.values() if (one.pool, one.name) == wanted), None)
 
     def expanded_devices(self, one: Instance) -> Devices:
         """Those of its profiles, and over them its own."""

@@ -41,14 +41,16 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
     lxd.check_project(request.project)
     lxd.check_pool(pool)
     if request.headers.get("content-type") == "application/octet-stream":
-        return backups.import_volume(lxd, request, pool, request.headers[f"x-{lxd.release.product}-name"])
+        prefix = f"x-{lxd.release.product}-"
+        if request.headers.get(f"{prefix}type") == "iso" and "custom_volume_iso" in lxd.release.extensions:
+            return _import_iso(lxd, request, pool, request.headers[f"{prefix}name"])
+        return backups.import_volume(lxd, request, pool, request.headers[f"{prefix}name"])
     body = request.body()
     name, config = str(body["name"]), dict(body.get("config") or {})
     if "/" in name:
         raise Refused(400, "Storage volume names may not contain slashes")
-    if lxd.release.max_volume_name and len(name) > lxd.release.max_volume_name:
-        limit = f"Maximum name length is {lxd.release.max_volume_name} characters"
-        raise Refused(400, f"Invalid storage volume name: {limit}")
+    if too_long := _too_long(lxd, name):
+        raise Refused(400, f"Invalid storage volume name: {too_long}")
     if (request.project, pool, name) in lxd.volumes:
         raise Refused(409, "Volume by that name already exists")
     if body.get("source"):
@@ -63,6 +65,29 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
         disk=Disk(size_bytes=size),
     )
     return sync({})
+
+
+def _import_iso(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
+    """Any content is accepted."""
+
+    def work() -> None:
+        if too_long := _too_long(lxd, name):
+            raise Refused(500, f"Invalid volume name: {too_long}")
+        if (request.project, pool, name) in lxd.volumes:
+            reason = "Cannot create volume, already exists on target storage"
+            raise Refused(500, f"Failed creating custom volume from ISO: {reason}")
+        size = len(request.content)
+        lxd.volumes[request.project, pool, name] = Volume(
+            pool=pool, name=name, project=request.project, content_type="iso", config={"size": str(size)},
+            disk=Disk(size_bytes=size, content=request.content),
+        )  # fmt: skip
+
+    return operations.run(lxd, "Creating storage volume", work)
+
+
+def _too_long(lxd: Lxd, name: str) -> str:
+    limit = lxd.release.max_volume_name
+    return f"Maximum name length is {limit} characters" if limit and len(name) > limit else ""
 
 
 def _copy(lxd: Lxd, request: Request, pool: str, name: str, body: Mapping[str, Any]) -> Answer:
@@ -80,8 +105,14 @@ def _copy(lxd: Lxd, request: Request, pool: str, name: str, body: Mapping[str, A
 
 
 def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
-    """A volume that a running instance has keeps its size."""
-    found, config = _find(lxd, request, pool, name), dict(request.body().get("config") or {})
+    """A volume that a running instance has keeps its size. One of an ISO image keeps all but its description."""
+    body = request.body()
+    found, config = _find(lxd, request, pool, name), dict(body.get("config") or {})
+    if found.content_type == "iso" and config:
+        raise Refused(500, "Custom ISO volume config cannot be changed")
+    if set(body) == {"description"}:
+        found.description = body["description"]
+        return sync({})
     if SHARED in config and lxd.release.guards_volumes:
         kept = {key: text for key, text in (found.config | config).items() if text}
         found.config.clear()
@@ -130,7 +161,10 @@ def _users(lxd: Lxd, volume: Volume) -> list[str]:
 
 def _view(lxd: Lxd, one: Volume) -> dict[str, Any]:
     about = _about(one.name, "custom", one.project, used_by=_users(lxd, one))
-    return {**about, "config": one.config, "content_type": one.content_type}
+    return {
+        **about, "config": one.config, "content_type": one.content_type, "description": one.description,
+        "created_at": one.created_at,
+    }  # fmt: skip
 
 
 def _about(name: str, kind: str, project: str, *, used_by: list[str]) -> dict[str, Any]:

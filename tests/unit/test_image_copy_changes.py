@@ -35,6 +35,12 @@ def known(*records: ImageCopyRecord, project: str = "") -> CopySnapshot:
     return CopySnapshot(project=project, copies={record.key: record for record in records})
 
 
+@pytest.mark.parametrize("pool_type", ["dir", "zfs"])
+def test_an_iso_image_is_in_the_pool_alone(pool_type: str) -> None:
+    iso = evolve(IMAGE, iso=True, virtual_size_bytes=100)
+    assert places_of(iso, DriverType.LXD, pool_type) == (CopyPlace(in_pool=True, size_bytes=100),)
+
+
 def test_a_copy_that_was_found_is_written() -> None:
     changes = copy_changes(run(found()), known())
     assert changes.written == (KNOWN,)

@@ -49,6 +49,7 @@ from rackd.drivers.lxd.guests import (
     disk_moves,
     images,
     iso_drives,
+    iso_images,
     nic_changes,
     own_images,
     ownership,
@@ -265,8 +266,8 @@ class LxdDriver:
         return order
 
     def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
-        """Raises Unsupported."""
-        iso_drives.refuse(self._ready(), guest)
+        """Raises Unsupported for a server without storage volumes of ISO images, such as LXD 5.0."""
+        return iso_drives.insert(self._ready(), guest, sha256, pool_id, check_only=check_only)
 
     def eject_iso(self, guest: GuestRef) -> IsoState:
         return iso_drives.eject(self._ready(), guest)
@@ -282,14 +283,18 @@ class LxdDriver:
         return self._screens.open(self._ready(), guest)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
-        scope = self._ready().scope
+        instances = self._ready()
+        if image.iso:
+            return iso_images.copy(instances, image, pool_id, content)
         architecture = str(self._client.server()["environment"]["kernel_architecture"])
-        images.copy(self._client, image, pool_id, content, scope, architecture)
+        images.copy(self._client, image, pool_id, content, instances.scope, architecture)
 
     def remove_image(self, sha256: str, pool_id: str) -> None:
-        """A volume that LXD has unpacked from an image goes with the image."""
+        """A volume that LXD has unpacked from an image goes with the image; one of an ISO image is removed."""
         scope = self._ready().scope
-        if not pool_id:
+        if pool_id:
+            iso_images.remove(self._client, sha256, pool_id, scope)
+        else:
             images.remove(self._client, sha256, scope)
 
     def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:

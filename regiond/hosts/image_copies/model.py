@@ -72,6 +72,8 @@ class CopyPlace:
 
 def places_of(image: ImageRef, driver: DriverType, pool_type: str) -> tuple[CopyPlace, ...]:
     """Returns the places to which `copy_image` copies the image for a root disk in a storage pool of this type."""
+    if driver is DriverType.LXD and image.iso:
+        return (CopyPlace(in_pool=True, size_bytes=image.size_bytes),)
     if driver is DriverType.LXD:
         store = CopyPlace(in_pool=False, size_bytes=image.size_bytes)
         if pool_type not in _CLONING_POOL_TYPES:

@@ -71,15 +71,20 @@ _COMPLETE = """
        and (c.storage_pool_id = p.id or (c.storage_pool_id is null and c.project = h.project))
 """
 # All hosts of a server share a copy in a storage pool. All hosts of a project, also those on other members of an LXD
-# cluster, share an image store. LXD removes the unpacked image in a storage pool together with the image. Hosts that
-# are also being removed, such as the other members of a cluster, do not count as users.
+# cluster, share an image store. LXD removes the unpacked image in a storage pool together with the image; a copy in a
+# pool beside no image is one of an ISO image. Hosts that are also being removed, such as the other members of a
+# cluster, do not count as users.
 _REMOVABLE_WITH_HOST = """
     select c.id, c.sha256, coalesce(p.pool_key, '') as pool_id,
            coalesce('storage pool ' || p.name, 'the image store') as place, c.size_bytes
       from vm_host h join image_copy c on c.server_id = h.server_id left join storage_pool p on p.id = c.storage_pool_id
      where h.id = $1 and p.missing_since is null
-       and case when h.driver = 'lxd'
-                then c.storage_pool_id is null and c.project = h.project
+       and case when h.driver = 'lxd' and c.storage_pool_id is not null and exists (
+                     select from image_copy s where s.server_id = c.server_id and s.sha256 = c.sha256
+                                                and s.storage_pool_id is null)
+                then false
+                when h.driver = 'lxd' and c.storage_pool_id is null
+                then c.project = h.project
                      and not exists (select from vm_host o where o.id <> h.id and o.cluster_id = h.cluster_id
                                                              and o.project = h.project and o.state <> 'removing')
                 else not exists (select from vm_host o where o.id <> h.id and o.server_id = h.server_id

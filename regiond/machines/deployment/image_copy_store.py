@@ -7,7 +7,8 @@ from attrs import frozen
 from regiond.db.pool import Db
 
 # The members of an LXD cluster share the image store of a project: an image that one of them uses stays for all. With
-# an image, LXD deletes the volumes into which it unpacked it. A driver treats uploads as abandoned after two hours.
+# an image, LXD deletes the volumes into which it unpacked it; a copy in a pool of LXD beside no image is one of an ISO
+# image. A driver treats uploads as abandoned after two hours.
 _UNUSED = """
     select c.id, c.server_id, c.sha256, coalesce(p.pool_key, '') as pool_id,
            coalesce('storage pool ' || p.name, 'the image store') as place,
@@ -24,7 +25,9 @@ _UNUSED = """
       left join lateral (select sha256 from image where sha256 = c.sha256 and state <> 'failed' limit 1) i on true
      where ($2::integer is null or c.id = $2)
        and p.missing_since is null and coalesce(p.status, 'available') = 'available'
-       and (h.driver <> 'lxd' or c.storage_pool_id is null)
+       and (h.driver <> 'lxd' or c.storage_pool_id is null
+            or not exists (select from image_copy s where s.server_id = c.server_id and s.sha256 = c.sha256
+                                                      and s.storage_pool_id is null))
        and case c.state when 'partial' then c.changed_at < now() - interval '2 hours'
                         when 'copying' then false
                         else i.sha256 is null or c.used_at < now() - make_interval(days => $1) end

@@ -18,6 +18,7 @@ def iso_ref(image: Image) -> ImageRef:
         size_bytes=image.size_bytes,
         virtual_size_bytes=image.virtual_size_bytes,
         format=image.format,
+        iso=True,
     )
 
 

@@ -27,7 +27,7 @@ _HEAD = """\
     ./dev faults --jobs 8                 # in 8 processes, each with its own region, rack and database
     ./dev faults --only compose           # cells whose name starts with this; can be repeated
     ./dev faults --only clone --page      # and replaces the rows of the kinds that were tried whole on this page
-    ./dev faults --real                   # the sample on real processes, and on the lab's LXD and libvirt
+    ./dev faults --real                   # the sample on real processes, and on the lab's LXD, Incus and libvirt
     ./dev faults --again --seed 7         # deletes earlier results; another order
 
 A **cell** is a scenario, a point in it, and a victim. Running the scenario once without a fault finds its points: both

@@ -6,7 +6,7 @@ import random
 import tempfile
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,11 +16,13 @@ from attrs import frozen
 
 from tests.faults.cells import Cell, CellResult
 from tests.faults.real.join_trial import JoinTrial
-from tests.faults.real.lab_hosts import LabCellHost, opened, why_none
-from tests.faults.real.moments import PLATFORMS, join_cells, lab_cells, simulated_cells
+from tests.faults.real.lab_hosts import LabCellHost, Lxd, opened, why_none
+from tests.faults.real.moments import join_cells, lab_cells, simulated_cells
+from tests.faults.real.observations import PLATFORMS
 from tests.faults.real.site import RealSite, real_site
 from tests.faults.real.trial import LabTrial, SimulatedTrial
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
+from tests.lab.early_reports import reporting_early
 
 
 class _Trial(Protocol):
@@ -98,7 +100,10 @@ async def _lab_site(platform: str) -> AsyncIterator[RealSite]:
         def make_host(site: RealSite) -> GuestHost:
             return LabCellHost.new(server, site.new_name("host"))
 
-        async with real_site(make_host, server.rack_prefix) as site:
+        async with real_site(make_host, server.rack_prefix) as site, AsyncExitStack() as stack:
+            if isinstance(server, Lxd):  # its guests boot nothing that could report
+                url = f"http://127.0.0.1:{site.deployment.processes.http_port}"
+                await stack.enter_async_context(reporting_early(server.server, url))
             yield site
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,11 +13,13 @@ from attrs import define, frozen
 
 from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.lab.host_setup import host_bridge
+from tests.lab.incus_server import incus_server, why_no_incus
 from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
 PREFIX = "ikreal-"
+INCUS_VERSION = "7"
 _MARKER_KEY = "user.innkeeper.machine"
 
 
@@ -97,6 +100,15 @@ class Lxd:
         volumes = self.server.ask("/1.0/storage-pools/default/volumes/custom?recursion=1")
         return {one["name"] for one in volumes if one["name"].startswith("ik-") and not one["used_by"]}
 
+    def root_disk_begins(self, name: str, size_bytes: int) -> str | None:
+        """The SHA-256 of the first bytes of the root disk; None while there is none."""
+        file, _ = self.server.volume_files("default", name, "")
+        try:
+            with file.open("rb") as disk:
+                return hashlib.sha256(disk.read(size_bytes)).hexdigest()
+        except FileNotFoundError:
+            return None
+
     def make_foreign(self) -> str:
         self.server.make_many(f"{self.prefix}theirs", "default", range(1))
         return f"{self.prefix}theirs0"
@@ -112,6 +124,7 @@ class Lxd:
 
     def sweep(self) -> None:
         self.server.sweep(self.prefix)
+        self.server.delete_our_images()
 
 
 @define(kw_only=True)
@@ -238,15 +251,16 @@ class LabCellHost(GuestHost):
 
 
 def why_none(platform: str) -> str | None:
+    if platform == "Incus":
+        return why_no_incus(INCUS_VERSION)
     return why_no_lxd() if platform == "LXD" else why_no_own_libvirtd()
 
 
 @contextmanager
-def _lxd() -> Iterator[Lxd]:
-    server = lab_server()
+def _lxd(server: LxdServer, platform: str) -> Iterator[Lxd]:
     before = server.trusted()
     with host_bridge("10.254.9.1/24") as bridge:
-        made = Lxd(server=server, bridge=bridge)
+        made = Lxd(server=server, bridge=bridge, platform=platform)
         try:
             yield made
         finally:
@@ -273,9 +287,9 @@ def _libvirt(folder: Path) -> Iterator[Libvirt]:
 
 @contextmanager
 def opened(platform: str, folder: Path) -> Iterator[LabServer]:
-    """The lab's LXD, or a libvirtd for this run in `folder`."""
-    if platform == "LXD":
-        with _lxd() as lxd:
+    """The lab's LXD or Incus, or a libvirtd for this run in `folder`."""
+    if platform in {"LXD", "Incus"}:
+        with _lxd(lab_server() if platform == "LXD" else incus_server(INCUS_VERSION), platform) as lxd:
             yield lxd
     else:
         with _libvirt(folder) as libvirt:

@@ -9,7 +9,6 @@ from tests.faults.cells import Cell, Victim
 from tests.faults.real.observations import LAB, SIMULATED, LabObservation, Observation, SimulatedObservation
 
 SIMULATED_HOSTS, PROCESSES = "simulated", "processes"
-PLATFORMS = ("LXD", "libvirt")
 _V = Victim
 
 
@@ -50,7 +49,7 @@ def simulated_cells() -> Iterator[tuple[Cell, SimulatedObservation, Moment]]:
 def lab_cells(platform: str) -> Iterator[tuple[Cell, LabObservation, Moment]]:
     for name, observation in LAB.items():
         for moment, victims in LAB_VICTIMS.items():
-            if observation.platform in (None, platform) and _is_shown(observation, moment):
+            if platform in observation.platforms and _is_shown(observation, moment):
                 for victim in victims:
                     yield _cell(name, moment, platform, victim), observation, moment
 

@@ -8,12 +8,14 @@ from typing import Any
 from attrs import frozen
 
 from rackd.drivers.simulated.fault_injection import Call
+from tests.faults.real.lab_deployment import LabDeploy, has_image_copy, root_disk_has_image
 from tests.faults.real.lab_hosts import LabCellHost
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.scenarios.adoption import Forget
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.scenario import RequestScenario
 
+PLATFORMS = ("LXD", "Incus", "libvirt")
 Shows = Callable[[GuestHost, Any], bool]  # given the cell's host and the scenario's state
 
 
@@ -22,14 +24,16 @@ class Observation:
     """A scenario of the sample.
 
     `acted`: whether the host has carried the request out; None if it does not show that. `halfway`: whether a part of
-    it is done. `step` is the operation's step during the call, where the rack logs no call. `may_fail`: the operation
-    is not retried; the caller repeats the request.
+    it is done. `step` is the operation's step during the call, where the rack logs no call; `host_call` is the rack's
+    name of the call, of an operation with several. `may_fail`: the operation is not retried; the caller repeats the
+    request.
     """
 
     scenario: RequestScenario
     acted: Shows | None = None
     halfway: Shows | None = None
     step: str | None = None
+    host_call: str | None = None
     may_fail: bool = False
 
 
@@ -49,10 +53,10 @@ class SimulatedObservation(Observation):
 
 @frozen(kw_only=True)
 class LabObservation(Observation):
-    """`first_call`: acting is the first call that the region makes. `platform`: the only one, if not both."""
+    """`first_call`: acting is the first call that the region makes. `platforms`: those that have it."""
 
     first_call: bool = True
-    platform: str | None = None
+    platforms: tuple[str, ...] = PLATFORMS
 
 
 def _exists(host: GuestHost, state: Any) -> bool:
@@ -138,10 +142,18 @@ LAB: Mapping[str, LabObservation] = {
         _lab("release_ready", acted=_power_is("off")),
         _lab("adopt", acted=_marker_is(marked=True)),
         LabObservation(scenario=Forget(adopted=True), acted=_marker_is(marked=False)),
+        LabObservation(
+            scenario=LabDeploy(),
+            host_call="deploy",
+            first_call=False,
+            acted=root_disk_has_image,
+            halfway=has_image_copy,
+            platforms=("LXD", "Incus"),
+        ),
         _lab("delete", acted=_guest_gone),
         _lab("refresh", step="discover", may_fail=True),
         _lab("add_host", step="discover", may_fail=True),
         _lab("remove_host_and_machines", acted=_is_gone),
-        _lab("rotate_credentials", step="trust_new", acted=_trusts_new_certificate, platform="LXD"),
+        _lab("rotate_credentials", step="trust_new", acted=_trusts_new_certificate, platforms=("LXD", "Incus")),
     )
 }

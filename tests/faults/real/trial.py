@@ -88,7 +88,8 @@ class Trial(ABC):
     async def is_called(self, caller: Caller) -> bool:
         """Whether the operation has reached its call to the host."""
         if self.observation.step is None:
-            return bool(self.site.deployment.processes.host_calls_for(caller.after))
+            calls = self.site.deployment.processes.host_calls_for(caller.after)
+            return self.observation.host_call in calls if self.observation.host_call else bool(calls)
         found = await self.site.deployment.get("operations/")
         return any(one["id"] > caller.after and one["step"] == self.observation.step for one in found)
 

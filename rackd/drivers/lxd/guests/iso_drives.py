@@ -1,34 +1,109 @@
-"""Refuses ISO images, for which LXD needs a storage volume of a type of its own."""
+"""Puts ISO images into the drive of an instance, and takes them out, also while it runs.
+
+The drive is a disk device with a volume of an ISO image. It comes with the image and goes with it: the server plugs
+both into a running VM.
+"""
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Mapping
+
+import structlog
 
 from common.boot import IsoState
-from common.errors import Unsupported
+from common.errors import DriverFailed, ImageMissing, WrongState
 from common.values import GuestRef
-from rackd.drivers.lxd.connection.capabilities import extension_of
+from rackd.drivers.lxd.connection.client import Json, path
+from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
+from rackd.drivers.lxd.guests import instance_config, iso_images
+from rackd.drivers.lxd.guests.disk_changes import DETACH_S
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.guests import STOPPED
+from rackd.drivers.lxd.inventory.iso_volumes import drives_of, free_device, iso_of
+from rackd.drivers.lxd.inventory.ownership import config_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-def refuse(instances: Instances, guest: GuestRef) -> NoReturn:
-    """Raises NotFound without the guest, and Unsupported with the reason."""
-    instances.of_machine(guest)
-    place = instances.client.place
-    if not instances.capabilities.iso_volumes:
-        raise Unsupported(
-            f"{place} has no storage volumes of ISO images (API extension {extension_of('iso_volumes')}), and a VM can "
-            f"have an ISO image from nowhere else that Innkeeper can write to. Newer releases of {instances.product} "
-            "have them."
-        )
-    raise Unsupported(f"Innkeeper inserts ISO images into VMs of libvirt only, and this is {place}.")
+def insert(instances: Instances, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool) -> IsoState:
+    """Returns what is in the drive. Raises as the driver contract says."""
+    found, client = instances.of_machine(guest), instances.client
+    iso_images.check_supported(instances)
+    volume = iso_images.find(client, sha256, pool_id, instances.scope_of(found))
+    if check_only:
+        return _state(found)
+    if volume is None:
+        raise ImageMissing(f"The storage pool {pool_id} of {client.place} lacks the image {sha256[:12]}.")
+    name, devices = str(found["name"]), found["expanded_devices"]
+    drives = drives_of(devices)
+    device = drives[0] if drives else free_device(devices)
+    wanted = {**devices.get(device, {}), "type": "disk", "pool": pool_id, "source": volume}
+    if wanted != devices.get(device):
+        _plug(instances, found, device, wanted)
+        log.info("iso_inserted", guest=name, sha256=sha256, device=device)
+    return _state(instances.read(name))
 
 
 def eject(instances: Instances, guest: GuestRef) -> IsoState:
-    """Returns that no image of the region is in a drive: none can be."""
-    return _state(int(instances.of_machine(guest)["status_code"]))
+    """Returns what is in the drive, which goes with the image. Raises WrongState if the running instance keeps it."""
+    found = instances.of_machine(guest)
+    name = str(found["name"])
+    if drives_of(found["expanded_devices"]):
+        _unplug(instances, found)
+        log.info("iso_ejected", guest=name)
+        found = instances.read(name)
+    return _state(found)
 
 
-def _state(status: int) -> IsoState:
-    return IsoState(now="", after="", runs=status != STOPPED)
+def _plug(instances: Instances, found: Json, device: str, entry: Mapping[str, str]) -> None:
+    name = str(found["name"])
+    try:
+        instances.change(name, devices={device: entry}, config={})
+    except DriverFailed as error:
+        if instances.read(name)["expanded_devices"].get(device, {}).get("source") == entry["source"]:
+            log.info("guest_agent_not_notified", guest=name, reason=str(error))
+            return
+        if not _runs(found):
+            raise
+        raise WrongState(
+            f"The ISO image cannot be inserted while {name} runs: {error} It can be while {name} is off.", name=name
+        ) from error
+
+
+def _unplug(instances: Instances, found: Json) -> None:
+    """Removes the devices in one step."""
+    name, client, project = str(found["name"]), instances.client, instances.scope.project
+    current, etag = client.get_with_etag(path("instances", name), project=project)
+    devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
+    drives = drives_of(devices)
+    if not drives:
+        raise WrongState(
+            f"{name} has the ISO image from one of its profiles. Remove the device from the profile: "
+            f"{instances.capabilities.dialect.client} profile device remove.",
+            name=name,
+        )
+    left = {key: entry for key, entry in devices.items() if key not in drives}
+    body = instance_config.changed(current, config=config_of(current), devices=left)
+    try:
+        client.put(path("instances", name), body, etag=etag, wait_s=DETACH_S, project=project)
+    except (PreconditionFailed, Unfinished):
+        raise
+    except DriverFailed as error:
+        # LXD changes the instance, then fails if a running guest has no agent to notify.
+        if not drives_of(instances.read(name)["expanded_devices"]):
+            log.info("guest_agent_not_notified", guest=name, reason=str(error))
+        elif not _runs(found):
+            raise
+        else:
+            raise WrongState(
+                f"{name} has the ISO image until it is off: its host cannot take it out now: {error}", name=name
+            ) from error
+
+
+def _runs(found: Json) -> bool:
+    return int(found["status_code"]) != STOPPED
+
+
+def _state(found: Json) -> IsoState:
+    iso = iso_of(found["expanded_devices"])
+    return IsoState(now=iso, after=iso, runs=_runs(found))

@@ -90,7 +90,7 @@ def _guarded_volumes(instances: Instances, found: Json) -> Iterator[tuple[str, M
         if disk.get("type") == "disk" and disk.get("pool") and disk.get("source") and not is_root(disk):
             where = path("storage-pools", disk["pool"], "volumes", "custom", disk["source"])
             volume = instances.client.find(where, project=scope.project, target=scope.member or "")
-            if volume is not None:
+            if volume is not None and volume.get("content_type") == "block":
                 yield where, volume.get("config") or {}
 
 

@@ -165,6 +165,11 @@ def delete_orphaned(
     reject_volumes_in_use(used)
 
 
+def delete_volume(client: Client, volume: Volume, scope: Scope) -> None:
+    """Deletes the volume, which no instance has. Idempotent."""
+    _delete(client, CreatedVolume(pool=volume.pool, name=volume.name, location=volume.location), scope)
+
+
 def _delete(client: Client, volume: CreatedVolume, scope: Scope) -> None:
     target = "" if volume.location in {"", "none"} else volume.location
     try:

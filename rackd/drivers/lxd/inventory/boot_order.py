@@ -1,4 +1,4 @@
-"""The order in which an instance boots from its disks and NICs, by their `boot.priority`. Pure."""
+"""The order in which an instance boots from its disks, NICs and ISO images, by their `boot.priority`. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from attrs import frozen
 
 from common.boot import BootDevice, BootOrder, begins_with, completed
 from rackd.drivers.lxd.inventory.config_values import natural
+from rackd.drivers.lxd.inventory.iso_volumes import sha256_of_device
 
 Device = Mapping[str, str]
 
@@ -117,6 +118,8 @@ def with_order(devices: Mapping[str, Device], disks: Collection[str], order: Boo
 def _kind_of(name: str, device: Device, disks: Collection[str]) -> BootDevice | None:
     if name in disks:
         return BootDevice.DISK
+    if device.get("type") == "disk":
+        return BootDevice.ISO if sha256_of_device(device) else None
     boots = device.get("network") or device.get("nictype") in _BOOTABLE_NICTYPES
     return BootDevice.NETWORK if device.get("type") == "nic" and boots else None
 

@@ -24,7 +24,7 @@ from common.values import (
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.lxd.connection.dialect import dialect_of
 from rackd.drivers.lxd.inventory import hardware
-from rackd.drivers.lxd.inventory.image_copies import copies_of
+from rackd.drivers.lxd.inventory.image_copies import copies_of, iso_copies_of, sha256_of_iso_volume
 from rackd.drivers.lxd.inventory.networks import networks_of
 from rackd.drivers.lxd.inventory.volume_index import Volume
 
@@ -219,13 +219,15 @@ def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Gues
         if volume.pool == pool
         and volume.type == "custom"
         and not volume.attached
+        and not sha256_of_iso_volume(volume)
         and responses.member in {None, volume.location}
     )
     return -(-max(0, used - nominal, unattached) // GIB) * GIB
 
 
 def image_copies(responses: ServerResponses) -> tuple[ImageCopy, ...]:
-    return tuple(copies_of(responses.images, responses.volumes, responses.member))
+    volumes, member = responses.volumes, responses.member
+    return (*copies_of(responses.images, volumes, member), *iso_copies_of(volumes, member))
 
 
 def profiles_of(profiles: Iterable[Json]) -> tuple[Profile, ...]:

@@ -18,6 +18,7 @@ from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.lxd.inventory.boot_order import BootedOnce, first_disk, order_of, priority_of
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
+from rackd.drivers.lxd.inventory.iso_volumes import iso_of
 from rackd.drivers.lxd.inventory.ownership import (
     BOOT_DISK_KEY,
     BOOT_ONCE_KEY,
@@ -106,6 +107,7 @@ def guest_of(
         boot_order=parser.boot_order(names) if parser.is_vm else None,
         pending_boot_order=parsed(config_of(instance).get(BOOT_ORDER_KEY, "")),
         booted_once=parser.booted_once(),
+        iso=iso_of(dict(parser.devices("disk"))),
         start_order=parser.start_order() if parser.is_vm else None,
         uefi=parser.uefi() if parser.is_vm else None,
         secure_boot=parser.secure_boot() if parser.is_vm else None,

@@ -1,4 +1,7 @@
-"""Finds the copies of images in LXD's image store, and what LXD has unpacked into storage pools. Pure."""
+"""Finds the copies of images in LXD's image store and in storage pools. Pure.
+
+In a pool are images that LXD has unpacked, and ISO images.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from common.discovery import ImageCopy
+from rackd.drivers.lxd.inventory.iso_volumes import is_complete, is_here, sha256_of_name
 from rackd.drivers.lxd.inventory.ownership import VM, Json
 from rackd.drivers.lxd.inventory.volume_index import Volume
 
@@ -34,3 +38,26 @@ def copies_of(images: Iterable[Json], volumes: Iterable[Volume], member: str | N
         disk_bytes = int(text) if text.isdecimal() else 0
         for pool in sorted(unpacked.get(str(one["fingerprint"]), ())) if disk_bytes else ():
             yield ImageCopy(sha256=sha256, pool_id=pool, size_bytes=disk_bytes)
+
+
+def iso_copies_of(volumes: Iterable[Volume], member: str | None) -> Iterator[ImageCopy]:
+    """Yields one for each ISO image and storage pool of this server. Projects that keep volumes of their own may have
+    one each: together they are one copy, with the size of all.
+    """
+    found: dict[tuple[str, str], list[Volume]] = {}
+    for volume in volumes:
+        sha256 = sha256_of_iso_volume(volume)
+        if sha256 and is_here(volume, member):
+            found.setdefault((sha256, volume.pool), []).append(volume)
+    for (sha256, pool), copies in sorted(found.items()):
+        yield ImageCopy(
+            sha256=sha256,
+            pool_id=pool,
+            size_bytes=sum(volume.size_bytes for volume in copies),
+            complete=any(map(is_complete, copies)),
+        )
+
+
+def sha256_of_iso_volume(volume: Volume) -> str:
+    """Returns the SHA-256 of the ISO image that the volume was made for; empty for any other volume."""
+    return sha256_of_name(volume.name) if volume.type == "custom" and not volume.block else ""

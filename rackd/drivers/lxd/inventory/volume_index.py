@@ -22,6 +22,8 @@ class Volume:
     block: bool
     size_bytes: int
     attached: bool
+    description: str = ""
+    created_at: str = ""  # a time in UTC, as the server writes it
 
 
 @frozen
@@ -71,4 +73,6 @@ def parse_volume(response: Json, pool: str) -> Volume:
         block=response.get("content_type") == "block",
         size_bytes=size_bytes(size) if size else 0,
         attached=bool(response.get("used_by")),
+        description=str(response.get("description") or ""),
+        created_at=str(response.get("created_at") or ""),
     )
