@@ -73,10 +73,15 @@ async def test_a_kept_disk_attached_again_outside_outlives_its_machine(innkeeper
     await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
     (kept,) = await innkeeper.get("kept-disks/")
     rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", kept["volume"])
+    with pytest.raises(InnkeeperError, match=r"Somebody attached the disk.*to vm on sim: it would lose its data"):
+        await innkeeper.delete(path)  # which no refresh has told the region
     await refresh(innkeeper, host)
     assert await disks(innkeeper, path) == [("sda", 8, False), ("sdb", 5, True)]
-    with pytest.raises(InnkeeperError, match=r"foreign disk.*-1, that was made for it once.*adopt-disk vm"):
-        await innkeeper.delete(path)
+    for fields in ({"dry_run": "true"}, {}):
+        with pytest.raises(InnkeeperError, match=r"foreign disk.*-1, that was made for it once.*adopt-disk vm"):
+            await innkeeper.delete(path, **fields)
+        with pytest.raises(InnkeeperError, match=r"foreign disk.*-1, that was made for it once.*adopt-disk vm"):
+            await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true", **fields)
     assert [name[-2:] for name in innkeeper.simulated().volume_names()] == ["-0", "-1"]
     await innkeeper.post(path, op="adopt_disk", disk="sdb")
     await innkeeper.delete(path)
