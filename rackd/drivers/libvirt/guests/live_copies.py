@@ -22,7 +22,7 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.boot_order import is_disk
-from rackd.drivers.libvirt.definitions.disk_xml import path_of, set_source
+from rackd.drivers.libvirt.definitions.disk_xml import path_of, set_raw_source, set_source
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.guests.live_devices import live_of
@@ -139,7 +139,7 @@ def use(client: Client, domain: Domain, live: Element, place: tuple[str, str], c
     definition = definition_of(domain)
     old = disk_at(definition, paths, place)
     if old is not None:  # libvirt changes it itself, unless it was changed beside it
-        set_source(old, copy.path(), block=block)
+        set_raw_source(old, copy.path(), block=block)
         client.define(ET.tostring(definition, encoding="unicode"), domain.name)
 
 
