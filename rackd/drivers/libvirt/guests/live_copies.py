@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from xml.etree import ElementTree as ET
 
 import structlog
@@ -143,15 +144,22 @@ def use(client: Client, domain: Domain, live: Element, place: tuple[str, str], c
         client.define(ET.tostring(definition, encoding="unicode"), domain.name)
 
 
-def abandon(client: Client, volume: str) -> None:
-    """Ends the job that copies to a volume of this name, which is a disk of no guest. Idempotent."""
+def abandon(client: Client, volumes: Collection[str]) -> None:
+    """Ends the jobs that copy to volumes of these names, which are disks of no guest. Idempotent.
+
+    Reads each running domain once: a copy is named after the machine for which the disk was made, but another one may
+    have the disk since.
+    """
+    if not volumes:
+        return
     for domain in client.domains():
         live = live_of(domain)
         for disk in () if live is None else live.iterfind("devices/disk"):
             mirror = disk.find("mirror")
-            if mirror is not None and path_of(mirror).rpartition("/")[2] == volume:
+            copy = "" if mirror is None else path_of(mirror).rpartition("/")[2]
+            if copy in volumes:
                 domain.end_block_job(attribute(disk, "target", "dev"), pivot=False)
-                log.info("live_copy_abandoned", guest=domain.name, copy=volume)
+                log.info("live_copy_abandoned", guest=domain.name, copy=copy)
 
 
 def may_be_copy(volume: str, marker: OwnershipMarker | None) -> bool:
