@@ -119,7 +119,8 @@ def progress(
             return CopiedDisk(state=STATE, percent=100)
         if time.monotonic() >= ends_at:
             done, of = domain.block_job(attribute(disk, "target", "dev"))
-            return CopiedDisk(state=STATE, percent=min(99, done * 100 // max(1, of)), is_complete=False)
+            percent = min(99, done * 100 // max(1, of))
+            return CopiedDisk(state=STATE, percent=percent, done_bytes=done, is_complete=False)
         if closing.wait(POLL_EVERY_S):
             raise HostUnreachable(f"This rack closed the connection while {domain.name} copied its disk.")
 
