@@ -31,6 +31,7 @@ from regiond.machines.values.devices import (
     DeviceView,
     NewDevice,
 )
+from regiond.machines.values.disk_references import named_disk
 from regiond.machines.values.disks import (
     DiskChange,
     DiskOrigin,
@@ -178,6 +179,7 @@ __all__ = [
     "compared",
     "is_only_more",
     "is_resized",
+    "named_disk",
     "requested_fields",
 ]
 
