@@ -243,6 +243,7 @@ class MachineView:
     size_refused_at: datetime | None = None  # the first such start
     max_cores: int | None = None  # that it can get while it runs; None: none asked at compose
     max_memory_mib: int | None = None
+    at_limit: tuple[str, ...] = ()  # of `cpu`, `memory` and `disk`, if it has been at a limit for ten minutes
     boot: BootView = field(factory=BootView)  # what it boots from at its next start
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
