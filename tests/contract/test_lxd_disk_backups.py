@@ -1,19 +1,22 @@
-"""Backups of which LXD disks are read: which of its operations they wait for, and what is left of them."""
+"""Disks of LXD that are read and filled: what that waits for, what is left of it, and other racks."""
 
 from __future__ import annotations
 
 from typing import cast
 
 import pytest
+from attrs import define
 
 from common.errors import Busy
 from common.guest_spec import GuestSpec
 from rackd.drivers.lxd.guests import disk_backups
+from rackd.drivers.lxd.inventory.ownership import INSTALLATION_KEY, MACHINE_KEY
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture
 from tests.contract.lxd_double_fixture import LxdDoubleFixture
 from tests.contract.test_disk_changes_contract import composed, detach
+from tests.contract.test_disk_content_contract import MemoryContent, image_of
 from tests.lxd_http import operations
-from tests.lxd_http.state import Lxd
+from tests.lxd_http.state import Image, Lxd, now
 
 DOUBLES = [one for one in FIXTURES if one.id in {"lxd-double", "lxd-6-double", "incus-double"}]
 pytestmark = pytest.mark.parametrize("host", DOUBLES, indirect=True)
@@ -82,3 +85,31 @@ def test_a_disk_that_was_detached_meanwhile_leaves_no_backup(host: DriverFixture
     host.driver.decompose(spec.ref)
     end(host, spec, 2)
     assert lxd_of(host).backups == {}
+
+
+@define
+class ContentOfTwoRacks:
+    """When it is read, another rack has uploaded its image for the same machine."""
+
+    content: MemoryContent
+    lxd: Lxd
+    spec: GuestSpec
+
+    def read(self, offset: int, size: int) -> bytes:
+        marker = self.spec.marker
+        properties = {MACHINE_KEY: str(marker.machine_id), INSTALLATION_KEY: str(marker.installation_id)}
+        self.lxd.images["default", "f" * 64] = Image(
+            fingerprint="f" * 64, project="default", architecture="x86_64", properties=properties, created_at=now(),
+            metadata=b"", disk=b"",
+        )  # fmt: skip
+        return self.content.read(offset, size)
+
+
+def test_a_root_disk_that_two_racks_fill_is_filled_again(host: DriverFixture) -> None:
+    spec = composed(host)
+    disk = spec.disks[0]
+    image, content = image_of([], disk.size_bytes)
+    with pytest.raises(Busy, match=r"has 2 images for the root disk .* another rack imports it too"):
+        host.driver.fill_disk(spec, disk.volume, image, ContentOfTwoRacks(content, lxd_of(host), spec))
+    assert lxd_of(host).images == {}
+    host.driver.fill_disk(spec, disk.volume, image, content)
