@@ -1,4 +1,4 @@
-"""Watches the copy of a disk that goes on while its machine runs: what is noted of it, and when it has no end. Pure."""
+"""Decides what is noted of the copy of a disk while its machine runs, and when it is given up. Pure."""
 
 from __future__ import annotations
 

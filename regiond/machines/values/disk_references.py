@@ -1,4 +1,4 @@
-"""Finds the disk of a machine that a request names: the one rule of the API, RPC clients and bulk operations."""
+"""Finds the disk of a machine that a request names, for the API, bulk operations and RPC clients alike."""
 
 from __future__ import annotations
 

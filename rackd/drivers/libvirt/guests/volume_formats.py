@@ -1,4 +1,4 @@
-"""Formats of volumes that an administrator made. Those that Innkeeper named are raw, whatever is written on them.
+"""Tells formats of volumes that an administrator made. Those that Innkeeper named are raw, always.
 
 libvirt tells a format by the beginning of the content, which a guest can write. So a volume counts as an image only if
 the image names no other file of the host, and if something beside its content says so: the domain, or its size.
