@@ -40,11 +40,13 @@ class ReadPart:
 @frozen(kw_only=True)
 class CopiedDisk:
     """`state` names the content of the disk when it was copied, for its use. A copy that is not `is_complete` goes on;
-    `percent` of it are copied, or None if the host does not tell.
+    `percent` of it are copied, and `done_bytes` that only grow while something is copied; None if the host does not
+    tell.
     """
 
     state: str
     percent: int | None = None
+    done_bytes: int | None = None
     is_complete: bool = True
 
 

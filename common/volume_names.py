@@ -74,6 +74,16 @@ def marker_of_volume(name: str) -> OwnershipMarker | None:
     return _marker(_VOLUME.fullmatch(name)) or _marker_of_short(name)
 
 
+def marker_of_ours(name: str, installation_id: UUID) -> OwnershipMarker | None:
+    """Returns the marker in the name of a volume of this installation, None for any other text.
+
+    A disk can be named after a machine of another installation, which had its host before: it is a foreign one, whose
+    name says nothing, also once a person has adopted it.
+    """
+    found = marker_of_volume(name)
+    return found if found is not None and found.installation_id == installation_id else None
+
+
 def index_of_volume(name: str) -> int | None:
     """Returns the index in the name of a disk, None for any other text."""
     return None if marker_of_volume(name) is None else int(name.rpartition("-")[2])

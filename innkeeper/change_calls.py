@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 
-from common.errors import InvalidRequest
+from common.errors import InvalidRequest, ResponseRejected
 from common.rpc.client_commands import (
     CLIENT_ADD_DISK,
     CLIENT_ADD_INTERFACE,
     CLIENT_CHANGE_INTERFACE,
     CLIENT_CLONE,
     CLIENT_DEPLOY,
+    CLIENT_DOWNLOAD,
     CLIENT_EXPORT,
     CLIENT_GROW_DISK,
     CLIENT_REBUILD,
@@ -24,6 +26,7 @@ from common.rpc.client_commands import (
     ChangeInterfaceCall,
     CloneCall,
     DeployCall,
+    DownloadCall,
     ExportCall,
     GrowDiskCall,
     MachineResizeCall,
@@ -37,6 +40,7 @@ from common.rpc.link import Link
 from common.units import BYTES_PER_GB
 
 CALL_S = 30.0
+DOWNLOAD_S = 600.0  # of 16 MiB, which the receiver may write slowly
 MAX_USER_DATA_BYTES = 32 * 1024  # a message of a client has at most 64 KiB
 
 
@@ -199,10 +203,26 @@ class ChangeCalls:
     async def export(self, system_id: str, *, idempotency_key: str | None = None) -> OperationSummary:
         """Starts the operation that writes a machine, which is off, to a file of the region.
 
-        Its result has the id of the file as `export`, its `size` and `sha256`; the HTTP API has its content.
+        Its result has the id of the file as `export`, its `size` and `sha256`; `download` has its content.
         """
         request = ExportCall(system_id=system_id, idempotency_key=idempotency_key)
         return await self._link.call(CLIENT_EXPORT, request, deadline_s=CALL_S)
+
+    async def download(self, export_id: int, *, start: int = 0) -> AsyncGenerator[bytes, None]:
+        """Yields the content of a file of the region from `start` on, in parts of at most 256 KiB.
+
+        Nothing is read in advance but a few parts. To continue after an error, begin at the number of bytes received.
+        Compare the hash of the whole file with the `sha256` of its operation.
+        """
+        size_bytes = start + 1
+        while start < size_bytes:
+            begun, call = start, DownloadCall(export_id=export_id, start=start)
+            async with aclosing(self._link.stream(CLIENT_DOWNLOAD, call, deadline_s=DOWNLOAD_S)) as parts:
+                async for part in parts:
+                    start, size_bytes = start + len(part.data), part.size_bytes
+                    yield part.data
+            if start == begun:
+                raise ResponseRejected(f"The region sent nothing of the file {export_id} from byte {start} on.")
 
 
 def _bytes(size_gb: float) -> int:

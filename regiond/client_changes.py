@@ -6,7 +6,6 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from common.device_names import block_device_name
 from common.errors import InvalidRequest, NotFound
 from common.rpc.client_commands import (
     CLIENT_ADD_DISK,
@@ -39,6 +38,7 @@ from regiond.machines.model import (
     NicToAdd,
     NicToChange,
     NicToRemove,
+    named_disk,
 )
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
@@ -136,8 +136,7 @@ def idempotency_key(
 
 
 def _disk_id(machine: MachineView, text: str) -> int:
-    names = [(disk.id, block_device_name("sd", disk.index)) for disk in machine.disks]
-    return _id_of(f"disk of {machine.hostname}", text, names)
+    return named_disk(machine.hostname, machine.disks, text).id
 
 
 def _nic_id(machine: MachineView, text: str) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from attrs import evolve
@@ -12,8 +13,11 @@ from common.rpc.client_commands import (
     CLIENT_DEPLOY,
     CLIENT_EXPORT,
     CLIENT_REBUILD,
+    MAX_DOWNLOADED_BYTES,
     CloneCall,
     DeployCall,
+    DownloadCall,
+    DownloadedPart,
     ExportCall,
     RebuildCall,
 )
@@ -32,6 +36,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_REBUILD.name: Permission.OWNER,
     CLIENT_EXPORT.name: Permission.OWNER,
 }
+PART_BYTES = 256 * 1024  # of a download: eight are in transit
 RECORDED = frozenset({"image", "force"})  # user data may have secrets
 
 
@@ -77,6 +82,16 @@ class DeploymentCommands:
         machine = await self._services.machines.read(call.system_id, caller=caller)
         check_object(PERMISSIONS[command.name], caller, machine)
         return idempotency_key(self._services, caller, call.idempotency_key, command, call)
+
+
+async def downloaded(services: Services, caller: Caller, call: DownloadCall) -> AsyncGenerator[DownloadedPart, None]:
+    """Yields the content of a file of the caller from `start` on. Raises as `Exports.download`."""
+    end = call.start + MAX_DOWNLOADED_BYTES
+    found = await services.exports.download(caller, call.export_id, call.start, end)
+    async with aclosing(found.chunks) as chunks:
+        async for chunk in chunks:
+            for start in range(0, len(chunk), PART_BYTES):
+                yield DownloadedPart(data=chunk[start : start + PART_BYTES], size_bytes=found.export.size_bytes)
 
 
 def _request(call: DeployCall | RebuildCall) -> DeployRequest:

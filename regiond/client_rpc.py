@@ -19,6 +19,7 @@ from common.rpc.client_commands import (
     CLIENT_CLONE,
     CLIENT_COMPOSE,
     CLIENT_DELETE,
+    CLIENT_DOWNLOAD,
     CLIENT_LIST_HOSTS,
     CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
@@ -27,6 +28,8 @@ from common.rpc.client_commands import (
     CLIENT_RESIZE,
     CLIENT_WAIT,
     ClientComposeCall,
+    DownloadCall,
+    DownloadedPart,
     HostList,
     HostSummary,
     MachineCall,
@@ -81,6 +84,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_OPERATION.name: Permission.USER,
     CLIENT_WAIT.name: Permission.USER,
     CLIENT_ACCEPT_OFF.name: Permission.OWNER,
+    CLIENT_DOWNLOAD.name: Permission.USER,
     **client_changes.PERMISSIONS,
     **client_deployments.PERMISSIONS,
 }
@@ -122,6 +126,7 @@ class RpcCommands:
             | {
                 CLIENT_LIST_HOSTS: self._each_host,
                 CLIENT_LIST_MACHINES: self._each_machine,
+                CLIENT_DOWNLOAD: self._download,
                 CLIENT_RENEW: self._renew_client,
             },
         }
@@ -207,6 +212,12 @@ class RpcCommands:
         async with aclosing(found.batches()) as batches:
             async for batch in batches:
                 yield MachineList(machines=tuple(_machine(one) for one in batch))
+
+    async def _download(self, link: Link, call: DownloadCall) -> AsyncGenerator[DownloadedPart, None]:
+        caller = await self._caller(link, CLIENT_DOWNLOAD)
+        async with aclosing(client_deployments.downloaded(self._services, caller, call)) as parts:
+            async for part in parts:
+                yield part
 
     async def _compose(self, caller: Caller, call: ClientComposeCall) -> OperationSummary:
         host_id = None if call.host is None else await self._host_id(caller, call.host)

@@ -12,6 +12,8 @@ from common.rpc.command import Command
 from common.rpc.region_commands import RenewCall, Renewed
 from common.values import PowerAction
 
+MAX_DOWNLOADED_BYTES = 16 * 2**20  # by one call: the next one continues
+
 
 @frozen(kw_only=True)
 class Nothing:
@@ -124,6 +126,22 @@ class ExportCall:
 
     system_id: str
     idempotency_key: str | None = None
+
+
+@frozen(kw_only=True)
+class DownloadCall:
+    """The content of a file of the region from `start` on: at most MAX_DOWNLOADED_BYTES for each call."""
+
+    export_id: int
+    start: int = 0
+
+
+@frozen(kw_only=True)
+class DownloadedPart:
+    """The next part of a file, which has `size_bytes` in all."""
+
+    data: bytes = field(repr=False)
+    size_bytes: int
 
 
 @frozen(kw_only=True)
@@ -240,6 +258,7 @@ CLIENT_CLONE = Command("client.clone", CloneCall, OperationSummary)
 CLIENT_DEPLOY = Command("client.deploy", DeployCall, OperationSummary)
 CLIENT_REBUILD = Command("client.rebuild", RebuildCall, OperationSummary)
 CLIENT_EXPORT = Command("client.export", ExportCall, OperationSummary)
+CLIENT_DOWNLOAD = Command("client.download", DownloadCall, DownloadedPart, streams=True)
 CLIENT_ACCEPT_OFF = Command("client.accept_off", MachineCall, MachineSummary)
 CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
 CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)

@@ -12,7 +12,11 @@ _SELECT = """
            a.username as owner, k.pool_id, r.name as pool_name, k.kept_at,
            exists (select from orphaned_volume v
                     where v.storage_pool_id = k.storage_pool_id and v.name = k.volume)
-           or not starts_with(k.volume, 'ik-')  -- of an adopted disk: refreshes look for no such name
+           or not exists (select from installation i,  -- of an adopted disk: refreshes look for no such name
+                                 lateral (select replace(i.id::text, '-', '') as hex) i_hex
+                           where starts_with(k.volume, 'ik-' || hex || '-')
+                              or starts_with(k.volume, 'ik-' || rtrim(translate(encode(
+                                     decode(hex, 'hex'), 'base64'), '+/', '-_'), '=') || '-'))
            or k.kept_at > coalesce((select c.refreshed_at from vm_host_schedule c where c.host_id = k.host_id),
                                    '-infinity') as is_listed
       from kept_disk k

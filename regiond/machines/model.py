@@ -31,6 +31,7 @@ from regiond.machines.values.devices import (
     DeviceView,
     NewDevice,
 )
+from regiond.machines.values.disk_references import named_disk
 from regiond.machines.values.disks import (
     DiskChange,
     DiskOrigin,
@@ -178,6 +179,7 @@ __all__ = [
     "compared",
     "is_only_more",
     "is_resized",
+    "named_disk",
     "requested_fields",
 ]
 
@@ -241,6 +243,7 @@ class MachineView:
     size_refused_at: datetime | None = None  # the first such start
     max_cores: int | None = None  # that it can get while it runs; None: none asked at compose
     max_memory_mib: int | None = None
+    at_limit: tuple[str, ...] = ()  # of `cpu`, `memory` and `disk`, if it has been at a limit for ten minutes
     boot: BootView = field(factory=BootView)  # what it boots from at its next start
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 

@@ -54,7 +54,7 @@ async def open_operation(
     """
     check_settled(machine)
     if kind is OperationKind.DELETE or (request or {}).get("erase"):
-        _check_no_disk_goes_along(machine, installation_id)
+        check_no_disk_goes_along(machine, installation_id)
     operation_id = await operation_service.insert(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
@@ -70,7 +70,7 @@ async def open_operation(
     return operation_id
 
 
-def _check_no_disk_goes_along(machine: MachineView, installation_id: UUID) -> None:
+def check_no_disk_goes_along(machine: MachineView, installation_id: UUID) -> None:
     """Raises WrongState for a foreign disk with a name of the machine's own, as one that was kept and attached again on
     the host has: hypervisors know the disks of a machine by name, and would delete or empty it with the others.
     """

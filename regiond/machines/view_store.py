@@ -41,6 +41,10 @@ _WITHOUT_OWNER_DATA = """
            m.wanted_power as wanted_word, m.wanted_power_at, m.wanted_power_by, m.wanted_power_user,
            case when m.host_id is not null and h.state = 'unreachable' then h.state_since end as host_away_since,
            m.pending_cores, m.pending_memory_mib, m.size_refused, m.size_refused_at, m.max_cores, m.max_memory_mib,
+           coalesce((select u.limits from machine_usage u
+                      where u.machine_id = m.id and m.power_state = 'on' and h.state = 'ready'
+                        and u.limit_since < now() - interval '10 minutes'
+                        and u.measured_at > now() - interval '2 hours'), '{}') as at_limit,
            m.boot_once, m.boot_once_key, g.boot_order, g.pending_boot_order,
            g.iso, (select name from image where sha256 = g.iso order by id limit 1) as iso_name, g.next_iso,
            g.uefi, g.secure_boot, g.tpm, g.start_order,
@@ -230,6 +234,7 @@ def _machine(
         row,
         state=MachineState(row["state"]),
         tags=tuple(row["tags"]),
+        at_limit=tuple(row["at_limit"]),
         pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
         zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
         disks=tuple(disks),

@@ -176,8 +176,8 @@ async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation
     Raises NotFound if a host or machine was deleted meanwhile, and Busy for a parent as `insert` does; the transaction
     must then roll back.
     """
-    for one in new:
-        await _check_current(db, one.parent)
+    for parent in dict.fromkeys(one.parent for one in new):  # children of one are often all of them
+        await _check_current(db, parent)
     try:
         rows = await db.fetch(_INSERT_SEVERAL, kind.value, [_row_of(one) for one in new])
     except asyncpg.ForeignKeyViolationError as error:

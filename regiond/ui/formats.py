@@ -162,3 +162,10 @@ def disk_of(volume: str | None) -> str:
     """Returns `root` or `disk1` for a volume whose name has the index of the disk; other volumes as named."""
     index = None if volume is None else index_of_volume(volume)
     return volume or DASH if index is None else lxd_device_name(index)
+
+
+def limits(names: Iterable[str]) -> str:
+    """Returns at which limits a VM is, as words for its lists and its page; empty for one that is at none."""
+    words = {"cpu": text("CPU"), "memory": text("RAM"), "disk": text("Disk")}
+    named = ", ".join(words[one] for one in names if one in words)
+    return text("at its limit: {what}", what=named) if named else ""

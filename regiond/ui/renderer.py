@@ -55,7 +55,8 @@ class Renderer:
             "storage": formats.storage, "file_size": formats.file_size, "ranges": formats.ranges, "iso": formats.iso,
             "rejections": rejections, "api_field": api_field_words, "has_reasons_of_hosts": has_reasons_of_hosts,
             "labels": labels_of_fields, "disk_of": formats.disk_of,
-            "step_words": step_words, "percent": formats.percent, "rate": formats.rate, "mebibytes": formats.mebibytes,
+            "step_words": step_words, "percent": formats.percent, "rate": formats.rate, "limits": formats.limits,
+            "mebibytes": formats.mebibytes,
         }  # fmt: skip
 
     def page(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:

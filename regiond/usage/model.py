@@ -35,6 +35,7 @@ class UsageView:
     usage: Usage = field(factory=Usage)
     space_share: float | None = None  # used, of the fullest file system in the guest
     summed: tuple[str, ...] = ()
+    at_limit: tuple[str, ...] = ()  # of `cpu`, `memory` and `disk`: limits of a machine for ten minutes
     history: UsageHistory = field(factory=UsageHistory)
     longer_history_url: str = ""  # of a page with more than an hour; empty: there is none
 

@@ -49,7 +49,7 @@ class Usages:
                     newest.get(one.host_id or 0), one.host_name or "", one.guest_name or one.hostname,
                     cores=one.cores, memory_mib=one.memory_mib, now=now, since=one.created_at,
                 )  # fmt: skip
-            found[one.system_id] = view
+            found[one.system_id] = evolve(view, at_limit=one.at_limit)
         return found
 
     async def amounts(self, column: MachineColumn) -> UsedAmounts:

@@ -200,7 +200,7 @@ def wire_engine(
             )
         ),
         ReleaseMachine(calls, grace_s=settings.power_off_grace_s),
-        DeleteMachine(calls),
+        DeleteMachine(calls, storage.database),
         CleanUp(calls),
         RefreshHost(layer.refresher),
         RemoveHost(

@@ -46,9 +46,9 @@ def lose_volume(innkeeper: Deployment, index: int) -> None:
         db.execute("delete from volume where name like ?", (f"%-{index}",))
 
 
-def attach(innkeeper: Deployment, size_bytes: int) -> None:
-    rows(innkeeper, "insert into volume values ('default', 'extra', ?, null, null)", size_bytes)
-    rows(innkeeper, "insert into disk select guest_id, 7, 'default', 'extra', 'x1' from guest")
+def attach(innkeeper: Deployment, size_bytes: int, volume: str = "extra") -> None:
+    rows(innkeeper, "insert into volume values ('default', ?, ?, null, null)", volume, size_bytes)
+    rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", volume)
 
 
 async def events(innkeeper: Deployment, kind: str) -> list[str]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from asyncpg.connection import LoggedQuery
 
 from common.errors import Busy, HostUnreachable
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.operations import service
-from regiond.operations.model import Operation, OperationKind, OperationState, Parent
+from regiond.operations.model import NewOperation, Operation, OperationKind, OperationState, Parent
+from regiond.operations.origin import current_origin
 from regiond.operations.service import Journal, Operations, Outcome
 from tests.database import execute
+from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (
     PausedStep,
     ScriptedHandler,
+    acquire,
     in_turn,
     open_operation,
     read,
@@ -117,3 +121,30 @@ async def test_no_child_is_opened_once_its_parent_is_undone(database: Database, 
     await execute(database, f"update operation set {change} where id = $1", parent)  # noqa: S608  # constants above
     with pytest.raises(Busy, match=f"Operation {parent} has ended or is being undone"):
         await open_child(database, parent)
+
+
+async def test_the_parent_of_many_children_is_locked_once(database: Database) -> None:
+    ledger = await prepare(database)
+    await open_operation(database)
+    [held] = await acquire(database)
+    parents = [None, *[Parent(id=held.id, attempt=held.attempt)] * 3]
+    new = [
+        NewOperation(
+            host_id=ledger.hosts[0], host_name="a", machine_id=await ledger.must_claim(0, 1, 64), system_id="abc123",
+            hostname="elm", account_id=1, username="admin", request={}, explanation={}, max_failures=1,
+            origin=current_origin(), parent=parent,
+        )
+        for parent in parents
+    ]  # fmt: skip
+    queries: list[str] = []
+
+    async def note(query: LoggedQuery) -> None:
+        queries.append(query.query)
+
+    async with database.transaction() as db:
+        await db.execute("insert into account (id, username) overriding system value values (1, 'admin')")
+        with db.query_logger(note):
+            opened = await service.insert_several(db, OperationKind.POWER, new)
+    assert [one.parent_id for one in opened] == [None, held.id, held.id, held.id]
+    await eventually(lambda: sum("insert into operation" in one for one in queries) == 1)
+    assert sum("for share" in one for one in queries) == 1

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from common.disk_content import CopiedDisk
 from common.errors import WrongState
+from common.guest_spec import DiskSpec
+from common.values import GuestRef
+from rackd.drivers.simulated.disk_moves import SimulatedDiskMoves
 from rackd.drivers.simulated.fault_injection import Call
+from regiond.machines.disks import copy_progress
 from tests.clock import in_no_time
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
@@ -169,6 +174,26 @@ async def test_a_machine_that_stops_meanwhile_has_its_disk_copied_anew(innkeeper
     await in_no_time(moving)
     assert written(innkeeper) == [("local", "-0"), ("nvme", "-2")]
     assert volumes(innkeeper) == [("local", "-0", 8), ("nvme", "-2", 5)]
+
+
+async def test_a_copy_that_stands_still_ends_in_words(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    write(innkeeper)
+    begin = SimulatedDiskMoves.copy
+
+    def stand(moves: SimulatedDiskMoves, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
+        if not any(pool == "nvme" for pool, _, _ in volumes(innkeeper)):
+            begin(moves, guest, pool_id, volume, copy)
+        return CopiedDisk(state="", percent=50, done_bytes=7, is_complete=False)
+
+    monkeypatch.setattr(SimulatedDiskMoves, "copy", stand)
+    monkeypatch.setattr(copy_progress, "STANDS_S", 0.2)
+    error = await rejection(move(innkeeper, machine))
+    assert "data of web was not moved: its copy ik-" in str(error)
+    assert "-2 in nvme has stood at 50 % for" in str(error)
+    assert "The disk stays in local, where web uses it, and the copy is deleted." in str(error)
+    assert (await pools_of(innkeeper, machine), await claimed(innkeeper, machine)) == (HERE, CLAIMED)
+    assert volumes(innkeeper) == [("local", "-0", 8), ("local", "-1", 5)]
 
 
 async def test_a_dry_run_says_what_moves_and_changes_nothing(innkeeper: Deployment) -> None:

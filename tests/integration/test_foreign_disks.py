@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from common.errors import InnkeeperError
+from common.values import OwnershipMarker
+from common.volume_names import volume_name
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh
@@ -16,11 +19,11 @@ from tests.integration.users import as_user
 from tests.rejections import rejected_status
 
 
-async def a_machine(innkeeper: Deployment, **options: Any) -> tuple[Any, str]:
+async def a_machine(innkeeper: Deployment, *, volume: str = "extra", **options: Any) -> tuple[Any, str]:
     """Returns a host, and the path of its machine with disks of 8 and 5 GB and a foreign one of 3."""
     host = await innkeeper.add_simulated(**options)
     machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:8,data:5")
-    attach(innkeeper, 3 * GB)
+    attach(innkeeper, 3 * GB, volume)
     await refresh(innkeeper, host)
     return host, f"machines/{machine['system_id']}/"
 
@@ -73,10 +76,15 @@ async def test_a_kept_disk_attached_again_outside_outlives_its_machine(innkeeper
     await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
     (kept,) = await innkeeper.get("kept-disks/")
     rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", kept["volume"])
+    with pytest.raises(InnkeeperError, match=r"Somebody attached the disk.*to vm on sim: it would lose its data"):
+        await innkeeper.delete(path)  # which no refresh has told the region
     await refresh(innkeeper, host)
     assert await disks(innkeeper, path) == [("sda", 8, False), ("sdb", 5, True)]
-    with pytest.raises(InnkeeperError, match=r"foreign disk.*-1, that was made for it once.*adopt-disk vm"):
-        await innkeeper.delete(path)
+    for fields in ({"dry_run": "true"}, {}):
+        with pytest.raises(InnkeeperError, match=r"foreign disk.*-1, that was made for it once.*adopt-disk vm"):
+            await innkeeper.delete(path, **fields)
+        with pytest.raises(InnkeeperError, match=r"foreign disk.*-1, that was made for it once.*adopt-disk vm"):
+            await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true", **fields)
     assert [name[-2:] for name in innkeeper.simulated().volume_names()] == ["-0", "-1"]
     await innkeeper.post(path, op="adopt_disk", disk="sdb")
     await innkeeper.delete(path)
@@ -102,6 +110,34 @@ async def test_an_adopted_disk_is_as_one_of_its_own(innkeeper: Deployment) -> No
     assert await kinds_after_refresh(innkeeper, host) == []
     await innkeeper.delete(path)
     assert innkeeper.simulated().volume_names() == [], "since it was moved, its volume is one of the machine"
+
+
+async def test_an_adopted_disk_of_another_installation_stays_managed(innkeeper: Deployment) -> None:
+    """Innkeeper was installed anew: what it made before is named after machines that it does not know."""
+    other = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
+    host, path = await a_machine(innkeeper, volume=volume_name(other, 3), pools="default:100,fast:100")
+    await innkeeper.post(path, op="adopt_disk", disk="sdc")
+    await innkeeper.post(path, op="remove_disk", disk="sdc", keep="true")
+    await refresh(innkeeper, host)
+    (kept,) = await innkeeper.get("kept-disks/")
+    assert kept["is_listed"]
+    await innkeeper.post(path, op="attach_disk", kept_disk=kept["id"])
+    await innkeeper.post(path, op="grow_disk", disk="sdc", size=4)
+    await innkeeper.post(path, op="move_disk", disk="sdc", pool="fast")
+    await innkeeper.post(path, op="grow_disk", disk="sdc", size=5)
+    assert (await disks(innkeeper, path))[2] == ("sdc", 5, False)
+    assert other.machine_id.hex not in "".join(innkeeper.simulated().volume_names())
+    assert await kinds_after_refresh(innkeeper, host) == []
+
+
+async def test_a_kept_disk_of_another_installation_is_deleted(innkeeper: Deployment) -> None:
+    other = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
+    _, path = await a_machine(innkeeper, volume=volume_name(other, 3))
+    await innkeeper.post(path, op="adopt_disk", disk="sdc")
+    await innkeeper.post(path, op="remove_disk", disk="sdc", keep="true")
+    (kept,) = await innkeeper.get("kept-disks/")
+    await innkeeper.delete(f"kept-disks/{kept['id']}/")
+    assert volume_name(other, 3) not in innkeeper.simulated().volume_names()
 
 
 async def test_an_adopted_disk_is_removed_with_its_volume(innkeeper: Deployment) -> None:

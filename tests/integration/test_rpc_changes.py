@@ -31,7 +31,7 @@ async def test_a_client_adds_grows_and_removes_disks(innkeeper: Deployment) -> N
             await region.grow_disk(vm, "sdb", size_gb=6)
         with pytest.raises(OutOfCapacity, match="cannot give web the disk"):
             await region.add_disk(vm, size_gb=10**6)
-        with pytest.raises(NotFound, match="disk of web"):
+        with pytest.raises(NotFound, match="web has no disk sdz; it has root"):
             await region.remove_disk(vm, "sdz", keep=False)
         with pytest.raises(WrongState, match="first disk"):
             await region.remove_disk(vm, "sda", keep=True)

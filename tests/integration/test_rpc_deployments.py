@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from common.errors import InvalidRequest, NotAllowed, NotFound, OutOfCapacity, WrongState
+from regiond import client_deployments
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration import test_bound_resize
@@ -78,7 +81,7 @@ async def test_a_client_deploys_and_rebuilds_a_machine(innkeeper: Deployment) ->
     assert "hunter2" not in str(entries)
 
 
-async def test_a_client_exports_a_machine_that_is_off(innkeeper: Deployment) -> None:
+async def test_a_client_exports_a_machine_that_is_off(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = await composed(innkeeper)
     vm = machine["system_id"]
     async with client_of(innkeeper) as region:
@@ -86,6 +89,13 @@ async def test_a_client_exports_a_machine_that_is_off(innkeeper: Deployment) -> 
         (file,) = await innkeeper.get("exports/")
         assert {"export": file["id"], "size": file["size"], "sha256": file["sha256"]}.items() <= done.result.items()
         assert (await region.export(vm, idempotency_key="e")).id == done.id
+        monkeypatch.setattr(client_deployments, "MAX_DOWNLOADED_BYTES", 5000)  # of many calls
+        content = b"".join([part async for part in region.download(file["id"])])
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file["size"], file["sha256"])
+        assert b"".join([part async for part in region.download(file["id"], start=7000)]) == content[7000:]
+        for export_id, start in ((file["id"], file["size"]), (file["id"] + 1, 0)):
+            with pytest.raises((InvalidRequest, NotFound)):
+                await anext(region.download(export_id, start=start))
         await region.wait((await region.power(vm, "on")).id)
         with pytest.raises(WrongState, match="web"):
             await region.export(vm)

@@ -10,7 +10,11 @@ from regiond.usage.store import Reading, record
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 from tests.integration.test_usage import measured, measuring
+from tests.integration.test_web_lost_storage import client, page
+from tests.integration.web_client import WebClient
 from tests.waiting import eventually
+
+__all__ = ["client"]
 
 pytestmark = pytest.mark.database
 
@@ -20,6 +24,9 @@ _AGE = """
            busy_at = busy_at - $1::interval, limit_since = limit_since - $1::interval
 """
 _ROWS = "select ctid::text, xmin::text from machine_usage order by machine_id"
+
+
+LIMITS = {"memory_share": "memory", "space_share": "disk"}
 
 
 async def pass_by(innkeeper: Deployment, **length: int) -> None:
@@ -38,6 +45,14 @@ async def running(innkeeper: Deployment, *names: str, cores: int = 2) -> int:
     for name in names:
         await innkeeper.compose(host["id"], hostname=name, cores=cores, memory=1024, power_on="true")
     return int(host["id"])
+
+
+async def limits(innkeeper: Deployment, name: str) -> list[str]:
+    """Of the machine, which its usage has too."""
+    (machine,) = (await innkeeper.send("GET", "machines/", query=[("hostname", name)])).json()
+    usage = await innkeeper.get(f"machines/{machine['system_id']}/?op=usage")
+    assert machine["at_limit"] == usage["at_limit"]
+    return list(usage["at_limit"])
 
 
 async def read(innkeeper: Deployment, host_id: int, **used: tuple[float, float]) -> None:
@@ -83,13 +98,18 @@ async def test_a_machine_that_is_off_is_not_idle(innkeeper: Deployment) -> None:
     assert await found(innkeeper, "is:idle") == []
 
 
-async def test_a_machine_is_at_its_limit_after_ten_minutes_of_readings(innkeeper: Deployment) -> None:
+async def test_a_machine_is_at_its_limit_after_ten_minutes_of_readings(
+    innkeeper: Deployment, client: WebClient
+) -> None:
     host = await running(innkeeper, "hot", "warm")
     await read(innkeeper, host, hot=(1.8, 0), warm=(1.7, 0))
     assert await found(innkeeper, "is:at_limit") == [], "a moment is no limit"
     await pass_by(innkeeper, minutes=11)
     await read(innkeeper, host, hot=(1.9, 0), warm=(1.9, 0))
     assert await found(innkeeper, "is:at_limit") == ["hot"]
+    assert [await limits(innkeeper, name) for name in ("hot", "warm")] == [["cpu"], []]
+    shown = await page(client, "vms")
+    assert shown.count("at its limit: CPU") == 1
     await read(innkeeper, host, hot=(1.7, 0), warm=(1.9, 0))
     await pass_by(innkeeper, minutes=11)
     assert await found(innkeeper, "is:at_limit") == ["warm"]
@@ -117,6 +137,21 @@ async def test_memory_and_space_are_limits_where_the_guest_reports_them(
             await record(db, [reading])
         await pass_by(innkeeper, minutes=11)
     assert await found(innkeeper, "is:at_limit") == (["web"] if is_found else [])
+    assert await limits(innkeeper, "web") == [LIMITS[name] for name in shares if is_found]
+
+
+async def test_a_machine_that_comes_to_another_limit_stays_at_its_limit(innkeeper: Deployment) -> None:
+    host = await running(innkeeper, "web")
+    for share, expected in ((0.5, []), (0.95, ["cpu", "memory"])):
+        reading = Reading(host_id=host, guest="web", cores_used=2, rate=0.0, memory_share=share)
+        async with innkeeper.region.components.database.transaction() as db:
+            await record(db, [reading])
+        assert await limits(innkeeper, "web") == expected
+        await pass_by(innkeeper, minutes=11)
+    reading = Reading(host_id=host, guest="web", cores_used=0.1, rate=0.0, memory_share=0.95)
+    async with innkeeper.region.components.database.transaction() as db:
+        await record(db, [reading])
+    assert await limits(innkeeper, "web") == ["memory"]
 
 
 async def test_a_reading_that_says_nothing_new_writes_nothing(innkeeper: Deployment) -> None:

@@ -41,6 +41,9 @@ async def test_a_failed_series_is_repeated_on_the_page_of_clones(innkeeper: Depl
     await client.log_in("mira", PASSWORD)
     page = await client.get(f"/MAAS/ui/tasks/{begun['id']}")
     assert page.status == 200
-    assert f"/MAAS/ui/vms/{source['system_id']}/clone" in page.text
+    again = f"/MAAS/ui/vms/{source['system_id']}/clone?hostname=copy-"
+    assert again in page.text
+    form = await client.get(again + page.text.partition(again)[2].partition('"')[0].replace("&amp;", "&"))
+    assert 'value="copy-' in form.text.split('id="hostname"')[1].split(">")[0]
     for name in ("copy-1", "copy-2", "copy-3"):
         assert name in page.text

@@ -14,7 +14,15 @@ from attrs import define, evolve, field
 
 from common.certificates import Credentials, Role, Subject
 from common.compose_request import ComposeRequest
-from common.errors import BadSettings, DriverFailed, LinkLost, NotTrusted, OperationPending, OutOfCapacity
+from common.errors import (
+    BadSettings,
+    DriverFailed,
+    LinkLost,
+    NotTrusted,
+    OperationPending,
+    OutOfCapacity,
+    ResponseRejected,
+)
 from common.rpc.client_commands import (
     CLIENT_ACCEPT_OFF,
     CLIENT_ADD_DISK,
@@ -24,6 +32,7 @@ from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
     CLIENT_DEPLOY,
+    CLIENT_DOWNLOAD,
     CLIENT_EXPORT,
     CLIENT_GROW_DISK,
     CLIENT_LIST_HOSTS,
@@ -42,6 +51,8 @@ from common.rpc.client_commands import (
     ClientComposeCall,
     CloneCall,
     DeployCall,
+    DownloadCall,
+    DownloadedPart,
     ExportCall,
     GrowDiskCall,
     HostList,
@@ -109,6 +120,11 @@ class Services:
 
         return handle
 
+    async def download(self, _: Link, request: DownloadCall) -> AsyncGenerator[DownloadedPart, None]:
+        self.requests.append(request)
+        if request.export_id == 7:
+            yield DownloadedPart(data=b"abc", size_bytes=6)
+
     async def compose(self, _: Link, request: ClientComposeCall) -> OperationSummary:
         self.requests.append(request)
         if request.request.cores > 4:
@@ -123,6 +139,7 @@ class Services:
         return {
             CLIENT_LIST_HOSTS: self.yielding(HostList(hosts=(HOST,)), HostList(hosts=(evolve(HOST, id=2),))),
             CLIENT_LIST_MACHINES: self.yielding(MachineList(machines=())),
+            CLIENT_DOWNLOAD: self.download,
             CLIENT_COMPOSE: self.compose,
             CLIENT_POWER: self.returning(evolve(QUEUED, kind="power")),
             CLIENT_RESIZE: self.returning(evolve(QUEUED, kind="resize")),
@@ -256,6 +273,16 @@ async def test_copies_and_systems_are_operations(client: rpc.Region, region: Reg
         ExportCall(system_id=vm),
         MachineCall(system_id=vm),
     ]
+
+
+async def test_a_download_continues_until_its_end(client: rpc.Region, region: Region) -> None:
+    assert [part async for part in client.download(7)] == [b"abc", b"abc"]
+    assert region.services.requests == [DownloadCall(export_id=7, start=start) for start in (0, 3)]
+
+
+async def test_a_download_that_brings_nothing_ends(client: rpc.Region) -> None:
+    with pytest.raises(ResponseRejected, match="nothing of the file 8 from byte 0 on"):
+        assert [part async for part in client.download(8)] == []
 
 
 async def test_an_error_has_its_class_and_details(client: rpc.Region) -> None:

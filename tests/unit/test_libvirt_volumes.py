@@ -254,3 +254,16 @@ def test_a_base_is_recognized_by_its_name_at_any_path(client: Client, driver: Li
     with pytest.raises(WrongState, match=r"\(by a-clone\)"):
         driver.remove_volumes(MARKER, [below])
     assert set(client.volume_names({below.pool_id})[below.pool_id]) == {DISK, "a-clone"}
+
+
+def test_more_volumes_read_no_more_domains(client: Client, driver: LibvirtDriver) -> None:
+    calls = []
+    for others in range(2):
+        if others:
+            define(client, "other", "")
+        for count in (1, 6):
+            wanted = [make_volume(client, volume_name(MARKER, index)) for index in range(count)]
+            before = client.calls
+            driver.remove_volumes(MARKER, wanted)
+            calls.append(client.calls - before)
+    assert calls[1] - calls[0] == calls[3] - calls[2]

@@ -242,6 +242,44 @@ def test_clones_are_repeated_on_their_page() -> None:
     assert retry_of(bulk(action="clone")) == Retry(url="/MAAS/ui/vms/done/clone")  # of the machine that is copied
 
 
+@pytest.mark.parametrize(
+    ("made", "query"),
+    [
+        ((), "hostname=web-1&count=4&cores=2&storage_pool=fast"),
+        ((1, 2), "hostname=web-3&count=2&cores=2&storage_pool=fast"),
+        ((2,), "hostname=web-1&count=1&cores=2&storage_pool=fast"),
+        ((1, 3), "hostname=web-2&count=1&cores=2&storage_pool=fast"),
+    ],
+)
+def test_the_clones_that_are_missing_are_in_the_form(made: tuple[int, ...], query: str) -> None:
+    names = [f"web-{number}" for number in range(1, 5)]
+    machines = [{"system_id": "source", "hostname": name} for name in names]
+    task = bulk(action="clone", machines=machines, clone={"hostname": "web", "cores": 2, "storage_pool": "fast"})
+    children = [
+        Child(
+            id=number, system_id=f"new{number}", hostname=name, error_message=None,
+            state=OperationState.SUCCEEDED if number in made else OperationState.FAILED,
+        )
+        for number, name in enumerate(names, start=1)
+    ]  # fmt: skip
+    assert retry_of(task, children) == Retry(url=f"/MAAS/ui/vms/source/clone?{query}")
+
+
+def test_clones_without_a_name_get_new_ones() -> None:
+    machines = [{"system_id": "source", "hostname": name} for name in ("bold-ant", "calm-bee", "deep-cat")]
+    child = Child(
+        id=1, system_id="new", hostname="calm-bee", error_message=None, state=OperationState.SUCCEEDED
+    )  # fmt: skip
+    found = retry_of(bulk(action="clone", machines=machines, clone={"cores": 1}), [child])
+    assert found == Retry(url="/MAAS/ui/vms/source/clone?count=2&cores=1")
+
+
+def test_a_clone_that_the_form_has_no_fields_for_is_sent_again() -> None:
+    found = retry_of(bulk(action="clone", clone={"hostname": "web", "power_on": True}))
+    assert found is not None
+    assert (found.url, "no field" in found.instead) == ("", True)
+
+
 @pytest.mark.parametrize("action", [one for one in BulkAction if one is not BulkAction.CLONE])
 def test_each_bulk_action_is_one_of_the_list(action: BulkAction) -> None:
     found = retry_of(bulk(action=action.value))

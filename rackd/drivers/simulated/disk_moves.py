@@ -52,7 +52,7 @@ class SimulatedDiskMoves:
                 self._make_volume(db, found, (pool_id, volume), copy)
                 if found.power is not PowerState.OFF:
                     db.execute(_BEGIN, (found.guest_id, copy.pool_id, copy.volume, state))
-                    return CopiedDisk(state=state, percent=50, is_complete=False)
+                    return CopiedDisk(state=state, percent=50, done_bytes=copy.size_bytes // 2, is_complete=False)
         self._faults.call("copy content of disk")
         with self._store.writing() as db:
             deployments.copy_written(db, (pool_id, volume), (copy.pool_id, copy.volume))

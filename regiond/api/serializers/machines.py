@@ -261,7 +261,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("architecture", STR, lambda machine: full_architecture(machine.architecture)),
     *fields_of(MachineView, "memory=memory_mib cpu_count=cores pending=pending_size", pending=_SIZE),
     *fields_of(MachineView, "pending_refused=size_refusal", pending_refused=_REFUSAL),
-    *fields_of(MachineView, "max_cores max_memory=max_memory_mib"),  # MAAS lacks them
+    *fields_of(MachineView, "max_cores max_memory=max_memory_mib at_limit"),  # MAAS lacks them
     key("boot_order", nullable(array(enum(BootDevice))), lambda machine: machine.boot.order),
     key("pending_boot_order", array(enum(BootDevice)), lambda machine: machine.boot.pending),
     key("boot_once", array(enum(BootDevice)), lambda machine: machine.boot.once),

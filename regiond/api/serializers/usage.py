@@ -70,5 +70,6 @@ USAGE_JSON: Serializer[UsageView] = serializer(
     key("network_received", nullable(INT), lambda one: _rate(one.usage.received_rate)),
     key("network_sent", nullable(INT), lambda one: _rate(one.usage.sent_rate)),
     key("sums_of_guests", array(STR), lambda one: [_NAMES[name] for name in one.summed if name in _NAMES]),
+    key("at_limit", array(STR), lambda one: list(one.at_limit)),
     key("history", nullable(_HISTORY), lambda one: one if one.history.at is not None else None),
 )

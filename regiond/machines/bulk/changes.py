@@ -15,7 +15,7 @@ from regiond.ledger.model import DiscreteResources, HostCapacity
 from regiond.machines.boot.model import checked_order
 from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.hardware_plans import disks_within_capacity, needs_within_capacity, nics_within_capacity
-from regiond.machines.bulk.named_parts import named_disk, named_nic, needed
+from regiond.machines.bulk.named_parts import named_nic, needed
 from regiond.machines.bulk.plans import plans_or_reasons, sentences, within_quotas
 from regiond.machines.bulk.resize_plans import balance, within_capacity
 from regiond.machines.compose.candidate_store import read_candidates
@@ -36,6 +36,7 @@ from regiond.machines.model import (
     ResizePlan,
     SizeRequest,
     Takes,
+    named_disk,
 )
 from regiond.machines.nic_changes.model import one_requirement
 from regiond.machines.nic_changes.service import NicChanges
@@ -72,7 +73,7 @@ class BulkChanges:
             case DiskToAdd():
                 return await self.disks.start_part(caller, system_id, change, parent)
             case NamedDisk():
-                disk = named_disk(machine, change.name)
+                disk = named_disk(machine.hostname, machine.disks, change.name)
                 return await self.disks.start_part(caller, system_id, change.change_of(disk.id), parent)
             case BootToSet():
                 return await self.boots.start(caller, system_id, change.order, once=change.once, parent=parent)
@@ -165,7 +166,7 @@ class BulkChanges:
         self, caller: Caller, machines: Sequence[MachineView], change: NamedDisk
     ) -> list[DiskPlan | str]:
         async def plan(machine: MachineView) -> DiskPlan:
-            disk = named_disk(machine, change.name)
+            disk = named_disk(machine.hostname, machine.disks, change.name)
             return await self.disks.plan(caller, machine.system_id, change.change_of(disk.id))
 
         found = await plans_or_reasons(machines, plan)

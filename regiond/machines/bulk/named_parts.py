@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from common.device_names import block_device_name
 from common.errors import NotFound
-from regiond.machines.model import DiskView, MachineView, NamedDisk, NicView
+from regiond.machines.model import MachineView, NamedDisk, NicView, named_disk
 
 
 @frozen
@@ -15,17 +14,6 @@ class Need:
 
     pool: str
     size_bytes: int
-
-
-def named_disk(machine: MachineView, name: str) -> DiskView:
-    """Returns the disk whose label or API name it is: `data`, `root`, `disk1`, `sdb`. Raises NotFound."""
-    found = next((one for one in machine.disks if one.title == name), None)
-    found = found or next((one for one in machine.disks if block_device_name("sd", one.index) == name), None)
-    if found is None:
-        raise NotFound(
-            f"{machine.hostname} has no disk {name}; it has {_listed([one.title for one in machine.disks])}."
-        )
-    return found
 
 
 def named_nic(machine: MachineView, name: str) -> NicView:
@@ -37,8 +25,8 @@ def named_nic(machine: MachineView, name: str) -> NicView:
 
 
 def needed(machine: MachineView, change: NamedDisk) -> Need:
-    """Returns what the change of the machine's disk claims more. Raises NotFound."""
-    disk = named_disk(machine, change.name)
+    """Returns what the change of the machine's disk claims more. Raises NotFound and InvalidRequest."""
+    disk = named_disk(machine.hostname, machine.disks, change.name)
     if change.pool is not None:
         return Need(pool=change.pool, size_bytes=disk.held_bytes)
     more_bytes = 0 if change.size_bytes is None else max(0, change.size_bytes - disk.held_bytes)

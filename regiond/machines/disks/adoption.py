@@ -8,7 +8,7 @@ from attrs import evolve
 
 from common.errors import Busy, NotFound, WrongState
 from common.units import gb
-from common.volume_names import marker_of_volume
+from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.ledger import service as ledger
@@ -55,12 +55,11 @@ async def adopt(
             f"refresh the host: innkeeper vm-host refresh {machine.host_name}"
         )
     await _take_kept(db, caller, pool_id, disk)
-    found = marker_of_volume(disk.volume)
-    created_here = found is not None and found.installation_id == installation_id
-    origin = DiskOrigin.CREATED if created_here else DiskOrigin.ADOPTED
+    found = marker_of_ours(disk.volume, installation_id)
+    origin = DiskOrigin.ADOPTED if found is None else DiskOrigin.CREATED
     if not await store.adopt(db, disk.id, origin):
         raise Busy(f"{_title(machine, disk)} has just been changed. Try again.")
-    goes = found is not None and created_here and found.machine_id == machine.uuid
+    goes = found is not None and found.machine_id == machine.uuid
     own = evolve(
         machine, disks=tuple(evolve(one, origin=origin) if one.id == disk.id else one for one in machine.disks)
     )

@@ -11,7 +11,7 @@ from common.guest_spec import DiskSpec
 from common.serialization import to_dict
 from common.units import gb
 from common.values import DiskSize, OwnershipMarker
-from common.volume_names import marker_of_volume
+from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
@@ -167,7 +167,7 @@ class DiskChanges:
         await kept_disk_store.take(db, kept)
         await self._claim(db, machine, kept.storage_pool_id, kept.storage_pool_name, kept.size_bytes)
         row = _row(machine, spec, holder.next_index, kept.storage_pool_id, kept.label)
-        is_adopted = marker_of_volume(kept.volume) is None
+        is_adopted = marker_of_ours(kept.volume, self.installation_id) is None
         await store.insert(db, evolve(row, origin=DiskOrigin.ADOPTED) if is_adopted else row)
         return operation_id, attach_plan(machine, kept)
 

@@ -9,7 +9,7 @@ from attrs import frozen
 from common.discovery import VolumeRef
 from common.errors import Busy, NotFound
 from common.values import OwnershipMarker
-from common.volume_names import marker_of_volume
+from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.idempotency.model import IdempotencyKey
@@ -70,12 +70,11 @@ class KeptDisks:
 
 async def _open_deletion(db: Db, caller: Caller, disk_id: int) -> tuple[int, DiskPlan]:
     disk = await locked_kept_disk(db, caller, disk_id)
-    named_after = marker_of_volume(disk.volume)
-    marker = named_after or OwnershipMarker(
-        installation_id=await read_installation_id(db), machine_id=UUID(int=disk.id)
-    )  # of no machine: calls for the volume of an adopted disk are fenced by it
+    installation_id = await read_installation_id(db)
+    named_after = marker_of_ours(disk.volume, installation_id)
+    of_none = OwnershipMarker(installation_id=installation_id, machine_id=UUID(int=disk.id))  # fences calls for it
     operation_id = await open_volume_removal(
-        db, disk.host_id, disk.host_name, marker,
+        db, disk.host_id, disk.host_name, named_after or of_none,
         [VolumeRef(pool_id=disk.storage_pool_key, name=disk.volume)], kept_disk_id=disk.id,
         adopted=named_after is None,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from attrs import frozen
 from common.errors import InvalidRequest, NotAllowed, WrongState
 from common.units import BYTES_PER_GB, gb
 from common.values import DriverType, OwnershipMarker, PowerState
-from common.volume_names import marker_of_volume
+from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.machines.model import DiskOrigin, DiskPlan, DiskToAdd, DiskView, KeptDisk, MachineView
 from regiond.machines.nics.model import checked_tags
@@ -59,8 +59,7 @@ def is_owned(disk: DiskView, installation_id: UUID) -> bool:
     """Returns whether Innkeeper created the disk, for its machine or for another one, or a person adopted it."""
     if disk.origin is not DiskOrigin.CREATED:
         return disk.origin is DiskOrigin.ADOPTED
-    found = marker_of_volume(disk.volume)
-    return found is not None and found.installation_id == installation_id
+    return marker_of_ours(disk.volume, installation_id) is not None
 
 
 def check_ours(machine: MachineView, disk: DiskView, marker: OwnershipMarker, what: str) -> None:

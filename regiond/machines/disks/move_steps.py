@@ -5,8 +5,10 @@ The order keeps the content: copy, use the copy, record that, and only then dele
 
 from __future__ import annotations
 
+import time
+
 from common.disk_content import CopiedDisk
-from common.errors import Busy, InnkeeperError
+from common.errors import Busy, InnkeeperError, WrongState
 from common.guest_spec import DiskSpec
 from common.rpc.hardware_commands import HOST_COPY_DISK, HOST_USE_COPY, CopyDiskCall, UseCopyCall
 from common.rpc.host_commands import MAX_CALL_S
@@ -18,6 +20,7 @@ from regiond.events.model import Level
 from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines.disks import move_store
+from regiond.machines.disks.copy_progress import CopyProgress, standstill_text
 from regiond.machines.disks.steps import DiskCalls
 from regiond.machines.steps import Target, racks_text, record_event, wait_for_command
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation, OperationKind
@@ -25,7 +28,6 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 COPY_DEADLINE_S = MAX_CALL_S
-PERCENT_NOTED = 5  # in the log: each so many
 
 
 class MoveDisk:
@@ -118,12 +120,23 @@ class MoveDisk:
             raise Busy(f"{racks_text(running)} may still copy the disk for an earlier attempt.")
 
     async def _copy(self, operation: Operation, target: Target, journal: Journal) -> str:
-        """Returns the state of the disk that was copied. A host whose guest runs meanwhile is asked repeatedly."""
-        noted = 0
+        """Returns the state of the disk that was copied. A host whose guest runs meanwhile is asked repeatedly.
+
+        Raises WrongState if nothing more is copied: the operation then ends, and undoes what it has done.
+        """
+        progress = CopyProgress(time.monotonic())
         while not (copied := await self._copied(operation, target)).is_complete:
-            if copied.percent is not None and copied.percent >= noted + PERCENT_NOTED:
-                noted = copied.percent
-                await journal.note("disk copied in part", percent=copied.percent)
+            percent = progress.saw(copied, time.monotonic())
+            if percent is not None:
+                await journal.note("disk copied in part", percent=percent)
+            if progress.stands(time.monotonic()):
+                request = operation.request
+                raise WrongState(
+                    standstill_text(
+                        request["title"], operation.hostname or "", operation.host_name or "", copied.percent,
+                        request["storage_pool"], f"{_copy(operation).volume} in {request['copy_storage_pool']}",
+                    )
+                )  # fmt: skip
         return copied.state
 
     async def _copied(self, operation: Operation, target: Target) -> CopiedDisk:

@@ -11,7 +11,7 @@ from common.guest_spec import DiskSpec
 from common.serialization import to_dict
 from common.units import gb
 from common.values import DriverType, OwnershipMarker
-from common.volume_names import marker_of_volume
+from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.identifiers import serial
@@ -93,7 +93,7 @@ async def _copy_name(db: Db, machine: MachineView, disk: DiskView, own: Ownershi
     """
     if machine.driver == DriverType.LXD.value and disk.index == 0:
         return disk.volume
-    marker = marker_of_volume(disk.volume) or own
+    marker = marker_of_ours(disk.volume, own.installation_id) or own
     index = await move_store.next_index(db, machine.id, marker.machine_id)
     check_copy_index(machine, disk, index)
     return name_of_new_volume(marker, index, product=machine.product)

@@ -20,7 +20,7 @@ from common.rpc.host_commands import HOST_FIND, HOST_REMOVE_VOLUMES, GuestCall, 
 from common.serialization import from_dict
 from common.units import gb
 from common.values import DiskSize, Guest
-from common.volume_names import marker_of_volume
+from common.volume_names import marker_of_ours
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.hosts.service import record_guest
@@ -72,7 +72,7 @@ class DiskCalls:
 
         An adopted disk's name has no marker: that the operation was opened shows that it was adopted.
         """
-        named_after = marker_of_volume(disk.volume)
+        named_after = marker_of_ours(disk.volume, target.spec.marker.installation_id)
         marker = named_after or target.spec.marker
         fence = fence_of(operation, str(target.spec.marker.machine_id))
         await self._calls.call(

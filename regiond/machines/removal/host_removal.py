@@ -23,7 +23,7 @@ from regiond.machines.devices import store as device_store
 from regiond.machines.host_removal_plan import HostRemovalPlan, affected_machine, removal_plan
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineView
-from regiond.machines.operation_intents import open_operation
+from regiond.machines.operation_intents import check_no_disk_goes_along, open_operation
 from regiond.machines.removal.lost_machines import lose_machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, OperationState, Parent
@@ -52,6 +52,13 @@ async def host_removal_plan(
     return removal_plan(host.name, removal, machines, foreign, names, copies, images, devices, kept_disks)
 
 
+async def check_disks(db: Db, host_id: int, removal: HostRemoval, installation_id: UUID) -> None:
+    """Raises WrongState if the removal would delete a machine whose own deletion is refused for one of its disks."""
+    for machine in await view_store.of_host(db, host_id):
+        if removal.deletes(adopted=machine.adopted):
+            check_no_disk_goes_along(machine, installation_id)
+
+
 class MachinesOfRemovedHost:
     """Implements `HostMachines` of `regiond.hosts.steps`."""
 
@@ -69,6 +76,8 @@ class MachinesOfRemovedHost:
         removal = from_dict(operation.request, HostRemoval)
         new = [one for one in machines if removal.deletes(adopted=one.adopted) and one.id not in deletions]
         _check_unlocked(operation.host_name or "", new)
+        for machine in new:  # before the first deletion, as for locks: all of them or none
+            check_no_disk_goes_along(machine, self._installation_id)
         failures: list[str] = []
         pending = 0
         for machine in machines:

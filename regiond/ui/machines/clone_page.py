@@ -44,7 +44,7 @@ async def clone(visit: Visit) -> Reply:
             return redirect("tasks", task.id)
         return redirect_with_note(visit, "vms", task.system_id or "", task=task.id)
 
-    values = {name: request.given(name) for name in _NAMES}
+    values = {name: request.given(name, request.option(name)) for name in _NAMES}  # a link can have them
     values[COUNT] = values[COUNT] or "1"
     return await forms.create(visit, values, partial(_page, visit, machine), send)
 

@@ -11,11 +11,12 @@ from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkRequest
 from regiond.machines.compose.model import COPIED
 from regiond.machines.deployment.rebuild import REBUILD
-from regiond.machines.model import BulkAction, MachineView, ReleaseOptions
+from regiond.machines.model import BulkAction, CloneRequest, MachineView, ReleaseOptions
 from regiond.operations.model import Child, Operation, OperationKind, OperationState
 from regiond.ui.machines import bulk_actions
 from regiond.ui.machines.bulk_changes import fields_again
-from regiond.ui.machines.compose_again import form_again
+from regiond.ui.machines.clone_again import clone_of, is_shown, page_again
+from regiond.ui.machines.compose_again import form_again, intent_of
 from regiond.ui.machines.machine_actions import ACTIONS, owns
 from regiond.ui.machines.release_form import NO, QUICK, SECURE
 from regiond.ui.texts import constant, text
@@ -24,6 +25,7 @@ from regiond.ui.web_request import page_url
 _POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
 _NO_VM = constant("The VM is no longer there.")
 _USER_DATA = constant("User data is not kept after the task has ended: if there was any, enter it again.")
+_NO_FIELD = constant("The form has no field for a part of this request. Send it again with what sent it: API or CLI.")
 _NO_HOST = constant("The host is no longer there.")
 
 _OF_ADMINISTRATORS = {
@@ -90,19 +92,27 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 
 def _compose(task: Operation) -> Retry:
     if (copied := task.request.get(COPIED)) is not None:
-        return Retry(url=page_url("vms", copied["system_id"], "clone"))
+        intent = intent_of(task.request)
+        return _clone(copied["system_id"], None if intent is None else clone_of(intent.request), [task.hostname or ""])
     if form_again(task.request) is not None:
         has_name = text("{name} was not created and keeps its name until it is deleted.", name=task.hostname)
         return Retry(url=page_url("compose", query={"task": str(task.id)}), instead=has_name if task.machine_id else "")
-    return Retry(
-        instead=text("The form has no field for a part of this request. Send it again with what sent it: API or CLI.")
-    )
+    return Retry(instead=_NO_FIELD)
+
+
+def _clone(system_id: str, asked: CloneRequest | None, missing: Sequence[str]) -> Retry:
+    """The form of clones, with what was asked, for those that were not made."""
+    if asked is None:
+        return Retry(url=page_url("vms", system_id, "clone"))
+    return Retry(url=page_again(system_id, asked, missing)) if is_shown(asked) else Retry(instead=_NO_FIELD)
 
 
 def _bulk(request: BulkRequest, children: Iterable[Child]) -> Retry:
     """The same action on all VMs for which it did not succeed: the list of VMs asks first where the action does."""
     if request.action is BulkAction.CLONE:
-        return Retry(url=page_url("vms", request.machines[0].system_id, "clone"))
+        made = {one.hostname for one in children if one.state is OperationState.SUCCEEDED}
+        missing = [one.hostname for one in request.machines if one.hostname not in made]
+        return _clone(request.machines[0].system_id, request.clone, missing)
     done = {one.system_id for one in children if one.state is OperationState.SUCCEEDED}
     left = [one.system_id for one in request.machines if one.system_id not in done]
     fields = [("action", _BULK[request.action]), ("at_once", str(request.at_once)), *_options(request)]

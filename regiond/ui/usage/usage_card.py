@@ -43,7 +43,8 @@ def usage_card(view: UsageView) -> UsageCard:
         sampled_at=view.sampled_at,
         reason="",
         tiles=(_cpu(view), _memory(view), _disk(view), _network(view)),
-        note=text("Disk and network: sum of its VMs") if "read_rate" in view.summed else "",
+        note=formats.limits(view.at_limit)
+        or (text("Disk and network: sum of its VMs") if "read_rate" in view.summed else ""),
         longer_history_url=view.longer_history_url,
     )
 

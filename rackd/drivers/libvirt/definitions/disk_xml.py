@@ -22,11 +22,12 @@ _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}", re.ASCII)
 
 @frozen(kw_only=True)
 class PreparedDisk:
-    """A created volume; `block` if QEMU opens it as a block device, otherwise a file."""
+    """A volume; `block` if QEMU opens it as a block device, otherwise a file."""
 
     spec: DiskSpec
     path: str
     block: bool
+    format: str = "raw"
 
 
 def check_serial(serial: str) -> None:
@@ -36,10 +37,10 @@ def check_serial(serial: str) -> None:
 
 
 def disk_element(disk: PreparedDisk, target: str, *, order: int | None = None) -> Element:
-    """Returns a virtio disk. It is raw, whatever its guest has written at its beginning."""
+    """Returns a virtio disk. A raw one stays raw, whatever its guest has written at its beginning."""
     kind, key = ("block", "dev") if disk.block else ("file", "file")
     element = ET.Element("disk", type=kind, device="disk")
-    ET.SubElement(element, "driver", name="qemu", type="raw", discard="unmap")
+    ET.SubElement(element, "driver", name="qemu", type=disk.format, discard="unmap")
     ET.SubElement(element, "source", {key: disk.path})
     ET.SubElement(element, "target", dev=target, bus="virtio")
     ET.SubElement(element, "serial").text = disk.spec.serial
@@ -61,6 +62,16 @@ def set_source(disk: Element, path: str, *, block: bool) -> None:
         disk.remove(old)
     driver = disk.find("driver")
     disk.insert(0 if driver is None else list(disk).index(driver) + 1, ET.Element("source", {key: path}))
+
+
+def set_raw_source(disk: Element, path: str, *, block: bool) -> None:
+    """Does the same with a raw volume; what its driver has for images goes."""
+    set_source(disk, path, block=block)
+    for driver in disk.findall("driver"):
+        driver.set("type", "raw")
+        driver.attrib.pop("discard_no_unref", None)
+        for cache in driver.findall("metadata_cache"):
+            driver.remove(cache)
 
 
 def format_of(disk: Element) -> str:

@@ -19,9 +19,9 @@ from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_uefi
 from rackd.drivers.libvirt.definitions.metadata import keep_uefi, keeps_uefi
 from rackd.drivers.libvirt.guests import volumes
-from rackd.drivers.libvirt.guests.disk_moves import check_no_dependents, copy_of, refresh, source_in, source_of
+from rackd.drivers.libvirt.guests.disk_moves import check_no_dependents, copy_of, source_in, source_of
 from rackd.drivers.libvirt.guests.lookup import definition_of, marked_domain
-from rackd.drivers.libvirt.guests.pools import guest_pool
+from rackd.drivers.libvirt.guests.pools import guest_pool, refresh
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element, parse
 

@@ -14,7 +14,6 @@ import structlog
 from common.errors import HostUnreachable, InnkeeperError, NotFound, WrongState
 from common.guest_spec import DiskSpec
 from common.values import GuestRef, PowerState
-from common.volume_names import marker_of_volume
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
@@ -33,7 +32,8 @@ from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot, live_of, plug, unplug
 from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths, tree_of
 from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
-from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
+from rackd.drivers.libvirt.guests.volume_formats import RAW, format_to_attach
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element
 
@@ -61,7 +61,12 @@ def attach(client: Client, guest: GuestRef, disk: DiskSpec, *, create: bool) -> 
     created: list[Volume] = []
     try:
         volume = _find_or_make(client, pool, disk, {domain.name} if has_half else set(), created, create=create)
-        prepared = PreparedDisk(spec=disk, path=volume.path(), block=pool.has_block_devices)
+        prepared = PreparedDisk(
+            spec=disk,
+            path=volume.path(),
+            block=pool.has_block_devices,
+            format=RAW if volume in created else format_to_attach(volume, disk),
+        )
         element = disk_element(prepared, target)
         if live in lacking:
             plug(domain, element, f"the disk {disk.volume}", persistent=definition in lacking)
@@ -84,6 +89,8 @@ def _find_or_make(
     users = sorted(guests_by_volume(client)[disk.volume] - own)
     if users:
         raise WrongState(f"The volume {disk.volume} is used by {', '.join(users)}.", volume=disk.volume)
+    if not create:
+        refresh(pool)
     volume = pool.volume(disk.volume)
     where = f"The storage pool {pool.pool.name}"
     if volume is not None:
@@ -94,7 +101,6 @@ def _find_or_make(
                 f"{disk.size_bytes}.",
                 volume=disk.volume,
             )
-        _check_raw(volume)
         return volume
     if not create:
         raise NotFound(f"{where} has no volume {disk.volume}.", volume=disk.volume)
@@ -102,18 +108,6 @@ def _find_or_make(
     made = volumes.create_empty(pool, disk)
     created.append(made)
     return made
-
-
-def _check_raw(volume: Volume) -> None:
-    """Raises WrongState for an image in a format. Volumes that Innkeeper named are raw, whatever is written on them."""
-    if marker_of_volume(volume.name) is not None:
-        return
-    found = volume.format()
-    if found not in {"", "raw"}:
-        raise WrongState(
-            f"The volume {volume.name} is an image of the format {found}. Attach it on the host: virsh attach-disk.",
-            volume=volume.name,
-        )
 
 
 def _undo(domain: Domain, volume: str, created: list[Volume]) -> None:

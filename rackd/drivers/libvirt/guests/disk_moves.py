@@ -20,7 +20,7 @@ from rackd.drivers.driver_errors import disk_not_found, required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.storage_objects import Volume
-from rackd.drivers.libvirt.definitions.disk_xml import format_of, set_source
+from rackd.drivers.libvirt.definitions.disk_xml import format_of, set_raw_source
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.guests import live_copies, root_companions, volumes
@@ -29,7 +29,8 @@ from rackd.drivers.libvirt.guests.disk_changes import check_no_overlay
 from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot, live_of
 from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths
 from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
-from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
+from rackd.drivers.libvirt.guests.volume_formats import QCOW2, RAW, check_independent
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element
 
@@ -54,7 +55,7 @@ def copy_disk(
     disk = source_in(domain, definition, client, pool_id, volume)
     source_pool, pool = guest_pool(client, pool_id), guest_pool(client, copy.pool_id)
     refresh(source_pool)
-    source = source_of(source_pool, disk, domain, volume)
+    source = movable_source(source_pool, disk, domain, volume)
     _check_free(client, source_pool, domain, volume, copy)
     _check_other_folder(source_pool, pool, volume)
     written = source.written_at()
@@ -64,7 +65,7 @@ def copy_disk(
     volumes.check_fits(pool.pool, size_bytes, pool.available_bytes(size_bytes), "The copy needs")
     made: list[Volume] = []
     try:
-        made.append(copy_of(pool, copy, size_bytes, source))
+        made.append(copy_of(pool, copy, size_bytes, source, is_image=format_of(disk) != RAW))
         check_off(domain.name, power_of(domain.state()))
     except HostUnreachable:
         raise  # libvirt may still copy; the next attempt replaces what it makes
@@ -89,7 +90,7 @@ def _start_live(client: Client, domain: Domain, live: Element, place: tuple[str,
     live_copies.check_no_other_job(domain, disk, volume)
     if disk_at(definition_of(domain), paths, place) is None:
         raise WrongState(f"{domain.name} does not have the disk {volume} after its next start.", volume=volume)
-    source = source_of(source_pool, disk, domain, volume)
+    source = movable_source(source_pool, disk, domain, volume)
     _check_free(client, source_pool, domain, volume, copy)
     _check_other_folder(source_pool, pool, volume)
     live_copies.start(domain, disk, volume, pool, copy, max(copy.size_bytes, source.capacity_bytes()))
@@ -120,10 +121,10 @@ def use_copy(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: D
     made = pool.volume(copy.volume)
     if made is None:
         raise NotFound(f"The storage pool {pool.pool.name} has no volume {copy.volume}.", volume=copy.volume)
-    if source_of(source_pool, disk, domain, volume).written_at() != state:
+    if movable_source(source_pool, disk, domain, volume).written_at() != state:
         raise changed_since(domain.name, volume)
     _check_free(client, source_pool, domain, volume, copy)
-    set_source(disk, made.path(), block=pool.has_block_devices)
+    set_raw_source(disk, made.path(), block=pool.has_block_devices)
     root_companions.move(definition, disk, source_pool, pool, guest.marker)
     client.define(ET.tostring(definition, encoding="unicode"), domain.name)
     root_companions.delete_old(definition, source_pool, pool, guest.marker)
@@ -153,14 +154,26 @@ def source_in(domain: Domain, definition: Element, client: Client, pool_id: str,
     return disk
 
 
+def movable_source(pool: GuestPool, disk: Element, domain: Domain, name: str) -> Volume:
+    """Returns the volume, also if it is a qcow2 image, as an adopted disk can be: the copy of its disk is raw.
+
+    Raises Unsupported for one whose content would not be all of the disk, as `source_of` does for other formats.
+    """
+    volume = pool.volume(name)
+    if volume is None or {format_of(disk), volume.format()} != {QCOW2}:
+        return source_of(pool, disk, domain, name)
+    check_independent(volume, to_copy=True)
+    return volume
+
+
 def source_of(pool: GuestPool, disk: Element, domain: Domain, name: str) -> Volume:
     """Returns the volume. Raises Unsupported for one whose content libvirt would convert instead of copying it."""
     volume = pool.volume(name)
     if volume is None:
         raise NotFound(f"The storage pool {pool.pool.name} has no volume {name}.", volume=name)
     wanted, found = format_of(disk), volume.format()
-    if wanted != "raw" or found not in {"", "raw"}:
-        seen = found if wanted == "raw" else wanted
+    if wanted != RAW or found not in {"", RAW}:
+        seen = found if wanted == RAW else wanted
         raise Unsupported(
             f"{name} cannot be copied: the disk of {domain.name} is {wanted}, and the host takes its content for an "
             f"image of the format {seen}, which it would convert. Copy it on the host.",
@@ -191,8 +204,11 @@ def check_no_dependents(client: Client, pool: GuestPool, volume: str, what: str)
         )
 
 
-def copy_of(pool: GuestPool, copy: DiskSpec, size_bytes: int, source: Volume) -> Volume:
-    """Returns the complete copy. Raises DriverFailed for one that is not, which still exists."""
+def copy_of(pool: GuestPool, copy: DiskSpec, size_bytes: int, source: Volume, *, is_image: bool = False) -> Volume:
+    """Returns the complete copy, which is raw: of the disk in an image with `is_image`.
+
+    Raises DriverFailed for one that is not complete, which still exists.
+    """
     try:
         made = pool.pool.clone(volume_xml(copy.volume, size_bytes, pool.type), copy.volume, source)
     except Unsupported as error:
@@ -202,22 +218,14 @@ def copy_of(pool: GuestPool, copy: DiskSpec, size_bytes: int, source: Volume) ->
         ) from error
     if source.capacity_bytes() < size_bytes and made.capacity_bytes() < size_bytes:
         made.resize(size_bytes)
-    _check_copy(made, source, size_bytes)
+    _check_copy(made, None if is_image else source, size_bytes)
     return made
 
 
-def refresh(pool: GuestPool) -> None:
-    """libvirt finds out the format of a volume only when it reads the pool again."""
-    try:
-        pool.pool.refresh()
-    except DriverFailed as error:  # a copy to the pool runs
-        log.info("storage_pool_not_refreshed", pool=pool.pool.name, reason=str(error))
-
-
-def _check_copy(copy: Volume, source: Volume, size_bytes: int) -> None:
+def _check_copy(copy: Volume, source: Volume | None, size_bytes: int) -> None:
     """Raises DriverFailed for a copy that is too short or was converted: then it begins with other bytes."""
     found = copy.capacity_bytes()
-    if found < size_bytes or copy.head(_COMPARED_BYTES) != source.head(_COMPARED_BYTES):
+    if found < size_bytes or (source is not None and copy.head(_COMPARED_BYTES) != source.head(_COMPARED_BYTES)):
         raise DriverFailed(
             f"libvirt copied {found} of {size_bytes} bytes to {copy.name}, or converted them.", volume=copy.name
         )

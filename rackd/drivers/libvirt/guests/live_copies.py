@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from xml.etree import ElementTree as ET
 
 import structlog
@@ -22,7 +23,7 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.boot_order import is_disk
-from rackd.drivers.libvirt.definitions.disk_xml import path_of, set_source
+from rackd.drivers.libvirt.definitions.disk_xml import path_of, set_raw_source, set_source
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.guests.live_devices import live_of
@@ -118,7 +119,8 @@ def progress(
             return CopiedDisk(state=STATE, percent=100)
         if time.monotonic() >= ends_at:
             done, of = domain.block_job(attribute(disk, "target", "dev"))
-            return CopiedDisk(state=STATE, percent=min(99, done * 100 // max(1, of)), is_complete=False)
+            percent = min(99, done * 100 // max(1, of))
+            return CopiedDisk(state=STATE, percent=percent, done_bytes=done, is_complete=False)
         if closing.wait(POLL_EVERY_S):
             raise HostUnreachable(f"This rack closed the connection while {domain.name} copied its disk.")
 
@@ -139,19 +141,26 @@ def use(client: Client, domain: Domain, live: Element, place: tuple[str, str], c
     definition = definition_of(domain)
     old = disk_at(definition, paths, place)
     if old is not None:  # libvirt changes it itself, unless it was changed beside it
-        set_source(old, copy.path(), block=block)
+        set_raw_source(old, copy.path(), block=block)
         client.define(ET.tostring(definition, encoding="unicode"), domain.name)
 
 
-def abandon(client: Client, volume: str) -> None:
-    """Ends the job that copies to a volume of this name, which is a disk of no guest. Idempotent."""
+def abandon(client: Client, volumes: Collection[str]) -> None:
+    """Ends the jobs that copy to volumes of these names, which are disks of no guest. Idempotent.
+
+    Reads each running domain once: a copy is named after the machine for which the disk was made, but another one may
+    have the disk since.
+    """
+    if not volumes:
+        return
     for domain in client.domains():
         live = live_of(domain)
         for disk in () if live is None else live.iterfind("devices/disk"):
             mirror = disk.find("mirror")
-            if mirror is not None and path_of(mirror).rpartition("/")[2] == volume:
+            copy = "" if mirror is None else path_of(mirror).rpartition("/")[2]
+            if copy in volumes:
                 domain.end_block_job(attribute(disk, "target", "dev"), pivot=False)
-                log.info("live_copy_abandoned", guest=domain.name, copy=volume)
+                log.info("live_copy_abandoned", guest=domain.name, copy=copy)
 
 
 def may_be_copy(volume: str, marker: OwnershipMarker | None) -> bool:

@@ -51,8 +51,9 @@ def remove(client: Client, marker: OwnershipMarker | None, volumes: Iterable[Vol
             wanted[volume.pool_id].add(volume.name)
     if not wanted:
         return
-    for name in sorted(name for names in wanted.values() for name in names if live_copies.may_be_copy(name, marker)):
-        live_copies.abandon(client, name)
+    live_copies.abandon(
+        client, {name for names in wanted.values() for name in names if live_copies.may_be_copy(name, marker)}
+    )
     guests = guests_by_volume(client)
     used: dict[tuple[str, str], Collection[str]] = {}
     for pool_id, names in sorted(wanted.items()):

@@ -61,3 +61,11 @@ def guest_pool(client: Client, pool_id: str) -> GuestPool:
 
 def _tree_of(pool: Pool) -> Element:
     return parse(pool.xml(), f"the storage pool {pool.name}")
+
+
+def refresh(pool: GuestPool) -> None:
+    """libvirt finds out the format of a volume only when it reads the pool again."""
+    try:
+        pool.pool.refresh()
+    except DriverFailed as error:  # a copy to the pool runs
+        log.info("storage_pool_not_refreshed", pool=pool.pool.name, reason=str(error))

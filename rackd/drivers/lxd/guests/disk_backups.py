@@ -22,11 +22,13 @@ from common.values import GuestRef
 from rackd.drivers.disk_moves import check_off
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.lxd.connection.client import Client, FilePart, path
+from rackd.drivers.lxd.connection.failures import Unfinished
 from rackd.drivers.lxd.guests import root_moves
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of, volumes_of
 from rackd.drivers.lxd.guests.disk_moves import check_only_user
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.guests import power_of
+from rackd.drivers.lxd.inventory.operation_subjects import instances_of, is_about_volume
 from rackd.drivers.lxd.inventory.ownership import Json
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -36,6 +38,9 @@ KEPT = timedelta(days=1)  # by LXD, if Innkeeper does not delete it
 _IMAGES = ("backup/virtual-machine.img", "backup/volume.img")
 _MAKING = ("backing up", "backup")  # in LXD's descriptions of such operations
 _NO_SPACE = "no space left on device"
+_OF_INSTANCE, _OF_VOLUME = "instance_only", "volume_only"  # keys of a request for a backup
+_STOPPED = 102  # the status code of an instance
+_END_S = 90.0  # in which a backup that LXD still makes has to end, if it is to be deleted
 _SEARCH_S = 5.0  # in which zeros are read before the caller is told how far
 _SEARCHED_BYTES = 4 * 1024 * 1024
 _GRAIN = 64 * 1024
@@ -51,7 +56,8 @@ class _Backup:
     client: Client
     where: str
     owner: str
-    options: dict[str, bool]
+    pool_id: str
+    kind: str
     project: str
     target: str
 
@@ -64,32 +70,37 @@ class _Backup:
         if device is None:
             raise disk_not_found(name, volume, volumes_of(found))
         if is_root(found["expanded_devices"][device]):
-            where, owner, kind = path("instances", name, "backups"), name, "instance_only"
-        else:
-            owner, kind = source_of(found, volume), "volume_only"
-            where = path("storage-pools", pool_id, "volumes", "custom", owner, "backups")
-        target = "" if kind == "instance_only" else scope.member or ""
+            return cls(
+                client=instances.client, where=path("instances", name, "backups"), owner=name, pool_id=pool_id,
+                kind=_OF_INSTANCE, project=scope.project, target="",
+            )  # fmt: skip
+        return cls.of_volume(instances, found, pool_id, volume)
+
+    @classmethod
+    def of_volume(cls, instances: Instances, found: Json | None, pool_id: str, volume: str) -> _Backup:
+        """The backup of a custom volume, also if the instance gave it up. Another instance may have it since."""
+        scope = instances.scope if found is None else instances.scope_of(found)
+        owner = volume if found is None else source_of(found, volume)
         return cls(
-            client=instances.client, where=where, owner=owner, options={kind: True}, project=scope.project,
-            target=target,
+            client=instances.client, where=path("storage-pools", pool_id, "volumes", "custom", owner, "backups"),
+            owner=owner, pool_id=pool_id, kind=_OF_VOLUME, project=scope.project, target=scope.member or "",
         )  # fmt: skip
 
-    def make(self) -> None:
+    def make(self, ends_at: float) -> None:
         body = {
             "name": NAME, "expires_at": (datetime.now(UTC) + KEPT).isoformat().replace("+00:00", "Z"),
-            "optimized_storage": False, "compression_algorithm": "none", **self.options,
+            "optimized_storage": False, "compression_algorithm": "none", self.kind: True,
         }  # fmt: skip
-        self.client.post(self.where, body, wait_s=MAX_CALL_S, project=self.project, target=self.target)
+        self.client.post(self.where, body, wait_s=_left_s(ends_at), project=self.project, target=self.target)
 
-    def delete(self) -> None:
-        """Deletes what an earlier call left, once LXD no longer writes it. Idempotent."""
+    def delete(self, ends_at: float) -> None:
+        """Deletes what an earlier call left, once LXD no longer writes it. Idempotent. Raises Busy if it still does."""
         own = f"{self.where}/{NAME}"
         running = self.client.get("operations", recursion="1", project=self.project) or {}
         for operation in running.get("running") or ():
             about = str(operation.get("description", "")).lower()
-            named = f"{operation.get('resources')}{operation.get('metadata')}"
-            if any(word in about for word in _MAKING) and self.owner in named:
-                _wait(self.client, str(operation["id"]))
+            if any(word in about for word in _MAKING) and self._is_subject_of(operation):
+                self._wait(str(operation["id"]), ends_at)
         if self.client.find(own, project=self.project, target=self.target) is None:
             return
         try:
@@ -97,6 +108,19 @@ class _Backup:
         except NotFound:
             log.info("backup_already_deleted", of=self.owner)
         log.info("backup_deleted", of=self.owner)
+
+    def _is_subject_of(self, operation: Json) -> bool:
+        if self.kind == _OF_INSTANCE:
+            return self.owner in instances_of(operation)
+        return is_about_volume(operation, self.pool_id, self.owner)
+
+    def _wait(self, operation_id: str, ends_at: float) -> None:
+        try:
+            self.client.wait(operation_id, _left_s(ends_at))
+        except Unfinished as error:
+            raise Busy(f"LXD still makes an earlier backup of {self.owner}: {error}") from error
+        except DriverFailed as error:
+            log.info("earlier_backup_failed", reason=str(error))
 
     def part(self, start: int, size: int) -> FilePart:
         """Raises Busy without the backup."""
@@ -125,13 +149,14 @@ class DiskBackups:
     _images: dict[str, _Image] = field(factory=dict, init=False)
 
     def begin(self, instances: Instances, guest: GuestRef, pool_id: str, volume: str) -> None:
+        ends_at = time.monotonic() + MAX_CALL_S  # for both: the call has no longer
         found = root_moves.settled(instances, guest)
         backup = _Backup.of(instances, found, pool_id, volume)
-        if "volume_only" in backup.options:
+        if backup.kind == _OF_VOLUME:
             check_only_user(instances.client, instances.scope_of(found), found, pool_id, backup.owner)
-        backup.delete()
+        backup.delete(ends_at)
         try:
-            backup.make()
+            backup.make(ends_at)
             _check_same(found, instances.of_machine(guest), volume)
         except HostUnreachable:
             raise  # LXD may still write the backup, which the next call replaces
@@ -151,10 +176,11 @@ class DiskBackups:
     def end(self, instances: Instances, guest: GuestRef, pool_id: str, volume: str) -> None:
         found = instances.marked(name=guest.name, marker=guest.marker)
         if found is None or device_of(found, pool_id, volume) is None:
-            return
-        backup = _Backup.of(instances, {**found, "status_code": 102}, pool_id, volume)
+            backup = _Backup.of_volume(instances, found, pool_id, volume)
+        else:
+            backup = _Backup.of(instances, {**found, "status_code": _STOPPED}, pool_id, volume)
         self._images.pop(backup.where, None)
-        backup.delete()
+        backup.delete(time.monotonic() + _END_S)
 
     def read(self, instances: Instances, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
         backup = _Backup.of(instances, instances.of_machine(guest), pool_id, volume)
@@ -248,13 +274,10 @@ class _Headers(io.RawIOBase):
 
 def _try_delete(backup: _Backup) -> None:
     try:
-        backup.delete()
+        backup.delete(time.monotonic() + _END_S)
     except InnkeeperError as error:
         log.warning("backup_not_deleted", of=backup.owner, reason=str(error))
 
 
-def _wait(client: Client, operation_id: str) -> None:
-    try:
-        client.wait(operation_id, MAX_CALL_S)
-    except DriverFailed as error:
-        log.info("earlier_backup_failed", reason=str(error))
+def _left_s(ends_at: float) -> float:
+    return max(1.0, ends_at - time.monotonic())

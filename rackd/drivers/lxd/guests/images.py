@@ -17,7 +17,8 @@ from uuid import uuid4
 import structlog
 
 from common.deployment_spec import ImageFormat, ImageRef
-from common.errors import DriverFailed, NotFound, OutOfCapacity
+from common.errors import Busy, DriverFailed, NotFound, OutOfCapacity
+from common.phrases import number_of
 from common.rpc.host_commands import MAX_CALL_S
 from common.values import OwnershipMarker
 from rackd.drivers.contract import ImageContent
@@ -81,7 +82,8 @@ def upload_private(
 ) -> str:
     """Returns LXD's fingerprint of a new image for the root disk of one machine, instead of what an earlier call left.
 
-    It is no copy of the catalogue. Raises OutOfCapacity if LXD's disk is full, and what `content` raises.
+    It is no copy of the catalogue. Raises OutOfCapacity if LXD's disk is full, Busy if another rack uploads one for the
+    machine meanwhile, and what `content` raises.
     """
     remove_private(client, marker, scope)
     boundary, machine = uuid4().hex, str(marker.machine_id)
@@ -99,9 +101,14 @@ def upload_private(
             wait_s=MAX_CALL_S,
             project=scope.project,
         )
-    (fingerprint,) = _private(client, marker, scope)
+    found = _private(client, marker, scope)
+    if len(found) != 1:
+        raise Busy(
+            f"{client.place} has {number_of(len(found), 'image')} for the root disk of the machine {machine}, of which "
+            "one was just uploaded: another rack imports it too, for an earlier attempt. It is imported again."
+        )
     log.info("image_for_import_uploaded", machine=machine, size_bytes=image.size_bytes)
-    return fingerprint
+    return found[0]
 
 
 def remove_private(client: Client, marker: OwnershipMarker, scope: Scope) -> None:

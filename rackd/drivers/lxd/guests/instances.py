@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from attrs import evolve, frozen
@@ -18,11 +17,10 @@ from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
+from rackd.drivers.lxd.inventory.operation_subjects import instances_of
 from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY, NO_UUID, UUID_KEY, config_of, id_of, marker_of
 from rackd.drivers.lxd.inventory.reader import check_readable
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume
-
-_ENTITY_URLS = ("entity_url", "original_entity_url")  # of the operation's metadata; the latter before a rename
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -117,7 +115,7 @@ class Instances:
         """
         operations = self.client.get("operations", recursion="1", project=self.scope.project)
         for operation in (operations or {}).get("running") or ():
-            if name in _instances_of(operation):
+            if name in instances_of(operation):
                 self.client.wait(str(operation["id"]))
                 return True
         return False
@@ -179,20 +177,6 @@ class Instances:
             if any(current.get(key, "") != text for key, text in config.items()):
                 raise
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
-
-
-def _instances_of(operation: Json) -> set[str]:
-    """Returns the names of the instances that an operation is about.
-
-    Older LXD names them in `resources`, LXD 6.8 and newer only in the metadata.
-    """
-    metadata = operation.get("metadata") or {}
-    urls = [
-        *((operation.get("resources") or {}).get("instances") or ()),
-        *(metadata[key] for key in _ENTITY_URLS if key in metadata),
-    ]
-    paths = [urlsplit(str(url)).path.split("/") for url in urls]  # `/1.0/instances/NAME`
-    return {parts[3] for parts in paths if parts[1:3] == ["1.0", "instances"] and parts[3:]}
 
 
 def _is_filterable(name: str) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import repeat
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from common.deployment_spec import ImageRef
 from common.errors import DriverFailed
@@ -35,13 +36,36 @@ class Extent:
         return self.start + self.length
 
 
+@define
+class _Tables:
+    """The tables of clusters of an image, by the places in it; 0: nothing there.
+
+    Keeps the last one: extents follow each other, and the content is at the region.
+    """
+
+    _content: ImageContent
+    _places: tuple[int, ...]
+    _last: int = field(default=-1, init=False)
+    _read: bytes = field(default=b"", init=False)
+
+    def entries(self, number: int, first: int, end: int) -> tuple[int, ...]:
+        """Returns the places of the clusters `first` to `end` of one table; empty if it has none."""
+        place = self._places[number]
+        if place == _NO_DATA_AT:
+            return ()
+        if number != self._last:
+            self._read, self._last = _read(self._content, place, _CLUSTER), number
+        found = struct.unpack_from(f">{end - first}Q", self._read, 8 * first)
+        return tuple(entry & _OFFSET for entry in found)
+
+
 @frozen(kw_only=True)
 class Qcow2Extents:
-    """The disk in an image. `_tables` has the places of its tables of clusters; 0: nothing there."""
+    """The disk in an image."""
 
     _image: ImageRef
     _content: ImageContent
-    _tables: tuple[int, ...]
+    _tables: _Tables
 
     @classmethod
     def of(cls, image: ImageRef, content: ImageContent) -> Qcow2Extents:
@@ -57,7 +81,7 @@ class Qcow2Extents:
             raise _damaged(f"its disk has {size} bytes, not {image.virtual_size_bytes}")
         wanted = -(-clusters // _ENTRIES)
         tables = struct.unpack(f">{wanted}Q", _read(content, offset, 8 * wanted))
-        return cls(image=image, content=content, tables=tuple(entry & _OFFSET for entry in tables))
+        return cls(image=image, content=content, tables=_Tables(content, tuple(entry & _OFFSET for entry in tables)))
 
     def joined(self, most: int) -> list[Extent]:
         """Returns where data is, in order: at most so many extents, which then have some zeros between data, too."""
@@ -89,14 +113,10 @@ class Qcow2Extents:
         total = -(-self._image.virtual_size_bytes // _CLUSTER)
         end = total if end is None else min(end, total)
         for number in range(first // _ENTRIES, -(-end // _ENTRIES)):
-            start, table = number * _ENTRIES, self._tables[number]
+            start = number * _ENTRIES
             numbers = range(max(first, start), min(end, start + _ENTRIES))
-            if table == _NO_DATA_AT:
-                yield from ((one, _NO_DATA_AT) for one in numbers)
-                continue
-            entries = _read(self._content, table + 8 * (numbers.start - start), 8 * len(numbers))
-            for one, entry in zip(numbers, struct.unpack(f">{len(numbers)}Q", entries), strict=True):
-                yield one, entry & _OFFSET
+            entries = self._tables.entries(number, numbers.start - start, numbers.stop - start)
+            yield from zip(numbers, entries or repeat(_NO_DATA_AT, len(numbers)), strict=True)
 
 
 def _runs(places: Iterator[int]) -> Iterator[tuple[int, int]]:

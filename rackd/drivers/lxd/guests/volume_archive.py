@@ -7,7 +7,6 @@ other).
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from collections.abc import Iterator
@@ -61,9 +60,7 @@ def _map(extents: list[Extent]) -> bytes:
 def _member(name: str, size: int, records: dict[str, str]) -> bytes:
     header = tarfile.TarInfo(name)
     header.size, header.mode, header.pax_headers = size, 0o600, records
-    packed = io.BytesIO()
-    packed.write(header.tobuf(tarfile.PAX_FORMAT))
-    return packed.getvalue()
+    return header.tobuf(tarfile.PAX_FORMAT)
 
 
 def _padded(data: bytes) -> bytes:

@@ -13,10 +13,10 @@ from regiond.api.declaration.operation_wait import is_repeat
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.hardware_changes import changing_hardware, plan_result
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
-from regiond.api.resources.shared.lookups import find_machine, one_of_object
+from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
-from regiond.api.serializers.machines import MACHINE_JSON, DiskOfMachine
-from regiond.machines.model import DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove
+from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.machines.model import DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove, named_disk
 
 PLAN = plan_result(DISK_PLAN_JSON)
 _LARGEST_GB = 1_000_000.0
@@ -29,7 +29,9 @@ SIZE = Field(
     format=Format.DISKS_GB,
     example=20,
 )
-DISK = Field("disk", Text(max_length=64), "Id, name or label of the disk.", recorded=True, required=True, example="sdb")
+DISK = Field(
+    "disk", Text(max_length=64), "Id, name (sdb) or label of the disk.", recorded=True, required=True, example="sdb"
+)
 KEEP = Field(
     "keep",
     Boolean(),
@@ -57,17 +59,9 @@ def disk_to_add(call: Call) -> DiskToAdd:
 def _disk_id(call: Call) -> int:
     """Returns the id of the disk that the field names; 0 for a repeated request, whose disk may be gone by now.
 
-    Raises NotFound.
+    Raises NotFound and InvalidRequest.
     """
-    if is_repeat(call):
-        return 0
-    text, disks = call.values["disk"], [DiskOfMachine(machine=call.target, disk=disk) for disk in call.target.disks]
-    what = f"block device of {call.target.hostname}"
-
-    def key(found: DiskOfMachine) -> tuple[int, str]:
-        return found.disk.id, text if text == found.disk.title else found.name
-
-    return one_of_object(what, text, disks, key).disk.id
+    return 0 if is_repeat(call) else named_disk(call.target.hostname, call.target.disks, call.values["disk"]).id
 
 
 def _to_attach(call: Call) -> DiskToAttach:

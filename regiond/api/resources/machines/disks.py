@@ -15,10 +15,10 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, soon, without_content
 from regiond.api.replies import Reply, json_reply, text_reply
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
-from regiond.api.resources.shared.lookups import machine_of, one_of_object
+from regiond.api.resources.shared.lookups import machine_of
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, BLOCK_SIZE, DiskOfMachine
 from regiond.api.services import Services
-from regiond.machines.model import DiskToAdd, DiskToGrow, DiskToRemove, MachineView
+from regiond.machines.model import DiskToAdd, DiskToGrow, DiskToRemove, MachineView, named_disk
 from regiond.operations.model import Operation
 
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
@@ -34,9 +34,7 @@ async def _find_machine(services: Services, path: Mapping[str, str]) -> MachineV
 
 async def find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
     machine = await machine_of(services, path["system_id"])
-    disks = [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
-    what = f"block device of {machine.hostname}"
-    return one_of_object(what, path["id"], disks, lambda found: (found.disk.id, found.name))
+    return DiskOfMachine(machine=machine, disk=named_disk(machine.hostname, machine.disks, path["id"]))
 
 
 async def _disks(call: Call) -> list[DiskOfMachine]:
