@@ -11,8 +11,8 @@ from regiond.ui.page import Visit
 from regiond.ui.texts import constant
 
 _NO_SUCH_FORM = constant(
-    "This is no trust token. Copy the whole line that lxc config trust add prints. The trust password of an "
-    "old server is given under Password."
+    "This is no trust token. Copy the whole line that lxc config trust add prints, or incus config trust add. The "
+    "trust password of an old server of LXD is given under Password."
 )
 _PUT_FIELDS = {  # what each way to trust changes
     "token": ("password",),

@@ -12,7 +12,6 @@ from rackd.drivers.lxd.connection.dialect import LXD, Dialect, dialect_of
 
 # What the driver cannot do without, all in LXD 4.16 and newer and in every Incus.
 REQUIRED = ("projects", "virtual-machines", "custom_block_volumes")
-FIRST_VERSION = "4.16"
 
 
 @frozen(kw_only=True)
@@ -77,8 +76,8 @@ def check_usable(server: Mapping[str, Any], address: str) -> Capabilities:
     missing = [] if listed is None else [name for name in REQUIRED if name not in listed]
     if missing:
         raise Unsupported(
-            f"{product} at {address} lacks the API extensions {', '.join(missing)}. Innkeeper needs LXD "
-            f"{FIRST_VERSION} or newer, or Incus."
+            f"{product} at {address} lacks the API extensions {', '.join(missing)}. Innkeeper needs "
+            f"{found.dialect.needed}."
         )
     if not found.is_trusting:
         reason = f"{product} at {address} does not trust Innkeeper's certificate."
@@ -86,6 +85,7 @@ def check_usable(server: Mapping[str, Any], address: str) -> Capabilities:
             f"{reason} On that server, get a token with: {found.dialect.how_to_trust} (add --restricted --projects "
             "PROJECT to limit it to a project)",
             reason=reason,
+            product=product,
         )
     if "qemu" not in str(server["environment"].get("driver", "")):
         raise Unsupported(

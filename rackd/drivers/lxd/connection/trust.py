@@ -120,7 +120,7 @@ def _add_own(client: Client, server: Json, name: str, pinned_pem: str, secret: s
         log.info("certificate_already_trusted", address=issuer.address.normalised)
     except (NotTrusted, DriverFailed) as error:
         reason = "the token was already used, has expired or was revoked" if token else "the trust password is wrong"
-        raise NotTrusted(f"{reason}.", response=str(error)) from error
+        raise NotTrusted(f"{reason}.", response=str(error), product=client.dialect.product) from error
     finally:
         if issuer is not client:
             issuer.close()
@@ -208,4 +208,7 @@ def untrust(client: Client, of: str) -> None:
 
 def _not_trusted(client: Client, what: str) -> NotTrusted:
     reason = f"{client.place} does not trust {what}."
-    return NotTrusted(f"{reason} On that server, get a token with: {client.dialect.how_to_trust}", reason=reason)
+    return NotTrusted(
+        f"{reason} On that server, get a token with: {client.dialect.how_to_trust}", reason=reason,
+        product=client.dialect.product,
+    )  # fmt: skip

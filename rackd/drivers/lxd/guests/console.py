@@ -48,8 +48,8 @@ def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
         except NotRunning as error:
             if not left:
                 raise Busy(
-                    f"The console of {guest.name} is in use. If nobody uses it, LXD has kept one whose rack was cut "
-                    "off; it is free again after the VM is restarted."
+                    f"The console of {guest.name} is in use. If nobody uses it, {instances.product} has kept one whose "
+                    "rack was cut off; it is free again after the VM is restarted."
                 ) from error
             time.sleep(_RETRY_S)
         except DriverFailed as error:
