@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+SELECTIVE = "instances_state_selective_recursion"  # in LXD 6.7, by its release notes
+
 
 @frozen(kw_only=True)
 class Release:
@@ -39,7 +41,7 @@ LXD_5_0 = Release(
 
 LXD_6_8 = Release(
     version="6.8",
-    extensions=(*LXD_5_0.extensions, "numa_cpu_placement", "explicit_trust_token", "instance_boot_mode"),
+    extensions=(*LXD_5_0.extensions, "numa_cpu_placement", "explicit_trust_token", "instance_boot_mode", SELECTIVE),
     unknown_keys=frozenset({"security.secureboot", "security.csm"}),
     operations_have_resources=False,
 )

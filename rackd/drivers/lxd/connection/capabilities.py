@@ -31,6 +31,7 @@ class Capabilities:
     pool_moves: bool = False  # an instance moves to another storage pool of its server
     iso_volumes: bool = False  # storage volumes of ISO images
     rebuild: bool = False  # an instance gets another root disk, and stays
+    selective_state: bool = False  # a listing of instances has only those parts of their states that are asked for
     trust_token: bool = False  # a token has a field of its own, beside the trust password
 
 
@@ -42,6 +43,7 @@ _EXTENSIONS: Mapping[str, str] = {
     "pool_moves": "instance_pool_move",
     "iso_volumes": "custom_volume_iso",
     "rebuild": "instances_rebuild",
+    "selective_state": "instances_state_selective_recursion",
     "trust_token": "explicit_trust_token",
 }
 

@@ -37,7 +37,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
     """
     server = client.server()
-    check_usable(server, client.address.normalised)
+    can = check_usable(server, client.address.normalised)
     member = member_of(server, scope.member)
     members: Sequence[Json] = () if member is None else client.get(path("cluster", "members"), recursion="1")
     if member is not None:
@@ -69,7 +69,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         volumes=contents.volumes,
         pools_with_volumes=contents.with_volumes,
         problems=[*contents.problems, *_clock_problems(client)],
-        addresses=read_addresses(client, instances, scope, member),
+        addresses=read_addresses(client, instances, scope, member, can),
     )
 
 
