@@ -32,6 +32,7 @@ class Capabilities:
     iso_volumes: bool = False  # storage volumes of ISO images
     rebuild: bool = False  # an instance gets another root disk, and stays
     selective_state: bool = False  # a listing of instances has only those parts of their states that are asked for
+    tls_identities: bool = False  # certificates with permissions by groups, beside the trust list
     trust_token: bool = False  # a token has a field of its own, beside the trust password
 
 
@@ -44,6 +45,7 @@ _EXTENSIONS: Mapping[str, str] = {
     "iso_volumes": "custom_volume_iso",
     "rebuild": "instances_rebuild",
     "selective_state": "instances_state_selective_recursion",
+    "tls_identities": "access_management_tls",
     "trust_token": "explicit_trust_token",
 }
 
