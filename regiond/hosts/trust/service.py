@@ -26,8 +26,9 @@ from regiond.hosts import schedule_store, store
 from regiond.hosts.error_details import Secret, details_of, product_of, without_facts_of_the_region
 from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
+from regiond.hosts.trust.known_before import of_other_installations, trusted_already
 from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name
-from regiond.racks.service import HostCalls
+from regiond.racks.service import HostCalls, read_installation_id
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -110,13 +111,12 @@ class HostTrust:
             log.info("trust_password_not_sent", host_id=host_id, presented=host.pinned_fingerprint)
             return
 
-        def request(access: HostAccess) -> TrustCall:
-            pem = access.credentials["certificate"]
-            return TrustCall(access=access, certificate_pem=pem, name=trust_name(host.name), secret=secret)
-
-        try:
-            await self._calls.call(host_id, HOST_TRUST, request, deadline_s=TRUST_DEADLINE_S)
-        except _REJECTED as error:
+        if await self._trusts(host_id, host.name, secret=None) is None:
+            await self._delete_secret(host_id, secret)
+            await self._tell_of_trust(host_id, host)
+            return
+        error = await self._trusts(host_id, host.name, secret=secret)
+        if error is not None:
             token = read_trust_token(secret)
             commands = commands_of(product_of(error) or host.product)
             refused = Secret.PASSWORD if token is None and commands.takes_passwords else Secret.TOKEN
@@ -125,6 +125,27 @@ class HostTrust:
             return  # the next discovery run fails, unless a person adds the certificate to the trust list before
         await self._delete_secret(host_id, secret)
         log.info("certificate_trusted", host_id=host_id, with_token=read_trust_token(secret) is not None)
+
+    async def _trusts(self, host_id: int, name: str, *, secret: str | None) -> InnkeeperError | None:
+        """Makes the server trust us by `secret`; without one, only asks. Returns why it does not; None if it does."""
+
+        def request(access: HostAccess) -> TrustCall:
+            pem = access.credentials["certificate"]
+            return TrustCall(access=access, certificate_pem=pem, name=trust_name(name), secret=secret)
+
+        try:
+            await self._calls.call(host_id, HOST_TRUST, request, deadline_s=TRUST_DEADLINE_S)
+        except _REJECTED as error:
+            return error
+        return None
+
+    async def _tell_of_trust(self, host_id: int, host: store.HostConnection) -> None:
+        async with self._database.transaction() as db:
+            pair_id = await credential_service.key_pair_of_host(db, host_id)
+            imported = pair_id is not None and (await self._key_pairs.view(db, pair_id)).imported
+            message = trusted_already(host.name, commands_of(host.product), imported=imported)
+            await Events.record(db, "host_trusted_already", message, level=Level.WARNING, host_id=host_id)
+        log.info("certificate_trusted_already", host_id=host_id)
 
     async def discover(self, host_id: int, host: store.HostConnection, *, deadline_s: float) -> Discovery:
         """Returns a discovery run. First creates the LXD project if a new host names one that does not exist."""
@@ -135,11 +156,21 @@ class HostTrust:
                 raise
             await self._create_project(host_id, host)
             found = await self._calls.discover(host_id, deadline_s=deadline_s)
+        if not host.discovered:
+            await self._tell_of_others(host_id, host.name, found)
         if host.driver is DriverType.LXD:
             if host.has_password and not host.discovered:
                 await self._drop_unsent_password(host_id)
             await self._untrust_retired(host_id)
         return found
+
+    async def _tell_of_others(self, host_id: int, name: str, found: Discovery) -> None:
+        """Says once, of a new host, that another installation has guests there."""
+        if not any(guest.marker is not None for guest in found.guests):
+            return
+        async with self._database.transaction() as db:
+            for message in of_other_installations(name, found.guests, await read_installation_id(db)):
+                await Events.record(db, "host_of_other_installation", message, level=Level.WARNING, host_id=host_id)
 
     async def explained(self, host_id: int, host: store.HostConnection, error: InnkeeperError) -> InnkeeperError:
         """Returns the error, with the command that helps if the host does not trust us or its identity changed.
