@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class ProductCommands:
-    """What an administrator types on a server of this product."""
+    """The words that an administrator types on a server of this product."""
 
     product: str  # for people
     client: str

@@ -1,4 +1,4 @@
-"""What a new host says of an Innkeeper that was there before: this one, or another installation. Pure."""
+"""Messages of a new host whose server knows an Innkeeper already. Pure."""
 
 from __future__ import annotations
 
