@@ -24,6 +24,7 @@ from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.product_commands import commands_of
 from common.values import (
     Autostart,
     DiskSize,
@@ -55,6 +56,7 @@ class FakeLxd:
     """One server. `trusted` maps the fingerprints of certificates to their names."""
 
     name: str
+    product: str = "LXD"
     certificate_pem: str = field(init=False)
     trusted: dict[str, str] = field(factory=dict)
     restricted: set[str] = field(factory=set)
@@ -306,7 +308,7 @@ class FakeLxdDriver:
         if secret is not None:
             self._server.seen_secrets.append(secret)
             if secret not in self._server.secrets:
-                raise NotTrusted("LXD: not authorized.")
+                raise NotTrusted(f"{self._server.product}: not authorized.", product=self._server.product)
             self._server.secrets.remove(secret)
         elif self._own() not in self._server.trusted or self._own() in self._server.restricted:
             raise NotTrusted("LXD: Certificate is restricted.")
@@ -347,6 +349,10 @@ class FakeLxdDriver:
         self._check_peer()
         if self._own() not in self._server.trusted:
             address = self._access.address
-            reason = f"LXD at {address} does not trust Innkeeper's certificate."
-            raise NotTrusted(f"{reason} On that server, get a token with: lxc config trust add", reason=reason)
+            commands = commands_of(self._server.product)
+            reason = f"{commands.product} at {address} does not trust Innkeeper's certificate."
+            raise NotTrusted(
+                f"{reason} On that server, get a token with: {commands.how_to_trust}", reason=reason,
+                product=commands.product,
+            )  # fmt: skip
         self._server.used.append(self._own())

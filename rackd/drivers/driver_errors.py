@@ -87,7 +87,7 @@ def disk_not_found(guest: str, volume: str, volumes: Iterable[str | None]) -> No
 
 
 def only_whole_disks() -> Unsupported:
-    return Unsupported("LXD takes the content of a disk only as a whole.")
+    return Unsupported("This host takes the content of a disk only as a whole.")
 
 
 def only_parts_of_disks() -> Unsupported:

@@ -54,8 +54,9 @@ _HOSTS = """
            case when h.error_code is null and h.state = 'ready' then v.refreshed_at else h.state_since end, h.id,
            h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
            jsonb_build_object('code', h.error_code, 'error', h.error_message, 'details', h.error_details,
-                              'driver', h.driver, 'reached', v.refreshed_at is not null)
-      from vm_host h left join vm_host_schedule v on v.host_id = h.id
+                              'driver', h.driver, 'reached', v.refreshed_at is not null,
+                              'product', coalesce(nullif(s.product, ''), h.error_details ->> 'product', ''))
+      from vm_host h left join vm_host_schedule v on v.host_id = h.id left join server s on s.id = h.server_id
      where h.state <> 'removing'
        and (h.error_code is not null or h.state = 'unreachable'
             or (h.state = 'ready' and h.maintenance_since is null
@@ -140,8 +141,9 @@ _SERVER_CERTIFICATES = """
            case when h.pinned_expires_at <= now() then h.pinned_expires_at
                 else greatest(h.created_at, h.pinned_expires_at - make_interval(days => $6::integer)) end,
            h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
-           jsonb_build_object('expires_at', h.pinned_expires_at, 'in_cluster', h.cluster_id is not null)
-      from vm_host h
+           jsonb_build_object('expires_at', h.pinned_expires_at, 'in_cluster', h.cluster_id is not null,
+                              'product', coalesce(s.product, ''))
+      from vm_host h left join server s on s.id = h.server_id
      where h.state <> 'removing' and h.pinned_expires_at < now() + make_interval(days => $6::integer)
 """
 # One that is valid for less than a week, with its API key, is not due at once.

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from common.messages import joined, marked, message
+from common.product_commands import ProductCommands, commands_of
 from common.values import DriverType
 from regiond.attention.model import Found, Words, sentence
 from regiond.hosts.model import ErrorDetails, Secret, TrustProblem, error_details_of
 
-_TOKEN_COMMAND = "lxc config trust add --name innkeeper"  # noqa: S105  # a command, no secret
-_LXD_FINGERPRINT = "lxc info | grep certificate_fingerprint"
 _SSH_FINGERPRINTS = "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done"
 _RETRIES = message("The region retries by itself.")
 _CANNOT, _NOT_REFRESHED = marked("cannot be refreshed"), marked("was not refreshed")
@@ -84,7 +83,9 @@ def _not_trusted(found: Found, _: ErrorDetails) -> Words:
         if " run: " in cause
         else message("Run the command of its page on the server.")
     )
-    token = message("Or get a token there with: {command}. Enter it on its page.", command=_TOKEN_COMMAND)
+    token = message(
+        "Or get a token there with: {command}. Enter it on its page.", command=_commands(found).how_to_trust
+    )
     return Words(what=message("waits for trust"), cause=cause, remedy=joined(run, token))
 
 
@@ -106,7 +107,7 @@ def _secret_rejected(found: Found, details: ErrorDetails) -> Words:
             cause=cause,
             remedy=message(
                 "Enter the right one on its page, or a token, which the server prints with: {command}.",
-                command=_TOKEN_COMMAND,
+                command=_commands(found).how_to_trust,
             ),
         )
     return Words(
@@ -114,7 +115,7 @@ def _secret_rejected(found: Found, details: ErrorDetails) -> Words:
         cause=cause,
         remedy=message(
             "A token works once. Get a new one on the server with: {command}. Enter it on the host's page.",
-            command=_TOKEN_COMMAND,
+            command=_commands(found).how_to_trust,
         ),
     )
 
@@ -160,13 +161,13 @@ def _identity_unexpected(found: Found, details: ErrorDetails) -> Words:
     )
 
 
-def _token_of_other_server(_: Found, __: ErrorDetails) -> Words:
+def _token_of_other_server(found: Found, _: ErrorDetails) -> Words:
     return Words(
         what=message("has the token of another server"),
         cause=message("The token names another certificate than the server presents. It was not sent."),
         remedy=message(
             "Correct its address. Or get a token on this server with: {command}. Enter it on its page.",
-            command=_TOKEN_COMMAND,
+            command=_commands(found).how_to_trust,
         ),
     )
 
@@ -204,6 +205,10 @@ def _server_unconfirmed(found: Found, details: ErrorDetails) -> Words:
     )
 
 
+def _commands(found: Found) -> ProductCommands:
+    return commands_of(found.facts["product"])
+
+
 def _accepted(found: Found, details: ErrorDetails) -> str:
     """Returns the command that prints the fingerprint on the server, and the one that accepts it."""
     if details.offered is None:
@@ -211,7 +216,7 @@ def _accepted(found: Found, details: ErrorDetails) -> str:
     is_lxd = found.facts["driver"] == DriverType.LXD.value
     return message(
         "Run on the server: {check}. Only if it prints {offered}, {confirm}.",
-        check=_LXD_FINGERPRINT if is_lxd else _SSH_FINGERPRINTS,
+        check=_commands(found).check_certificate if is_lxd else _SSH_FINGERPRINTS,
         offered=details.offered,
         confirm=_confirm(found, details),
     )

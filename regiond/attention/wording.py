@@ -9,6 +9,7 @@ from attrs import evolve
 
 from common.messages import counted_message, joined, marked, message
 from common.operation_words import purpose
+from common.product_commands import commands_of
 from regiond.attention.host_wording import distrusted, unreachable
 from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType, Severity, Words, sentence
 
@@ -273,10 +274,17 @@ def _certificate(found: Found, now: datetime) -> Words:
 
 
 def _server_certificate(found: Found, now: datetime) -> Words:
+    commands = commands_of(found.facts["product"])
     renew = (
-        message("Run on a member of the cluster: lxc cluster update-certificate CERTIFICATE KEY.")
+        message(
+            "Run on a member of the cluster: {client} cluster update-certificate CERTIFICATE KEY.",
+            client=commands.client,
+        )
         if found.facts["in_cluster"]
-        else message("Replace server.crt and server.key in LXD's folder on the server, and restart LXD.")
+        else message(
+            "Replace server.crt and server.key in the folder of {product} on the server, and restart {product}.",
+            product=commands.product,
+        )
     )
     remedy = joined(renew, message("Then accept the new fingerprint on the host's page."))
     words = _expiring(found, now, remedy)

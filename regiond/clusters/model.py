@@ -49,6 +49,7 @@ class ClusterView:
     project: str
     zone: Zone
     pool: ResourcePool
+    product: str  # LXD or Incus; empty while no member was read
     version: str
     host_ids: tuple[int, ...]
     vm_count: int
@@ -79,6 +80,7 @@ def view(row: ClusterRow, members: Iterable[HostView]) -> ClusterView:
         project=row.project,
         zone=row.zone,
         pool=row.pool,
+        product=next((host.product for host in known if host.product), ""),
         version=next((host.hypervisor_version or "" for host in known), ""),
         host_ids=row.host_ids,
         vm_count=row.vm_count,

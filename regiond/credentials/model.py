@@ -120,6 +120,36 @@ def read_trust_token(text: str) -> TrustToken | None:
     )
 
 
+def unusable_token(text: str) -> str | None:
+    """Returns why this text, which looks like a token, makes no server trust us; None if it may."""
+    head, _, rest = text.strip().partition(".")
+    if rest.count(".") == 1 and "alg" in _json_in(head.translate(_OF_URLS)):
+        return (
+            "This is a bearer token, with which an identity of LXD sends its requests. Innkeeper has a certificate, "
+            "and needs a token that makes the server trust it: lxc config trust add --name innkeeper, or incus config "
+            "trust add innkeeper."
+        )
+    found = _json_in(text.strip())
+    if "server_name" in found and "client_name" not in found:
+        return (
+            "This token lets another server join a cluster. Innkeeper needs one for clients: lxc config trust add "
+            "--name innkeeper, or incus config trust add innkeeper."
+        )
+    return None
+
+
+_OF_URLS = str.maketrans("-_", "+/")  # their alphabet of base64
+
+
+def _json_in(text: str) -> dict[str, object]:
+    """Returns the object that is in the text as base64, empty if there is none."""
+    try:
+        found = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _time(text: object) -> datetime | None:
     """LXD uses the year 1 for tokens that never expire."""
     if not isinstance(text, str):

@@ -42,7 +42,7 @@ from regiond.credentials.master_key import (
     open_key_file,
     open_master_key,
 )
-from regiond.credentials.model import read_trust_token
+from regiond.credentials.model import read_trust_token, unusable_token
 from regiond.credentials.rewrap import BULK_USER_DATA, REQUEST_KEY, USER_DATA, VM_HOST_KEY, answer_name, rewrap
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
@@ -103,6 +103,7 @@ __all__ = [
     "rewrap",
     "same_certificate",
     "stay_with_key_pair",
+    "unusable_token",
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, InvalidRequest, NotTrusted, PeerChanged, ServerUnconfirmed
+from common.product_commands import PRODUCTS
 from common.serialization import from_dict, to_dict
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}|SHA256:[A-Za-z0-9+/]{43}")
@@ -70,6 +71,7 @@ class ErrorDetails:
     host: int | None = None
     secret: Secret | None = None
     reason: str | None = None
+    product: str | None = None  # LXD or Incus, as the server answered before it trusts us
 
     @property
     def confirmation(self) -> Confirmation | None:
@@ -107,9 +109,15 @@ def details_of(error: InnkeeperError) -> ErrorDetails:
         host=_id(facts, "host"),
         secret=_secret(facts),
         reason=_reason(facts),
+        product=_product(facts),
     )
     kind = _kind(error, found)
     return NO_DETAILS if kind is None else evolve(found, kind=kind)
+
+
+def product_of(error: InnkeeperError) -> str | None:
+    """Returns which product answered, also with an error that no person has to resolve; None if it is not known."""
+    return _product(error.details)
 
 
 def to_column(details: ErrorDetails) -> dict[str, Any]:
@@ -172,6 +180,11 @@ def _id(facts: Mapping[str, Any], name: str) -> int | None:
 def _secret(facts: Mapping[str, Any]) -> Secret | None:
     named = facts.get("unsent") or facts.get("rejected") or facts.get("named_by")
     return next((one for one in Secret if one.value == named), None)
+
+
+def _product(facts: Mapping[str, Any]) -> str | None:
+    value = facts.get("product")
+    return value if isinstance(value, str) and value in PRODUCTS else None
 
 
 def _reason(facts: Mapping[str, Any]) -> str | None:

@@ -95,7 +95,9 @@ _CONNECTION = """
            h.server_id is not null
            or exists (select from vm_host o
                        where o.pinned_fingerprint = h.pinned_fingerprint and o.server_id is not null) as known_server,
-           exists (select from secret s where s.host_id = h.id and s.name = 'password') as has_password
+           exists (select from secret s where s.host_id = h.id and s.name = 'password') as has_password,
+           coalesce(nullif((select s.product from server s where s.id = h.server_id), ''),
+                    h.error_details ->> 'product', '') as product
       from vm_host h where id = $1
 """
 _SET_TRUST_ERROR = """
@@ -126,6 +128,7 @@ class HostConnection:
     trust_on_first_use: bool
     known_server: bool  # this or another host of the server was discovered
     has_password: bool  # a trust token or password that is still to be used
+    product: str  # LXD or Incus; empty if the driver says it all, or nothing is known yet
 
     @property
     def may_have_password(self) -> bool:

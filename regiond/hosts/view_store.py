@@ -38,7 +38,7 @@ _HOSTS = """
     select h.*, (select m.system_id from machine m where m.id = h.machine_id) as machine_system_id,
            z.name as zone_name, z.description as zone_description, p.name as pool_name,
            p.description as pool_description, s.architecture, s.hypervisor_version,
-           coalesce(s.product, '') as product, s.emulated, s.cpu_speed_mhz,
+           coalesce(nullif(s.product, ''), h.error_details ->> 'product', '') as product, s.emulated, s.cpu_speed_mhz,
            s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed, s.memory_mib_claimed, s.numa_nodes,
            s.network_devices, s.gpus,
            (select sum(r.claimed * split_part(r.key, '/', 2)::bigint) / 1024 from discrete_resource r

@@ -129,7 +129,7 @@ class Candidate:
     pool_id: int = 0
     tags: tuple[str, ...] = ()
     driver: str = ""
-    product: str = ""  # names disks, and decides nothing
+    product: str = ""  # gives disks their names, and their size in whole blocks
     default_macvlan_mode: str | None = None
     autostart: str = ""  # of its machines; it decides nothing here
     reserved_cores: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
+from common.disk_sizes import whole_size
 from common.units import BYTES_PER_GB
 from regiond.placement.model import DEFAULT_ROOT_BYTES, Candidate, CandidateStoragePool, DiskPlacement, DiskRequirement
 from regiond.placement.storage_parser import DEFAULT_DISK
@@ -14,12 +15,13 @@ def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[t
     """Returns the storage pool of each disk, or why one of them has none. Disks take space in their order.
 
     A disk is in a pool that it demands, else in one that a tag names, else in the host's default pool; none has a
-    fallback. A host without a default pool uses the first one with enough free space.
+    fallback. A host without a default pool uses the first one with enough free space. A disk has the size that the
+    host's product makes, which may be a little more than is required.
     """
     free_bytes = {pool.id: pool.free_bytes for pool in host.storage_pools}
     assigned: list[DiskPlacement] = []
     for disk in disks:
-        size_bytes = disk.size_bytes or DEFAULT_ROOT_BYTES
+        size_bytes = whole_size(disk.size_bytes or DEFAULT_ROOT_BYTES, product=host.product)
         pools = _allowed_pools(disk, host)
         if disk.pools and not pools:
             return (), missing_pool(disk, host)

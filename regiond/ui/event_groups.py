@@ -74,6 +74,8 @@ _VMS: Mapping[str, str] = {
 _WORDS: Mapping[str, str] = {
     **_VMS,
     "host_added": constant("hosts added"),
+    "host_trusted_already": constant("hosts that trusted us already"),
+    "host_of_other_installation": constant("hosts of another installation"),
     "host_changed": constant("hosts changed"),
     "host_removed": constant("hosts removed"),
     "host_back": constant("hosts reached again"),

@@ -287,6 +287,13 @@ class IncusFixture(RealLxdFixture):
     def interface(self) -> str:
         return self._cleanup.enter_context(host_bridge("10.254.9.1/24"))
 
+    @property
+    def huge_page_size_kib(self) -> int:
+        """Incus remembers its hardware: 7.0 for ten seconds, 6.0 for more than two minutes. So it is restarted."""
+        size_kib = super().huge_page_size_kib
+        self.administrator.restart()
+        return size_kib
+
     def greet_on_boot(self, spec: GuestSpec) -> bytes:
         """The firmware says which boot option has failed."""
         return b"BdsDxe"

@@ -113,6 +113,51 @@ async def test_a_rejected_token_is_reported_and_manual_trust_still_works(
     assert server.seen_secrets == [token], "sent once, not by every discovery run"
 
 
+@pytest.fixture
+def incus(lxds: FakeLxds) -> FakeLxd:
+    """An Incus server at the address of `server`."""
+    found = FakeLxd(name="lxd1", product="Incus")
+    lxds.add(found)
+    return found
+
+
+async def test_an_incus_server_is_named_before_it_trusts_us(innkeeper: Deployment, incus: FakeLxd) -> None:
+    host = await add(innkeeper, name="box")
+    _, code, message = await state(innkeeper, host)
+    assert code == "not_trusted"
+    assert "incus config trust add-certificate - --name innkeeper-box --restricted --projects default" in message
+    assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["product"] == "Incus"
+    shown = await parameters(innkeeper, host)
+    for text in (message, shown["trust_command"], shown["trust_command_unrestricted"]):
+        assert not re.search(r"\blxc\b|LXD", text), text
+    (told,) = [one for one in await innkeeper.get("attention/") if one["kind"] == "host_not_trusted"]
+    assert "incus config trust add innkeeper" in told["remedy"]
+    assert "lxc" not in told["remedy"]
+
+
+@pytest.mark.parametrize("trust_on_first_use", ["false", "true"])
+async def test_a_secret_that_is_no_token_is_none_for_incus(
+    innkeeper: Deployment, incus: FakeLxd, trust_on_first_use: str
+) -> None:
+    """It is sent at most as before, and then the host waits for a token; no fingerprint would help."""
+    phrase = "sesame"
+    host = await add(innkeeper, password=phrase, trust_on_first_use=trust_on_first_use)
+    _, code, message = await state(innkeeper, host)
+    assert code == "not_trusted"
+    assert "The secret is no trust token, and Incus takes nothing else. Get one with: incus config trust add" in message
+    assert "trust password" not in message
+    assert await rows(innkeeper, "select name from secret") == []
+    host = await innkeeper.put(f"vm-hosts/{host['id']}/", password=incus.token())
+    assert host["total"]["cores"] == 8
+
+
+async def test_a_rejected_token_of_incus_names_its_command(innkeeper: Deployment, incus: FakeLxd) -> None:
+    token = incus.token()
+    incus.secrets.clear()
+    _, _, message = await state(innkeeper, await add(innkeeper, password=token))
+    assert "Incus rejected the token (Incus: not authorized). Get one with: incus config trust add innkeeper" in message
+
+
 async def test_a_changed_certificate_is_rejected_until_accepted(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     server.certificate_pem = FakeLxd(name="impostor").certificate_pem

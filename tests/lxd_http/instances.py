@@ -21,6 +21,7 @@ from tests.lxd_http.devices import (
 )
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
 from tests.lxd_http.power import check_nics, state_of
+from tests.lxd_http.releases import SELECTIVE
 from tests.lxd_http.state import APPLY_QUOTA, NEVER_USED, STATUS, STOPPED, VM, Instance, Lxd, now
 
 
@@ -32,7 +33,10 @@ def listing(lxd: Lxd, request: Request) -> Answer:
     wanted = _filter(request.query.get("filter", ""))
     shown = [one for one in (_view(lxd, one) for one in found) if wanted(one)]
     if request.recursion > 1:
-        states = {(one.project, one.name): state_of(lxd, one) for one in found}
+        left_out = {part: None for part in ("disk", "network") if f"state.{part}" not in request.state_fields}
+        if left_out and SELECTIVE not in lxd.release.extensions:
+            raise Refused(400, f"Invalid recursion value: {request.query['recursion']!r}")
+        states = {(one.project, one.name): {**state_of(lxd, one), **left_out} for one in found}
         shown = [{**one, "state": states[one["project"], one["name"]]} for one in shown]
     return sync(shown)
 

@@ -53,7 +53,13 @@ class Request:
 
     @property
     def recursion(self) -> int:
-        return int(self.query.get("recursion", "0"))
+        return int(self.query.get("recursion", "0").partition(";")[0])
+
+    @property
+    def state_fields(self) -> frozenset[str]:
+        """The parts of an instance's state to be listed: `2;fields=state.disk` is one, `2` is all."""
+        _, is_chosen, fields = self.query.get("recursion", "0").partition(";fields=")
+        return frozenset(fields.split(",")) if is_chosen else frozenset({"state.disk", "state.network"})
 
     def body(self) -> dict[str, Any]:
         try:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+SELECTIVE = "instances_state_selective_recursion"  # in LXD 6.7, by its release notes
+
 
 @frozen(kw_only=True)
 class Release:
@@ -45,6 +47,7 @@ LXD_6_8 = Release(
         "explicit_trust_token",
         "instance_boot_mode",
         "custom_volume_iso",
+        SELECTIVE,
     ),
     unknown_keys=frozenset({"security.secureboot", "security.csm"}),
     operations_have_resources=False,

@@ -112,6 +112,7 @@ CLUSTER = ClusterView(
     project="default",
     zone=ZONE,
     pool=POOL,
+    product="LXD",
     version="5.0.2",
     host_ids=(4, 5, 6),
     vm_count=2,

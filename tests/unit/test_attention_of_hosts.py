@@ -25,7 +25,7 @@ CODES = sorted(
 
 
 def item(kind: AttentionKind, *, is_admin: bool = True, **facts: Any) -> AttentionItem:
-    facts = {"error": "It says no", "details": {}, "driver": "lxd", "reached": True, **facts}
+    facts = {"error": "It says no", "details": {}, "driver": "lxd", "reached": True, "product": "LXD", **facts}
     found = Found(
         kind=kind, object_type=ObjectType.HOST, object_id="3", name="elm", broken=True, since=NOW, host_id=3,
         host_name="elm", facts=facts,
@@ -82,6 +82,18 @@ def test_a_problem_of_trust_names_the_command(
     assert said.what == what
     assert [part for part in parts if part not in said.remedy] == []
     assert said.cause.endswith(".")
+
+
+@pytest.mark.parametrize("problem", TrustProblem)
+def test_a_problem_with_an_incus_server_names_its_commands(problem: TrustProblem) -> None:
+    said = trust(ErrorDetails(kind=problem, offered=NEW, secret=Secret.TOKEN), product="Incus")
+    assert "lxc" not in said.remedy
+    assert "LXD" not in said.remedy
+
+
+def test_both_commands_are_said_while_the_product_is_not_known() -> None:
+    said = trust(ErrorDetails(kind=TrustProblem.TOKEN_OF_OTHER_SERVER), product="")
+    assert "lxc config trust add --name innkeeper, or with Incus: incus config trust add innkeeper." in said.remedy
 
 
 def test_no_command_is_said_twice() -> None:

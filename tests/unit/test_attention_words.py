@@ -56,7 +56,7 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
     _K.RACK_AWAY: (_T.RACK, {"seen": True}),
     _K.CERTIFICATE_EXPIRING: (_T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat()}),
     _K.SERVER_CERTIFICATE_EXPIRING: (
-        _T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat(), "in_cluster": False},
+        _T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat(), "in_cluster": False, "product": "LXD"},
     ),
     _K.CLIENT_CERTIFICATE_EXPIRING: (_T.RPC_CLIENT, {"expires_at": (NOW + timedelta(hours=12)).isoformat()}),
     _K.DISCREPANCY: (

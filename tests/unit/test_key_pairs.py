@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from regiond.credentials.certificates import common_name, make_key_pair, read_key_pair, same_certificate
-from regiond.credentials.model import KeyPair, read_trust_token
+from regiond.credentials.model import KeyPair, read_trust_token, unusable_token
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 INSTALLATION = UUID("6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a")
@@ -143,3 +143,19 @@ def test_a_text_that_is_no_token_is_a_password(text: str) -> None:
 @given(st.text())
 def test_parsing_a_token_never_raises(text: str) -> None:
     read_trust_token(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl", "bearer token.* lxc config trust add"),
+        (base64.b64encode(b'{"server_name": "m2", "fingerprint": "ab", "secret": "s"}').decode(), "join a cluster"),
+        (token_text(), None),
+        (base64.b64encode(b'{"type": "Client certificate (pending)", "client_name": "i"}').decode(), None),
+        ("an old.trust.password", None),
+        ("sesame", None),
+    ],
+)
+def test_a_token_for_something_else_is_explained(text: str, said: str | None) -> None:
+    found = unusable_token(text)
+    assert (found is None) if said is None else (found is not None and re.search(said, found))

@@ -87,3 +87,20 @@ def test_the_leases_of_networks_replace_states_that_do_not_come(monkeypatch: pyt
         assert of_nics(driver.discover().guests[0]) == [("10.1.0.7",), None]
         assert of_nics(driver.find(GuestRef(name="vm1", marker=MARKER))) == [("10.1.0.7",), None]
         driver.close()
+
+
+@pytest.mark.parametrize(
+    ("extensions", "asked"),
+    [((), "recursion=2&"), (("instances_state_selective_recursion",), "recursion=2%3Bfields%3Dstate.network&")],
+)
+def test_only_the_network_is_asked_for_where_the_server_can_leave_out_the_rest(
+    extensions: tuple[str, ...], asked: str
+) -> None:
+    """LXD 6.7 and newer; the use of disks is what takes a listing of many instances its time."""
+    with answering_lxd() as lxd:
+        prepare(lxd)
+        lxd.answers[""] = {**lxd.answers[""], "api_extensions": [*lxd.answers[""]["api_extensions"], *extensions]}
+        driver = lxd.driver()
+        assert of_nics(driver.discover().guests[0]) == [("10.1.0.9", "fd00::9"), None]
+        driver.close()
+        assert [one for one in lxd.asked if "recursion=2" in one] == [f"/1.0/instances?{asked}project=default"]

@@ -28,7 +28,7 @@ PSEUDO = Pseudo()
 _VALUES = re.compile(
     r"web-1|elm|volumes? a, b, c|\ba, b, c\b|smells of smoke|The guest did not report|No room|connection refused"
     r"|another certificate|not trusted yet|guest x: cannot be read|a guest|none|This deletes the guest|It says no|GB|TB"
-    r"|UTC|errored|virsh/a|lxc [\w .|-]+\w|for key in [^;]+; do [^;]+; done"
+    r"|UTC|errored|LXD|virsh/a|lxc [\w .|-]+\w|for key in [^;]+; do [^;]+; done"
     r"|innkeeper (?:vm-host|machine) [\w =:'/-]+|(ab|cd){32}"
 )
 

@@ -13,8 +13,10 @@ OURS = "-----BEGIN CERTIFICATE-----\nb3Vycw==\n-----END CERTIFICATE-----\n"
 OTHER = "-----BEGIN CERTIFICATE-----\nb3RoZXI=\n-----END CERTIFICATE-----\n"
 
 
-def instructions(url: str = "https://region.example/MAAS/vmhost-certificate/box") -> TrustInstructions:
-    return TrustInstructions(host_name="box", url=url, certificate_pem=OURS, project="vms")
+def instructions(
+    url: str = "https://region.example/MAAS/vmhost-certificate/box", *, product: str = "LXD"
+) -> TrustInstructions:
+    return TrustInstructions(host_name="box", url=url, certificate_pem=OURS, project="vms", product=product)
 
 
 def added(folder: Path, command: str, downloaded: str, *, projects: str = "vms") -> tuple[int, str, str]:
@@ -30,7 +32,7 @@ def added(folder: Path, command: str, downloaded: str, *, projects: str = "vms")
     project,create) echo "$3" >>{folder}/projects ;;
     *) echo "$*" >{arguments}; cat >{certificate} ;;
     esac"""
-    for name, body in (("curl", f"cat {folder}/downloaded"), ("lxc", lxc)):
+    for name, body in (("curl", f"cat {folder}/downloaded"), ("lxc", lxc), ("incus", lxc)):
         (folder / name).write_text(f"#!/bin/sh\n{body}\n")
         (folder / name).chmod(0o755)
     done = subprocess.run(["sh", "-c", command], env={"PATH": f"{folder}:/usr/bin:/bin"}, check=False, timeout=60)
@@ -42,6 +44,13 @@ def added(folder: Path, command: str, downloaded: str, *, projects: str = "vms")
 def test_the_command_adds_our_certificate_for_the_project(tmp_path: Path) -> None:
     expected = "config trust add - --name innkeeper-box --restricted --projects vms"
     assert added(tmp_path, instructions().command, OURS) == (0, expected, OURS)
+
+
+def test_the_command_for_incus_is_that_of_its_client(tmp_path: Path) -> None:
+    command = instructions(product="Incus").command
+    expected = "config trust add-certificate - --name innkeeper-box --restricted --projects vms"
+    assert added(tmp_path, command, OURS) == (0, expected, OURS)
+    assert "lxc" not in command
 
 
 @pytest.mark.parametrize(("before", "after"), [("vms", "vms"), ("", "vms\n"), ("vms2\n", "vms2\nvms\n")])

@@ -17,6 +17,7 @@ def host(**facts: Any) -> HostConnection:
         "pinned_fingerprint": "a", "system_id": "wdpx3n", "name": "hv", "state": "pending", "error_code": None,
         "trust_error": None, "rejected_secret": None, "discovered": False, "is_new": True, "expected_fingerprint": None,
         "trust_on_first_use": False, "known_server": False, "has_password": True,
+        "product": "",
     }  # fmt: skip
     return HostConnection(**(usual | facts))
 

@@ -28,7 +28,7 @@ _NEEDS_ATTENTION = f"""
 _FACTS = f"""
     select h.id, h.name, h.driver, h.address, h.project, h.state, h.error_code, h.tags, z.name as zone,
            p.name as pool, c.name as cluster, s.architecture, s.hypervisor_version as version, v.refreshed_at,
-           coalesce(s.product, '') as product,
+           coalesce(nullif(s.product, ''), h.error_details ->> 'product', '') as product,
            h.maintenance_since is not null as in_maintenance, now() as now,
            h.state <> 'removing' and coalesce({_NEEDS_ATTENTION}, false) as needs_attention
       from vm_host h

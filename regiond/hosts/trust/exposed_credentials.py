@@ -6,6 +6,7 @@ from uuid import UUID
 
 from common.addresses.libvirt import parse
 from common.errors import InvalidRequest, Unsupported, WrongState
+from common.product_commands import LXD, commands_of
 from regiond.caller import Caller
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import SentTo
@@ -72,7 +73,10 @@ class ExposedCredentials:
         if sent.name == SSH_KEY:
             host = await view_store.read_host(db, sent.host_id)
             return ssh_key_remedy(sent.host_name, sent.address, host.public_key)
-        return f"Unset or change the trust password on the server {sent.address}: lxc config unset core.trust_password"
+        return (  # only LXD has trust passwords
+            f"Unset or change the trust password on the server {sent.address}: {LXD.client} config unset "
+            "core.trust_password"
+        )
 
 
 async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
@@ -82,13 +86,13 @@ async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
         if await operation_service.active(db, OperationKind.ROTATE, host_id=host_id) is not None:
             return None
     pair = await KeyPairs.view(db, sent.key_pair_id)
+    host = await store.read_connection(db, sent.host_id)
     if pair.imported:
         return (
             f"The certificate {sent.fingerprint} was imported. Update the host with a new one: "
             f"innkeeper vm-host update {sent.host_name} certificate=@FILE key=@FILE. Then run on its server: "
-            f"lxc config trust remove {sent.fingerprint}"
+            f"{commands_of(host.product).untrust(str(sent.fingerprint))}"
         )
-    host = await store.read_connection(db, sent.host_id)
     if host.discovered:
         return f"Its rotation ended without success. Start another one: innkeeper vm-host rotate {sent.host_name}"
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from common.errors import InvalidRequest, NotTrusted, PeerChanged
+from common.product_commands import ProductCommands
 from common.values import DriverType
 from regiond.hosts.error_details import Secret
 from regiond.hosts.trust.trust_instructions import accept_command
@@ -44,11 +45,11 @@ def unexpected(host_name: str, address: str, expected: str, presented: str) -> P
     )
 
 
-def unconfirmed(host_id: int, host_name: str, address: str, presented: str) -> NotTrusted:
+def unconfirmed(host_id: int, host_name: str, address: str, presented: str, commands: ProductCommands) -> NotTrusted:
     """Returns the reason why the trust password of a host was not sent, with the command that sends it."""
     return NotTrusted(
         f"The trust password of {host_name} was not sent: {address} presents the certificate {presented}, which nobody "
-        "has confirmed. Compare it with the output on the server of: lxc info | grep certificate_fingerprint. If it "
+        f"has confirmed. Compare it with the output on the server of: {commands.check_certificate}. If it "
         f"is the same, run: {accept_command(host_id, presented)}. A request with the password and "
         f"fingerprint={presented}, or with trust_on_first_use=true, sends it at once.",
         offered=presented,

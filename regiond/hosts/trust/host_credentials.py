@@ -14,7 +14,14 @@ from common.errors import Busy, InvalidRequest
 from common.values import DriverType
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import KeyPair, SshKeyPair
-from regiond.credentials.service import Credentials, KeyPairs, make_ssh_key_pair, read_key_pair, same_certificate
+from regiond.credentials.service import (
+    Credentials,
+    KeyPairs,
+    make_ssh_key_pair,
+    read_key_pair,
+    same_certificate,
+    unusable_token,
+)
 from regiond.db.pool import Database, Db
 from regiond.hosts import store
 from regiond.hosts.host_address import Address
@@ -150,7 +157,15 @@ class HostCredentials:
         return certificate, key
 
 
+def check_token(given: str | None) -> None:
+    """Raises InvalidRequest for `password` if the text is a token that makes no server trust us."""
+    reason = unusable_token(given) if given else None
+    if reason is not None:
+        raise InvalidRequest.of({"password": [reason]})
+
+
 def _password(given: str | None) -> Mapping[str, str]:
+    check_token(given)
     return {PASSWORD: given} if given and given != MASK else {}
 
 

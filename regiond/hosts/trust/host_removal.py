@@ -1,4 +1,4 @@
-"""Removes Innkeeper's certificate from an LXD server whose last host is removed.
+"""Removes Innkeeper's certificate from a server of LXD or Incus whose last host is removed.
 
 Nothing uses the certificate after that, and a stale credential is a risk. This is the last step of a removal on the
 server. It may fail: a server that does not answer never delays the removal.
@@ -12,6 +12,7 @@ import structlog
 from attrs import evolve, frozen
 
 from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, LinkLost, NotTrusted, RackUnreachable
+from common.product_commands import ProductCommands, commands_of
 from common.rpc.host_commands import HOST_UNTRUST, UntrustCall
 from common.values import DriverType
 from regiond.credentials import service as credential_service
@@ -30,6 +31,7 @@ _UNKNOWN = (LinkLost, DeadlineExceeded, HostUnreachable)
 
 @frozen(kw_only=True)
 class _Leaving:
+    commands: ProductCommands
     fingerprint: str
     others: tuple[str, ...]
     imported: bool
@@ -52,10 +54,12 @@ async def planned_fate(db: Db, host_ids: Sequence[int], removal: HostRemoval) ->
         if pair_id is None or await credential_service.key_pair_is_used(db, pair_id, but=host_ids):
             continue
         pair = await KeyPairs.view(db, pair_id)
+        commands = commands_of((await store.read_connection(db, host_id)).product)
         if removal.force:
-            fates[pair_id] = _left_behind(pair.fingerprint, await credential_service.related_certificates(db, pair_id))
+            others = await credential_service.related_certificates(db, pair_id)
+            fates[pair_id] = _left_behind(commands, pair.fingerprint, others)
             continue
-        kept = _kept(pair.fingerprint, imported=pair.imported, keep_trust=removal.keep_trust)
+        kept = _kept(commands, pair.fingerprint, imported=pair.imported, keep_trust=removal.keep_trust)
         fates[pair_id] = kept or CertificateFate(
             fingerprint=pair.fingerprint,
             removed=True,
@@ -65,9 +69,11 @@ async def planned_fate(db: Db, host_ids: Sequence[int], removal: HostRemoval) ->
     return tuple(fates.values())
 
 
-def _left_behind(fingerprint: str, others: Sequence[str], reason: str = "The host does not answer") -> CertificateFate:
+def _left_behind(
+    commands: ProductCommands, fingerprint: str, others: Sequence[str], reason: str = "The host does not answer"
+) -> CertificateFate:
     """Returns the fate of a certificate that stays, like `others` of ours, such as that of an unfinished rotation."""
-    command = " && ".join(f"lxc config trust remove {one}" for one in (*others, fingerprint))
+    command = " && ".join(commands.untrust(one) for one in (*others, fingerprint))
     return CertificateFate(
         fingerprint=fingerprint,
         removed=False,
@@ -93,7 +99,7 @@ class HostCertificates:
         leaving = await self._leave(host_id, keep_trust=keep_trust)
         if leaving is None:
             return None
-        kept = _kept(leaving.fingerprint, imported=leaving.imported, keep_trust=keep_trust)
+        kept = _kept(leaving.commands, leaving.fingerprint, imported=leaving.imported, keep_trust=keep_trust)
         if kept is not None:
             return kept
         try:
@@ -102,13 +108,14 @@ class HostCertificates:
             if may_retry and failed.uncertain and isinstance(failed.error, RackUnreachable):
                 raise failed.error from failed
             log.warning("certificate_not_removed", host_id=host_id, code=failed.error.code, reason=failed.error.message)
-            left = _left_behind(leaving.fingerprint, leaving.others, _reason(failed.error))
+            reason = _reason(leaving.commands, failed.error)
+            left = _left_behind(leaving.commands, leaving.fingerprint, leaving.others, reason)
             return evolve(left, uncertain=failed.uncertain)
 
     async def abandon(self, host_id: int) -> CertificateFate | None:
         """Does what `leave` does, for a host that does not answer: the certificate stays on its list. Idempotent."""
         leaving = await self._leave(host_id, keep_trust=False)
-        return None if leaving is None else _left_behind(leaving.fingerprint, leaving.others)
+        return None if leaving is None else _left_behind(leaving.commands, leaving.fingerprint, leaving.others)
 
     @staticmethod
     async def stay(db: Db, host_id: int) -> None:
@@ -129,7 +136,9 @@ class HostCertificates:
             await credential_service.keep_key_pair(db, pair_id, host_id, keep=keep_trust)
             pair = await KeyPairs.view(db, pair_id)
             others = await credential_service.related_certificates(db, pair_id)
-        return _Leaving(fingerprint=pair.fingerprint, others=others, imported=pair.imported)
+        return _Leaving(
+            commands=commands_of(host.product), fingerprint=pair.fingerprint, others=others, imported=pair.imported
+        )
 
     async def _remove(self, host_id: int, leaving: _Leaving, *, interrupted: bool) -> CertificateFate:
         """Removes all our certificates from the server's trust list. Raises _NotRemoved."""
@@ -159,20 +168,19 @@ class HostCertificates:
                 return
 
 
-def _reason(error: InnkeeperError) -> str:
+def _reason(commands: ProductCommands, error: InnkeeperError) -> str:
     if isinstance(error, NotTrusted):  # its text would explain how to continue with the server
-        return "LXD does not let a certificate that is restricted to projects change the trust list"
+        return f"{commands.product} does not let a certificate that is restricted to projects change the trust list"
     return error.message.rstrip(". ")
 
 
-def _kept(fingerprint: str, *, imported: bool, keep_trust: bool) -> CertificateFate | None:
+def _kept(commands: ProductCommands, fingerprint: str, *, imported: bool, keep_trust: bool) -> CertificateFate | None:
     if not imported and not keep_trust:
         return None
     why = "it was imported, and may be in use elsewhere." if imported else "keep_trust=true was requested."
     again = " Its key pair is kept: the next host at this address uses it and needs no token." if keep_trust else ""
-    command = f"lxc config trust remove {fingerprint}"
     return CertificateFate(
         fingerprint=fingerprint,
         removed=False,
-        explanation=f"{why}{again} To remove it, run on the server: {command}",
+        explanation=f"{why}{again} To remove it, run on the server: {commands.untrust(fingerprint)}",
     )

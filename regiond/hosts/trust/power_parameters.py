@@ -35,7 +35,9 @@ def _of_lxd(
     if pair is None:
         return {"certificate": "", "key": ""}
     pem = pair.view.certificate_pem
-    trust = TrustInstructions(host_name=host.name, url=certificate_url, certificate_pem=pem, project=host.project)
+    trust = TrustInstructions(
+        host_name=host.name, url=certificate_url, certificate_pem=pem, project=host.project, product=host.product
+    )
     parameters = {
         "certificate": pem,
         "key": MASK,

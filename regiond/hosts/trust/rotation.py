@@ -22,6 +22,7 @@ from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts.model import HostView
+from regiond.hosts.trust.host_credentials import check_token
 from regiond.hosts.trust.trust_instructions import trust_name
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
@@ -58,6 +59,7 @@ async def open_rotation(db: Db, caller: Caller, host: HostView, credentials: Cre
             "key."
         )
     if password:
+        check_token(password)
         await credentials.store(db, host.id, {ROTATION_PASSWORD: password})
     await Events.record(
         db, "rotation_requested", f"The rotation of {host.name}'s credentials was requested", caller=caller,

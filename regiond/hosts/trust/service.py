@@ -1,4 +1,4 @@
-"""Makes an LXD server trust Innkeeper, by a token or a command that a person runs there.
+"""Makes a server of LXD or Incus trust Innkeeper, by a token or a command that a person runs there.
 
 Either way the next discovery run succeeds. Until then, each run reports what is missing.
 """
@@ -13,6 +13,7 @@ from common.addresses.host_identity import check_pin
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.discovery import Discovery
 from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
+from common.product_commands import ProductCommands, commands_of
 from common.rpc.host_commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess, PeerIdentity
 from regiond.credentials import service as credential_service
@@ -22,11 +23,12 @@ from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import schedule_store, store
-from regiond.hosts.error_details import Secret, details_of, without_facts_of_the_region
+from regiond.hosts.error_details import Secret, details_of, product_of, without_facts_of_the_region
 from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
+from regiond.hosts.trust.known_before import of_other_installations, trusted_already
 from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name
-from regiond.racks.service import HostCalls
+from regiond.racks.service import HostCalls, read_installation_id
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -109,19 +111,41 @@ class HostTrust:
             log.info("trust_password_not_sent", host_id=host_id, presented=host.pinned_fingerprint)
             return
 
+        if await self._trusts(host_id, host.name, secret=None) is None:
+            await self._delete_secret(host_id, secret)
+            await self._tell_of_trust(host_id, host)
+            return
+        error = await self._trusts(host_id, host.name, secret=secret)
+        if error is not None:
+            token = read_trust_token(secret)
+            commands = commands_of(product_of(error) or host.product)
+            refused = Secret.PASSWORD if token is None and commands.takes_passwords else Secret.TOKEN
+            rejection = _rejection(error, token, commands)
+            await self._delete_secret(host_id, secret, rejection=rejection, refused=refused)
+            return  # the next discovery run fails, unless a person adds the certificate to the trust list before
+        await self._delete_secret(host_id, secret)
+        log.info("certificate_trusted", host_id=host_id, with_token=read_trust_token(secret) is not None)
+
+    async def _trusts(self, host_id: int, name: str, *, secret: str | None) -> InnkeeperError | None:
+        """Makes the server trust us by `secret`; without one, only asks. Returns why it does not; None if it does."""
+
         def request(access: HostAccess) -> TrustCall:
             pem = access.credentials["certificate"]
-            return TrustCall(access=access, certificate_pem=pem, name=trust_name(host.name), secret=secret)
+            return TrustCall(access=access, certificate_pem=pem, name=trust_name(name), secret=secret)
 
         try:
             await self._calls.call(host_id, HOST_TRUST, request, deadline_s=TRUST_DEADLINE_S)
         except _REJECTED as error:
-            token = read_trust_token(secret)
-            refused = Secret.PASSWORD if token is None else Secret.TOKEN
-            await self._delete_secret(host_id, secret, rejection=_rejection(error, token), refused=refused)
-            return  # the next discovery run fails, unless a person adds the certificate to the trust list before
-        await self._delete_secret(host_id, secret)
-        log.info("certificate_trusted", host_id=host_id, with_token=read_trust_token(secret) is not None)
+            return error
+        return None
+
+    async def _tell_of_trust(self, host_id: int, host: store.HostConnection) -> None:
+        async with self._database.transaction() as db:
+            pair_id = await credential_service.key_pair_of_host(db, host_id)
+            imported = pair_id is not None and (await self._key_pairs.view(db, pair_id)).imported
+            message = trusted_already(host.name, commands_of(host.product), imported=imported)
+            await Events.record(db, "host_trusted_already", message, level=Level.WARNING, host_id=host_id)
+        log.info("certificate_trusted_already", host_id=host_id)
 
     async def discover(self, host_id: int, host: store.HostConnection, *, deadline_s: float) -> Discovery:
         """Returns a discovery run. First creates the LXD project if a new host names one that does not exist."""
@@ -132,11 +156,21 @@ class HostTrust:
                 raise
             await self._create_project(host_id, host)
             found = await self._calls.discover(host_id, deadline_s=deadline_s)
+        if not host.discovered:
+            await self._tell_of_others(host_id, host.name, found)
         if host.driver is DriverType.LXD:
             if host.has_password and not host.discovered:
                 await self._drop_unsent_password(host_id)
             await self._untrust_retired(host_id)
         return found
+
+    async def _tell_of_others(self, host_id: int, name: str, found: Discovery) -> None:
+        """Says once, of a new host, that another installation has guests there."""
+        if not any(guest.marker is not None for guest in found.guests):
+            return
+        async with self._database.transaction() as db:
+            for message in of_other_installations(name, found.guests, await read_installation_id(db)):
+                await Events.record(db, "host_of_other_installation", message, level=Level.WARNING, host_id=host_id)
 
     async def explained(self, host_id: int, host: store.HostConnection, error: InnkeeperError) -> InnkeeperError:
         """Returns the error, with the command that helps if the host does not trust us or its identity changed.
@@ -154,20 +188,26 @@ class HostTrust:
             return PeerChanged(f"{error.message} To accept it: {command}", **details)
         if host.driver is not DriverType.LXD or not isinstance(error, NotTrusted) or "reason" not in error.details:
             return error
+        product = product_of(error) or host.product
         if host.has_password and not host.may_have_password and host.pinned_fingerprint is not None:
-            return unconfirmed(host_id, host.name, host.address, host.pinned_fingerprint)
+            commands = commands_of(product)
+            if commands.takes_passwords:
+                return unconfirmed(host_id, host.name, host.address, host.pinned_fingerprint, commands)
+            host = await self._reject_password(host_id, commands)
         reason = host.trust_error or str(error.details["reason"])
-        instructions = await self._instructions(host)
+        instructions = await self._instructions(host, product)
         details = {**error.details, "reason": reason, "certificate_url": instructions.url}
         if host.rejected_secret is not None:
             details["rejected"] = host.rejected_secret
         return NotTrusted(instructions.waiting_text(reason), **details)
 
-    async def _instructions(self, host: store.HostConnection) -> TrustInstructions:
+    async def _instructions(self, host: store.HostConnection, product: str) -> TrustInstructions:
         async with self._database.connection() as db:
             pem = await self._key_pairs.certificate_named(db, host.name)
         url = self._certificate_url(host.name)  # the driver does not know it
-        return TrustInstructions(host_name=host.name, url=url, certificate_pem=pem, project=host.project)
+        return TrustInstructions(
+            host_name=host.name, url=url, certificate_pem=pem, project=host.project, product=product
+        )
 
     @staticmethod
     async def schedule_retry(db: Db, host_id: int, host: store.HostConnection, error: InnkeeperError) -> None:
@@ -191,6 +231,15 @@ class HostTrust:
             await store.set_trust_error(db, host_id, rejection, refused)
             if rejection is not None:
                 await Events.record(db, "host_trust_rejected", rejection, level=Level.WARNING, host_id=host_id)
+
+    async def _reject_password(self, host_id: int, commands: ProductCommands) -> store.HostConnection:
+        """Deletes what was given as a trust password of a server that has none. Returns the host with the reason."""
+        async with self._database.connection() as db:
+            secret = (await self._credentials.load(db, host_id)).get(PASSWORD)
+        if secret is not None:
+            await self._delete_secret(host_id, secret, rejection=_no_token(commands), refused=Secret.TOKEN)
+        async with self._database.connection() as db:
+            return await store.read_connection(db, host_id)
 
     async def _drop_unsent_password(self, host_id: int) -> None:
         """Deletes the unsent password: the server trusts us, since a person has added the certificate there."""
@@ -235,11 +284,20 @@ class HostTrust:
             await Events.record(db, "project_created", message, host_id=host_id)
 
 
-def _rejection(error: InnkeeperError, token: TrustToken | None) -> str:
+def _rejection(error: InnkeeperError, token: TrustToken | None, commands: ProductCommands) -> str:
     """Returns the text for a rejected token or password, which never contains the secret."""
     found = str(error.details.get("reason", error.message)).rstrip(". ")
     if token is None:
-        return f"LXD rejected the trust password ({found})."
+        if not commands.takes_passwords:
+            return _no_token(commands)
+        return f"{commands.product} rejected the trust password ({found})."
     expired = token.expires_at is not None and token.expires_at < utc_now()
     reason = f"expired at {token.expires_at:%Y-%m-%d %H:%M} UTC" if expired else found
-    return f"LXD rejected the token ({reason}). Get one with: lxc config trust add --name innkeeper"
+    return f"{commands.product} rejected the token ({reason}). Get one with: {commands.how_to_trust}"
+
+
+def _no_token(commands: ProductCommands) -> str:
+    return (
+        f"The secret is no trust token, and {commands.product} takes nothing else. Get one with: "
+        f"{commands.how_to_trust}"
+    )

@@ -1,4 +1,4 @@
-"""The commands that a person runs on an LXD server so that it trusts Innkeeper. Pure."""
+"""The commands that a person runs on a server of LXD or Incus so that it trusts Innkeeper. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import shlex
 from urllib.parse import quote, urlsplit
 
 from attrs import frozen
+
+from common.product_commands import commands_of
 
 CERTIFICATE_PATH = "/MAAS/vmhost-certificate/"
 _ALWAYS_THERE = "default"  # the project that every LXD server has
@@ -34,15 +36,17 @@ class TrustInstructions:
     url: str
     certificate_pem: str
     project: str
+    product: str = ""  # LXD or Incus; empty while it is not known
 
     @property
     def command(self) -> str:
-        """Returns a shell command for the LXD server that trusts the certificate only for the host's project.
+        """Returns a shell command for the server that trusts the certificate only for the host's project.
 
         It creates the project if the server does not have it, because a certificate restricted to projects may not.
         """
         name = shlex.quote(self.project)
-        make = f"{{ lxc project show {name} >/dev/null 2>&1 || lxc project create {name}; }} && "
+        client = commands_of(self.product).client
+        make = f"{{ {client} project show {name} >/dev/null 2>&1 || {client} project create {name}; }} && "
         trust = f"{self._trust} --restricted --projects {name}"
         return f"{self._checked}{'' if self.project == _ALWAYS_THERE else make}{trust}"
 
@@ -59,7 +63,8 @@ class TrustInstructions:
 
     @property
     def _trust(self) -> str:
-        return f'echo "$c" | lxc config trust add - --name {trust_name(self.host_name)}'
+        add = commands_of(self.product).add_certificate
+        return f'echo "$c" | {add} - --name {trust_name(self.host_name)}'
 
     def waiting_text(self, reason: str) -> str:
         """Returns the reason why the host waits, and the command. Warns if a network could have changed the command."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
+from common.disk_sizes import whole_size
 from common.errors import Busy, NotFound, OutOfCapacity
 from common.guest_spec import DiskSpec
 from common.serialization import to_dict
@@ -115,6 +116,7 @@ class DiskChanges:
         """Locks in the order of all writers: quotas, the operation, the server, the machine."""
         tags = check_new(disk)
         machine = await changeable(db, caller, system_id)
+        disk = evolve(disk, size_bytes=whole_size(disk.size_bytes, product=machine.product))
         check_listed(machine)
         check_number(machine)
         pool = await choose_pool(db, machine, disk)
@@ -175,7 +177,7 @@ class DiskChanges:
         self, db: Db, caller: Caller, system_id: str, change: DiskToGrow, parent: Parent | None
     ) -> tuple[int, DiskPlan]:
         machine, disk = await _disk(db, caller, system_id, change.disk_id)
-        size_bytes = change.size_bytes
+        size_bytes = whole_size(change.size_bytes, product=machine.product)
         check_listed(machine)
         check_ours(machine, disk, self._marker(machine), "made larger here")
         check_growth(machine, disk, size_bytes)

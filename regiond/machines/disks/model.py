@@ -102,7 +102,7 @@ def check_movable(machine: MachineView, disk: DiskView) -> None:
         return
     reason = ""
     if machine.driver == DriverType.LXD.value:
-        reason = " LXD moves no disk of a running VM."
+        reason = f" {machine.product or 'LXD'} moves no disk of a running VM."
     elif machine.driver == DriverType.LIBVIRT.value and disk.index == 0:
         reason = " Its serial log and cloud-init data, which are in use, go with it."
     raise WrongState(
@@ -191,7 +191,10 @@ def move_plan(machine: MachineView, disk: DiskView, pool: str) -> DiskPlan:
         "down meanwhile, the disk is copied anew.",
     ]
     if machine.driver == DriverType.LXD.value and disk.index == 0:
-        effects.append("LXD moves the whole VM with its snapshots, since the root disk has no volume of its own.")
+        effects.append(
+            f"{machine.product or 'LXD'} moves the whole VM with its snapshots, since the root disk has no volume of "
+            "its own."
+        )
     else:
         effects.append("The volume of before is deleted only when the VM uses the complete copy.")
     return DiskPlan(name=machine.hostname, effects=tuple(effects))
@@ -224,7 +227,10 @@ def deletion_plan(disk: KeptDisk) -> DiskPlan:
 
 def _taken_from_running(machine: MachineView) -> str:
     if machine.driver == DriverType.LXD.value:
-        return "The VM runs, and LXD takes the disk even while it is mounted: unmount it there first, or data are lost."
+        return (
+            f"The VM runs, and {machine.product or 'LXD'} takes the disk even while it is mounted: unmount it there "
+            "first, or data are lost."
+        )
     return "The VM runs: its system has to give the disk back. Unmount it there first."
 
 

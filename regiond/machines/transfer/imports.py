@@ -172,8 +172,8 @@ def _plan(
     ]
     if host.driver == DriverType.LXD.value and not described.uefi:
         effects.append(
-            "LXD starts VMs with UEFI firmware only, and the file is of a VM with BIOS: the VM boots if its system "
-            "has a boot loader for UEFI, too, as cloud images do."
+            f"{host.product or 'LXD'} starts VMs with UEFI firmware only, and the file is of a VM with BIOS: the VM "
+            "boots if its system has a boot loader for UEFI, too, as cloud images do."
         )
     if described.tpm:
         effects.append("Its TPM is empty: what was sealed with the TPM of before cannot be read.")

@@ -37,8 +37,8 @@ def export_plan(machine: MachineView) -> DiskPlan:
     total = sum(disk.size_bytes for disk in machine.disks)
     count = number_of(len(machine.disks), "disk")
     copied = (
-        "LXD first makes a backup of each disk, one after the other, which takes the size of the disk in its folder "
-        "of backups, and which is deleted when the disk was read.",
+        f"{machine.product or 'LXD'} first makes a backup of each disk, one after the other, which takes the size of "
+        "the disk in its folder of backups, and which is deleted when the disk was read.",
     )
     return DiskPlan(
         name=machine.hostname,

@@ -167,8 +167,8 @@ def _remedy_text(subnet: Subnet, found: IpRange) -> str:
     middle = found.start_ip + (int(found.end_ip) - int(found.start_ip)) // 2
     return (
         "shorten the range on the host, with LXD for example: lxc network set NETWORK "
-        f"ipv{subnet.cidr.version}.dhcp.ranges={found.start_ip}-{middle} (libvirt: virsh net-edit NETWORK), then "
-        "refresh the host. Or use mode=DHCP."
+        f"ipv{subnet.cidr.version}.dhcp.ranges={found.start_ip}-{middle} (Incus: incus network set, "
+        "libvirt: virsh net-edit NETWORK), then refresh the host. Or use mode=DHCP."
     )
 
 

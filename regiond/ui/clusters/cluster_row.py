@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from common.product_commands import commands_of
 from regiond.clusters.model import ClusterView
 from regiond.ui import formats
 from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
@@ -27,6 +28,7 @@ class ClusterRow:
     id: int
     name: str
     project: str
+    product: str
     version: str
     zone: str
     pool: str
@@ -45,6 +47,7 @@ def cluster_row(cluster: ClusterView) -> ClusterRow:
         id=cluster.id,
         name=cluster.name,
         project=cluster.project,
+        product=cluster.product or commands_of("").product,
         version=cluster.version or formats.DASH,
         zone=cluster.zone.name,
         pool=cluster.pool.name,

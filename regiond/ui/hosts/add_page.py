@@ -135,6 +135,7 @@ async def _trust(visit: Visit, host: HostView, problems: Problems | None = None,
         return _to_step(host, is_live=visit.request.is_live)
     parameters = await visit.services.hosts.parameters(visit.caller, host.id)
     view = trust_view(host, parameters, visit.now)
+    ways = _WAYS if view.commands.takes_passwords else tuple(way for way in _WAYS if way != "password")
     way = visit.request.given("way") or visit.request.option("way") or (view.advice.way if view.advice else "")
     return await _page(
         visit,
@@ -144,8 +145,8 @@ async def _trust(visit: Visit, host: HostView, problems: Problems | None = None,
         host=host,
         trust=view,
         certificate_path=urlsplit(view.certificate_url).path,
-        way=way if way in _WAYS else _WAYS[0],
-        ways=_WAYS,
+        way=way if way in ways else ways[0],
+        ways=ways,
         steps_so_far=steps_so_far(view),
         problems=problems or {},
     )

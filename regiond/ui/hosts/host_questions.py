@@ -27,7 +27,7 @@ _TOKEN = FormField(
     help=(
         constant(
             "Needed if the present certificate is restricted to projects. On the server: lxc config trust "
-            "add --name innkeeper"
+            "add --name innkeeper, or incus config trust add innkeeper"
         )
     ),
 )

@@ -6,13 +6,13 @@ from typing import Any
 
 from common.errors import InvalidRequest
 from regiond.api.resources.hosts.vm_hosts import HOST
-from regiond.credentials.model import read_trust_token
+from regiond.credentials.model import read_trust_token, unusable_token
 from regiond.ui.page import Visit
 from regiond.ui.texts import constant
 
 _NO_SUCH_FORM = constant(
-    "This is no trust token. Copy the whole line that lxc config trust add prints. The trust password of an "
-    "old server is given under Password."
+    "This is no trust token. Copy the whole line that lxc config trust add prints, or incus config trust add. The "
+    "trust password of an old server of LXD is given under Password."
 )
 _PUT_FIELDS = {  # what each way to trust changes
     "token": ("password",),
@@ -39,7 +39,7 @@ async def act_on_trust(visit: Visit, host_id: int) -> Any:
         case action if action in _PUT_FIELDS:
             changes = {name: _required(visit, name) for name in _PUT_FIELDS[action]}
             if action == "token" and read_trust_token(changes["password"]) is None:  # it would count as a password
-                raise InvalidRequest.of({"password": [_NO_SUCH_FORM]})
+                raise InvalidRequest.of({"password": [unusable_token(changes["password"]) or _NO_SUCH_FORM]})
             return await visit.act(HOST, "PUT", path=path, fields=changes)
         case action:
             raise InvalidRequest(f"There is no action {action!r}.")

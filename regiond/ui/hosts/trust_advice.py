@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
+from common.product_commands import commands_of
 from regiond.hosts.model import ErrorDetails, HostState, HostView, Secret, TrustProblem
 from regiond.ui.texts import text
 
 TRUST_CODES = frozenset({"not_trusted", "peer_changed", "server_unconfirmed"})
-_TRUST_COMMAND = "lxc config trust add --name innkeeper"
 
 
 @frozen(kw_only=True)
@@ -78,8 +78,8 @@ def _key_rejected(host: HostView, _: ErrorDetails) -> Advice:
     )
 
 
-def _secret_rejected(_: HostView, details: ErrorDetails) -> Advice:
-    found = details.reason or text("LXD rejected it.")
+def _secret_rejected(host: HostView, details: ErrorDetails) -> Advice:
+    found = details.reason or text("{product} rejected it.", product=commands_of(host.product).product)
     if details.secret is Secret.PASSWORD:
         return Advice(
             title=text("The trust password was refused"),
@@ -93,7 +93,7 @@ def _secret_rejected(_: HostView, details: ErrorDetails) -> Advice:
         found=found,
         todo=text(
             "A token works once. Get a new one on the server with {command}, and enter it below.",
-            command=_TRUST_COMMAND,
+            command=commands_of(host.product).how_to_trust,
         ),
         place="trust",
         way="token",
@@ -143,7 +143,7 @@ def _token_of_other_server(host: HostView, _: ErrorDetails) -> Advice:
         ),
         todo=text(
             "Correct the address, or get a token on this server with {command}, and enter it below.",
-            command=_TRUST_COMMAND,
+            command=commands_of(host.product).how_to_trust,
         ),
         place="trust",
         way="token",

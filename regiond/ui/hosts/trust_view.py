@@ -8,6 +8,7 @@ from datetime import datetime
 from attrs import frozen
 
 from common.expiry import SOON_DAYS
+from common.product_commands import ProductCommands, commands_of
 from common.values import DriverType
 from regiond.hosts.model import Confirmation, HostState, HostView, TrustProblem
 from regiond.ui.hosts.trust_advice import Advice, advice_of
@@ -46,6 +47,7 @@ class TrustView:
     """
 
     is_lxd: bool
+    commands: ProductCommands
     is_waiting: bool
     server_kind: str
     certificate: str
@@ -84,7 +86,7 @@ class TrustView:
     def check_command(self) -> str:
         """Returns the command that prints the server's fingerprint on the server."""
         if self.is_lxd:
-            return "lxc info | grep certificate_fingerprint"
+            return self.commands.check_certificate
         return "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done"
 
 
@@ -97,6 +99,7 @@ def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> 
     accepts = None if details is None else details.confirmation
     return TrustView(
         is_lxd=is_lxd,
+        commands=commands_of(host.product),
         is_waiting=host.error_code == "not_trusted" and host.state is not HostState.REMOVING,
         server_kind=text("certificate") if is_lxd else text("SSH host key"),
         certificate=host.certificate_fingerprint or "",

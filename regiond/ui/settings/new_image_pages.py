@@ -141,7 +141,10 @@ WAYS: Mapping[str, Way] = {
         fields=(
             FormField(name=_VM_HOST, label=constant("VM host"), kind="choice", none_label=constant("Choose a VM host")),
             FormField(
-                name="alias", label=constant("Alias"), optional=True, help=constant("On that server: lxc image list")
+                name="alias",
+                label=constant("Alias"),
+                optional=True,
+                help=constant("On that server: lxc image list, or incus image list"),
             ),
             FormField(
                 name="fingerprint",

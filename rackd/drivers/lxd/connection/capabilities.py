@@ -12,7 +12,6 @@ from rackd.drivers.lxd.connection.dialect import LXD, Dialect, dialect_of
 
 # What the driver cannot do without, all in LXD 4.16 and newer and in every Incus.
 REQUIRED = ("projects", "virtual-machines", "custom_block_volumes")
-FIRST_VERSION = "4.16"
 
 
 @frozen(kw_only=True)
@@ -32,6 +31,8 @@ class Capabilities:
     pool_moves: bool = False  # an instance moves to another storage pool of its server
     iso_volumes: bool = False  # storage volumes of ISO images
     rebuild: bool = False  # an instance gets another root disk, and stays
+    selective_state: bool = False  # a listing of instances has only those parts of their states that are asked for
+    tls_identities: bool = False  # certificates with permissions by groups, beside the trust list
     trust_token: bool = False  # a token has a field of its own, beside the trust password
 
 
@@ -43,6 +44,8 @@ _EXTENSIONS: Mapping[str, str] = {
     "pool_moves": "instance_pool_move",
     "iso_volumes": "custom_volume_iso",
     "rebuild": "instances_rebuild",
+    "selective_state": "instances_state_selective_recursion",
+    "tls_identities": "access_management_tls",
     "trust_token": "explicit_trust_token",
 }
 
@@ -77,8 +80,8 @@ def check_usable(server: Mapping[str, Any], address: str) -> Capabilities:
     missing = [] if listed is None else [name for name in REQUIRED if name not in listed]
     if missing:
         raise Unsupported(
-            f"{product} at {address} lacks the API extensions {', '.join(missing)}. Innkeeper needs LXD "
-            f"{FIRST_VERSION} or newer, or Incus."
+            f"{product} at {address} lacks the API extensions {', '.join(missing)}. Innkeeper needs "
+            f"{found.dialect.needed}."
         )
     if not found.is_trusting:
         reason = f"{product} at {address} does not trust Innkeeper's certificate."
@@ -86,6 +89,7 @@ def check_usable(server: Mapping[str, Any], address: str) -> Capabilities:
             f"{reason} On that server, get a token with: {found.dialect.how_to_trust} (add --restricted --projects "
             "PROJECT to limit it to a project)",
             reason=reason,
+            product=product,
         )
     if "qemu" not in str(server["environment"].get("driver", "")):
         raise Unsupported(

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection
 
-from common.errors import HostUnreachable
+from common.errors import HostUnreachable, InnkeeperError
 from rackd.drivers.lxd.connection.client import Client, path
 from rackd.drivers.lxd.connection.websocket import connect_websocket
 
@@ -35,13 +35,28 @@ class ConsoleOperation:
     data_secret: str = field(repr=False)
     control_secret: str = field(repr=False)
 
-    def connect_data(self, client: Client) -> ClientConnection:
-        """Raises HostUnreachable, NotRunning, PeerChanged or NotTrusted."""
-        return self._connect(client, self.data_secret, close_s=_END_S)
+    def connect(self, client: Client) -> tuple[ClientConnection, ClientConnection]:
+        """Returns data and control. The server connects to the guest once it has both.
 
-    def connect_control(self, client: Client) -> ClientConnection:
-        """Raises as `connect_data`."""
-        return self._connect(client, self.control_secret, close_s=1.0)
+        The control first, as the products' own clients do: LXD 5.0 and Incus 6.0 end as a whole when data end that
+        never had a control. If one of them fails, the offer is taken back: Incus counts it as a console that is open.
+        Raises HostUnreachable, NotRunning, PeerChanged or NotTrusted.
+        """
+        try:
+            control = self._connect(client, self.control_secret, close_s=1.0)
+            try:
+                return self.connect_data(client), control
+            except BaseException:
+                control.close()
+                raise
+        except BaseException:
+            with suppress(InnkeeperError):  # it has ended, or its server
+                client.delete(path("operations", self.id))
+            raise
+
+    def connect_data(self, client: Client) -> ClientConnection:
+        """Raises as `connect`."""
+        return self._connect(client, self.data_secret, close_s=_END_S)
 
     def _connect(self, client: Client, secret: str, *, close_s: float) -> ClientConnection:
         return connect_websocket(
@@ -61,18 +76,12 @@ class LxdConsole:
 
     @classmethod
     def connect(cls, client: Client, operation: ConsoleOperation, *, ends_itself: bool) -> LxdConsole:
-        """The server connects to the guest once it has both. Raises HostUnreachable, PeerChanged or NotTrusted.
+        """Raises as `ConsoleOperation.connect`.
 
         `ends_itself`: the server closes the control once the data has ended, as for a serial port, whose data are one
         connection. A screen could have further ones, so it ends with its control alone.
         """
-        data = operation.connect_data(client)
-        try:
-            control = operation.connect_control(client)
-        except BaseException:
-            data.close()
-            raise
-        return cls(data, control, ends_itself=ends_itself)
+        return cls(*operation.connect(client), ends_itself=ends_itself)
 
     def read(self) -> bytes:
         while True:

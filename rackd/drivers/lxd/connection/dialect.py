@@ -7,31 +7,47 @@ from typing import Any
 
 from attrs import frozen
 
+from common import product_commands
+from common.product_commands import ProductCommands
+
 
 @frozen(kw_only=True)
 class Dialect:
     """One product's words."""
 
-    product: str  # for people
-    client: str  # the command of its administrators
+    commands: ProductCommands
+    needed: str  # the releases that the driver can use
     header_prefix: str  # of the headers that describe an uploaded image
     shares_screens: bool  # all channels of a screen are WebSockets of one console
     guards_volumes: bool  # a volume belongs to one instance, unless it says that it is shared
-    takes_passwords: bool  # a trust password instead of a token
+
+    @property
+    def product(self) -> str:
+        """Its name for people."""
+        return self.commands.product
+
+    @property
+    def client(self) -> str:
+        """The command of its administrators."""
+        return self.commands.client
+
+    @property
+    def takes_passwords(self) -> bool:
+        return self.commands.takes_passwords
 
     @property
     def how_to_trust(self) -> str:
         """The command that prints a trust token."""
-        return f"{self.client} config trust add {'--name ' if self.client == 'lxc' else ''}innkeeper"
+        return self.commands.how_to_trust
 
 
 LXD = Dialect(
-    product="LXD", client="lxc", header_prefix="X-LXD-",
-    shares_screens=False, guards_volumes=False, takes_passwords=True,
+    commands=product_commands.LXD, needed="LXD 4.16 or newer, or Incus", header_prefix="X-LXD-",
+    shares_screens=False, guards_volumes=False,
 )  # fmt: skip
 INCUS = Dialect(
-    product="Incus", client="incus", header_prefix="X-Incus-",
-    shares_screens=True, guards_volumes=True, takes_passwords=False,
+    commands=product_commands.INCUS, needed="Incus 6.0 or newer", header_prefix="X-Incus-",
+    shares_screens=True, guards_volumes=True,
 )  # fmt: skip
 
 _SERVER_NAMES = {"lxd": LXD, "incus": INCUS}

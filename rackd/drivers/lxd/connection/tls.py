@@ -26,7 +26,7 @@ def context(*, pinned_pem: str, certificate_pem: str, key_pem: str) -> ssl.SSLCo
             stream.write(f"{certificate_pem.strip()}\n{key_pem.strip()}\n".encode())
         tls.load_cert_chain(f"/proc/self/fd/{memory}", password=_no_passphrase)
     except (ssl.SSLError, ValueError) as error:
-        raise NotTrusted(f"Cannot use the certificate and key for this LXD server: {error}.") from error
+        raise NotTrusted(f"Cannot use the certificate and key for this server: {error}.") from error
     finally:
         os.close(memory)
     return tls

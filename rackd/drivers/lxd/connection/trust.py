@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from common.addresses.lxd import LxdAddress, parse
 from common.certificates import fingerprint, load_certificate, utc_now
-from common.errors import DriverFailed, HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
+from common.errors import DriverFailed, HostUnreachable, InvalidRequest, NotFound, NotTrusted, PeerChanged
 from rackd.drivers.lxd.connection.capabilities import capabilities_of
 from rackd.drivers.lxd.connection.client import Client, Json, path
 from rackd.drivers.lxd.connection.failures import Conflict, NotAuthorized
@@ -23,14 +23,19 @@ from rackd.drivers.lxd.connection.tls import presented
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
+_IDENTITIES = ("auth", "identities", "tls")  # those that authenticate with a certificate
 ADDRESSES_TRIED, TRY_S = 4, 3.0  # a server may list addresses that only its own networks reach
 
 
 @frozen(kw_only=True)
 class Token:
-    """The decoded output of `lxc config trust add --name NAME`."""
+    """The decoded output of `lxc config trust add --name NAME`, or of `lxc auth identity create tls/NAME`.
+
+    `of_identity`: the second one. Its certificate has the permissions of its groups, and is not in the trust list.
+    """
 
     server_fingerprint: str
+    of_identity: bool = False
     expires_at: datetime | None = None
     addresses: tuple[str, ...] = ()  # of the server, or of the cluster member that created it
     text: str = field(repr=False)
@@ -47,6 +52,7 @@ def decode_token(text: str) -> Token | None:
     addresses = found.get("addresses")
     return Token(
         server_fingerprint=server,
+        of_identity=bool(found.get("type")),
         expires_at=_moment(found.get("expires_at")),
         addresses=tuple(map(str, addresses)) if isinstance(addresses, list) else (),
         text=text.strip(),
@@ -113,14 +119,17 @@ def _add_own(client: Client, server: Json, name: str, pinned_pem: str, secret: s
         raise _not_trusted(client, "Innkeeper's certificate, and the secret is no trust token")
     field_name = "trust_token" if token is not None and can.trust_token else "password"
     body = {"type": "client", "name": name, field_name: token.text if token else secret}
+    where = "certificates"
+    if token is not None and token.of_identity:
+        where, body = path(*_IDENTITIES), {"trust_token": token.text}
     issuer = client if token is None else _at_issuer(client, token, pinned_pem)
     try:
-        issuer.post("certificates", body)  # adds the certificate of this connection
+        issuer.post(where, body)  # adds the certificate of this connection
     except Conflict:
         log.info("certificate_already_trusted", address=issuer.address.normalised)
     except (NotTrusted, DriverFailed) as error:
         reason = "the token was already used, has expired or was revoked" if token else "the trust password is wrong"
-        raise NotTrusted(f"{reason}.", response=str(error)) from error
+        raise NotTrusted(f"{reason}.", response=str(error), product=client.dialect.product) from error
     finally:
         if issuer is not client:
             issuer.close()
@@ -180,7 +189,7 @@ def _replace_own(client: Client, certificate_pem: str, own: str) -> None:
     try:
         found, etag = client.get_with_etag(path("certificates", own))
         client.put(path("certificates", own), {**_changeable(found), "certificate": certificate_pem}, etag=etag)
-    except (NotTrusted, DriverFailed) as error:
+    except (NotTrusted, DriverFailed, NotFound) as error:  # not found: it is that of an identity
         raise NotTrusted(
             f"{client.place} does not let a restricted certificate add another one ({error}). "
             f"Get a token with: {client.dialect.how_to_trust} --restricted --projects PROJECT"
@@ -204,8 +213,15 @@ def untrust(client: Client, of: str) -> None:
         raise InvalidRequest(f"'{of}' is not a fingerprint: expected the certificate's SHA-256 in hex digits.")
     if client.find(path("certificates", of.lower())) is not None:
         client.delete(path("certificates", of.lower()))
+        return
+    identity = path(*_IDENTITIES, of.lower())
+    if capabilities_of(client.server()).tls_identities and client.find(identity) is not None:
+        client.delete(identity)
 
 
 def _not_trusted(client: Client, what: str) -> NotTrusted:
     reason = f"{client.place} does not trust {what}."
-    return NotTrusted(f"{reason} On that server, get a token with: {client.dialect.how_to_trust}", reason=reason)
+    return NotTrusted(
+        f"{reason} On that server, get a token with: {client.dialect.how_to_trust}", reason=reason,
+        product=client.dialect.product,
+    )  # fmt: skip

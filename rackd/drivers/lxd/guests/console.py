@@ -15,6 +15,7 @@ from rackd.drivers.lxd.guests.instances import Instances
 
 OFF = frozenset({"Stopped", "Error"})
 _TRIES, _RETRY_S = 5, 0.4  # LXD ends a console a moment after its user has gone
+TAKEN = "already connected"  # what Incus answers while a console or the screen of the VM is open
 _NO_LOG = "not container type"  # what LXD answers for a virtual machine if it keeps a log of containers only
 
 
@@ -48,14 +49,21 @@ def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
         except NotRunning as error:
             if not left:
                 raise Busy(
-                    f"The console of {guest.name} is in use. If nobody uses it, LXD has kept one whose rack was cut "
-                    "off; it is free again after the VM is restarted."
+                    f"The console of {guest.name} is in use. If nobody uses it, {instances.product} has kept one whose "
+                    "rack was cut off; it is free again after the VM is restarted."
                 ) from error
             time.sleep(_RETRY_S)
         except DriverFailed as error:
             if "not running" in str(error).lower():
                 raise guest_is_off(guest) from error
-            raise
+            if TAKEN not in str(error).lower():
+                raise
+            if not left:
+                raise Busy(
+                    f"The console of {guest.name} is in use, or its screen is open: {instances.client.place} lets only "
+                    "one of them be open. Close it, or try again."
+                ) from error
+            time.sleep(_RETRY_S)
     raise AssertionError("unreachable")
 
 

@@ -86,6 +86,10 @@ class _Backup:
             owner=owner, pool_id=pool_id, kind=_OF_VOLUME, project=scope.project, target=scope.member or "",
         )  # fmt: skip
 
+    @property
+    def described(self) -> str:
+        return f"The backup of {self.owner} that {self.client.place} made"
+
     def make(self, ends_at: float) -> None:
         body = {
             "name": NAME, "expires_at": (datetime.now(UTC) + KEPT).isoformat().replace("+00:00", "Z"),
@@ -129,7 +133,9 @@ class _Backup:
                 f"{self.where}/{NAME}/export", start, size, project=self.project, target=self.target
             )
         except NotFound as error:
-            raise Busy(f"LXD no longer has its backup of {self.owner}, from which the disk was read.") from error
+            raise Busy(
+                f"{self.client.place} no longer has its backup of {self.owner}, from which the disk was read."
+            ) from error
 
 
 @frozen(kw_only=True)
@@ -166,7 +172,7 @@ class DiskBackups:
                 raise OutOfCapacity(
                     f"{instances.client.place} has no space for a copy of the disk {volume} of "
                     f"{guest.name}, zeros included, from which the disk is read. The copy is in the folder backups of "
-                    "LXD, or in the volume that its setting storage.backups_volume names.",
+                    f"{instances.product}, or in the volume that its setting storage.backups_volume names.",
                     pool_id=pool_id,
                 ) from error
             raise
@@ -228,8 +234,8 @@ def _image_in(backup: _Backup) -> _Image:
                 if number > _MAX_MEMBERS:
                     break
     except (tarfile.TarError, ValueError, OSError) as error:
-        raise DriverFailed(f"LXD's backup of {backup.owner} cannot be read: {error}.") from error
-    raise DriverFailed(f"LXD's backup of {backup.owner} has no image of a disk.")
+        raise DriverFailed(f"{backup.described} cannot be read: {error}.") from error
+    raise DriverFailed(f"{backup.described} has no image of a disk.")
 
 
 class _Headers(io.RawIOBase):

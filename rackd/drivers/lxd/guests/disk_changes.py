@@ -140,7 +140,7 @@ def _unplug(instances: Instances, name: str, device: str, pool_id: str, volume: 
     if device not in devices:
         raise WrongState(
             f"{name} has {volume} from one of its profiles, as {device}. Remove the device from the profile: "
-            "lxc profile device remove.",
+            f"{client.dialect.client} profile device remove.",
             name=name,
         )
     left = {key: entry for key, entry in devices.items() if key != device}

@@ -97,8 +97,8 @@ def _space_in(disk: DiskSpec, image: ImageRef) -> Iterator[None]:
     except DriverFailed as error:
         if _NO_SPACE in str(error).lower():
             raise OutOfCapacity(
-                f"The storage pool {disk.pool_id}, or the folder in which LXD keeps what it imports, has no space for "
-                f"the content of {disk.volume}: {error}",
+                f"The storage pool {disk.pool_id}, or the folder in which the server keeps what it imports, has no "
+                f"space for the content of {disk.volume}: {error}",
                 pool_id=disk.pool_id,
                 requested_bytes=image.virtual_size_bytes,
             ) from error

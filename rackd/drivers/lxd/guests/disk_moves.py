@@ -42,8 +42,8 @@ def copy_disk(instances: Instances, guest: GuestRef, pool_id: str, volume: str, 
     if is_root(entry):
         root_moves.check(instances, found, copy)
         return CopiedDisk(state=state)
-    _check_own(found, device, volume)
     client, scope = instances.client, instances.scope_of(found)
+    _check_own(client, found, device, volume)
     target, source = scope.member or "", source_of(found, volume)
     check_only_user(client, scope, found, pool_id, source)
     delete_incomplete(client, scope, copy)
@@ -94,7 +94,7 @@ def use_copy(
     if is_root(entry):
         root_moves.move(instances, found, guest, copy)
         return power
-    _check_own(found, device, volume)
+    _check_own(instances.client, found, device, volume)
     scope, source = instances.scope_of(found), source_of(found, copy.volume)
     where = path("storage-pools", copy.pool_id, "volumes", "custom", source)
     made = instances.client.find(where, project=scope.project, target=scope.member or "")
@@ -121,11 +121,11 @@ def _disk(found: Json, pool_id: str, volume: str) -> tuple[str, Device]:
     return device, entry
 
 
-def _check_own(found: Json, device: str, volume: str) -> None:
+def _check_own(client: Client, found: Json, device: str, volume: str) -> None:
     if device not in (found.get("devices") or {}):
         raise WrongState(
             f"{found['name']} has {volume} from one of its profiles, as {device}. Give it a device of its own: "
-            "lxc config device override.",
+            f"{client.dialect.client} config device override.",
             name=found["name"],
         )
 

@@ -51,7 +51,7 @@ def instance_of(
     InvalidRequest without a disk, Unsupported for a NIC kind that LXD lacks.
     """
     if not spec.disks:
-        raise InvalidRequest("An LXD virtual machine needs at least one disk.")
+        raise InvalidRequest("A virtual machine needs at least one disk.")
     return {
         "name": spec.name,
         "type": VM,

@@ -16,7 +16,7 @@ from common.errors import DriverFailed, WrongState
 from common.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.changed_nics import changed_nic, check_replaceable
-from rackd.drivers.lxd.connection.client import path
+from rackd.drivers.lxd.connection.client import Client, path
 from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight
 from rackd.drivers.lxd.guests.disk_changes import DETACH_S
@@ -117,7 +117,7 @@ def _replace(
     devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
     before = devices.get(device)
     if before is None:
-        raise _of_profile(name, mac_address, device)
+        raise _of_profile(client, name, mac_address, device)
     after = nic_devices.replaced_device(before, wanted)
     if runs and nic_devices.connection_of(after) != nic_devices.connection_of(before):
         raise WrongState(
@@ -159,7 +159,7 @@ def _unplug(instances: Instances, name: str, device: str, mac_address: str, powe
     current, etag = client.get_with_etag(path("instances", name), project=project)
     devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
     if device not in devices:
-        raise _of_profile(name, mac_address, device)
+        raise _of_profile(client, name, mac_address, device)
     left = {key: entry for key, entry in devices.items() if key != device}
     body = instance_config.changed(current, config=config_of(current), devices=left)
     try:
@@ -180,10 +180,10 @@ def _unplug(instances: Instances, name: str, device: str, mac_address: str, powe
             ) from error
 
 
-def _of_profile(name: str, mac_address: str, device: str) -> WrongState:
+def _of_profile(client: Client, name: str, mac_address: str, device: str) -> WrongState:
     return WrongState(
         f"{name} has the NIC {mac_address} from one of its profiles, as {device}. Remove the device from the "
-        "profile: lxc profile device remove.",
+        f"profile: {client.dialect.client} profile device remove.",
         name=name,
     )
 

@@ -30,7 +30,7 @@ def device_of(nic: NicSpec, networks: Mapping[str, Json], *, boots: bool) -> dic
     elif nic.kind in _NICTYPES:
         device |= {"nictype": _NICTYPES[nic.kind], "parent": nic.source}
     else:
-        raise Unsupported(f"LXD does not support NICs of kind '{nic.kind}'.")
+        raise Unsupported(f"Instances have no NICs of kind '{nic.kind}'.")
     if nic.kind is NicKind.SRIOV and nic.vid:
         device["vlan"] = str(nic.vid)
     device |= lease_of(nic, networks)

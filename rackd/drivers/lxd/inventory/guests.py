@@ -16,6 +16,7 @@ from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
+from rackd.drivers.lxd.connection.dialect import LXD
 from rackd.drivers.lxd.inventory.boot_order import BootedOnce, first_disk, order_of, priority_of
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
 from rackd.drivers.lxd.inventory.iso_volumes import iso_of
@@ -70,7 +71,7 @@ def guest_of(
     function_ports: Mapping[str, str] | None = None,
     addresses: Mapping[str, tuple[str, ...]] | None = None,
     *,
-    product: str = "LXD",
+    product: str = LXD.product,
 ) -> tuple[Guest, tuple[Problem, ...]]:
     """Converts one instance; values that cannot be parsed become problems. Raises KeyError if it has no name.
 

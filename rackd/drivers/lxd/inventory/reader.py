@@ -14,7 +14,7 @@ from common.values import POOL_AVAILABLE, Guest
 from common.volume_names import marker_of_artifact
 from rackd.drivers.lxd.connection.capabilities import check_usable
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
-from rackd.drivers.lxd.connection.dialect import dialect_of
+from rackd.drivers.lxd.connection.dialect import Dialect, dialect_of
 from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.inventory.addresses import read_addresses
 from rackd.drivers.lxd.inventory.clock import ahead_s, clock_problem
@@ -26,7 +26,6 @@ from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, is_unreadable
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume, volume_projects_of
 
 _USABLE = "Created"  # LXD's word
-_RETRIED = "LXD tries to make it available again by itself; see lxc storage info and the log of LXD."
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -38,7 +37,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
     """
     server = client.server()
-    check_usable(server, client.address.normalised)
+    can = check_usable(server, client.address.normalised)
     member = member_of(server, scope.member)
     members: Sequence[Json] = () if member is None else client.get(path("cluster", "members"), recursion="1")
     if member is not None:
@@ -70,7 +69,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         volumes=contents.volumes,
         pools_with_volumes=contents.with_volumes,
         problems=[*contents.problems, *_clock_problems(client)],
-        addresses=read_addresses(client, instances, scope, member),
+        addresses=read_addresses(client, instances, scope, member, can),
     )
 
 
@@ -98,12 +97,19 @@ def _read_pools(client: Client, pools: Iterable[Json], projects: Sequence[str], 
                 contents.space[name] = client.get(path("storage-pools", name, "resources"), target=target)
             else:
                 contents.status[name] = status
-                contents.problems.append(Problem.of_pool(name, status, _RETRIED))
+                contents.problems.append(Problem.of_pool(name, status, _retried(client.dialect)))
             contents.volumes.extend(volumes_of_pool(client, name, projects, contents.problems))
             contents.with_volumes.append(name)
         except (DriverFailed, NotFound) as error:
             contents.problems.append(Problem(subject=name, message=f"Cannot read the storage pool: {error}"))
     return contents
+
+
+def _retried(dialect: Dialect) -> str:
+    return (
+        f"{dialect.product} tries to make it available again by itself; see {dialect.client} storage info and the log "
+        f"of {dialect.product}."
+    )
 
 
 def pool_status(pool: Json) -> str:

@@ -1,0 +1,43 @@
+"""On an Incus host, disks have the size that Incus makes: the ledger never claims less than a disk takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.deployment.deployment import Deployment
+from tests.integration.lxd_hosts import add
+from tests.integration.tables import rows
+from tests.lxd_double import FakeLxd, FakeLxds
+
+GB, BLOCK = 10**9, 8192
+WHOLE_4_GB = 4_000_006_144
+
+
+@pytest.fixture
+def incus(lxds: FakeLxds) -> FakeLxd:
+    server = FakeLxd(name="lxd1", product="Incus", reports={"product": "Incus"})
+    lxds.add(server)
+    return server
+
+
+async def test_new_and_grown_disks_are_whole_and_claimed_so(innkeeper: Deployment, incus: FakeLxd) -> None:
+    host = await add(innkeeper, password=incus.token())
+    assert host["product"] == "Incus"
+    machine = await innkeeper.compose(host["id"], hostname="web", storage="root:4,data:1")
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.post(path, op="add_disk", size="3")
+    await innkeeper.post(path, op="grow_disk", disk="sdb", size="2")
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    sizes = [disk["size"] for disk in (await innkeeper.get(path))["blockdevice_set"]]
+    assert sizes[0] == WHOLE_4_GB
+    assert [(size % BLOCK, size // GB) for size in sizes] == [(0, 4), (0, 2), (0, 3)]
+    claimed = await rows(innkeeper, "select sum(amount)::bigint as n from claim where resource = 'storage_bytes'")
+    assert claimed == [(sum(sizes),)]
+    assert await innkeeper.own_discrepancies() == []
+
+
+async def test_disks_on_lxd_have_the_size_that_was_asked_for(innkeeper: Deployment, server: FakeLxd) -> None:
+    host = await add(innkeeper, password=server.token())
+    machine = await innkeeper.compose(host["id"], hostname="web", storage="root:4")
+    shown = await innkeeper.get(f"machines/{machine['system_id']}/")
+    assert [disk["size"] for disk in shown["blockdevice_set"]] == [4 * GB]

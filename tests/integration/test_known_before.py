@@ -1,0 +1,60 @@
+"""A new host whose server knows an Innkeeper already: this one, or another installation."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from uuid import UUID
+
+from tests.deployment.deployment import Deployment
+from tests.integration.lxd_hosts import add, is_ready
+from tests.integration.test_removed_certificates import events, remove
+from tests.lxd_double import FakeLxd
+from tests.unit.test_key_pairs import small_pair
+
+OTHER = UUID(int=7)
+
+
+async def test_a_token_for_a_server_that_trusts_us_is_not_used_up(innkeeper: Deployment, server: FakeLxd) -> None:
+    host = await add(innkeeper, password=server.token())
+    assert await events(innkeeper, "host_trusted_already") == []
+    await remove(innkeeper, host, keep_trust="true")
+    token = server.token()
+    again = await add(innkeeper, password=token)
+    assert await is_ready(innkeeper, again)
+    assert token in server.secrets
+    assert len(server.seen_secrets) == 1
+    (event,) = await events(innkeeper, "host_trusted_already")
+    assert "lxc config trust revoke-token NAME. If nobody knows why" in event["description"]
+    assert token not in event["description"]
+
+
+async def test_an_imported_certificate_that_others_may_have_is_named(innkeeper: Deployment, server: FakeLxd) -> None:
+    """As one of lxd-ui, which several servers and regions trust."""
+    pair = small_pair()
+    server.trust(pair.certificate_pem)
+    host = await add(innkeeper, password=server.token(), certificate=pair.certificate_pem, key=pair.key_pem)
+    assert await is_ready(innkeeper, host)
+    (event,) = await events(innkeeper, "host_trusted_already")
+    assert "such as another region, loses access when it is replaced" in event["description"]
+
+
+def give_to_other_installation(folder: Path) -> None:
+    (file,) = folder.rglob("lxd1.sqlite")
+    with closing(sqlite3.connect(file)) as store, store:
+        store.execute("update guest set installation_id = ?", (str(OTHER),))
+
+
+async def test_vms_of_another_installation_are_named_once(
+    innkeeper: Deployment, server: FakeLxd, tmp_path: Path
+) -> None:
+    host = await add(innkeeper, password=server.token())
+    await innkeeper.compose(host["id"], hostname="web")
+    await remove(innkeeper, host, keep_trust="true")
+    give_to_other_installation(tmp_path)
+    again = await add(innkeeper)
+    await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
+    (event,) = await events(innkeeper, "host_of_other_installation")
+    assert f"hv has 1 VM of another Innkeeper installation ({OTHER}): web." in event["description"]
+    assert "innkeeper vm-host adopt hv guests=web" in event["description"]
