@@ -122,7 +122,7 @@ class _Backup:
         try:
             self.client.wait(operation_id, _left_s(ends_at))
         except Unfinished as error:
-            raise Busy(f"LXD still makes an earlier backup of {self.owner}: {error}") from error
+            raise Busy(f"{self.client.place} still makes an earlier backup of {self.owner}: {error}") from error
         except DriverFailed as error:
             log.info("earlier_backup_failed", reason=str(error))
 
