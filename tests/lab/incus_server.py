@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ LAB = Path(__file__).parent / "incus"
 PROGRAMS = Path(os.environ.get("INCUS_LAB_ROOT", "/opt/incus-lab"))
 VERSIONS = ("6", "7")  # 6.0 and 7.0, the releases with long-term support
 _FIRST_PORT = {"6": 19000, "7": 19100}
+_INSTALL_S = 1800.0  # 880 MB of packages
 _FOLDERS = {"INCUS_LAB": str(LAB_DIR)}
 
 
@@ -22,8 +24,21 @@ def why_no_incus(version: str) -> str | None:
     if os.geteuid() != 0:
         return "requires root, which starts the lab's Incus"
     if not (PROGRAMS / version / "versions").exists():
-        return f"requires Incus {version}.0: tests/lab/incus install {version}"
+        return f"requires Incus {version}.0: ./dev lab incus install {version}"
     return None
+
+
+def install_incus() -> str | None:
+    """Installs both versions if they are missing. Returns why they cannot be installed, or None."""
+    if not any(map(why_no_incus, VERSIONS)):
+        return None
+    command = [str(LAB), "install", VERSIONS[-1]]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_INSTALL_S)
+    except subprocess.TimeoutExpired:
+        return f"{' '.join(command)} did not end within {_INSTALL_S:.0f} s"
+    said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-5:])
+    return None if done.returncode == 0 else f"{' '.join(command)}: {said}"
 
 
 class IncusServer(LxdServer):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiers import unstable
+from tests.tiers import deep, unstable
 from tests.tiers.areas import AREAS, area_of
 from tests.tiers.results import Failure, read
 
@@ -53,6 +53,17 @@ TODAY = date(2026, 11, 23)
 def test_each_test_has_an_area_that_collects_it(path: str, markers: set[str], parameters: str, area: str) -> None:
     assert area_of(path, markers, parameters) == area
     assert path.startswith(AREAS[area].paths)
+
+
+def test_an_area_whose_hypervisor_cannot_be_installed_is_red(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(deep, "FOLDER", tmp_path)
+    monkeypatch.setattr(deep, "install_incus", lambda: "no network")
+    assert deep.deep(["incus"]) == 1
+    said = capsys.readouterr().out
+    assert "which could not be installed: no network" in said
+    assert "incus: FAILED (could not run to its end), 0 tests" in said
 
 
 def entry(days_ago: int) -> unstable.Entry:
