@@ -53,6 +53,8 @@ def why_no_lxd() -> str | None:
 class LxdServer:
     """A running server, or a member of a running cluster."""
 
+    product = "LXD"
+    command = "lxc"  # of its client, in what Innkeeper tells people to run
     kind = "lxd"  # the beginning of the name of its folder
     client: tuple[str, ...] = (str(LAB), "lxc")  # its administrator's, before the name of the server
     start_command: tuple[str, ...] = (str(LAB), "start-lxd")

@@ -77,8 +77,8 @@ DEEP = (
     ),
     Area(
         name="incus",
-        title="servers of Incus 6.0 and 7.0",
-        paths=("tests/lab", "tests/contract"),
+        title="servers and clusters of Incus 6.0 and 7.0",
+        paths=("tests/lab", "tests/contract", "tests/faults"),
         needs={Need.INCUS},
     ),
     Area(
@@ -136,7 +136,14 @@ _LXD_ALONE = {
     "test_start_order_contract.py", "test_usage_contract.py",
 }  # fmt: skip
 # The host of a contract test is one of its parameters; the first match decides.
-_AREA_OF_HOST = {"incus-6": "incus", "incus-7": "incus", "lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt"}
+_AREA_OF_HOST = {
+    "incus-6": "incus", "incus-7": "incus", "incus-6-cluster": "incus", "incus-7-cluster": "incus",
+    "lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt",
+}  # fmt: skip
+
+
+def _area_of_host(parameters: str) -> str | None:
+    return next((area for host, area in _AREA_OF_HOST.items() if f"-{host}-" in f"-{parameters}-"), None)
 
 
 def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
@@ -148,6 +155,10 @@ def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
 
 def area_of(path: str, markers: Set[str], parameters: str) -> str:
     """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
+    return "incus" if _area_of_host(parameters) == "incus" else _area_by_folder(path, markers, parameters)
+
+
+def _area_by_folder(path: str, markers: Set[str], parameters: str) -> str:
     _, folder, *inner, name = path.split("/")
     match folder:
         case "clients" | "systemd":
@@ -172,7 +183,6 @@ def _area_by_markers(folder: str, name: str, markers: Set[str], parameters: str)
     if "slow" in markers:
         return "slow"
     if "lab" in markers:
-        hosts = [area for host, area in _AREA_OF_HOST.items() if f"-{host}-" in f"-{parameters}-"]
-        area = hosts[0] if hosts else "lxd" if "lxd" in name else "libvirt"
+        area = _area_of_host(parameters) or ("lxd" if "lxd" in name else "libvirt")
         return "lxd" if area == FIRST and name in _LXD_ALONE else area
     return "browser" if folder == "browser" and "first_tier" not in markers else FIRST
