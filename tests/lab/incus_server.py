@@ -52,6 +52,7 @@ class IncusServer(LxdServer):
     client = ("env", f"INCUS_LAB={LAB_DIR}", str(LAB), "client")
     start_command = ("env", f"INCUS_LAB={LAB_DIR}", str(LAB), "start")
     add_certificate = "add-certificate"
+    least_memory = "128MiB"  # the firmware resets a smaller one again and again
 
     def token(self, name: str) -> str:
         return self.lxc("config", "trust", "add", name, "-q").strip().splitlines()[-1]

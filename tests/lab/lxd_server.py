@@ -59,6 +59,7 @@ class LxdServer:
     client: tuple[str, ...] = (str(LAB), "lxc")  # its administrator's, before the name of the server
     start_command: tuple[str, ...] = (str(LAB), "start-lxd")
     add_certificate = "add"  # of `config trust`
+    least_memory = "64MiB"  # with which a VM stays on
 
     def __init__(self, name: str, address: str, *, member: str | None = None) -> None:
         self.name, self.address, self.member = name, address, member
@@ -275,7 +276,7 @@ class LxdServer:
                 "type": "virtual-machine",
                 "source": {"type": "none"},
                 "profiles": [],
-                "config": {"limits.cpu": "1", "limits.memory": "64MiB"},
+                "config": {"limits.cpu": "1", "limits.memory": self.least_memory},
                 "devices": {"root": {"type": "disk", "path": "/", "pool": "default", "size": "16MiB"}},
             }
             self.ask(f"/1.0/instances?project={project}{target}", method="POST", body=body)

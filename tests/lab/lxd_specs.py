@@ -1,4 +1,4 @@
-"""Guests for the driver's tests on the lab's LXD, and drivers with an instrumented client."""
+"""Guests for the driver's tests on the lab's LXD and Incus, and drivers with an instrumented client."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from common.guest_spec import GuestSpec
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.driver import LxdDriver
+from regiond.machines.values.disk_names import name_of_new_volume
 from tests.contract.guest_samples import new_marker, small_guest
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair
@@ -20,9 +21,14 @@ from tests.lab.lxd_server import LxdServer
 C = TypeVar("C", bound=Client)
 
 
-def small_spec(name: str, pools: Sequence[str] = ("default",), **fields: Any) -> GuestSpec:
+def small_spec(name: str, pools: Sequence[str] = ("default",), *, product: str = "LXD", **fields: Any) -> GuestSpec:
     return small_guest(
-        name, new_marker(INSTALLATION), pools, serial=lambda _, index: lxd_serial(lxd_device_name(index)), **fields
+        name,
+        new_marker(INSTALLATION),
+        pools,
+        serial=lambda _, index: lxd_serial(lxd_device_name(index), product=product),
+        volume=lambda marker, index: name_of_new_volume(marker, index, product=product),
+        **fields,
     )
 
 

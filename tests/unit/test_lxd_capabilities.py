@@ -10,7 +10,7 @@ from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotTrus
 from rackd.drivers.lxd.connection import failures
 from rackd.drivers.lxd.connection.capabilities import REQUIRED, capabilities_of, check_usable
 from rackd.drivers.lxd.connection.dialect import INCUS, LXD, dialect_of
-from rackd.drivers.lxd.connection.failures import Conflict
+from rackd.drivers.lxd.connection.failures import Conflict, NotAuthorized
 
 LXD_BEFORE_TRUST = {"auth": "untrusted", "api_extensions": [*REQUIRED, "explicit_trust_token"]}
 INCUS_6_BEFORE_TRUST = {"auth": "untrusted", "api_extensions": [*REQUIRED, "restrict_dev_incus"]}
@@ -70,6 +70,8 @@ def test_a_server_that_cannot_be_used_is_named_with_what_helps(
         ("Server isn't ready yet", HostUnreachable),
         ('Instance "web" already exists', Conflict),
         ("UNIQUE constraint failed: instances.project_id, instances.name", Conflict),
+        ("Certificate is restricted", NotAuthorized),
+        ('User does not have permissions for project "default"', NotAuthorized),
         ("disk full", DriverFailed),
     ],
 )
