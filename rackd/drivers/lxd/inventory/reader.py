@@ -14,7 +14,7 @@ from common.values import POOL_AVAILABLE, Guest
 from common.volume_names import marker_of_artifact
 from rackd.drivers.lxd.connection.capabilities import check_usable
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
-from rackd.drivers.lxd.connection.dialect import dialect_of
+from rackd.drivers.lxd.connection.dialect import Dialect, dialect_of
 from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.inventory.addresses import read_addresses
 from rackd.drivers.lxd.inventory.clock import ahead_s, clock_problem
@@ -27,6 +27,7 @@ from rackd.drivers.lxd.inventory.pools import list_pools
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume, volume_projects_of
 
 _USABLE = "Created"  # LXD's word
+_EVACUATED = "Evacuated"
 _RETRIED = "LXD tries to make it available again by itself; see lxc storage info and the log of LXD."
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -71,9 +72,25 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         instances=instances,
         volumes=contents.volumes,
         pools_with_volumes=contents.with_volumes,
-        problems=[*pools.problems, *contents.problems, *_clock_problems(client)],
+        problems=[
+            *evacuation_problems(members, member, client.dialect),
+            *pools.problems,
+            *contents.problems,
+            *_clock_problems(client),
+        ],
         addresses=read_addresses(client, instances, scope, member),
     )
+
+
+def evacuation_problems(members: Iterable[Json], member: str | None, dialect: Dialect) -> Iterable[Problem]:
+    """Yields a problem if an administrator has evacuated this member of the cluster."""
+    for one in members:
+        if one.get("server_name") == member and str(one.get("status")) == _EVACUATED:
+            yield Problem(
+                subject=f"cluster member {member}",
+                message=f"The cluster member is evacuated: no VM can be made or started on it, until: {dialect.client} "
+                f"cluster restore {member}",
+            )
 
 
 def _clock_problems(client: Client) -> Iterable[Problem]:
