@@ -13,7 +13,7 @@ from tests.faults.conftest import PREFIX
 from tests.faults.killed_lxd import LxdDeployment, lxd_deployment
 from tests.lab.lxd_server import LxdServer
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.every_product]
 
 SEED = 20261121
 KILLS = 4  # during each kind of operation

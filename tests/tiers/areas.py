@@ -50,7 +50,7 @@ FIRST_TIER = Area(
     title="what every change has to pass",
     paths=(*_EVERYDAY, "tests/browser", "tests/faults/schedules", "tests/pages/test_page_blocks.py"),
     workers=WORKERS,
-    needs={Need.LXD},
+    needs={Need.LXD, Need.INCUS},
 )
 DEEP = (
     Area(name="slow", title="tests of the region that take over 4 s", paths=_EVERYDAY, workers=WORKERS),
@@ -129,6 +129,7 @@ _BOOTS = {
     "test_clients_lxd.py", "test_deployed_vm_hosts.py", "test_deployment_libvirt.py", "test_deployment_lxd.py",
     "test_libvirt_size_in_guest.py", "test_lxd_disks_in_guest.py", "test_lxd_nics_in_guest.py",
 }  # fmt: skip
+_IN_FIRST_TIER = {"test_incus_slice.py"}  # of tests with the marker `lab`
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
 # Contracts that wait for a real LXD or its guests: the first tier has them on the doubles.
 _LXD_ALONE = {
@@ -182,6 +183,8 @@ def _area_by_markers(folder: str, name: str, markers: Set[str], parameters: str)
         return "pages"
     if "slow" in markers:
         return "slow"
+    if "lab" in markers and name in _IN_FIRST_TIER:
+        return FIRST
     if "lab" in markers:
         area = _area_of_host(parameters) or ("lxd" if "lxd" in name else "libvirt")
         return "lxd" if area == FIRST and name in _LXD_ALONE else area

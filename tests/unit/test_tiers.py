@@ -30,6 +30,7 @@ TODAY = date(2026, 11, 23)
         ("tests/contract/test_driver_contract.py", {"lab"}, "lxd-cluster-off", "lxd"),
         ("tests/contract/test_driver_contract.py", {"lab"}, "off-libvirt-qemu", "libvirt"),
         ("tests/contract/test_driver_contract.py", {"lab"}, "incus-7-cluster", "incus"),
+        ("tests/contract/test_incus_slice.py", {"lab"}, "", "first"),
         ("tests/contract/test_console_contract.py", {"lab"}, "lxd", "lxd"),
         ("tests/contract/test_usage_contract.py", {"lab"}, "lxd", "lxd"),
         ("tests/browser/test_login_page.py", {"browser"}, "", "browser"),
