@@ -32,12 +32,25 @@ def small_spec(name: str, pools: Sequence[str] = ("default",), *, product: str =
     )
 
 
-def driver_through(kind: type[C], lxd: LxdServer, pair: KeyPair) -> tuple[LxdDriver, C]:
+class Fatal(Client):
+    """Kills the server before the `left`-th request."""
+
+    victim: LxdServer
+    left = 0
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            self.victim.kill()
+        return super().request(*arguments, **options)
+
+
+def driver_through(kind: type[C], lxd: LxdServer, pair: KeyPair, *, member: str | None = None) -> tuple[LxdDriver, C]:
     """A driver that uses this client class."""
     access = lxd.access(pair)
     assert access.pinned is not None
     context = tls.context(pinned_pem=access.pinned, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
     closing = threading.Event()
     client = kind(parse(access.address), context, access.pinned, closing=closing, large_body=threading.Lock())
-    place = Scope(project="default")
+    place = Scope(project="default", member=member)
     return LxdDriver(client, place, own_pem=pair.certificate_pem, pinned_pem=access.pinned, closing=closing), client

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,7 +21,7 @@ from tests.contract.guest_samples import volumes_of
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
-from tests.lab.lxd_specs import driver_through, small_spec
+from tests.lab.lxd_specs import Fatal, driver_through, small_spec
 from tests.same_facts import without_other_use
 from tests.waiting import eventually
 
@@ -44,19 +43,6 @@ def requests(found: Discovery) -> int:
 
 def opened(lxd: LxdServer, pair: KeyPair, project: str = "default") -> LxdDriver:
     return LxdDriverFactory().open(lxd.access(pair, project=project))
-
-
-class Fatal(Client):
-    """Kills the server before the `left`-th request."""
-
-    victim: LxdServer
-    left = 0
-
-    def request(self, *arguments: Any, **options: Any) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            self.victim.kill()
-        return super().request(*arguments, **options)
 
 
 def doomed(lxd: LxdServer, pair: KeyPair, *, at_call: int) -> LxdDriver:
