@@ -26,7 +26,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     for fixture, ending in _OF_FIXTURE.items():
         if fixture in metafunc.fixturenames:
             hosts = [f"{product}{ending}" for product in (LXD, *_INCUS)]
-            metafunc.parametrize(fixture, hosts, indirect=True, scope="session")
+            metafunc.parametrize(fixture, hosts, indirect=True)  # in the scope of the fixture
 
 
 def server_of(request: pytest.FixtureRequest) -> LxdServer:
