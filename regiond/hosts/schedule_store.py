@@ -54,6 +54,11 @@ _SCHEDULE_WITHIN = """
     update vm_host_schedule v set next_refresh_at = now() + make_interval(secs => $2)
       from later where v.host_id = later.host_id
 """
+_MEMBERS = """
+    select other.id
+      from vm_host h join vm_host other on other.cluster_id = h.cluster_id and other.id <> h.id
+     where h.id = $1 and other.member = any($2)
+"""
 _SCHEDULE_AFTER_EVENT = """
     update vm_host_schedule v
        set next_refresh_at = least(v.next_refresh_at, greatest(now() + make_interval(secs => $2),
@@ -96,6 +101,12 @@ async def retry_after_failure(db: Db, host_id: int) -> None:
 async def refresh_within(db: Db, host_ids: Iterable[int], seconds: float) -> None:
     """Moves the next refresh of these hosts to at most `seconds` from now. Idempotent."""
     await db.execute(_SCHEDULE_WITHIN, list(host_ids), seconds)
+
+
+async def refresh_members(db: Db, host_id: int, members: Iterable[str]) -> None:
+    """Makes these other members of the host's cluster due now. Idempotent."""
+    found = await db.fetch(_MEMBERS, host_id, list(members))
+    await refresh_within(db, [row["id"] for row in found], 0)
 
 
 async def refresh_after_event(db: Db, host_id: int, after_s: float, between_s: float) -> float | None:

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _proves_nothing_more(item: pytest.Item) -> bool:
     markers = {mark.name for mark in item.iter_markers()}
     host = str(item.callspec.id) if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ""
-    return ("lxd-cluster" in host and "clusters" not in markers) or {"lab", "doubles_suffice"} <= markers
+    return ("-cluster" in host and "clusters" not in markers) or {"lab", "doubles_suffice"} <= markers
 
 
 @pytest.fixture

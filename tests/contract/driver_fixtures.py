@@ -28,7 +28,7 @@ from rackd.drivers.simulated.store import Store
 from tests.contract.guest_samples import DISK_BYTES, OwnImage, free_serial, new_marker, nic, small_guest, write_parts
 from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
 from tests.contract.lxd_double_fixture import incus_double_fixture, lxd_6_double_fixture, lxd_double_fixture
-from tests.contract.lxd_fixtures import incus_fixture, lxd_cluster_fixture, lxd_fixture
+from tests.contract.lxd_fixtures import incus_cluster_fixture, incus_fixture, lxd_cluster_fixture, lxd_fixture
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c001")
 
@@ -333,6 +333,8 @@ FIXTURES = [
     pytest.param(partial(lxd_cluster_fixture, INSTALLATION), id="lxd-cluster", marks=pytest.mark.lab),
     pytest.param(partial(incus_fixture, "6", INSTALLATION), id="incus-6", marks=pytest.mark.lab),
     pytest.param(partial(incus_fixture, "7", INSTALLATION), id="incus-7", marks=pytest.mark.lab),
+    pytest.param(partial(incus_cluster_fixture, "6", INSTALLATION), id="incus-6-cluster", marks=pytest.mark.lab),
+    pytest.param(partial(incus_cluster_fixture, "7", INSTALLATION), id="incus-7-cluster", marks=pytest.mark.lab),
 ]
 
 # A driver that gains a capability is added here, and its fixture then provides the fields of `CapableFixture`.
@@ -359,6 +361,11 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     **dict.fromkeys(
         ("incus-6", "incus-7"),
         frozenset(Capability) - {Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_PARTS},
+    ),
+    **dict.fromkeys(
+        ("incus-6-cluster", "incus-7-cluster"),
+        frozenset(Capability)
+        - {Capability.VOLUME_LOSS, Capability.POOL_LOSS, Capability.DISK_MOVES, Capability.DISK_PARTS},
     ),
 }
 

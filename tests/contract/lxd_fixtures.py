@@ -27,7 +27,7 @@ from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
 from regiond.machines.values.disk_names import name_of_new_volume
 from tests.contract.guest_samples import OwnImage, address, nic, write_parts
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
-from tests.lab.incus_server import incus_server, why_no_incus
+from tests.lab.incus_server import IncusServer, bridge_of_cluster, incus_cluster, incus_server, why_no_incus
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import CLUSTER_BRIDGE, LxdServer, lab_cluster, lab_server, why_no_lxd
 from tests.lab.needs import require, why_no_huge_pages
@@ -333,3 +333,12 @@ def lxd_cluster_fixture(installation_id: UUID, _: Path) -> RealLxdFixture:
     through = LxdServer(first.name, first.address, member=second.member)
     boot_nic = nic(0, NicKind.BRIDGE, CLUSTER_BRIDGE, boot=True)
     return RealLxdFixture(through, _trusted_pair("ikdrv", first), installation_id, (boot_nic,))
+
+
+def incus_cluster_fixture(version: str, installation_id: UUID, _: Path) -> IncusFixture:
+    """The second member of the lab's Incus cluster, accessed through the first, without a network of Incus's own."""
+    require(why_no_incus(version))
+    first, second, *_rest = incus_cluster(version)
+    through = IncusServer(first.name, first.address, member=second.member)
+    boot_nic = nic(0, NicKind.BRIDGE, bridge_of_cluster(version), boot=True)
+    return IncusFixture(through, _trusted_pair("ikdrv", first), installation_id, (boot_nic,))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
+from tests.lab.every_product import parametrize, server_of
+from tests.lab.lxd_server import LxdServer
 
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment
@@ -23,6 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.fault)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    parametrize(metafunc)
+
+
 @pytest.fixture
 def deployment(tmp_path: Path, server_folder: Path) -> Iterator[Deployment]:
     from tests.deployment.processes import as_processes
@@ -33,11 +38,9 @@ def deployment(tmp_path: Path, server_folder: Path) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def lxd() -> Iterator[LxdServer]:
-    """A real LXD server; names with PREFIX and newly trusted certificates are removed after the test."""
-    if (why := why_no_lxd()) is not None:
-        pytest.skip(why)
-    server = lab_server()
+def lxd(request: pytest.FixtureRequest) -> Iterator[LxdServer]:
+    """A real server; names with PREFIX and newly trusted certificates are removed after the test."""
+    server = server_of(request)
     before = server.trusted()
     yield server
     server.sweep(PREFIX)

@@ -12,7 +12,7 @@ from tests.faults.conftest import PREFIX
 from tests.faults.killed_lxd import VICTIMS, LxdDeployment, lxd_deployment
 from tests.lab.lxd_server import LxdServer
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.every_product]
 
 SEED = 20261120
 ROUNDS = 4  # each kills every process once; `./dev faults --soak --real` kills for longer

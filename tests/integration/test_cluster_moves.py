@@ -21,6 +21,7 @@ from tests.integration.tables import rows
 MEMBERS = ("m1", "m2")
 _ADD_CLUSTER = "insert into cluster (name, identity, project) values ('c', 'x', '') returning id"
 _HOSTS_OF_NICS = "select i.host_id from machine_nic n left join host_interface i on i.id = n.interface_id"
+_DUE = "select host_id from vm_host_schedule where next_refresh_at <= now()"
 _JOIN_CLUSTER = "update vm_host set cluster_id = $2, member = $3 where id = $1"
 
 
@@ -84,6 +85,13 @@ async def test_a_moved_machine_is_never_missing_whichever_member_runs_first(innk
     assert await state(innkeeper) == ("m2", "Ready")
     used = [(await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for host_id in cluster.host_ids]
     assert used == [0, 1]
+
+
+async def test_the_member_to_which_a_machine_moved_is_refreshed_at_once(innkeeper: Deployment) -> None:
+    cluster = await add_cluster(innkeeper)
+    assert await rows(innkeeper, _DUE) == []
+    await cluster.refresh(0, guest_on="m2")
+    assert await rows(innkeeper, _DUE) == [(cluster.host_ids[1],)]
 
 
 async def test_the_nics_of_a_moved_machine_are_bound_on_its_new_host(innkeeper: Deployment) -> None:

@@ -12,10 +12,11 @@ import pytest
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
+from tests.lab.every_product import cluster_of, pair_of, parametrize, server_of
 from tests.lab.host_setup import host_interface, huge_pages
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lab_host import LabHost
-from tests.lab.lxd_server import LxdServer, lab_cluster, lab_pair, lab_server, why_no_lxd
+from tests.lab.lxd_server import LxdServer
 from tests.lab.needs import LAB_DIR, SSH_PORT, require, why_no_huge_pages, why_no_libvirt, why_no_ssh
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
@@ -30,6 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.lab)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    parametrize(metafunc)
 
 
 @pytest.fixture
@@ -74,10 +79,9 @@ def own_libvirtd(tmp_path: Path) -> Iterator[OwnLibvirtd]:
 
 
 @pytest.fixture(scope="session")
-def lxd() -> LxdServer:
-    """A real LXD server, started for the first test that uses it."""
-    require(why_no_lxd())
-    return lab_server()
+def lxd(request: pytest.FixtureRequest) -> LxdServer:
+    """A real server, started for the first test that uses it."""
+    return server_of(request)
 
 
 @pytest.fixture
@@ -88,10 +92,9 @@ def server(lxd: LxdServer, request: pytest.FixtureRequest) -> Iterator[LxdServer
 
 
 @pytest.fixture
-def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
-    """Two LXD servers with empty trust stores. Names that a test gives start with `iktrust-`."""
-    require(why_no_lxd())
-    pair = lab_pair()
+def servers(request: pytest.FixtureRequest) -> Iterator[tuple[LxdServer, LxdServer]]:
+    """Two servers with empty trust stores. Names that a test gives start with `iktrust-`."""
+    pair = pair_of(request)
     yield pair
     for server in pair:
         server.sweep("iktrust-")
@@ -112,10 +115,9 @@ def deployment(tmp_path: Path, server_folder: Path) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="session")
-def lxd_cluster() -> tuple[LxdServer, ...]:
-    """The members of a real LXD cluster."""
-    require(why_no_lxd())
-    return lab_cluster()
+def lxd_cluster(request: pytest.FixtureRequest) -> tuple[LxdServer, ...]:
+    """The members of a real cluster."""
+    return cluster_of(request)
 
 
 @pytest.fixture

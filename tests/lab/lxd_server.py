@@ -53,12 +53,14 @@ def why_no_lxd() -> str | None:
 class LxdServer:
     """A running server, or a member of a running cluster."""
 
+    product = "LXD"
+    command = "lxc"  # of its client, in what Innkeeper tells people to run
     kind = "lxd"  # the beginning of the name of its folder
     client: tuple[str, ...] = (str(LAB), "lxc")  # its administrator's, before the name of the server
     start_command: tuple[str, ...] = (str(LAB), "start-lxd")
     add_certificate = "add"  # of `config trust`
-    small_memory = "64MiB"
     named: tuple[str, ...] = ("--name",)  # before the name of a client that gets a token
+    least_memory = "64MiB"  # with which a VM stays on
 
     def __init__(self, name: str, address: str, *, member: str | None = None) -> None:
         self.name, self.address, self.member = name, address, member
@@ -275,7 +277,7 @@ class LxdServer:
                 "type": "virtual-machine",
                 "source": {"type": "none"},
                 "profiles": [],
-                "config": {"limits.cpu": "1", "limits.memory": self.small_memory},
+                "config": {"limits.cpu": "1", "limits.memory": self.least_memory},
                 "devices": {"root": {"type": "disk", "path": "/", "pool": "default", "size": "16MiB"}},
             }
             self.ask(f"/1.0/instances?project={project}{target}", method="POST", body=body)

@@ -1,4 +1,4 @@
-"""Guests for the driver's tests on the lab's LXD, and drivers with an instrumented client."""
+"""Guests for the driver's tests on the lab's LXD and Incus, and drivers with an instrumented client."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from common.guest_spec import GuestSpec
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.driver import LxdDriver
+from regiond.machines.values.disk_names import name_of_new_volume
 from tests.contract.guest_samples import new_marker, small_guest
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair
@@ -20,18 +21,36 @@ from tests.lab.lxd_server import LxdServer
 C = TypeVar("C", bound=Client)
 
 
-def small_spec(name: str, pools: Sequence[str] = ("default",), **fields: Any) -> GuestSpec:
+def small_spec(name: str, pools: Sequence[str] = ("default",), *, product: str = "LXD", **fields: Any) -> GuestSpec:
     return small_guest(
-        name, new_marker(INSTALLATION), pools, serial=lambda _, index: lxd_serial(lxd_device_name(index)), **fields
+        name,
+        new_marker(INSTALLATION),
+        pools,
+        serial=lambda _, index: lxd_serial(lxd_device_name(index), product=product),
+        volume=lambda marker, index: name_of_new_volume(marker, index, product=product),
+        **fields,
     )
 
 
-def driver_through(kind: type[C], lxd: LxdServer, pair: KeyPair) -> tuple[LxdDriver, C]:
+class Fatal(Client):
+    """Kills the server before the `left`-th request."""
+
+    victim: LxdServer
+    left = 0
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            self.victim.kill()
+        return super().request(*arguments, **options)
+
+
+def driver_through(kind: type[C], lxd: LxdServer, pair: KeyPair, *, member: str | None = None) -> tuple[LxdDriver, C]:
     """A driver that uses this client class."""
     access = lxd.access(pair)
     assert access.pinned is not None
     context = tls.context(pinned_pem=access.pinned, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
     closing = threading.Event()
     client = kind(parse(access.address), context, access.pinned, closing=closing, large_body=threading.Lock())
-    place = Scope(project="default")
+    place = Scope(project="default", member=member)
     return LxdDriver(client, place, own_pem=pair.certificate_pem, pinned_pem=access.pinned, closing=closing), client

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,9 +21,11 @@ from tests.contract.guest_samples import volumes_of
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
-from tests.lab.lxd_specs import driver_through, small_spec
+from tests.lab.lxd_specs import Fatal, driver_through, small_spec
 from tests.same_facts import without_other_use
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.every_product
 
 POOL = "default"
 
@@ -44,19 +45,6 @@ def opened(lxd: LxdServer, pair: KeyPair, project: str = "default") -> LxdDriver
     return LxdDriverFactory().open(lxd.access(pair, project=project))
 
 
-class Fatal(Client):
-    """Kills the server before the `left`-th request."""
-
-    victim: LxdServer
-    left = 0
-
-    def request(self, *arguments: Any, **options: Any) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            self.victim.kill()
-        return super().request(*arguments, **options)
-
-
 def doomed(lxd: LxdServer, pair: KeyPair, *, at_call: int) -> LxdDriver:
     driver, client = driver_through(Fatal, lxd, pair)
     client.victim, client.left = lxd, at_call
@@ -67,7 +55,7 @@ def doomed(lxd: LxdServer, pair: KeyPair, *, at_call: int) -> LxdDriver:
 def test_a_server_killed_during_compose_ends_with_one_guest(
     lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
 ) -> None:
-    wanted = small_spec(f"{prefix}vm", (POOL,) * 2)
+    wanted = small_spec(f"{prefix}vm", (POOL,) * 2, product=lxd.product)
     before = lxd.volumes()
     dying = doomed(lxd, trusted, at_call=at_call)
     with pytest.raises(HostUnreachable):
@@ -89,7 +77,7 @@ def test_a_server_killed_during_compose_ends_with_one_guest(
 def test_a_server_killed_during_decompose_ends_with_nothing(
     lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
 ) -> None:
-    wanted = small_spec(f"{prefix}vm", (POOL,) * 3)
+    wanted = small_spec(f"{prefix}vm", (POOL,) * 3, product=lxd.product)
     before = lxd.volumes()
     dying, driver = doomed(lxd, trusted, at_call=at_call), opened(lxd, trusted)
     driver.compose(wanted)
@@ -106,7 +94,7 @@ def test_a_server_killed_during_decompose_ends_with_nothing(
 
 
 def test_two_racks_composing_one_machine_create_one_guest(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    wanted = small_spec(f"{prefix}vm", (POOL,) * 2)
+    wanted = small_spec(f"{prefix}vm", (POOL,) * 2, product=lxd.product)
     before = lxd.volumes()
     drivers = [opened(lxd, trusted) for _ in range(2)]
     outcomes: list[Guest | InnkeeperError] = []
@@ -159,7 +147,7 @@ def test_a_restricted_key_pair_suffices_for_all_operations(lxd: LxdServer, prefi
     with lxd.project("ikres") as project, lxd.trusting(pair, "--restricted", "--projects", project):
         driver = opened(lxd, pair, project)
         assert [one.name for one in driver.projects()] == [project]
-        wanted = small_spec(f"{prefix}vm", (POOL,) * 2)
+        wanted = small_spec(f"{prefix}vm", (POOL,) * 2, product=lxd.product)
         composed = driver.compose(wanted)
         assert composed.project == project
         assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
@@ -222,7 +210,7 @@ def test_other_networks_and_nics_are_listed(lxd: LxdServer, driver: LxdDriver, p
 
 
 def test_a_copy_of_a_machine_is_foreign_and_not_deleted(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
-    wanted = small_spec(f"{prefix}vm")
+    wanted = small_spec(f"{prefix}vm", product=lxd.product)
     driver.compose(wanted)
     lxd.lxc("copy", wanted.name, f"{prefix}copy")
     assert named(driver, f"{prefix}copy").marker is None
@@ -254,7 +242,7 @@ def test_containers_are_counted_and_never_adopted(lxd: LxdServer, driver: LxdDri
 
 
 def test_a_frozen_machine_is_paused_and_can_be_switched(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
-    wanted = small_spec(f"{prefix}vm")
+    wanted = small_spec(f"{prefix}vm", product=lxd.product)
     driver.compose(wanted)
     driver.power(wanted.ref, PowerAction.ON, grace_s=1)
     lxd.lxc("pause", wanted.name)
@@ -265,7 +253,7 @@ def test_a_frozen_machine_is_paused_and_can_be_switched(lxd: LxdServer, driver: 
 
 
 def test_errors_contain_lxds_reason(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
-    wanted = evolve(small_spec(f"{prefix}vm", (POOL,) * 2), name="not_a_name")
+    wanted = evolve(small_spec(f"{prefix}vm", (POOL,) * 2, product=lxd.product), name="not_a_name")
     before = lxd.volumes()
     with pytest.raises(DriverFailed, match="name"):
         driver.compose(wanted)
@@ -275,7 +263,7 @@ def test_errors_contain_lxds_reason(lxd: LxdServer, driver: LxdDriver, prefix: s
 def test_a_missing_project_rejects_machines(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted, "ikt-nowhere")
     with pytest.raises(NotFound, match="ikt-nowhere"):
-        driver.compose(small_spec(f"{prefix}vm"))
+        driver.compose(small_spec(f"{prefix}vm", product=lxd.product))
     driver.close()
 
 

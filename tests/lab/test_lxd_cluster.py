@@ -21,6 +21,8 @@ from tests.waiting import eventually
 
 Members = tuple[LxdServer, ...]
 
+pytestmark = pytest.mark.every_product
+
 
 def opened(through: LxdServer, pair: KeyPair, member: str | None) -> LxdDriver:
     return LxdDriverFactory().open(evolve(through.access(pair), member=member))
@@ -47,7 +49,7 @@ def test_machines_moved_to_another_member_are_found(lxd_cluster: Members, cluste
     first, second = lxd_cluster[:2]
     prefix = f"ikmv-{uuid4().hex[:6]}-"
     here, there = opened(first, cluster_pair, first.name), opened(first, cluster_pair, second.name)
-    wanted = small_spec(f"{prefix}vm")
+    wanted = small_spec(f"{prefix}vm", product=first.product)
     composed = here.compose(wanted)
     assert composed.member == first.name
     first.lxc("move", wanted.name, "--target", second.name)
@@ -70,7 +72,7 @@ async def test_guests_of_a_down_member_are_never_reported_missing(lxd_cluster: M
     first, second = lxd_cluster[:2]
     prefix = f"ikoff-{uuid4().hex[:6]}-"
     here, there = opened(first, cluster_pair, first.name), opened(first, cluster_pair, second.name)
-    wanted = small_spec(f"{prefix}there")
+    wanted = small_spec(f"{prefix}there", product=first.product)
     there.compose(wanted)
     second.kill()
     try:
@@ -86,7 +88,7 @@ async def test_guests_of_a_down_member_are_never_reported_missing(lxd_cluster: M
             with pytest.raises(HostUnreachable, match=second.name):
                 call()
         assert here.discover().facts.cluster_member == first.name
-        assert here.compose(small_spec(f"{prefix}here")).member == first.name
+        assert here.compose(small_spec(f"{prefix}here", product=first.product)).member == first.name
         first.make_many(f"{prefix}foreign", "default", range(1))
         foreign = next(guest for guest in here.discover().guests if guest.name == f"{prefix}foreign0")
         marker = evolve(wanted.marker, machine_id=uuid4())

@@ -14,7 +14,7 @@ from tests.lab.deployed_host import add_lxd
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.database  # no other test uses the SQL of clusters
+pytestmark = [pytest.mark.database, pytest.mark.every_product]  # no other test uses the SQL of clusters
 
 Members = tuple[LxdServer, ...]
 PREFIX = "ikclh-"

@@ -18,6 +18,9 @@ from tests.lab.test_lxd_through_the_region import has_state
 from tests.waiting import eventually
 
 Members = tuple[LxdServer, ...]
+
+pytestmark = pytest.mark.every_product
+
 PREFIX = "ikclk-"
 
 

@@ -16,7 +16,7 @@ from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd_cluster_hosts import SMALL, added
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.every_product]
 
 Members = tuple[LxdServer, ...]
 PREFIX = "ikclr-"

@@ -19,6 +19,8 @@ from tests.lab.needs import LAB_DIR
 from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.every_product
+
 PREFIX = "iktrust-"
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "1"}
 
@@ -38,9 +40,8 @@ async def on_the_server(server: LxdServer, command: str) -> None:
         assert await program.wait() == 0, command
 
 
-async def token_of(server: LxdServer, *options: str) -> str:
-    output = await asyncio.to_thread(server.lxc, "config", "trust", "add", "--name", "innkeeper", "-q", *options)
-    return output.strip().splitlines()[-1]
+async def token_of(server: LxdServer) -> str:
+    return await asyncio.to_thread(server.token, "innkeeper")
 
 
 async def trusted(server: LxdServer) -> set[str]:
@@ -70,6 +71,7 @@ async def reaches(innkeeper: Deployment, rack: str, hosts: int) -> bool:
     return any(one.name == rack and one.hosts_reached == hosts for one in known)
 
 
+@pytest.mark.lxd_alone  # its command runs the client that this machine has installed
 async def test_the_shown_command_makes_a_pending_host_ready(server: LxdServer, innkeeper: Deployment) -> None:
     host = await add(innkeeper, server)
     shown = await parameters(innkeeper, host)
@@ -119,6 +121,7 @@ async def test_an_expired_token_is_named(server: LxdServer, innkeeper: Deploymen
     assert "expired at" in (await error_of(innkeeper, host))[1]
 
 
+@pytest.mark.lxd_alone  # Incus has tokens only
 async def test_a_trust_password_is_accepted_if_configured(server: LxdServer, innkeeper: Deployment) -> None:
     phrase = "long and secret"
     server.lxc("config", "set", "core.trust_password", phrase)
@@ -129,6 +132,7 @@ async def test_a_trust_password_is_accepted_if_configured(server: LxdServer, inn
         server.lxc("config", "unset", "core.trust_password")
 
 
+@pytest.mark.lxd_alone  # its command runs the client that this machine has installed
 async def test_missing_projects_are_created_unless_restricted(
     servers: tuple[LxdServer, LxdServer], innkeeper: Deployment
 ) -> None:
@@ -193,7 +197,7 @@ async def test_rotation_covers_every_project_of_a_server(server: LxdServer, innk
 async def test_a_changed_certificate_is_rejected_until_accepted(
     server: LxdServer, monkeypatch: pytest.MonkeyPatch, innkeeper: Deployment
 ) -> None:
-    folder = LAB_DIR / f"lxd-{server.name}"
+    folder = server.own_folder
     host = await add(innkeeper, server, password=await token_of(server))
     path = f"vm-hosts/{host['id']}/"
     before = (await parameters(innkeeper, host))["host_key_fingerprint"]

@@ -9,6 +9,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.administrators import API_KEY_FILE
 from tests.lab.firewall import BEHIND_IT, wall
 from tests.lab.lxd_server import LxdServer
@@ -16,6 +18,8 @@ from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment
+
+pytestmark = pytest.mark.every_product
 
 PREFIX = "iktrust-"
 NEAR, FAR = "near", "far"  # NEAR reaches only the first server

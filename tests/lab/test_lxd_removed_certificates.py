@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd_cluster_hosts import added
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.every_product
 
 PREFIX = "ikrmc-"
 
@@ -42,7 +46,9 @@ async def test_a_restricted_certificate_stays_and_is_named(innkeeper: Deployment
         host = await innkeeper.post("vm-hosts/", project=project, **fields)
         pem = (await innkeeper.get(f"vm-hosts/{host['id']}/", op="parameters"))["certificate"]
         await asyncio.to_thread(
-            server.lxc, *("config", "trust", "add", "-", "--restricted", "--projects", project), given=pem
+            server.lxc,
+            *("config", "trust", server.add_certificate, "-", "--restricted", "--projects", project),
+            given=pem,
         )
 
         async def ready() -> bool:
@@ -54,8 +60,8 @@ async def test_a_restricted_certificate_stays_and_is_named(innkeeper: Deployment
         found = await fate(innkeeper)
         assert (found["removed"], left) == (False, {found["fingerprint"]})
         assert "restricted to projects" in found["message"]
-        command = found["message"].rpartition("run on the server: lxc ")[2]
-        await asyncio.to_thread(server.lxc, *command.split())
+        _client, *command = found["message"].rpartition("run on the server: ")[2].split()
+        await asyncio.to_thread(server.lxc, *command)
         assert await asyncio.to_thread(server.trusted) == before
 
 

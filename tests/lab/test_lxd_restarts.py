@@ -18,6 +18,8 @@ from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd_hosts import SMALL, add, token_of
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.every_product
+
 PREFIX = "ikagain-"
 
 

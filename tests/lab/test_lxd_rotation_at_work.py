@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.lab.deployed_host import add_lxd
 from tests.lab.lxd_server import LxdServer
+
+pytestmark = pytest.mark.every_product
 
 PREFIX = "iktrust-"  # the `servers` fixture removes everything with this prefix
 WORKERS, ROTATIONS = 3, 4

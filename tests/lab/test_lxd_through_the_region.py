@@ -18,6 +18,8 @@ from tests.lab.test_lxd_cluster_hosts import added
 from tests.row_versions import writes_nothing
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.every_product
+
 PREFIX = "ikthr-"
 FEW, MANY = 3, 100
 

@@ -20,6 +20,8 @@ from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.lxd_specs import small_spec
 
+pytestmark = pytest.mark.every_product
+
 
 @pytest.fixture
 def stranger(lxd: LxdServer) -> Iterator[KeyPair]:
@@ -42,7 +44,7 @@ def test_the_certificate_is_read_without_a_login(lxd: LxdServer, stranger: KeyPa
 def test_untrusted_errors_give_the_command(lxd: LxdServer, stranger: KeyPair) -> None:
     driver = opened(lxd.access(stranger))
     for attempt in (driver.reach, driver.discover, lambda: driver.trust(stranger.certificate_pem, "ikt", None)):
-        with pytest.raises(NotTrusted, match="lxc config trust add"):
+        with pytest.raises(NotTrusted, match=f"{lxd.command} config trust add"):
             attempt()
     driver.close()
 
@@ -118,6 +120,7 @@ def test_expired_tokens_are_not_sent(lxd: LxdServer, stranger: KeyPair) -> None:
     driver.close()
 
 
+@pytest.mark.lxd_alone  # Incus has tokens only
 def test_a_trust_password_is_accepted_if_configured(lxd: LxdServer, stranger: KeyPair) -> None:
     lxd.lxc("config", "set", "core.trust_password", "sesame")
     try:
@@ -155,9 +158,9 @@ def test_revoked_pairs_are_reported_during_work(lxd: LxdServer, stranger: KeyPai
     driver = opened(lxd.access(stranger))
     driver.discover()
     lxd.remove_trust(stranger)
-    wanted = small_spec("ikt-vm")
+    wanted = small_spec("ikt-vm", product=lxd.product)
     for attempt in (driver.discover, driver.projects, lambda: driver.compose(wanted), lambda: driver.find(wanted.ref)):
-        with pytest.raises(NotTrusted, match="lxc config trust add"):
+        with pytest.raises(NotTrusted, match=f"{lxd.command} config trust add"):
             attempt()
     driver.close()
 
@@ -197,7 +200,7 @@ def test_a_restricted_pair_cannot_create_projects(lxd: LxdServer, stranger: KeyP
         driver = opened(lxd.access(stranger, project="ikt-missing"))
         with pytest.raises(NotFound, match="ikt-missing"):
             driver.discover()
-        with pytest.raises(NotTrusted, match="lxc project create ikt-missing"):
+        with pytest.raises(NotTrusted, match=f"{lxd.command} project create ikt-missing"):
             driver.make_project("never created")
         driver.close()
 

@@ -85,6 +85,7 @@ PAGES = (
     "docs/how-to/roles-and-quotas.md",
     "docs/how-to/lxd-host.md",
     "docs/how-to/incus-host.md",
+    "docs/how-to/incus-cluster.md",
     "docs/how-to/install.md",
     "docs/how-to/containers.md",
     "docs/how-to/https.md",

@@ -50,7 +50,7 @@ FIRST_TIER = Area(
     title="what every change has to pass",
     paths=(*_EVERYDAY, "tests/browser", "tests/faults/schedules", "tests/pages/test_page_blocks.py"),
     workers=WORKERS,
-    needs={Need.LXD},
+    needs={Need.LXD, Need.INCUS},
 )
 DEEP = (
     Area(name="slow", title="tests of the region that take over 4 s", paths=_EVERYDAY, workers=WORKERS),
@@ -77,8 +77,8 @@ DEEP = (
     ),
     Area(
         name="incus",
-        title="servers of Incus 6.0 and 7.0",
-        paths=("tests/lab", "tests/contract"),
+        title="servers and clusters of Incus 6.0 and 7.0",
+        paths=("tests/lab", "tests/contract", "tests/faults"),
         needs={Need.INCUS},
     ),
     Area(
@@ -129,6 +129,7 @@ _BOOTS = {
     "test_clients_lxd.py", "test_deployed_vm_hosts.py", "test_deployment_libvirt.py", "test_deployment_lxd.py",
     "test_libvirt_size_in_guest.py", "test_lxd_disks_in_guest.py", "test_lxd_nics_in_guest.py",
 }  # fmt: skip
+_IN_FIRST_TIER = {"test_incus_slice.py"}  # of tests with the marker `lab`
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
 # Contracts that wait for a real LXD or its guests: the first tier has them on the doubles.
 _LXD_ALONE = {
@@ -136,7 +137,14 @@ _LXD_ALONE = {
     "test_start_order_contract.py", "test_usage_contract.py",
 }  # fmt: skip
 # The host of a contract test is one of its parameters; the first match decides.
-_AREA_OF_HOST = {"incus-6": "incus", "incus-7": "incus", "lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt"}
+_AREA_OF_HOST = {
+    "incus-6": "incus", "incus-7": "incus", "incus-6-cluster": "incus", "incus-7-cluster": "incus",
+    "lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt",
+}  # fmt: skip
+
+
+def _area_of_host(parameters: str) -> str | None:
+    return next((area for host, area in _AREA_OF_HOST.items() if f"-{host}-" in f"-{parameters}-"), None)
 
 
 def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
@@ -148,6 +156,10 @@ def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
 
 def area_of(path: str, markers: Set[str], parameters: str) -> str:
     """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
+    return "incus" if _area_of_host(parameters) == "incus" else _area_by_folder(path, markers, parameters)
+
+
+def _area_by_folder(path: str, markers: Set[str], parameters: str) -> str:
     _, folder, *inner, name = path.split("/")
     match folder:
         case "clients" | "systemd":
@@ -171,8 +183,9 @@ def _area_by_markers(folder: str, name: str, markers: Set[str], parameters: str)
         return "pages"
     if "slow" in markers:
         return "slow"
+    if "lab" in markers and name in _IN_FIRST_TIER:
+        return FIRST
     if "lab" in markers:
-        hosts = [area for host, area in _AREA_OF_HOST.items() if f"-{host}-" in f"-{parameters}-"]
-        area = hosts[0] if hosts else "lxd" if "lxd" in name else "libvirt"
+        area = _area_of_host(parameters) or ("lxd" if "lxd" in name else "libvirt")
         return "lxd" if area == FIRST and name in _LXD_ALONE else area
     return "browser" if folder == "browser" and "first_tier" not in markers else FIRST

@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.lab.incus_server import install_incus
 from tests.tiers import unstable
-from tests.tiers.areas import AREAS, DEEP, LEAST_PRIVILEGE, POSTGRESQL, Area
+from tests.tiers.areas import AREAS, DEEP, LEAST_PRIVILEGE, POSTGRESQL, Area, Need
 from tests.tiers.results import Results, read
 from tests.tiers.runs import CHECKOUT, commit, run, say, will_be_skipped
 
@@ -49,7 +50,8 @@ def overview() -> Iterator[str]:
 
 
 def _summary(record: Any) -> str:
-    outcome = "passed" if record["green"] else f"FAILED ({len(record['failed'])} tests)"
+    failed = f"{len(record['failed'])} tests" if record["failed"] else "could not run to its end"
+    outcome = "passed" if record["green"] else f"FAILED ({failed})"
     return f"{outcome}, {record['passed']} tests, {record['minutes']:.1f} min, ended {record['ended_at']}"
 
 
@@ -62,6 +64,10 @@ def _run_area(area: Area, *, again: bool) -> bool:
     if record and record["green"]:
         say(f"{area.name} has passed at this commit; --again repeats it")
         return True
+    if Need.INCUS in area.needs and (why := install_incus()) is not None:
+        say(f"failed: area {area.name}, none of whose tests can run without Incus, which could not be installed: {why}")
+        _write_record(area, where, Results(), Results(), 0.0, green=False)
+        return False
     for reason in will_be_skipped(area):
         say(reason)
     say(f"area {area.name}: {area.title}")

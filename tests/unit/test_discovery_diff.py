@@ -175,7 +175,13 @@ def test_a_machine_on_a_known_member_of_the_cluster_is_not_missing() -> None:
         (other_installation, "m2", [(ChangeKind.MISSING, 1)]),
     ):
         found = evolve(discovery(), on_other_members=(MarkerOnOtherMember(marker=marker, member=member),))
-        assert changes_of(compare(found, before)) == expected
+        changes = compare(found, before)
+        assert changes_of(changes) == expected
+        assert changes.members_moved_to == (() if expected else (member,)), "its own run has not found the machine yet"
+        there = evolve(
+            before, machines={uuid: evolve(one, on_this_host=False) for uuid, one in before.machines.items()}
+        )
+        assert compare(found, there).members_moved_to == (), "it has"
 
 
 @pytest.mark.parametrize(

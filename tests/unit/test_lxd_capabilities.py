@@ -10,7 +10,7 @@ from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotTrus
 from rackd.drivers.lxd.connection import failures
 from rackd.drivers.lxd.connection.capabilities import REQUIRED, capabilities_of, check_usable
 from rackd.drivers.lxd.connection.dialect import INCUS, LXD, dialect_of
-from rackd.drivers.lxd.connection.failures import Conflict
+from rackd.drivers.lxd.connection.failures import Conflict, NotAuthorized
 
 LXD_BEFORE_TRUST = {"auth": "untrusted", "api_extensions": [*REQUIRED, "explicit_trust_token"]}
 INCUS_6_BEFORE_TRUST = {"auth": "untrusted", "api_extensions": [*REQUIRED, "restrict_dev_incus"]}
@@ -70,6 +70,9 @@ def test_a_server_that_cannot_be_used_is_named_with_what_helps(
         ("Server isn't ready yet", HostUnreachable),
         ('Instance "web" already exists', Conflict),
         ("UNIQUE constraint failed: instances.project_id, instances.name", Conflict),
+        ("Certificate is restricted", NotAuthorized),
+        ('User does not have permissions for project "default"', NotAuthorized),
+        ("Cluster member is evacuated", DriverFailed),
         ("disk full", DriverFailed),
     ],
 )
@@ -77,3 +80,21 @@ def test_the_reason_of_a_failure_tells_its_kind(reason: str, kind: type[Innkeepe
     found = failures.of_response(500, reason, INCUS, server="https://h", what="POST /1.0/instances")
     assert type(found) is kind
     assert "Incus" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("reason", "helps"),
+    [
+        ("Cluster member is evacuated", "incus cluster restore MEMBER"),
+        (
+            "This project doesn't allow cluster member targeting",
+            "incus project set PROJECT restricted.cluster.target=allow",
+        ),
+        ('Project isn\'t allowed to use this cluster member: "two"', "incus cluster group assign"),
+    ],
+)
+def test_a_rule_of_a_cluster_is_no_matter_of_trust(reason: str, helps: str) -> None:
+    found = failures.of_response(403, reason, INCUS, server="https://h", what="POST /1.0/instances")
+    assert type(found) is DriverFailed
+    assert str(found).endswith(helps)
+    assert "certificate" not in str(found)

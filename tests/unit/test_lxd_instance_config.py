@@ -50,8 +50,10 @@ def test_a_single_pinned_core_is_written_as_a_range(core_ids: tuple[int, ...], t
 
 
 def test_huge_pages_are_configured_on_request() -> None:
-    assert body_of()["config"]["limits.memory.hugepages"] == "false"
+    assert "limits.memory.hugepages" not in body_of()["config"], "which a restricted project would forbid"
     assert body_of(huge_page_size_kib=2048)["config"]["limits.memory.hugepages"] == "true"
+    with_profile = instance_config.instance_of(SPEC, has_profile=True, attempt="a")
+    assert with_profile["config"]["limits.memory.hugepages"] == "false", "whatever the profile says"
 
 
 def test_numa_nodes_need_an_extension_and_no_pins() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiers import unstable
+from tests.tiers import deep, unstable
 from tests.tiers.areas import AREAS, area_of
 from tests.tiers.results import Failure, read
 
@@ -29,6 +29,8 @@ TODAY = date(2026, 11, 23)
         ("tests/contract/test_driver_contract.py", {"lab"}, "lxd", "first"),
         ("tests/contract/test_driver_contract.py", {"lab"}, "lxd-cluster-off", "lxd"),
         ("tests/contract/test_driver_contract.py", {"lab"}, "off-libvirt-qemu", "libvirt"),
+        ("tests/contract/test_driver_contract.py", {"lab"}, "incus-7-cluster", "incus"),
+        ("tests/contract/test_incus_slice.py", {"lab"}, "", "first"),
         ("tests/contract/test_console_contract.py", {"lab"}, "lxd", "lxd"),
         ("tests/contract/test_usage_contract.py", {"lab"}, "lxd", "lxd"),
         ("tests/browser/test_login_page.py", {"browser"}, "", "browser"),
@@ -39,6 +41,9 @@ TODAY = date(2026, 11, 23)
         ("tests/faults/test_matrix_slice.py", {"fault"}, "", "faults"),
         ("tests/faults/network/test_wires.py", {"fault"}, "", "network"),
         ("tests/lab/test_lxd_cluster.py", {"lab"}, "", "lxd"),
+        ("tests/lab/test_lxd_cluster.py", {"lab"}, "lxd-cluster", "lxd"),
+        ("tests/lab/test_lxd_cluster.py", {"lab"}, "incus-6-cluster", "incus"),
+        ("tests/faults/test_killed_lxd.py", {"lab", "fault"}, "incus-6", "incus"),
         ("tests/lab/test_packet_capture.py", {"lab"}, "", "lxd"),
         ("tests/lab/test_ssh_host.py", {"lab"}, "", "libvirt"),
         ("tests/lab/test_deployment_lxd.py", {"lab", "boot"}, "", "boots"),
@@ -53,6 +58,17 @@ TODAY = date(2026, 11, 23)
 def test_each_test_has_an_area_that_collects_it(path: str, markers: set[str], parameters: str, area: str) -> None:
     assert area_of(path, markers, parameters) == area
     assert path.startswith(AREAS[area].paths)
+
+
+def test_an_area_whose_hypervisor_cannot_be_installed_is_red(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(deep, "FOLDER", tmp_path)
+    monkeypatch.setattr(deep, "install_incus", lambda: "no network")
+    assert deep.deep(["incus"]) == 1
+    said = capsys.readouterr().out
+    assert "which could not be installed: no network" in said
+    assert "incus: FAILED (could not run to its end), 0 tests" in said
 
 
 def entry(days_ago: int) -> unstable.Entry:

@@ -6,7 +6,7 @@ claims. Machines that an operation acts on, or that changed after the run starte
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from uuid import UUID
 
 from attrs import evolve
@@ -69,7 +69,12 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
         orphaned_guests=tuple(_orphaned_guests(written, records, snapshot)),
         volumes=volume_changes(discovery, snapshot.volumes, snapshot.installation_id),
         image_copies=copy_changes(discovery, snapshot.image_copies),
+        members_moved_to=tuple(sorted({moved_away[uuid] for uuid in moved_away.keys() & _settled_here(snapshot)})),
     )
+
+
+def _settled_here(snapshot: ServerSnapshot) -> frozenset[UUID]:
+    return frozenset(one.uuid for one in snapshot.machines.values() if one.on_this_host and one.settled)
 
 
 def _with_known_sizes(pool: StoragePool, snapshot: ServerSnapshot) -> StoragePool:
@@ -177,13 +182,13 @@ def _is_changed(record: GuestRecord, snapshot: ServerSnapshot, unsettled: Contai
     return before != record
 
 
-def _moved_away(discovery: Discovery, snapshot: ServerSnapshot) -> frozenset[UUID]:
-    """Returns machines that the cluster moved to another member: not missing, the run of that member finds them."""
-    return frozenset(
-        one.marker.machine_id
+def _moved_away(discovery: Discovery, snapshot: ServerSnapshot) -> Mapping[UUID, str]:
+    """Returns machines that the cluster moved, and their members: not missing, the run of that member finds them."""
+    return {
+        one.marker.machine_id: one.member
         for one in discovery.on_other_members
         if one.marker.installation_id == snapshot.installation_id and one.member in snapshot.other_members
-    )
+    }
 
 
 def _machine_changes(

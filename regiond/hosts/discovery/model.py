@@ -90,6 +90,7 @@ class DiscoveryChanges:
     orphaned_guests: tuple[OrphanedGuest, ...] = ()
     volumes: VolumeChanges = NO_VOLUME_CHANGES
     image_copies: CopyChanges = NO_COPY_CHANGES
+    members_moved_to: tuple[str, ...] = ()  # of the cluster, whose own runs have not found the machine yet
 
     @property
     def none(self) -> bool:

@@ -8,6 +8,22 @@ from rackd.drivers.lxd.connection.dialect import Dialect
 _UNAVAILABLE = {502, 503, 504}  # the server is starting, stopping, or without its cluster database
 # What it says with status 500 of a cluster member that does not respond.
 _MEMBER_DOWN = ("missing event connection", "unable to connect to", "server isn't ready yet")
+# What Incus 6.0 says with status 500 to a certificate that is restricted to projects.
+_RESTRICTED = ("certificate is restricted", "does not have permission")
+# What a cluster refuses to any certificate, with status 403, and what helps.
+_CLUSTER_RULES = (
+    ("member is evacuated", "It takes VMs again after: {client} cluster restore MEMBER"),
+    (
+        "doesn't allow cluster member targeting",
+        "Innkeeper chooses the member of each VM. To allow it: {client} project set PROJECT "
+        "restricted.cluster.target=allow",
+    ),
+    (
+        "isn't allowed to use this cluster member",
+        "Use a member of a group in restricted.cluster.groups of the project, or add this one with: "
+        "{client} cluster group assign",
+    ),
+)
 _TAKEN = ("already exists", "unique constraint failed: instances")
 
 
@@ -32,7 +48,10 @@ def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what
     the address of the server.
     """
     product = dialect.product
-    if status == 403:
+    for text, remedy in _CLUSTER_RULES:
+        if text in reason.lower():
+            return DriverFailed(f"{product} at {server}: {reason}. {remedy.format(client=dialect.client)}")
+    if status == 403 or any(text in reason.lower() for text in _RESTRICTED):
         return NotAuthorized(
             f"{product} at {server} does not allow this to Innkeeper's certificate ({reason}). If the "
             f"certificate is restricted, add this project to it with {dialect.client} config trust edit; if it is no "

@@ -28,6 +28,7 @@ from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
 from rackd.drivers.lxd.inventory.image_copies import DISK_BYTES_PROPERTY, SHA256_PROPERTY
 from rackd.drivers.lxd.inventory.ownership import INSTALLATION_KEY, MACHINE_KEY, VM
+from rackd.drivers.lxd.inventory.pools import check_pools
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -48,12 +49,7 @@ def copy(client: Client, image: ImageRef, pool_id: str, content: ImageContent, s
 
     Raises NotFound naming a missing storage pool, OutOfCapacity if LXD's disk is full, and what `content` raises.
     """
-    pools = [str(url).rpartition("/")[2] for url in client.get("storage-pools")]
-    if pool_id not in pools:
-        raise NotFound(
-            f"{client.place} has no storage pool '{pool_id}'; it has {', '.join(pools)}.",
-            pool_id=pool_id,
-        )
+    check_pools(client, [pool_id])
     if find(client, image, scope) is not None:
         return
     boundary, prefix = uuid4().hex, client.dialect.header_prefix

@@ -23,6 +23,7 @@ from rackd.drivers.lxd.inventory.boot_order import PRIORITY, ROOT_PRIORITY
 from rackd.drivers.lxd.inventory.guests import AUTOSTART, START_DELAY, START_PRIORITY
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
 
+HUGE_PAGES, NO_HUGE_PAGES = "limits.memory.hugepages", "false"
 PROFILE = "maas"  # applied if the project has it, so that an administrator can extend the instances
 CLOUD_INIT = "cloud-init-config"  # cannot clash with a NIC: it is longer than an interface name
 # A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
@@ -59,15 +60,22 @@ def instance_of(
         "description": spec.description,
         "source": {"type": "none"},
         "profiles": [PROFILE] if has_profile else [],
-        "config": {**config_of(spec, prerequisites), COMPLETED_KEY: incomplete(attempt)},
+        "config": {**config_of(spec, prerequisites, has_profile=has_profile), COMPLETED_KEY: incomplete(attempt)},
         "devices": devices_of(spec, prerequisites),
     }
 
 
-def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) -> dict[str, str]:
-    """A pinned guest's memory is on the nodes of its cores; to choose nodes for others is a capability."""
+def config_of(
+    spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES, *, has_profile: bool = True
+) -> dict[str, str]:
+    """A pinned guest's memory is on the nodes of its cores; to choose nodes for others is a capability.
+
+    A restricted project forbids the key of huge pages; only a profile could set another value than the usual one.
+    """
+    usual = set() if has_profile else {(HUGE_PAGES, NO_HUGE_PAGES)}
+    placement = placement_config(spec, prerequisites.capabilities).items()
     config = {
-        **{key: text for key, text in placement_config(spec, prerequisites.capabilities).items() if text},
+        **{key: text for key, text in placement if text and (key, text) not in usual},
         "limits.memory": str(spec.memory_mib * BYTES_PER_MIB),
         **secure_boot_config(prerequisites.capabilities, on=spec.secure_boot),
         ROOT_VOLUME_KEY: spec.disks[0].volume,
@@ -87,7 +95,7 @@ def placement_config(spec: Placed, capabilities: Capabilities) -> dict[str, str]
     nodes = ",".join(map(str, sorted(spec.numa_node_ids))) if chooses_nodes else ""
     return {
         "limits.cpu": limits_cpu(spec),
-        "limits.memory.hugepages": "false" if spec.huge_page_size_kib is None else "true",
+        HUGE_PAGES: NO_HUGE_PAGES if spec.huge_page_size_kib is None else "true",
         **({NODES_KEY: nodes} if capabilities.numa_placement else {}),
     }
 

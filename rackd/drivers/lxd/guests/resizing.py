@@ -14,7 +14,7 @@ from common.errors import DriverFailed
 from common.guest_placement import GuestPlacement, PlacedGuest
 from common.units import BYTES_PER_MIB
 from common.values import Guest, GuestRef, GuestSize, PowerState, Resized
-from rackd.drivers.lxd.guests.instance_config import NODES_KEY, placement_config
+from rackd.drivers.lxd.guests.instance_config import HUGE_PAGES, NO_HUGE_PAGES, NODES_KEY, placement_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.preflight import check_nodes, check_pages
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
@@ -56,7 +56,8 @@ def resize_placed(instances: Instances, guest: GuestRef, size: GuestSize, placem
         check_nodes(wanted, nodes, place)
         of_size = {"limits.memory": str(size.memory_mib * BYTES_PER_MIB)}
         config = {**placement_config(wanted, instances.capabilities), **of_size}
-        now = found.get("config") or {}
+        pages = str((found.get("expanded_config") or {}).get(HUGE_PAGES, NO_HUGE_PAGES))
+        now = {HUGE_PAGES: pages, **(found.get("config") or {})}
         _change(instances, current.name, {key: text for key, text in config.items() if now.get(key, "") != text})
     changed = _guest(instances.read(current.name))
     return Resized(size=size_of(changed), power=changed.power)

@@ -16,6 +16,7 @@ from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests import instance_config
+from rackd.drivers.lxd.inventory.pools import check_pools
 from rackd.drivers.lxd.inventory.volume_index import Volume, parse_volume
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -34,15 +35,10 @@ def check_space(client: Client, disks: Iterable[tuple[str, int]], scope: Scope, 
     """Raises NotFound for a missing storage pool, OutOfCapacity if the disks, as (pool, bytes), do not fit; `what`
     begins its message.
     """
-    known = [str(url).rpartition("/")[2] for url in client.get("storage-pools")]
     requested: dict[str, list[int]] = {}
     for pool, size_bytes in disks:
-        if pool not in known:
-            raise NotFound(
-                f"{client.place} has no storage pool '{pool}'; it has {', '.join(known)}.",
-                pool_id=pool,
-            )
         requested.setdefault(pool, []).append(size_bytes)
+    check_pools(client, requested)
     for pool, sizes in requested.items():
         space = client.get(path("storage-pools", pool, "resources"), target=scope.member or "")["space"]
         left = max(0, int(space.get("total") or 0) - int(space.get("used") or 0))

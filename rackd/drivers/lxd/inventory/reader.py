@@ -23,9 +23,11 @@ from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.hardware import virtual_function_names
 from rackd.drivers.lxd.inventory.networks import with_state
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, is_unreadable, marker_of, without_replacements
+from rackd.drivers.lxd.inventory.pools import list_pools
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume, volume_projects_of
 
 _USABLE = "Created"  # LXD's word
+_EVACUATED = "Evacuated"
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -47,30 +49,47 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
     names = [str(project["name"]) for project in projects]
     instances = list_all_projects(client, "instances", names)
     check_readable(instances, member)
-    pools = client.get("storage-pools", recursion="1")
-    contents = _read_pools(client, pools, names, target)
+    profiles = client.get("profiles", recursion="1", project=scope.project)
+    pools = list_pools(client, projects=projects, profiles=profiles, instances=instances)
+    contents = _read_pools(client, pools.pools, names, target)
     resources = client.get("resources", target=target)
     networks = client.get("networks", recursion="1", project=scope.project, target=target)
     interfaces = with_state(networks, virtual_function_names(resources))
     return ServerResponses(
         server=server,
         resources=resources,
-        pools=pools,
+        pools=pools.pools,
         pool_space=contents.space,
         pool_status=contents.status,
         networks=networks,
         network_states=states_of(client, interfaces, scope.project, target),
         projects=projects,
-        profiles=client.get("profiles", recursion="1", project=scope.project),
+        profiles=profiles,
         members=members,
         member=member,
         images=client.get("images", recursion="1", project=scope.project),
         instances=instances,
         volumes=contents.volumes,
         pools_with_volumes=contents.with_volumes,
-        problems=[*contents.problems, *_clock_problems(client)],
+        problems=[
+            *evacuation_problems(members, member, client.dialect),
+            *pools.problems,
+            *contents.problems,
+            *_clock_problems(client),
+        ],
         addresses=read_addresses(client, instances, scope, member, can),
     )
+
+
+def evacuation_problems(members: Iterable[Json], member: str | None, dialect: Dialect) -> Iterable[Problem]:
+    """Yields a problem if an administrator has evacuated this member of the cluster."""
+    for one in members:
+        if one.get("server_name") == member and str(one.get("status")) == _EVACUATED:
+            yield Problem(
+                subject=f"cluster member {member}",
+                message=f"The cluster member is evacuated: no VM can be made or started on it, until: {dialect.client} "
+                f"cluster restore {member}",
+            )
 
 
 def _clock_problems(client: Client) -> Iterable[Problem]:
@@ -193,12 +212,15 @@ def orphaned_volumes(responses: ServerResponses) -> Iterable[OrphanedVolume]:
     """Yields marked custom volumes that nothing uses: in a cluster those of this member and those that all members
     share.
 
-    LXD reports the users of each volume: instances of any project, and profiles.
+    LXD reports the users of each volume: instances of any project, and profiles. Incus also lists volumes of the
+    default project to a certificate that may not use them.
     """
+    usable = set(volume_projects_of(responses.projects).values())
     for volume in responses.volumes:
         marker = marker_of_artifact(volume.name)
         here = responses.member is None or volume.location in {responses.member, "", "none"}
-        if marker is not None and volume.type == "custom" and here and not volume.attached:
+        ours = marker is not None and volume.type == "custom" and volume.project in usable
+        if marker is not None and ours and here and not volume.attached:
             yield OrphanedVolume(
                 pool_id=volume.pool,
                 name=volume.name,
