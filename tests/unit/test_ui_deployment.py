@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from common.deployment_spec import ImageFormat
-from common.values import DriverType
+from common.values import DriverType, PowerState
 from regiond.caller import Caller, PoolRole
 from regiond.images.model import Image, ImageState
 from regiond.machines.model import MachineState, MachineView
@@ -19,7 +19,7 @@ from regiond.ui.machines.deploy_form import (
     vm_host_choices,
     with_vm_host,
 )
-from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort, may_rebuild
+from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort, may_export, may_rebuild
 from tests.unit.api_samples import IMAGE
 from tests.unit.machine_samples import MACHINE
 
@@ -122,3 +122,11 @@ def test_an_administrator_may_make_the_vm_a_host_unless_it_is_simulated() -> Non
     assert vm_host_choices(real, is_admin=False) == vm_host_choices(simulated, is_admin=True) == ()
     assert with_vm_host({"comment": "x", "vm_host": "install_kvm"}) == {"comment": "x", "install_kvm": "true"}
     assert with_vm_host({"vm_host": ""}) == with_vm_host({"vm_host": "owner"}) == {}
+
+
+def test_an_owner_is_offered_the_export_of_a_vm_that_is_off_on_any_driver() -> None:
+    off = evolve(machine(), power_state=PowerState.OFF)
+    for driver in DriverType:
+        assert may_export(OWNER, evolve(off, driver=driver.value)), driver
+    assert not may_export(OWNER, evolve(off, power_state=PowerState.ON))
+    assert not may_export(OTHER, off)

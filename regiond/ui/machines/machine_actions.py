@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from common.errors import WrongState
-from common.values import DriverType, PowerState
+from common.values import PowerState
 from regiond.caller import Caller
 from regiond.machines.clones.model import CLONEABLE
 from regiond.machines.lifecycle import MachineEvent, next_state
@@ -128,8 +128,8 @@ def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:
 
 
 def may_export(caller: Caller, machine: MachineView) -> bool:
-    """Whether the caller may export the machine, which is off on a host whose disks Innkeeper reads."""
-    readable = machine.guest_id is not None and bool(machine.disks) and machine.driver != DriverType.LXD.value
+    """Whether the caller may export the machine, which is off."""
+    readable = machine.guest_id is not None and bool(machine.disks)
     return readable and machine.power_state == PowerState.OFF and owns(caller, machine)
 
 

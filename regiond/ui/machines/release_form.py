@@ -27,12 +27,12 @@ class Erasure:
 
 _OVERWRITE = constant(
     "Overwrites only where a new disk could show the content of an earlier one (LVM without thin volumes). "
-    "There libvirt hosts take minutes for a large disk, and LXD hosts refuse, so that the VM stays yours."
+    "There libvirt hosts take minutes for a large disk, and hosts with LXD or Incus refuse, so that the VM stays yours."
 )
 _OVERWRITE_OF_OWN = constant(
     "Overwrites only where a new disk could show the content of an earlier one (LVM without thin volumes). "
-    "There libvirt hosts take minutes for a large disk, and LXD hosts refuse, so that the VM stays yours. "
-    "Refused for adopted VMs."
+    "There libvirt hosts take minutes for a large disk, and hosts with LXD or Incus refuse, so that the VM stays "
+    "yours. Refused for adopted VMs."
 )
 _OF_KEPT = (
     Erasure(

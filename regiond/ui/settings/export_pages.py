@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from common.errors import InvalidRequest
-from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.machines.exports import EXPORT_FILE, file_reply
@@ -99,7 +98,7 @@ async def import_vm(visit: Visit) -> Reply:
 
 async def _import_page(visit: Visit, found: Export, edit: Edit, refusal: Refusal) -> Reply:
     listed = await visit.services.hosts.long_list(caller=visit.caller)
-    hosts = [one for one in await listed.read(listed.keys) if one.driver != DriverType.LXD.value]
+    hosts = await listed.read(listed.keys)
     options = tuple((str(one.id), one.name) for one in hosts if visit.caller.may_operate(one.pool.id))
     return await visit.page(
         "settings/import.html",

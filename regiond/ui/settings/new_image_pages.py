@@ -133,8 +133,8 @@ WAYS: Mapping[str, Way] = {
     "host": Way(
         label=constant("From a VM host"),
         text=constant(
-            "An image that an LXD server has already, for VMs of that host. It stays there: the region "
-            "neither copies nor deletes it. Title and architecture are LXD's."
+            "An image that a server of LXD or Incus has already, for VMs of that host. It stays there: the region "
+            "neither copies nor deletes it. Title and architecture are the server's."
         ),
         button=constant("Add image"),
         op=None,
@@ -153,7 +153,9 @@ WAYS: Mapping[str, Way] = {
                 help=constant("Instead of an alias; its beginning is enough"),
             ),
             evolve(
-                _NAME, optional=True, help=constant("LXD's distribution and release, or the alias, unless you give one")
+                _NAME,
+                optional=True,
+                help=constant("The server's distribution and release, or the alias, unless you give one"),
             ),
             _TITLE,
         ),
