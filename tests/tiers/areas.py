@@ -41,7 +41,7 @@ class Area:
 
 
 # While a test waits for its daemons, another one has the core. Each worker has a PostgreSQL of its own.
-WORKERS = min(len(os.sched_getaffinity(0)) + 2, 8)
+WORKERS = min(3 * len(os.sched_getaffinity(0)), 8)
 _OF_PACKAGES = {"test_containers.py", "test_debian_packages.py"}  # in tests/pages
 _EVERYDAY = ("tests/unit", "tests/integration", "tests/contract")
 
@@ -156,7 +156,9 @@ def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
 
 def area_of(path: str, markers: Set[str], parameters: str) -> str:
     """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
-    return "incus" if _area_of_host(parameters) == "incus" else _area_by_folder(path, markers, parameters)
+    if "lab" in markers and _area_of_host(parameters) == "incus":
+        return "incus"
+    return _area_by_folder(path, markers, parameters)
 
 
 def _area_by_folder(path: str, markers: Set[str], parameters: str) -> str:
