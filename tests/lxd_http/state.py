@@ -106,6 +106,8 @@ class Lxd:
     images: dict[tuple[str, str], Image] = field(factory=dict)  # by project and fingerprint
     operations: dict[str, dict[str, Any]] = field(factory=dict)
     projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
+    forbidden_projects: set[str] = field(factory=set)  # whose volumes the certificate sees, but may not use
+    hidden_users: set[str] = field(factory=set)  # names of volumes of instances that the certificate does not see
     pools: set[str] = field(factory=lambda: {POOL})
     unavailable_pools: set[str] = field(factory=set)  # that LXD could not mount when it started
     directories: set[str] = field(factory=set)  # names of volumes that are no files: LXD plugs none into a running VM

@@ -131,8 +131,10 @@ def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
 
 
 def delete(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
+    if request.project in lxd.forbidden_projects:
+        raise Refused(403, "User does not have permission for project")
     found = _find(lxd, request, pool, name)
-    if _users(lxd, found):
+    if _users(lxd, found) or name in lxd.hidden_users:
         raise Refused(400, "The storage volume is still in use")
     del lxd.volumes[found.project, found.pool, found.name]
     lxd.forget_backups(found.project, "volumes", found.pool, found.name)
