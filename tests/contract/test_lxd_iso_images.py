@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from attrs import evolve
 
-from common.errors import DriverFailed, ImageMissing, NotFound, NotTrusted, OutOfCapacity, WrongState
+from common.errors import DriverFailed, HostUnreachable, ImageMissing, NotFound, NotTrusted, OutOfCapacity, WrongState
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.guests import volumes
@@ -146,6 +146,19 @@ def test_the_copies_of_all_projects_are_one_and_go_together(host: DriverFixture)
     assert copies_of(host, sha256) == [(host.pool_id, 2 * size, True)]
     host.driver.remove_image(sha256, host.pool_id)
     assert iso_volumes(host) == []
+
+
+@pytest.mark.parametrize("undeleted", [0, 1])
+def test_retries_of_a_copy_that_cannot_be_described_leave_nothing(host: DriverFixture, undeleted: int) -> None:
+    lxd, sha256 = server(host), Content(b"retried").ref.sha256
+    for attempt in range(3):
+        lxd.unpatched, lxd.undeleted = 1, undeleted
+        with pytest.raises(HostUnreachable):
+            copied(host, b"retried")
+        assert len(iso_volumes(host)) == undeleted, f"attempt {attempt}"
+    copied(host, b"retried")
+    assert copies_of(host, sha256) == [(host.pool_id, Content(b"retried").ref.size_bytes, True)]
+    assert [one.description for one in iso_volumes(host)] == [COMPLETE]
 
 
 def test_a_damaged_image_leaves_nothing(host: DriverFixture) -> None:

@@ -1,7 +1,9 @@
 """Copies ISO images to storage pools, as volumes of a type of their own, and removes them.
 
 All instances of the pool share a copy, which is read-only. The server makes the volume only once it has the whole
-image, so that a rack that is killed leaves nothing.
+image: a rack that is killed during the upload leaves nothing. One that is killed before it has described the volume as
+complete leaves it as a broken copy, which is deleted after some hours; what a rack that lives failed to complete, it
+deletes itself.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import structlog
-from attrs import evolve
+from attrs import define, evolve, field
 
 from common.deployment_spec import ImageRef
 from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity, Unsupported
@@ -26,6 +28,7 @@ from rackd.drivers.lxd.connection.failures import NotAuthorized
 from rackd.drivers.lxd.guests import volumes
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
+from rackd.drivers.lxd.guests.volumes import CreatedVolume
 from rackd.drivers.lxd.inventory.iso_volumes import (
     COMPLETE,
     is_abandoned,
@@ -69,27 +72,54 @@ def find(client: Client, sha256: str, pool_id: str, scope: Scope) -> str | None:
     return min(names, default=None)
 
 
-def copy(instances: Instances, image: ImageRef, pool_id: str, content: ImageContent) -> None:
+@define
+class FailedCopies:
+    """Volumes that this rack could not complete, of one host: the server may have made them, or do so yet."""
+
+    _volumes: dict[tuple[str, str], set[CreatedVolume]] = field(factory=dict, init=False)
+
+    def add(self, sha256: str, *volumes: CreatedVolume) -> None:
+        for volume in volumes:
+            self._volumes.setdefault((sha256, volume.pool), set()).add(volume)
+
+    def taken(self, sha256: str, pool_id: str) -> set[CreatedVolume]:
+        """Returns those of the image in this storage pool, once."""
+        return self._volumes.pop((sha256, pool_id), set())
+
+
+def copy(
+    instances: Instances, image: ImageRef, pool_id: str, content: ImageContent, failed: FailedCopies
+) -> None:  # fmt: skip
     """Returns when the storage pool has the image. Idempotent. Raises Unsupported, NotFound naming a missing storage
     pool, OutOfCapacity, and what `content` raises.
+
+    Deletes what it could not complete, and with the next attempt what it could not delete.
     """
     client, scope = instances.client, instances.scope
     check_supported(instances)
     if find(client, image.sha256, pool_id, scope) is not None:
         return
+    earlier = failed.taken(image.sha256, pool_id)
+    failed.add(image.sha256, *volumes.undo(client, earlier, scope))
     _delete(client, image.sha256, pool_id, scope, complete=False)
     volumes.check_space(client, [(pool_id, image.size_bytes)], scope, what="The ISO image needs")
     name = iso_volume_name(image.sha256, secrets.token_hex(_SUFFIX_BYTES))
     pool, prefix = path("storage-pools", pool_id, "volumes", "custom"), client.dialect.header_prefix
     where = {"project": scope.project, "target": scope.member or ""}
-    with _space_in(pool_id, image), limits_as_capacity():
-        client.upload(
-            pool,
-            verified_parts(image, content),
-            {"Content-Type": "application/octet-stream", f"{prefix}name": name, f"{prefix}type": "iso"},
-            wait_s=MAX_CALL_S, **where,
-        )  # fmt: skip
-    client.patch(f"{pool}/{path(name)}", {"description": COMPLETE}, **where)
+    made = CreatedVolume(pool=pool_id, name=name, location=scope.member or "")
+    try:
+        with _space_in(pool_id, image), limits_as_capacity():
+            client.upload(
+                pool,
+                verified_parts(image, content),
+                {"Content-Type": "application/octet-stream", f"{prefix}name": name, f"{prefix}type": "iso"},
+                wait_s=MAX_CALL_S, **where,
+            )  # fmt: skip
+        client.patch(f"{pool}/{path(name)}", {"description": COMPLETE}, **where)
+    except BaseException:
+        failed.add(image.sha256, made)
+        volumes.undo(client, [made], scope)
+        raise
     log.info("image_copied", sha256=image.sha256, pool=pool_id, volume=name, size_bytes=image.size_bytes)
 
 
