@@ -134,12 +134,12 @@ def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
 
 
 def delete(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
-    if lxd.undeleted:
-        lxd.undeleted -= 1
-        raise Refused(503, "shutting down")
     if request.project in lxd.forbidden_projects:
         raise Refused(403, "User does not have permission for project")
     found = _find(lxd, request, pool, name)
+    if lxd.undeleted:
+        lxd.undeleted -= 1
+        raise Refused(503, "shutting down")
     if _users(lxd, found) or name in lxd.hidden_users:
         raise Refused(400, "The storage volume is still in use")
     del lxd.volumes[found.project, found.pool, found.name]
