@@ -180,7 +180,8 @@ class Driver(GuestHardware, Protocol):
         """Returns when this storage pool (empty: LXD's image store) has no copy of the image. Idempotent.
 
         Removes only what `copy_image` made, of any installation; not a copy that another upload may be filling, and no
-        volume on which another one depends. What was deployed with the image does not need it.
+        volume on which another one depends. What was deployed with the image does not need it. LXD and Incus raise
+        WrongState if an ISO image stays because a guest has it in its drive.
         """
 
     def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:

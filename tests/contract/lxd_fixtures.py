@@ -152,7 +152,7 @@ class LxdFixture(ABC):
             for other in spec.disks[1:]:
                 self.make_volume(spec, other)
             prerequisites = instance_config.Prerequisites(capabilities=self._capabilities)
-            body = instance_config.instance_of(spec, has_profile=False, attempt="killed", prerequisites=prerequisites)
+            body = instance_config.instance_of(spec, profile=None, attempt="killed", prerequisites=prerequisites)
             self._ask(f"/1.0/instances?{self._target}", method="POST", body=body)
         else:
             where = f"/1.0/storage-pools/{disk.pool_id}/volumes/custom?{self._target}"

@@ -108,3 +108,18 @@ def test_what_only_looks_like_an_image_is_not_attached(host: CapableFixture, tmp
     with pytest.raises(Unsupported, match=r"based on another image.*virsh blockpull"):
         attach(host, spec, image, 1, create=False)
     assert formats(host, spec) == ["raw"]
+
+
+def test_a_raw_disk_with_the_header_of_an_image_of_its_own_size_is_no_image(
+    host: CapableFixture, tmp_path: Path
+) -> None:
+    """Its guest wrote that."""
+    spec, image = with_image(host, tmp_path)
+    detach(host, spec, image)
+    overlay = overlay_head("", size_bytes=DISK_BYTES)
+    header = overlay[:8] + bytes(12) + overlay[20:]  # without a backing file
+    for length in (DISK_BYTES, DISK_BYTES - 511):
+        put(host, image.volume, header.ljust(length, b"\0"))
+        with pytest.raises(WrongState, match=rf"is {length} bytes long.* --subdriver raw or qcow2"):
+            attach(host, spec, image, 1, create=False)
+    assert formats(host, spec) == ["raw"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from attrs import define
 
 from common.errors import Busy
 from common.guest_spec import GuestSpec
+from common.rpc.host_commands import MAX_CALL_S
+from rackd.drivers.lxd.connection.client import Client
+from rackd.drivers.lxd.connection.failures import Unfinished
 from rackd.drivers.lxd.guests import disk_backups
 from rackd.drivers.lxd.inventory.ownership import INSTALLATION_KEY, MACHINE_KEY
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture
@@ -71,6 +74,24 @@ def test_an_earlier_backup_that_takes_too_long_is_waited_for_once(
     lxd_of(host).slow_waits = 1000
     with pytest.raises(Busy, match=f"still makes an earlier backup of {volume}"):
         begin(host, spec, 1)
+    assert lxd_of(host).backups == {}
+
+
+def test_a_backup_that_takes_too_long_leaves_time_to_delete_it(
+    host: DriverFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, waits, post = composed(host), list[float](), Client.post
+
+    def unfinished(client: Client, where: str, body: Any, *, wait_s: float = 0.0, **query: Any) -> Any:
+        post(client, where, body, wait_s=wait_s, **query)
+        waits.append(wait_s)
+        raise Unfinished("not yet")
+
+    monkeypatch.setattr(Client, "post", unfinished)
+    with pytest.raises(Unfinished):
+        begin(host, spec, 0)
+    ((waited_s,), allowed_s) = waits, MAX_CALL_S - 90.0
+    assert allowed_s - 60.0 < waited_s <= allowed_s
     assert lxd_of(host).backups == {}
 
 

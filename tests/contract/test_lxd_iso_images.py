@@ -8,7 +8,12 @@ from typing import cast
 import pytest
 from attrs import evolve
 
-from common.errors import DriverFailed, ImageMissing, NotFound, OutOfCapacity, WrongState
+from common.errors import DriverFailed, HostUnreachable, ImageMissing, NotFound, NotTrusted, OutOfCapacity, WrongState
+from rackd.drivers.lxd.connection.client import Client, Scope
+from rackd.drivers.lxd.connection.failures import NotAuthorized
+from rackd.drivers.lxd.guests import volumes
+from rackd.drivers.lxd.inventory import volume_index
+from rackd.drivers.lxd.inventory.iso_volumes import COMPLETE
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture, DriverFixture
 from tests.contract.lxd_double_fixture import LxdDoubleFixture
 from tests.contract.test_disk_moves_contract import moved
@@ -66,9 +71,67 @@ def test_a_copy_that_was_broken_long_ago_is_deleted(host: DriverFixture) -> None
 def test_a_copy_in_a_drive_is_not_removed(host: DriverFixture) -> None:
     spec, sha256 = composed(host), copied(host, b"used")
     host.driver.insert_iso(spec.ref, sha256, host.pool_id)
-    host.driver.remove_image(sha256, host.pool_id)
+    with pytest.raises(WrongState, match="Volumes in use were not deleted"):
+        host.driver.remove_image(sha256, host.pool_id)
     assert listed(host, spec).iso == sha256
     assert len(iso_volumes(host)) == 1
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_copy_of_an_instance_that_cannot_be_seen_is_not_in_the_way(host: DriverFixture, *, complete: bool) -> None:
+    sha256 = copied(host, b"hidden") if complete else broken(host, b"hidden", made_at=LONG_AGO)
+    (volume,) = iso_volumes(host)
+    server(host).hidden_users.add(volume.name)
+    other = duplicated(host, volume, "other")
+    with pytest.raises(WrongState, match=rf"Volumes in use were not deleted: {volume.name} in {host.pool_id}"):
+        host.driver.remove_image(sha256, host.pool_id)
+    assert iso_volumes(host) == [volume], f"{other.name} is deleted"
+    assert copied(host, b"hidden") == sha256
+    assert len(iso_volumes(host)) == (1 if complete else 2)
+
+
+def test_a_refusal_does_not_keep_the_other_copies(host: DriverFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = copied(host, b"refused")
+    (volume,) = iso_volumes(host)
+    duplicated(host, volume, "other")
+    delete = volumes.delete_volume
+
+    def refuse(client: Client, one: volume_index.Volume, scope: Scope) -> None:
+        if one.project == DEFAULT_PROJECT:
+            raise NotAuthorized("not allowed")
+        delete(client, one, scope)
+
+    monkeypatch.setattr(volumes, "delete_volume", refuse)
+    with pytest.raises(NotTrusted, match="not allowed"):
+        host.driver.remove_image(sha256, host.pool_id)
+    assert iso_volumes(host) == [volume]
+
+
+def test_copies_of_a_project_that_the_certificate_may_not_use_are_not_ours(host: DriverFixture) -> None:
+    sha256, lxd = copied(host, b"theirs"), server(host)
+    (volume,) = iso_volumes(host)
+    volume.created_at = LONG_AGO
+    theirs = duplicated(host, volume, "theirs")
+    lxd.forbidden_projects.add("theirs")
+    assert copies_of(host, sha256) == [(host.pool_id, Content(b"theirs").ref.size_bytes, True)]
+    host.driver.remove_image(sha256, host.pool_id)
+    assert iso_volumes(host) == [theirs]
+    assert copies_of(host, sha256) == []
+    theirs.description, theirs.created_at = "", LONG_AGO
+    copied(host, b"theirs")
+    assert copies_of(host, sha256) == [(host.pool_id, Content(b"theirs").ref.size_bytes, True)]
+
+
+def duplicated(host: DriverFixture, volume: Volume, project: str) -> Volume:
+    """Returns the same volume in another project, which has volumes of its own."""
+    lxd = server(host)
+    lxd.projects.add(project)
+    name = f"{volume.name[:-4]}00ff"
+    made = lxd.volumes[project, volume.pool, name] = Volume(
+        pool=volume.pool, name=name, project=project, content_type="iso", config=volume.config, disk=volume.disk,
+        description=COMPLETE, created_at=volume.created_at,
+    )  # fmt: skip
+    return made
 
 
 def test_the_copies_of_all_projects_are_one_and_go_together(host: DriverFixture) -> None:
@@ -83,6 +146,19 @@ def test_the_copies_of_all_projects_are_one_and_go_together(host: DriverFixture)
     assert copies_of(host, sha256) == [(host.pool_id, 2 * size, True)]
     host.driver.remove_image(sha256, host.pool_id)
     assert iso_volumes(host) == []
+
+
+@pytest.mark.parametrize("undeleted", [0, 1])
+def test_retries_of_a_copy_that_cannot_be_described_leave_nothing(host: DriverFixture, undeleted: int) -> None:
+    lxd, sha256 = server(host), Content(b"retried").ref.sha256
+    for attempt in range(3):
+        lxd.unpatched, lxd.undeleted = 1, undeleted
+        with pytest.raises(HostUnreachable):
+            copied(host, b"retried")
+        assert len(iso_volumes(host)) == undeleted, f"attempt {attempt}"
+    copied(host, b"retried")
+    assert copies_of(host, sha256) == [(host.pool_id, Content(b"retried").ref.size_bytes, True)]
+    assert [one.description for one in iso_volumes(host)] == [COMPLETE]
 
 
 def test_a_damaged_image_leaves_nothing(host: DriverFixture) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from common.errors import WrongState
+from rackd.drivers.simulated.driver import SimulatedDriver
 from regiond.machines.deployment.image_copies import ImageCopyCollection
 from tests.clock import in_no_time
 from tests.database import execute, fetchval
@@ -172,6 +176,30 @@ async def test_a_copy_that_was_not_used_for_days_is_removed(innkeeper: Deploymen
 
 async def hostname(innkeeper: Deployment, system_id: str) -> str:
     return str((await innkeeper.get(f"machines/{system_id}/"))["hostname"])
+
+
+async def test_a_copy_that_the_host_says_is_in_use_is_known_and_tried_again_a_day_later(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise WrongState("Volumes in use were not deleted")
+
+    await add_image(innkeeper)
+    host_id, _ = await deployed(innkeeper)
+    await unused_for(innkeeper, 8)
+    monkeypatch.setattr(SimulatedDriver, "remove_image", refuse)
+    removals = "select count(*) from operation where request ? 'image_copy' and error_code = 'wrong_state'"
+    database = innkeeper.region.components.database
+    for _ in range(2):
+        await collect(innkeeper)
+        assert await fetchval(database, removals) == 1
+        assert len(await copies(innkeeper)) == 1
+        assert not await fetchval(database, "select count(*) from event where kind = 'image_copy_removed'")
+        await eventually(lambda: innkeeper.refreshed(host_id))
+    monkeypatch.undo()
+    await execute(database, "update operation set finished_at = finished_at - interval '25 hours'")
+    await collect(innkeeper)
+    assert await copies(innkeeper) == []
 
 
 async def test_a_deployment_makes_a_copy_used_again(innkeeper: Deployment) -> None:

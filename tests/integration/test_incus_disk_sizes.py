@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add
 from tests.integration.tables import rows
+from tests.integration.test_exports import export
 from tests.lxd_double import FakeLxd, FakeLxds
+from tests.waiting import eventually
 
 GB, BLOCK = 10**9, 8192
 WHOLE_4_GB = 4_000_006_144
@@ -34,6 +38,28 @@ async def test_new_and_grown_disks_are_whole_and_claimed_so(innkeeper: Deploymen
     claimed = await rows(innkeeper, "select sum(amount)::bigint as n from claim where resource = 'storage_bytes'")
     assert claimed == [(sum(sizes),)]
     assert await innkeeper.own_discrepancies() == []
+
+
+async def test_a_file_with_disks_of_other_sizes_is_imported(
+    innkeeper: Deployment, incus: FakeLxd, lxds: FakeLxds
+) -> None:
+    lxd = FakeLxd(name="lxd2")
+    lxds.add(lxd)
+    source = await add(innkeeper, "lxd2", name="source", password=lxd.token())
+    made = await export(innkeeper, await innkeeper.compose(source["id"], hostname="web", storage="root:4,data:1"))
+    assert [disk["size"] for disk in made["description"]["disks"]] == [4 * GB, GB]
+    host = await add(innkeeper, password=incus.token())
+    found = await innkeeper.post(f"vm-hosts/{host['id']}/", op="import", export=made["id"], hostname="copy")
+    path = f"machines/{found['system_id']}/"
+
+    async def imported() -> Any:
+        machine = await innkeeper.get(path)
+        return machine if machine["status_name"] not in ("Composing", "Commissioning") else None
+
+    machine = await eventually(imported)
+    assert machine["status_name"] == "Allocated"
+    sizes = [disk["size"] for disk in machine["blockdevice_set"]]
+    assert (sizes[0], sizes[1] % BLOCK, sizes[1] // GB) == (WHOLE_4_GB, 0, 1)
 
 
 async def test_disks_on_lxd_have_the_size_that_was_asked_for(innkeeper: Deployment, server: FakeLxd) -> None:

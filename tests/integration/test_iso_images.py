@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, InvalidRequest
+from regiond.db.pool import Db
 from regiond.hosts.image_copies.store import removable_with_host
 from regiond.machines.deployment.image_copy_store import unused_copies
 from tests.deployment.deployment import Deployment
@@ -24,6 +25,7 @@ IN_STORE = """
     insert into image_copy (server_id, project, sha256, size_bytes, state)
     select server_id, 'default', $1, 1, 'complete' from vm_host
 """
+LONG_UNUSED = "update image_copy set used_at = now() - interval '400 days', changed_at = used_at"
 IN_DRIVES = "select sha256 from iso"
 
 
@@ -119,6 +121,53 @@ async def test_a_copy_in_a_pool_of_lxd_is_collected_unless_it_was_unpacked(innke
         await db.execute("update vm_host set driver = 'simulated', project = ''")
     assert (found, removed) == ([installer], [installer])
     assert (unpacked, removed_now) == ([], [""])
+
+
+async def test_members_of_a_cluster_may_share_the_pool_of_a_copy(innkeeper: Deployment) -> None:
+    await isos(innkeeper)
+    web, other = await composed_in_cluster(innkeeper)
+    await innkeeper.post(path(other), op="eject_iso")
+    async with innkeeper.connection() as db:
+        await db.execute(LONG_UNUSED)
+        assert await unused_in_cluster(db) == [], "the guest of the first member may have it"
+    await innkeeper.post(path(web), op="eject_iso")
+    async with innkeeper.connection() as db:
+        assert await unused_in_cluster(db) == ["sim", "sim2"]
+
+
+async def test_a_copy_in_the_pool_of_a_member_does_not_stay_for_another(innkeeper: Deployment) -> None:
+    await isos(innkeeper)
+    machines = await composed_in_cluster(innkeeper)
+    for machine in machines:
+        await innkeeper.post(path(machine), op="eject_iso")
+    async with innkeeper.connection() as db:
+        await db.execute(LONG_UNUSED)
+        await db.execute(
+            "update image_copy c set used_at = now() from vm_host h where h.name = 'sim' and h.server_id = c.server_id"
+        )
+        assert await unused_in_cluster(db) == ["sim2"]
+
+
+async def composed_in_cluster(innkeeper: Deployment) -> tuple[Any, Any]:
+    """Returns two machines with the image in their drives, each on a host of its own."""
+    web = await composed(innkeeper)
+    host = await innkeeper.add_simulated("sim2")
+    other = await innkeeper.compose(host["id"], hostname="web2")
+    for machine in (web, other):
+        await insert(innkeeper, machine)
+    return web, other
+
+
+async def unused_in_cluster(db: Db) -> list[str]:
+    """Returns the hosts whose copies may be removed, if the hosts are members of a cluster."""
+    await db.execute(
+        "with made as (insert into cluster (name, identity, project) values ('c', 'c', 'default') returning id) "
+        "update vm_host set cluster_id = made.id, member = name, driver = 'lxd', project = 'default' from made"
+    )
+    found = [copy.host_name for copy in await unused_copies(db, 30)]
+    await db.execute("update vm_host set cluster_id = null, member = null, driver = 'simulated', project = ''")
+    await db.execute("delete from cluster")
+    return sorted(found)
 
 
 async def test_a_dry_run_changes_nothing(innkeeper: Deployment) -> None:

@@ -146,7 +146,7 @@ def _interface(name: str, kind: str) -> dict[str, Any]:
 
 
 def projects(lxd: Lxd, request: Request) -> Answer:
-    return sync([_project(name) for name in sorted(lxd.projects)])
+    return sync([_project(name) for name in sorted(lxd.projects - lxd.forbidden_projects)])
 
 
 def project(lxd: Lxd, request: Request, name: str) -> Answer:

@@ -106,6 +106,10 @@ class Lxd:
     images: dict[tuple[str, str], Image] = field(factory=dict)  # by project and fingerprint
     operations: dict[str, dict[str, Any]] = field(factory=dict)
     projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
+    forbidden_projects: set[str] = field(factory=set)  # whose volumes the certificate sees, but may not use
+    unpatched: int = 0  # so many next changes of a volume fail
+    undeleted: int = 0  # so many next deletions of a volume fail
+    hidden_users: set[str] = field(factory=set)  # names of volumes of instances that the certificate does not see
     pools: set[str] = field(factory=lambda: {POOL})
     unavailable_pools: set[str] = field(factory=set)  # that LXD could not mount when it started
     directories: set[str] = field(factory=set)  # names of volumes that are no files: LXD plugs none into a running VM

@@ -108,6 +108,9 @@ def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
     """A volume that a running instance has keeps its size. One of an ISO image keeps all but its description."""
     body = request.body()
     found, config = _find(lxd, request, pool, name), dict(body.get("config") or {})
+    if lxd.unpatched:
+        lxd.unpatched -= 1
+        raise Refused(503, "shutting down")
     if found.content_type == "iso" and config:
         raise Refused(500, "Custom ISO volume config cannot be changed")
     if set(body) == {"description"}:
@@ -131,8 +134,13 @@ def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
 
 
 def delete(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
+    if request.project in lxd.forbidden_projects:
+        raise Refused(403, "User does not have permission for project")
     found = _find(lxd, request, pool, name)
-    if _users(lxd, found):
+    if lxd.undeleted:
+        lxd.undeleted -= 1
+        raise Refused(503, "shutting down")
+    if _users(lxd, found) or name in lxd.hidden_users:
         raise Refused(400, "The storage volume is still in use")
     del lxd.volumes[found.project, found.pool, found.name]
     lxd.forget_backups(found.project, "volumes", found.pool, found.name)

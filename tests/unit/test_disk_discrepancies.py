@@ -14,7 +14,8 @@ from regiond.reconciler.disks.detection import MachineDisks, detect
 from regiond.reconciler.model import DiscrepancyKind, RepairPolicy
 
 GB = 10**9
-ROOT, DATA = (volume_name(OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)), n) for n in (0, 1))
+OURS = UUID(int=1)
+ROOT, DATA = (volume_name(OwnershipMarker(installation_id=OURS, machine_id=UUID(int=2)), n) for n in (0, 1))
 
 
 def ledger(index: int, **changes: Any) -> LedgerDisk:
@@ -27,9 +28,12 @@ def actual(index: int, **changes: Any) -> ActualDisk:
     return ActualDisk(**{"device": f"d{index}", "serial": f"s{index}", **fields, **changes})
 
 
-def machine(*disks: LedgerDisk | ActualDisk, is_on: bool = False) -> MachineDisks:
+def machine(
+    *disks: LedgerDisk | ActualDisk, is_on: bool = False, installation_id: UUID = OURS
+) -> MachineDisks:  # fmt: skip
     return MachineDisks(
         id=3, system_id="abc", hostname="vm", host_id=1, host_name="hv", is_on=is_on,
+        installation_id=installation_id,
         disks=ListedDisks(
             id=3,
             ledger=tuple(one for one in disks if isinstance(one, LedgerDisk)),
@@ -101,6 +105,13 @@ def test_no_approval_makes_another_disk_the_root_disk(disks: tuple[ActualDisk, .
 
 def test_the_root_disk_of_an_adopted_machine_may_be_another() -> None:
     (found,) = detect(machine(ledger(0), actual(0, volume="snap")))
+    assert (found.repair_policy, found.data_at_risk) == (RepairPolicy.APPROVAL, False)
+
+
+def test_the_name_of_a_root_disk_of_another_installation_says_nothing() -> None:
+    """Its machine was adopted."""
+    disks = (ledger(0, volume=ROOT), actual(0, volume=f"{ROOT}.snap1"))
+    (found,) = detect(machine(*disks, installation_id=UUID(int=9)))
     assert (found.repair_policy, found.data_at_risk) == (RepairPolicy.APPROVAL, False)
 
 

@@ -244,7 +244,7 @@ SPEC = small_guest(
 
 
 def test_instance_requests_round_trip() -> None:
-    body = instance_config.instance_of(SPEC, has_profile=False, attempt="a")
+    body = instance_config.instance_of(SPEC, profile=None, attempt="a")
     described = instance(**{**body, "config": {**body["config"], COMPLETED_KEY: OWN_ID}})
     described["expanded_devices"] = body["devices"]
     guest = read(described, *(instance_config.custom_volume(disk) for disk in SPEC.disks[1:]))
@@ -258,19 +258,20 @@ def test_instance_requests_round_trip() -> None:
 
 
 def test_new_instances_are_empty_and_boot_from_the_network() -> None:
-    body = instance_config.instance_of(SPEC, has_profile=False, attempt="a")
+    body = instance_config.instance_of(SPEC, profile=None, attempt="a")
     assert (body["type"], body["source"], body["profiles"]) == ("virtual-machine", {"type": "none"}, [])
     assert body["architecture"] == "x86_64"
     assert body["config"]["limits.memory"] == str(2048 * 1024**2)
     assert body["config"]["security.secureboot"] == "false"
     priorities = {name: device.get("boot.priority") for name, device in body["devices"].items()}
     assert priorities == {"root": "1", "disk1": None, "disk2": None, "eth0": "2", "eth1": None}
-    assert instance_config.instance_of(SPEC, has_profile=True, attempt="a")["profiles"] == ["maas"]
+    profile = {"name": "maas", "config": {}}
+    assert instance_config.instance_of(SPEC, profile=profile, attempt="a")["profiles"] == ["maas"]
 
 
 def test_secure_boot_is_off_by_the_key_that_the_server_knows() -> None:
     newer = instance_config.Prerequisites(capabilities=Capabilities(boot_mode=True))
-    config = instance_config.instance_of(SPEC, has_profile=False, attempt="a", prerequisites=newer)["config"]
+    config = instance_config.instance_of(SPEC, profile=None, attempt="a", prerequisites=newer)["config"]
     assert config["boot.mode"] == "uefi-nosecureboot"
     assert "security.secureboot" not in config
 

@@ -41,7 +41,7 @@ def address(text: str) -> NicAddress:
 
 def body_of(*nics: NicSpec, prerequisites: Prerequisites = PREREQUISITES, **changes: Any) -> dict[str, Any]:
     spec = evolve(SPEC, nics=nics, **changes)
-    return instance_config.instance_of(spec, has_profile=False, attempt="a", prerequisites=prerequisites)
+    return instance_config.instance_of(spec, profile=None, attempt="a", prerequisites=prerequisites)
 
 
 @pytest.mark.parametrize(("core_ids", "text"), [((), "4"), ((0, 2, 5, 7), "0,2,5,7"), ((5,), "5-5"), ((3, 1), "3,1")])
@@ -52,8 +52,18 @@ def test_a_single_pinned_core_is_written_as_a_range(core_ids: tuple[int, ...], t
 def test_huge_pages_are_configured_on_request() -> None:
     assert "limits.memory.hugepages" not in body_of()["config"], "which a restricted project would forbid"
     assert body_of(huge_page_size_kib=2048)["config"]["limits.memory.hugepages"] == "true"
-    with_profile = instance_config.instance_of(SPEC, has_profile=True, attempt="a")
-    assert with_profile["config"]["limits.memory.hugepages"] == "false", "whatever the profile says"
+
+
+@pytest.mark.parametrize(
+    ("config", "sent"),
+    [({"limits.memory.hugepages": "true"}, "false"), ({"user.note": "x"}, None), ({}, None), (None, None)],
+)
+def test_only_against_a_profile_with_huge_pages_are_they_turned_off(
+    config: dict[str, str] | None, sent: str | None
+) -> None:
+    body = instance_config.instance_of(SPEC, profile={"name": "maas", "config": config}, attempt="a")
+    assert body["profiles"] == ["maas"]
+    assert body["config"].get("limits.memory.hugepages") == sent, "which a restricted project would forbid"
 
 
 def test_numa_nodes_need_an_extension_and_no_pins() -> None:

@@ -91,6 +91,7 @@ class LxdDriver:
         self._metrics = MetricsReader(client)
         self._screens = Screens()
         self._backups = DiskBackups()
+        self._failed_copies = iso_images.FailedCopies()
 
     def reach(self) -> str:
         server = self._client.server()
@@ -285,7 +286,7 @@ class LxdDriver:
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         instances = self._ready()
         if image.iso:
-            return iso_images.copy(instances, image, pool_id, content)
+            return iso_images.copy(instances, image, pool_id, content, self._failed_copies)
         architecture = str(self._client.server()["environment"]["kernel_architecture"])
         images.copy(self._client, image, pool_id, content, instances.scope, architecture)
 

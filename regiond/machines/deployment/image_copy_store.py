@@ -6,9 +6,11 @@ from attrs import frozen
 
 from regiond.db.pool import Db
 
-# The members of an LXD cluster share the image store of a project: an image that one of them uses stays for all. With
-# an image, LXD deletes the volumes into which it unpacked it; a copy in a pool of LXD beside no image is one of an ISO
-# image. A driver treats uploads as abandoned after two hours.
+# The members of an LXD cluster share the image store of a project: an image that one of them uses stays for all. They
+# can share a pool too, of which each has a row for the copy: one that a guest of another member has stays. With an
+# image, LXD deletes the volumes into which it unpacked it; a copy in a pool of LXD beside no image is one of an ISO
+# image. A driver treats uploads as abandoned after two hours. A copy that the host said to be in use, by a guest that
+# discovery does not see, is tried again a day later.
 _UNUSED = """
     select c.id, c.server_id, c.sha256, coalesce(p.pool_key, '') as pool_id,
            coalesce('storage pool ' || p.name, 'the image store') as place,
@@ -32,13 +34,23 @@ _UNUSED = """
                         when 'copying' then false
                         else i.sha256 is null or c.used_at < now() - make_interval(days => $1) end
        and not exists (select from operation o where o.id = c.operation_id and o.is_open)
-       and not exists (select from guest g where g.server_id = c.server_id and c.sha256 in (g.iso, g.next_iso))
+       and not exists (select from operation o
+                        where o.kind = 'clean_up' and o.error_code = 'wrong_state' and not o.is_open
+                          and o.host_id = h.id and o.finished_at > now() - interval '1 day'
+                          and o.request #>> '{image_copy,sha256}' = c.sha256
+                          and o.request #>> '{image_copy,pool_id}' = coalesce(p.pool_key, ''))
+       and not exists (select from guest g
+                        where c.sha256 in (g.iso, g.next_iso)
+                          and (g.server_id = c.server_id
+                               or exists (select from vm_host gh where gh.server_id = g.server_id
+                                                                   and gh.cluster_id = h.cluster_id)))
        and not exists (select from operation o join vm_host oh on oh.id = o.host_id
                         where o.is_open and o.kind in ('deploy', 'insert_iso')
                           and o.request #>> '{image,sha256}' = c.sha256
                           and (oh.server_id = c.server_id or oh.cluster_id = h.cluster_id))
        and not exists (select from image_copy oc join vm_host oh on oh.server_id = oc.server_id
                         where oh.cluster_id = h.cluster_id and oc.server_id <> c.server_id
+                          and c.storage_pool_id is null and oc.storage_pool_id is null
                           and oc.sha256 = c.sha256 and oc.project = c.project and i.sha256 is not null
                           and oc.used_at >= now() - make_interval(days => $1))
      order by c.id limit 100

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from attrs import frozen
 
 from common.units import BYTES_PER_GB
-from common.volume_names import marker_of_volume
+from common.volume_names import marker_of_ours
 from regiond.machines.model import ActualDisk, Comparison, LedgerDisk, ListedDisks, compared, is_only_more, is_resized
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, MachineSubject, RepairPolicy
 
@@ -18,6 +19,7 @@ class MachineDisks(MachineSubject):
 
     is_on: bool
     disks: ListedDisks
+    installation_id: UUID
 
 
 def detect(machine: MachineDisks) -> Iterator[Discrepancy]:
@@ -51,7 +53,7 @@ def _changed(machine: MachineDisks, found: Sequence[str], comparison: Comparison
 
     An approval never makes another disk the root disk: a release or a deployment would delete its content.
     """
-    lost = _lost_root(comparison)
+    lost = _lost_root(comparison, machine.installation_id)
     if lost is not None:
         return Discrepancy.of(
             machine,
@@ -76,11 +78,11 @@ def _changed(machine: MachineDisks, found: Sequence[str], comparison: Comparison
     )
 
 
-def _lost_root(comparison: Comparison) -> LedgerDisk | None:
+def _lost_root(comparison: Comparison, installation_id: UUID) -> LedgerDisk | None:
     """Returns the root disk that Innkeeper created, if the guest does not have its volume."""
     pairs = [*comparison.same, *((disk, None) for disk in comparison.detached)]
     for disk, actual in pairs:
-        ours = disk.index == 0 and marker_of_volume(disk.volume) is not None
+        ours = disk.index == 0 and marker_of_ours(disk.volume, installation_id) is not None
         if ours and (actual is None or (actual.pool_id is not None and actual.volume != disk.volume)):
             return disk
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regiond.db.pool import Db, of_row
 from regiond.machines.service import listed_disks
+from regiond.racks.service import read_installation_id
 from regiond.reconciler.disks.detection import MachineDisks
 
 # Narrows 50,000 machines to those whose disks may differ. A guest usually has its disks in the order of the machine's
@@ -37,4 +38,5 @@ async def suspect_machines(db: Db, machine_id: int | None = None) -> tuple[Machi
     wanted = [row["machine_id"] for row in await db.fetch(_SUSPECTS)] if machine_id is None else [machine_id]
     found = {one.id: one for one in await listed_disks(db, wanted)} if wanted else {}
     rows = await db.fetch(_MACHINES, list(found)) if found else ()
-    return tuple(of_row(MachineDisks, row, disks=found[row["id"]]) for row in rows)
+    own = await read_installation_id(db) if rows else None
+    return tuple(of_row(MachineDisks, row, disks=found[row["id"]], installation_id=own) for row in rows)

@@ -1,7 +1,8 @@
 """Tells formats of volumes that an administrator made. Those that Innkeeper named are raw, always.
 
 libvirt tells a format by the beginning of the content, which a guest can write. So a volume counts as an image only if
-the image names no other file of the host, and if something beside its content says so: the domain, or its size.
+the image names no other file of the host, and if something beside its content says so: the domain, or its length. A
+guest can write the size of its own disk into a header, but the file of a raw disk is as long as the disk.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ RAW, QCOW2 = "raw", "qcow2"
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")  # of QEMU's docs/interop/qcow2.txt; version 3 has the features next
 _FEATURES = struct.Struct(">Q")
 _EXTERNAL_DATA = 1 << 2
+_SECTOR_BYTES = 512  # QEMU adds zeros to a raw file that ends within one
 
 
 def format_to_attach(volume: Volume, disk: DiskSpec) -> str:
@@ -37,14 +39,19 @@ def format_to_attach(volume: Volume, disk: DiskSpec) -> str:
         )
     check_independent(volume)
     size_bytes = volume.capacity_bytes()
-    if size_bytes != disk.size_bytes:
+    length_bytes = volume.length_bytes()
+    if size_bytes != disk.size_bytes or _in_sectors(length_bytes) == _in_sectors(disk.size_bytes):
         raise WrongState(
-            f"The volume {volume.name} begins like a qcow2 image of {size_bytes} bytes, but its guest had a disk of "
-            f"{disk.size_bytes}: whether that is raw, only who made it knows. Attach it on the host: virsh "
-            "attach-disk --subdriver raw or qcow2.",
+            f"The volume {volume.name} begins like a qcow2 image of {size_bytes} bytes, is {length_bytes} bytes long, "
+            f"and its guest had a disk of {disk.size_bytes}: whether that is raw, only who made it knows. Attach it on "
+            "the host: virsh attach-disk --subdriver raw or qcow2.",
             volume=volume.name,
         )
     return QCOW2
+
+
+def _in_sectors(size_bytes: int) -> int:
+    return -(-size_bytes // _SECTOR_BYTES)
 
 
 def check_independent(volume: Volume, *, to_copy: bool = False) -> None:

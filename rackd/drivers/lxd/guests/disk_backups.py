@@ -155,7 +155,7 @@ class DiskBackups:
     _images: dict[str, _Image] = field(factory=dict, init=False)
 
     def begin(self, instances: Instances, guest: GuestRef, pool_id: str, volume: str) -> None:
-        ends_at = time.monotonic() + MAX_CALL_S  # for both: the call has no longer
+        ends_at = time.monotonic() + MAX_CALL_S - _END_S  # for both: the call has no longer, and may have to delete
         found = root_moves.settled(instances, guest)
         backup = _Backup.of(instances, found, pool_id, volume)
         if backup.kind == _OF_VOLUME:

@@ -44,12 +44,17 @@ NO_PREREQUISITES = Prerequisites()
 
 
 def instance_of(
-    spec: GuestSpec, *, has_profile: bool, attempt: str, prerequisites: Prerequisites = NO_PREREQUISITES
+    spec: GuestSpec,
+    *,
+    profile: Mapping[str, Any] | None,
+    attempt: str,
+    prerequisites: Prerequisites = NO_PREREQUISITES,
 ) -> dict[str, Any]:
     """Returns the body of `POST /1.0/instances`: an empty VM that boots from the network.
 
-    The config marks it as incomplete, with the attempt, until `completion`. Its other disks must exist. Raises
-    InvalidRequest without a disk, Unsupported for a NIC kind that LXD lacks.
+    The config marks it as incomplete, with the attempt, until `completion`. Its other disks must exist. `profile` is
+    the project's profile of the name PROFILE. Raises InvalidRequest without a disk, Unsupported for a NIC kind that LXD
+    lacks.
     """
     if not spec.disks:
         raise InvalidRequest("A virtual machine needs at least one disk.")
@@ -59,20 +64,22 @@ def instance_of(
         "architecture": kernel_architecture(spec.architecture),
         "description": spec.description,
         "source": {"type": "none"},
-        "profiles": [PROFILE] if has_profile else [],
-        "config": {**config_of(spec, prerequisites, has_profile=has_profile), COMPLETED_KEY: incomplete(attempt)},
+        "profiles": [] if profile is None else [PROFILE],
+        "config": {**config_of(spec, prerequisites, profile=profile), COMPLETED_KEY: incomplete(attempt)},
         "devices": devices_of(spec, prerequisites),
     }
 
 
 def config_of(
-    spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES, *, has_profile: bool = True
+    spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES, *, profile: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
     """A pinned guest's memory is on the nodes of its cores; to choose nodes for others is a capability.
 
-    A restricted project forbids the key of huge pages; only a profile could set another value than the usual one.
+    A restricted project forbids the key of huge pages, whatever its value; only where the profile has the key too is
+    the usual value needed.
     """
-    usual = set() if has_profile else {(HUGE_PAGES, NO_HUGE_PAGES)}
+    in_profile = HUGE_PAGES in ((profile or {}).get("config") or {})
+    usual = set() if in_profile else {(HUGE_PAGES, NO_HUGE_PAGES)}
     placement = placement_config(spec, prerequisites.capabilities).items()
     config = {
         **{key: text for key, text in placement if text and (key, text) not in usual},

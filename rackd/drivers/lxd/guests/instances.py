@@ -132,11 +132,8 @@ class Instances:
         self, spec: GuestSpec, attempt: str, prerequisites: instance_config.Prerequisites
     ) -> dict[str, Any]:  # fmt: skip
         """Returns the body of the request that creates the instance."""
-        profile = path("profiles", instance_config.PROFILE)
-        has_profile = self.client.find(profile, project=self.scope.project) is not None
-        return instance_config.instance_of(
-            spec, has_profile=has_profile, attempt=attempt, prerequisites=prerequisites
-        )  # fmt: skip
+        profile = self.client.find(path("profiles", instance_config.PROFILE), project=self.scope.project)
+        return instance_config.instance_of(spec, profile=profile, attempt=attempt, prerequisites=prerequisites)
 
     def complete(self, name: str) -> Json:
         """Records the instance as complete and returns its current state. Idempotent."""

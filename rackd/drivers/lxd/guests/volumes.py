@@ -97,13 +97,16 @@ def _existing(client: Client, pool: str, scope: Scope, *, named: str = "") -> di
     return found
 
 
-def undo(client: Client, created: Iterable[CreatedVolume], scope: Scope) -> None:
-    """Deletes these volumes. Logs those that cannot be deleted; discovery finds them again by name."""
+def undo(client: Client, created: Iterable[CreatedVolume], scope: Scope) -> list[CreatedVolume]:
+    """Deletes these volumes. Returns and logs those that cannot be deleted; discovery finds them again by name."""
+    left = []
     for volume in created:
         try:
             _delete(client, volume, scope)
         except InnkeeperError as error:
             log.warning("volume_not_deleted", volume=volume.name, pool=volume.pool, reason=str(error))
+            left.append(volume)
+    return left
 
 
 def delete_volumes(client: Client, marker: OwnershipMarker, volumes: Iterable[tuple[str, str]], scope: Scope) -> None:

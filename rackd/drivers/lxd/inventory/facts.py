@@ -26,7 +26,7 @@ from rackd.drivers.lxd.connection.dialect import dialect_of
 from rackd.drivers.lxd.inventory import hardware
 from rackd.drivers.lxd.inventory.image_copies import copies_of, iso_copies_of, sha256_of_iso_volume
 from rackd.drivers.lxd.inventory.networks import networks_of
-from rackd.drivers.lxd.inventory.volume_index import Volume
+from rackd.drivers.lxd.inventory.volume_index import Volume, usable_volumes
 
 Json = Mapping[str, Any]
 
@@ -226,7 +226,7 @@ def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Gues
 
 
 def image_copies(responses: ServerResponses) -> tuple[ImageCopy, ...]:
-    volumes, member = responses.volumes, responses.member
+    volumes, member = usable_volumes(responses.volumes, responses.projects), responses.member
     return (*copies_of(responses.images, volumes, member), *iso_copies_of(volumes, member))
 
 

@@ -24,7 +24,13 @@ from rackd.drivers.lxd.inventory.hardware import virtual_function_names
 from rackd.drivers.lxd.inventory.networks import with_state
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, is_unreadable, marker_of, without_replacements
 from rackd.drivers.lxd.inventory.pools import list_pools
-from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume, volume_projects_of
+from rackd.drivers.lxd.inventory.volume_index import (
+    Volume,
+    VolumeIndex,
+    parse_volume,
+    usable_volumes,
+    volume_projects_of,
+)
 
 _USABLE = "Created"  # LXD's word
 _EVACUATED = "Evacuated"
@@ -212,15 +218,12 @@ def orphaned_volumes(responses: ServerResponses) -> Iterable[OrphanedVolume]:
     """Yields marked custom volumes that nothing uses: in a cluster those of this member and those that all members
     share.
 
-    LXD reports the users of each volume: instances of any project, and profiles. Incus also lists volumes of the
-    default project to a certificate that may not use them.
+    LXD reports the users of each volume: instances of any project, and profiles.
     """
-    usable = set(volume_projects_of(responses.projects).values())
-    for volume in responses.volumes:
+    for volume in usable_volumes(responses.volumes, responses.projects):
         marker = marker_of_artifact(volume.name)
         here = responses.member is None or volume.location in {responses.member, "", "none"}
-        ours = marker is not None and volume.type == "custom" and volume.project in usable
-        if marker is not None and ours and here and not volume.attached:
+        if marker is not None and volume.type == "custom" and here and not volume.attached:
             yield OrphanedVolume(
                 pool_id=volume.pool,
                 name=volume.name,

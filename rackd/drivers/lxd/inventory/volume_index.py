@@ -56,6 +56,15 @@ def volume_projects_of(projects: Iterable[Json]) -> Mapping[str, str]:
     return {str(project["name"]): _volume_project(project) for project in projects}
 
 
+def usable_volumes(volumes: Iterable[Volume], projects: Iterable[Json]) -> list[Volume]:
+    """Returns those that the certificate may use, to which the server lists these projects.
+
+    Incus also lists the custom volumes of its default project to a certificate that may not use them.
+    """
+    usable = set(volume_projects_of(projects).values())
+    return [one for one in volumes if one.type != "custom" or one.project in usable]
+
+
 def _volume_project(project: Json) -> str:
     separate = (project.get("config") or {}).get("features.storage.volumes") == "true"
     return str(project["name"]) if separate else DEFAULT_PROJECT
