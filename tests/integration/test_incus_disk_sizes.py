@@ -7,6 +7,7 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add
 from tests.integration.tables import rows
+from tests.integration.test_exports import export
 from tests.lxd_double import FakeLxd, FakeLxds
 
 GB, BLOCK = 10**9, 8192
@@ -41,3 +42,22 @@ async def test_disks_on_lxd_have_the_size_that_was_asked_for(innkeeper: Deployme
     machine = await innkeeper.compose(host["id"], hostname="web", storage="root:4")
     shown = await innkeeper.get(f"machines/{machine['system_id']}/")
     assert [disk["size"] for disk in shown["blockdevice_set"]] == [4 * GB]
+
+
+async def test_a_file_with_disks_of_other_sizes_is_imported(innkeeper: Deployment, incus: FakeLxd, lxds: FakeLxds) -> None:
+    """Incus makes its disks a little larger than those of the file."""
+    lxds.add(lxd := FakeLxd(name="lxd2"))
+    host = await add(innkeeper, "lxd2", name="hv2", password=lxd.token())
+    made = await innkeeper.compose(host["id"], hostname="web", storage="root:10,data:5")
+    file = await export(innkeeper, await innkeeper.get(f"machines/{made['system_id']}/"))
+    assert [disk["size"] for disk in file["description"]["disks"]] == [10 * GB, 5 * GB]
+    host = await add(innkeeper, password=incus.token())
+    operation = await innkeeper.begin(f"vm-hosts/{host['id']}/", op="import", export=file["id"], hostname="copy")
+    ended = await innkeeper.ended(operation)
+    assert (ended, (await innkeeper.get(f"operations/{operation}/"))["error"]) == ("succeeded", None)
+    (new,) = [one for one in await innkeeper.get("machines/") if one["hostname"] == "copy"]
+    sizes = [disk["size"] for disk in new["blockdevice_set"]]
+    assert [(size % BLOCK, size // GB, size > whole * GB) for size, whole in zip(sizes, (10, 5), strict=True)] == [
+        (0, 10, True), (0, 5, True),
+    ]  # fmt: skip
+    assert await innkeeper.own_discrepancies() == []
