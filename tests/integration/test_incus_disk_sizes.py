@@ -9,6 +9,7 @@ from tests.integration.lxd_hosts import add
 from tests.integration.tables import rows
 from tests.integration.test_exports import export
 from tests.lxd_double import FakeLxd, FakeLxds
+from tests.rejections import rejection
 
 GB, BLOCK = 10**9, 8192
 WHOLE_4_GB = 4_000_006_144
@@ -61,3 +62,27 @@ async def test_a_file_with_disks_of_other_sizes_is_imported(innkeeper: Deploymen
         (0, 10, True), (0, 5, True),
     ]  # fmt: skip
     assert await innkeeper.own_discrepancies() == []
+
+
+async def test_disks_of_whole_gb_fill_a_quota_of_whole_gb(innkeeper: Deployment, incus: FakeLxd) -> None:
+    """New machines and disks, larger ones and those of bulk operations are charged with what their host makes."""
+    host = await add(innkeeper, password=incus.token())
+    await innkeeper.post("quotas/", pool="default", storage="20")
+    machine = await innkeeper.compose(host["id"], hostname="web", storage="root:4,data:1")
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.post(path, op="add_disk", size="5")
+    await innkeeper.post(path, op="grow_disk", disk="data", size="3")
+    await innkeeper.compose(host["id"], hostname="db", storage="root:4")
+    plan = await innkeeper.post("machines/", op="bulk", action="add_disk", size="2", dry_run="true",
+                                machines=[one["system_id"] for one in await innkeeper.get("machines/")])  # fmt: skip
+    assert [effect for effect in plan["effects"] if "quota" in effect] == []
+    await innkeeper.post(path, op="add_disk", size="4")
+    (quota,) = await innkeeper.get("quotas/")
+    assert 20 * GB < quota["storage_bytes_used"] < 20 * GB + 5 * BLOCK
+    refused = "quota of pool default: 20 GB of storage, 20 GB used, 1"
+    for refusal in (
+        innkeeper.post(path, op="add_disk", size="1"),
+        innkeeper.post(path, op="grow_disk", disk="data", size="4"),
+        innkeeper.compose(host["id"], hostname="more", storage="root:1"),
+    ):
+        assert (await rejection(refusal)).message.startswith(refused)
