@@ -211,7 +211,8 @@ class ChangeCalls:
     async def download(self, export_id: int, *, start: int = 0) -> AsyncGenerator[bytes, None]:
         """Yields the content of a file of the region from `start` on, in parts of at most 256 KiB.
 
-        Nothing is read in advance but a few parts. To continue after an error, begin at the number of bytes received.
+        Nothing is read in advance but a few parts. To continue after an error, begin at the number of bytes received:
+        nothing follows a complete file.
         Compare the hash of the whole file with the `sha256` of its operation.
         """
         size_bytes = start + 1
@@ -220,8 +221,9 @@ class ChangeCalls:
             async with aclosing(self._link.stream(CLIENT_DOWNLOAD, call, deadline_s=DOWNLOAD_S)) as parts:
                 async for part in parts:
                     start, size_bytes = start + len(part.data), part.size_bytes
-                    yield part.data
-            if start == begun:
+                    if part.data:
+                        yield part.data
+            if start == begun and start < size_bytes:
                 raise ResponseRejected(f"The region sent nothing of the file {export_id} from byte {start} on.")
 
 

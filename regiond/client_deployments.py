@@ -85,7 +85,14 @@ class DeploymentCommands:
 
 
 async def downloaded(services: Services, caller: Caller, call: DownloadCall) -> AsyncGenerator[DownloadedPart, None]:
-    """Yields the content of a file of the caller from `start` on. Raises as `Exports.download`."""
+    """Yields the content of a file of the caller from `start` on: of a complete one, an empty part.
+
+    Raises as `Exports.download`.
+    """
+    whole = await services.exports.read(caller, call.export_id)
+    if whole.is_ready and call.start == whole.size_bytes:
+        yield DownloadedPart(data=b"", size_bytes=whole.size_bytes)
+        return
     end = call.start + MAX_DOWNLOADED_BYTES
     found = await services.exports.download(caller, call.export_id, call.start, end)
     async with aclosing(found.chunks) as chunks:

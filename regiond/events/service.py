@@ -64,6 +64,13 @@ class Events:
         )
 
     @staticmethod
+    async def is_recorded(
+        db: Db, kind: str, *, within: timedelta, caller: Caller, details: Mapping[str, Any]
+    ) -> bool:
+        """Returns whether the caller caused such an event, with these details, within that time."""
+        return await store.is_recorded(db, within, kind, caller.account_id, details)
+
+    @staticmethod
     async def record_several(db: Db, new: Sequence[NewEvent], *, caller: Caller) -> None:
         """Records events as `record` does, with one statement for all."""
         await store.insert_several(db, new, username=caller.username, account_id=caller.account_id)

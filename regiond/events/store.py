@@ -23,6 +23,10 @@ _INSERT_SEVERAL = """
     select e.kind, e.level, e.message, e.host_id, e.system_id, $2, $3
       from jsonb_to_recordset($1::jsonb) e (kind text, level text, message text, host_id integer, system_id text)
 """
+_IS_RECORDED = """
+    select exists (select from event where at > clock_timestamp() - $1::interval and kind = $2 and account_id = $3
+                                       and details @> $4)
+"""
 
 _SELECT = """
     select e.id, e.at, e.kind, e.level, e.message, e.host_id, e.system_id, e.operation_id, e.rack_id, e.username,
@@ -80,6 +84,11 @@ async def insert(
         dict(details),
     )  # fmt: skip
     return event_id
+
+
+async def is_recorded(db: Db, within: timedelta, kind: str, account_id: int, details: Mapping[str, Any]) -> bool:
+    found: bool = await db.fetchval(_IS_RECORDED, within, kind, account_id, details)
+    return found
 
 
 async def insert_several(db: Db, new: Iterable[NewEvent], *, username: str, account_id: int | None) -> None:

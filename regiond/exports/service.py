@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncGenerator, Callable
+from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ __all__ = ["DiskParts", "Download", "ExportFiles", "ExportWriter", "Exports", "W
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CHUNK_BYTES = 2**20
+_RECORDED_FOR = timedelta(hours=1)  # clients read a file in many parts
 
 
 @frozen(kw_only=True)
@@ -163,11 +165,17 @@ class Exports:
             raise InvalidRequest(f"The file has {found.size_bytes} bytes; a range begins within it.")
         if not await self.space.threads.run(partial(self.space.folder.has, found.file, found.size_bytes)):
             raise WrongState(f"The file of {found.name} is missing in the region's folder. Export it again.")
-        if start == 0:
-            async with self.database.transaction() as db:
-                message = f"The file of the VM {found.name} is downloaded: all data of its disks."
-                await Events.record(db, "export_downloaded", message, caller=caller)
+        await self._record_download(caller, found, start)
         return Download(export=found, start=start, length=stop - start, chunks=self._chunks(found.file, start, stop))
+
+    async def _record_download(self, caller: Caller, found: Export, start: int) -> None:
+        """Records an event for each reader that begins, and for one that continues once in a while."""
+        kind, details = "export_downloaded", {"export": found.id}
+        async with self.database.transaction() as db:
+            if start and await Events.is_recorded(db, kind, within=_RECORDED_FOR, caller=caller, details=details):
+                return
+            message = f"The file of the VM {found.name} is downloaded: all data of its disks."
+            await Events.record(db, kind, message, caller=caller, details=details)
 
     async def _chunks(self, file: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         path = self.space.folder.path(file)

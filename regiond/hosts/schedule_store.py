@@ -9,6 +9,8 @@ from uuid import UUID
 from regiond.db.pool import Db
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 30.0  # the time doubles after each consecutive failure
+AFTER_EVENT_S = 0.3  # events of one change arrive together
+BETWEEN_EVENTS_S = 1.0  # from the end of one refresh to the next, while events follow each other
 
 # The statement that takes a host sets its next time, so that only one region refreshes it. If only another live region
 # has a rack that may reach the host, that region refreshes it, as with operations. Unreachable hosts, whose refreshes
@@ -57,7 +59,8 @@ _SCHEDULE_WITHIN = """
 _MEMBERS = """
     select other.id
       from vm_host h join vm_host other on other.cluster_id = h.cluster_id and other.id <> h.id
-     where h.id = $1 and other.member = any($2)
+     where h.id = $1 and other.member = any($2) and other.state = 'ready'
+     order by other.id
 """
 _SCHEDULE_AFTER_EVENT = """
     update vm_host_schedule v
@@ -103,12 +106,6 @@ async def refresh_within(db: Db, host_ids: Iterable[int], seconds: float) -> Non
     await db.execute(_SCHEDULE_WITHIN, list(host_ids), seconds)
 
 
-async def refresh_members(db: Db, host_id: int, members: Iterable[str]) -> None:
-    """Makes these other members of the host's cluster due now. Idempotent."""
-    found = await db.fetch(_MEMBERS, host_id, list(members))
-    await refresh_within(db, [row["id"] for row in found], 0)
-
-
 async def refresh_after_event(db: Db, host_id: int, after_s: float, between_s: float) -> float | None:
     """Makes the host due in `after_s`, and `between_s` after its last refresh; an earlier time stays.
 
@@ -116,3 +113,9 @@ async def refresh_after_event(db: Db, host_id: int, after_s: float, between_s: f
     """
     due_in_s: float | None = await db.fetchval(_SCHEDULE_AFTER_EVENT, host_id, after_s, between_s)
     return None if due_in_s is None else max(0.0, due_in_s)
+
+
+async def refresh_members(db: Db, host_id: int, members: Iterable[str]) -> None:
+    """Makes these other members of the host's cluster due as after an event; one with an error keeps its time."""
+    for row in await db.fetch(_MEMBERS, host_id, list(members)):
+        await refresh_after_event(db, row["id"], AFTER_EVENT_S, BETWEEN_EVENTS_S)

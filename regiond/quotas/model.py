@@ -8,6 +8,8 @@ from attrs import asdict, field, frozen
 
 RESOURCES = ("machines", "cores", "memory_mib", "storage_bytes")
 _GB = 10**9
+# Some products make disks up to 8 KiB larger than asked for: disks of 10 GB each fill a quota of whole GB exactly.
+_ROUNDED_PER_GB = 8192
 
 
 @frozen(kw_only=True)
@@ -72,10 +74,13 @@ class Quota:
         return charge.pool_id == self.pool_id
 
     def refusal(self, used: Holdings, asked: Holdings) -> str | None:
-        """Returns why `asked` exceeds a limit when `used` is held, in numbers; None if it fits."""
+        """Returns why `asked` exceeds a limit when `used` is held, in numbers; None if it fits.
+
+        Disks may exceed it by what a product rounds up, if they have 1 GB or more.
+        """
         for name in RESOURCES:
             limit, held, more = getattr(self.limits, name), getattr(used, name), getattr(asked, name)
-            if limit is not None and more > 0 and held + more > limit:
+            if limit is not None and more > 0 and held + more > limit + _tolerance(name, limit):
                 return (
                     f"quota of {self.subject}: {_amount(name, limit)}, {_number(name, held)} used, "
                     f"{_number(name, more)} asked"
@@ -94,6 +99,10 @@ def refusals(quotas: Iterable[Quota], charges: Sequence[Charge]) -> list[str | N
             used |= {quota: used[quota] + charge.asked for quota in own}
         reasons.append(reason)
     return reasons
+
+
+def _tolerance(name: str, limit: int) -> int:
+    return limit // _GB * _ROUNDED_PER_GB if name == "storage_bytes" else 0
 
 
 def _amount(name: str, limit: int) -> str:

@@ -199,7 +199,7 @@ def wire_engine(
                 grace_s=settings.power_off_grace_s,
             )
         ),
-        ReleaseMachine(calls, grace_s=settings.power_off_grace_s),
+        ReleaseMachine(calls, storage.database, grace_s=settings.power_off_grace_s),
         DeleteMachine(calls, storage.database),
         CleanUp(calls),
         RefreshHost(layer.refresher),

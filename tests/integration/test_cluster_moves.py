@@ -21,7 +21,8 @@ from tests.integration.tables import rows
 MEMBERS = ("m1", "m2")
 _ADD_CLUSTER = "insert into cluster (name, identity, project) values ('c', 'x', '') returning id"
 _HOSTS_OF_NICS = "select i.host_id from machine_nic n left join host_interface i on i.id = n.interface_id"
-_DUE = "select host_id from vm_host_schedule where next_refresh_at <= now()"
+_DUE = "select host_id from vm_host_schedule where next_refresh_at <= now() + interval '2 seconds'"
+_NOT_DUE = "update vm_host_schedule set next_refresh_at = now() + interval '1 hour'"
 _JOIN_CLUSTER = "update vm_host set cluster_id = $2, member = $3 where id = $1"
 
 
@@ -87,11 +88,27 @@ async def test_a_moved_machine_is_never_missing_whichever_member_runs_first(innk
     assert used == [0, 1]
 
 
-async def test_the_member_to_which_a_machine_moved_is_refreshed_at_once(innkeeper: Deployment) -> None:
+async def test_the_member_to_which_a_machine_moved_is_refreshed_soon_and_once(innkeeper: Deployment) -> None:
     cluster = await add_cluster(innkeeper)
-    assert await rows(innkeeper, _DUE) == []
+    await innkeeper.fetch(_NOT_DUE)
+    await innkeeper.fetch("update vm_host_schedule set refreshed_at = now() + interval '20 minutes'")
+    await cluster.refresh(0, guest_on="m2")
+    assert await rows(innkeeper, _DUE) == [], "a second after its last refresh"
+    await cluster.refresh(0, guest_on="m1")  # it returns
+    await innkeeper.fetch("update vm_host_schedule set refreshed_at = now() - interval '1 minute'")
     await cluster.refresh(0, guest_on="m2")
     assert await rows(innkeeper, _DUE) == [(cluster.host_ids[1],)]
+    await innkeeper.fetch(_NOT_DUE)
+    await cluster.refresh(0, guest_on="m2")
+    assert await rows(innkeeper, _DUE) == [], "the first of these runs made it due"
+
+
+async def test_a_member_that_cannot_be_refreshed_keeps_its_time(innkeeper: Deployment) -> None:
+    cluster = await add_cluster(innkeeper)
+    await innkeeper.fetch(_NOT_DUE)
+    await innkeeper.fetch("update vm_host set state = 'unreachable' where member = 'm2'")
+    await cluster.refresh(0, guest_on="m2")
+    assert await rows(innkeeper, _DUE) == []
 
 
 async def test_the_nics_of_a_moved_machine_are_bound_on_its_new_host(innkeeper: Deployment) -> None:

@@ -142,6 +142,18 @@ async def test_a_part_of_the_file_continues_a_download(innkeeper: Deployment) ->
     assert await rejected_status(download(innkeeper, made, f"bytes={len(whole)}-")) == 400
 
 
+async def test_each_reader_of_a_file_is_recorded_whatever_part_it_reads(innkeeper: Deployment) -> None:
+    made = await export(innkeeper, await composed(innkeeper))
+    for byte_range, recorded in (("bytes=1-", 1), ("bytes=5-9", 1), ("bytes=0-", 2), ("bytes=7-", 2)):
+        await download(innkeeper, made, byte_range)
+        assert len(await events(innkeeper, "export_downloaded")) == recorded, byte_range
+    await innkeeper.fetch("update event set at = at - interval '2 hours' where kind = 'export_downloaded'")
+    await download(innkeeper, made, "bytes=7-")
+    other = await export(innkeeper, await innkeeper.get(f"machines/{made['machine']}/"))
+    await download(innkeeper, other, "bytes=7-")
+    assert len(await events(innkeeper, "export_downloaded")) == 4
+
+
 async def test_a_machine_that_runs_is_not_exported(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     await innkeeper.post(path(machine), op="power_on")

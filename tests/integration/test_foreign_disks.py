@@ -91,6 +91,23 @@ async def test_a_kept_disk_attached_again_outside_outlives_its_machine(innkeeper
     assert innkeeper.simulated().volume_names() == []
 
 
+async def test_a_kept_disk_attached_again_outside_is_not_erased_with_the_others(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:8,data:5")
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
+    (kept,) = await innkeeper.get("kept-disks/")
+    rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", kept["volume"])
+    rows(innkeeper, "insert into written values ('default', ?)", kept["volume"])
+    await innkeeper.post("machines/", op="allocate", system_id=machine["system_id"])
+    with pytest.raises(InnkeeperError, match=r"Somebody attached the disk.*lose its data with the other disks"):
+        await innkeeper.post(path, op="release", erase="true")  # no refresh has told the region
+    assert rows(innkeeper, "select volume from written where volume = ?", kept["volume"]) != []
+    assert (await innkeeper.get(path))["status_name"] == "Allocated"
+    assert (await innkeeper.post(path, op="release"))["status_name"] == "Ready"
+    assert rows(innkeeper, "select volume from written where volume = ?", kept["volume"]) != []
+
+
 async def test_an_adopted_disk_is_as_one_of_its_own(innkeeper: Deployment) -> None:
     host, path = await a_machine(innkeeper, pools="default:100,fast:100")
     plan = await innkeeper.post(path, op="adopt_disk", disk="sdc", dry_run="true")

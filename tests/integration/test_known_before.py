@@ -7,6 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
+from common.errors import InnkeeperError, ServerUnconfirmed
+from regiond.hosts.discovery import refresh
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, is_ready
 from tests.integration.test_removed_certificates import events, remove
@@ -38,6 +42,29 @@ async def test_an_imported_certificate_that_others_may_have_is_named(innkeeper: 
     assert await is_ready(innkeeper, host)
     (event,) = await events(innkeeper, "host_trusted_already")
     assert "such as another region, loses access when it is replaced" in event["description"]
+
+
+async def test_vms_of_another_installation_are_named_when_the_host_is_known(
+    innkeeper: Deployment, server: FakeLxd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempts that find the VMs, but cannot be applied, say nothing of them."""
+    host = await add(innkeeper, password=server.token())
+    await innkeeper.compose(host["id"], hostname="web")
+    await remove(innkeeper, host, keep_trust="true")
+    give_to_other_installation(tmp_path)
+
+    async def refused(*_: object) -> None:
+        raise ServerUnconfirmed("Nobody has confirmed the server.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refresh, "apply_discovery", refused)
+        again = await add(innkeeper)
+        with pytest.raises(InnkeeperError, match="Nobody has confirmed"):
+            await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
+    assert await events(innkeeper, "host_of_other_installation") == []
+    for _ in range(2):
+        await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
+    assert len(await events(innkeeper, "host_of_other_installation")) == 1
 
 
 def give_to_other_installation(folder: Path) -> None:

@@ -93,7 +93,8 @@ async def test_a_client_exports_a_machine_that_is_off(innkeeper: Deployment, mon
         content = b"".join([part async for part in region.download(file["id"])])
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file["size"], file["sha256"])
         assert b"".join([part async for part in region.download(file["id"], start=7000)]) == content[7000:]
-        for export_id, start in ((file["id"], file["size"]), (file["id"] + 1, 0)):
+        assert [part async for part in region.download(file["id"], start=file["size"])] == [], "it is complete"
+        for export_id, start in ((file["id"], file["size"] + 1), (file["id"] + 1, 0)):
             with pytest.raises((InvalidRequest, NotFound)):
                 await anext(region.download(export_id, start=start))
         await region.wait((await region.power(vm, "on")).id)

@@ -8,6 +8,7 @@ from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.test_clones import composed
 from tests.integration.web_client import WebClient
+from tests.waiting import eventually
 
 
 async def test_several_clones_lead_to_their_task(innkeeper: Deployment) -> None:
@@ -30,6 +31,29 @@ async def test_several_clones_lead_to_their_task(innkeeper: Deployment) -> None:
     assert all(part in page for part in ("Compose 3 clones", "copy-1", "copy-3", "3 of 3", ">Cores<"))
     again = await client.post(path, None, **fields, count="3")
     assert again.headers["Location"] == answer.headers["Location"]
+
+
+async def test_a_failed_clone_is_repeated_with_what_was_asked_for(innkeeper: Deployment) -> None:
+    await add_administrator_with_password(innkeeper)
+    source = await composed(innkeeper)
+    with innkeeper.simulated().hold("copy content of guest"):
+        operation = await innkeeper.begin(
+            f"machines/{source['system_id']}/", op="clone", hostname="copy", memory=2048, storage_pool="nvme"
+        )
+        await eventually(lambda: innkeeper.simulated().is_holding())
+        await innkeeper.post(f"operations/{operation}/", op="cancel")
+    assert await innkeeper.ended(operation) == "cancelled"
+    client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
+    await client.log_in("mira", PASSWORD)
+    page = (await client.get(f"/MAAS/ui/tasks/{operation}")).text
+    path = f"/MAAS/ui/vms/{source['system_id']}/clone"
+    again = path + page.partition(f'"{path}')[2].partition('"')[0].replace("&amp;", "&")
+    form = (await client.get(again)).text
+    values = {name: form.split(f'id="{name}"')[1].split(">")[0] for name in ("hostname", "cores", "memory")}
+    assert 'value="copy"' in values["hostname"]
+    assert 'value="2048"' in values["memory"]
+    assert 'value="2"' not in values["cores"], "that is the source's"
+    assert "storage_pool=nvme" in again
 
 
 async def test_a_failed_series_is_repeated_on_the_page_of_clones(innkeeper: Deployment) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.disk_sizes import whole_size
 from regiond.quotas.model import RESOURCES, Charge, Holdings, Limits, Quota, refusals
 
 SMALL = st.integers(min_value=0, max_value=4)
@@ -41,6 +42,14 @@ def test_each_resource_is_named_with_its_unit(limits: Limits, reason: str) -> No
     asked = Holdings(machines=2, cores=2, memory_mib=2048, storage_bytes=25 * 10**8)
     quota = Quota(id=1, pool_id=0, pool="default", limits=limits, used=used)
     assert refusals([quota], [Charge(pool_id=0, asked=asked)]) == [f"quota of pool default: {reason}"]
+
+
+def test_disks_that_a_product_makes_larger_fill_a_quota_of_whole_gb() -> None:
+    whole = Holdings(storage_bytes=whole_size(10 * 10**9, product="Incus"))
+    quota = Quota(id=1, account_id=7, username="ann", limits=Limits(storage_bytes=20 * 10**9))
+    reasons = refusals([quota], [Charge(account_id=7, asked=whole)] * 3)
+    assert whole.storage_bytes > 10 * 10**9
+    assert reasons == [None, None, "quota of user ann: 20 GB of storage, 20 GB used, 10 GB asked"]
 
 
 def test_what_is_not_asked_is_not_refused_even_above_the_limit() -> None:

@@ -69,12 +69,17 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
         orphaned_guests=tuple(_orphaned_guests(written, records, snapshot)),
         volumes=volume_changes(discovery, snapshot.volumes, snapshot.installation_id),
         image_copies=copy_changes(discovery, snapshot.image_copies),
-        members_moved_to=tuple(sorted({moved_away[uuid] for uuid in moved_away.keys() & _settled_here(snapshot)})),
+        members_moved_to=_new_members(moved_away, snapshot, {snapshot.guests[key].machine_id for key in deleted}),
     )
 
 
-def _settled_here(snapshot: ServerSnapshot) -> frozenset[UUID]:
-    return frozenset(one.uuid for one in snapshot.machines.values() if one.on_this_host and one.settled)
+def _new_members(
+    moved_away: Mapping[UUID, str], snapshot: ServerSnapshot, left: Container[int | None]
+) -> tuple[str, ...]:
+    """Returns the members that have machines of this host now. `left`: those whose guests this run is the first not to
+    find; a later run does not name them again."""
+    here = (one for one in snapshot.machines.values() if one.on_this_host and one.settled and one.id in left)
+    return tuple(sorted({moved_away[one.uuid] for one in here if one.uuid in moved_away}))
 
 
 def _with_known_sizes(pool: StoragePool, snapshot: ServerSnapshot) -> StoragePool:

@@ -40,6 +40,7 @@ from regiond.hosts.discovery.model import (
 from regiond.hosts.error_details import details_of
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.model import MACHINE_MISSING_TEXT, POWER_CHANGED_TEXT
+from regiond.hosts.trust.known_before import of_other_installations
 from regiond.hosts.trust.service import HostTrust
 from regiond.racks.service import HostCalls, read_installation_id, without_secrets
 
@@ -151,13 +152,15 @@ class Refresher:
     async def _apply(self, db: Db, host_id: int, run: DiscoveryRun) -> DiscoveryChanges:
         await store.lock_existence(db, host_id)
         host = await store.read_connection(db, host_id)
-        if host.state == "unreachable":  # of two runs at once, only the first finds the host in this state
+        if host.state == "unreachable" or not host.discovered:  # of two runs at once, only the first finds it so
             await store.lock_state(db, host_id)
             host = await store.read_connection(db, host_id)
         changes = await apply_discovery(db, host_id, host.driver, run, self._machines)
         await self._on_facts(db, host_id, run.discovery.facts)
         restored = await self._restore(db, host_id)
         await schedule_store.set_refreshed(db, host_id, began_at=run.began_at)
+        if not host.discovered:
+            await _tell_of_others(db, host_id, host.name, run.discovery)
         for change in changes.machines:
             level = Level.WARNING if change.kind in _WARNINGS else Level.INFO
             message = f"{change.hostname}: {_text_of(change, host.name)}"
@@ -260,6 +263,14 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
         level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
         kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
         await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
+
+
+async def _tell_of_others(db: Db, host_id: int, name: str, found: Discovery) -> None:
+    """Says, of a host that was just discovered for the first time, that another installation has guests there."""
+    if not any(guest.marker is not None for guest in found.guests):
+        return
+    for message in of_other_installations(name, found.guests, await read_installation_id(db)):
+        await Events.record(db, "host_of_other_installation", message, level=Level.WARNING, host_id=host_id)
 
 
 async def _record_pool(db: Db, host_id: int, host_name: str, pool: StoragePool) -> None:

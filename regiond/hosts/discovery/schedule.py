@@ -21,8 +21,6 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 MAX_CONCURRENT = 8
 CHECK_EVERY_S = 1.0
-AFTER_EVENT_S = 0.3  # events of one change arrive together
-BETWEEN_EVENTS_S = 1.0  # from the end of one refresh to the next, while events follow each other
 
 
 class RefreshSchedule:
@@ -65,7 +63,9 @@ class RefreshSchedule:
         Several requests within that time make one refresh.
         """
         async with self._database.connection() as db:
-            due_in_s = await schedule_store.refresh_after_event(db, host_id, AFTER_EVENT_S, BETWEEN_EVENTS_S)
+            due_in_s = await schedule_store.refresh_after_event(
+                db, host_id, schedule_store.AFTER_EVENT_S, schedule_store.BETWEEN_EVENTS_S
+            )
         if due_in_s is not None:
             asyncio.get_running_loop().call_later(due_in_s, self._task.wake)
 

@@ -26,9 +26,9 @@ from regiond.hosts import schedule_store, store
 from regiond.hosts.error_details import Secret, details_of, product_of, without_facts_of_the_region
 from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
-from regiond.hosts.trust.known_before import of_other_installations, trusted_already
+from regiond.hosts.trust.known_before import trusted_already
 from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name
-from regiond.racks.service import HostCalls, read_installation_id
+from regiond.racks.service import HostCalls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -156,21 +156,11 @@ class HostTrust:
                 raise
             await self._create_project(host_id, host)
             found = await self._calls.discover(host_id, deadline_s=deadline_s)
-        if not host.discovered:
-            await self._tell_of_others(host_id, host.name, found)
         if host.driver is DriverType.LXD:
             if host.has_password and not host.discovered:
                 await self._drop_unsent_password(host_id)
             await self._untrust_retired(host_id)
         return found
-
-    async def _tell_of_others(self, host_id: int, name: str, found: Discovery) -> None:
-        """Says once, of a new host, that another installation has guests there."""
-        if not any(guest.marker is not None for guest in found.guests):
-            return
-        async with self._database.transaction() as db:
-            for message in of_other_installations(name, found.guests, await read_installation_id(db)):
-                await Events.record(db, "host_of_other_installation", message, level=Level.WARNING, host_id=host_id)
 
     async def explained(self, host_id: int, host: store.HostConnection, error: InnkeeperError) -> InnkeeperError:
         """Returns the error, with the command that helps if the host does not trust us or its identity changed.

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from attrs import evolve
 
+from common.disk_sizes import whole_size
 from common.errors import InnkeeperError, OutOfCapacity
 from common.units import gb
 from regiond.machines.bulk.named_parts import Need
@@ -33,8 +34,9 @@ def disks_within_capacity(
     def judged(machine: MachineView, plan: DiskPlan, host: Candidate) -> DiskPlan:
         pools = tuple(evolve(one, free_bytes=one.free_bytes - taken[one.id]) for one in host.storage_pools)
         pool = pool_on(evolve(host, storage_pools=pools), machine, disk)
-        taken[pool.id] += disk.size_bytes
-        return disk_plan(machine, disk.size_bytes, pool.name, plan.charge)
+        size_bytes = whole_size(disk.size_bytes, product=machine.product)
+        taken[pool.id] += size_bytes
+        return disk_plan(machine, size_bytes, pool.name, plan.charge)
 
     return _each(machines, plans, hosts, judged)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from common.disk_sizes import whole_size
 from common.errors import NotFound
 from regiond.machines.model import MachineView, NamedDisk, NicView, named_disk
 
@@ -29,7 +30,8 @@ def needed(machine: MachineView, change: NamedDisk) -> Need:
     disk = named_disk(machine.hostname, machine.disks, change.name)
     if change.pool is not None:
         return Need(pool=change.pool, size_bytes=disk.held_bytes)
-    more_bytes = 0 if change.size_bytes is None else max(0, change.size_bytes - disk.held_bytes)
+    wanted_bytes = 0 if change.size_bytes is None else whole_size(change.size_bytes, product=machine.product)
+    more_bytes = max(0, wanted_bytes - disk.held_bytes)
     return Need(pool=disk.storage_pool_name, size_bytes=more_bytes)
 
 

@@ -65,6 +65,7 @@ class Templates:
             if not request.interfaces:
                 nics = nics_like(machine, await _new_addresses(db, machine))
             return CopyPlan(
+                asked=request,
                 request=with_size_of(machine, request, await store.hardware_of(db, machine.id)),
                 copied=await self._copied(db, machine, len(disks), same_nics=nics is not None),
                 source=machine,

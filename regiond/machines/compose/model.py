@@ -27,6 +27,7 @@ from regiond.placement.model import (
 )
 
 COPIED = "copied"  # key of an operation's request: the machine whose disks the new one begins with copies of
+ASKED = "asked"  # key of the request of a copy: what was asked for, before the machine's size and host were added
 
 
 class ClaimOutcome(StrEnum):
@@ -45,9 +46,10 @@ NOT_COUNTED: OnClaim = {outcome: lambda: None for outcome in ClaimOutcome}
 
 @frozen(kw_only=True)
 class CopyPlan:
-    """The part of a compose that is of its template, `source` as it was read: the request with its defaults, the
-    disks, and the NICs (None: those of the request)."""
+    """The part of a compose that is of its template, `source` as it was read: what was `asked` for, the request with
+    its defaults, the disks, and the NICs (None: those of the request)."""
 
+    asked: ComposeRequest
     request: ComposeRequest
     copied: Copied
     source: MachineView

@@ -10,7 +10,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.machines.affinity.store import groups_of, lock_groups, read_members, try_lock_groups
 from regiond.machines.compose.model import HostAssignment, common_pools
-from regiond.placement.model import DEFAULT_ROOT_BYTES, GroupMembers
+from regiond.placement.model import GroupMembers
 from regiond.placement.service import check_policies, group_standing
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import permitted, refusal
@@ -40,7 +40,7 @@ def holdings_asked(assignment: HostAssignment) -> Holdings:
         machines=1,
         cores=wanted.cores,
         memory_mib=wanted.memory_mib,
-        storage_bytes=sum(disk.size_bytes or DEFAULT_ROOT_BYTES for disk in wanted.disks),
+        storage_bytes=sum(disk.size_bytes for disk in assignment.evaluation.disks),  # as large as the host makes them
     )
 
 

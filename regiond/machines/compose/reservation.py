@@ -27,6 +27,7 @@ from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
 from regiond.machines.compose.copies import give_to, hold_sources
 from regiond.machines.compose.model import (
+    ASKED,
     COPIED,
     NOT_COUNTED,
     ClaimOutcome,
@@ -291,7 +292,7 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
     request, caller = one.intent.request, one.request.caller
     intent = {} if request.host_id is not None else {"intent": to_dict(one.intent)}
     if one.copy is not None:
-        intent[COPIED] = to_dict(one.copy.copied)
+        intent |= {COPIED: to_dict(one.copy.copied), ASKED: to_dict(one.copy.asked)}
     if one.intent.imported is not None:
         intent[IMPORT] = to_dict(one.intent.imported)
     return NewOperation(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.errors import DriverFailed, NotFound
-from common.rpc.host_commands import HOST_UNDEPLOY, UndeployCall
-from regiond.db.pool import Db
-from regiond.machines import boot_store
+from common.errors import DriverFailed, NotFound, WrongState
+from common.rpc.host_commands import HOST_FIND, HOST_UNDEPLOY, GuestCall, UndeployCall
+from common.volume_names import marker_of_volume
+from regiond.db.pool import Database, Db
+from regiond.machines import boot_store, kept_disk_store
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.steps import Target, power_off
@@ -18,7 +19,40 @@ from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls
 
 WRITE_DEADLINE_S = 600.0
+FIND_DEADLINE_S = 20.0
 OVERWRITE_DEADLINE_S = 1800.0  # 200 GB at 110 MB/s
+
+
+async def check_no_kept_disk(
+    calls: HostCalls, database: Database, operation: Operation, target: Target, lost: str
+) -> None:
+    """Raises WrongState if the guest has a kept disk that was made for it, before it is `lost` "with the machine".
+
+    Somebody attached it on the host since the last refresh. The host would delete or empty it with the others, whose
+    names are alike.
+    """
+    async with database.connection() as db:
+        found = await kept_disk_store.list_kept(db, host_id=target.host_id)
+    kept = {
+        (one.storage_pool_key, one.volume): one for one in found if marker_of_volume(one.volume) == target.spec.marker
+    }
+    if not kept:
+        return
+    reply = await calls.call(
+        target.host_id,
+        HOST_FIND,
+        lambda access: GuestCall(access=access, guest=target.spec.ref),
+        deadline_s=FIND_DEADLINE_S,
+    )
+    for disk in () if reply.guest is None else reply.guest.disks:
+        one = kept.get((disk.pool_id or "", disk.volume or ""))
+        if one is not None:
+            raise WrongState(
+                f"Somebody attached {one.in_words} to {target.spec.name} on {operation.host_name}: it would lose "
+                f"its data {lost}. Detach it there, or refresh the host and adopt the disk if its data may go: "
+                f"innkeeper vm-host refresh {operation.host_name}",
+                volume=one.volume,
+            )
 
 
 async def empty_guest(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from common.errors import NotFound
 from common.rpc.host_commands import PowerReply
 from common.values import PowerAction
-from regiond.db.pool import Db
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
 from regiond.machines import lifecycle_store, store
 from regiond.machines.deployment import store as deployment_store
-from regiond.machines.deployment.disks import empty_disks, guest_was_found
+from regiond.machines.deployment.disks import check_no_kept_disk, empty_disks, guest_was_found
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
 from regiond.machines.nics.reservations import set_addresses, with_nics_of_ledger
@@ -40,8 +40,9 @@ class ReleaseMachine:
 
     kind = OperationKind.RELEASE
 
-    def __init__(self, calls: HostCalls, *, grace_s: float = POWER_OFF_GRACE_S) -> None:
+    def __init__(self, calls: HostCalls, database: Database, *, grace_s: float = POWER_OFF_GRACE_S) -> None:
         self._calls = calls
+        self._database = database
         self._grace_s = grace_s
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
@@ -93,6 +94,8 @@ class ReleaseMachine:
         """
         request = operation.request
         await wait_for_older_commands(self._calls, operation, target, journal)
+        if request.get("erase"):
+            await check_no_kept_disk(self._calls, self._database, operation, target, "with the other disks")
         if request.get("shuts_down"):
             await journal.step("shut_down", reaches_host=True)
             power = await set_power(self._calls, operation, target, PowerAction.OFF, grace_s=self._grace_s)

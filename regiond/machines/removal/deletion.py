@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from common.errors import Cancelled, RackUnreachable, WrongState
-from common.rpc.host_commands import HOST_DECOMPOSE, HOST_FIND, DecomposeCall, GuestCall
-from common.volume_names import marker_of_volume
+from common.errors import Cancelled, RackUnreachable
+from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
 from regiond.machines import kept_disk_store, lifecycle_store, store
-from regiond.machines.deployment.disks import empty_guest
+from regiond.machines.deployment.disks import check_no_kept_disk, empty_guest
 from regiond.machines.foreign_disks.store import foreign_volumes
 from regiond.machines.model import MachineState
 from regiond.machines.removal import released_store
@@ -19,7 +18,6 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 DECOMPOSE_DEADLINE_S = 60.0
-FIND_DEADLINE_S = 20.0
 
 
 async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -> None:
@@ -65,7 +63,7 @@ class DeleteMachine:
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
         await wait_for_older_commands(self._calls, operation, target, journal)
-        await self._check_no_kept_disk(operation, target)
+        await check_no_kept_disk(self._calls, self._database, operation, target, "with the machine")
         if operation.request.get("overwrite"):  # given by a release that deletes the machine
             await empty_guest(self._calls, operation, target, journal, erase=True, overwrite=True)
         await journal.step("remove_guest", reaches_host=True)
@@ -85,35 +83,6 @@ class DeleteMachine:
             await record_event(db, operation, "machine_deleted", message)
 
         return Outcome(result={"system_id": target.system_id}, record=record)
-
-    async def _check_no_kept_disk(self, operation: Operation, target: Target) -> None:
-        """Raises WrongState if the guest has a kept disk that was made for it. Somebody attached it on the host since
-        the last refresh, and the host would delete it with the others, whose names are alike.
-        """
-        async with self._database.connection() as db:
-            found = await kept_disk_store.list_kept(db, host_id=target.host_id)
-        kept = {
-            (one.storage_pool_key, one.volume): one
-            for one in found
-            if marker_of_volume(one.volume) == target.spec.marker
-        }
-        if not kept:
-            return
-        reply = await self._calls.call(
-            target.host_id,
-            HOST_FIND,
-            lambda access: GuestCall(access=access, guest=target.spec.ref),
-            deadline_s=FIND_DEADLINE_S,
-        )
-        for disk in () if reply.guest is None else reply.guest.disks:
-            one = kept.get((disk.pool_id or "", disk.volume or ""))
-            if one is not None:
-                raise WrongState(
-                    f"Somebody attached {one.in_words} to {target.spec.name} on {operation.host_name}: it would lose "
-                    "its data with the machine. Detach it there, or refresh the host and adopt the disk if its data "
-                    f"may go: innkeeper vm-host refresh {operation.host_name}",
-                    volume=one.volume,
-                )
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """The machine remains, in the state before. The next refresh records whether its guest still exists."""

@@ -55,7 +55,7 @@ class ImportedDisks:
         imported = _imported(operation)
         found = await self._parts.read(imported.export_id)
         for spec, disk in zip(target.spec.disks, imported.disks, strict=True):
-            if spec.size_bytes < disk.size_bytes:  # Incus makes some a little larger
+            if spec.size_bytes < disk.size_bytes:  # a product may make disks that are a little larger
                 raise WrongState(f"{disk.title} has {disk.size_bytes} bytes in the file, and {spec.size_bytes} here.")
             if imported.whole_disks:
                 await self._fill(operation, target, journal, found, spec, disk)

@@ -9,6 +9,7 @@ from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from common.serialization import from_dict
 from common.units import BYTES_PER_GB
+from regiond.machines.compose.model import ASKED
 from regiond.machines.values.requests import ComposeIntent, HostConstraints
 from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.model import DiskRequirement, NicRequirement
@@ -70,6 +71,14 @@ def intent_of(request: Mapping[str, Any]) -> ComposeIntent | None:
             return None
         hosts = from_dict(request["requested"].get("hosts", {}), HostConstraints)
         return ComposeIntent(request=from_dict(fields, ComposeRequest), hosts=hosts)
+    except InvalidRequest:  # that of another release
+        return None
+
+
+def asked_copy(request: Mapping[str, Any]) -> ComposeRequest | None:
+    """Returns what was asked for when a machine with a template was composed; None: it is not known."""
+    try:
+        return from_dict(request[ASKED], ComposeRequest) if ASKED in request else None
     except InvalidRequest:  # that of another release
         return None
 

@@ -16,7 +16,7 @@ from regiond.operations.model import Child, Operation, OperationKind, OperationS
 from regiond.ui.machines import bulk_actions
 from regiond.ui.machines.bulk_changes import fields_again
 from regiond.ui.machines.clone_again import clone_of, is_shown, page_again
-from regiond.ui.machines.compose_again import form_again, intent_of
+from regiond.ui.machines.compose_again import asked_copy, form_again
 from regiond.ui.machines.machine_actions import ACTIONS, owns
 from regiond.ui.machines.release_form import NO, QUICK, SECURE
 from regiond.ui.texts import constant, text
@@ -92,8 +92,8 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 
 def _compose(task: Operation) -> Retry:
     if (copied := task.request.get(COPIED)) is not None:
-        intent = intent_of(task.request)
-        return _clone(copied["system_id"], None if intent is None else clone_of(intent.request), [task.hostname or ""])
+        asked = asked_copy(task.request)
+        return _clone(copied["system_id"], None if asked is None else clone_of(asked), [task.hostname or ""])
     if form_again(task.request) is not None:
         has_name = text("{name} was not created and keeps its name until it is deleted.", name=task.hostname)
         return Retry(url=page_url("compose", query={"task": str(task.id)}), instead=has_name if task.machine_id else "")
