@@ -64,9 +64,7 @@ class Events:
         )
 
     @staticmethod
-    async def is_recorded(
-        db: Db, kind: str, *, within: timedelta, caller: Caller, details: Mapping[str, Any]
-    ) -> bool:
+    async def is_recorded(db: Db, kind: str, *, within: timedelta, caller: Caller, details: Mapping[str, Any]) -> bool:
         """Returns whether the caller caused such an event, with these details, within that time."""
         return await store.is_recorded(db, within, kind, caller.account_id, details)
 

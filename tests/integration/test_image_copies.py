@@ -178,7 +178,7 @@ async def hostname(innkeeper: Deployment, system_id: str) -> str:
     return str((await innkeeper.get(f"machines/{system_id}/"))["hostname"])
 
 
-async def test_a_copy_that_the_host_says_is_in_use_is_known_and_tried_again_a_day_later(
+async def test_a_copy_that_its_host_uses_is_tried_again_a_day_later(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
