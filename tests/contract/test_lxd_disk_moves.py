@@ -105,7 +105,7 @@ def test_a_disk_of_a_profile_does_not_move(host: CapableFixture) -> None:
     one = lxd.instance(spec.name, DEFAULT_PROJECT)
     lxd.profiles["with-disk"] = {"config": {}, "devices": {"disk1": one.devices.pop("disk1")}}
     one.profiles.append("with-disk")
-    with pytest.raises(WrongState, match="lxc config device override"):
+    with pytest.raises(WrongState, match=f"{lxd.release.product.replace('lxd', 'lxc')} config device override"):
         copy(host, spec, spec.disks[1], copy_of(host, spec, 1, pool_id))
 
 

@@ -214,7 +214,8 @@ async def test_a_device_without_addresses_outside_of_dhcp_gets_a_remedy(innkeepe
         assert error.details["status"] == 409
         assert "10.1.0.0/24 has no free address outside of the DHCP range 10.1.0.128-10.1.0.254" in error.message
         assert (
-            "lxc network set NETWORK ipv4.dhcp.ranges=10.1.0.128-10.1.0.191 (libvirt: virsh net-edit" in error.message
+            "lxc network set NETWORK ipv4.dhcp.ranges=10.1.0.128-10.1.0.191 "
+            "(Incus: incus network set, libvirt: virsh net-edit NETWORK)" in error.message
         )
     await innkeeper.post("ipranges/", type="reserved", start_ip="10.1.0.128", end_ip="10.1.0.254")
     assert await rejected_status(innkeeper.post(path, op="link_subnet", mode="AUTO", subnet="10.1.0.0/24")) == 503

@@ -13,7 +13,7 @@ from regiond.db.pool import Database
 from regiond.machines.compose.model import HostAssignment, ValidatedCompose
 from regiond.machines.compose.permits import permit, within_pool_quotas
 from regiond.machines.model import ComposeIntent
-from regiond.placement.model import DEFAULT_ROOT_BYTES, Evaluation
+from regiond.placement.model import DiskPlacement, Evaluation
 from tests.database import execute, fetchval
 from tests.unit.candidates import HOST, SMALL
 from tests.waiting import settle
@@ -74,15 +74,18 @@ async def test_a_compose_needs_the_role_in_the_pools_of_host_and_machine(
                 await permit(db, composes, wait=True)
 
 
-@pytest.mark.parametrize(("less", "is_permitted"), [(0, True), (1, False)])
-async def test_a_root_disk_of_any_size_counts_with_the_default_size(
+@pytest.mark.parametrize(("less", "is_permitted"), [(0, True), (10**6, False)])
+async def test_disks_count_with_the_sizes_that_their_host_makes(
     database: Database, ann: Caller, less: int, *, is_permitted: bool
 ) -> None:
-    root, data = evolve(SMALL.disks[0], size_bytes=0), evolve(SMALL.disks[0], size_bytes=BYTES_PER_GB)
+    root, data = (
+        DiskPlacement(label=label, size_bytes=size_bytes, tags=(), storage_pool_id=1, storage_pool="default")
+        for label, size_bytes in (("root", 4 * BYTES_PER_GB), ("data", BYTES_PER_GB))
+    )
     one = assignment()
-    one = evolve(one, validated=evolve(one.validated, requirements=evolve(SMALL, disks=(root, data))))
+    one = evolve(one, evaluation=evolve(one.evaluation, disks=(root, data)))
     await execute(database, _GRANT, ann.account_id, 0, "operator")
-    await execute(database, _STORAGE_QUOTA, ann.account_id, DEFAULT_ROOT_BYTES + BYTES_PER_GB - less)
+    await execute(database, _STORAGE_QUOTA, ann.account_id, 5 * BYTES_PER_GB - less)
     async with database.transaction() as db:
         assert await permit(db, [(ann, one)], wait=False) == [is_permitted]
         if not is_permitted:

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.database
 
 # Two modules of each are those of traces: a request that is not traced asks them for that.
 MOST_OF_A_READ = 26
-# Until its rows are committed. One of them says which request the operation is of, one what a copy begins with, and one
-# how its disks are named.
-MOST_OF_A_COMPOSE = 65
+# Until its rows are committed. One of them says which request the operation is of, one what a copy begins with, one how
+# its disks are named, and one how large a product makes them.
+MOST_OF_A_COMPOSE = 66
 ANSWERS = "regiond.api.declaration.operation_wait"  # reads the operation, which is committed then
 REQUESTS = 3
 

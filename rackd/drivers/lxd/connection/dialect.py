@@ -20,6 +20,7 @@ class Dialect:
     header_prefix: str  # of the headers that describe an uploaded image
     shares_screens: bool  # all channels of a screen are WebSockets of one console
     guards_volumes: bool  # a volume belongs to one instance, unless it says that it is shared
+    waits_for_buses: bool  # a NIC is refused until the firmware of a started VM knows its PCI buses
 
     @property
     def product(self) -> str:
@@ -43,11 +44,11 @@ class Dialect:
 
 LXD = Dialect(
     commands=product_commands.LXD, needed="LXD 4.16 or newer, or Incus", header_prefix="X-LXD-",
-    shares_screens=False, guards_volumes=False,
+    shares_screens=False, guards_volumes=False, waits_for_buses=False,
 )  # fmt: skip
 INCUS = Dialect(
     commands=product_commands.INCUS, needed="Incus 6.0 or newer", header_prefix="X-Incus-",
-    shares_screens=True, guards_volumes=True,
+    shares_screens=True, guards_volumes=True, waits_for_buses=True,
 )  # fmt: skip
 
 _SERVER_NAMES = {"lxd": LXD, "incus": INCUS}

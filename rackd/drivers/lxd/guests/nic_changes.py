@@ -71,14 +71,15 @@ def _plug(instances: Instances, name: str, nic: NicSpec, device: Mapping[str, st
 
 def _add_device(instances: Instances, name: str, key: str, device: Mapping[str, str]) -> None:
     """Adds the device, once the firmware of an instance that has just been started knows its PCI buses: until then,
-    Incus takes one that is in use for a free one.
+    Incus takes one that is in use for a free one. LXD does not.
     """
-    ends_at = time.monotonic() + BUSES_S
+    waits = instances.capabilities.dialect.waits_for_buses
+    ends_at = time.monotonic() + (BUSES_S if waits else 0.0)
     while True:
         try:
             return instances.change(name, devices={key: device}, config={})
         except DriverFailed as error:
-            if _NO_FREE_SLOT not in str(error).lower() or time.monotonic() > ends_at:
+            if _NO_FREE_SLOT not in str(error).lower() or time.monotonic() >= ends_at:
                 raise
             log.info("pci_buses_unknown", guest=name, reason=str(error))
         time.sleep(_RETRY_S)
