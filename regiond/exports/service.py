@@ -158,7 +158,8 @@ class Exports:
         """
         found = await self.read(caller, export_id)
         if not found.is_ready:
-            raise WrongState(f"The file of {found.name} is {found.state}, not ready.")
+            why = f" {found.error}" if found.error else ""
+            raise WrongState(f"The file of {found.name} is {found.state}, not ready.{why}")
         self._require_here(found)
         stop = found.size_bytes if end is None else min(end, found.size_bytes)
         if not 0 <= start < stop:

@@ -242,12 +242,15 @@ async def test_expired_and_forgotten_files_are_removed(innkeeper: Deployment) ->
 
 
 async def test_a_lost_file_is_said_to_be_missing(innkeeper: Deployment) -> None:
+    """By the download as by the region's own clean-up, whichever comes first."""
     made = await export(innkeeper, await composed(innkeeper))
     for file in files(innkeeper):
         (folder(innkeeper) / file).unlink()
     assert "is missing in the region's folder" in str(await rejection(download(innkeeper, made)))
     await innkeeper.region.components.export_tasks.upkeep.clean_up()
     assert (await innkeeper.get(f"exports/{made['id']}/"))["state"] == "failed"
+    with_reason = str(await rejection(download(innkeeper, made)))
+    assert "is failed, not ready. Its file is missing in the region's folder" in with_reason
 
 
 async def upload(innkeeper: Deployment, data: bytes, name: str = "web.tar", part: int = 3 * MIB, **fields: Any) -> Any:
