@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-
-from attrs import evolve
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from common.messages import counted_message, joined, marked, message
 from common.operation_words import purpose
-from common.product_commands import commands_of
+from regiond.attention.certificate_wording import certificate, client_certificate, server_certificate
 from regiond.attention.host_wording import distrusted, unreachable
+from regiond.attention.machine_wording import (
+    broken,
+    failed,
+    failed_compose,
+    failed_deployment,
+    host_of,
+    missing,
+    should_run,
+    volume_missing,
+)
 from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType, Severity, Words, sentence
 
 HIDDEN_CAUSE = message("Administrators see the reason.")  # texts of servers can contain addresses
@@ -18,7 +26,6 @@ HIDDEN_REMEDY = message("An administrator has to say on the host's page which se
 HIDDEN_TRUST = message("An administrator has to make the server trust Innkeeper; the host's page says how.")
 RETRIED = message("The region retries by itself. Administrators see what helps.")
 _SHOWN_PROBLEMS = 3
-_SHOWN_VOLUMES = 3
 _GIB_IN_MIB = 1024
 _GB = 1000**3
 _TB = 1000 * _GB
@@ -62,96 +69,6 @@ def _name_of(found: Found) -> str:
     else:
         return found.name
     return made if made == found.name else found.name
-
-
-def _host_of(found: Found) -> str:
-    return found.host_name or message("its host")
-
-
-def _missing(found: Found, _: datetime) -> Words:
-    host = _host_of(found)
-    return Words(
-        what=message("is missing from {host}", host=host),
-        cause=message("The last refresh of {host} did not list it.", host=host),
-        remedy=message("Bring it back on the host and refresh the host, or delete it here."),
-    )
-
-
-def _volume_missing(found: Found, _: datetime) -> Words:
-    volumes = found.facts["volumes"]
-    return Words(
-        what=message("cannot start again") if found.facts["power_state"] == "on" else message("cannot start"),
-        cause=counted_message(
-            "{host} no longer has the volume {volumes}.",
-            "{host} no longer has the volumes {volumes}.",
-            len(volumes),
-            host=_host_of(found),
-            volumes=_first_of(volumes),
-        ),
-        remedy=message("Restore it from a backup under the same name, then refresh the host; or delete the VM."),
-    )
-
-
-def _first_of(volumes: Sequence[str]) -> str:
-    shown, more = ", ".join(volumes[:_SHOWN_VOLUMES]), len(volumes) - _SHOWN_VOLUMES
-    if more <= 0:
-        return shown
-    return counted_message("{shown} and {n} more", "{shown} and {n} more", more, shown=shown)
-
-
-def _should_run(found: Found, _: datetime) -> Words:
-    host, facts = _host_of(found), found.facts
-    cause: str
-    if facts["unclear"]:
-        cause = message("It went off with {host}, or somebody stopped it there: that cannot be known.", host=host)
-    elif facts["moved"]:
-        cause = message(
-            "It ran before its cluster moved it to {host}. Nothing starts it: the member that it left may run it.",
-            host=host,
-        )
-    elif facts["tries"]:
-        cause = sentence(facts["error"], message("Innkeeper tried to start it."))
-    elif facts["maintenance"]:
-        cause = message("It ran before {host} was away. {host} is in maintenance, so nothing starts it.", host=host)
-    elif not facts["autostart"]:
-        cause = message("It ran before {host} was away, and does not start with its host.", host=host)
-    else:
-        cause = message("It ran before {host} was away. Innkeeper has not started it yet.", host=host)
-    accept = f"innkeeper machine accept-off {found.object_id}"
-    return Words(
-        what=message("should run, but is off"),
-        cause=cause,
-        remedy=message("Start it, or accept on its page that it is off, or with: {command}.", command=accept),
-    )
-
-
-def _broken(found: Found, _: datetime) -> Words:
-    cause = sentence(found.facts["error"], message("No reason was given."))
-    return Words(what=message("is marked broken"), cause=cause, remedy=message("Repair it, then mark it fixed."))
-
-
-def _failed_deployment(found: Found, _: datetime) -> Words:
-    return Words(
-        what=message("failed to deploy"),
-        cause=sentence(found.facts["error"]),
-        remedy=message("Its page has the last lines of its console. Release it to deploy it again."),
-    )
-
-
-def _failed_compose(found: Found, _: datetime) -> Words:
-    return Words(
-        what=message("was not created"),
-        cause=sentence(found.facts["error"]),
-        remedy=message("Delete it here, and compose it again where there is room."),
-    )
-
-
-def _failed(found: Found, _: datetime) -> Words:
-    return Words(
-        what=message("was released but not deleted"),
-        cause=sentence(found.facts["error"], message("{host} did not delete it.", host=_host_of(found))),
-        remedy=message("Delete it once its host can be reached."),
-    )
 
 
 def _stale(found: Found, _: datetime) -> Words:
@@ -216,9 +133,7 @@ def _pool_unavailable(found: Found, _: datetime) -> Words:
     if found.facts["missing"]:
         return Words(
             what=message("is missing"),
-            cause=message(
-                "The last refresh of {host} did not list it, and VMs have disks in it.", host=_host_of(found)
-            ),
+            cause=message("The last refresh of {host} did not list it, and VMs have disks in it.", host=host_of(found)),
             remedy=message("Bring it back on the host, then refresh the host."),
         )
     status = found.facts["status"]
@@ -247,83 +162,6 @@ def _rack_away(found: Found, _: datetime) -> Words:
         cause=message("No region has a link to it. Hosts that only it reaches are unreachable."),
         remedy=message("Check the service of the rack on its computer, and its network to the region."),
     )
-
-
-_CERTIFICATES: Mapping[ObjectType, str] = {
-    ObjectType.RACK: marked(
-        "A rack renews its certificate while it is connected. Once it has expired, the rack joins with a new token."
-    ),
-    ObjectType.REGION: marked("Replace the files that tls_certificate and tls_key name."),
-}
-
-
-def _certificate(found: Found, now: datetime) -> Words:
-    if found.object_type is not ObjectType.HOST:
-        return _expiring(found, now, message(_CERTIFICATES[found.object_type]))
-    expires_at = _expires_at(found)
-    time = _minute(expires_at)
-    remedy = message("Rotate its credentials in its settings.")
-    if found.broken:
-        cause = message("They were valid until {time}; nothing accepts them any more.", time=time)
-        return Words(what=message("has credentials that have expired"), cause=cause, remedy=remedy)
-    return Words(
-        what=message("has credentials that expire in {span}", span=_span(expires_at - now)),
-        cause=message("They are valid until {time}.", time=time),
-        remedy=remedy,
-    )
-
-
-def _server_certificate(found: Found, now: datetime) -> Words:
-    commands = commands_of(found.facts["product"])
-    renew = (
-        message(
-            "Run on a member of the cluster: {client} cluster update-certificate CERTIFICATE KEY.",
-            client=commands.client,
-        )
-        if found.facts["in_cluster"]
-        else message(
-            "Replace server.crt and server.key in the folder of {product} on the server, and restart {product}.",
-            product=commands.product,
-        )
-    )
-    remedy = joined(renew, message("Then accept the new fingerprint on the host's page."))
-    words = _expiring(found, now, remedy)
-    if found.broken:
-        return evolve(words, what=message("presents a certificate that has expired"))
-    span = _span(_expires_at(found) - now)
-    return evolve(words, what=message("presents a certificate that expires in {span}", span=span))
-
-
-def _client_certificate(found: Found, now: datetime) -> Words:
-    if found.broken:
-        return _expiring(found, now, message("Issue a new one with the same name, or revoke it."))
-    return _expiring(found, now, message("Start its program: it renews the certificate while it is connected."))
-
-
-def _expiring(found: Found, now: datetime, remedy: str) -> Words:
-    expires_at = _expires_at(found)
-    time = _minute(expires_at)
-    if found.broken:
-        cause = (
-            message("It was valid until {time}; nothing accepts it any more.", time=time)
-            if found.kind is AttentionKind.CERTIFICATE_EXPIRING
-            else message("It was valid until {time}.", time=time)
-        )
-        return Words(what=message("has a certificate that has expired"), cause=cause, remedy=remedy)
-    return Words(
-        what=message("has a certificate that expires in {span}", span=_span(expires_at - now)),
-        cause=message("It is valid until {time}.", time=time),
-        remedy=remedy,
-    )
-
-
-def _expires_at(found: Found) -> datetime:
-    at = found.facts["expires_at"]
-    return datetime.fromisoformat(at) if isinstance(at, str) else at
-
-
-def _minute(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _discrepancy(found: Found, _: datetime) -> Words:
@@ -358,13 +196,13 @@ def _image(found: Found, _: datetime) -> Words:
 
 
 _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
-    AttentionKind.VM_MISSING: _missing,
-    AttentionKind.VM_VOLUME_MISSING: _volume_missing,
-    AttentionKind.VM_SHOULD_RUN: _should_run,
-    AttentionKind.VM_BROKEN: _broken,
-    AttentionKind.VM_FAILED_DEPLOYMENT: _failed_deployment,
-    AttentionKind.VM_FAILED_COMPOSE: _failed_compose,
-    AttentionKind.VM_FAILED: _failed,
+    AttentionKind.VM_MISSING: missing,
+    AttentionKind.VM_VOLUME_MISSING: volume_missing,
+    AttentionKind.VM_SHOULD_RUN: should_run,
+    AttentionKind.VM_BROKEN: broken,
+    AttentionKind.VM_FAILED_DEPLOYMENT: failed_deployment,
+    AttentionKind.VM_FAILED_COMPOSE: failed_compose,
+    AttentionKind.VM_FAILED: failed,
     AttentionKind.HOST_UNREACHABLE: unreachable,
     AttentionKind.HOST_REJECTED: distrusted,
     AttentionKind.HOST_NOT_TRUSTED: distrusted,
@@ -375,9 +213,9 @@ _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
     AttentionKind.STORAGE_POOL_FULL: _pool_full,
     AttentionKind.QUOTA_FULL: _quota,
     AttentionKind.RACK_AWAY: _rack_away,
-    AttentionKind.CERTIFICATE_EXPIRING: _certificate,
-    AttentionKind.SERVER_CERTIFICATE_EXPIRING: _server_certificate,
-    AttentionKind.CLIENT_CERTIFICATE_EXPIRING: _client_certificate,
+    AttentionKind.CERTIFICATE_EXPIRING: certificate,
+    AttentionKind.SERVER_CERTIFICATE_EXPIRING: server_certificate,
+    AttentionKind.CLIENT_CERTIFICATE_EXPIRING: client_certificate,
     AttentionKind.DISCREPANCY: _discrepancy,
     AttentionKind.OPERATION_WAITING: _operation,
     AttentionKind.IMAGE_FAILED: _image,
@@ -392,10 +230,3 @@ _FROM_SERVERS: Mapping[AttentionKind, str] = {
 
 def _number(value: float) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".")
-
-
-def _span(left: timedelta) -> str:
-    days, hours = left.days, int(left.total_seconds() // 3600)
-    if days >= 2:
-        return counted_message("{n} day", "{n} days", days)
-    return counted_message("{n} hour", "{n} hours", max(hours, 1))
