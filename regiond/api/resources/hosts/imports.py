@@ -43,7 +43,7 @@ IMPORT = with_dry_run(
         title="Import a file of a VM",
         doc="Makes a new machine, which belongs to the caller, of a file in exports/: an export, or an uploaded file. "
         "It has the hardware that the file describes, and its disks have the content of the file, whose hash is "
-        "compared before anything is made. Quotas and capacity are checked as for compose. On hosts of libvirt only.",
+        "compared before anything is made. Quotas and capacity are checked as for compose.",
         fields=(
             Field("export", Integer(minimum=1), "Id of the file.", recorded=True, required=True, example=3),
             Field("hostname", HOSTNAME, "Unique hostname (default: that of the file).", recorded=True),
