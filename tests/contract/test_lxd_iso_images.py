@@ -10,8 +10,9 @@ from attrs import evolve
 
 from common.errors import DriverFailed, HostUnreachable, ImageMissing, NotFound, NotTrusted, OutOfCapacity, WrongState
 from rackd.drivers.lxd.connection.client import Client, Scope
-from rackd.drivers.lxd.connection.failures import NotAuthorized
+from rackd.drivers.lxd.connection.failures import NotAuthorized, PreconditionFailed, Unfinished
 from rackd.drivers.lxd.guests import volumes
+from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory import volume_index
 from rackd.drivers.lxd.inventory.iso_volumes import COMPLETE
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture, DriverFixture
@@ -185,6 +186,28 @@ def test_a_running_guest_that_gets_no_drive_says_so(host: DriverFixture) -> None
     with pytest.raises(WrongState, match=rf"It can be while {spec.name} is off"):
         host.driver.insert_iso(spec.ref, sha256, host.pool_id)
     assert listed(host, spec).iso == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PreconditionFailed("ETag doesn't match"),
+        Unfinished("not yet"),
+        DriverFailed('Failed add validation for device "iso": Not now'),
+    ],
+)
+def test_what_no_running_guest_has_refused_is_not_answered_so(
+    host: DriverFixture, monkeypatch: pytest.MonkeyPatch, error: DriverFailed
+) -> None:
+    spec, sha256 = composed(host, on=True), copied(host, b"refused")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Instances, "change", fail)
+    with pytest.raises(type(error)) as raised:
+        host.driver.insert_iso(spec.ref, sha256, host.pool_id)
+    assert (type(raised.value), str(raised.value)) == (type(error), str(error))
 
 
 def test_the_device_of_another_is_not_replaced(host: DriverFixture) -> None:

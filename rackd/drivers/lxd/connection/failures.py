@@ -24,6 +24,7 @@ _CLUSTER_RULES = (
         "{client} cluster group assign",
     ),
 )
+_INVALID = "validation"
 _TAKEN = ("already exists", "unique constraint failed: instances")
 
 
@@ -41,6 +42,11 @@ class PreconditionFailed(DriverFailed):
 
 class Unfinished(DriverFailed):
     """The operation did not end in time; its outcome is unknown."""
+
+
+def is_invalid(error: DriverFailed) -> bool:
+    """Returns whether the server refuses what was asked for itself: whatever the instance does meanwhile."""
+    return _INVALID in str(error).lower()
 
 
 def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what: str) -> InnkeeperError:

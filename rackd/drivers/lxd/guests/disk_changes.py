@@ -17,7 +17,7 @@ from common.errors import DriverFailed, HostUnreachable, NotFound, WrongState
 from common.guest_spec import DiskSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.lxd.connection.client import path
-from rackd.drivers.lxd.connection.failures import Conflict, PreconditionFailed, Unfinished
+from rackd.drivers.lxd.connection.failures import Conflict, PreconditionFailed, Unfinished, is_invalid
 from rackd.drivers.lxd.guests import instance_config, volumes
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of
 from rackd.drivers.lxd.guests.instances import Instances
@@ -48,7 +48,7 @@ def attach(instances: Instances, guest: GuestRef, disk: DiskSpec, index: int, *,
     try:
         _find_or_make(instances, found, named, created, create=create)
         _plug(instances, found, device, named)
-    except HostUnreachable:
+    except (HostUnreachable, Unfinished):
         raise  # LXD may still attach the volume, which the next attempt uses
     except BaseException:
         volumes.undo(instances.client, created, scope)  # LXD deletes none that an instance has
@@ -104,11 +104,13 @@ def _plug(instances: Instances, found: Json, device: str, disk: DiskSpec) -> Non
     entry = instance_config.volume_device(disk)
     try:
         instances.change(name, devices={device: entry}, config={})
+    except (PreconditionFailed, Unfinished):
+        raise
     except DriverFailed as error:
         if _has(instances, name, disk.pool_id, disk.volume):
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
             return
-        if power_of(int(found["status_code"])) is PowerState.OFF:
+        if power_of(int(found["status_code"])) is PowerState.OFF or is_invalid(error):
             raise
         raise WrongState(
             f"{disk.volume} cannot be attached while {name} runs: {error} It can be attached while {name} is off.",

@@ -14,7 +14,7 @@ from common.boot import IsoState
 from common.errors import DriverFailed, ImageMissing, WrongState
 from common.values import GuestRef
 from rackd.drivers.lxd.connection.client import Json, path
-from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
+from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished, is_invalid
 from rackd.drivers.lxd.guests import instance_config, iso_images
 from rackd.drivers.lxd.guests.disk_changes import DETACH_S
 from rackd.drivers.lxd.guests.instances import Instances
@@ -59,11 +59,13 @@ def _plug(instances: Instances, found: Json, device: str, entry: Mapping[str, st
     name = str(found["name"])
     try:
         instances.change(name, devices={device: entry}, config={})
+    except (PreconditionFailed, Unfinished):
+        raise
     except DriverFailed as error:
         if instances.read(name)["expanded_devices"].get(device, {}).get("source") == entry["source"]:
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
             return
-        if not _runs(found):
+        if not _runs(found) or is_invalid(error):
             raise
         raise WrongState(
             f"The ISO image cannot be inserted while {name} runs: {error} It can be while {name} is off.", name=name

@@ -17,7 +17,7 @@ from common.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.changed_nics import changed_nic, check_replaceable
 from rackd.drivers.lxd.connection.client import Client, path
-from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
+from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished, is_invalid
 from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight
 from rackd.drivers.lxd.guests.disk_changes import DETACH_S
 from rackd.drivers.lxd.guests.instances import Instances
@@ -27,7 +27,6 @@ from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
 
 # In the texts with which LXD and Incus refuse a NIC of an instance that is off, too.
 _CLASHES = ("already defined on another nic", "already used on network")
-_INVALID = "validation"
 _NO_FREE_SLOT = "not available for virtio-net-pci"
 BUSES_S, _RETRY_S = 60.0, 1.0  # a second or two with KVM, twenty where VMs are emulated
 
@@ -53,13 +52,15 @@ def attach(instances: Instances, guest: GuestRef, nic: NicSpec) -> PowerState:
 def _plug(instances: Instances, name: str, nic: NicSpec, device: Mapping[str, str], power: PowerState) -> None:
     try:
         _add_device(instances, name, nic.name, device)
+    except (PreconditionFailed, Unfinished):
+        raise
     except DriverFailed as error:
         text = str(error).lower()
         if _has(instances, name, nic.mac_address):
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
         elif any(clash in text for clash in _CLASHES):
             raise WrongState(f"{name} could not start with the NIC {nic.mac_address}: {error}", name=name) from error
-        elif power is PowerState.OFF or _INVALID in text:
+        elif power is PowerState.OFF or is_invalid(error):
             raise
         else:
             raise WrongState(
