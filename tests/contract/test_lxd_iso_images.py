@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 from attrs import evolve
+from structlog.testing import capture_logs
 
 from common.errors import DriverFailed, HostUnreachable, ImageMissing, NotFound, NotTrusted, OutOfCapacity, WrongState
 from rackd.drivers.lxd.connection.client import Client, Scope
@@ -89,6 +90,23 @@ def test_a_copy_of_an_instance_that_cannot_be_seen_is_not_in_the_way(host: Drive
     assert iso_volumes(host) == [volume], f"{other.name} is deleted"
     assert copied(host, b"hidden") == sha256
     assert len(iso_volumes(host)) == (1 if complete else 2)
+
+
+def test_a_copy_says_nothing_of_one_that_an_instance_of_another_project_has(host: DriverFixture) -> None:
+    spec, sha256, lxd = composed(host), copied(host, b"apart"), server(host)
+    (volume,) = iso_volumes(host)
+    theirs = duplicated(host, volume, "other")
+    drive = {"type": "disk", "pool": theirs.pool, "source": theirs.name}
+    instance = lxd.instance(spec.name, DEFAULT_PROJECT)
+    lxd.instances["other", spec.name] = evolve(instance, project="other", devices={**instance.devices, "iso": drive})
+    del lxd.volumes[volume.project, volume.pool, volume.name]
+    with capture_logs() as logs:
+        copied(host, b"apart")
+        assert "image_in_use" not in [entry["event"] for entry in logs]
+        with pytest.raises(WrongState, match=f"Volumes in use were not deleted: {theirs.name}"):
+            host.driver.remove_image(sha256, host.pool_id)
+        assert [entry["volume"] for entry in logs if entry["event"] == "image_in_use"] == [theirs.name]
+    assert iso_volumes(host) == [theirs]
 
 
 def test_a_refusal_does_not_keep_the_other_copies(host: DriverFixture, monkeypatch: pytest.MonkeyPatch) -> None:

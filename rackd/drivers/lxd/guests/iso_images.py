@@ -146,7 +146,7 @@ def _delete(
     now, left = datetime.now(UTC), dict[str, InnkeeperError | None]()
     projects = visible_projects(client, scope.project)
     for volume in _volumes(client, sha256, pool_id, scope, projects):
-        if not (volume.attached or is_abandoned(volume, now) or (complete and is_complete(volume))):
+        if not (is_abandoned(volume, now) or (complete and (volume.attached or is_complete(volume)))):
             continue
         refusal: InnkeeperError | None = None
         try:
