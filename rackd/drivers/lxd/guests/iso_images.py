@@ -33,7 +33,6 @@ from rackd.drivers.lxd.inventory.iso_volumes import (
     COMPLETE,
     is_abandoned,
     is_complete,
-    is_here,
     iso_volume_name,
     sha256_of_name,
 )
@@ -67,7 +66,7 @@ def find(client: Client, sha256: str, pool_id: str, scope: Scope) -> str | None:
     found = (parse_volume(one, pool_id) for one in client.get(where, recursion="1", project=scope.project))
     names = (
         one.name for one in found
-        if sha256_of_name(one.name) == sha256 and is_complete(one) and is_here(one, scope.member)
+        if sha256_of_name(one.name) == sha256 and is_complete(one) and one.is_on(scope.member)
     )  # fmt: skip
     return min(names, default=None)
 
@@ -187,7 +186,7 @@ def _volumes(client: Client, sha256: str, pool_id: str, scope: Scope, projects: 
         return []
     parsed = (parse_volume(one, pool_id) for one in listed if sha256_of_name(str(one["name"])) == sha256)
     found = usable_volumes(parsed, projects)
-    return list({(one.project, one.name): one for one in found if is_here(one, scope.member)}.values())
+    return list({(one.project, one.name): one for one in found if one.is_on(scope.member)}.values())
 
 
 @contextmanager
