@@ -15,6 +15,7 @@ from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.attached_disks import device_of, source_of, volumes_of
 from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.inventory.iso_volumes import iso_volume_name
 from tests.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented
 from tests.unit.test_lxd_guests import MARKER, MARKER_CONFIG, instance
 
@@ -231,11 +232,12 @@ def test_disks_are_found_by_each_name_that_discovery_gives_them() -> None:
         "disk1": {"type": "disk", "pool": "main", "source": "data"},
         "config": {"type": "disk", "source": "cloud-init:config"},
         "eth0": {"type": "nic", "network": "lan"},
+        "iso": {"type": "disk", "pool": "main", "source": iso_volume_name("ab" * 32, "00ff")},
     }
     composed = instance(project="own", devices=devices, config={**MARKER_CONFIG, "user.innkeeper.root": "ik-root"})
     for volume, device in {
         "ik-root": "root", "root": "root", "data": "disk1", "own/data": "disk1", "other/data": None, "disk1": None,
-        "": None, "cloud-init:config": None, "eth0": None,
+        "": None, "cloud-init:config": None, "eth0": None, devices["iso"]["source"]: None,
     }.items():  # fmt: skip
         assert (volume, device_of(composed, "main", volume)) == (volume, device)
         assert device_of(composed, "other", volume) is None
