@@ -24,7 +24,7 @@ from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.image_content import verified_parts
 from rackd.drivers.lxd.connection.capabilities import extension_of
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
-from rackd.drivers.lxd.connection.failures import NotAuthorized
+from rackd.drivers.lxd.connection.failures import NoSpace, NotAuthorized
 from rackd.drivers.lxd.guests import volumes
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
@@ -41,7 +41,6 @@ from rackd.drivers.lxd.inventory.volume_index import Volume, parse_volume, usabl
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-_NO_SPACE = "no space left on device"
 _IN_USE = "in use"
 _SUFFIX_BYTES = 2
 
@@ -193,12 +192,10 @@ def _volumes(client: Client, sha256: str, pool_id: str, scope: Scope, projects: 
 def _space_in(pool_id: str, image: ImageRef) -> Iterator[None]:
     try:
         yield
-    except DriverFailed as error:
-        if _NO_SPACE in str(error).lower():
-            raise OutOfCapacity(
-                f"The storage pool {pool_id}, or the folder in which its server keeps what it imports, has no space "
-                f"for an ISO image of {image.size_bytes} bytes: {error}",
-                pool_id=pool_id,
-                requested_bytes=image.size_bytes,
-            ) from error
-        raise
+    except NoSpace as error:
+        raise OutOfCapacity(
+            f"The storage pool {pool_id}, or the folder in which its server keeps what it imports, has no space "
+            f"for an ISO image of {image.size_bytes} bytes: {error}",
+            pool_id=pool_id,
+            requested_bytes=image.size_bytes,
+        ) from error
