@@ -29,9 +29,10 @@ def insert(instances: Instances, guest: GuestRef, sha256: str, pool_id: str, *, 
     """Returns what is in the drive. Raises as the driver contract says."""
     found, client = instances.of_machine(guest), instances.client
     iso_images.check_supported(instances)
-    volume = iso_images.find(client, sha256, pool_id, instances.scope_of(found))
     if check_only:
+        client.get(path("storage-pools", pool_id))
         return _state(found)
+    volume = iso_images.find(client, sha256, pool_id, instances.scope_of(found))
     if volume is None:
         raise ImageMissing(f"The storage pool {pool_id} of {client.place} lacks the image {sha256[:12]}.")
     name, devices = str(found["name"]), found["expanded_devices"]
