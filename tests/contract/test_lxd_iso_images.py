@@ -154,13 +154,9 @@ def duplicated(host: DriverFixture, volume: Volume, project: str) -> Volume:
 
 
 def test_the_copies_of_all_projects_are_one_and_go_together(host: DriverFixture) -> None:
-    sha256, lxd = copied(host, b"two"), server(host)
+    sha256 = copied(host, b"two")
     (volume,) = iso_volumes(host)
-    lxd.projects.add("other")
-    lxd.volumes["other", volume.pool, volume.name] = Volume(
-        pool=volume.pool, name=volume.name, project="other", content_type="iso", config=volume.config, disk=volume.disk,
-        description=volume.description,
-    )  # fmt: skip
+    duplicated(host, volume, "other")
     size = Content(b"two").ref.size_bytes
     assert copies_of(host, sha256) == [(host.pool_id, 2 * size, True)]
     host.driver.remove_image(sha256, host.pool_id)
