@@ -11,7 +11,6 @@ class ProductCommands:
 
     product: str  # for people
     client: str
-    add_token: str
     add_certificate: str  # followed by a file; `-` is the standard input
     token_commands: tuple[str, ...]  # with that of the other product where it is not known which one answers
     takes_passwords: bool  # a trust password instead of a token
@@ -34,15 +33,15 @@ _LXC_TOKEN = "lxc config trust add --name innkeeper"  # noqa: S105  # a command,
 _INCUS_TOKEN = "incus config trust add innkeeper"  # noqa: S105  # a command, no secret
 
 LXD = ProductCommands(
-    product="LXD", client="lxc", add_token=_LXC_TOKEN, add_certificate="lxc config trust add",
+    product="LXD", client="lxc", add_certificate="lxc config trust add",
     token_commands=(_LXC_TOKEN,), takes_passwords=True,
 )  # fmt: skip
 INCUS = ProductCommands(
-    product="Incus", client="incus", add_token=_INCUS_TOKEN, add_certificate="incus config trust add-certificate",
+    product="Incus", client="incus", add_certificate="incus config trust add-certificate",
     token_commands=(_INCUS_TOKEN,), takes_passwords=False,
 )  # fmt: skip
 UNKNOWN = ProductCommands(
-    product="LXD", client="lxc", add_token=_LXC_TOKEN, add_certificate="lxc config trust add",
+    product="LXD", client="lxc", add_certificate="lxc config trust add",
     token_commands=(_LXC_TOKEN, _INCUS_TOKEN), takes_passwords=True,
 )  # fmt: skip
 _KNOWN = {one.product: one for one in (LXD, INCUS)}

@@ -7,11 +7,13 @@ from typing import cast
 
 import pytest
 from attrs import evolve
+from structlog.testing import capture_logs
 
 from common.errors import DriverFailed, HostUnreachable, ImageMissing, NotFound, NotTrusted, OutOfCapacity, WrongState
 from rackd.drivers.lxd.connection.client import Client, Scope
-from rackd.drivers.lxd.connection.failures import NotAuthorized
+from rackd.drivers.lxd.connection.failures import NotAuthorized, PreconditionFailed, Unfinished
 from rackd.drivers.lxd.guests import volumes
+from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory import volume_index
 from rackd.drivers.lxd.inventory.iso_volumes import COMPLETE
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture, DriverFixture
@@ -90,6 +92,23 @@ def test_a_copy_of_an_instance_that_cannot_be_seen_is_not_in_the_way(host: Drive
     assert len(iso_volumes(host)) == (1 if complete else 2)
 
 
+def test_a_copy_says_nothing_of_one_that_an_instance_of_another_project_has(host: DriverFixture) -> None:
+    spec, sha256, lxd = composed(host), copied(host, b"apart"), server(host)
+    (volume,) = iso_volumes(host)
+    theirs = duplicated(host, volume, "other")
+    drive = {"type": "disk", "pool": theirs.pool, "source": theirs.name}
+    instance = lxd.instance(spec.name, DEFAULT_PROJECT)
+    lxd.instances["other", spec.name] = evolve(instance, project="other", devices={**instance.devices, "iso": drive})
+    del lxd.volumes[volume.project, volume.pool, volume.name]
+    with capture_logs() as logs:
+        copied(host, b"apart")
+        assert "image_in_use" not in [entry["event"] for entry in logs]
+        with pytest.raises(WrongState, match=f"Volumes in use were not deleted: {theirs.name}"):
+            host.driver.remove_image(sha256, host.pool_id)
+        assert [entry["volume"] for entry in logs if entry["event"] == "image_in_use"] == [theirs.name]
+    assert iso_volumes(host) == [theirs]
+
+
 def test_a_refusal_does_not_keep_the_other_copies(host: DriverFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     sha256 = copied(host, b"refused")
     (volume,) = iso_volumes(host)
@@ -135,13 +154,9 @@ def duplicated(host: DriverFixture, volume: Volume, project: str) -> Volume:
 
 
 def test_the_copies_of_all_projects_are_one_and_go_together(host: DriverFixture) -> None:
-    sha256, lxd = copied(host, b"two"), server(host)
+    sha256 = copied(host, b"two")
     (volume,) = iso_volumes(host)
-    lxd.projects.add("other")
-    lxd.volumes["other", volume.pool, volume.name] = Volume(
-        pool=volume.pool, name=volume.name, project="other", content_type="iso", config=volume.config, disk=volume.disk,
-        description=volume.description,
-    )  # fmt: skip
+    duplicated(host, volume, "other")
     size = Content(b"two").ref.size_bytes
     assert copies_of(host, sha256) == [(host.pool_id, 2 * size, True)]
     host.driver.remove_image(sha256, host.pool_id)
@@ -185,6 +200,28 @@ def test_a_running_guest_that_gets_no_drive_says_so(host: DriverFixture) -> None
     with pytest.raises(WrongState, match=rf"It can be while {spec.name} is off"):
         host.driver.insert_iso(spec.ref, sha256, host.pool_id)
     assert listed(host, spec).iso == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PreconditionFailed("ETag doesn't match"),
+        Unfinished("not yet"),
+        DriverFailed('Failed add validation for device "iso": Not now'),
+    ],
+)
+def test_what_no_running_guest_has_refused_is_not_answered_so(
+    host: DriverFixture, monkeypatch: pytest.MonkeyPatch, error: DriverFailed
+) -> None:
+    spec, sha256 = composed(host, on=True), copied(host, b"refused")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Instances, "change", fail)
+    with pytest.raises(type(error)) as raised:
+        host.driver.insert_iso(spec.ref, sha256, host.pool_id)
+    assert (type(raised.value), str(raised.value)) == (type(error), str(error))
 
 
 def test_the_device_of_another_is_not_replaced(host: DriverFixture) -> None:

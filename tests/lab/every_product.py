@@ -6,6 +6,8 @@ with that marker, a test of what only LXD has is marked `lxd_alone`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.lab.incus_server import VERSIONS, incus_cluster, incus_pair, incus_server, why_no_incus
@@ -29,10 +31,10 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(fixture, hosts, indirect=True)  # in the scope of the fixture
 
 
-def server_of(request: pytest.FixtureRequest) -> LxdServer:
-    """The single server that the test asks for. Skips the test where its product is missing."""
+def server_of(request: pytest.FixtureRequest, lxd: Callable[[], LxdServer] = lab_server) -> LxdServer:
+    """The single server that the test asks for; `lxd` starts that of LXD. Skips the test without its product."""
     version = _version(request)
-    return lab_server() if version is None else incus_server(version)
+    return lxd() if version is None else incus_server(version)
 
 
 def pair_of(request: pytest.FixtureRequest) -> tuple[LxdServer, LxdServer]:

@@ -7,17 +7,10 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.lab.incus_server import VERSIONS, incus_server, why_no_incus
 from tests.lab.key_pair import KeyPair
-from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
-from tests.lab.needs import require
+from tests.lab.lxd_server import LxdServer
 
-
-@pytest.fixture(params=["lxd", *(f"incus-{version}" for version in VERSIONS)])
-def lxd(request: pytest.FixtureRequest) -> LxdServer:
-    version = request.param.removeprefix("incus-")
-    require(why_no_lxd() if version == "lxd" else why_no_incus(version))
-    return lab_server() if version == "lxd" else incus_server(version)
+pytestmark = pytest.mark.every_product
 
 
 def description(lxd: LxdServer, name: str) -> Any:

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.integration.test_disk_changes import path
-from tests.lab.incus_server import VERSIONS, incus_server, why_no_incus
-from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
-from tests.lab.needs import require
+from tests.lab.lxd_server import LxdServer
 from tests.lab.test_exports_lxd import composed, disk_files, holds, lxd_host, put
 from tests.waiting import eventually
 
+pytestmark = [pytest.mark.database, pytest.mark.every_product]
 PREFIX = "ikclones-"
 COUNT = 3
-
-
-@pytest.fixture(params=["lxd", *(f"incus-{version}" for version in VERSIONS)])
-def server(request: pytest.FixtureRequest) -> Iterator[LxdServer]:
-    version = request.param.removeprefix("incus-")
-    require(why_no_lxd() if version == "lxd" else why_no_incus(version))
-    server = lab_server() if version == "lxd" else incus_server(version)
-    with server.restored(PREFIX):
-        yield server
 
 
 async def clones_of(innkeeper: Deployment, source: Any) -> list[Any]:
@@ -47,7 +36,6 @@ def instance_id(server: LxdServer, name: str) -> str:
     return str(server.ask(f"/1.0/instances/{name}")["config"]["volatile.uuid"])
 
 
-@pytest.mark.database
 async def test_clones_have_the_same_bytes_and_are_other_machines(server: LxdServer, innkeeper: Deployment) -> None:
     host_id = await lxd_host(innkeeper, server)
     await innkeeper.put(f"vm-hosts/{host_id}/", cpu_over_commit_ratio=10, memory_over_commit_ratio=10)

@@ -17,11 +17,11 @@ from regiond.machines.deployment.mime_parts import Part
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import USER_DATA, GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_lxd
+from tests.lab.every_product import server_of
 from tests.lab.guest_image import SshKey, becomes, upload_image
-from tests.lab.incus_server import VERSIONS, incus_server, why_no_incus
-from tests.lab.lxd_server import LxdServer, booting_server, why_no_lxd
-from tests.lab.needs import require
+from tests.lab.lxd_server import LxdServer, booting_server
 
+pytestmark = pytest.mark.every_product
 PREFIX = "ikdep-"
 NAME = f"{PREFIX}web"
 LARGE = random.Random(7).randbytes(150_000)  # noqa: S311  # not a secret
@@ -40,14 +40,16 @@ LARGE_USER_DATA = mime_parts.join((
 ))  # fmt: skip
 
 
-@pytest.fixture(params=["lxd", *(f"incus-{version}" for version in VERSIONS)])
-def server(request: pytest.FixtureRequest) -> Iterator[LxdServer]:
-    version = request.param.removeprefix("incus-")
-    require(why_no_lxd() if version == "lxd" else why_no_incus(version))
-    server = booting_server() if version == "lxd" else incus_server(version)
-    with server.restored(PREFIX):
-        yield server
-        server.delete_our_images()
+@pytest.fixture(scope="session")
+def lxd(request: pytest.FixtureRequest) -> LxdServer:
+    """A server whose guests find their root disk."""
+    return server_of(request, lxd=booting_server)
+
+
+@pytest.fixture
+def server(server: LxdServer) -> Iterator[LxdServer]:
+    yield server
+    server.delete_our_images()
 
 
 @pytest.fixture

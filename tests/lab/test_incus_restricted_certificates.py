@@ -66,7 +66,8 @@ def restricted(request: pytest.FixtureRequest) -> Iterator[Restricted]:
 
 def lists_pools(one: Restricted) -> bool:
     """Incus 6.0.4 does not, to such a certificate."""
-    return str(one.server.ask("/1.0")["environment"]["server_version"]) > "6.0.5"
+    version = str(one.server.ask("/1.0")["environment"]["server_version"])
+    return tuple(map(int, version.split("."))) > (6, 0, 5)
 
 
 def test_pools_that_cannot_be_listed_are_found_by_their_names(restricted: Restricted) -> None:

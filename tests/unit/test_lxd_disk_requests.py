@@ -11,9 +11,11 @@ from attrs import evolve
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, OutOfCapacity, Unsupported, WrongState
 from common.guest_spec import DiskSpec
 from common.values import DiskSize, GrownDisk, GuestRef, PowerAction, PowerState
-from rackd.drivers.lxd.connection.failures import PreconditionFailed
+from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.attached_disks import device_of, source_of, volumes_of
+from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.inventory.iso_volumes import iso_volume_name
 from tests.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented
 from tests.unit.test_lxd_guests import MARKER, MARKER_CONFIG, instance
 
@@ -143,6 +145,40 @@ def test_a_change_by_another_client_is_no_refusal_of_the_guest(lxd: AnsweringLxd
     assert isinstance(error, PreconditionFailed)
 
 
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [
+        (412, "ETag doesn't match", PreconditionFailed),
+        (500, 'Failed add validation for device "disk2": Cannot add it', DriverFailed),
+        (500, 'Failed to start device "disk2": Cannot add it', WrongState),
+    ],
+)
+def test_only_what_a_running_guest_refuses_can_be_while_it_is_off(
+    lxd: AnsweringLxd, status: int, text: str, kind: type[Exception]
+) -> None:
+    lxd.refused["PATCH", "instances/vm1"] = (status, text)
+    running(lxd)
+    error = raised(lxd, lambda driver: driver.attach_disk(GUEST, SPARE, 2, create=False))
+    assert (type(error), "while vm1 is off" in str(error)) == (kind, kind is WrongState)
+
+
+def test_a_volume_that_may_still_be_attached_is_no_refusal_of_the_guest(
+    lxd: AnsweringLxd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unfinished(_: Instances, name: str, **__: object) -> None:
+        raise Unfinished(f"not yet: {name}")
+
+    monkeypatch.setattr(Instances, "change", unfinished)
+    lxd.answers[VOLUMES] = {}
+    running(lxd)
+
+    def attach(driver: LxdDriver) -> None:
+        with pytest.raises(Unfinished):
+            driver.attach_disk(GUEST, NEW, 2, create=True)
+
+    assert [path for path, _ in asked(lxd, attach)].count(f"{VOLUMES}/new") == 1  # it is not deleted
+
+
 def test_a_volume_that_another_rack_made_is_checked(lxd: AnsweringLxd) -> None:
     lxd.refused["POST", VOLUMES] = (409, "Volume by that name already exists")
     lxd.late = {f"{VOLUMES}/spare"}
@@ -196,11 +232,12 @@ def test_disks_are_found_by_each_name_that_discovery_gives_them() -> None:
         "disk1": {"type": "disk", "pool": "main", "source": "data"},
         "config": {"type": "disk", "source": "cloud-init:config"},
         "eth0": {"type": "nic", "network": "lan"},
+        "iso": {"type": "disk", "pool": "main", "source": iso_volume_name("ab" * 32, "00ff")},
     }
     composed = instance(project="own", devices=devices, config={**MARKER_CONFIG, "user.innkeeper.root": "ik-root"})
     for volume, device in {
         "ik-root": "root", "root": "root", "data": "disk1", "own/data": "disk1", "other/data": None, "disk1": None,
-        "": None, "cloud-init:config": None, "eth0": None,
+        "": None, "cloud-init:config": None, "eth0": None, devices["iso"]["source"]: None,
     }.items():  # fmt: skip
         assert (volume, device_of(composed, "main", volume)) == (volume, device)
         assert device_of(composed, "other", volume) is None

@@ -11,8 +11,9 @@ from attrs import evolve
 from common.errors import DriverFailed, InnkeeperError, NotFound, Unsupported, WrongState
 from common.guest_spec import NicAddress, NicSpec
 from common.values import NicKind, PowerState
-from rackd.drivers.lxd.connection.failures import PreconditionFailed
+from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.driver import LxdDriver
+from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.nic_devices import device_with
 from tests.lxd_answers import AnsweringLxd, answering_lxd, documented
 from tests.unit.test_lxd_disk_requests import GUEST, asked
@@ -161,6 +162,18 @@ def test_a_change_by_another_client_is_no_refusal_of_the_guest(lxd: AnsweringLxd
     lxd.refused["PUT", "instances/vm1"] = (412, "ETag doesn't match")
     running(lxd)
     assert isinstance(raised(lxd, lambda driver: driver.detach_nic(GUEST, HAS)), PreconditionFailed)
+
+
+@pytest.mark.parametrize("kind", [PreconditionFailed, Unfinished])
+def test_what_no_running_guest_has_refused_is_not_answered_so(
+    lxd: AnsweringLxd, monkeypatch: pytest.MonkeyPatch, kind: type[DriverFailed]
+) -> None:
+    def fail(_: Instances, name: str, **__: object) -> None:
+        raise kind(f"not yet: {name}")
+
+    monkeypatch.setattr(Instances, "change", fail)
+    running(lxd)
+    assert type(raised(lxd, lambda driver: driver.attach_nic(GUEST, NEW))) is kind
 
 
 def test_a_nic_of_a_profile_is_not_detached(lxd: AnsweringLxd) -> None:

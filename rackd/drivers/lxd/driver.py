@@ -113,7 +113,7 @@ class LxdDriver:
                 sorted(reader.orphaned_volumes(responses), key=lambda one: (one.pool_id, one.project, one.name))
             ),
             inspected_pools=tuple(responses.pools_with_volumes),
-            image_copies=facts.image_copies(responses),
+            image_copies=responses.image_copies,
             image_pools=("", *responses.pools_with_volumes),
         )
 

@@ -145,20 +145,20 @@ def use(client: Client, domain: Domain, live: Element, place: tuple[str, str], c
         client.define(ET.tostring(definition, encoding="unicode"), domain.name)
 
 
-def abandon(client: Client, volumes: Collection[str]) -> None:
+def abandon(client: Client, copies: Collection[str]) -> None:
     """Ends the jobs that copy to volumes of these names, which are disks of no guest. Idempotent.
 
     Reads each running domain once: a copy is named after the machine for which the disk was made, but another one may
     have the disk since.
     """
-    if not volumes:
+    if not copies:
         return
     for domain in client.domains():
         live = live_of(domain)
         for disk in () if live is None else live.iterfind("devices/disk"):
             mirror = disk.find("mirror")
             copy = "" if mirror is None else path_of(mirror).rpartition("/")[2]
-            if copy in volumes:
+            if copy in copies:
                 domain.end_block_job(attribute(disk, "target", "dev"), pivot=False)
                 log.info("live_copy_abandoned", guest=domain.name, copy=copy)
 

@@ -24,6 +24,8 @@ _CLUSTER_RULES = (
         "{client} cluster group assign",
     ),
 )
+_INVALID = "validation"
+_FULL = "no space left on device"
 _TAKEN = ("already exists", "unique constraint failed: instances")
 
 
@@ -39,8 +41,17 @@ class PreconditionFailed(DriverFailed):
     """The object to change has changed since it was read."""
 
 
+class NoSpace(DriverFailed):
+    """The server's disk, or that of a storage pool, is full. Callers see OutOfCapacity, which says what for."""
+
+
 class Unfinished(DriverFailed):
     """The operation did not end in time; its outcome is unknown."""
+
+
+def is_invalid(error: DriverFailed) -> bool:
+    """Returns whether the server refuses what was asked for itself: whatever the instance does meanwhile."""
+    return _INVALID in str(error).lower()
 
 
 def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what: str) -> InnkeeperError:
@@ -68,5 +79,7 @@ def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what
 
 def of_operation(reason: str, dialect: Dialect) -> DriverFailed:
     """Returns the error of an operation that failed for this reason."""
-    kind = Conflict if any(text in reason.lower() for text in _TAKEN) else DriverFailed
-    return kind(f"{dialect.product}: {reason}.")
+    message, text = f"{dialect.product}: {reason}.", reason.lower()
+    if _FULL in text:
+        return NoSpace(message)
+    return Conflict(message) if any(taken in text for taken in _TAKEN) else DriverFailed(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rackd.drivers.lxd.inventory.boot_order import Device
+from rackd.drivers.lxd.inventory.iso_volumes import sha256_of_device
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, ROOT_VOLUME_KEY, Json, config_of
 
 
@@ -50,8 +51,13 @@ def volumes_of(instance: Json) -> list[str]:
 
 
 def _disks(instance: Json) -> Mapping[str, Device]:
+    """Returns those with volumes, except the drives with ISO images, which are no disks to discovery either."""
     devices: Mapping[str, Device] = instance.get("expanded_devices") or {}
-    return {name: device for name, device in devices.items() if device.get("type") == "disk" and device.get("pool")}
+    return {
+        name: device
+        for name, device in devices.items()
+        if device.get("type") == "disk" and device.get("pool") and not sha256_of_device(device)
+    }
 
 
 def _project(instance: Json) -> str:

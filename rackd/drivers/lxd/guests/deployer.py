@@ -13,6 +13,7 @@ from common.errors import DriverFailed, ImageMissing, OutOfCapacity, Unsupported
 from common.guest_spec import DiskSpec, GuestSpec
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.lxd.connection.client import Client, Scope, path
+from rackd.drivers.lxd.connection.failures import NoSpace
 from rackd.drivers.lxd.guests import cloud_init, images, instance_config, own_images, preflight, volumes
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.rebuilding import give_root_disk
@@ -22,7 +23,6 @@ from rackd.drivers.lxd.guests.volumes_anew import make_anew
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _TOO_LARGE = re.compile(r"source image size .* exceeds", re.IGNORECASE)
-_NO_SPACE = "no space left on device"
 
 
 def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
@@ -41,18 +41,18 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
         give_root_disk(
             instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys, leases=leases), spec.marker
         )
+    except NoSpace as error:
+        raise OutOfCapacity(
+            f"The storage pool {root.pool_id} has no space for the image: {error}",
+            pool_id=root.pool_id,
+            requested_bytes=image.virtual_size_bytes,
+        ) from error
     except DriverFailed as error:
         if image.of_host and _TOO_LARGE.search(str(error)):
             raise OutOfCapacity(
                 f"The image {image.sha256[:12]} needs a larger root disk than that of {spec.name}, which is empty now "
                 f"({root.size_bytes} bytes): {error}",
                 pool_id=root.pool_id,
-            ) from error
-        if _NO_SPACE in str(error).lower():
-            raise OutOfCapacity(
-                f"The storage pool {root.pool_id} has no space for the image: {error}",
-                pool_id=root.pool_id,
-                requested_bytes=image.virtual_size_bytes,
             ) from error
         raise
     return cloud_init.is_shortened(seed)

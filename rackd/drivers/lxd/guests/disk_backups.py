@@ -22,7 +22,7 @@ from common.values import GuestRef
 from rackd.drivers.disk_moves import check_off
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.lxd.connection.client import Client, FilePart, path
-from rackd.drivers.lxd.connection.failures import Unfinished
+from rackd.drivers.lxd.connection.failures import NoSpace, Unfinished
 from rackd.drivers.lxd.guests import root_moves
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of, volumes_of
 from rackd.drivers.lxd.guests.disk_moves import check_only_user
@@ -37,7 +37,6 @@ NAME = "innkeeper-export"
 KEPT = timedelta(days=1)  # by LXD, if Innkeeper does not delete it
 _IMAGES = ("backup/virtual-machine.img", "backup/volume.img")
 _MAKING = ("backing up", "backup")  # in LXD's descriptions of such operations
-_NO_SPACE = "no space left on device"
 _OF_INSTANCE, _OF_VOLUME = "instance_only", "volume_only"  # keys of a request for a backup
 _STOPPED = 102  # the status code of an instance
 _END_S = 90.0  # in which a backup that LXD still makes has to end, if it is to be deleted
@@ -166,15 +165,16 @@ class DiskBackups:
             _check_same(found, instances.of_machine(guest), volume)
         except HostUnreachable:
             raise  # LXD may still write the backup, which the next call replaces
-        except BaseException as error:
+        except NoSpace as error:
             _try_delete(backup)
-            if isinstance(error, DriverFailed) and _NO_SPACE in str(error).lower():
-                raise OutOfCapacity(
-                    f"{instances.client.place} has no space for a copy of the disk {volume} of "
-                    f"{guest.name}, zeros included, from which the disk is read. The copy is in the folder backups of "
-                    f"{instances.product}, or in the volume that its setting storage.backups_volume names.",
-                    pool_id=pool_id,
-                ) from error
+            raise OutOfCapacity(
+                f"{instances.client.place} has no space for a copy of the disk {volume} of "
+                f"{guest.name}, zeros included, from which the disk is read. The copy is in the folder backups of "
+                f"{instances.product}, or in the volume that its setting storage.backups_volume names.",
+                pool_id=pool_id,
+            ) from error
+        except BaseException:
+            _try_delete(backup)
             raise
         self._images.pop(backup.where, None)
         log.info("backup_made", guest=guest.name, volume=volume)

@@ -6,7 +6,6 @@ written is lost. A new LXD may refuse either while the VM runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import structlog
@@ -17,18 +16,17 @@ from common.errors import DriverFailed, HostUnreachable, NotFound, WrongState
 from common.guest_spec import DiskSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.lxd.connection.client import path
-from rackd.drivers.lxd.connection.failures import Conflict, PreconditionFailed, Unfinished
+from rackd.drivers.lxd.connection.failures import Conflict, PreconditionFailed, Unfinished, is_invalid
 from rackd.drivers.lxd.guests import instance_config, volumes
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of
+from rackd.drivers.lxd.guests.device_removal import remove_devices
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
 from rackd.drivers.lxd.inventory.guests import power_of
-from rackd.drivers.lxd.inventory.ownership import BOOT_DISK_KEY, Json, config_of
+from rackd.drivers.lxd.inventory.ownership import Json
 from rackd.drivers.lxd.inventory.volume_index import parse_volume
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
-
-DETACH_S = 60.0  # LXD itself waits for some seconds
 
 
 def attach(instances: Instances, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
@@ -48,7 +46,7 @@ def attach(instances: Instances, guest: GuestRef, disk: DiskSpec, index: int, *,
     try:
         _find_or_make(instances, found, named, created, create=create)
         _plug(instances, found, device, named)
-    except HostUnreachable:
+    except (HostUnreachable, Unfinished):
         raise  # LXD may still attach the volume, which the next attempt uses
     except BaseException:
         volumes.undo(instances.client, created, scope)  # LXD deletes none that an instance has
@@ -104,11 +102,13 @@ def _plug(instances: Instances, found: Json, device: str, disk: DiskSpec) -> Non
     entry = instance_config.volume_device(disk)
     try:
         instances.change(name, devices={device: entry}, config={})
+    except (PreconditionFailed, Unfinished):
+        raise
     except DriverFailed as error:
         if _has(instances, name, disk.pool_id, disk.volume):
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
             return
-        if power_of(int(found["status_code"])) is PowerState.OFF:
+        if power_of(int(found["status_code"])) is PowerState.OFF or is_invalid(error):
             raise
         raise WrongState(
             f"{disk.volume} cannot be attached while {name} runs: {error} It can be attached while {name} is off.",
@@ -127,40 +127,17 @@ def detach(instances: Instances, guest: GuestRef, pool_id: str, volume: str) -> 
         return power
     if is_root(found["expanded_devices"][device]):
         raise WrongState(f"{instances.product} cannot detach {volume}: it is the root disk of {name}.", name=name)
-    _unplug(instances, name, device, pool_id, volume, power)
+    kept = remove_devices(
+        instances, name, {device},
+        what=volume, has=lambda one: device_of(one, pool_id, volume) is not None, runs=power is not PowerState.OFF,
+    )  # fmt: skip
+    if kept is not None:
+        raise WrongState(
+            f"{name} does not give {volume} back while it runs: {kept} It can be detached while {name} is off.",
+            name=name,
+        ) from kept
     log.info("disk_detached", guest=name, device=device, volume=volume, pool=pool_id)
     return power
-
-
-def _unplug(instances: Instances, name: str, device: str, pool_id: str, volume: str, power: PowerState) -> None:
-    """Removes the device, and the choice to boot from it at the next start."""
-    client, project = instances.client, instances.scope.project
-    current, etag = client.get_with_etag(path("instances", name), project=project)
-    devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
-    if device not in devices:
-        raise WrongState(
-            f"{name} has {volume} from one of its profiles, as {device}. Remove the device from the profile: "
-            f"{client.dialect.client} profile device remove.",
-            name=name,
-        )
-    left = {key: entry for key, entry in devices.items() if key != device}
-    config = {key: text for key, text in config_of(current).items() if (key, text) != (BOOT_DISK_KEY, device)}
-    body = instance_config.changed(current, config=config, devices=left)
-    try:
-        client.put(path("instances", name), body, etag=etag, wait_s=DETACH_S, project=project)
-    except (PreconditionFailed, Unfinished):
-        raise
-    except DriverFailed as error:
-        # LXD changes the instance, then fails if a running guest has no agent to notify.
-        if not _has(instances, name, pool_id, volume):
-            log.info("guest_agent_not_notified", guest=name, reason=str(error))
-        elif power is PowerState.OFF:
-            raise
-        else:
-            raise WrongState(
-                f"{name} does not give {volume} back while it runs: {error} It can be detached while {name} is off.",
-                name=name,
-            ) from error
 
 
 def _has(instances: Instances, name: str, pool_id: str, volume: str) -> bool:

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 import structlog
 
 from common.deployment_spec import ImageRef
-from common.errors import DriverFailed, OutOfCapacity
+from common.errors import OutOfCapacity
 from common.guest_spec import DiskSpec, GuestSpec
 from common.rpc.host_commands import MAX_CALL_S
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.lxd.connection.client import Client, Json, path
+from rackd.drivers.lxd.connection.failures import NoSpace
 from rackd.drivers.lxd.guests import cloud_init, images, volumes
 from rackd.drivers.lxd.guests.attached_disks import volumes_of
 from rackd.drivers.lxd.guests.instances import Instances
@@ -30,8 +31,6 @@ from rackd.drivers.lxd.guests.volumes_anew import make_anew
 from rackd.drivers.lxd.inventory.ownership import config_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
-
-_NO_SPACE = "no space left on device"
 
 
 def fill(
@@ -94,12 +93,10 @@ def _fill_volume(
 def _space_in(disk: DiskSpec, image: ImageRef) -> Iterator[None]:
     try:
         yield
-    except DriverFailed as error:
-        if _NO_SPACE in str(error).lower():
-            raise OutOfCapacity(
-                f"The storage pool {disk.pool_id}, or the folder in which the server keeps what it imports, has no "
-                f"space for the content of {disk.volume}: {error}",
-                pool_id=disk.pool_id,
-                requested_bytes=image.virtual_size_bytes,
-            ) from error
-        raise
+    except NoSpace as error:
+        raise OutOfCapacity(
+            f"The storage pool {disk.pool_id}, or the folder in which the server keeps what it imports, has no "
+            f"space for the content of {disk.volume}: {error}",
+            pool_id=disk.pool_id,
+            requested_bytes=image.virtual_size_bytes,
+        ) from error

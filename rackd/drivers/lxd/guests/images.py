@@ -17,14 +17,14 @@ from uuid import uuid4
 import structlog
 
 from common.deployment_spec import ImageFormat, ImageRef
-from common.errors import Busy, DriverFailed, NotFound, OutOfCapacity
+from common.errors import Busy, NotFound, OutOfCapacity
 from common.phrases import number_of
 from common.rpc.host_commands import MAX_CALL_S
 from common.values import OwnershipMarker
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
 from rackd.drivers.lxd.connection.client import Client, Scope, path
-from rackd.drivers.lxd.connection.failures import Conflict
+from rackd.drivers.lxd.connection.failures import Conflict, NoSpace
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
 from rackd.drivers.lxd.inventory.image_copies import DISK_BYTES_PROPERTY, SHA256_PROPERTY
 from rackd.drivers.lxd.inventory.ownership import INSTALLATION_KEY, MACHINE_KEY, VM
@@ -32,7 +32,6 @@ from rackd.drivers.lxd.inventory.pools import check_pools
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-_NO_SPACE = "no space left on device"
 _CREATED_AT = 1  # LXD rejects metadata without a creation date, and 0 counts as none
 
 
@@ -129,13 +128,11 @@ def _private(client: Client, marker: OwnershipMarker, scope: Scope) -> list[str]
 def _space_for(client: Client, image: ImageRef) -> Iterator[None]:
     try:
         yield
-    except DriverFailed as error:
-        if _NO_SPACE in str(error).lower():
-            raise OutOfCapacity(
-                f"{client.place}: the disk with its images has no space for {image.size_bytes} bytes.",
-                requested_bytes=image.size_bytes,
-            ) from error
-        raise
+    except NoSpace as error:
+        raise OutOfCapacity(
+            f"{client.place}: the disk with its images has no space for {image.size_bytes} bytes.",
+            requested_bytes=image.size_bytes,
+        ) from error
 
 
 def remove(client: Client, sha256: str, scope: Scope) -> None:

@@ -14,13 +14,12 @@ from common.boot import IsoState
 from common.errors import DriverFailed, ImageMissing, WrongState
 from common.values import GuestRef
 from rackd.drivers.lxd.connection.client import Json, path
-from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
-from rackd.drivers.lxd.guests import instance_config, iso_images
-from rackd.drivers.lxd.guests.disk_changes import DETACH_S
+from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished, is_invalid
+from rackd.drivers.lxd.guests import iso_images
+from rackd.drivers.lxd.guests.device_removal import remove_devices
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.iso_volumes import drives_of, free_device, iso_of
-from rackd.drivers.lxd.inventory.ownership import config_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -29,9 +28,10 @@ def insert(instances: Instances, guest: GuestRef, sha256: str, pool_id: str, *, 
     """Returns what is in the drive. Raises as the driver contract says."""
     found, client = instances.of_machine(guest), instances.client
     iso_images.check_supported(instances)
-    volume = iso_images.find(client, sha256, pool_id, instances.scope_of(found))
     if check_only:
+        client.get(path("storage-pools", pool_id))
         return _state(found)
+    volume = iso_images.find(client, sha256, pool_id, instances.scope_of(found))
     if volume is None:
         raise ImageMissing(f"The storage pool {pool_id} of {client.place} lacks the image {sha256[:12]}.")
     name, devices = str(found["name"]), found["expanded_devices"]
@@ -48,8 +48,15 @@ def eject(instances: Instances, guest: GuestRef) -> IsoState:
     """Returns what is in the drive, which goes with the image. Raises WrongState if the running instance keeps it."""
     found = instances.of_machine(guest)
     name = str(found["name"])
-    if drives_of(found["expanded_devices"]):
-        _unplug(instances, found)
+    if drives := drives_of(found["expanded_devices"]):
+        kept = remove_devices(
+            instances, name, drives,
+            what="the ISO image", has=lambda one: bool(drives_of(one["expanded_devices"])), runs=_runs(found),
+        )  # fmt: skip
+        if kept is not None:
+            raise WrongState(
+                f"{name} has the ISO image until it is off: its host cannot take it out now: {kept}", name=name
+            ) from kept
         log.info("iso_ejected", guest=name)
         found = instances.read(name)
     return _state(found)
@@ -59,45 +66,17 @@ def _plug(instances: Instances, found: Json, device: str, entry: Mapping[str, st
     name = str(found["name"])
     try:
         instances.change(name, devices={device: entry}, config={})
+    except (PreconditionFailed, Unfinished):
+        raise
     except DriverFailed as error:
         if instances.read(name)["expanded_devices"].get(device, {}).get("source") == entry["source"]:
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
             return
-        if not _runs(found):
+        if not _runs(found) or is_invalid(error):
             raise
         raise WrongState(
             f"The ISO image cannot be inserted while {name} runs: {error} It can be while {name} is off.", name=name
         ) from error
-
-
-def _unplug(instances: Instances, found: Json) -> None:
-    """Removes the devices in one step."""
-    name, client, project = str(found["name"]), instances.client, instances.scope.project
-    current, etag = client.get_with_etag(path("instances", name), project=project)
-    devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
-    drives = drives_of(devices)
-    if not drives:
-        raise WrongState(
-            f"{name} has the ISO image from one of its profiles. Remove the device from the profile: "
-            f"{instances.capabilities.dialect.client} profile device remove.",
-            name=name,
-        )
-    left = {key: entry for key, entry in devices.items() if key not in drives}
-    body = instance_config.changed(current, config=config_of(current), devices=left)
-    try:
-        client.put(path("instances", name), body, etag=etag, wait_s=DETACH_S, project=project)
-    except (PreconditionFailed, Unfinished):
-        raise
-    except DriverFailed as error:
-        # LXD changes the instance, then fails if a running guest has no agent to notify.
-        if not drives_of(instances.read(name)["expanded_devices"]):
-            log.info("guest_agent_not_notified", guest=name, reason=str(error))
-        elif not _runs(found):
-            raise
-        else:
-            raise WrongState(
-                f"{name} has the ISO image until it is off: its host cannot take it out now: {error}", name=name
-            ) from error
 
 
 def _runs(found: Json) -> bool:

@@ -24,7 +24,7 @@ from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.image_content import verified_parts
 from rackd.drivers.lxd.connection.capabilities import extension_of
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
-from rackd.drivers.lxd.connection.failures import NotAuthorized
+from rackd.drivers.lxd.connection.failures import NoSpace, NotAuthorized
 from rackd.drivers.lxd.guests import volumes
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
@@ -33,7 +33,6 @@ from rackd.drivers.lxd.inventory.iso_volumes import (
     COMPLETE,
     is_abandoned,
     is_complete,
-    is_here,
     iso_volume_name,
     sha256_of_name,
 )
@@ -42,7 +41,6 @@ from rackd.drivers.lxd.inventory.volume_index import Volume, parse_volume, usabl
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-_NO_SPACE = "no space left on device"
 _IN_USE = "in use"
 _SUFFIX_BYTES = 2
 
@@ -67,7 +65,7 @@ def find(client: Client, sha256: str, pool_id: str, scope: Scope) -> str | None:
     found = (parse_volume(one, pool_id) for one in client.get(where, recursion="1", project=scope.project))
     names = (
         one.name for one in found
-        if sha256_of_name(one.name) == sha256 and is_complete(one) and is_here(one, scope.member)
+        if sha256_of_name(one.name) == sha256 and is_complete(one) and one.is_on(scope.member)
     )  # fmt: skip
     return min(names, default=None)
 
@@ -146,7 +144,7 @@ def _delete(
     now, left = datetime.now(UTC), dict[str, InnkeeperError | None]()
     projects = visible_projects(client, scope.project)
     for volume in _volumes(client, sha256, pool_id, scope, projects):
-        if not (volume.attached or is_abandoned(volume, now) or (complete and is_complete(volume))):
+        if not (is_abandoned(volume, now) or (complete and (volume.attached or is_complete(volume)))):
             continue
         refusal: InnkeeperError | None = None
         try:
@@ -187,19 +185,17 @@ def _volumes(client: Client, sha256: str, pool_id: str, scope: Scope, projects: 
         return []
     parsed = (parse_volume(one, pool_id) for one in listed if sha256_of_name(str(one["name"])) == sha256)
     found = usable_volumes(parsed, projects)
-    return list({(one.project, one.name): one for one in found if is_here(one, scope.member)}.values())
+    return list({(one.project, one.name): one for one in found if one.is_on(scope.member)}.values())
 
 
 @contextmanager
 def _space_in(pool_id: str, image: ImageRef) -> Iterator[None]:
     try:
         yield
-    except DriverFailed as error:
-        if _NO_SPACE in str(error).lower():
-            raise OutOfCapacity(
-                f"The storage pool {pool_id}, or the folder in which its server keeps what it imports, has no space "
-                f"for an ISO image of {image.size_bytes} bytes: {error}",
-                pool_id=pool_id,
-                requested_bytes=image.size_bytes,
-            ) from error
-        raise
+    except NoSpace as error:
+        raise OutOfCapacity(
+            f"The storage pool {pool_id}, or the folder in which its server keeps what it imports, has no space "
+            f"for an ISO image of {image.size_bytes} bytes: {error}",
+            pool_id=pool_id,
+            requested_bytes=image.size_bytes,
+        ) from error

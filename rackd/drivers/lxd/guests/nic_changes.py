@@ -16,10 +16,10 @@ from common.errors import DriverFailed, WrongState
 from common.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.changed_nics import changed_nic, check_replaceable
-from rackd.drivers.lxd.connection.client import Client, path
-from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
+from rackd.drivers.lxd.connection.client import path
+from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished, is_invalid
 from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight
-from rackd.drivers.lxd.guests.disk_changes import DETACH_S
+from rackd.drivers.lxd.guests.device_removal import of_profile, remove_devices
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.guests import guest_of, power_of
 from rackd.drivers.lxd.inventory.ownership import config_of
@@ -27,7 +27,6 @@ from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
 
 # In the texts with which LXD and Incus refuse a NIC of an instance that is off, too.
 _CLASHES = ("already defined on another nic", "already used on network")
-_INVALID = "validation"
 _NO_FREE_SLOT = "not available for virtio-net-pci"
 BUSES_S, _RETRY_S = 60.0, 1.0  # a second or two with KVM, twenty where VMs are emulated
 
@@ -53,13 +52,15 @@ def attach(instances: Instances, guest: GuestRef, nic: NicSpec) -> PowerState:
 def _plug(instances: Instances, name: str, nic: NicSpec, device: Mapping[str, str], power: PowerState) -> None:
     try:
         _add_device(instances, name, nic.name, device)
+    except (PreconditionFailed, Unfinished):
+        raise
     except DriverFailed as error:
         text = str(error).lower()
         if _has(instances, name, nic.mac_address):
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
         elif any(clash in text for clash in _CLASHES):
             raise WrongState(f"{name} could not start with the NIC {nic.mac_address}: {error}", name=name) from error
-        elif power is PowerState.OFF or _INVALID in text:
+        elif power is PowerState.OFF or is_invalid(error):
             raise
         else:
             raise WrongState(
@@ -118,7 +119,7 @@ def _replace(
     devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
     before = devices.get(device)
     if before is None:
-        raise _of_profile(client, name, mac_address, device)
+        raise of_profile(client, name, _named(mac_address), device)
     after = nic_devices.replaced_device(before, wanted)
     if runs and nic_devices.connection_of(after) != nic_devices.connection_of(before):
         raise WrongState(
@@ -150,43 +151,22 @@ def detach(instances: Instances, guest: GuestRef, mac_address: str) -> PowerStat
     device = nic_devices.device_with(found, mac_address)
     if device is None:
         return power
-    _unplug(instances, name, device, mac_address, power)
+    kept = remove_devices(
+        instances, name, {device}, what=_named(mac_address),
+        has=lambda one: nic_devices.device_with(one, mac_address) is not None, runs=power is not PowerState.OFF,
+    )  # fmt: skip
+    if kept is not None:
+        raise WrongState(
+            f"{name} does not give {_named(mac_address)} back while it runs: {kept} It can be detached while {name} is "
+            "off.",
+            name=name,
+        ) from kept
     log.info("nic_detached", guest=name, device=device, mac_address=mac_address)
     return power
 
 
-def _unplug(instances: Instances, name: str, device: str, mac_address: str, power: PowerState) -> None:
-    client, project = instances.client, instances.scope.project
-    current, etag = client.get_with_etag(path("instances", name), project=project)
-    devices: Mapping[str, Mapping[str, str]] = current.get("devices") or {}
-    if device not in devices:
-        raise _of_profile(client, name, mac_address, device)
-    left = {key: entry for key, entry in devices.items() if key != device}
-    body = instance_config.changed(current, config=config_of(current), devices=left)
-    try:
-        client.put(path("instances", name), body, etag=etag, wait_s=DETACH_S, project=project)
-    except (PreconditionFailed, Unfinished):
-        raise
-    except DriverFailed as error:
-        # LXD changes the instance, then fails if a running guest has no agent to notify.
-        if not _has(instances, name, mac_address):
-            log.info("guest_agent_not_notified", guest=name, reason=str(error))
-        elif power is PowerState.OFF:
-            raise
-        else:
-            raise WrongState(
-                f"{name} does not give the NIC {mac_address} back while it runs: {error} It can be detached while "
-                f"{name} is off.",
-                name=name,
-            ) from error
-
-
-def _of_profile(client: Client, name: str, mac_address: str, device: str) -> WrongState:
-    return WrongState(
-        f"{name} has the NIC {mac_address} from one of its profiles, as {device}. Remove the device from the "
-        f"profile: {client.dialect.client} profile device remove.",
-        name=name,
-    )
+def _named(mac_address: str) -> str:
+    return f"the NIC {mac_address}"
 
 
 def _has(instances: Instances, name: str, mac_address: str) -> bool:

@@ -154,7 +154,7 @@ def delete_orphaned(
             log.info("volume_already_deleted", volume=wanted.name, pool=wanted.pool_id, reason=str(error))
             continue
         for volume in existing:
-            if scope.member is not None and volume.location not in {scope.member, "", "none"}:
+            if not volume.is_on(scope.member):
                 continue
             if volume.attached:
                 used[wanted.pool_id, wanted.name] = ["an instance"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
@@ -61,6 +62,12 @@ class ServerResponses:
     pools_with_volumes: Sequence[str] = ()  # storage pools whose volumes are known
     problems: Sequence[Problem] = field(factory=tuple)
     addresses: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = field(factory=dict)
+
+    @cached_property
+    def image_copies(self) -> tuple[ImageCopy, ...]:
+        """The copies of images in the image store and in the storage pools."""
+        volumes = usable_volumes(self.volumes, self.projects)
+        return (*copies_of(self.images, volumes, self.member), *iso_copies_of(volumes, self.member))
 
 
 def member_of(server: Json, wanted: str | None) -> str | None:
@@ -211,7 +218,7 @@ def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Gues
     file system with other files can have less space left than it seems.
     """
     nominal = sum(disk.size_bytes for guest in guests for disk in guest.disks if disk.pool_id == pool)
-    nominal += sum(copy.size_bytes for copy in image_copies(responses) if copy.pool_id == pool)
+    nominal += sum(copy.size_bytes for copy in responses.image_copies if copy.pool_id == pool)
     used = int(_space(responses, pool).get("used") or 0)
     unattached = sum(
         volume.size_bytes
@@ -223,11 +230,6 @@ def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Gues
         and responses.member in {None, volume.location}
     )
     return -(-max(0, used - nominal, unattached) // GIB) * GIB
-
-
-def image_copies(responses: ServerResponses) -> tuple[ImageCopy, ...]:
-    volumes, member = usable_volumes(responses.volumes, responses.projects), responses.member
-    return (*copies_of(responses.images, volumes, member), *iso_copies_of(volumes, member))
 
 
 def profiles_of(profiles: Iterable[Json]) -> tuple[Profile, ...]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from common.discovery import ImageCopy
-from rackd.drivers.lxd.inventory.iso_volumes import is_complete, is_here, sha256_of_name
+from rackd.drivers.lxd.inventory.iso_volumes import is_complete, sha256_of_name
 from rackd.drivers.lxd.inventory.ownership import VM, Json
 from rackd.drivers.lxd.inventory.volume_index import Volume
 
@@ -47,7 +47,7 @@ def iso_copies_of(volumes: Iterable[Volume], member: str | None) -> Iterator[Ima
     found: dict[tuple[str, str], list[Volume]] = {}
     for volume in volumes:
         sha256 = sha256_of_iso_volume(volume)
-        if sha256 and is_here(volume, member):
+        if sha256 and volume.is_on(member):
             found.setdefault((sha256, volume.pool), []).append(volume)
     for (sha256, pool), copies in sorted(found.items()):
         yield ImageCopy(

@@ -48,11 +48,6 @@ def is_abandoned(volume: Volume, now: datetime) -> bool:
     return not is_complete(volume) and made_at < now - ABANDONED_AFTER
 
 
-def is_here(volume: Volume, member: str | None) -> bool:
-    """Returns whether the volume is on this member of a cluster (None: outside one), or all of them share it."""
-    return member is None or volume.location in {member, "", "none"}
-
-
 def drives_of(devices: Mapping[str, Device]) -> list[str]:
     """Returns the names of the devices with images of the region, in order."""
     return sorted(name for name, device in devices.items() if sha256_of_device(device))

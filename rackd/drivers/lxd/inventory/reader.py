@@ -222,8 +222,9 @@ def orphaned_volumes(responses: ServerResponses) -> Iterable[OrphanedVolume]:
     """
     for volume in usable_volumes(responses.volumes, responses.projects):
         marker = marker_of_artifact(volume.name)
-        here = responses.member is None or volume.location in {responses.member, "", "none"}
-        if marker is not None and volume.type == "custom" and here and not volume.attached:
+        if marker is None or volume.type != "custom":
+            continue
+        if volume.is_on(responses.member) and not volume.attached:
             yield OrphanedVolume(
                 pool_id=volume.pool,
                 name=volume.name,

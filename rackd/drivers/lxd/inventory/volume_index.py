@@ -25,6 +25,10 @@ class Volume:
     description: str = ""
     created_at: str = ""  # a time in UTC, as the server writes it
 
+    def is_on(self, member: str | None) -> bool:
+        """Returns whether the volume is on this member of a cluster (None: outside one), or all of them share it."""
+        return member is None or self.location in {member, "", "none"}
+
 
 @frozen
 class VolumeIndex:
