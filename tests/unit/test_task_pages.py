@@ -280,6 +280,33 @@ def test_a_clone_that_the_form_has_no_fields_for_is_sent_again() -> None:
     assert (found.url, "no field" in found.instead) == ("", True)
 
 
+def copying(**asked: object) -> Operation:
+    """Returns a failed compose with a template."""
+    request = {
+        "copied": {"system_id": "source", "hostname": "gold"},
+        "asked": {"template": "gold", "hostname": "web-1", "cores": 2, "memory_mib": 0, **asked},
+    }
+    return evolve(FAILED, kind=OperationKind.COMPOSE, request=request, hostname="web-1", machine_id=None)
+
+
+def test_a_copy_is_tried_again_as_a_clone() -> None:
+    url = "/MAAS/ui/vms/source/clone?hostname=web-1&count=1&cores=2&storage_pool=fast"
+    assert retry_of(copying(host_id=3, storage_pool="fast")) == Retry(url=url)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"interfaces": "eth1:space=dmz"}, {"storage": "root:9"}, {"zone": "b"}, {"affinity": ["db"]}, {"pin_cores": 2},
+        {"pinned_cores": [1]}, {"max_memory_mib": 4096}, {"tpm": True}, {"architecture": "arm64"}, {"pool": "shared"},
+    ],
+)  # fmt: skip
+def test_a_copy_with_more_than_the_form_of_clones_has_is_sent_again(asked: dict[str, object]) -> None:
+    found = retry_of(copying(**asked))
+    assert found is not None
+    assert (found.url, "no field" in found.instead) == ("", True)
+
+
 @pytest.mark.parametrize("action", [one for one in BulkAction if one is not BulkAction.CLONE])
 def test_each_bulk_action_is_one_of_the_list(action: BulkAction) -> None:
     found = retry_of(bulk(action=action.value))

@@ -93,7 +93,10 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 def _compose(task: Operation) -> Retry:
     if (copied := task.request.get(COPIED)) is not None:
         asked = asked_copy(task.request)
-        return _clone(copied["system_id"], None if asked is None else clone_of(asked), [task.hostname or ""])
+        if asked is None:
+            return _clone(copied["system_id"], None, [])
+        clone = clone_of(asked)
+        return Retry(instead=_NO_FIELD) if clone is None else _clone(copied["system_id"], clone, [task.hostname or ""])
     if form_again(task.request) is not None:
         has_name = text("{name} was not created and keeps its name until it is deleted.", name=task.hostname)
         return Retry(url=page_url("compose", query={"task": str(task.id)}), instead=has_name if task.machine_id else "")
