@@ -281,8 +281,6 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
 
 async def _tell_of_others(db: Db, host_id: int, name: str, found: Discovery) -> None:
     """Says, of a host that was just discovered for the first time, that another installation has guests there."""
-    if not any(guest.marker is not None for guest in found.guests):
-        return
     for message in of_other_installations(name, found.guests, await read_installation_id(db)):
         await Events.record(db, "host_of_other_installation", message, level=Level.WARNING, host_id=host_id)
 
