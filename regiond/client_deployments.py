@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
+from common.errors import InvalidRequest, WrongState
 from common.rpc.client_commands import (
     CLIENT_CLONE,
     CLIENT_DEPLOY,
@@ -25,6 +26,8 @@ from common.rpc.command import Command
 from regiond.api.services import Services
 from regiond.caller import Caller, Permission, check_object
 from regiond.client_changes import idempotency_key
+from regiond.exports.model import Export
+from regiond.exports.service import Download
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.model import CloneRequest, DeployRequest
 from regiond.operations.model import Operation
@@ -89,16 +92,26 @@ async def downloaded(services: Services, caller: Caller, call: DownloadCall) -> 
 
     Raises as `Exports.download`.
     """
-    whole = await services.exports.read(caller, call.export_id)
-    if whole.is_ready and call.start == whole.size_bytes:
-        yield DownloadedPart(data=b"", size_bytes=whole.size_bytes)
+    found = await _begun_download(services, caller, call)
+    if isinstance(found, Export):
+        yield DownloadedPart(data=b"", size_bytes=found.size_bytes)
         return
-    end = call.start + MAX_DOWNLOADED_BYTES
-    found = await services.exports.download(caller, call.export_id, call.start, end)
     async with aclosing(found.chunks) as chunks:
         async for chunk in chunks:
             for start in range(0, len(chunk), PART_BYTES):
                 yield DownloadedPart(data=chunk[start : start + PART_BYTES], size_bytes=found.export.size_bytes)
+
+
+async def _begun_download(services: Services, caller: Caller, call: DownloadCall) -> Download | Export:
+    """Returns the export if the caller has all of its file, whichever region has it."""
+    end = call.start + MAX_DOWNLOADED_BYTES
+    try:
+        return await services.exports.download(caller, call.export_id, call.start, end)
+    except (InvalidRequest, WrongState):
+        whole = await services.exports.read(caller, call.export_id)
+        if not whole.is_ready or call.start != whole.size_bytes:
+            raise
+        return whole
 
 
 def _request(call: DeployCall | RebuildCall) -> DeployRequest:

@@ -12,6 +12,7 @@ Every select names its columns `kind`, `object_type`, `object_id`, `name`, `brok
 
 from __future__ import annotations
 
+from regiond.hosts.model import PRODUCT
 from regiond.ledger.model import SHARED_POOL_TYPES
 from regiond.ledger.service import MOST_CLAIMABLE
 from regiond.machines.service import AUTOSTART, WAITS_FOR_PERSON
@@ -44,7 +45,7 @@ _SHOULD_RUN = f"""
       from machine m join vm_host h on h.id = m.host_id
      where {WAITS_FOR_PERSON}
 """  # noqa: S608  # our own texts
-_HOSTS = """
+_HOSTS = f"""
     select case when h.error_code in ('peer_changed', 'server_unconfirmed') then 'host_rejected'
                 when h.error_code = 'not_trusted' then 'host_not_trusted'
                 when h.error_code is not null or h.state = 'unreachable' then 'host_unreachable'
@@ -52,16 +53,16 @@ _HOSTS = """
            'host', h.id::text, h.name,
            h.state = 'unreachable' or (h.error_code is not null and h.error_code <> 'not_trusted'),
            case when h.error_code is null and h.state = 'ready' then v.refreshed_at else h.state_since end, h.id,
-           h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           h.name, h.pool_id, h.zone_id, h.pool_id, '{{}}'::integer[],
            jsonb_build_object('code', h.error_code, 'error', h.error_message, 'details', h.error_details,
                               'driver', h.driver, 'reached', v.refreshed_at is not null,
-                              'product', coalesce(nullif(s.product, ''), h.error_details ->> 'product', ''))
+                              'product', {PRODUCT})
       from vm_host h left join vm_host_schedule v on v.host_id = h.id left join server s on s.id = h.server_id
      where h.state <> 'removing'
        and (h.error_code is not null or h.state = 'unreachable'
             or (h.state = 'ready' and h.maintenance_since is null
                 and v.refreshed_at < now() - make_interval(secs => $3::float8)))
-"""
+"""  # noqa: S608  # our own texts
 _OVERCOMMITTED = f"""
     select 'host_overcommitted', 'host', h.id::text, h.name, false,
            (select since from attention_since a where a.kind = 'host_overcommitted' and a.object = 'host ' || h.id),
@@ -136,16 +137,16 @@ _RACK_CERTIFICATES = """
       from rack r
      where r.removed_at is null and r.certificate_expires_at < now() + make_interval(days => $7::integer)
 """
-_SERVER_CERTIFICATES = """
+_SERVER_CERTIFICATES = f"""
     select 'server_certificate_expiring', 'host', h.id::text, h.name, h.pinned_expires_at <= now(),
            case when h.pinned_expires_at <= now() then h.pinned_expires_at
                 else greatest(h.created_at, h.pinned_expires_at - make_interval(days => $6::integer)) end,
-           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{{}}'::integer[],
            jsonb_build_object('expires_at', h.pinned_expires_at, 'in_cluster', h.cluster_id is not null,
-                              'product', coalesce(s.product, ''))
+                              'product', {PRODUCT})
       from vm_host h left join server s on s.id = h.server_id
      where h.state <> 'removing' and h.pinned_expires_at < now() + make_interval(days => $6::integer)
-"""
+"""  # noqa: S608  # our own texts
 # One that is valid for less than a week, with its API key, is not due at once.
 _CLIENT_CERTIFICATES = """
     select 'client_certificate_expiring', 'rpc_client', c.id::text, 'RPC client ' || c.name,

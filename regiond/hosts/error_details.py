@@ -15,6 +15,8 @@ from common.errors import InnkeeperError, InvalidRequest, NotTrusted, PeerChange
 from common.product_commands import PRODUCTS
 from common.serialization import from_dict, to_dict
 
+# SQL of the product of a host `h` with the server `s`; before it trusts us, as the server answered with an error.
+PRODUCT = "coalesce(nullif(s.product, ''), h.error_details ->> 'product', '')"
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}|SHA256:[A-Za-z0-9+/]{43}")
 _MOST_IDENTITY_CHARS = 400  # as the field of `confirm_server` accepts
 _MOST_REASON_CHARS = 1_000

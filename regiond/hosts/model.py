@@ -15,7 +15,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.error_details import Confirmation, ErrorDetails, Secret, TrustProblem
+from regiond.hosts.error_details import PRODUCT, Confirmation, ErrorDetails, Secret, TrustProblem
 from regiond.hosts.error_details import of_column as error_details_of
 from regiond.hosts.guest_record import GuestRecord, is_rounded
 from regiond.hosts.maintenance.model import Maintenance
@@ -31,6 +31,7 @@ __all__ = [
     "MASK",
     "POWER_CHANGED",
     "POWER_CHANGED_TEXT",
+    "PRODUCT",
     "Amounts",
     "CertificateFate",
     "ComposeTarget",
@@ -59,7 +60,6 @@ __all__ = [
     "check_change",
     "error_details_of",
     "is_rounded",
-    "with_console_tag",
 ]
 
 MASK = "********"  # replaces a secret in responses; in a request it changes nothing

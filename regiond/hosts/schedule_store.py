@@ -46,7 +46,7 @@ _RETRY = """
 _IS_REFRESHED_SINCE = """
     select exists (select from vm_host_schedule where host_id = $1 and refreshed_at > now() - make_interval(secs => $2))
 """
-# Concurrent regions lock the rows in the same order and cannot deadlock.
+# This and _SCHEDULE_MEMBERS lock rows in the order of host_id: two of these statements do not deadlock.
 _SCHEDULE_WITHIN = """
     with later as (
         select host_id from vm_host_schedule
@@ -56,19 +56,26 @@ _SCHEDULE_WITHIN = """
     update vm_host_schedule v set next_refresh_at = now() + make_interval(secs => $2)
       from later where v.host_id = later.host_id
 """
-_MEMBERS = """
-    select other.id
-      from vm_host h join vm_host other on other.cluster_id = h.cluster_id and other.id <> h.id
-     where h.id = $1 and other.member = any($2) and other.state = 'ready'
-     order by other.id
-"""
-_SCHEDULE_AFTER_EVENT = """
+_AFTER_EVENT = f"""
     update vm_host_schedule v
-       set next_refresh_at = least(v.next_refresh_at, greatest(now() + make_interval(secs => $2),
-                                                               v.refreshed_at + make_interval(secs => $3)))
-     where v.host_id = $1
-    returning extract(epoch from v.next_refresh_at - now())::float8
+       set next_refresh_at = least(v.next_refresh_at,
+                                   greatest(now() + make_interval(secs => {AFTER_EVENT_S}),
+                                            v.refreshed_at + make_interval(secs => {BETWEEN_EVENTS_S})))
+"""  # noqa: S608  # our own numbers
+_SCHEDULE_AFTER_EVENT = f"""
+    {_AFTER_EVENT} where v.host_id = $1 returning extract(epoch from v.next_refresh_at - now())::float8
 """
+_SCHEDULE_MEMBERS = f"""
+    with members as (
+        select s.host_id
+          from vm_host h
+          join vm_host other on other.cluster_id = h.cluster_id and other.id <> h.id
+          join vm_host_schedule s on s.host_id = other.id
+         where h.id = $1 and other.member = any($2) and other.state = 'ready'
+         order by s.host_id for no key update of s
+    )
+    {_AFTER_EVENT} from members where v.host_id = members.host_id
+"""  # noqa: S608  # our own texts
 
 
 async def take_due(db: Db, every_s: float, limit: int, region_id: UUID) -> list[int]:
@@ -106,16 +113,15 @@ async def refresh_within(db: Db, host_ids: Iterable[int], seconds: float) -> Non
     await db.execute(_SCHEDULE_WITHIN, list(host_ids), seconds)
 
 
-async def refresh_after_event(db: Db, host_id: int, after_s: float, between_s: float) -> float | None:
-    """Makes the host due in `after_s`, and `between_s` after its last refresh; an earlier time stays.
+async def refresh_after_event(db: Db, host_id: int) -> float | None:
+    """Makes the host due soon, and some time after its last refresh; an earlier time stays.
 
     Returns the seconds until then, which can be past; None if there is no such host.
     """
-    due_in_s: float | None = await db.fetchval(_SCHEDULE_AFTER_EVENT, host_id, after_s, between_s)
+    due_in_s: float | None = await db.fetchval(_SCHEDULE_AFTER_EVENT, host_id)
     return None if due_in_s is None else max(0.0, due_in_s)
 
 
 async def refresh_members(db: Db, host_id: int, members: Iterable[str]) -> None:
     """Makes these other members of the host's cluster due as after an event; one with an error keeps its time."""
-    for row in await db.fetch(_MEMBERS, host_id, list(members)):
-        await refresh_after_event(db, row["id"], AFTER_EVENT_S, BETWEEN_EVENTS_S)
+    await db.execute(_SCHEDULE_MEMBERS, host_id, list(members))

@@ -14,6 +14,7 @@ from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import schedule_store, store
+from regiond.hosts.discovery.model import DiscoveryChanges
 from regiond.hosts.discovery.refresh import RETRY_AFTER_S, Refresher
 from regiond.hosts.host_probe import require_dead
 from regiond.hosts.image_copies.removal import remove_all
@@ -43,12 +44,18 @@ class RefreshHost:
         await journal.step("discover")
         run = await self._refresher.discover(host_id)
 
+        changes = DiscoveryChanges()
+
         async def record(db: Db) -> None:
-            await self._refresher.apply(db, host_id, run)
+            nonlocal changes
+            changes = await self._refresher.apply(db, host_id, run)
+
+        async def then() -> None:
+            await self._refresher.refresh_members(host_id, changes)
 
         found = run.discovery
         result = {"guests": len(found.guests), "problems": len(found.problems), "calls": found.calls}
-        return Outcome(result=result, record=record)
+        return Outcome(result=result, record=record, then=then)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Stores the error with the host and requests another refresh, since this may run long after the failure."""

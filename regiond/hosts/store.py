@@ -11,7 +11,7 @@ from common.errors import InvalidRequest, NotFound
 from common.values import Autostart, DriverType
 from regiond.credentials import service as credential_service
 from regiond.db.pool import Db
-from regiond.hosts.error_details import NO_DETAILS, ErrorDetails, Secret, to_column
+from regiond.hosts.error_details import NO_DETAILS, PRODUCT, ErrorDetails, Secret, to_column
 from regiond.hosts.host_names import is_name_taken, name_taken
 from regiond.identifiers import storable
 from regiond.ledger import service as ledger
@@ -87,19 +87,18 @@ _REFRESH_SERVER_NOW = """
      where host_id in (select id from vm_host where server_id = $1)
 """
 _DELETE = "delete from vm_host where id = $1"
-_CONNECTION = """
-    select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, error_code,
-           trust_error, rejected_secret, server_id is not null as discovered,
-           created_at > now() - interval '1 hour' as is_new,
-           expected_fingerprint, trust_on_first_use,
+_CONNECTION = f"""
+    select h.driver, h.address, h.project, h.member, h.pinned, h.pinned_fingerprint, h.system_id, h.name, h.state,
+           h.error_code, h.trust_error, h.rejected_secret, h.server_id is not null as discovered,
+           h.created_at > now() - interval '1 hour' as is_new,
+           h.expected_fingerprint, h.trust_on_first_use,
            h.server_id is not null
            or exists (select from vm_host o
                        where o.pinned_fingerprint = h.pinned_fingerprint and o.server_id is not null) as known_server,
            exists (select from secret s where s.host_id = h.id and s.name = 'password') as has_password,
-           coalesce(nullif((select s.product from server s where s.id = h.server_id), ''),
-                    h.error_details ->> 'product', '') as product
-      from vm_host h where id = $1
-"""
+           {PRODUCT} as product
+      from vm_host h left join server s on s.id = h.server_id where h.id = $1
+"""  # noqa: S608  # our own text
 _SET_TRUST_ERROR = """
     update vm_host set trust_error = $2, rejected_secret = $3
      where id = $1 and (trust_error, rejected_secret) is distinct from ($2, $3)

@@ -18,7 +18,7 @@ from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.error_details import of_column
+from regiond.hosts.error_details import PRODUCT, of_column
 from regiond.hosts.model import (
     Amounts,
     ComposeTarget,
@@ -34,11 +34,11 @@ from regiond.ledger.model import discrete_resources_of
 from regiond.ledger.service import capacities_of_hosts
 from regiond.racks.model import SupervisedHost
 
-_HOSTS = """
+_HOSTS = f"""
     select h.*, (select m.system_id from machine m where m.id = h.machine_id) as machine_system_id,
            z.name as zone_name, z.description as zone_description, p.name as pool_name,
            p.description as pool_description, s.architecture, s.hypervisor_version,
-           coalesce(nullif(s.product, ''), h.error_details ->> 'product', '') as product, s.emulated, s.cpu_speed_mhz,
+           {PRODUCT} as product, s.emulated, s.cpu_speed_mhz,
            s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed, s.memory_mib_claimed, s.numa_nodes,
            s.network_devices, s.gpus,
            (select sum(r.claimed * split_part(r.key, '/', 2)::bigint) / 1024 from discrete_resource r
@@ -55,7 +55,7 @@ _HOSTS = """
       left join cluster t on t.id = h.cluster_id
      where h.id = any($1::integer[])
      order by h.id
-"""
+"""  # noqa: S608  # our own text
 _HOST_IDS = "select array(select id from vm_host where $1::integer[] is null or pool_id = any($1) order by id)"
 # A host that runs on a machine of ours has that machine, unless the host is being removed.
 _ID_OF_SYSTEM_IDS = """

@@ -1,4 +1,4 @@
-"""SQL for the further filters of machine lists."""
+"""SQL for the further filters of machine lists, and of searches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from regiond.db.pool import Db
 from regiond.machines.model import MachineFilter
 from regiond.machines.values.criteria import MachineCriteria
 
+# The measurement of a machine `m` at its limit, on its host `h`.
+AT_LIMIT = """from machine_usage u
+         where u.machine_id = m.id and m.power_state = 'on' and h.state = 'ready'
+           and u.limit_since < now() - interval '10 minutes' and u.measured_at > now() - interval '2 hours'"""
 _NIC = """exists (
            select from machine_nic n
              left join subnet s on s.id = n.subnet_id

@@ -48,7 +48,7 @@ from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.removal import released_store
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
-from regiond.machines.removal.host_removal import check_disks, host_removal_plan
+from regiond.machines.removal.host_removal import host_removal_plan
 from regiond.machines.search.fields import MACHINE_FIELDS
 from regiond.machines.store import announce
 from regiond.machines.store import delete as delete_row
@@ -222,9 +222,12 @@ class Machines(MachineSearches):
         """
         caller.require_admin()
         async with self._database.joined(db) as joined:
-            for host_id in host_ids:
-                await check_disks(joined, host_id, removal, self._installation_id)
-            plans = [await host_removal_plan(joined, one, removal, together_with=host_ids) for one in host_ids]
+            plans = [
+                await host_removal_plan(
+                    joined, one, removal, together_with=host_ids, installation_id=self._installation_id
+                )
+                for one in host_ids
+            ]
             return combined(name, plans)
 
     async def workloads(self, host_ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostWorkload, ...]:

@@ -18,6 +18,7 @@ from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import criteria_store, nic_store
 from regiond.machines.affinity import store as affinity_store
+from regiond.machines.criteria_store import AT_LIMIT
 from regiond.machines.model import (
     AffinityMembership,
     BootView,
@@ -31,7 +32,7 @@ from regiond.machines.model import (
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # `owner_data` can have 64 KiB for each machine: queries for callers that neither show nor change it leave it out.
-_WITHOUT_OWNER_DATA = """
+_WITHOUT_OWNER_DATA = f"""
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
            m.adopted, m.as_found, m.autostart,
            coalesce(m.autostart, case when not m.adopted then
@@ -41,10 +42,7 @@ _WITHOUT_OWNER_DATA = """
            m.wanted_power as wanted_word, m.wanted_power_at, m.wanted_power_by, m.wanted_power_user,
            case when m.host_id is not null and h.state = 'unreachable' then h.state_since end as host_away_since,
            m.pending_cores, m.pending_memory_mib, m.size_refused, m.size_refused_at, m.max_cores, m.max_memory_mib,
-           coalesce((select u.limits from machine_usage u
-                      where u.machine_id = m.id and m.power_state = 'on' and h.state = 'ready'
-                        and u.limit_since < now() - interval '10 minutes'
-                        and u.measured_at > now() - interval '2 hours'), '{}') as at_limit,
+           coalesce((select u.limits {AT_LIMIT}), '{{}}') as at_limit,
            m.boot_once, m.boot_once_key, g.boot_order, g.pending_boot_order,
            g.iso, (select name from image where sha256 = g.iso order by id limit 1) as iso_name, g.next_iso,
            g.uefi, g.secure_boot, g.tpm, g.start_order,
@@ -56,7 +54,7 @@ _WITHOUT_OWNER_DATA = """
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description, coalesce(d.osystem, '') as osystem,
            coalesce(d.distro_series, '') as distro_series
-"""
+"""  # noqa: S608  # our own text
 _FIELDS = _WITHOUT_OWNER_DATA + ", m.owner_data, m.workload_annotations"
 _JOINS = """
       join zone z on z.id = m.zone_id

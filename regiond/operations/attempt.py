@@ -250,6 +250,14 @@ class Attempt:
             code=code,
             attempt=operation.attempt,
         )
+        if outcome.then is not None:
+            await self._follow_up(outcome.then)
+
+    async def _follow_up(self, then: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await then()
+        except Exception as error:  # noqa: BLE001  # the operation has ended, and its caller would undo it
+            log.warning("operation_follow_up_failed", operation=self._operation.id, error=repr(error))
 
 
 def _is_retryable(error: Exception) -> bool:

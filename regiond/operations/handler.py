@@ -19,7 +19,7 @@ class Outcome:
     """The result of `run` or `undo`.
 
     `record` runs in the transaction that ends the operation. It can run again in a new transaction, if the first one
-    lost a deadlock.
+    lost a deadlock. `then` runs after that transaction, unless the process ends before: what it does may be left out.
 
     Only from `run`: with `rejection` the operation is undone at once, even if the error is retryable. Only from `undo`:
     with `rescheduled` the operation does not end but is queued again, for the host that `record` has set; `error`
@@ -33,6 +33,7 @@ class Outcome:
     result: Mapping[str, Any] = field(factory=dict)
     undone: tuple[str, ...] = ()
     record: Callable[[Db], Awaitable[None]] | None = None
+    then: Callable[[], Awaitable[None]] | None = None
     rejection: InnkeeperError | None = None
     rescheduled: bool = False
     resumes_within_s: float | None = None

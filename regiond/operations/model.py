@@ -209,6 +209,7 @@ class Child:
     hostname: str | None
     state: OperationState
     error_message: str | None
+    machine_id: int | None = None  # None: it has no machine, or one that was deleted
 
 
 @frozen(kw_only=True)

@@ -81,7 +81,7 @@ _MACHINES_IN_USE = """
      union select source_machine_id from operation where is_open and source_machine_id = any($1::integer[])
 """
 _CHILDREN = """
-    select id, system_id, hostname, state, error_message from operation where parent_id = $1 order by id
+    select id, system_id, hostname, state, error_message, machine_id from operation where parent_id = $1 order by id
 """
 
 _READ_LOG = """

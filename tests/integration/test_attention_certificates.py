@@ -63,6 +63,14 @@ async def test_a_pinned_certificate_that_expires_soon_is_found(innkeeper: Deploy
     assert await items(innkeeper) == {}
 
 
+async def test_the_product_is_that_which_answered_while_it_does_not_trust_us(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("elm")
+    await pinned(innkeeper, host, certificate())
+    await sql(innkeeper, "update vm_host set server_id = null, error_details = $1", {"product": "Incus"})
+    item = (await items(innkeeper))["server_certificate_expiring"]
+    assert item["remedy"].startswith("Replace server.crt and server.key in the folder of Incus on the server")
+
+
 async def test_the_expiry_of_pins_of_earlier_releases_is_read(innkeeper: Deployment) -> None:
     hosts = [await innkeeper.add_simulated(name) for name in ("elm", "oak", "ash")]
     for host, material in zip(hosts, (certificate(), "nothing that can be read", SSH_KEY), strict=True):

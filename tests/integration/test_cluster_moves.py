@@ -13,10 +13,12 @@ from common.values import DriverType, Guest, OwnershipMarker
 from regiond.db.pool import Database
 from regiond.hosts.discovery.apply import apply_discovery
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, DiscoveryRun
+from regiond.hosts.discovery.refresh import Refresher
 from regiond.machines.guest_changes import MachineGuestChanges
 from tests.deployment.deployment import Deployment
 from tests.integration.discovery_runs import discover
 from tests.integration.tables import rows
+from tests.waiting import eventually
 
 MEMBERS = ("m1", "m2")
 _ADD_CLUSTER = "insert into cluster (name, identity, project) values ('c', 'x', '') returning id"
@@ -31,6 +33,7 @@ class Cluster:
     """Two hosts that are members of one cluster; `empty` is what a run finds on each, without the machine's guest."""
 
     database: Database
+    refresher: Refresher
     host_ids: tuple[int, int]
     empty: tuple[Discovery, Discovery]
     guest: Guest
@@ -39,15 +42,20 @@ class Cluster:
 
     async def refresh(self, member: int, *, guest_on: str, lists_others: bool = True) -> DiscoveryChanges:
         """Applies a run of `member`. `lists_others`: its listing shows the other member's guests."""
+        run, host_id = self.run(member, guest_on=guest_on, lists_others=lists_others), self.host_ids[member]
+        changes = await self.database.in_transaction(
+            lambda db: apply_discovery(db, host_id, DriverType.SIMULATED, run, MachineGuestChanges())
+        )
+        await self.refresher.refresh_members(host_id, changes)
+        return changes
+
+    def run(self, member: int, *, guest_on: str, lists_others: bool = True) -> DiscoveryRun:
         found = self.empty[member]
         if MEMBERS[member] == guest_on:
             found = evolve(found, guests=(self.guest,))
         elif lists_others:
             found = evolve(found, on_other_members=(MarkerOnOtherMember(marker=self.marker, member=guest_on),))
-        run = DiscoveryRun(began_at=self.began_at, discovery=found)
-        return await self.database.in_transaction(
-            lambda db: apply_discovery(db, self.host_ids[member], DriverType.SIMULATED, run, MachineGuestChanges())
-        )
+        return DiscoveryRun(began_at=self.began_at, discovery=found)
 
 
 async def add_cluster(innkeeper: Deployment) -> Cluster:
@@ -64,6 +72,7 @@ async def add_cluster(innkeeper: Deployment) -> Cluster:
     assert guest.marker is not None
     return Cluster(
         database=innkeeper.region.components.database,
+        refresher=innkeeper.region.components.schedule.refresher,
         host_ids=(first, second),
         empty=(evolve(first_found, guests=()), second_found),
         guest=guest,
@@ -101,6 +110,29 @@ async def test_the_member_to_which_a_machine_moved_is_refreshed_soon_and_once(in
     await innkeeper.fetch(_NOT_DUE)
     await cluster.refresh(0, guest_on="m2")
     assert await rows(innkeeper, _DUE) == [], "the first of these runs made it due"
+
+
+@pytest.mark.parametrize("is_requested", [False, True])
+async def test_each_refresh_makes_the_member_due_to_which_a_machine_moved(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch, is_requested: bool
+) -> None:
+    cluster = await add_cluster(innkeeper)
+    await innkeeper.fetch(_NOT_DUE)
+    await innkeeper.fetch("update vm_host_schedule set refreshed_at = now() - interval '1 minute'")
+
+    async def discover_move(_: int) -> DiscoveryRun:
+        return cluster.run(0, guest_on="m2")
+
+    monkeypatch.setattr(cluster.refresher, "discover", discover_move)
+    if is_requested:
+        await innkeeper.post(f"vm-hosts/{cluster.host_ids[0]}/", op="refresh")
+    else:
+        await cluster.refresher.refresh(cluster.host_ids[0])
+
+    async def is_due() -> bool:
+        return await rows(innkeeper, _DUE) == [(cluster.host_ids[1],)]
+
+    await eventually(is_due)  # a requested refresh ends before
 
 
 async def test_a_member_that_cannot_be_refreshed_keeps_its_time(innkeeper: Deployment) -> None:

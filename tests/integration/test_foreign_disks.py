@@ -28,6 +28,17 @@ async def a_machine(innkeeper: Deployment, *, volume: str = "extra", **options: 
     return host, f"machines/{machine['system_id']}/"
 
 
+async def attached_again(innkeeper: Deployment) -> tuple[Any, str, str]:
+    """Returns a host, the path of its machine and the volume of a disk that was kept, then attached on the host."""
+    host = await innkeeper.add_simulated()
+    machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:8,data:5")
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
+    (kept,) = await innkeeper.get("kept-disks/")
+    rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", kept["volume"])
+    return host, path, kept["volume"]
+
+
 async def disks(innkeeper: Deployment, path: str) -> list[tuple[str, int, bool]]:
     shown = await innkeeper.get(path)
     return [(one["name"], one["size"] // GB, one["foreign"]) for one in shown["blockdevice_set"]]
@@ -70,12 +81,7 @@ async def test_a_deletion_leaves_a_foreign_disk(innkeeper: Deployment) -> None:
 
 
 async def test_a_kept_disk_attached_again_outside_outlives_its_machine(innkeeper: Deployment) -> None:
-    host = await innkeeper.add_simulated()
-    machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:8,data:5")
-    path = f"machines/{machine['system_id']}/"
-    await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
-    (kept,) = await innkeeper.get("kept-disks/")
-    rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", kept["volume"])
+    host, path, _ = await attached_again(innkeeper)
     with pytest.raises(InnkeeperError, match=r"Somebody attached the disk.*to vm on sim: it would lose its data"):
         await innkeeper.delete(path)  # which no refresh has told the region
     await refresh(innkeeper, host)
@@ -92,20 +98,15 @@ async def test_a_kept_disk_attached_again_outside_outlives_its_machine(innkeeper
 
 
 async def test_a_kept_disk_attached_again_outside_is_not_erased_with_the_others(innkeeper: Deployment) -> None:
-    host = await innkeeper.add_simulated()
-    machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:8,data:5")
-    path = f"machines/{machine['system_id']}/"
-    await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
-    (kept,) = await innkeeper.get("kept-disks/")
-    rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", kept["volume"])
-    rows(innkeeper, "insert into written values ('default', ?)", kept["volume"])
-    await innkeeper.post("machines/", op="allocate", system_id=machine["system_id"])
+    _, path, volume = await attached_again(innkeeper)
+    rows(innkeeper, "insert into written values ('default', ?)", volume)
+    await innkeeper.post("machines/", op="allocate", system_id=path.split("/")[1])
     with pytest.raises(InnkeeperError, match=r"Somebody attached the disk.*lose its data with the other disks"):
         await innkeeper.post(path, op="release", erase="true")  # no refresh has told the region
-    assert rows(innkeeper, "select volume from written where volume = ?", kept["volume"]) != []
+    assert rows(innkeeper, "select volume from written where volume = ?", volume) != []
     assert (await innkeeper.get(path))["status_name"] == "Allocated"
     assert (await innkeeper.post(path, op="release"))["status_name"] == "Ready"
-    assert rows(innkeeper, "select volume from written where volume = ?", kept["volume"]) != []
+    assert rows(innkeeper, "select volume from written where volume = ?", volume) != []
 
 
 async def test_an_adopted_disk_is_as_one_of_its_own(innkeeper: Deployment) -> None:

@@ -55,6 +55,29 @@ async def test_success_stores_result_and_log(database: Database) -> None:
     ]
 
 
+@pytest.mark.parametrize("error", [None, RuntimeError("a bug"), HostUnreachable("away")], ids=repr)
+async def test_what_follows_the_end_is_after_the_commit_and_cannot_undo_it(
+    database: Database, error: Exception | None
+) -> None:
+    seen: list[OperationState] = []
+    operation_id = await open_operation(database)
+
+    async def then() -> None:
+        seen.append((await read(database, operation_id)).state)
+        if error is not None:
+            raise error
+
+    handler = ScriptedHandler(on_run=in_turn(Outcome(then=then)))
+    with structlog.testing.capture_logs() as logged:
+        async with running(database, handler):
+            await eventually(lambda: seen)
+    assert (seen, handler.ran, handler.undone) == ([OperationState.SUCCEEDED], [1], [])
+    assert (await read(database, operation_id)).state is OperationState.SUCCEEDED
+    assert ["operation_follow_up_failed"] * (error is not None) == [
+        line["event"] for line in logged if line["log_level"] == "warning"
+    ]
+
+
 async def test_two_engines_run_each_operation_once(database: Database) -> None:
     handler, all_succeeded = ScriptedHandler(), "select count(*) = 100 from operation where state = 'succeeded'"
     ids = [await open_operation(database) for _ in range(100)]

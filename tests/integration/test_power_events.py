@@ -72,9 +72,9 @@ async def test_an_event_makes_its_host_due_at_once_then_each_second(innkeeper: D
     database = innkeeper.region.components.database
     async with database.transaction() as db:  # in which no time passes, and no refresh comes in between
         await db.execute(_QUIET)
-        assert await refresh_after_event(db, host["id"], 0.3, 1.0) == pytest.approx(0.3)
-        assert (await refresh_after_event(db, host["id"], 0.3, 1.0) or 0) <= 0.3  # the earlier time stays
+        assert await refresh_after_event(db, host["id"]) == pytest.approx(0.3)
+        assert (await refresh_after_event(db, host["id"]) or 0) <= 0.3  # the earlier time stays
         await db.execute(_QUIET)
         await db.execute("update vm_host_schedule set refreshed_at = now()")
-        assert await refresh_after_event(db, host["id"], 0.3, 1.0) == pytest.approx(1.0)
-        assert await refresh_after_event(db, host["id"] + 1, 0.3, 1.0) is None
+        assert await refresh_after_event(db, host["id"]) == pytest.approx(1.0)
+        assert await refresh_after_event(db, host["id"] + 1) is None

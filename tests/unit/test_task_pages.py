@@ -265,6 +265,31 @@ def test_the_clones_that_are_missing_are_in_the_form(made: tuple[int, ...], quer
     assert retry_of(task, children) == Retry(url=f"/MAAS/ui/vms/source/clone?{query}")
 
 
+@pytest.mark.parametrize(
+    ("held", "hint"),
+    [
+        ((), ""),
+        ((2,), "web-2 was not created and keeps its name until it is deleted."),
+        ((1, 2), "web-1, web-2 were not created and keep their names until they are deleted."),
+    ],
+)
+def test_clones_that_failed_say_that_their_vms_still_have_the_names(held: tuple[int, ...], hint: str) -> None:
+    machines = [{"system_id": "source", "hostname": f"web-{number}"} for number in range(1, 4)]
+    children = [
+        Child(
+            id=number, system_id=f"new{number}", hostname=f"web-{number}", error_message=None,
+            machine_id=number if number in {3, *held} else None,
+            state=OperationState.SUCCEEDED if number == 3 else OperationState.FAILED,
+        )
+        for number in range(1, 4)
+    ]  # fmt: skip
+    found = retry_of(bulk(action="clone", machines=machines, clone={"hostname": "web"}), children)
+    unnamed = retry_of(bulk(action="clone", machines=machines, clone={"cores": 1}), children)
+    assert found is not None
+    assert unnamed is not None
+    assert (found.instead, unnamed.instead) == (hint, "")
+
+
 def test_clones_without_a_name_get_new_ones() -> None:
     machines = [{"system_id": "source", "hostname": name} for name in ("bold-ant", "calm-bee", "deep-cat")]
     child = Child(
@@ -276,6 +301,42 @@ def test_clones_without_a_name_get_new_ones() -> None:
 
 def test_a_clone_that_the_form_has_no_fields_for_is_sent_again() -> None:
     found = retry_of(bulk(action="clone", clone={"hostname": "web", "power_on": True}))
+    assert found is not None
+    assert (found.url, "no field" in found.instead) == ("", True)
+
+
+def copying(**asked: object) -> Operation:
+    """Returns a failed compose with a template."""
+    request = {
+        "copied": {"system_id": "source", "hostname": "gold"},
+        "asked": {"template": "gold", "hostname": "web-1", "cores": 2, "memory_mib": 0, **asked},
+    }
+    return evolve(FAILED, kind=OperationKind.COMPOSE, request=request, hostname="web-1", machine_id=None)
+
+
+def test_a_copy_is_tried_again_as_a_clone() -> None:
+    url = "/MAAS/ui/vms/source/clone?hostname=web-1&count=1&cores=2&storage_pool=fast"
+    assert retry_of(copying(host_id=3, storage_pool="fast")) == Retry(url=url)
+
+
+def test_a_copy_that_failed_says_that_its_vm_still_has_the_name() -> None:
+    found = retry_of(evolve(copying(), machine_id=7))
+    unnamed = retry_of(evolve(copying(hostname=None), machine_id=7))
+    assert found is not None
+    assert unnamed is not None
+    assert found.instead == "web-1 was not created and keeps its name until it is deleted."
+    assert unnamed.instead == "", "the next one gets a new name"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"interfaces": "eth1:space=dmz"}, {"storage": "root:9"}, {"zone": "b"}, {"affinity": ["db"]}, {"pin_cores": 2},
+        {"pinned_cores": [1]}, {"max_memory_mib": 4096}, {"tpm": True}, {"architecture": "arm64"}, {"pool": "shared"},
+    ],
+)  # fmt: skip
+def test_a_copy_with_more_than_the_form_of_clones_has_is_sent_again(asked: dict[str, object]) -> None:
+    found = retry_of(copying(**asked))
     assert found is not None
     assert (found.url, "no field" in found.instead) == ("", True)
 

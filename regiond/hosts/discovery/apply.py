@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from common.values import DriverType
 from regiond.db.pool import Db
-from regiond.hosts import schedule_store
 from regiond.hosts.discovery import orphaned_volume_store, store
 from regiond.hosts.discovery.allocation_store import write_allocations, write_storage
 from regiond.hosts.discovery.diff import compare
@@ -37,8 +36,6 @@ async def apply_discovery(
             await store.write_server(db, server_id, changes.facts)
         await _write(db, host_id, server_id, changes, machines, _with_listed_disks(run, changes))
         await recompute_totals(db, server_id)
-    if changes.members_moved_to:  # Incus reports a move only as an event of the member that had the machine
-        await schedule_store.refresh_members(db, host_id, changes.members_moved_to)
     await store.write_host(db, host_id, run.discovery)
     await discover_networks(db, host_id, facts)
     await record_addresses(

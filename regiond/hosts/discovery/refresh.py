@@ -110,12 +110,13 @@ class Refresher:
         began_at = time.monotonic()
         run = await self.discover(host_id)
         try:
-            await self._database.in_transaction(lambda db: self.apply(db, host_id, run))
+            changes = await self._database.in_transaction(lambda db: self.apply(db, host_id, run))
         except (DatabaseUnavailable, Busy):
             raise
         except InnkeeperError as error:
             await self._record_error(host_id, error, began_at)
             raise
+        await self.refresh_members(host_id, changes)
 
     async def discover(self, host_id: int) -> DiscoveryRun:
         """Returns a discovery run; pins the host's identity at first contact. Errors are recorded, then raised."""
@@ -145,7 +146,10 @@ class Refresher:
             raise explained from error
 
     async def apply(self, db: Db, host_id: int, run: DiscoveryRun) -> DiscoveryChanges:
-        """Applies a run in the caller's transaction, and records an event for each change."""
+        """Applies a run in the caller's transaction, and records an event for each change.
+
+        After the commit, call `refresh_members`.
+        """
         with self._observer.stage("apply"):
             return await self._apply(db, host_id, run)
 
@@ -176,6 +180,16 @@ class Refresher:
             await Events.record(db, "host_back", f"{host.name} is reachable again", host_id=host_id)
             await self._on_reachable(db, host_id)  # on this connection: many hosts at once would exhaust the pool
         return changes
+
+    async def refresh_members(self, host_id: int, changes: DiscoveryChanges) -> None:
+        """Makes the members due to which the host's cluster moved machines, as the run found whose `changes` these are.
+
+        Incus reports a move only as an event of the member that had the machine. Not in the transaction of the run: it
+        holds locks of this host, and one of another member's run would wait for it the other way round.
+        """
+        if changes.members_moved_to:
+            async with self._database.connection() as db:
+                await schedule_store.refresh_members(db, host_id, changes.members_moved_to)
 
     async def record_undone(self, db: Db, host_id: int, error: InnkeeperError) -> None:
         """Stores the error of a requested refresh. `discover` has recorded its own errors; those of `apply` are new."""
@@ -267,8 +281,6 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
 
 async def _tell_of_others(db: Db, host_id: int, name: str, found: Discovery) -> None:
     """Says, of a host that was just discovered for the first time, that another installation has guests there."""
-    if not any(guest.marker is not None for guest in found.guests):
-        return
     for message in of_other_installations(name, found.guests, await read_installation_id(db)):
         await Events.record(db, "host_of_other_installation", message, level=Level.WARNING, host_id=host_id)
 

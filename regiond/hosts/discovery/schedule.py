@@ -63,9 +63,7 @@ class RefreshSchedule:
         Several requests within that time make one refresh.
         """
         async with self._database.connection() as db:
-            due_in_s = await schedule_store.refresh_after_event(
-                db, host_id, schedule_store.AFTER_EVENT_S, schedule_store.BETWEEN_EVENTS_S
-            )
+            due_in_s = await schedule_store.refresh_after_event(db, host_id)
         if due_in_s is not None:
             asyncio.get_running_loop().call_later(due_in_s, self._task.wake)
 

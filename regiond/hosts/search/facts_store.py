@@ -11,6 +11,7 @@ from common.expiry import SOON_DAYS
 from common.values import DriverType
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
+from regiond.hosts.error_details import PRODUCT
 from regiond.hosts.guest_view_store import guest_counts
 from regiond.hosts.host_condition import judge
 from regiond.hosts.model import CONSOLE_TAG, GuestCount, HostState
@@ -28,7 +29,7 @@ _NEEDS_ATTENTION = f"""
 _FACTS = f"""
     select h.id, h.name, h.driver, h.address, h.project, h.state, h.error_code, h.tags, z.name as zone,
            p.name as pool, c.name as cluster, s.architecture, s.hypervisor_version as version, v.refreshed_at,
-           coalesce(nullif(s.product, ''), h.error_details ->> 'product', '') as product,
+           {PRODUCT} as product,
            h.maintenance_since is not null as in_maintenance, now() as now,
            h.state <> 'removing' and coalesce({_NEEDS_ATTENTION}, false) as needs_attention
       from vm_host h

@@ -34,11 +34,13 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 async def host_removal_plan(
-    db: Db, host_id: int, removal: HostRemoval, *, together_with: Collection[int] = ()
-) -> HostRemovalPlan:
+    db: Db, host_id: int, removal: HostRemoval, *, together_with: Collection[int] = (),
+    installation_id: UUID | None = None,
+) -> HostRemovalPlan:  # fmt: skip
     """Returns the plan of the removal, as it would be now. Raises NotFound.
 
-    `together_with` are hosts that are removed at the same time, such as the other members of a cluster.
+    `together_with` are hosts that are removed at the same time, such as the other members of a cluster. With
+    `installation_id`, raises WrongState if it would delete a machine whose own deletion is refused for a disk.
     """
     host = await host_service.read_host(db, host_id)
     guests = await host_service.guests_of_host(db, host_id)
@@ -46,17 +48,12 @@ async def host_removal_plan(
     names = {guest.machine_id: guest.name for guest in guests if guest.machine_id is not None}
     copies = [copy.description for copy in await host_service.copies_removed_with_host(db, host_id)]
     machines = await view_store.of_host(db, host_id)
+    if installation_id is not None:
+        _check_disks(machines, removal, installation_id)
     images = await image_service.images_removed_with(db, host_id, together_with)
     devices = await device_store.hostnames_of(db, [machine.id for machine in machines])
     kept_disks = await kept_disk_store.list_kept(db, host_id=host_id)
     return removal_plan(host.name, removal, machines, foreign, names, copies, images, devices, kept_disks)
-
-
-async def check_disks(db: Db, host_id: int, removal: HostRemoval, installation_id: UUID) -> None:
-    """Raises WrongState if the removal would delete a machine whose own deletion is refused for one of its disks."""
-    for machine in await view_store.of_host(db, host_id):
-        if removal.deletes(adopted=machine.adopted):
-            check_no_disk_goes_along(machine, installation_id)
 
 
 class MachinesOfRemovedHost:
@@ -76,8 +73,7 @@ class MachinesOfRemovedHost:
         removal = from_dict(operation.request, HostRemoval)
         new = [one for one in machines if removal.deletes(adopted=one.adopted) and one.id not in deletions]
         _check_unlocked(operation.host_name or "", new)
-        for machine in new:  # before the first deletion, as for locks: all of them or none
-            check_no_disk_goes_along(machine, self._installation_id)
+        _check_disks(new, removal, self._installation_id)  # before the first deletion, as for locks: all or none
         failures: list[str] = []
         pending = 0
         for machine in machines:
@@ -171,6 +167,13 @@ def _check_unlocked(host_name: str, machines: Iterable[MachineView]) -> None:
             "Unlock them with innkeeper machine unlock SYSTEM_ID, or remove the host without decompose.",
             locked=locked,
         )
+
+
+def _check_disks(machines: Iterable[MachineView], removal: HostRemoval, installation_id: UUID) -> None:
+    """Raises WrongState for a machine that the removal would delete and whose own deletion is refused for a disk."""
+    for machine in machines:
+        if removal.deletes(adopted=machine.adopted):
+            check_no_disk_goes_along(machine, installation_id)
 
 
 def _end_of(deletion: Operation) -> str:

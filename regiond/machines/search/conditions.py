@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regiond.caller import Caller, seen_by
+from regiond.machines.criteria_store import AT_LIMIT
 from regiond.machines.search.fields import MACHINE_FIELDS, NEED_ATTENTION
 from regiond.machines.values.search import MachineSearch
 from regiond.machines.wanted_power.conditions import WAITS_FOR_PERSON
@@ -34,10 +35,6 @@ _IDLE = """m.power_state = 'on' and exists (
          where u.machine_id = m.id and u.measured_since < now() - interval '7 days'
            and u.measured_at > now() - interval '1 day'
            and coalesce(u.busy_at < now() - interval '7 days', true))"""
-_AT_LIMIT = """m.power_state = 'on' and h.state = 'ready' and exists (
-        select from machine_usage u
-         where u.machine_id = m.id and u.limit_since < now() - interval '10 minutes'
-           and u.measured_at > now() - interval '2 hours')"""
 # By field; {} is an array: of patterns for a field of kind TEXT, else of values, in which '' is "none".
 _CONDITIONS: Mapping[str, str] = {
     "name": "m.hostname ilike any({})",
@@ -46,7 +43,7 @@ _CONDITIONS: Mapping[str, str] = {
     "power": "m.power_state = any({})",
     "is": f"(('attention' = any({{}}) and {_ATTENTION})"
     " or ('locked' = any({}) and m.locked) or ('adopted' = any({}) and m.adopted)"
-    f" or ('idle' = any({{}}) and {_IDLE}) or ('at_limit' = any({{}}) and {_AT_LIMIT}))",
+    f" or ('idle' = any({{}}) and {_IDLE}) or ('at_limit' = any({{}}) and exists (select {AT_LIMIT})))",
     "host": "coalesce(h.name, '') = any({})",
     "cluster": "coalesce(c.name, '') = any({})",
     "pool": "p.name = any({})",

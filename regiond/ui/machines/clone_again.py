@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attrs import evolve
+
 from common.compose_request import ComposeRequest
 from regiond.identifiers import numbered_names
+from regiond.machines.clones.service import compose_request
 from regiond.machines.model import CloneRequest
 from regiond.ui.web_request import page_url
 
 
-def clone_of(asked: ComposeRequest) -> CloneRequest:
-    """Returns the clone that a compose with a template is, as far as the form of clones has fields for it."""
-    return CloneRequest(
+def clone_of(asked: ComposeRequest) -> CloneRequest | None:
+    """Returns the clone that a compose with a template is; None for one that asked for more than a clone can."""
+    found = CloneRequest(
         hostname=asked.hostname, pool=asked.pool, cores=asked.cores or None, memory_mib=asked.memory_mib or None,
         storage_pool=asked.storage_pool, power_on=asked.power_on,
     )  # fmt: skip
+    return found if compose_request(asked.template or "", found) == evolve(asked, host_id=None) else None
 
 
 def is_shown(asked: CloneRequest) -> bool:

@@ -27,7 +27,7 @@ class _NotShown(Exception):
 
 def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
     """`request` is that of the operation. None if it named no constraints, or some that the form has no fields for."""
-    intent = intent_of(request)
+    intent = _intent(request)
     if intent is None:
         return None
     asked, hosts = intent.request, intent.hosts
@@ -61,7 +61,7 @@ def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
         return None
 
 
-def intent_of(request: Mapping[str, Any]) -> ComposeIntent | None:
+def _intent(request: Mapping[str, Any]) -> ComposeIntent | None:
     """An accepted request is stored as its intent, a rejected one as its fields."""
     try:
         if "intent" in request:

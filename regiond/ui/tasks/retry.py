@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from common.phrases import first_of
 from common.serialization import from_dict
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkRequest
@@ -22,6 +23,7 @@ from regiond.ui.machines.release_form import NO, QUICK, SECURE
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
+_MOST_NAMED = 5
 _POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
 _NO_VM = constant("The VM is no longer there.")
 _USER_DATA = constant("User data is not kept after the task has ended: if there was any, enter it again.")
@@ -91,28 +93,44 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 
 
 def _compose(task: Operation) -> Retry:
+    name = task.hostname or ""
+    held = [name] if task.machine_id else []
     if (copied := task.request.get(COPIED)) is not None:
         asked = asked_copy(task.request)
-        return _clone(copied["system_id"], None if asked is None else clone_of(asked), [task.hostname or ""])
+        if asked is None:
+            return _clone(copied["system_id"], None, [])
+        clone = clone_of(asked)
+        return Retry(instead=_NO_FIELD) if clone is None else _clone(copied["system_id"], clone, [name], held)
     if form_again(task.request) is not None:
-        has_name = text("{name} was not created and keeps its name until it is deleted.", name=task.hostname)
-        return Retry(url=page_url("compose", query={"task": str(task.id)}), instead=has_name if task.machine_id else "")
+        return Retry(url=page_url("compose", query={"task": str(task.id)}), instead=_have_names(held))
     return Retry(instead=_NO_FIELD)
 
 
-def _clone(system_id: str, asked: CloneRequest | None, missing: Sequence[str]) -> Retry:
-    """The form of clones, with what was asked, for those that were not made."""
+def _clone(system_id: str, asked: CloneRequest | None, missing: Sequence[str], held: Sequence[str] = ()) -> Retry:
+    """The form of clones, with what was asked, for those that were not made. Failed VMs still have the names `held`."""
     if asked is None:
         return Retry(url=page_url("vms", system_id, "clone"))
-    return Retry(url=page_again(system_id, asked, missing)) if is_shown(asked) else Retry(instead=_NO_FIELD)
+    if not is_shown(asked):
+        return Retry(instead=_NO_FIELD)
+    has_name = "" if asked.hostname is None else _have_names(held)  # without a name, the new ones get others
+    return Retry(url=page_again(system_id, asked, missing), instead=has_name)
+
+
+def _have_names(held: Sequence[str]) -> str:
+    if len(held) > 1:
+        names = first_of(held, _MOST_NAMED)
+        return text("{names} were not created and keep their names until they are deleted.", names=names)
+    return text("{name} was not created and keeps its name until it is deleted.", name=held[0]) if held else ""
 
 
 def _bulk(request: BulkRequest, children: Iterable[Child]) -> Retry:
     """The same action on all VMs for which it did not succeed: the list of VMs asks first where the action does."""
     if request.action is BulkAction.CLONE:
-        made = {one.hostname for one in children if one.state is OperationState.SUCCEEDED}
+        of_names = {one.hostname: one for one in children}
+        made = {name for name, one in of_names.items() if one.state is OperationState.SUCCEEDED}
         missing = [one.hostname for one in request.machines if one.hostname not in made]
-        return _clone(request.machines[0].system_id, request.clone, missing)
+        held = [name for name in missing if name in of_names and of_names[name].machine_id]
+        return _clone(request.machines[0].system_id, request.clone, missing, held)
     done = {one.system_id for one in children if one.state is OperationState.SUCCEEDED}
     left = [one.system_id for one in request.machines if one.system_id not in done]
     fields = [("action", _BULK[request.action]), ("at_once", str(request.at_once)), *_options(request)]
