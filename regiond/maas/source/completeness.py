@@ -50,7 +50,8 @@ def check_user(user: Row, version: str, where: str) -> tuple[LeftOut, ...]:
             name=name,
             reason=(
                 f"The API key belongs to {name}, who is no administrator. MAAS 3.8 shows only what the groups of a "
-                "user may see: hosts and machines of other pools may be missing here. Compare the counts with MAAS's pages."
+                "user may see: hosts and machines of other pools may be missing here. Compare the counts with those "
+                "of MAAS's pages."
             ),
         ),
     )

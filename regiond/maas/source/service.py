@@ -41,8 +41,8 @@ async def read_with(client: MaasClient, *, deadline_s: float = READ_DEADLINE_S) 
         inventory = await asyncio.to_thread(_converted, answers, origin)
     except TimeoutError:
         raise DeadlineExceeded(
-            f"Reading the MAAS at {where} took more than {deadline_s:.0f} s, after {client.calls} calls. Try again when "
-            "it has less to do, or take a dump of its database."
+            f"Reading the MAAS at {where} took more than {deadline_s:.0f} s, after {client.calls} calls. Try again "
+            "when it has less to do, or take a dump of its database."
         ) from None
     except Malformed as error:
         raise ResponseRejected(
