@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from attrs import field, frozen
 
 from common.maas.inventory import Link, Machine, Nic, ReservedAddress
-from innkeeper.maas_import.references import References, address, named, normalised_mac
+from common.maas.wording import normalised_mac
+from innkeeper.maas_import.references import References, address, named
 from innkeeper.maas_import.tables import Row, Tables
 
 AUTO, STICKY, USER_RESERVED, DHCP = 0, 1, 4, 5  # of `alloc_type`

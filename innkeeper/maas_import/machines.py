@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from common.maas.inventory import Host, LeftOut, Machine
+from common.maas.wording import ordinary_machine, unmanaged
 from innkeeper.maas_import.disks import Disks
 from innkeeper.maas_import.hosts import POWER_TYPES
 from innkeeper.maas_import.interfaces import Interfaces
@@ -61,19 +62,13 @@ class Machines:
             if bmc.integer("bmc_type"):
                 reason = f"Its host {bmc.text('name')} is of the type {power_type}, which cannot be imported."
             elif power_type in POWER_TYPES:
-                reason = (
-                    f"It was added to MAAS as an ordinary machine with the power type {power_type}, and belongs to no "
-                    "VM host. If its host is imported, it appears there as a VM to adopt."
-                )
+                reason = ordinary_machine(power_type)
             else:
                 continue  # a machine of metal stays in MAAS
             found.append(LeftOut(kind=_KIND, id=row.text("system_id"), name=row.text("hostname"), reason=reason))
         for row in self.tables.ordered("maasserver_virtualmachine"):
             if row.key("machine_id") is None:
-                reason = (
-                    f"MAAS saw it in the project {row.text('project') or '(none)'} and had no machine for it. It "
-                    "appears on its host as a VM to adopt if that project is imported."
-                )
+                reason = unmanaged(row.text("project"))
                 found.append(LeftOut(kind=_KIND, id="", name=row.text("identifier"), reason=reason))
         return tuple(found)
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from attrs import frozen
 
 from common.errors import InvalidRequest
 from innkeeper.maas_import.tables import Row, Tables
-
-_SEPARATED = re.compile(r"[0-9a-fA-F]{1,2}(?:[:-][0-9a-fA-F]{1,2}){5}")
-_BARE = re.compile(r"[0-9a-fA-F]{12}|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}")
 
 
 @frozen(kw_only=True)
@@ -58,17 +54,6 @@ def named(names: Mapping[str, str], row: Row, column: str) -> str:
             "the whole database."
         )
     return names[key]
-
-
-def normalised_mac(text: str) -> str:
-    """The address as `aa:bb:cc:dd:ee:ff`; older releases kept it as it was typed. What is no such address stays."""
-    text = text.strip()
-    if _SEPARATED.fullmatch(text):
-        return ":".join(part.zfill(2) for part in re.split("[:-]", text.lower()))
-    if _BARE.fullmatch(text):
-        digits = text.lower().replace(".", "")
-        return ":".join(digits[place : place + 2] for place in range(0, 12, 2))
-    return text.lower()
 
 
 def address(row: Row, column: str = "ip") -> str:

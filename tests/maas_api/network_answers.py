@@ -61,6 +61,37 @@ def subnets(maas: Maas, _: Request) -> Answer:
     return json_answer([subnet(maas.rows, one) for one in maas.rows.all("subnet")])
 
 
+def addresses(maas: Maas, request: Request) -> Answer:
+    """The addresses of one subnet, also discovered ones and those only tried out, each with a summary of its node."""
+    rows = maas.rows
+    answers: list[dict[str, Any]] = []
+    for one in rows.where("staticipaddress", "subnet_id", int(request.arguments[0])):
+        if one["ip"] is None:
+            continue
+        answers.append({"ip": one["ip"], "alloc_type": one["alloc_type"], "created": one["created"]})
+        if one["user_id"] is not None:
+            answers[-1]["user"] = rows.one("auth_user", one["user_id"])["username"]
+        for join in rows.where("interface_ip_addresses", "staticipaddress_id", one["id"]):
+            config = rows.one("interface", join["interface_id"])["node_config_id"]
+            node = rows.one("node", rows.one("nodeconfig", config)["node_id"])
+            summary = {key: node[key] for key in ("system_id", "node_type", "hostname")}
+            answers[-1]["node_summary"] = summary | {"fqdn": _fqdn(rows, node["hostname"], node["domain_id"])}
+    return json_answer(answers)
+
+
+def reserved_ips(maas: Maas, _: Request) -> Answer:
+    return json_answer(
+        [
+            {
+                "id": one["id"], "ip": one["ip"], "mac_address": one["mac_address"], "comment": one["comment"],
+                "subnet": subnet(maas.rows, maas.rows.one("subnet", one["subnet_id"])),
+                "resource_uri": _uri(f"reservedips/{one['id']}/"),
+            }
+            for one in maas.rows.all("reservedip")
+        ]
+    )  # fmt: skip
+
+
 def ranges(maas: Maas, _: Request) -> Answer:
     return json_answer(
         [

@@ -38,6 +38,8 @@ ROUTES: dict[str, Operations] = {
     r"spaces/": {("GET", None): network_answers.spaces},
     r"fabrics/": {("GET", None): network_answers.fabrics},
     r"subnets/": {("GET", None): network_answers.subnets},
+    r"subnets/([^/]+)/": {("GET", "ip_addresses"): network_answers.addresses},
+    r"reservedips/": {("GET", None): network_answers.reserved_ips},
     r"ipranges/": {("GET", None): network_answers.ranges},
     r"domains/": {("GET", None): network_answers.domains},
     r"dnsresources/": {("GET", None): network_answers.dns_resources},
@@ -99,7 +101,7 @@ def _found(maas: Maas, request: Request) -> tuple[Operations | None, tuple[str, 
     release = maas.release
     missing = {
         "vm-hosts": not release.has_vm_hosts, "pods": not release.has_pods, "vm-clusters": not release.has_clusters,
-        "virtual-machines": not release.has_vms,
+        "virtual-machines": not release.has_vms, "reservedips": not release.has_reserved_ips,
     }  # fmt: skip
     if missing.get(request.path.partition("/")[0]):
         return None, ()

@@ -21,11 +21,12 @@ class Release:
     has_pods: bool = True
     has_vms: bool = True
     has_clusters: bool = True
+    has_reserved_ips: bool = True
     vm_hosts_are_gone: bool = False
 
 
-MAAS_2_9 = Release(version="2.9.2", has_vms=False, has_clusters=False)
-ONLY_PODS = Release(version="2.9.0", has_vm_hosts=False, has_vms=False, has_clusters=False)
+MAAS_2_9 = Release(version="2.9.2", has_vms=False, has_clusters=False, has_reserved_ips=False)
+ONLY_PODS = Release(version="2.9.0", has_vm_hosts=False, has_vms=False, has_clusters=False, has_reserved_ips=False)
 MAAS_3_8 = Release(version="3.8.0")
 MAAS_4_0 = Release(version="4.0.0", vm_hosts_are_gone=True)
 

@@ -33,6 +33,8 @@ class Answers:
     fabrics: Rows
     subnets: Rows
     ranges: Rows
+    addresses: Mapping[str, Rows]  # by the CIDR of the subnet
+    reserved_ips: Rows
     domains: Rows
     dns_resources: Rows
     hosts: Rows

@@ -57,7 +57,11 @@ async def answers_of(client: MaasClient, user: Row, version: str) -> Answers:
         *(_list(client, path) for path in lists),
     )
     found: dict[str, Rows] = dict(zip(lists, others, strict=True))
-    machines = await _machines(client, instances)
+    reserved_ips, addresses, machines = await _together(
+        _optional(client, "reservedips/"),
+        _addresses(client, found["subnets/"]),
+        _machines(client, instances),
+    )
     if vms is not None:
         vms = await _checked_vms(client, vms, machines)
     hidden = completeness.machines_without_host(hosts, machines)
@@ -75,6 +79,8 @@ async def answers_of(client: MaasClient, user: Row, version: str) -> Answers:
         fabrics=found["fabrics/"],
         subnets=found["subnets/"],
         ranges=found["ipranges/"],
+        addresses=addresses,
+        reserved_ips=reserved_ips or (),
         domains=found["domains/"],
         dns_resources=found["dnsresources/"],
         hosts=hosts,
@@ -118,6 +124,12 @@ async def _instances(client: MaasClient, ids: Iterable[str] = ()) -> Mapping[str
     if len(instances) > MAX_MACHINES:
         raise ResponseRejected(f"{client.access.label} has {len(instances)} VMs; an import takes {MAX_MACHINES}.")
     return instances
+
+
+async def _addresses(client: MaasClient, subnets: Rows) -> Mapping[str, Rows]:
+    """Returns the addresses of each subnet, with the names of those who have them: the short form of `ipaddresses/`."""
+    found = await _together(*(_list(client, f"subnets/{text(one, 'id')}/", op="ip_addresses") for one in subnets))
+    return {text(one, "cidr"): addresses for one, addresses in zip(subnets, found, strict=True)}
 
 
 async def _machines(client: MaasClient, instances: Mapping[str, InstanceName]) -> Rows:

@@ -6,18 +6,21 @@ from common.maas.inventory import Inventory, Origin
 from regiond.maas.source import networks
 from regiond.maas.source.answers import Answers, number
 from regiond.maas.source.hosts import hosts, storage_pools, with_clusters
-from regiond.maas.source.machines import Surroundings, machines, without_host
+from regiond.maas.source.machines import Surroundings, left_out, machines
 from regiond.maas.source.people import users
+from regiond.maas.source.reserved import reserved
 
 
 def inventory_of(answers: Answers, origin: Origin) -> Inventory:
     """Returns what the answers say. Raises Malformed."""
-    known, clusters, left_out = with_clusters(hosts(answers), answers)
+    known, clusters, unknown = with_clusters(hosts(answers), answers)
     surroundings = Surroundings(
+        hosts={host.id: host for host in known},
         instances=answers.instances,
         vms={number(one, "id"): one for one in answers.vms},
         storage_pools=storage_pools(answers.hosts),
     )
+    found = machines(answers.machines, surroundings)
     domains = networks.domains(answers.domains)
     return Inventory(
         origin=origin,
@@ -34,6 +37,7 @@ def inventory_of(answers: Answers, origin: Origin) -> Inventory:
         users=users(answers),
         clusters=clusters,
         hosts=known,
-        machines=machines(answers.machines, surroundings),
-        left_out=(*left_out, *without_host(answers.machines)),
+        machines=found,
+        reserved_addresses=reserved(answers, found),
+        left_out=(*unknown, *left_out(answers.machines, answers.vms)),
     )

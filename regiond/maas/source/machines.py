@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from attrs import frozen
 
-from common.maas.inventory import Disk, LeftOut, Link, Machine, Nic
+from common.maas.inventory import Disk, Host, LeftOut, Link, Machine, Nic
+from common.maas.wording import normalised_mac, ordinary_machine, unmanaged
 from regiond.maas.source.answers import (
     InstanceName,
     Malformed,
@@ -24,19 +24,15 @@ from regiond.maas.source.answers import (
 )
 
 _PHYSICAL = "physical"
+_KIND = "machines"
 _VM_POWER = ("lxd", "virsh")
-_MAC_PARTS = re.compile(r"[:.-]")
-_HEX = re.compile(r"[0-9a-f]{12}", re.ASCII)
-_NO_HOST = (
-    "It is a VM that was registered in MAAS as a machine of its own ({power_type}), not under a VM host. If a host of "
-    "the import tracks it, it is shown there as an unmanaged VM, and can be adopted."
-)
 
 
 @frozen(kw_only=True)
 class Surroundings:
-    """What machines refer to: instances by `system_id`, VMs by id, and names of storage pools by host and id."""
+    """What machines refer to: hosts, instances by `system_id`, VMs by id, names of storage pools by host and id."""
 
+    hosts: Mapping[str, Host]
     instances: Mapping[str, InstanceName]
     vms: Mapping[int, Row]
     storage_pools: Mapping[str, Mapping[str, str]]
@@ -47,17 +43,24 @@ def machines(found: Rows, known: Surroundings) -> tuple[Machine, ...]:
     return tuple(sorted((_machine(one, known) for one in found if is_on_host(one)), key=lambda one: one.system_id))
 
 
-def without_host(found: Rows) -> tuple[LeftOut, ...]:
-    """VMs that belong to no VM host."""
-    return tuple(
-        LeftOut(
-            kind="machines",
-            id=required(one, "system_id"),
-            name=text(one, "hostname"),
-            reason=_NO_HOST.format(power_type=text(one, "power_type")),
-        )
-        for one in found
-        if not is_on_host(one) and one.get("power_type") in _VM_POWER
+def left_out(found: Rows, vms: Rows) -> tuple[LeftOut, ...]:
+    """VMs that belong to no VM host, and those that no machine is."""
+    ordinary = (one for one in found if not is_on_host(one) and one.get("power_type") in _VM_POWER)
+    return (
+        *(
+            LeftOut(
+                kind=_KIND,
+                id=required(one, "system_id"),
+                name=text(one, "hostname"),
+                reason=ordinary_machine(text(one, "power_type")),
+            )
+            for one in ordinary
+        ),
+        *(
+            LeftOut(kind=_KIND, id="", name=text(one, "identifier"), reason=unmanaged(text(one, "project")))
+            for one in vms
+            if one.get("machine_id") is None
+        ),
     )
 
 
@@ -65,36 +68,27 @@ def is_on_host(one: Row) -> bool:
     return bool(inner(one, "pod"))
 
 
-def normalised_mac(written: str) -> str:
-    """Returns `aa:bb:cc:dd:ee:ff`: before 3.8, MAAS keeps the spelling that it was given. Raises Malformed."""
-    parts = _MAC_PARTS.split(written.strip().lower())
-    joined = "".join(part.zfill(2) for part in parts) if len(parts) == 6 else "".join(parts)
-    if _HEX.fullmatch(joined) is None:
-        raise Malformed("mac_address is no MAC address")
-    return ":".join(joined[at : at + 2] for at in range(0, 12, 2))
-
-
 def _machine(one: Row, known: Surroundings) -> Machine:
     system_id = required(one, "system_id")
     host_id = required(inner(one, "pod"), "id")
     instance = known.instances.get(system_id)
     vm = known.vms.get(number(one, "virtualmachine_id", -1), {})
-    if instance is None:
-        raise Malformed(f"the power parameters of {system_id} are missing")
+    if instance is None or host_id not in known.hosts:
+        raise Malformed(f"the power parameters or the VM host of {system_id} are missing")
     return Machine(
         system_id=system_id,
         hostname=required(one, "hostname"),
         domain=name_of(one, "domain"),
         host_id=host_id,
         instance=instance.name,
-        project=instance.project,
+        project=instance.project or text(vm, "project") or known.hosts[host_id].project,
         status=number(one, "status"),
         power_state=text(one, "power_state") or "unknown",
         architecture=text(one, "architecture"),
         owner=text(one, "owner"),
         zone=name_of(one, "zone"),
         pool=name_of(one, "pool"),
-        tags=texts(one, "tag_names"),
+        tags=tuple(sorted(texts(one, "tag_names"))),
         description=text(one, "description"),
         owner_data=tuple(sorted((key, text(inner(one, "owner_data"), key)) for key in inner(one, "owner_data"))),
         locked=flag(one, "locked"),

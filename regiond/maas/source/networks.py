@@ -118,13 +118,13 @@ def dns_names(resources: Rows, known: tuple[Domain, ...]) -> tuple[DnsName, ...]
         if number(one, "id", -1) < 0:
             continue
         name, domain = _split(required(one, "fqdn"), names)
-        addresses = tuple(required(each, "ip") for each in inner_rows(one, "ip_addresses") if text(each, "ip"))
+        addresses = tuple(sorted({text(each, "ip") for each in inner_rows(one, "ip_addresses") if text(each, "ip")}))
         if addresses:
             ttl = optional_number(one, "address_ttl")
             made.append(DnsName(id=required(one, "id"), name=name, domain=domain, addresses=addresses, ttl=ttl))
         made.extend(
             DnsName(
-                id=required(each, "id"),
+                id=f"{required(one, 'id')}.{required(each, 'id')}",
                 name=name,
                 domain=domain,
                 type=required(each, "rrtype"),
