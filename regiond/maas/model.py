@@ -117,8 +117,11 @@ def _plain(item: PlanItem) -> dict[str, object]:
 
 
 def chosen(item: PlanItem, choice: str) -> PlanItem:
-    """Returns the item with the choice; an empty one leaves the default. Raises InvalidRequest for another choice."""
-    if not choice or choice == item.choice:
+    """Returns the item with the choice; an empty one leaves the default, and what exists needs none.
+
+    Raises InvalidRequest for a choice that the item does not have.
+    """
+    if choice in {"", ADOPT, item.choice} or item.state in {ItemState.EXISTS, ItemState.LEFT_OUT}:
         return item
     if choice not in item.choices and not any(
         one.endswith("=") and choice.startswith(one) and choice != one for one in item.choices

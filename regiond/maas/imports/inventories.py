@@ -15,6 +15,7 @@ from regiond.credentials.service import MAAS_INVENTORY, Credentials
 from regiond.db.pool import Database, Db
 from regiond.maas.imports import store
 
+_MAX_REASON = 500  # characters of a message that may name every part of a large file
 MAX_INVENTORY_BYTES = 512 * 2**20  # uncompressed
 
 
@@ -63,5 +64,7 @@ def unpack(packed: bytes) -> Inventory:
         raise InvalidRequest.of({"inventory": [f"An inventory has at most {MAX_INVENTORY_BYTES} bytes."]})
     try:
         return from_dict(json.loads(plain), Inventory)
+    except InvalidRequest as error:
+        raise InvalidRequest.of({"inventory": [error.message[:_MAX_REASON]]}) from error
     except (ValueError, RecursionError) as error:
         raise InvalidRequest.of({"inventory": [f"Not an inventory of MAAS: {error}."]}) from error

@@ -80,10 +80,10 @@ async def _create(call: Call) -> MaasImport:
     return await call.services.maas_imports.add_packed(call.caller, packed)
 
 
-def choices_of(texts: tuple[str, ...]) -> dict[tuple[str, str], str]:
+def choices_of(texts: tuple[str, ...] | None) -> dict[tuple[str, str], str]:
     """Returns the choices by kind and source id. Raises InvalidRequest."""
     found = {}
-    for text in texts:
+    for text in texts or ():
         where, separator, choice = text.partition("=")
         kind, colon, source_id = where.partition(":")
         if not separator or not colon or not source_id:
@@ -149,7 +149,7 @@ MAAS_IMPORTS = Resource(
                     "inventory",
                     File(),
                     "What innkeeper import maas has read of a dump or a database: JSON, compressed with gzip.",
-                    required=True,
+                    default="",
                 ),
             ),
             success=201,
@@ -190,7 +190,10 @@ MAAS_IMPORT = Resource(
             "nothing else. Answers at once; the operation says how far it is. Repeated, it brings what is missing.",
             fields=(
                 Field(
-                    "plan", File(), "The plan as JSON, with a choice for each conflict; compressed with gzip, or not."
+                    "plan",
+                    File(),
+                    "The plan as JSON, with a choice for each conflict; compressed with gzip, or not.",
+                    default="",
                 ),
                 Field("digest", Text(max_length=64), "The digest of the plan, instead of the plan.", default=""),
                 _CHOICES,
