@@ -108,6 +108,21 @@ class IpRange:
 
 
 @frozen(kw_only=True)
+class ReservedAddress:
+    """An address that no machine of the inventory has as a link, and no new one may get. No two have the same `ip`.
+
+    A person reserved it (`user`), DHCP gives it only `mac_address`, or something else in MAAS has it: `holder`.
+    """
+
+    ip: str
+    subnet: str = ""  # the CIDR; empty: in no subnet
+    mac_address: str = ""
+    user: str = ""
+    holder: str = ""  # the hostname of a machine of metal, a device, a controller, or of a VM whose bridge has it
+    comment: str = ""
+
+
+@frozen(kw_only=True)
 class Fabric:
     id: str
     name: str
@@ -267,6 +282,7 @@ class Inventory:
     vlans: tuple[Vlan, ...] = ()
     subnets: tuple[Subnet, ...] = ()
     ranges: tuple[IpRange, ...] = ()
+    reserved_addresses: tuple[ReservedAddress, ...] = ()
     domains: tuple[Domain, ...] = ()
     dns_names: tuple[DnsName, ...] = ()
     users: tuple[User, ...] = ()
