@@ -33,6 +33,7 @@ _WORDS: Mapping[str, str] = {
     "remove_disk": marked("removes a disk of {machine} on {host}"),
     "move_disk": marked("moves a disk of {machine} on {host} to another storage pool"),
     "export": marked("exports {machine} on {host}"),
+    "import": marked("imports what a MAAS knew"),
     "clean_up": marked("removes what is left of {machine} on {host}"),
 }
 _POWER: Mapping[object, str] = {

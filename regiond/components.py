@@ -44,6 +44,8 @@ from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
 from regiond.images.uploads import Uploads
+from regiond.maas.imports.steps import ImportMaas
+from regiond.maas.service import MaasImports
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -182,6 +184,14 @@ class AccountLayer:
     events: Events
     event_tail: EventTail
     event_streams: EventStreams
+
+
+@frozen(kw_only=True)
+class MaasLayer:
+    """What was a MAAS's."""
+
+    maas_imports: MaasImports
+    import_steps: ImportMaas
 
 
 @frozen(kw_only=True)

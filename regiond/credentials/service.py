@@ -43,7 +43,15 @@ from regiond.credentials.master_key import (
     open_master_key,
 )
 from regiond.credentials.model import read_trust_token, unusable_token
-from regiond.credentials.rewrap import BULK_USER_DATA, REQUEST_KEY, USER_DATA, VM_HOST_KEY, answer_name, rewrap
+from regiond.credentials.rewrap import (
+    BULK_USER_DATA,
+    MAAS_INVENTORY,
+    REQUEST_KEY,
+    USER_DATA,
+    VM_HOST_KEY,
+    answer_name,
+    rewrap,
+)
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
     KEY_PAIR,
@@ -60,6 +68,7 @@ __all__ = [
     "BULK_USER_DATA",
     "CREDENTIAL",
     "KEY_PAIR",
+    "MAAS_INVENTORY",
     "REQUEST_KEY",
     "USER_DATA",
     "VM_HOST_KEY",

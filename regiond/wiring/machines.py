@@ -7,7 +7,7 @@ from functools import partial
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
-from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
+from regiond.components import AccountLayer, ImageLayer, MaasLayer, MachineLayer, RackLayer, Storage
 from regiond.exports.service import DiskParts
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
@@ -175,6 +175,7 @@ def wire_engine(
     images: ImageLayer,
     machine_layer: MachineLayer,
     account_layer: AccountLayer,
+    maas_layer: MaasLayer,
     addresses: AdvertisedAddresses,
     metrics: RegionMetrics,
 ) -> Engine:
@@ -239,6 +240,7 @@ def wire_engine(
             storage.credentials,
             current_caller=account_layer.accounts.current_caller,
         ),
+        maas_layer.import_steps,
     )
     return Engine(
         storage.database,
