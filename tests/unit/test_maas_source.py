@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import attrs
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from common.errors import MaasRefused, Unsupported
 from common.maas.inventory import Domain, Host
 from regiond.maas.source import completeness, networks
 from regiond.maas.source.answers import Answers, InstanceName, Malformed, flag, number, rows, text, texts
 from regiond.maas.source.hosts import with_clusters
+from regiond.maas.source.installation import uuid_of
 from regiond.maas.source.machines import Surroundings, machines
 from regiond.maas.source.people import users
 
@@ -101,6 +108,43 @@ def test_a_cluster_of_one_host_is_not_any_single_host() -> None:
 def test_a_host_of_libvirt_is_in_no_cluster() -> None:
     hosts = tuple(attrs.evolve(host(one, "A"), power_type="virsh") for one in (1, 2))
     assert clustered(hosts, cluster(7, "cloud", 2)) == ({}, ["cloud"])
+
+
+def made_certificate(organization: str, unit: str) -> str:
+    """A certificate as MAAS makes it: its issuer names the installation."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)]
+        + [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] * bool(unit)
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "host@site")]))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2036, 1, 1, tzinfo=UTC))
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+        .decode()
+    )
+
+
+def test_certificates_that_maas_made_name_the_installation() -> None:
+    own, other = str(UUID(int=1)), str(UUID(int=2))
+    hosts = (
+        host(1, made_certificate("MAAS", own)),
+        host(2, made_certificate("MAAS", own)),
+        host(3, made_certificate("Someone", other)),
+        host(4, made_certificate("MAAS", "no uuid")),
+        host(5, made_certificate("MAAS", "")),
+        host(6, "no PEM"),
+        host(7, ""),
+    )
+    assert uuid_of(hosts) == own
+    assert uuid_of((*hosts, host(8, made_certificate("MAAS", other)))) == ""
+    assert uuid_of(hosts[2:]) == ""
 
 
 def test_names_are_those_that_a_person_made() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from common.maas.inventory import Inventory, Origin
 from regiond.maas.source import networks
 from regiond.maas.source.answers import Answers, number
 from regiond.maas.source.hosts import hosts, storage_pools, with_clusters
+from regiond.maas.source.installation import uuid_of
 from regiond.maas.source.machines import Surroundings, left_out, machines
 from regiond.maas.source.people import users
 from regiond.maas.source.reserved import reserved
@@ -23,7 +26,7 @@ def inventory_of(answers: Answers, origin: Origin) -> Inventory:
     found = machines(answers.machines, surroundings)
     domains = networks.domains(answers.domains)
     return Inventory(
-        origin=origin,
+        origin=evolve(origin, uuid=uuid_of(known)),
         zones=networks.groups(answers.zones),
         pools=networks.groups(answers.pools),
         tags=networks.tags(answers.tags),
