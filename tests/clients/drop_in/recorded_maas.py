@@ -8,6 +8,8 @@ answers: what gomaasapi, gomaasclient and Ansible's collection read (docs/refere
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -57,13 +59,14 @@ class RecordedMaas:
 
     port: int = 0
     requests: list[Request] = field(factory=list)
+    begun: list[str] = field(factory=list)  # the targets of those whose header was read
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (request := await _read(reader)) is not None:
+            while (request := await _read(reader, self.begun)) is not None:
                 self.requests.append(request)
                 if request.headers.get("upgrade") == "websocket":
-                    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+                    writer.write(_opened_websocket(request.headers["sec-websocket-key"]))
                     writer.write(await reader.readexactly(4))
                     return
                 status, kind, body = _answer(request)
@@ -115,6 +118,13 @@ def _answer_of_collection(request: Request) -> tuple[int, str, bytes]:
     return _json([])
 
 
+def _opened_websocket(key: str) -> bytes:
+    proof = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False)  # RFC 6455, 1.3
+    accept = base64.b64encode(proof.digest()).decode()
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    return f"{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+
+
 def _text(status: int, text: str) -> tuple[int, str, bytes]:
     return status, "text/plain; charset=utf-8", text.encode()
 
@@ -123,7 +133,7 @@ def _json(found: object) -> tuple[int, str, bytes]:
     return 200, "application/json", json.dumps(found).encode()
 
 
-async def _read(reader: asyncio.StreamReader) -> Request | None:
+async def _read(reader: asyncio.StreamReader, begun: list[str]) -> Request | None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -131,6 +141,7 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     method, target, _ = head[0].split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
     assert "transfer-encoding" not in headers, "no client of these tests sends chunks"
+    begun.append(target)
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Request(method=method, target=target, headers=headers, body=body)
 

@@ -90,6 +90,10 @@ ANSWERED_BY = {
         get(f"{API}machines/?id={METAL}"),
         get(f"{API}machines/?op=power_parameters&id={METAL}"),
         get(f"{API}machines/{METAL}/"),
+        get(f"{API}machines/{UNLISTED}/"),
+        get(f"{API}machines/?id={UNLISTED}"),
+        get(f"{API}nodes/{METAL}/raids/"),
+        post(f"{API}machines/{METAL}/?op=test"),
         get(f"{API}nodes/{METAL}/interfaces/"),
         get(f"{API}nodes/node-3b5c90f2-0d8b-11e4-8a1c-000c29b2f0a1/"),
         get(f"{API}subnets//5/"),
@@ -97,9 +101,6 @@ ANSWERED_BY = {
         get(f"{API}zones/"),
         post(f"{API}machines/", "architecture=amd64/generic&mac_addresses=52:54:00:00:00:01"),
         post(f"{API}machines/{METAL}/?op=deploy", "distro_series=noble"),
-        post(f"{API}machines/?op=allocate", f"system_id={METAL}"),
-        post(f"{API}machines/?op=allocate", parts(encoded=True, system_id=METAL), PARTS),
-        post(f"{API}machines/op-allocate/", f"system_id={METAL}"),
         post(f"{API}machines/?op=release", f"machines={METAL}"),
         post(f"{API}machines/?op=release", parts(encoded=False, machines=METAL), PARTS),
         get("a/v3/zones"),
@@ -108,20 +109,14 @@ ANSWERED_BY = {
         get("rpc/"),
     ),
 }  # fmt: skip
-# Where they differ: HAProxy sees forms, nginx asks.
+# Where they differ: HAProxy looks into forms, nginx cannot. An allocation that names nothing is for one side.
 BY_NGINX = {
     INNKEEPER: (
-        get(f"{API}machines/{UNLISTED}/"),
-        post(f"{API}machines/{UNLISTED}/?op=set_owner_data", "rack=7"),
-        post(f"{API}machines/?op=allocate", f"system_id={UNLISTED}&dry_run=true"),
         post(f"{API}machines/?op=allocate", "name=own&dry_run=true"),
-        post(f"{API}machines/?op=allocate", "cpu_count=1&dry_run=true"),
+        post(f"{API}machines/?op=allocate", f"system_id={METAL}&dry_run=true"),
+        post(f"{API}machines/op-allocate/", "cpu_count=100&dry_run=true"),
     ),
-    MAAS: (
-        post(f"{API}machines/?op=allocate", "cpu_count=100&dry_run=true"),
-        post(f"{API}machines/", f"op=allocate&system_id={OWN}&dry_run=true"),
-        get(f"{API}machines/?id={UNLISTED}"),
-    ),
+    MAAS: (post(f"{API}machines/", f"op=allocate&system_id={OWN}&dry_run=true"),),
 }
 BY_HAPROXY = {
     INNKEEPER: (
@@ -129,7 +124,9 @@ BY_HAPROXY = {
         post(f"{API}machines/", f"op=release&machines={OWN}"),
     ),
     MAAS: (
-        get(f"{API}machines/{UNLISTED}/"),
+        post(f"{API}machines/?op=allocate", f"system_id={METAL}"),
+        post(f"{API}machines/?op=allocate", parts(encoded=True, system_id=METAL), PARTS),
+        post(f"{API}machines/op-allocate/", f"system_id={METAL}"),
         post(f"{API}machines/?op=allocate", "name=own&dry_run=true"),
         post(f"{API}machines/?op=allocate", "cpu_count=1&dry_run=true"),
     ),
@@ -152,3 +149,32 @@ async def test_each_request_reaches_its_side(innkeeper: Deployment, tmp_path: Pa
                 if (found := await made.side_of(sent)) != side:
                     wrong.append((found, sent))
     assert wrong == [], "\n".join(map(str, wrong))
+
+
+async def test_nginx_asks_maas_when_innkeeper_has_no_such_machine(innkeeper: Deployment, tmp_path: Path) -> None:
+    """The page says when this may be chosen, and what it costs."""
+    asking = {'allocate$" innkeeper;': 'allocate$" ask_409;'}
+    expected = {
+        "cpu_count=1&dry_run=true": INNKEEPER,
+        "name=own&dry_run=true": INNKEEPER,
+        "cpu_count=100&dry_run=true": MAAS,
+        f"system_id={METAL}": MAAS,
+        "pod=farm&cpu_count=100&dry_run=true": MAAS,  # which ignores the name of the host
+    }
+    async with site(innkeeper, Program.NGINX, tmp_path, changes=asking) as made:
+        found = {body: await made.side_of(post(f"{API}machines/?op=allocate", body)) for body in expected}
+        assert found == expected
+        assert made.maas.requests[-1].body == b"pod=farm&cpu_count=100&dry_run=true", "the body is kept"
+
+
+@BOTH
+async def test_a_release_of_machines_of_both_changes_none(
+    innkeeper: Deployment, tmp_path: Path, program: Program
+) -> None:
+    async with site(innkeeper, program, tmp_path) as made:
+        await innkeeper.post("machines/", op="allocate", system_id=made.own)
+        for machines in ((METAL, made.own), (made.own, METAL)):
+            body = "&".join(f"machines={one}" for one in machines)
+            answer = await made.send(post(f"{API}machines/?op=release", body))
+            assert answer.status == 400, "Juju then releases each of them"
+        assert (await innkeeper.get(f"machines/{made.own}/"))["status_name"] == "Allocated"
