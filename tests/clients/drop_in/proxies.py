@@ -1,4 +1,4 @@
-"""Runs Debian's nginx and HAProxy with the files of docs/examples/drop-in/, in which only addresses and paths differ."""
+"""Runs Debian's nginx and HAProxy with the files of docs/examples/drop-in/; only addresses and paths differ."""
 
 from __future__ import annotations
 
@@ -115,17 +115,23 @@ async def drop_in(
     program: Program, folder: Path, sides: Sides, changes: Mapping[str, str] | None = None
 ) -> AsyncIterator[DropIn]:
     """Runs the proxy until the block ends. `changes` are words of the example that the page says to replace."""
-    folder.mkdir()
     made = DropIn(port=free_port(), tls_port=free_port())
-    argv = {Program.NGINX: _nginx, Program.HAPROXY: _haproxy}[program](folder, made, sides, changes or {})
+    process = _start(program, folder, made, sides, changes or {})
+    try:
+        await eventually(lambda: _is_up(made, process, folder))
+        yield made
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, timeout=60)
+
+
+def _start(
+    program: Program, folder: Path, made: DropIn, sides: Sides, changes: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    folder.mkdir()
+    argv = {Program.NGINX: _nginx, Program.HAPROXY: _haproxy}[program](folder, made, sides, changes)
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            await eventually(lambda: _is_up(made, process, folder))
-            yield made
-        finally:
-            process.terminate()
-            await asyncio.to_thread(process.wait, timeout=60)
+        return subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
 
 
 async def _is_up(made: DropIn, process: subprocess.Popen[bytes], folder: Path) -> bool:

@@ -72,7 +72,8 @@ class RecordedMaas:
                 status, kind, body = _answer(request)
                 writer.write(
                     f"HTTP/1.1 {status} Answer\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-                    f"{BY_MAAS}: yes\r\nX-MAAS-API-Hash: {HASH}\r\n\r\n".encode() + body
+                    f"{BY_MAAS}: yes\r\nX-MAAS-API-Hash: {HASH}\r\n\r\n".encode()
+                    + body
                 )
         finally:
             writer.close()
@@ -98,24 +99,27 @@ def _answer(request: Request) -> tuple[int, str, bytes]:
 
 
 def _answer_of_collection(request: Request) -> tuple[int, str, bytes]:
+    found: object = []
     match request.path.removeprefix(API).split("/")[0], request.method, request.op:
         case "version", _, _:
-            return _json({"version": "4.0.0", "subversion": "", "capabilities": ["networks-management"]})
+            found = {"version": "4.0.0", "subversion": "", "capabilities": ["networks-management"]}
         case "describe", _, _:
-            return _json({"doc": "", "hash": HASH, "handlers": [], "resources": []})
+            found = {"doc": "", "hash": HASH, "handlers": [], "resources": []}
         case "users", "GET", "whoami":
-            return _json({"username": "admin", "email": "", "is_superuser": True, "is_local": True})
+            found = {"username": "admin", "email": "", "is_superuser": True, "is_local": True}
         case "machines", "POST", "allocate":
-            wanted = request.fields.get("system_id", [METAL])
-            return _json(_machine()) if wanted == [METAL] else _text(409, "No machine.")
+            if request.fields.get("system_id", [METAL]) != [METAL]:
+                return _text(409, "No machine.")
+            found = _machine()
         case "machines", "POST", "release":
-            wanted = request.fields.get("machines", [])
-            return _json(wanted) if set(wanted) <= {METAL} else _text(400, "Unknown machine.")
+            found = request.fields.get("machines", [])
+            if found != [METAL]:
+                return _text(400, "Unknown machine.")
         case "machines", "GET", _:
-            return _json([_machine()])
+            found = [_machine()]
         case _, "POST", _:
-            return _json({"resource_uri": request.path})
-    return _json([])
+            found = {"resource_uri": request.path}
+    return _json(found)
 
 
 def _opened_websocket(key: str) -> bytes:

@@ -49,8 +49,8 @@ class Site:
     def key(self) -> str:
         return key_of(self.innkeeper)
 
-    async def send(self, call: Call, headers: Mapping[str, str] | None = None, *, signed: bool = True) -> Answer:
-        lines = [f"Host: 127.0.0.1:{self.address.port}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+    async def send(self, call: Call, *, signed: bool = True) -> Answer:
+        lines = [f"Host: 127.0.0.1:{self.address.port}"]
         body = call.body.encode()
         if body or call.method in {"POST", "PUT"}:
             lines += [f"Content-Length: {len(body)}", f"Content-Type: {call.kind}"]

@@ -124,15 +124,18 @@ async def test_the_list_of_ids_grows_and_never_shrinks(innkeeper: Deployment, tm
         command = own / "innkeeper"
         command.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m innkeeper "$@"\n')
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
-        home = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "PATH": f"{own}:{os.environ['PATH']}"}
-        home["PYTHONPATH"] = str(CHECKOUT)
+
+        async def command_of(*argv: str) -> str:
+            found_first, config = f"{own}:{os.environ['PATH']}", str(tmp_path / "config")
+            return await run(*argv, XDG_CONFIG_HOME=config, PATH=found_first, PYTHONPATH=str(CHECKOUT))
+
         key = tmp_path / "key"
         key.write_text(made.key)
         url = innkeeper.api.url.removesuffix("/api/2.0/")
-        await run("sh", "-c", f'innkeeper login lab {url} - <"{key}"', **home)
+        await command_of("sh", "-c", f'innkeeper login lab {url} - <"{key}"')
 
         async def listed() -> str:
-            return await run(str(EXAMPLES / "innkeeper-ids"), str(folder), "echo", "reloaded", **home)
+            return await command_of(str(EXAMPLES / "innkeeper-ids"), str(folder), "echo", "reloaded")
 
         assert (await listed(), await listed()) == ("reloaded\n", "")
         ids = (folder / "innkeeper-ids.lst").read_text().splitlines()

@@ -25,7 +25,8 @@ def parts(*, encoded: bool, **fields: str) -> str:
     for name, value in fields.items():
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n'
         if encoded:
-            head += 'MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset="utf-8"\r\n'
+            head += "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n"
+            head += 'Content-Type: text/plain; charset="utf-8"\r\n'
         shown = base64.encodebytes(value.encode()).decode().replace("\n", "\r\n") if encoded else value
         lines.append(f"{head}\r\n{shown}\r\n")
     return "".join(lines) + f"--{BOUNDARY}--\r\n"

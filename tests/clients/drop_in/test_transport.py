@@ -36,8 +36,9 @@ async def _over_tls(made: Site, target: str) -> None:
     )
     try:
         writer.write(
-            f"GET /MAAS/{target} HTTP/1.1\r\nHost: {HOST_NAME}\r\nX-Forwarded-For: {FORGED}\r\nX-Forwarded-Proto: http\r\n"
-            f"X-Forwarded-Host: evil.example\r\nAuthorization: {made.authorization()}\r\nConnection: close\r\n\r\n".encode()
+            f"GET /MAAS/{target} HTTP/1.1\r\nHost: {HOST_NAME}\r\nX-Forwarded-For: {FORGED}\r\n"
+            "X-Forwarded-Proto: http\r\nX-Forwarded-Host: evil.example\r\nConnection: close\r\n"
+            f"Authorization: {made.authorization()}\r\n\r\n".encode()
         )
         await reader.read()
     finally:
@@ -85,8 +86,9 @@ async def test_an_upload_reaches_maas_while_it_is_sent(innkeeper: Deployment, tm
     async with site(innkeeper, program, tmp_path) as made:
         reader, writer = await asyncio.open_connection("127.0.0.1", made.address.port)
         writer.write(
-            f"PUT /MAAS/{API}boot-resources/7/upload/9/ HTTP/1.1\r\nHost: {HOST_NAME}\r\nContent-Length: {2 * len(half)}\r\n"
-            f"Authorization: {made.authorization()}\r\nConnection: close\r\n\r\n".encode() + half
+            f"PUT /MAAS/{API}boot-resources/7/upload/9/ HTTP/1.1\r\nHost: {HOST_NAME}\r\nConnection: close\r\n"
+            f"Content-Length: {2 * len(half)}\r\nAuthorization: {made.authorization()}\r\n\r\n".encode()
+            + half
         )
         await eventually(lambda: made.maas.begun)
         writer.write(half)
