@@ -44,6 +44,7 @@ from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
 from regiond.images.uploads import Uploads
+from regiond.maas.bridge.servers import MaasServers
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -167,6 +168,13 @@ class MachineLayer:
     host_images: HostImages
     adoption: Adoption
     refresher: Refresher
+
+
+@frozen(kw_only=True)
+class MaasLayer:
+    """What Innkeeper asks and tells servers of MAAS."""
+
+    maas_servers: MaasServers
 
 
 @frozen(kw_only=True)

@@ -26,6 +26,7 @@ from regiond.images.downloads.imports import Imports
 from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.uploads import Uploads
+from regiond.maas.bridge.servers import MaasServers
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -119,3 +120,4 @@ class Services:
     image_uploads: Uploads
     image_imports: Imports
     host_images: HostImages
+    maas_servers: MaasServers

@@ -43,7 +43,16 @@ from regiond.credentials.master_key import (
     open_master_key,
 )
 from regiond.credentials.model import read_trust_token, unusable_token
-from regiond.credentials.rewrap import BULK_USER_DATA, REQUEST_KEY, USER_DATA, VM_HOST_KEY, answer_name, rewrap
+from regiond.credentials.rewrap import (
+    BULK_USER_DATA,
+    MAAS_KEY,
+    MAAS_POWER_TOKEN,
+    REQUEST_KEY,
+    USER_DATA,
+    VM_HOST_KEY,
+    answer_name,
+    rewrap,
+)
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
     KEY_PAIR,
@@ -60,6 +69,8 @@ __all__ = [
     "BULK_USER_DATA",
     "CREDENTIAL",
     "KEY_PAIR",
+    "MAAS_KEY",
+    "MAAS_POWER_TOKEN",
     "REQUEST_KEY",
     "USER_DATA",
     "VM_HOST_KEY",

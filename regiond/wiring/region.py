@@ -17,7 +17,7 @@ from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
 from regiond.client_rpc import RpcCommands
-from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
+from regiond.components import AccountLayer, Components, ImageLayer, MaasLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.primary_monitor import PrimaryMonitor
@@ -50,6 +50,7 @@ from regiond.usage.service import Usages
 from regiond.wiring.accounts import wire_accounts, wire_audit_export
 from regiond.wiring.attention import wire_attention
 from regiond.wiring.images import wire_images
+from regiond.wiring.maas import wire_maas
 from regiond.wiring.machines import wire_engine, wire_machines
 from regiond.wiring.metrics import wire_metrics
 from regiond.wiring.racks import wire_listener, wire_racks
@@ -70,6 +71,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     racks = wire_racks(settings, storage, addresses)
     images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, images, addresses, metrics)
+    maas = wire_maas(storage)
     accounts = wire_accounts(settings, database, storage.credentials)
     schedule = RefreshSchedule(
         database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
@@ -81,7 +83,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     )  # fmt: skip
     usage_calls = UsageCalls(racks.links, lambda: link_supervisor.watching)
     usages = Usages(usage_calls, longer_history_url=settings.usage_history_url)
-    services = _wire_services(settings, storage, racks, machines, accounts, images, https, metrics, usages)
+    services = _wire_services(settings, storage, racks, machines, maas, accounts, images, https, metrics, usages)
     commands = RpcCommands(services, machines.content, accounts.limits)
     observer = TracedCalls(storage.tracer, metrics.calls)
     listener = wire_listener(settings, storage, racks, commands, link_supervisor, observer)
@@ -164,6 +166,7 @@ def _wire_services(
     storage: Storage,
     racks: RackLayer,
     machines: MachineLayer,
+    maas: MaasLayer,
     accounts: AccountLayer,
     images: ImageLayer,
     https: HttpsCertificate | None,
@@ -173,7 +176,7 @@ def _wire_services(
     database, still = storage.database, accounts.accounts.still
     quotas = Quotas(database, machines.groups)
     return Services(
-        **_services_of(storage, racks, machines, accounts, images),
+        **_services_of(storage, racks, machines, maas, accounts, images),
         consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
         usages=usages,
         ssh_keys=SshKeys(database, record_event=Events.record),

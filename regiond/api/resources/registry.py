@@ -10,7 +10,17 @@ from regiond.api.resources.images import boot_resources
 from regiond.api.resources.machines import all_nodes, deployment, devices, exports, kept_disks, machines, nodes
 from regiond.api.resources.networks import dns, fabrics, ip_ranges, spaces, subnets, vlans
 from regiond.api.resources.operations import audit, discrepancies, events, operations
-from regiond.api.resources.region import attention, controllers, files, maas_config, racks, regions, tags, version
+from regiond.api.resources.region import (
+    attention,
+    controllers,
+    files,
+    maas_config,
+    maas_servers,
+    racks,
+    regions,
+    tags,
+    version,
+)
 
 RESOURCES: tuple[Resource, ...] = (
     version.VERSION,
@@ -42,6 +52,7 @@ RESOURCES: tuple[Resource, ...] = (
     *racks.RESOURCES,
     *controllers.RESOURCES,
     maas_config.MAAS,
+    *maas_servers.RESOURCES,
     *rpc_clients.RESOURCES,
     *users.RESOURCES,
     *accounts.RESOURCES,

@@ -1,0 +1,21 @@
+"""The values of the room that other rooms use."""
+
+from __future__ import annotations
+
+from regiond.maas.bridge.model import (
+    MaasServer,
+    MaasServerChange,
+    NewMaasServer,
+    PowerAnswer,
+    RegisterRequest,
+    RegistrationPlan,
+)
+
+__all__ = [
+    "MaasServer",
+    "MaasServerChange",
+    "NewMaasServer",
+    "PowerAnswer",
+    "RegisterRequest",
+    "RegistrationPlan",
+]
