@@ -235,6 +235,23 @@ class PeerChanged(InnkeeperError):
     code = "peer_changed"
 
 
+class MaasRefused(InnkeeperError):
+    """A MAAS, or what answers at its address, refused the call: a repeat without a change ends the same way.
+
+    `details["status"]` is that of HTTP, `details["reason"]` a word: `key`, `rights`, `gone`, `not_maas`, `redirect`,
+    `missing` (404 of an object), `form` (then `fields` has the messages) or `other`.
+    """
+
+    code = "maas_refused"
+
+
+class MaasUnavailable(InnkeeperError):
+    """A MAAS cannot be reached, or it answered that it cannot do this now. Nothing was changed there, or it says so."""
+
+    code = "maas_unavailable"
+    retryable = True
+
+
 class StaleAttempt(InnkeeperError):
     """The rack has seen a newer attempt of the same operation; this one must not act."""
 

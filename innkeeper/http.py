@@ -24,12 +24,12 @@ from twisted.web.http_headers import Headers
 
 from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost
 from common.process.deferreds import from_deferred
+from common.process.https_policy import HttpsPolicy
+from common.server_trust import BY_THE_COMPUTER, ServerTrust
 from innkeeper.answer import Answer, raise_error
 from innkeeper.api_description import API_PATH, Method
-from innkeeper.https_policy import HttpsPolicy
 from innkeeper.profiles import Profile
 from innkeeper.request_body import Body
-from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
 from innkeeper.websocket import WebSocket, open_websocket
 
 CONNECT_TIMEOUT_S = 10.0

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from common.errors import BadSettings, NotAllowed
+from common.server_trust import ServerTrust
 from innkeeper.profiles import Profile
-from innkeeper.server_trust import ServerTrust
 
 LOCAL_FILE = "local.json"
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")

@@ -1,7 +1,7 @@
 """What a MAAS installation knew of its VM hosts, in one shape, wherever it was read: the input of an import.
 
-Ids are those of MAAS, as text (`system_id` for machines); names refer to other parts of the same inventory. Every source
-fills what it has: a database has more than the API (`docs/decisions/0104-import-from-maas.md`).
+Ids are those of MAAS, as text (`system_id` for machines); names refer to other parts of the same inventory. Every
+source fills what it has: a database has more than the API (`docs/decisions/0104-import-from-maas.md`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ApiKey:
 
 @frozen(kw_only=True)
 class User:
-    """`password_hash` is in Django's form, empty if MAAS kept none; `local` is false for users authenticated elsewhere."""
+    """`password_hash` is in Django's form, empty if MAAS kept none; `local` is false for users of another login."""
 
     id: str
     username: str

@@ -52,6 +52,8 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.NotTrusted: HttpStatus(503),
     errors.ServerUnconfirmed: HttpStatus(503),
     errors.PeerChanged: HttpStatus(503),
+    errors.MaasRefused: HttpStatus(503),
+    errors.MaasUnavailable: HttpStatus(503),
     errors.StaleAttempt: HttpStatus(503),
     errors.VersionMismatch: HttpStatus(503),
     errors.DatabaseUnavailable: HttpStatus(503, retry_after_s=5),

@@ -13,8 +13,8 @@ from attrs import define, evolve, field
 
 from common.process.systemd_notify import ServiceManager
 from common.rpc.link import Link
+from common.server_trust import BY_THE_COMPUTER, ServerTrust
 from innkeeper.http import Api, api_url
-from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
 from rackd.drivers.registry import DriverRegistry
 from rackd.enrolment import join
 from rackd.identity import load, save

@@ -13,8 +13,8 @@ from pathlib import Path
 from attrs import define, field
 
 from common.errors import InnkeeperError
+from common.server_trust import ServerTrust
 from innkeeper.http import Api, api_url
-from innkeeper.server_trust import ServerTrust
 from tests.certificate_pairs import Pair, make_pair
 from tests.deployment.processes import SECOND_REGION, Processes
 from tests.deployment.runner import REGION

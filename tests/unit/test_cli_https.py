@@ -84,7 +84,7 @@ async def test_another_certificate_than_the_pinned_one_gets_no_key(
     wanted = make_pair().fingerprint
     ran = await _login(tmp_path, server, "--fingerprint", wanted)
     assert ran.status == 1
-    assert f"presents the certificate {pair.fingerprint}, but this profile expects {wanted}" in ran.err
+    assert f"presents the certificate {pair.fingerprint}, but {wanted} was pinned" in ran.err
     assert api.calls == []
 
 

@@ -1,4 +1,4 @@
-"""Verifies the certificates of regions in requests by Twisted."""
+"""Verifies the certificates of servers in requests by Twisted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from common.errors import NotTrusted
-from innkeeper.server_trust import ServerTrust
+from common.server_trust import ServerTrust
 
 
 @implementer(IPolicyForHTTPS)

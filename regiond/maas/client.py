@@ -1,0 +1,222 @@
+"""Calls the API of a MAAS: signed requests with deadlines, bounded answers and errors that say what helps.
+
+It never repeats a call and follows no redirect. It connects to any address that an administrator names, also in
+private networks and on this computer, where a MAAS may be: it asks only below `/MAAS/api/2.0/`, and no message repeats
+a page that another server answers with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
+
+from attrs import define, field
+from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
+from OpenSSL import SSL
+from treq import collect
+from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError, DNSLookupError
+from twisted.web._newclient import ParseError
+from twisted.web.client import (
+    Agent,
+    FileBodyProducer,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.http_headers import Headers
+
+from common.errors import DeadlineExceeded, InnkeeperError, LinkLost, MaasUnavailable, NotTrusted, ResponseRejected
+from common.process.deferreds import from_deferred
+from common.process.https_policy import HttpsPolicy
+from regiond.maas.access import MaasAccess
+from regiond.maas.failures import MaasAnswer, content, refusal
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Pairs = Sequence[tuple[str, str]]
+
+CALLS_AT_ONCE = 3  # MAAS has few worker threads, and one slow list occupies one
+CONNECT_DEADLINE_S = 10.0
+CALL_DEADLINE_S = 120.0
+MAX_BYTES = 64 * 1024 * 1024
+_PARSED_IN_THREAD_BYTES = 256 * 1024  # a larger JSON would delay everything else of the region
+_FORM = "application/x-www-form-urlencoded"
+# OpenSSL's reasons when a handshake is answered with something else than TLS.
+_NO_TLS = ("wrong version number", "packet length too long", "record layer failure", "http request", "unknown protocol")
+_MAX_REASON = 200
+
+
+@define
+class MaasClient:
+    """One MAAS, with one key. Each call opens a connection, so there is nothing to close.
+
+    Calls raise MaasRefused (a repeat would not help), MaasUnavailable, NotTrusted (its certificate), ResponseRejected,
+    and, with an outcome that is unknown unless the call is a GET, LinkLost and DeadlineExceeded.
+    """
+
+    access: MaasAccess
+    deadline_s: float = CALL_DEADLINE_S
+    max_bytes: int = MAX_BYTES
+    calls: int = field(default=0, init=False)  # how many were made
+    _slots: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(CALLS_AT_ONCE), init=False)
+
+    async def get(self, path: str, *, op: str | None = None, query: Pairs = ()) -> Any:
+        """Returns the JSON. `path` is relative to the base, such as `vm-hosts/4/`."""
+        return await self._json("GET", path, op, query, None)
+
+    async def post(self, path: str, *, op: str | None = None, form: Pairs = ()) -> Any:
+        """Returns the JSON, None for an empty answer (204)."""
+        return await self._json("POST", path, op, (), form)
+
+    async def put(self, path: str, *, form: Pairs = ()) -> Any:
+        return await self._json("PUT", path, None, (), form)
+
+    async def delete(self, path: str, *, query: Pairs = ()) -> None:
+        await self.send("DELETE", path, query=query)
+
+    async def send(
+        self, method: Method, path: str, *, op: str | None = None, query: Pairs = (), form: Pairs | None = None
+    ) -> MaasAnswer:
+        """Returns a 2xx response as it is: not every answer is JSON."""
+        parameters = [*([("op", op)] if op else []), *query]
+        url = self.access.url + path + (f"?{urlencode(parameters)}" if parameters else "")
+        call = f"{method} {path}{f'?op={op}' if op else ''}"
+        async with self._slots:
+            self.calls += 1
+            answer = await self._answer(method, url, call, form)
+        if not 200 <= answer.status < 300:
+            raise refusal(call, self.access.label, answer)
+        return answer
+
+    async def _json(self, method: Method, path: str, op: str | None, query: Pairs, form: Pairs | None) -> Any:
+        answer = await self.send(method, path, op=op, query=query, form=form)
+        if not answer.body and method != "GET":
+            return None
+        arguments = (f"{method} {path}", self.access.label, answer)
+        if len(answer.body) < _PARSED_IN_THREAD_BYTES:
+            return content(*arguments)
+        return await asyncio.to_thread(content, *arguments)
+
+    async def _answer(self, method: Method, url: str, call: str, form: Pairs | None) -> MaasAnswer:
+        from twisted.internet import reactor  # noqa: PLC0415  # after the reactor was chosen
+
+        policy = HttpsPolicy(self.access.trust)  # one each: it remembers why it rejected a certificate
+        agent = Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_DEADLINE_S)
+        body = urlencode(list(form)).encode() if form is not None else b""
+        headers = self._headers(method, url, has_form=form is not None)
+        where = self.access.label
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                producer = FileBodyProducer(BytesIO(body)) if body else None
+                response = await from_deferred(agent.request(method.encode(), url.encode(), headers, producer))
+                received = _Bounded(self.max_bytes)
+                await from_deferred(collect(response, received.take))
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"{where} did not answer {call} within {self.deadline_s:.0f} s. Look there whether MAAS is overloaded, "
+                "and whether a firewall drops the connection."
+            ) from None
+        except _TooLarge:
+            raise ResponseRejected(
+                f"{where} answered {call} with more than {self.max_bytes} bytes, which is more than such an answer has."
+            ) from None
+        except (ConnectError, DNSLookupError) as error:
+            raise MaasUnavailable(_unreachable(self.access.url, error)) from error
+        except (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost, SSL.Error) as error:
+            raise _pinned_other(policy.rejected, where) or _broken(self.access, call, error) from error
+        return MaasAnswer(
+            status=response.code,
+            body=received.content(),
+            content_type=_header(response, "Content-Type"),
+            location=_header(response, "Location"),
+            retry_after=_header(response, "Retry-After"),
+        )
+
+    def _headers(self, method: Method, url: str, *, has_form: bool) -> Headers:
+        credential = self.access.credential
+        signing = Client(
+            credential.consumer,
+            client_secret="",
+            resource_owner_key=credential.token,
+            resource_owner_secret=credential.secret,
+            signature_method=SIGNATURE_PLAINTEXT,
+        )
+        _, signed, _ = signing.sign(url, http_method=method)
+        headers = Headers({"Authorization": [signed["Authorization"]], "Accept": ["application/json"]})
+        headers.setRawHeaders("User-Agent", ["Innkeeper"])
+        if has_form:
+            headers.setRawHeaders("Content-Type", [_FORM])
+        return headers
+
+
+class _TooLarge(Exception):
+    """The body has more bytes than were asked for."""
+
+
+@define
+class _Bounded:
+    max_bytes: int
+    _parts: list[bytes] = field(factory=list, init=False)
+    _size: int = field(default=0, init=False)
+
+    def take(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self.max_bytes:
+            raise _TooLarge
+        self._parts.append(data)
+
+    def content(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def _pinned_other(rejected: NotTrusted | None, where: str) -> NotTrusted | None:
+    return None if rejected is None else NotTrusted(f"{where}: {rejected.message}", **rejected.details)
+
+
+def _unreachable(url: str, error: Exception) -> str:
+    parts = urlsplit(url)
+    if isinstance(error, DNSLookupError):
+        return f"The name {parts.hostname} of the MAAS does not resolve on the region's computer. Check the address."
+    reason = "the connection is refused" if isinstance(error, ConnectionRefusedError) else _reason_of(error)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return (
+        f"The region cannot connect to the MAAS at {parts.hostname}:{port}: {reason}. Check that MAAS runs there, its "
+        "port (5240, with TLS usually 5443), and firewalls between both computers."
+    )
+
+
+def _broken(access: MaasAccess, call: str, error: Exception) -> InnkeeperError:
+    """LinkLost if the connection was lost before the response; any other error is lasting."""
+    reasons = getattr(error, "reasons", None)
+    cause: BaseException = reasons[0].value if reasons else error
+    where = access.label
+    if isinstance(cause, SSL.Error):
+        reason = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "unknown reason"
+        if any(text in reason for text in _NO_TLS):
+            other = where.replace("https:", "http:", 1)
+            return MaasUnavailable(f"The server at {where} does not speak TLS. If MAAS serves plain HTTP, use {other}")
+        if "certificate verify failed" in reason:
+            return NotTrusted(
+                f"The certificate of {where} is not signed by an authority that this computer trusts, or names another "
+                "host. Give the certificates of MAAS's authority, or compare the fingerprint on its computer (openssl "
+                "x509 -noout -fingerprint -sha256 -in FILE) and give that."
+            )
+        return MaasUnavailable(f"TLS with {where} failed ({reason[:_MAX_REASON]}). Check its certificate and its port.")
+    if isinstance(cause, ParseError):
+        other = where.replace("http:", "https:", 1)
+        return MaasUnavailable(f"The server at {where} does not speak HTTP. If it expects TLS, use {other}")
+    unknown = "" if call.startswith("GET ") else " It may have been carried out."
+    return LinkLost(f"The connection to {where} was lost before the answer to {call} ({_reason_of(cause)}).{unknown}")
+
+
+def _header(response: Any, name: str) -> str:
+    values = response.headers.getRawHeaders(name)
+    return str(values[0]) if values else ""
+
+
+def _reason_of(error: BaseException) -> str:
+    """On one line, without a full stop."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text[:_MAX_REASON] or type(error).__name__
