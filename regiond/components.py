@@ -44,7 +44,10 @@ from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
 from regiond.images.uploads import Uploads
+from regiond.maas.bridge.power import MaasPower
+from regiond.maas.bridge.registrations import Registrations
 from regiond.maas.bridge.servers import MaasServers
+from regiond.maas.bridge.steps import BridgeTools
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -163,6 +166,7 @@ class MachineLayer:
     devices: Devices
     bulk: Bulk
     bulk_changes: BulkChanges
+    maas_registrations: Registrations
     deployments: Deployments
     content: RackContent
     host_images: HostImages
@@ -175,6 +179,8 @@ class MaasLayer:
     """What Innkeeper asks and tells servers of MAAS."""
 
     maas_servers: MaasServers
+    maas_power: MaasPower
+    bridge_tools: BridgeTools
 
 
 @frozen(kw_only=True)

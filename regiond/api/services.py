@@ -26,6 +26,8 @@ from regiond.images.downloads.imports import Imports
 from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.uploads import Uploads
+from regiond.maas.bridge.power import MaasPower
+from regiond.maas.bridge.registrations import Registrations
 from regiond.maas.bridge.servers import MaasServers
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
@@ -121,3 +123,5 @@ class Services:
     image_imports: Imports
     host_images: HostImages
     maas_servers: MaasServers
+    maas_registrations: Registrations
+    maas_power: MaasPower

@@ -7,6 +7,7 @@ from regiond.maas.bridge.model import (
     MaasServerChange,
     NewMaasServer,
     PowerAnswer,
+    PowerResult,
     RegisterRequest,
     RegistrationPlan,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "MaasServerChange",
     "NewMaasServer",
     "PowerAnswer",
+    "PowerResult",
     "RegisterRequest",
     "RegistrationPlan",
 ]

@@ -15,6 +15,7 @@ from regiond.api.resources.region import (
     controllers,
     files,
     maas_config,
+    maas_power,
     maas_servers,
     racks,
     regions,
@@ -67,6 +68,7 @@ DOCUMENTED: tuple[Resource, ...] = (
     deployment.REPORT,
     deployment.USER_DATA,
     deployment.VM_HOST_REPORT,
+    maas_power.POWER,
     accounts.LOGIN,
 )  # they are in the OpenAPI document
 DESCRIBED: tuple[Resource, ...] = (*DOCUMENTED, *empty_lists.RESOURCES)  # they are in `describe/`, for clients
@@ -74,4 +76,5 @@ SERVED: tuple[Resource, ...] = (
     *DESCRIBED,
     *version.descriptions(DESCRIBED, documented=DOCUMENTED),
     controllers.RACK_CONTROLLERS_IN_CAPITALS,
+    maas_power.POWER_WITH_SLASH,
 )

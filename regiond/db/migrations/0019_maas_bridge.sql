@@ -31,6 +31,8 @@ create table maas_registration (
     machine_id integer unique references machine on delete set null,
     system_id text not null,
     hostname text not null,
+    mac_addresses text[] not null,
+    asked boolean not null default false,
     maas_system_id text,
     power_id text not null unique,
     token_hash bytea not null,
@@ -42,6 +44,8 @@ create table maas_registration (
 comment on table maas_registration is
     'Machines that are registered in a MAAS, or are being: with what identifies them there, and the secret by which it switches them.';
 comment on column maas_registration.machine_id is 'Null: the machine was deleted or forgotten, and its record in MAAS may remain.';
+comment on column maas_registration.mac_addresses is 'By which MAAS finds the record of a machine that is gone here.';
+comment on column maas_registration.asked is 'True: the record was asked for, so MAAS may have it even if its id is not known.';
 comment on column maas_registration.maas_system_id is 'Its system id in MAAS; null until that is recorded.';
 comment on column maas_registration.power_id is 'Random part of the address at which MAAS switches the machine.';
 comment on column maas_registration.token_hash is 'SHA-256 of the secret that MAAS sends with it.';

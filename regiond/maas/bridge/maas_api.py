@@ -100,10 +100,13 @@ async def records(api: MaasApi, *, mac_addresses: Sequence[str] = ()) -> tuple[M
     return tuple(_record(one) for one in found)
 
 
-async def is_ours(api: MaasApi, system_id: str, record: NewMaasRecord) -> bool:
-    """Whether the power of the machine is switched at the address of this record, so that we have created it."""
-    parameters = await api.get(f"machines/{system_id}/", op="power_parameters")
-    return _object(parameters, "power_parameters").get("power_query_uri") == record.url("query")
+async def is_ours(api: MaasApi, system_id: str, power_id: str) -> bool:
+    """Whether the power of the machine is switched at this address of ours, so that we have created it.
+
+    Only the random part of the address counts: the others may have changed since.
+    """
+    parameters = _object(await api.get(f"machines/{system_id}/", op="power_parameters"), "power_parameters")
+    return f"/webhook/{power_id}/" in str(parameters.get("power_query_uri", ""))
 
 
 async def create(api: MaasApi, record: NewMaasRecord) -> MaasRecord:

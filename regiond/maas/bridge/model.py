@@ -7,6 +7,7 @@ import hmac
 import re
 import secrets
 from datetime import datetime
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -107,21 +108,27 @@ class Registration:
     machine_id: int | None
     system_id: str
     hostname: str
+    mac_addresses: tuple[str, ...] = field(converter=tuple)
+    asked: bool
     maas_system_id: str | None
     power_id: str
     token_hash: bytes = field(repr=False)
     sealed_token: bytes | None = field(repr=False)
 
-    def is_token(self, token: str) -> bool:
-        """Whether this is the secret; takes as long for every text."""
-        return hmac.compare_digest(self.token_hash, hash_of(token))
+
+class PowerResult(StrEnum):
+    DONE = "done"  # it has the state, or gets it now
+    GONE = "gone"  # there is no such machine any more
+    REFUSED = "refused"
 
 
 @frozen(kw_only=True)
 class PowerAnswer:
-    """What MAAS is told of a machine's power. It searches the answer for one word of each pattern of its driver."""
+    """What MAAS is told. It searches the answer to a query for a word of each of its patterns, so that has one word."""
 
-    power: PowerState
+    result: PowerResult
+    power: PowerState = PowerState.UNKNOWN
+    reason: str = ""
 
     @property
     def status(self) -> str:
@@ -130,6 +137,11 @@ class PowerAnswer:
 
 def hash_of(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+def is_token(token: str, expected: bytes) -> bool:
+    """Whether the text has this hash; takes as long for every text."""
+    return hmac.compare_digest(expected, hash_of(token))
 
 
 def check_name(name: str) -> dict[str, list[str]]:
