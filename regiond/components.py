@@ -48,6 +48,7 @@ from regiond.maas.bridge.power import MaasPower
 from regiond.maas.bridge.registrations import Registrations
 from regiond.maas.bridge.servers import MaasServers
 from regiond.maas.bridge.steps import BridgeTools
+from regiond.maas.bridge.watch import MaasWatch
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -181,6 +182,7 @@ class MaasLayer:
     maas_servers: MaasServers
     maas_power: MaasPower
     bridge_tools: BridgeTools
+    watch: MaasWatch
 
 
 @frozen(kw_only=True)
@@ -228,4 +230,5 @@ class Components:
     addresses: AdvertisedAddresses
     services: Services
     usage_records: UsageRecords
+    maas_watch: MaasWatch
     tracer: Tracer

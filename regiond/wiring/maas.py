@@ -8,6 +8,7 @@ from regiond.maas.bridge.connections import Connections
 from regiond.maas.bridge.power import MaasPower
 from regiond.maas.bridge.servers import MaasServers
 from regiond.maas.bridge.steps import BridgeTools
+from regiond.maas.bridge.watch import MaasWatch
 from regiond.maas.client import MaasClient
 
 
@@ -20,4 +21,5 @@ def wire_maas(
         maas_servers=MaasServers(database, seal, connections),
         maas_power=MaasPower(database, machines.machines, machines.operations, accounts.audit),
         bridge_tools=BridgeTools(database, connections, seal, addresses.public_url),
+        watch=MaasWatch(database, connections),
     )

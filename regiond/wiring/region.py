@@ -117,6 +117,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         addresses=addresses,
         services=services,
         usage_records=UsageRecords(database, usage_calls),
+        maas_watch=maas.watch,
         tracer=storage.tracer,
     )
 

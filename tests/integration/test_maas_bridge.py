@@ -212,3 +212,80 @@ async def test_a_locked_machine_is_refused_with_the_reason(innkeeper: Deployment
     with pytest.raises(PowerError, match=r"409 .*locked"):
         await asyncio.to_thread(maas.driver(record).on)
     assert await power_of(innkeeper, machine) == "off"
+
+
+async def test_a_composed_machine_is_registered_and_stays_off(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    host = await innkeeper.add_simulated()
+    await bridged(innkeeper, maas)
+    maas.starts_machines = False
+    compose = partial(innkeeper.compose, host["id"], hostname="web")
+    unknown = await rejection(compose(register_in_maas="metall"))
+    assert "metal" in str(unknown.details["fields"]["register_in_maas"])
+    for wrong in ("power_on", "secure_boot"):
+        assert await rejected_status(compose(register_in_maas="metal", **{wrong: "true"})) == 400
+    machine = await compose(register_in_maas="metal")
+
+    async def is_registered() -> Any:
+        found = await innkeeper.get(path(machine))
+        return found if found["maas_system_id"] else None
+
+    found = await eventually(is_registered)
+    record = maas.machines.find(found["maas_system_id"])
+    assert (found["maas_server"], found["power_state"], found["boot_order"]) == ("metal", "off", NETWORK_FIRST)
+    assert (record.hostname, record.status) == ("web", 1)
+
+
+async def test_a_deleted_machine_is_deleted_in_the_maas(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, _ = await registered(innkeeper, maas)
+    await innkeeper.delete(path(machine))
+    await eventually(lambda: not maas.machines.all)
+    ended = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'succeeded'"
+    await eventually(lambda: is_(innkeeper, ended, 1))
+    assert (await innkeeper.get("maas-servers/metal/"))["machines"] == 0
+
+
+async def test_what_the_maas_keeps_is_found_and_deleted_later(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    record.locked = True
+    await innkeeper.delete(path(machine))
+    failed = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'failed'"
+    await eventually(lambda: is_(innkeeper, failed, 1))
+    with pytest.raises(PowerError, match="410"):
+        await asyncio.to_thread(maas.driver(record).query)
+    (found,) = await innkeeper.get("discrepancies/")
+    assert (found["kind"], found["repair_policy"]) == ("maas_record_left", "approval")
+    assert record.system_id in found["found"]
+    record.locked = False
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: not maas.machines.all)
+
+
+async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    watch = innkeeper.region.components.maas_watch
+    await watch.look(every_s=0)
+    assert await innkeeper.get("discrepancies/") == []
+    del maas.machines.all[record.system_id]
+    before = len(maas.requests)
+    await watch.look(every_s=0)
+    assert maas.requests[before:] == ["GET machines/"]
+    (found,) = await innkeeper.get("discrepancies/")
+    assert (found["kind"], found["system_id"]) == ("maas_record_missing", machine["system_id"])
+    assert "register-in-maas web server=metal" in found["remedy"]
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    after = await innkeeper.get(path(machine))
+    assert (after["maas_server"], after["power_state"]) == (None, "off")
+    again = await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
+    assert again["maas_system_id"] != record.system_id
+
+
+async def test_a_maas_that_does_not_answer_says_nothing_of_records(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    await registered(innkeeper, maas)
+    maas.is_down = True
+    await innkeeper.region.components.maas_watch.look(every_s=0)
+    assert await innkeeper.get("discrepancies/") == []
+    assert "503" in (await innkeeper.get("maas-servers/metal/"))["problem"]
+
+
+async def is_(innkeeper: Deployment, statement: str, expected: Any) -> bool:
+    return await values(innkeeper, statement) == [expected]

@@ -31,6 +31,7 @@ _COMPLETE = """
      where id = $1
 """
 _UNLINK = "update maas_registration set machine_id = null, sealed_token = null where id = $1"
+_LOCK = "select from maas_registration where id = $1 for update"
 _DELETE = "delete from maas_registration where id = $1"
 _SWITCHED = """
     select r.token_hash, r.system_id, r.hostname, s.name as server, m.id as machine_id, m.power_state,
@@ -130,11 +131,18 @@ async def switched(db: Db, power_id: str) -> SwitchedMachine | None:
     return of_row(SwitchedMachine, row, power_state=power)
 
 
-async def mark_missing(db: Db, server_id: int, listed: frozenset[str]) -> None:
-    """Records which registrations the server no longer lists, of those that it had before it was asked."""
-    rows = await db.fetch(_LISTED, server_id)
-    missing = [row["id"] for row in rows if row["maas_system_id"] not in listed]
-    await db.execute(_MARK_MISSING, [row["id"] for row in rows], missing)
+async def lock(db: Db, registration_id: int) -> None:
+    await db.execute(_LOCK, registration_id)
+
+
+async def listed(db: Db, server_id: int) -> dict[int, str]:
+    """Returns the ids in MAAS that the server should list, by the id of the registration."""
+    return {row["id"]: row["maas_system_id"] for row in await db.fetch(_LISTED, server_id)}
+
+
+async def mark_missing(db: Db, asked: Sequence[int], missing: Sequence[int]) -> None:
+    """Records which of the registrations `asked` for their server does not list, and that it lists the others."""
+    await db.execute(_MARK_MISSING, list(asked), list(missing))
 
 
 def _registration(row: Row | None) -> Registration | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from regiond.db.pool import Db, of_row
 from regiond.maas.bridge.model import MaasServer, NewMaasServer
 
@@ -30,6 +28,7 @@ _RECORD_CHECK = """
     update maas_server set checked_at = clock_timestamp(), problem = '', version = $2, username = $3 where id = $1
 """
 _RECORD_PROBLEM = "update maas_server set checked_at = clock_timestamp(), problem = $2 where id = $1"
+_CLEAR_PROBLEM = "update maas_server set problem = '' where id = $1 and problem <> ''"
 _LOCK = "select from maas_server where id = $1 for update"
 _DELETE = "delete from maas_server where id = $1"
 _DUE = """
@@ -91,6 +90,10 @@ async def record_problem(db: Db, server_id: int, problem: str) -> None:
     await db.execute(_RECORD_PROBLEM, server_id, problem)
 
 
+async def clear_problem(db: Db, server_id: int) -> None:
+    await db.execute(_CLEAR_PROBLEM, server_id)
+
+
 async def lock(db: Db, server_id: int) -> None:
     """Prevents new registrations until the transaction ends."""
     await db.execute(_LOCK, server_id)
@@ -106,7 +109,6 @@ async def due(db: Db, every_s: float) -> tuple[int, ...]:
     return tuple(row["id"] for row in await db.fetch(_DUE, every_s))
 
 
-async def claim_list(db: Db, server_id: int, every_s: float) -> datetime | None:
-    """Returns the time from which on the caller lists the server; None if another region has just done it."""
-    at: datetime | None = await db.fetchval(_CLAIM_LIST, server_id, every_s)
-    return at
+async def claim_list(db: Db, server_id: int, every_s: float) -> bool:
+    """Returns whether the caller lists the server now; False if another region has just done it."""
+    return await db.fetchval(_CLAIM_LIST, server_id, every_s) is not None
