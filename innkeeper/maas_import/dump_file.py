@@ -1,4 +1,4 @@
-"""Opens a dump of any form as a SQL script: plain, compressed, or an archive that `pg_restore` reads without a server.
+"""Opens a dump of any form as a SQL script: plain, compressed, or an archive for `pg_restore`.
 
 Everything here blocks: call it in a thread.
 """

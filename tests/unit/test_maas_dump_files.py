@@ -68,6 +68,22 @@ def _sqlite() -> bytes:
             "not of MAAS: it has the tables invoice, and no maasserver",
         ),
     ],
+    ids=[
+        "empty",
+        "mysql",
+        "text",
+        "sqlite",
+        "tar",
+        "tar in gzip",
+        "archive in gzip",
+        "empty gzip",
+        "cut gzip",
+        "damaged gzip",
+        "damaged xz",
+        "zstd",
+        "cut script",
+        "another program",
+    ],  # contents differ between processes
 )
 async def test_other_files_are_refused_in_words(content: bytes, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
