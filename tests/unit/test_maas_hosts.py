@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.maas.inventory import ApiKey, Cluster, DnsName, Host, Inventory, User
-from innkeeper.maas_import.references import normalised_mac
+from common.maas.wording import normalised_mac
 from tests.maas_site.certificates import NAME, UUID, pair_of
 from tests.maas_site.hosts import LIBVIRT, LIBVIRT_PASSWORD, MEMBERS, NORTH, SOUTH, TRUST_PASSWORD
 from tests.maas_site.people import PASSWORD_HASH, SSH_KEYS
