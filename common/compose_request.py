@@ -17,6 +17,8 @@ class ComposeRequest:
     `template` is the system id or host name of a machine whose disks the new one begins with copies of. Then 0 cores,
     0 MiB, no `storage` and no `interfaces` mean those of the template, and its disks are copied to `storage_pool`
     (empty: each to its own).
+
+    `register_in_maas` is the name of the MAAS server that the machine is registered in once it is composed.
     """
 
     host_id: int | None = None
@@ -43,3 +45,4 @@ class ComposeRequest:
     tpm: bool = False
     template: str | None = None
     storage_pool: str = ""
+    register_in_maas: str | None = None

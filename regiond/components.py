@@ -44,8 +44,13 @@ from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
 from regiond.images.uploads import Uploads
+from regiond.maas.bridge.power import MaasPower
+from regiond.maas.bridge.registrations import Registrations
+from regiond.maas.bridge.servers import MaasServers
+from regiond.maas.bridge.steps import BridgeTools
+from regiond.maas.bridge.watch import MaasWatch
+from regiond.maas.imports.service import MaasImports
 from regiond.maas.imports.steps import ImportMaas
-from regiond.maas.service import MaasImports
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -164,11 +169,24 @@ class MachineLayer:
     devices: Devices
     bulk: Bulk
     bulk_changes: BulkChanges
+    maas_registrations: Registrations
     deployments: Deployments
     content: RackContent
     host_images: HostImages
     adoption: Adoption
     refresher: Refresher
+
+
+@frozen(kw_only=True)
+class MaasLayer:
+    """What Innkeeper asks and tells servers of MAAS."""
+
+    maas_servers: MaasServers
+    maas_power: MaasPower
+    maas_imports: MaasImports
+    import_steps: ImportMaas
+    bridge_tools: BridgeTools
+    watch: MaasWatch
 
 
 @frozen(kw_only=True)
@@ -184,14 +202,6 @@ class AccountLayer:
     events: Events
     event_tail: EventTail
     event_streams: EventStreams
-
-
-@frozen(kw_only=True)
-class MaasLayer:
-    """What was a MAAS's."""
-
-    maas_imports: MaasImports
-    import_steps: ImportMaas
 
 
 @frozen(kw_only=True)
@@ -224,4 +234,5 @@ class Components:
     addresses: AdvertisedAddresses
     services: Services
     usage_records: UsageRecords
+    maas_watch: MaasWatch
     tracer: Tracer

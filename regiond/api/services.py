@@ -26,7 +26,10 @@ from regiond.images.downloads.imports import Imports
 from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.uploads import Uploads
-from regiond.maas.service import MaasImports
+from regiond.maas.bridge.power import MaasPower
+from regiond.maas.bridge.registrations import Registrations
+from regiond.maas.bridge.servers import MaasServers
+from regiond.maas.imports.service import MaasImports
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -121,3 +124,6 @@ class Services:
     image_imports: Imports
     host_images: HostImages
     maas_imports: MaasImports
+    maas_servers: MaasServers
+    maas_registrations: Registrations
+    maas_power: MaasPower

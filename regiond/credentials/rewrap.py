@@ -19,8 +19,8 @@ _RUNNING = """
      where seen_at > now() - interval '30 seconds' order by seen_at
 """
 _LOCK = (
-    "lock table secret, key_pair, deployment, bulk_user_data, api_key, idempotency_key, installation, maas_import "
-    "in exclusive mode"
+    "lock table secret, key_pair, deployment, bulk_user_data, api_key, idempotency_key, installation, maas_import, "
+    "maas_server, maas_registration in exclusive mode"
 )
 _SECRETS = "select host_id, name, sealed from secret order by host_id, name"
 _PAIRS = "select id, sealed_key as sealed from key_pair order by id"
@@ -50,6 +50,11 @@ _ANSWERS = """
 """
 _WRITE_ANSWER = "update idempotency_key set sealed_answer = $3 where account_id = $1 and key = $2"
 _REQUEST_KEYS = "select 0 as id, sealed_request_key as sealed from installation where sealed_request_key is not null"
+MAAS_KEY, MAAS_POWER_TOKEN = "maas_key", "maas_power_token"
+_MAAS_KEYS = "select id, sealed_key as sealed from maas_server where sealed_key is not null order by id"
+_WRITE_MAAS_KEY = "update maas_server set sealed_key = $2 where id = $1"
+_MAAS_TOKENS = "select id, sealed_token as sealed from maas_registration where sealed_token is not null order by id"
+_WRITE_MAAS_TOKEN = "update maas_registration set sealed_token = $2 where id = $1"  # noqa: S105  # SQL
 _WRITE_REQUEST_KEY = "update installation set sealed_request_key = $1"
 
 
@@ -75,8 +80,9 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
     bulk_user_data, api_keys = await db.fetch(_BULK_USER_DATA), await db.fetch(_API_KEYS)
     answers, request_keys = await db.fetch(_ANSWERS), await db.fetch(_REQUEST_KEYS)
     inventories = await db.fetch(_MAAS_INVENTORIES)
+    maas_keys, maas_tokens = await db.fetch(_MAAS_KEYS), await db.fetch(_MAAS_TOKENS)
     rows = [*secrets, *pairs, *user_data, *bulk_user_data, *host_keys, *api_keys, *answers, *request_keys]
-    rows += inventories
+    rows += [*inventories, *maas_keys, *maas_tokens]
     for host_id, name, sealed in _outdated(secrets, new):
         await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
     for id_, sealed in _outdated(pairs, new):
@@ -95,6 +101,10 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
         await db.execute(_WRITE_REQUEST_KEY, _reseal(old, new, id_, REQUEST_KEY, sealed))
     for id_, sealed in _outdated(inventories, new):
         await db.execute(_WRITE_MAAS_INVENTORY, id_, _reseal(old, new, id_, MAAS_INVENTORY, sealed))
+    for id_, sealed in _outdated(maas_keys, new):
+        await db.execute(_WRITE_MAAS_KEY, id_, _reseal(old, new, id_, MAAS_KEY, sealed))
+    for id_, sealed in _outdated(maas_tokens, new):
+        await db.execute(_WRITE_MAAS_TOKEN, id_, _reseal(old, new, id_, MAAS_POWER_TOKEN, sealed))
     done = len(_outdated(rows, new))
     return Rewrapped(done=done, before=len(rows) - done)
 

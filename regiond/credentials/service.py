@@ -46,6 +46,8 @@ from regiond.credentials.model import read_trust_token, unusable_token
 from regiond.credentials.rewrap import (
     BULK_USER_DATA,
     MAAS_INVENTORY,
+    MAAS_KEY,
+    MAAS_POWER_TOKEN,
     REQUEST_KEY,
     USER_DATA,
     VM_HOST_KEY,
@@ -69,6 +71,8 @@ __all__ = [
     "CREDENTIAL",
     "KEY_PAIR",
     "MAAS_INVENTORY",
+    "MAAS_KEY",
+    "MAAS_POWER_TOKEN",
     "REQUEST_KEY",
     "USER_DATA",
     "VM_HOST_KEY",

@@ -251,6 +251,8 @@ class MachineView:
     boot: BootView = field(factory=BootView)  # what it boots from at its next start
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
+    maas_server: str | None = None  # the name of the MAAS server that it is registered in; None: in none
+    maas_system_id: str | None = None  # its id there; None: not known yet
     is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines
 
     @property

@@ -23,11 +23,15 @@ from regiond.machines.adoption.affected_guests import affected_guest
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.autostart import open_set_autostart
 from regiond.machines.autostart import set_default as set_default_autostart
+from regiond.machines.boot.model import check_has_devices
+from regiond.machines.boot.steps import restore_order, set_order
+from regiond.machines.boot_store import record_order
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.deployment.outcome import fail_deployment, stop_deployment
 from regiond.machines.devices.model import checked_mac
 from regiond.machines.foreign_disks.store import listed_disks, record_disks
 from regiond.machines.guest_spec import known_spec
+from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan, combined
 from regiond.machines.host_workload import HostWorkload, read_workloads
 from regiond.machines.lifecycle import MachineEvent
@@ -50,6 +54,7 @@ from regiond.machines.removal import released_store
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
 from regiond.machines.removal.host_removal import host_removal_plan
 from regiond.machines.search.fields import MACHINE_FIELDS
+from regiond.machines.steps import Target, record_event
 from regiond.machines.store import announce
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
@@ -68,10 +73,14 @@ __all__ = [
     "MACHINE_FIELDS",
     "WAITS_FOR_PERSON",
     "AffectedGuest",
+    "HardwareRequests",
     "HostRemovalPlan",
     "HostWorkload",
     "MachineRemovalPlan",
     "Machines",
+    "Target",
+    "changeable",
+    "check_has_devices",
     "check_settled",
     "checked_mac",
     "delete_row",
@@ -83,12 +92,17 @@ __all__ = [
     "open_compose_undo",
     "open_forget",
     "open_marker_removal",
+    "open_operation",
     "open_set_autostart",
     "open_volume_removal",
     "read_machine",
     "record_disks",
+    "record_event",
     "record_listed",
+    "record_order",
+    "restore_order",
     "set_default_autostart",
+    "set_order",
     "syntax_problems",
 ]
 
@@ -162,7 +176,7 @@ class Machines(MachineSearches):
 
     async def start_power(
         self,
-        caller: Caller,
+        caller: Caller | None,
         system_id: str,
         action: PowerAction,
         *,
@@ -170,7 +184,7 @@ class Machines(MachineSearches):
         need_rack: bool = False,
         parent: Parent | None = None,
     ) -> Operation:
-        """Returns the operation that changes the machine's power.
+        """Returns the operation that changes the machine's power. No caller: the sender has no account here.
 
         Raises NotFound, NotAllowed, Busy, WrongState, IdempotencyMismatch, and RackUnreachable with `need_rack`.
         """
@@ -276,23 +290,22 @@ class Machines(MachineSearches):
         """Opens the operation that removes a guest whose machine has a tombstone. Idempotent."""
         await open_clean_up(db, host_id, host_name, GuestRef(name=guest_name, marker=marker))
 
-    async def _checked(self, caller: Caller, kind: OperationKind, system_id: str, *, need_rack: bool) -> MachineView:
+    async def _checked(
+        self, caller: Caller | None, kind: OperationKind, system_id: str, *, need_rack: bool
+    ) -> MachineView:
         """Returns the machine. Raises NotFound, NotAllowed, and RackUnreachable with `need_rack`."""
         machine = await self.read(system_id)
-        if not caller.is_admin and not machine.belongs_to(caller):
-            raise NotAllowed(f"You do not own {machine.hostname}.")
-        may_delete = caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
+        if caller is not None:
+            _check_may_start(caller, kind, machine)
         if kind is OperationKind.POWER:
             check_unlocked(machine)
-        if kind is OperationKind.DELETE and not may_delete:
-            raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")
         if need_rack and machine.host_id is not None:
             await self._calls.require(machine.host_id)
         return machine
 
     async def _start(
         self,
-        caller: Caller,
+        caller: Caller | None,
         kind: OperationKind,
         system_id: str,
         request: Mapping[str, Any],
@@ -311,7 +324,7 @@ class Machines(MachineSearches):
                 if kind is OperationKind.DELETE:
                     now, earlier = await stop_deployment(db, machine, what="deleted")
                 operation_id = await open_operation(
-                    db, kind, now, self._installation_id, account_id=caller.account_id,
+                    db, kind, now, self._installation_id, account_id=None if caller is None else caller.account_id,
                     begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None,
                     request={**request, **earlier}, parent=parent,
                 )  # fmt: skip
@@ -324,8 +337,16 @@ class Machines(MachineSearches):
 
         async def open_() -> int:
             machine = await self._checked(caller, kind, system_id, need_rack=need_rack)
-            if kind is OperationKind.DELETE and parent is None:
+            if caller is not None and kind is OperationKind.DELETE and parent is None:
                 return await open_or_join_deletion(self._database, caller, machine, tie_key, partial(open_new, machine))
             return await open_new(machine)
 
         return await self._operations.idempotent(key, open_)
+
+
+def _check_may_start(caller: Caller, kind: OperationKind, machine: MachineView) -> None:
+    if not caller.is_admin and not machine.belongs_to(caller):
+        raise NotAllowed(f"You do not own {machine.hostname}.")
+    may_delete = caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
+    if kind is OperationKind.DELETE and not may_delete:
+        raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")

@@ -53,7 +53,8 @@ _WITHOUT_OWNER_DATA = f"""
            g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description, coalesce(d.osystem, '') as osystem,
-           coalesce(d.distro_series, '') as distro_series
+           coalesce(d.distro_series, '') as distro_series,
+           (select name from maas_server where id = r.server_id) as maas_server, r.maas_system_id
 """  # noqa: S608  # our own text
 _FIELDS = _WITHOUT_OWNER_DATA + ", m.owner_data, m.workload_annotations"
 _JOINS = """
@@ -64,6 +65,7 @@ _JOINS = """
       left join account c on c.id = m.composed_by_id
       left join guest g on g.machine_id = m.id
       left join deployment d on d.machine_id = m.id
+      left join maas_registration r on r.machine_id = m.id
 """
 _SELECT = _FIELDS + " from machine m " + _JOINS
 

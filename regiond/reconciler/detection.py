@@ -13,6 +13,8 @@ from regiond.reconciler.disks import detection as disk_detection
 from regiond.reconciler.disks import store as disk_store
 from regiond.reconciler.guests import detection as guest_detection
 from regiond.reconciler.guests import store as guest_store
+from regiond.reconciler.maas import detection as maas_detection
+from regiond.reconciler.maas import store as maas_store
 from regiond.reconciler.machines import detection as machine_detection
 from regiond.reconciler.machines import store as machine_store
 from regiond.reconciler.model import Discrepancy
@@ -31,6 +33,7 @@ async def find_discrepancies(db: Db) -> list[Discrepancy]:
         *[one for machine in await disk_store.suspect_machines(db) for one in disk_detection.detect(machine)],
         *[autostart_detection.detect(machine) for machine in await autostart_store.wrong_autostarts(db)],
         *[volume_detection.detect(volume) for volume in await volume_store.orphaned_volumes(db)],
+        *[maas_detection.detect(registration) for registration in await maas_store.suspects(db)],
         *await _claims(db),
         *await _operations(db),
     ]

@@ -32,6 +32,8 @@ class DiscrepancyKind(StrEnum):
     STATE_WITHOUT_OPERATION = "state_without_operation"  # a transient state that no operation ends
     LEASE_EXPIRED = "lease_expired"
     OPERATION_STUCK = "operation_stuck"
+    MAAS_RECORD_MISSING = "maas_record_missing"  # the MAAS in which a machine is registered no longer has it
+    MAAS_RECORD_LEFT = "maas_record_left"  # a MAAS may have the record of a machine that is gone
 
 
 class RepairPolicy(StrEnum):

@@ -14,6 +14,7 @@ from regiond.reconciler.autostart import repair as autostart
 from regiond.reconciler.claims import repair as claims
 from regiond.reconciler.disks import repair as disks
 from regiond.reconciler.guests import repair as guests
+from regiond.reconciler.maas import repair as maas
 from regiond.reconciler.machines import repair as machines
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
 from regiond.reconciler.operations import repair as operations
@@ -54,6 +55,8 @@ REPAIRS: Mapping[DiscrepancyKind, Repair] = {
     DiscrepancyKind.STATE_WITHOUT_OPERATION: _end_state,
     DiscrepancyKind.LEASE_EXPIRED: operations.end_lease,
     DiscrepancyKind.OPERATION_STUCK: operations.cancel,
+    DiscrepancyKind.MAAS_RECORD_MISSING: maas.forget_record,
+    DiscrepancyKind.MAAS_RECORD_LEFT: maas.delete_record,
 }
 
 # The repair of these kinds is an operation that changes the host. It is opened automatically only while a rack

@@ -1,25 +1,39 @@
-"""Builds the import from MAAS."""
+"""Builds the room that asks and tells servers of MAAS, and brings what one knew."""
 
 from __future__ import annotations
 
 from regiond.accounts.imported import UserImports
 from regiond.accounts.service import Grants
+from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.components import AccountLayer, MaasLayer, MachineLayer, Storage
 from regiond.dns.service import Dns
 from regiond.events.service import Events
+from regiond.maas.bridge.connections import Connections
+from regiond.maas.bridge.power import MaasPower
+from regiond.maas.bridge.servers import MaasServers
+from regiond.maas.bridge.steps import BridgeTools
+from regiond.maas.bridge.watch import MaasWatch
+from regiond.maas.client import MaasClient
 from regiond.maas.imports.inventories import Inventories
+from regiond.maas.imports.service import MaasImports
 from regiond.maas.imports.steps import ImportMaas
 from regiond.maas.imports.work import Rooms
-from regiond.maas.service import MaasImports
 from regiond.machines.adoption.service import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags
 
 
-def wire_maas(settings: RegionSettings, storage: Storage, machines: MachineLayer, accounts: AccountLayer) -> MaasLayer:
+def wire_maas(
+    settings: RegionSettings,
+    storage: Storage,
+    machines: MachineLayer,
+    accounts: AccountLayer,
+    addresses: AdvertisedAddresses,
+) -> MaasLayer:
     database, simulated_allowed = storage.database, settings.simulated_hosts is not None
     inventories = Inventories(database, storage.credentials)
+    connections = Connections(database, storage.credentials, MaasClient)
     rooms = Rooms(
         database=database,
         groups=machines.groups,
@@ -35,6 +49,10 @@ def wire_maas(settings: RegionSettings, storage: Storage, machines: MachineLayer
         ),
     )
     return MaasLayer(
+        maas_servers=MaasServers(database, storage.credentials, connections),
+        maas_power=MaasPower(database, machines.machines, machines.operations, accounts.audit),
+        bridge_tools=BridgeTools(database, connections, storage.credentials, addresses.public_url),
+        watch=MaasWatch(database, connections),
         maas_imports=MaasImports(
             database=database,
             operations=machines.operations,

@@ -19,6 +19,8 @@ from regiond.hosts.trust.rotation import RotateCredentials
 from regiond.hosts.trust.service import HostTrust
 from regiond.hosts.trust.trust_instructions import certificate_url
 from regiond.images.host_images import HostImages
+from regiond.maas.bridge.registrations import Registrations
+from regiond.maas.bridge.steps import RegisterInMaas, UnregisterFromMaas
 from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
@@ -98,10 +100,12 @@ def wire_machines(
         certificate_url=host_certificate_url, stale_after=stale_after(settings.refresh_every_s),
     )  # fmt: skip
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
+    requests = HardwareRequests(database, operations, calls)
+    registrations = Registrations(database, requests, storage.credentials, installation_id)
     stages = build_stages(
         database, hosts, groups, calls, installation_id=installation_id,
         strategy="pack" if settings.placement_strategy == "pack" else "spread",
-        on_claim={one: metrics.claims.counter(one) for one in ClaimOutcome},
+        on_claim={one: metrics.claims.counter(one) for one in ClaimOutcome}, registrations=registrations,
     )  # fmt: skip
     templates = Templates(database, installation_id)
     composer = Composer(database, operations, calls, stages, templates)
@@ -114,7 +118,6 @@ def wire_machines(
     machines = Machines(database, operations, calls, installation_id=installation_id)
     ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
-    requests = HardwareRequests(database, operations, calls)
     resizes = Resizes(requests, installation_id)
     disk_changes = DiskChanges(requests, installation_id)
     nic_changes = NicChanges(requests, installation_id)
@@ -153,6 +156,7 @@ def wire_machines(
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, bulk_changes, clones, storage.credentials),
         bulk_changes=bulk_changes,
+        maas_registrations=registrations,
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
             database, calls, trust,
@@ -186,6 +190,7 @@ def wire_engine(
             Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id),
             GuestCopies(storage.database, calls),
             ImportedDisks(calls, DiskParts(database=storage.database, space=images.exports.space), layer.content),
+            layer.maas_registrations,
         ),
         PowerMachine(calls, grace_s=settings.power_off_grace_s),
         DeployMachine(
@@ -201,7 +206,7 @@ def wire_engine(
             )
         ),
         ReleaseMachine(calls, storage.database, grace_s=settings.power_off_grace_s),
-        DeleteMachine(calls, storage.database),
+        DeleteMachine(calls, storage.database, layer.maas_registrations.deleted),
         CleanUp(calls),
         RefreshHost(layer.refresher),
         RemoveHost(
@@ -230,6 +235,8 @@ def wire_engine(
         AddNic(calls),
         RemoveNic(calls),
         ChangeNic(calls),
+        RegisterInMaas(calls, maas_layer.bridge_tools),
+        UnregisterFromMaas(maas_layer.bridge_tools),
         BulkSteps(
             storage.database,
             layer.machines,

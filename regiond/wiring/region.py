@@ -72,7 +72,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, images, addresses, metrics)
     accounts = wire_accounts(settings, database, storage.credentials)
-    maas = wire_maas(settings, storage, machines, accounts)
+    maas = wire_maas(settings, storage, machines, accounts, addresses)
     schedule = RefreshSchedule(
         database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
     )
@@ -83,7 +83,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     )  # fmt: skip
     usage_calls = UsageCalls(racks.links, lambda: link_supervisor.watching)
     usages = Usages(usage_calls, longer_history_url=settings.usage_history_url)
-    services = _wire_services(settings, storage, racks, machines, accounts, images, maas, https, metrics, usages)
+    services = _wire_services(settings, storage, racks, machines, maas, accounts, images, https, metrics, usages)
     commands = RpcCommands(services, machines.content, accounts.limits)
     observer = TracedCalls(storage.tracer, metrics.calls)
     listener = wire_listener(settings, storage, racks, commands, link_supervisor, observer)
@@ -117,6 +117,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         addresses=addresses,
         services=services,
         usage_records=UsageRecords(database, usage_calls),
+        maas_watch=maas.watch,
         tracer=storage.tracer,
     )
 
@@ -166,9 +167,9 @@ def _wire_services(
     storage: Storage,
     racks: RackLayer,
     machines: MachineLayer,
+    maas: MaasLayer,
     accounts: AccountLayer,
     images: ImageLayer,
-    maas: MaasLayer,
     https: HttpsCertificate | None,
     metrics: RegionMetrics,
     usages: Usages,
@@ -176,7 +177,7 @@ def _wire_services(
     database, still = storage.database, accounts.accounts.still
     quotas = Quotas(database, machines.groups)
     return Services(
-        **_services_of(storage, racks, machines, accounts, images, maas),
+        **_services_of(storage, racks, machines, maas, accounts, images),
         consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
         usages=usages,
         ssh_keys=SshKeys(database, record_event=Events.record),

@@ -22,6 +22,7 @@ from common.errors import (
 from common.guest_spec import DiskSpec, GuestSpec
 from common.serialization import to_dict
 from common.values import OwnershipMarker
+from regiond.maas.bridge.registrations import Registrations
 from regiond.machines.clones.steps import GuestCopies
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler
 from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOSTS, ComposeMachine
@@ -115,6 +116,7 @@ class Host:
             in_place_of(Rescheduler, self),
             in_place_of(GuestCopies, self),
             in_place_of(ImportedDisks, self),
+            in_place_of(Registrations, self),
         )
 
     def run(self, operation: Operation) -> Any:

@@ -71,6 +71,8 @@ class Call:
     target: Any = None
     origin: str = ""  # scheme, host and port of the request's URL
     client_address: str = ""
+    request_id: str = ""
+    authorization: str = field(default="", repr=False)  # the header, for resources without accounts: empty for others
     request_path: str = ""  # as the client sent it
     query: tuple[tuple[str, str], ...] = ()
     respond_async: bool = False

@@ -292,6 +292,8 @@ class _Execution:
             target=target,
             origin=request.origin,
             client_address=request.client_address,
+            request_id=record.request_id,
+            authorization=(request.authorization or "") if record.resource.open_to_anyone else "",
             request_path=request.sent_path,
             query=tuple(self.query),
             respond_async=request.respond_async,

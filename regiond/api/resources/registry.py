@@ -16,6 +16,8 @@ from regiond.api.resources.region import (
     files,
     maas_config,
     maas_imports,
+    maas_power,
+    maas_servers,
     racks,
     regions,
     tags,
@@ -53,6 +55,7 @@ RESOURCES: tuple[Resource, ...] = (
     *controllers.RESOURCES,
     maas_config.MAAS,
     *maas_imports.RESOURCES,
+    *maas_servers.RESOURCES,
     *rpc_clients.RESOURCES,
     *users.RESOURCES,
     *accounts.RESOURCES,
@@ -67,6 +70,7 @@ DOCUMENTED: tuple[Resource, ...] = (
     deployment.REPORT,
     deployment.USER_DATA,
     deployment.VM_HOST_REPORT,
+    maas_power.POWER,
     accounts.LOGIN,
 )  # they are in the OpenAPI document
 DESCRIBED: tuple[Resource, ...] = (*DOCUMENTED, *empty_lists.RESOURCES)  # they are in `describe/`, for clients
@@ -74,4 +78,5 @@ SERVED: tuple[Resource, ...] = (
     *DESCRIBED,
     *version.descriptions(DESCRIBED, documented=DOCUMENTED),
     controllers.RACK_CONTROLLERS_IN_CAPITALS,
+    maas_power.POWER_WITH_SLASH,
 )

@@ -271,6 +271,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("uefi", nullable(BOOL), lambda machine: machine.boot.uefi),
     key("secure_boot", nullable(BOOL), lambda machine: machine.boot.secure_boot),
     key("tpm", nullable(BOOL), lambda machine: machine.boot.tpm),
+    *fields_of(MachineView, "maas_server maas_system_id"),  # MAAS lacks them
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),
     key("hardware_uuid", nullable(AS_TEXT), lambda machine: None if machine.is_vm_host else machine.uuid),

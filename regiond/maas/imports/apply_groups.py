@@ -7,8 +7,8 @@ from common.maas.inventory import Named, User
 from regiond.accounts.model import ApiKey, ImportedUser
 from regiond.caller import PoolRole
 from regiond.groups.model import PoolChange
+from regiond.maas.imports.model import ItemState, PlanItem
 from regiond.maas.imports.work import Work
-from regiond.maas.model import ItemState, PlanItem
 from regiond.tags.model import Tag
 
 

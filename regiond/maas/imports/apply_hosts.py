@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from common.maas.inventory import Host
 from regiond.clusters.model import ClusterChange
 from regiond.hosts.model import HostChange, HostState, HostView, NewHost
+from regiond.maas.imports.model import PlanItem
 from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
 from regiond.maas.imports.region_state import RegionState
 from regiond.maas.imports.work import Work
-from regiond.maas.model import PlanItem
 
 _NO_WAIT_S = 0.05  # the import waits for the first refreshes of all hosts together
 

@@ -11,9 +11,9 @@ from common.errors import InnkeeperError
 from common.maas.inventory import Machine
 from regiond.hosts.model import HostView
 from regiond.maas.imports.apply_hosts import unusable
+from regiond.maas.imports.model import PlanItem
 from regiond.maas.imports.statuses import becomes
 from regiond.maas.imports.work import Work, text_of
-from regiond.maas.model import PlanItem
 from regiond.machines.model import MachineState, ManagedLink, ManagedVm
 
 AT_ONCE = 100  # adoptions that are open at a time

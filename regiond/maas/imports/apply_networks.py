@@ -8,8 +8,8 @@ from typing import Any
 
 from common.maas.inventory import Inventory, Subnet, Vlan
 from regiond.dns.model import DnsNameChange
+from regiond.maas.imports.model import KEEP, PlanItem
 from regiond.maas.imports.work import Work
-from regiond.maas.model import KEEP, PlanItem
 from regiond.networks.model import SubnetChange, VlanChange
 
 _LARGEST_MTU, _SMALLEST_MTU = 65535, 552

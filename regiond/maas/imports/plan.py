@@ -9,11 +9,11 @@ from attrs import evolve
 from common.errors import InvalidRequest
 from common.maas.inventory import Inventory, LeftOut, Machine
 from regiond.identifiers import check_hostname
+from regiond.maas.imports.model import ADOPT, KINDS, LEAVE_OUT, RENAME, Choices, ItemState, Plan, PlanItem, chosen
 from regiond.maas.imports.plan_groups import group_items, network_items, problem_of, user_items
 from regiond.maas.imports.plan_hosts import cluster_items, host_items, with_choices
 from regiond.maas.imports.region_state import KnownMachine, RegionState
 from regiond.maas.imports.statuses import becomes
-from regiond.maas.model import ADOPT, KINDS, LEAVE_OUT, RENAME, Choices, ItemState, Plan, PlanItem, chosen
 
 
 def make_plan(

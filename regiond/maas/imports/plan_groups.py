@@ -11,8 +11,8 @@ from common.values import MAX_VID
 from regiond.accounts.model import check_username
 from regiond.dns.model import check_domain_name
 from regiond.groups.model import check_group
+from regiond.maas.imports.model import KEEP, LEAVE_OUT, MOVE, RENAME, SAME, ItemState, PlanItem
 from regiond.maas.imports.region_state import RegionState
-from regiond.maas.model import KEEP, LEAVE_OUT, MOVE, RENAME, SAME, ItemState, PlanItem
 from regiond.tags.model import check_name as check_tag_name
 
 SYSTEM_USERS = ("MAAS", "maas-init-node")

@@ -8,9 +8,9 @@ from common.errors import InvalidRequest
 from common.maas.inventory import Cluster, Host, Inventory
 from common.values import DriverType
 from regiond.hosts.service import check_host_name, parse_host_address
+from regiond.maas.imports.model import LEAVE_OUT, RENAME, SAME, Choices, ItemState, PlanItem, chosen
 from regiond.maas.imports.plan_groups import problem_of
 from regiond.maas.imports.region_state import RegionState, host_key
-from regiond.maas.model import LEAVE_OUT, RENAME, SAME, Choices, ItemState, PlanItem, chosen
 
 _DRIVERS = {"lxd": DriverType.LXD, "virsh": DriverType.LIBVIRT, "simulated": DriverType.SIMULATED}
 

@@ -16,10 +16,10 @@ from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_he
 from regiond.maas.imports.apply_machines import AT_ONCE, claim_addresses, open_adoptions
 from regiond.maas.imports.apply_networks import bring_networks
 from regiond.maas.imports.inventories import Inventories
+from regiond.maas.imports.model import KINDS, MAX_REPORTED, Choices, ItemState
 from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.region_state import RegionState, read_state
 from regiond.maas.imports.work import Rooms, Work
-from regiond.maas.model import KINDS, MAX_REPORTED, Choices, ItemState
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Journal, Outcome

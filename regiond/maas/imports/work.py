@@ -19,7 +19,7 @@ from regiond.db.pool import Database
 from regiond.dns.service import Dns
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
-from regiond.maas.model import Failure, ItemState, Plan, PlanItem
+from regiond.maas.imports.model import Failure, ItemState, Plan, PlanItem
 from regiond.machines.adoption.service import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.operations.model import Parent

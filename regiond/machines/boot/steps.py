@@ -31,21 +31,14 @@ class SetBoot:
             await journal.step("check_boot_order", order=[one.value for one in order])
         else:
             await journal.step("set_boot_order", reaches_host=True, order=[one.value for one in order])
-        orders = await self._set(operation, target, order, check_only=once)
+        orders = await set_order(self._calls, operation, target, order, check_only=once)
         return _for_one_start(operation, target, order, orders) if once else _recorded(operation, target, orders)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Gives the guest the order of before, if that was known; else the next refresh records what it has."""
         target, before = Target.of(operation), _order(operation.request["before"])
-        if not operation.reached_host or not before:
-            return Outcome()
-        await wait_for_command(self._calls, operation, target, journal)
-        await journal.step("restore_boot_order", reaches_host=True, order=[one.value for one in before])
-        try:
-            orders = await self._set(operation, target, before)
-        except InnkeeperError as error:
-            if error.retryable:
-                raise
+        orders = await restore_order(self._calls, operation, target, before, journal)
+        if orders is None:
             return Outcome()
 
         async def record(db: Db) -> None:
@@ -53,18 +46,36 @@ class SetBoot:
 
         return Outcome(undone=("boot order as before",), record=record)
 
-    async def _set(
-        self, operation: Operation, target: Target, order: BootOrder, *, check_only: bool = False
-    ) -> BootOrders:
-        fence = fence_of(operation, str(target.spec.marker.machine_id))
-        return await self._calls.call(
-            target.host_id,
-            HOST_SET_BOOT_ORDER,
-            lambda access: SetBootOrderCall(
-                access=access, guest=target.spec.ref, order=order, check_only=check_only, fence=fence
-            ),
-            deadline_s=DEADLINE_S,
-        )
+
+async def set_order(
+    calls: HostCalls, operation: Operation, target: Target, order: BootOrder, *, check_only: bool = False
+) -> BootOrders:
+    """Returns what the guest boots from after the change, at once or from its next start on. Idempotent."""
+    fence = fence_of(operation, str(target.spec.marker.machine_id))
+    return await calls.call(
+        target.host_id,
+        HOST_SET_BOOT_ORDER,
+        lambda access: SetBootOrderCall(
+            access=access, guest=target.spec.ref, order=order, check_only=check_only, fence=fence
+        ),
+        deadline_s=DEADLINE_S,
+    )
+
+
+async def restore_order(
+    calls: HostCalls, operation: Operation, target: Target, before: BootOrder, journal: Journal
+) -> BootOrders | None:
+    """Returns what the guest boots from again; None if its order was not known, not changed, or cannot be restored."""
+    if not operation.reached_host or not before:
+        return None
+    await wait_for_command(calls, operation, target, journal)
+    await journal.step("restore_boot_order", reaches_host=True, order=[one.value for one in before])
+    try:
+        return await set_order(calls, operation, target, before)
+    except InnkeeperError as error:
+        if error.retryable:
+            raise
+        return None
 
 
 def _recorded(operation: Operation, target: Target, orders: BootOrders) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol
@@ -12,9 +12,10 @@ from attrs import field, frozen
 from common.compose_request import ComposeRequest
 from common.guest_spec import NicAddress
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.model import ComposeIntent, Copied, MachineView
-from regiond.operations.model import Origin, Parent
+from regiond.operations.model import Operation, Origin, Parent
 from regiond.placement.model import (
     Candidate,
     DiskRequirement,
@@ -28,6 +29,9 @@ from regiond.placement.model import (
 
 COPIED = "copied"  # key of an operation's request: the machine whose disks the new one begins with copies of
 ASKED = "asked"  # key of the request of a copy: what was asked for, before the machine's size and host were added
+
+
+REGISTER = "register_in_maas"  # key of an operation's request: the MAAS server that the machine is registered in
 
 
 class ClaimOutcome(StrEnum):
@@ -62,6 +66,16 @@ class Templates(Protocol):
 
     async def plan(self, caller: Caller, request: ComposeRequest) -> CopyPlan:
         """Raises NotFound, NotAllowed, WrongState, OutOfCapacity and InvalidRequest. Only reads."""
+
+
+class MaasRegistrations(Protocol):
+    """What composes need of the registration of machines in MAAS servers."""
+
+    async def problems(self, server: str) -> Sequence[str]:
+        """Returns why no machine can be registered in a server of this name; nothing if one can."""
+
+    async def composed(self, db: Db, operation: Operation, server_name: str) -> None:
+        """Opens the registration of the machine, in the transaction that ends the operation."""
 
 
 @frozen(kw_only=True)

@@ -19,7 +19,7 @@ from regiond.identifiers import check_hostname
 from regiond.machines.compose import store
 from regiond.machines.compose.host_constraints import operated_pool, resolve_host_filter
 from regiond.machines.compose.maximum_size import maximum_problems
-from regiond.machines.compose.model import CopyPlan, ValidatedCompose
+from regiond.machines.compose.model import CopyPlan, MaasRegistrations, ValidatedCompose
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
 from regiond.networks import service as network_service
 from regiond.placement.model import ANY_HOST, Condition, NicRequirement, PinRequirement, Requirements, Strategy
@@ -34,11 +34,21 @@ MAX_PINS = 4096
 class Validator:
     """Validates compose requests against zones, pools, hosts and networks. Only reads."""
 
-    def __init__(self, database: Database, hosts: Hosts, groups: Groups, *, strategy: Strategy) -> None:
+    def __init__(
+        self,
+        database: Database,
+        hosts: Hosts,
+        groups: Groups,
+        *,
+        strategy: Strategy,
+        registrations: MaasRegistrations | None = None,
+    ) -> None:
+        """Without `registrations`, requests name no MAAS server."""
         self._database = database
         self._hosts = hosts
         self._groups = groups
         self._strategy: Strategy = strategy
+        self._registrations = registrations
 
     async def validate(
         self,
@@ -67,6 +77,9 @@ class Validator:
                 zone_id = None if request.zone is None else await self._groups.requested_zone_id(request.zone)
             with collecting(problems):
                 hostname = await self._free_hostname(request.hostname)
+            if request.register_in_maas is not None and self._registrations is not None:
+                unknown = await self._registrations.problems(request.register_in_maas)
+                problems |= {"register_in_maas": [*unknown]} if unknown else {}
         with collecting(problems):
             pool = None if request.pool is None else await operated_pool(caller, self._groups, request.pool)
         with collecting(problems):
@@ -163,7 +176,7 @@ def collecting(problems: dict[str, list[str]]) -> Iterator[None]:
 def _parse(request: ComposeRequest) -> tuple[Requirements, Mapping[str, list[str]]]:
     """Returns the requirements with names as given, and the problems by field. Invalid fields have default values."""
     problems = {
-        **_out_of_range(request), **_pin_problems(request), **_huge_page_problems(request),
+        **_out_of_range(request), **_pin_problems(request), **_huge_page_problems(request), **_maas_problems(request),
         **maximum_problems(request, is_pinned=_is_pinned(request)),
     }  # fmt: skip
     if request.one_numa_node and not (_is_pinned(request) or request.huge_pages_backed):
@@ -196,6 +209,16 @@ def _parse(request: ComposeRequest) -> tuple[Requirements, Mapping[str, list[str
         max_memory_mib=request.max_memory_mib,
     )
     return requirements, problems
+
+
+def _maas_problems(request: ComposeRequest) -> dict[str, list[str]]:
+    if request.register_in_maas is None:
+        return {}
+    if request.power_on:
+        return {"power_on": ["MAAS starts the machines that are registered in it: leave this out."]}
+    if request.secure_boot:
+        return {"secure_boot": ["MAAS starts machines from its network, with systems for which this has to be off."]}
+    return {}
 
 
 def _parse_nics(text: str) -> tuple[NicRequirement, ...]:

@@ -30,6 +30,7 @@ from regiond.machines.compose.model import (
     ASKED,
     COPIED,
     NOT_COUNTED,
+    REGISTER,
     ClaimOutcome,
     CopyPlan,
     HostAssignment,
@@ -293,6 +294,8 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
     intent = {} if request.host_id is not None else {"intent": to_dict(one.intent)}
     if one.copy is not None:
         intent |= {COPIED: to_dict(one.copy.copied), ASKED: to_dict(one.copy.asked)}
+    if request.register_in_maas is not None:
+        intent[REGISTER] = request.register_in_maas
     if one.intent.imported is not None:
         intent[IMPORT] = to_dict(one.intent.imported)
     return NewOperation(

@@ -9,7 +9,7 @@ from attrs import frozen
 from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
-from regiond.machines.compose.model import NOT_COUNTED, OnClaim, PendingClaims
+from regiond.machines.compose.model import NOT_COUNTED, MaasRegistrations, OnClaim, PendingClaims
 from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.requirements import Validator
 from regiond.machines.compose.reservation import Reservations
@@ -36,11 +36,12 @@ def build_stages(
     installation_id: UUID,
     strategy: Strategy,
     on_claim: OnClaim = NOT_COUNTED,
+    registrations: MaasRegistrations | None = None,
 ) -> ComposeStages:
     """Returns the stages of one region process. `strategy` is for resource pools without their own."""
     pending = PendingClaims()
     return ComposeStages(
-        validator=Validator(database, hosts, groups, strategy=strategy),
+        validator=Validator(database, hosts, groups, strategy=strategy, registrations=registrations),
         queries=PlacementQueries(database, hosts, calls, pending),
         reservations=Reservations(database, pending, installation_id=installation_id, on_claim=on_claim),
         on_claim=on_claim,

@@ -18,7 +18,7 @@ from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
 from regiond.machines.affinity import store as affinity_store
-from regiond.machines.compose.model import COPIED
+from regiond.machines.compose.model import COPIED, REGISTER, MaasRegistrations
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler, stored_intent
 from regiond.machines.compose.store import clear_devices, leave_host, lock_announced
 from regiond.machines.lifecycle import MachineEvent
@@ -75,11 +75,19 @@ class ComposeMachine:
 
     kind = OperationKind.COMPOSE
 
-    def __init__(self, calls: HostCalls, rescheduler: Rescheduler, copies: GuestCopies, content: DiskContent) -> None:
+    def __init__(
+        self,
+        calls: HostCalls,
+        rescheduler: Rescheduler,
+        copies: GuestCopies,
+        content: DiskContent,
+        registrations: MaasRegistrations,
+    ) -> None:
         self._calls = calls
         self._copies = copies
         self._rescheduler = rescheduler
         self._content = content
+        self._registrations = registrations
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         """Composes the guest and records it. After repeated failures it is undone if another host could take it."""
@@ -118,6 +126,8 @@ class ComposeMachine:
             if imports:
                 message = f"{target.spec.name} was imported to {operation.host_name}"
             await record_event(db, operation, "machine_imported" if imports else "machine_composed", message)
+            if (maas := operation.request.get(REGISTER)) is not None:
+                await self._registrations.composed(db, operation, maas)
 
         return Outcome(result={"system_id": target.system_id, "hostname": target.spec.name}, record=record)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from common.errors import Cancelled, RackUnreachable
 from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.db.pool import Database, Db
@@ -18,6 +20,8 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 DECOMPOSE_DEADLINE_S = 60.0
+
+OnDeleted = Callable[[Db, Operation], Awaitable[None]]
 
 
 async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -> None:
@@ -56,9 +60,11 @@ class DeleteMachine:
 
     kind = OperationKind.DELETE
 
-    def __init__(self, calls: HostCalls, database: Database) -> None:
+    def __init__(self, calls: HostCalls, database: Database, on_deleted: OnDeleted) -> None:
+        """`on_deleted` is called in the transaction that ends the operation."""
         self._calls = calls
         self._database = database
+        self._on_deleted = on_deleted
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
@@ -81,6 +87,7 @@ class DeleteMachine:
             stay = f"; its foreign disks stay there: {', '.join(foreign)}" if foreign else ""
             message = f"{target.spec.name} was deleted from {operation.host_name}{stay}"
             await record_event(db, operation, "machine_deleted", message)
+            await self._on_deleted(db, operation)
 
         return Outcome(result={"system_id": target.system_id}, record=record)
 

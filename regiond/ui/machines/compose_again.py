@@ -47,6 +47,7 @@ def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
             "max_cores": _number(asked.max_cores), "max_memory": _number(asked.max_memory_mib),
             "template": asked.template or "", "of_template": asked.template or "",
             "affinity": _names(asked.affinity), "anti_affinity": _names(asked.anti_affinity),
+            "register_in_maas": asked.register_in_maas or "",
         }  # fmt: skip
         disks = parse_storage(asked.storage) if asked.storage else ()
         nics = parse_interfaces(asked.interfaces) if asked.interfaces else ()

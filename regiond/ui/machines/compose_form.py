@@ -18,8 +18,9 @@ _COUNT = re.compile(r"\d{1,2}", re.ASCII)
 TEXTS = (
     "hostname", "count", "vm_zone", "vm_pool", "host", "zone", "pool", "tags", "architecture", "cores", "memory",
     "pinned_cores", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory", "template", "of_template",
+    "register_in_maas",
 )  # fmt: skip
-ADVANCED = ("architecture", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory")
+ADVANCED = ("architecture", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory", "register_in_maas")
 DISK_FIELDS = ("size", "pool", "tags")
 NIC_FIELDS = ("name", "space", "subnet", "kind", "ip")
 TICKS = ("hugepages_backed", "one_numa_node", "uefi", "secure_boot", "tpm", "power_on")
@@ -45,6 +46,7 @@ _LABELS: Mapping[str, str] = {
     "secure_boot": constant("Secure Boot"),
     "tpm": constant("TPM"),
     "power_on": constant("Start"),
+    "register_in_maas": constant("MAAS"),
     "max_cores": constant("Most cores while it runs"),
     "max_memory": constant("Most RAM while it runs"),
     "affinity": constant("With the VMs of group"),

@@ -37,7 +37,7 @@ _PLACES: Mapping[str, str] = {
 _PLAIN: Mapping[str, str] = {
     "hostname": "hostname", "host": "host", "vm_zone": "machine_zone", "vm_pool": "machine_pool",
     "architecture": "architecture", "memory": "memory", "hugepage_size": "hugepage_size", "max_cores": "max_cores",
-    "max_memory": "max_memory", "template": "template",
+    "max_memory": "max_memory", "template": "template", "register_in_maas": "register_in_maas",
 }  # fmt: skip
 
 

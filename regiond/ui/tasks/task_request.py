@@ -32,6 +32,11 @@ _LABELS: Mapping[str, str] = {
     "secure_boot": constant("Secure Boot"),
     "tpm": constant("TPM"),
     "power_on": constant("Start afterwards"),
+    "register_in_maas": constant("Register in MAAS"),
+    "server": constant("MAAS server"),
+    "commission": constant("Commission"),
+    "deployed": constant("As deployed"),
+    "keep_record": constant("Keep the record"),
     "composed_by": constant("Composed by"),
     "guest_name": constant("Name on the host"),
     "mac_address": constant("MAC address"),
@@ -67,7 +72,9 @@ _ACTIONS: Mapping[str, str] = {
     "remove_interface": constant("remove a NIC"),
     "clone": constant("clone"),
 }
-_INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
+_INNER = frozenset(
+    {"earlier", "earlier_since", "power", "marker", "registration", "before"}
+)  # how the engine does it, not what was asked for
 
 _OF_DISKS = (OperationKind.ADD_DISK, OperationKind.GROW_DISK, OperationKind.MOVE_DISK, OperationKind.REMOVE_DISK)
 

@@ -24,6 +24,7 @@ from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
 from tests.faults.scenarios.iso_images import EjectIso, InsertIso
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
 from tests.faults.scenarios.lxd_removal import RemoveLxdHost
+from tests.faults.scenarios.maas import ComposeInMaas, DeleteInMaas, RegisterInMaas, UnregisterFromMaas
 from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
 from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.nics import AddNic, ChangeNic, RemoveNic
@@ -68,6 +69,10 @@ _ALL: tuple[Scenario, ...] = (
     AddNic(),
     ChangeNic(),
     RemoveNic(),
+    RegisterInMaas(),
+    UnregisterFromMaas(),
+    ComposeInMaas(),
+    DeleteInMaas(),
     ResizeMany(),
     AddDiskMany(),
     AllocateReady(),

@@ -52,6 +52,7 @@ _LIKE_COMPOSE = {
     "uefi",
     "secure_boot",
     "tpm",
+    "register_in_maas",
     "affinity",
     "anti_affinity",
     "template",

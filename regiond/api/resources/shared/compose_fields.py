@@ -122,6 +122,13 @@ COMPOSE = (
         default=False,
     ),
     Field("tpm", Boolean(), "Give the machine a TPM 2.0 (default false). The host has to support it.", default=False),
+    Field(
+        "register_in_maas",
+        Text(max_length=64, blank=None),
+        "Name of a MAAS server in which the machine is registered once it is composed: it boots from the network "
+        "first, stays off, and that MAAS starts it to commission it.",
+        recorded=True,
+    ),
     *AFFINITY,
     Field(
         "skip_commissioning",
@@ -160,6 +167,7 @@ def compose_request(values: Values) -> ComposeRequest:
         uefi=values["uefi"],
         secure_boot=values["secure_boot"],
         tpm=values["tpm"],
+        register_in_maas=values["register_in_maas"],
         affinity=values["affinity"],
         anti_affinity=values["anti_affinity"],
         max_cores=values["max_cores"],

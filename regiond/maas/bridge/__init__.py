@@ -1,0 +1,1 @@
+"""Registers machines in a MAAS without VM hosts, which then commissions and deploys them."""

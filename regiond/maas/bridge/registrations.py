@@ -1,0 +1,234 @@
+"""Opens the operations that register machines in MAAS servers and end that, or tells what they would change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from attrs import frozen
+
+from common.boot import BootDevice
+from common.errors import InvalidRequest, WrongState
+from common.values import PowerState
+from regiond.caller import Caller
+from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
+from regiond.db.pool import Database, Db
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.idempotency.model import IdempotencyKey
+from regiond.identifiers import findable
+from regiond.maas.bridge import registration_store, server_store
+from regiond.maas.bridge.model import MaasServer, PowerSecret, RegisterRequest, Registration, RegistrationPlan
+from regiond.machines.model import MachineView
+from regiond.machines.service import HardwareRequests, changeable, check_has_devices, open_operation, read_machine
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.validation_messages import no_object
+
+MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
+REGISTRATION = "registration"  # key of the request: the part of the address for power, which identifies it
+NETWORK_FIRST = (BootDevice.NETWORK, BootDevice.DISK)
+
+
+@frozen
+class Registrations:
+    """Registers machines. Every operator of its pool may register a machine without owner, as it may change it."""
+
+    database: Database
+    requests: HardwareRequests
+    seal: Credentials
+    installation_id: UUID
+
+    async def start(
+        self,
+        caller: Caller,
+        system_id: str,
+        request: RegisterRequest,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+        need_rack: bool = False,
+        parent: Parent | None = None,
+    ) -> Operation:
+        """Returns the operation that registers the machine.
+
+        Raises NotFound, NotAllowed, InvalidRequest for an unknown server, WrongState for a machine that is registered,
+        that has no NIC, or that runs and would be restarted, Busy, and RackUnreachable with `need_rack`.
+        """
+        return await self.requests.start(
+            caller, system_id, lambda db: self._open(db, caller, system_id, request, parent),
+            idempotency_key=idempotency_key, need_rack=need_rack,
+        )  # fmt: skip
+
+    async def plan(self, caller: Caller, system_id: str, request: RegisterRequest) -> RegistrationPlan:
+        """Returns what `start` would change, and changes nothing. Raises its errors."""
+        return await self.requests.plan(lambda db: self._open(db, caller, system_id, request, None))
+
+    async def start_end(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        keep_record: bool = False,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation:
+        """Returns the operation that ends the registration, and deletes the record in MAAS unless `keep_record`.
+
+        Raises NotFound, NotAllowed, WrongState for a machine that is not registered, Busy.
+        """
+        return await self.requests.start(
+            caller, system_id, lambda db: self._open_end(db, caller, system_id, keep_record=keep_record),
+            idempotency_key=idempotency_key, need_rack=False,
+        )  # fmt: skip
+
+    async def end_plan(self, caller: Caller, system_id: str, *, keep_record: bool = False) -> RegistrationPlan:
+        """Returns what `start_end` would change, and changes nothing. Raises its errors."""
+        return await self.requests.plan(lambda db: self._open_end(db, caller, system_id, keep_record=keep_record))
+
+    async def problems(self, server: str) -> Sequence[str]:
+        """Returns why no machine can be registered in a server of this name; nothing if one can."""
+        async with self.database.connection() as db:
+            if await server_store.server(db, findable(server)) is not None:
+                return ()
+            return (no_object("MAAS server", server, [one.name for one in await server_store.servers(db)]),)
+
+    async def composed(self, db: Db, operation: Operation, server_name: str) -> None:
+        """Opens the registration of a machine that the operation has just composed, in the transaction that ends it.
+
+        If that is not possible any more, an event says why: the machine stays.
+        """
+        machine = await read_machine(db, operation.system_id or "")
+        server = await server_store.server(db, findable(server_name))
+        if server is None:
+            message = f"{machine.hostname} was not registered in MAAS: there is no server {server_name!r} any more"
+            await Events.record(
+                db, "maas_registration_failed", message, level=Level.WARNING, host_id=machine.host_id,
+                system_id=machine.system_id, operation_id=operation.id, account_id=operation.account_id,
+                username=operation.username,
+            )  # fmt: skip
+            return
+        request = RegisterRequest(server=server.name)
+        await self._insert(db, machine, server, request, account_id=operation.account_id, parent=None)
+
+    async def deleted(self, db: Db, operation: Operation) -> None:
+        """Opens the deletion of the records of a machine that the operation has just deleted, in its transaction."""
+        for registration in await registration_store.of_system_id(db, operation.system_id or ""):
+            await open_end(db, registration, account_id=operation.account_id)
+
+    async def _open(
+        self, db: Db, caller: Caller, system_id: str, request: RegisterRequest, parent: Parent | None
+    ) -> tuple[int, RegistrationPlan]:
+        machine = await changeable(db, caller, system_id)
+        server = await self._server(db, request.server)
+        registered = await registration_store.of_machine(db, machine.id)
+        if registered is not None:
+            raise _registered_already(machine, registered)
+        check_has_devices(machine, NETWORK_FIRST)
+        _check_may_restart(machine, request)
+        id_ = await self._insert(db, machine, server, request, account_id=caller.account_id, parent=parent)
+        return id_, _plan(machine, server, request)
+
+    async def _server(self, db: Db, name: str) -> MaasServer:
+        found = await server_store.server(db, findable(name))
+        if found is None:
+            known = [one.name for one in await server_store.servers(db)]
+            raise InvalidRequest.of({"server": [no_object("MAAS server", name, known)]})
+        return found
+
+    async def _insert(
+        self,
+        db: Db,
+        machine: MachineView,
+        server: MaasServer,
+        request: RegisterRequest,
+        *,
+        account_id: int | None,
+        parent: Parent | None,
+    ) -> int:
+        """The address and the secret for power are chosen here, so that an attempt finds the record of another."""
+        secret = PowerSecret.new()
+        id_ = await open_operation(
+            db, OperationKind.REGISTER, machine, self.installation_id, account_id=account_id, parent=parent,
+            request={
+                REGISTRATION: secret.power_id, "server": server.name, "commission": request.commission,
+                "deployed": request.deployed, "architecture": machine.architecture,
+                "before": [one.value for one in machine.boot.lasting or ()],
+            },
+        )  # fmt: skip
+        macs = [nic.mac_address for nic in machine.nics]
+        registration_id = await registration_store.insert(
+            db, server.id, machine.id, machine.system_id, machine.hostname, macs, secret
+        )
+        sealed = self.seal.seal_data(registration_id, MAAS_POWER_TOKEN, secret.token.encode())
+        await registration_store.set_token(db, registration_id, sealed)
+        return id_
+
+    async def _open_end(
+        self, db: Db, caller: Caller, system_id: str, *, keep_record: bool
+    ) -> tuple[int, RegistrationPlan]:
+        machine = await changeable(db, caller, system_id)
+        registration = await registration_store.of_machine(db, machine.id)
+        if registration is None:
+            raise WrongState(f"{machine.hostname} is registered in no MAAS server.")
+        id_ = await operation_service.insert(
+            db, OperationKind.UNREGISTER, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
+            system_id=machine.system_id, hostname=machine.hostname, account_id=caller.account_id,
+            request={REGISTRATION: registration.power_id, "server": registration.server, "keep_record": keep_record},
+            max_failures=MAX_FAILURES,
+        )  # fmt: skip
+        return id_, _end_plan(machine, registration, keep_record=keep_record)
+
+
+async def open_end(db: Db, registration: Registration, *, account_id: int | None = None) -> int:
+    """Returns the operation that deletes the record of a machine that is gone here."""
+    return await operation_service.insert(
+        db, OperationKind.UNREGISTER, host_id=None, host_name=None, system_id=registration.system_id,
+        hostname=registration.hostname, account_id=account_id,
+        request={REGISTRATION: registration.power_id, "server": registration.server, "keep_record": False},
+        max_failures=MAX_FAILURES,
+    )  # fmt: skip
+
+
+def _registered_already(machine: MachineView, found: Registration) -> WrongState:
+    where = f"in {found.server}" + (f" as {found.maas_system_id}" if found.maas_system_id else "")
+    return WrongState(
+        f"{machine.hostname} is registered {where} already. To register it anew, end that first: innkeeper machine "
+        f"unregister-from-maas {machine.hostname}",
+        maas_server=found.server,
+        maas_system_id=found.maas_system_id,
+    )
+
+
+def _check_may_restart(machine: MachineView, request: RegisterRequest) -> None:
+    """Raises WrongState for a machine that runs, if MAAS would commission it at once."""
+    if machine.power_state == PowerState.OFF or not request.commission or request.deployed:
+        return
+    raise WrongState(
+        f"{machine.hostname} is {machine.power_state}, and MAAS would restart it at once to commission it. Power it "
+        "off, give commission=false to let it run, or deployed=true if it has the system that it shall keep.",
+        power_state=machine.power_state,
+    )
+
+
+def _plan(machine: MachineView, server: MaasServer, request: RegisterRequest) -> RegistrationPlan:
+    does = "starts it at once to commission it" if request.commission else "does not start it until somebody asks there"
+    if request.deployed:
+        does = "takes it as deployed, as it runs"
+    return RegistrationPlan(
+        name=machine.hostname,
+        effects=(
+            f"{machine.hostname} boots from the network first, from its next start on.",
+            f"The MAAS server {server.name} gets a machine {machine.hostname} that it can power on and off; it {does}.",
+        ),
+    )
+
+
+def _end_plan(machine: MachineView, found: Registration, *, keep_record: bool) -> RegistrationPlan:
+    what = found.maas_system_id or machine.hostname
+    record = (
+        f"The machine {what} stays in the MAAS server {found.server}, which can no longer switch it."
+        if keep_record
+        else f"The machine {what} is deleted in the MAAS server {found.server}."
+    )
+    return RegistrationPlan(
+        name=machine.hostname, effects=(record, f"{machine.hostname} itself is neither stopped nor changed.")
+    )

@@ -1,0 +1,213 @@
+"""Operation handlers that register machines in MAAS servers, and that end registrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from common.boot import BootDevice, BootOrders
+from common.errors import InnkeeperError, MaasRefused, WrongState
+from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
+from regiond.db.pool import Database, Db
+from regiond.events.model import Level
+from regiond.maas.bridge import registration_store
+from regiond.maas.bridge.connections import Connections
+from regiond.maas.bridge.maas_api import MaasApi, MaasRecord, NewMaasRecord, create, is_ours, records
+from regiond.maas.bridge.model import MaasServer, PowerSecret, RegisterRequest, Registration
+from regiond.maas.bridge.registrations import NETWORK_FIRST, REGISTRATION
+from regiond.machines.service import Target, record_event, record_order, restore_order, set_order
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome
+from regiond.racks.service import HostCalls
+
+UNDO_TRIES = 5  # to reach MAAS; then what may be left there is reported, and the machine is free again
+_NO_RECORD = (404, 410)
+
+
+@frozen
+class BridgeTools:
+    """What both handlers need. `power_url` is the address of this region for servers that name none."""
+
+    database: Database
+    connections: Connections
+    seal: Credentials
+    power_url: Callable[[], str]
+
+    async def registration(self, operation: Operation) -> Registration | None:
+        async with self.database.connection() as db:
+            return await registration_store.of_power_id(db, operation.request[REGISTRATION])
+
+    def base_url(self, server: MaasServer) -> str:
+        return server.power_url or self.power_url()
+
+    async def own_records(self, api: MaasApi, found: Registration) -> Sequence[MaasRecord]:
+        """Returns what MAAS has of the machine because it was registered: found by MAC and address for power."""
+        with_macs = await records(api, mac_addresses=found.mac_addresses)
+        return [one for one in with_macs if await is_ours(api, one.system_id, found.power_id)]
+
+    async def delete_record(self, api: MaasApi, found: Registration) -> tuple[str, ...]:
+        """Deletes the record of the machine in MAAS; returns the ids. Idempotent."""
+        ids = (
+            [one.system_id for one in await self.own_records(api, found)]
+            if found.maas_system_id is None
+            else [found.maas_system_id]
+        )
+        for system_id in ids:
+            try:
+                await api.delete(f"machines/{system_id}/")
+            except MaasRefused as error:
+                if error.details.get("status") not in _NO_RECORD:
+                    raise
+        return tuple(ids)
+
+
+class RegisterInMaas:
+    """Makes a machine boot from the network first, then creates its record in MAAS, which may start it at once."""
+
+    kind = OperationKind.REGISTER
+
+    def __init__(self, calls: HostCalls, tools: BridgeTools) -> None:
+        self._calls = calls
+        self._tools = tools
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        target, found = Target.of(operation), await self._tools.registration(operation)
+        if found is None:
+            raise WrongState(f"The registration of {operation.hostname} has ended meanwhile.")
+        orders = await self._boot_from_network(operation, target, journal)
+        server, api = await self._tools.connections.open(found.server_id)
+        record = self._record(operation, server, found)
+
+        async def asked(db: Db) -> None:
+            await registration_store.record_asked(db, found.id)
+
+        await journal.write("register_in_maas", asked)
+        maas_system_id = await self._registered(api, record, found)
+
+        async def registered(db: Db) -> None:
+            if orders is not None:
+                await record_order(db, target.machine_id, orders)
+            await registration_store.complete(db, found.id, maas_system_id)
+            message = f"{operation.hostname} was registered in the MAAS server {server.name} as {maas_system_id}"
+            await record_event(db, operation, "machine_registered", message)
+
+        result = {"maas_server": server.name, "maas_system_id": maas_system_id}
+        return Outcome(result=result, record=registered)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """Deletes the record that was made and gives the guest its boot order again.
+
+        A MAAS that does not answer does not keep the machine busy: then the reconciler reports what may be left there.
+        """
+        found = await self._tools.registration(operation)
+        if operation.machine_id is None:
+            return Outcome()
+        target, before = Target.of(operation), tuple(map(BootDevice, operation.request["before"]))
+        orders = await restore_order(self._calls, operation, target, before, journal)
+        left, undone = "", tuple(["boot order as before"] if orders is not None else [])
+        if found is not None and found.asked:
+            await journal.step("remove_from_maas", server=found.server)
+            left, removed = await self._remove(operation, found)
+            undone += removed
+
+        async def record(db: Db) -> None:
+            if orders is not None:
+                await record_order(db, target.machine_id, orders)
+            if found is not None:
+                await (registration_store.unlink if left else registration_store.delete)(db, found.id)
+            message = f"{operation.hostname} was not registered in MAAS: {operation.error_message}{left}"
+            await record_event(db, operation, "maas_registration_failed", message, level=Level.WARNING)
+
+        return Outcome(undone=undone, record=record)
+
+    async def _boot_from_network(self, operation: Operation, target: Target, journal: Journal) -> BootOrders | None:
+        """Returns None if the guest boots so already."""
+        if tuple(operation.request["before"])[:1] == (BootDevice.NETWORK.value,):
+            return None
+        await journal.step("set_boot_order", reaches_host=True, order=[one.value for one in NETWORK_FIRST])
+        return await set_order(self._calls, operation, target, NETWORK_FIRST)
+
+    def _record(self, operation: Operation, server: MaasServer, found: Registration) -> NewMaasRecord:
+        if found.sealed_token is None:
+            raise WrongState(f"The secret of {operation.hostname} for power was given to MAAS already.")
+        token = self._tools.seal.unseal_data(found.id, MAAS_POWER_TOKEN, found.sealed_token).decode()
+        return NewMaasRecord(
+            hostname=found.hostname,
+            architecture=operation.request["architecture"],
+            mac_addresses=found.mac_addresses,
+            base_url=self._tools.base_url(server),
+            secret=PowerSecret(power_id=found.power_id, token=token),
+            verify_tls=server.verify_power_tls,
+            request=RegisterRequest(
+                server=server.name, commission=operation.request["commission"], deployed=operation.request["deployed"]
+            ),
+        )
+
+    async def _registered(self, api: MaasApi, record: NewMaasRecord, found: Registration) -> str:
+        """Returns the id in MAAS: of the record that an earlier attempt made, whose answer was lost, else of a new one.
+
+        Raises WrongState if MAAS knows one of the addresses as another machine's.
+        """
+        present = await records(api, mac_addresses=record.mac_addresses)
+        for one in present:
+            if await is_ours(api, one.system_id, found.power_id):
+                return one.system_id
+        if present:
+            other = present[0]
+            shared = sorted(other.mac_addresses & {mac.lower() for mac in record.mac_addresses})
+            raise WrongState(
+                f"The MAAS server {found.server} has a machine {other.hostname} ({other.system_id}) with the MAC "
+                f"address {', '.join(shared) or 'of this one'}: it may have booted from its network before. Delete "
+                "it there, then register this one again.",
+                maas_system_id=other.system_id,
+            )
+        return (await create(api, record)).system_id
+
+    async def _remove(self, operation: Operation, found: Registration) -> tuple[str, tuple[str, ...]]:
+        """Returns what may be left in MAAS, as the end of a sentence, and what was undone."""
+        try:
+            _, api = await self._tools.connections.open(found.server_id)
+            ids = await self._tools.delete_record(api, found)
+        except InnkeeperError as error:
+            if error.retryable and operation.failures < UNDO_TRIES:
+                raise
+            return f" What may be left of it there is reported: {error.message}", ()
+        return "", tuple(f"machine {one} deleted in {found.server}" for one in ids)
+
+
+class UnregisterFromMaas:
+    """Deletes the record in MAAS unless it is to be kept, then forgets it. The machine may be gone."""
+
+    kind = OperationKind.UNREGISTER
+
+    def __init__(self, tools: BridgeTools) -> None:
+        self._tools = tools
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        found = await self._tools.registration(operation)
+        if found is None:
+            return Outcome()
+        keeps = bool(operation.request["keep_record"])
+        await journal.step("forget_in_maas" if keeps else "remove_from_maas", server=found.server)
+        ids: tuple[str, ...] = ()
+        if not keeps:
+            _, api = await self._tools.connections.open(found.server_id)
+            ids = await self._tools.delete_record(api, found)
+
+        async def record(db: Db) -> None:
+            await registration_store.delete(db, found.id)
+            what = f"the record {found.maas_system_id or ''} stays there" if keeps else "its record was deleted there"
+            message = f"{operation.hostname} is no longer registered in the MAAS server {found.server}; {what}"
+            await record_event(db, operation, "machine_unregistered", message)
+
+        return Outcome(result={"maas_server": found.server, "deleted": list(ids)}, record=record)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """The registration remains; of a machine that is gone, the reconciler reports it."""
+
+        async def record(db: Db) -> None:
+            message = f"{operation.hostname} is still registered in MAAS: {operation.error_message}"
+            await record_event(db, operation, "maas_registration_left", message, level=Level.WARNING)
+
+        return Outcome(undone=("registration not ended",), record=record)

@@ -1,0 +1,1 @@
+"""Discrepancies of machines that are registered in MAAS servers, against what those list."""
