@@ -72,7 +72,9 @@ _ACTIONS: Mapping[str, str] = {
     "remove_interface": constant("remove a NIC"),
     "clone": constant("clone"),
 }
-_INNER = frozenset({"earlier", "earlier_since", "power", "marker", "registration", "before"})  # how the engine does it, not what was asked for
+_INNER = frozenset(
+    {"earlier", "earlier_since", "power", "marker", "registration", "before"}
+)  # how the engine does it, not what was asked for
 
 _OF_DISKS = (OperationKind.ADD_DISK, OperationKind.GROW_DISK, OperationKind.MOVE_DISK, OperationKind.REMOVE_DISK)
 
