@@ -33,6 +33,7 @@ _WORDS: Mapping[str, str] = {
     "remove_disk": marked("removes a disk of {machine} on {host}"),
     "move_disk": marked("moves a disk of {machine} on {host} to another storage pool"),
     "export": marked("exports {machine} on {host}"),
+    "import": marked("imports what a MAAS knew"),
     "register_in_maas": marked("registers {machine} on {host} in a MAAS"),
     "unregister_from_maas": marked("ends the registration of {machine} in a MAAS"),
     "clean_up": marked("removes what is left of {machine} on {host}"),

@@ -23,6 +23,7 @@ from innkeeper.profiles import Profile, Profiles, default_path
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
+_IMPORT_MAAS = ["import", "maas"]
 _COMMANDS = ("login", "logout", "list", "profiles", "refresh", "completion")
 
 # Commands of `maas` on the region's computer, and those here.
@@ -76,8 +77,8 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
     try:
         profiles = Profiles(default_path(environment), local=lambda: local_profile(environment))
         _check_no_command_of_maas(argv, profiles)
-        if (daemon := daemon_of(argv)) is not None:
-            return run_daemon(daemon, argv[1:], environment, terminal)
+        if (other := _other_program(argv, environment, profiles, terminal)) is not None:
+            return other
         words, options = split_options(argv)
         terminal = Terminal(
             out=terminal.out,
@@ -166,6 +167,27 @@ def _create_administrator(options: Options, environment: Mapping[str, str], term
     """`region admin create`: the first administrator. Returns the exit status, as `run_daemon`."""
     named = [] if options.username is None else [f"--username={options.username}"]
     return run_daemon("regiond", ["admin", "create", *named], environment, terminal)
+
+
+def _other_program(
+    argv: Sequence[str], environment: Mapping[str, str], profiles: Profiles, terminal: Terminal
+) -> int | None:
+    """Runs a command that reads its options itself, and returns its exit status; None if it is none of them."""
+    if list(argv[:2]) == _IMPORT_MAAS:
+        return _import_maas(argv[2:], profiles, terminal)
+    daemon = daemon_of(argv)
+    return None if daemon is None else run_daemon(daemon, argv[1:], environment, terminal)
+
+
+def _import_maas(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> int:
+    from innkeeper.commands import maas_import  # noqa: PLC0415
+    from innkeeper.reactor import run  # noqa: PLC0415
+
+    options = maas_import.wanted(words)
+    if options.help:
+        terminal.say(maas_import.USAGE)
+        return ExitStatus.DONE
+    return run(lambda: maas_import.run(options, profiles, terminal))
 
 
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:

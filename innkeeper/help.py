@@ -32,6 +32,7 @@ usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
   innkeeper region repaired            list discrepancies repaired within the last day
   innkeeper region approve ID          show a discrepancy, ask, and repair it; --yes does not ask
   innkeeper region audit export        print the audit trail as JSON lines; after=ID continues
+  innkeeper import maas --dump FILE    show what an import from MAAS would bring; --plan, --apply; --help says more
   innkeeper completion SHELL           print a script for bash, zsh or fish: source <(innkeeper completion bash)
   innkeeper client issue NAME          write certificate and key of an RPC client to the folder --to (default NAME)
 

@@ -49,6 +49,8 @@ from regiond.maas.bridge.registrations import Registrations
 from regiond.maas.bridge.servers import MaasServers
 from regiond.maas.bridge.steps import BridgeTools
 from regiond.maas.bridge.watch import MaasWatch
+from regiond.maas.imports.service import MaasImports
+from regiond.maas.imports.steps import ImportMaas
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -181,6 +183,8 @@ class MaasLayer:
 
     maas_servers: MaasServers
     maas_power: MaasPower
+    maas_imports: MaasImports
+    import_steps: ImportMaas
     bridge_tools: BridgeTools
     watch: MaasWatch
 

@@ -138,7 +138,11 @@ NAME_PREFIX = "name:"
 ID_PREFIX = "id:"
 ROW_ID_MAX = 2**31 - 1
 _ROW_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
-_SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
+MAAS_SYSTEM_ID = "34678abcdefghkmnpqrstwxy"  # the characters of MAAS's ids: none that is easily confused with another
+# At least one of these is in each new id. A proxy in front of a region and a MAAS knows by it whose an id is; changing
+# them changes the examples in docs/examples/drop-in, too.
+OWN_SYSTEM_ID = "029"
+_SYSTEM_ID = MAAS_SYSTEM_ID + OWN_SYSTEM_ID
 _OF_HOST = "h"  # how the system ids of VM hosts begin
 _NUMBERED = re.compile(r"(.+)-(0|[1-9][0-9]{0,8})", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
@@ -170,7 +174,10 @@ def numbered_names(hostname: str | None, count: int) -> tuple[str, ...]:
 
 
 def new_system_id() -> str:
-    """Returns six random letters and digits, never in the form of a VM host's id; the database checks uniqueness."""
+    """Returns six random letters and digits; the database checks uniqueness.
+
+    They are never in the form of a VM host's id, nor of an id of MAAS, which imported machines keep.
+    """
     while (found := _random_id(6)).startswith(_OF_HOST):
         pass
     return found
@@ -182,7 +189,9 @@ def new_host_system_id() -> str:
 
 
 def _random_id(length: int) -> str:
-    return "".join(secrets.choice(_SYSTEM_ID) for _ in range(length))
+    while not set(OWN_SYSTEM_ID).intersection(found := [secrets.choice(_SYSTEM_ID) for _ in range(length)]):
+        pass
+    return "".join(found)
 
 
 def new_mac_address() -> str:

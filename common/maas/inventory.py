@@ -49,7 +49,7 @@ class ApiKey:
 
 @frozen(kw_only=True)
 class User:
-    """`password_hash` is in Django's form, empty if MAAS kept none; `local` is false for users of another login."""
+    """`password_hash` is in Django's form, empty if MAAS kept none; `local` is false if somebody else authenticates."""
 
     id: str
     username: str
@@ -104,6 +104,21 @@ class IpRange:
     type: str
     start_ip: str
     end_ip: str
+    comment: str = ""
+
+
+@frozen(kw_only=True)
+class ReservedAddress:
+    """An address that no machine of the inventory has as a link, and no new one may get. No two have the same `ip`.
+
+    A person reserved it (`user`), DHCP gives it only `mac_address`, or something else in MAAS has it: `holder`.
+    """
+
+    ip: str
+    subnet: str = ""  # the CIDR; empty: in no subnet
+    mac_address: str = ""
+    user: str = ""
+    holder: str = ""  # the hostname of a machine of metal, a device, a controller, or of a VM whose bridge has it
     comment: str = ""
 
 
@@ -267,6 +282,7 @@ class Inventory:
     vlans: tuple[Vlan, ...] = ()
     subnets: tuple[Subnet, ...] = ()
     ranges: tuple[IpRange, ...] = ()
+    reserved_addresses: tuple[ReservedAddress, ...] = ()
     domains: tuple[Domain, ...] = ()
     dns_names: tuple[DnsName, ...] = ()
     users: tuple[User, ...] = ()

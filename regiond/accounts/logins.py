@@ -13,7 +13,7 @@ from common.rate_limit import RateLimiter
 from regiond.accounts import store, user_store
 from regiond.accounts.login_limits import LoginLimits
 from regiond.accounts.model import check_key_name
-from regiond.accounts.passwords import Passwords
+from regiond.accounts.passwords import Passwords, is_foreign_hash
 from regiond.accounts.service import Accounts, RecordEvent
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -113,7 +113,15 @@ class Logins:
             await self._record_failure(username, address)
             raise NotAuthenticated(WRONG, **({} if found is None else {"account": found.caller.username}))
         self._limits.succeed(attempt)
+        if is_foreign_hash(found.password_hash or ""):
+            await self._rehash(found.caller, password)
         return found.caller
+
+    async def _rehash(self, caller: Caller, password: str) -> None:
+        """Replaces the hash that a user brought from MAAS, now that the password is known. Its logins go on."""
+        hashed = await self._passwords.hashed(password)
+        async with self._database.transaction() as db:
+            await store.set_password_hash(db, caller.account_id, hashed)
 
     async def _store(self, account_id: int, username: str, password: str, *, caller: Caller | None) -> None:
         hashed = await self._passwords.hashed(password)

@@ -97,6 +97,18 @@ class NewUser:
 
 
 @frozen(kw_only=True)
+class ImportedUser:
+    """`password_hash` is in Django's form; empty: the user gets a password from an administrator."""
+
+    username: str
+    email: str = ""
+    is_admin: bool = False
+    password_hash: str = field(default="", repr=False)
+    ssh_keys: tuple[str, ...] = ()
+    api_keys: tuple[ApiKey, ...] = ()
+
+
+@frozen(kw_only=True)
 class UserChange:
     """The fields to change; None leaves a field as it is."""
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import os
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +30,8 @@ NICENESS = 10  # of these threads, added to the region's own: strangers can star
 _HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
 # Of a random text, with the same parameters: a login that has no hash takes as long as one with a wrong password.
 _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$TndlQyB6VP626aXvsGpQWw$Mmx8cEIUoZ53+Yntn10llwiXW7RbFNKh8zKJrUYZ52w"  # noqa: S105  # matches no password
+_DJANGO = re.compile(r"pbkdf2_sha256\$([0-9]{1,8})\$([^$]{1,128})\$([A-Za-z0-9+/=]{1,128})", re.ASCII)
+_MAX_ITERATIONS = 5_000_000  # some seconds
 _COMMON = frozenset(resources.files("regiond.accounts").joinpath("common_passwords.txt").read_text("ascii").split())
 _FILLERS = "0123456789!?.,:;-_+*# "
 _LOOK_ALIKES = str.maketrans("013457@$!", "oleastasi")
@@ -120,7 +126,28 @@ def _is_repetition(letters: str) -> bool:
     return False
 
 
+def is_foreign_hash(stored_hash: str) -> bool:
+    """Whether it is a hash as Django makes it (PBKDF2 with SHA-256), which users bring from MAAS."""
+    return _foreign(stored_hash) is not None
+
+
+def _foreign(stored_hash: str) -> tuple[int, bytes, bytes] | None:
+    """Returns iterations, salt and hash."""
+    found = _DJANGO.fullmatch(stored_hash)
+    if found is None or not 0 < int(found[1]) <= _MAX_ITERATIONS:
+        return None
+    try:
+        return int(found[1]), found[2].encode(), base64.b64decode(found[3], validate=True)
+    except ValueError:
+        return None
+
+
 def _matches(stored_hash: str, password: str) -> bool:
+    foreign = _foreign(stored_hash)
+    if foreign is not None:
+        iterations, salt, expected = foreign
+        found = hashlib.pbkdf2_hmac("sha256", password.encode(errors="replace"), salt, iterations)
+        return hmac.compare_digest(found, expected)
     try:
         return _HASHER.verify(stored_hash, password)
     except (VerificationError, InvalidHashError, UnicodeEncodeError):

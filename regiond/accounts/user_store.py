@@ -90,7 +90,7 @@ async def first_administrator(db: Db) -> str | None:
     return username
 
 
-async def insert(db: Db, new: NewUser, password_hash: str) -> int | None:
+async def insert(db: Db, new: NewUser, password_hash: str | None) -> int | None:
     """Returns the id of the new account; None if the name is taken."""
     account_id: int | None = await db.fetchval(_INSERT, new.username, new.email, new.is_admin, password_hash)
     return account_id

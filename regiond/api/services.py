@@ -29,6 +29,7 @@ from regiond.images.uploads import Uploads
 from regiond.maas.bridge.power import MaasPower
 from regiond.maas.bridge.registrations import Registrations
 from regiond.maas.bridge.servers import MaasServers
+from regiond.maas.imports.service import MaasImports
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -122,6 +123,7 @@ class Services:
     image_uploads: Uploads
     image_imports: Imports
     host_images: HostImages
+    maas_imports: MaasImports
     maas_servers: MaasServers
     maas_registrations: Registrations
     maas_power: MaasPower

@@ -19,18 +19,23 @@ _RUNNING = """
      where seen_at > now() - interval '30 seconds' order by seen_at
 """
 _LOCK = (
-    "lock table secret, key_pair, deployment, bulk_user_data, api_key, idempotency_key, installation, maas_server, "
-    "maas_registration in exclusive mode"
+    "lock table secret, key_pair, deployment, bulk_user_data, api_key, idempotency_key, installation, maas_import, "
+    "maas_server, maas_registration in exclusive mode"
 )
 _SECRETS = "select host_id, name, sealed from secret order by host_id, name"
 _PAIRS = "select id, sealed_key as sealed from key_pair order by id"
 _WRITE_SEALED = "update secret set sealed = $3 where host_id = $1 and name = $2"
 _WRITE_PAIR = "update key_pair set sealed_key = $2 where id = $1"
 USER_DATA, BULK_USER_DATA, VM_HOST_KEY, REQUEST_KEY = "user_data", "bulk_user_data", "vm_host_key", "request_key"
+MAAS_INVENTORY = "maas_inventory"
 _USER_DATA = "select id, sealed_user_data as sealed from deployment where sealed_user_data is not null order by id"
 _WRITE_USER_DATA = "update deployment set sealed_user_data = $2 where id = $1"
 _BULK_USER_DATA = "select operation_id as id, sealed_user_data as sealed from bulk_user_data order by operation_id"
 _WRITE_BULK_USER_DATA = "update bulk_user_data set sealed_user_data = $2 where operation_id = $1"
+_MAAS_INVENTORIES = (
+    "select id, sealed_inventory as sealed from maas_import where sealed_inventory is not null order by id"
+)
+_WRITE_MAAS_INVENTORY = "update maas_import set sealed_inventory = $2 where id = $1"
 _VM_HOST_KEYS = (
     "select id, sealed_vm_host_key as sealed from deployment where sealed_vm_host_key is not null order by id"
 )
@@ -74,9 +79,10 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
     user_data, host_keys = await db.fetch(_USER_DATA), await db.fetch(_VM_HOST_KEYS)
     bulk_user_data, api_keys = await db.fetch(_BULK_USER_DATA), await db.fetch(_API_KEYS)
     answers, request_keys = await db.fetch(_ANSWERS), await db.fetch(_REQUEST_KEYS)
+    inventories = await db.fetch(_MAAS_INVENTORIES)
     maas_keys, maas_tokens = await db.fetch(_MAAS_KEYS), await db.fetch(_MAAS_TOKENS)
     rows = [*secrets, *pairs, *user_data, *bulk_user_data, *host_keys, *api_keys, *answers, *request_keys]
-    rows += [*maas_keys, *maas_tokens]
+    rows += [*inventories, *maas_keys, *maas_tokens]
     for host_id, name, sealed in _outdated(secrets, new):
         await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
     for id_, sealed in _outdated(pairs, new):
@@ -93,6 +99,8 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
         await db.execute(_WRITE_ANSWER, account_id, key, _reseal(old, new, account_id, answer_name(key), sealed))
     for id_, sealed in _outdated(request_keys, new):
         await db.execute(_WRITE_REQUEST_KEY, _reseal(old, new, id_, REQUEST_KEY, sealed))
+    for id_, sealed in _outdated(inventories, new):
+        await db.execute(_WRITE_MAAS_INVENTORY, id_, _reseal(old, new, id_, MAAS_INVENTORY, sealed))
     for id_, sealed in _outdated(maas_keys, new):
         await db.execute(_WRITE_MAAS_KEY, id_, _reseal(old, new, id_, MAAS_KEY, sealed))
     for id_, sealed in _outdated(maas_tokens, new):

@@ -17,6 +17,7 @@ _SAMPLES = """
     select distinct on (substring(sealed for 9)) sealed
       from (select sealed from secret union all select sealed_key from key_pair
             union all select sealed_token_secret from api_key where sealed_token_secret is not null
+            union all select sealed_inventory from maas_import where sealed_inventory is not null
             union all select sealed_key from maas_server where sealed_key is not null
             union all select sealed_request_key from installation where sealed_request_key is not null) every_secret
      order by substring(sealed for 9)

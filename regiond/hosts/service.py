@@ -36,7 +36,7 @@ from regiond.hosts.guest_view_store import guests_of_host
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.host_changes import HostChanges, PreparedHost
 from regiond.hosts.host_condition import STALE_AFTER, stale_after
-from regiond.hosts.host_names import free_host_name, is_name_taken
+from regiond.hosts.host_names import check_host_name, free_host_name, is_name_taken
 from regiond.hosts.host_probe import require_removable
 from regiond.hosts.host_queries import HostQueries
 from regiond.hosts.image_copies.removal import remove_image_copy
@@ -70,6 +70,7 @@ __all__ = [
     "attach_guest",
     "attach_record",
     "begin_copy_removal",
+    "check_host_name",
     "claim_image_copy",
     "clear_guest_marker",
     "copies_removed_with_host",

@@ -80,10 +80,10 @@ def api_base(text: str) -> str:
         usable = False
     if len(written) > MAX_URL or not written.isprintable():
         raise InvalidRequest(f"The address of a MAAS has at most {MAX_URL} printable characters. {_EXAMPLE}")
+    if "@" in written:
+        raise InvalidRequest(f"The address has a user name or a password; MAAS takes an API key instead. {_EXAMPLE}")
     if not usable or parts.query or parts.fragment:
         raise InvalidRequest(f"'{written}' is no address of a MAAS. {_EXAMPLE}")
-    if "@" in parts.netloc:
-        raise InvalidRequest(f"The address has a user name or a password; MAAS takes an API key instead. {_EXAMPLE}")
     before, _, _ = f"{parts.path.rstrip('/')}/".partition(f"{PREFIX}/")
     return urlunsplit((parts.scheme, netloc, quote(before.rstrip("/"), safe="/%") + API_PATH, "", ""))
 

@@ -62,22 +62,29 @@ class MaasClient:
     calls: int = field(default=0, init=False)  # how many were made
     _slots: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(CALLS_AT_ONCE), init=False)
 
-    async def get(self, path: str, *, op: str | None = None, query: Pairs = ()) -> Any:
-        """Returns the JSON. `path` is relative to the base, such as `vm-hosts/4/`."""
-        return await self._json("GET", path, op, query, None)
+    async def get(self, path: str, *, op: str | None = None, query: Pairs = (), signed: bool = True) -> Any:
+        """Returns the JSON. `path` is relative to the base, such as `vm-hosts/4/`; without `signed`, no key is sent."""
+        return await self._json("GET", path, await self.send("GET", path, op=op, query=query, signed=signed))
 
     async def post(self, path: str, *, op: str | None = None, form: Pairs = ()) -> Any:
         """Returns the JSON, None for an empty answer (204)."""
-        return await self._json("POST", path, op, (), form)
+        return await self._json("POST", path, await self.send("POST", path, op=op, form=form))
 
     async def put(self, path: str, *, form: Pairs = ()) -> Any:
-        return await self._json("PUT", path, None, (), form)
+        return await self._json("PUT", path, await self.send("PUT", path, form=form))
 
     async def delete(self, path: str, *, query: Pairs = ()) -> None:
         await self.send("DELETE", path, query=query)
 
     async def send(
-        self, method: Method, path: str, *, op: str | None = None, query: Pairs = (), form: Pairs | None = None
+        self,
+        method: Method,
+        path: str,
+        *,
+        op: str | None = None,
+        query: Pairs = (),
+        form: Pairs | None = None,
+        signed: bool = True,
     ) -> MaasAnswer:
         """Returns a 2xx response as it is: not every answer is JSON."""
         parameters = [*([("op", op)] if op else []), *query]
@@ -85,13 +92,13 @@ class MaasClient:
         call = f"{method} {path}{f'?op={op}' if op else ''}"
         async with self._slots:
             self.calls += 1
-            answer = await self._answer(method, url, call, form)
+            headers = self._headers(method, url, signed=signed, has_form=form is not None)
+            answer = await self._answer(method, url, call, headers, urlencode(list(form or ())).encode())
         if not 200 <= answer.status < 300:
             raise refusal(call, self.access.label, answer)
         return answer
 
-    async def _json(self, method: Method, path: str, op: str | None, query: Pairs, form: Pairs | None) -> Any:
-        answer = await self.send(method, path, op=op, query=query, form=form)
+    async def _json(self, method: Method, path: str, answer: MaasAnswer) -> Any:
         if not answer.body and method != "GET":
             return None
         arguments = (f"{method} {path}", self.access.label, answer)
@@ -99,13 +106,11 @@ class MaasClient:
             return content(*arguments)
         return await asyncio.to_thread(content, *arguments)
 
-    async def _answer(self, method: Method, url: str, call: str, form: Pairs | None) -> MaasAnswer:
+    async def _answer(self, method: Method, url: str, call: str, headers: Headers, body: bytes) -> MaasAnswer:
         from twisted.internet import reactor  # noqa: PLC0415  # after the reactor was chosen
 
         policy = HttpsPolicy(self.access.trust)  # one each: it remembers why it rejected a certificate
         agent = Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_DEADLINE_S)
-        body = urlencode(list(form)).encode() if form is not None else b""
-        headers = self._headers(method, url, has_form=form is not None)
         where = self.access.label
         try:
             async with asyncio.timeout(self.deadline_s):
@@ -134,20 +139,20 @@ class MaasClient:
             retry_after=_header(response, "Retry-After"),
         )
 
-    def _headers(self, method: Method, url: str, *, has_form: bool) -> Headers:
-        credential = self.access.credential
-        signing = Client(
-            credential.consumer,
-            client_secret="",
-            resource_owner_key=credential.token,
-            resource_owner_secret=credential.secret,
-            signature_method=SIGNATURE_PLAINTEXT,
-        )
-        _, signed, _ = signing.sign(url, http_method=method)
-        headers = Headers({"Authorization": [signed["Authorization"]], "Accept": ["application/json"]})
-        headers.setRawHeaders("User-Agent", ["Innkeeper"])
+    def _headers(self, method: Method, url: str, *, signed: bool, has_form: bool) -> Headers:
+        headers = Headers({"Accept": ["application/json"], "User-Agent": ["Innkeeper"]})
         if has_form:
             headers.setRawHeaders("Content-Type", [_FORM])
+        if signed:
+            credential = self.access.credential
+            signing = Client(
+                credential.consumer,
+                client_secret="",
+                resource_owner_key=credential.token,
+                resource_owner_secret=credential.secret,
+                signature_method=SIGNATURE_PLAINTEXT,
+            )
+            headers.setRawHeaders("Authorization", [signing.sign(url, http_method=method)[1]["Authorization"]])
         return headers
 
 

@@ -11,8 +11,11 @@ from regiond.maas.bridge.model import (
     RegisterRequest,
     RegistrationPlan,
 )
+from regiond.maas.imports.model import Failure, MaasImport, read_document
 
 __all__ = [
+    "Failure",
+    "MaasImport",
     "MaasServer",
     "MaasServerChange",
     "NewMaasServer",
@@ -20,4 +23,5 @@ __all__ = [
     "PowerResult",
     "RegisterRequest",
     "RegistrationPlan",
+    "read_document",
 ]

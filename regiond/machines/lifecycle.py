@@ -15,6 +15,8 @@ class MachineEvent(StrEnum):
     COMPOSED = "composed"
     COMPOSE_FAILED = "compose_failed"  # after a client has learned of the machine
     ADOPTED = "adopted"
+    ADOPTED_READY = "adopted_ready"  # nobody used it: it came from another controller
+    ADOPTED_ALLOCATED = "adopted_allocated"  # it has an owner and no system, as another controller knew it
     ALLOCATED = "allocated"
     DEPLOY = "deploy"  # starts
     REBUILD = "rebuild"  # starts: deployed again, with another root disk
@@ -48,6 +50,8 @@ _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState
     _E.COMPOSED: ((_S.COMPOSING,), _S.READY),
     _E.COMPOSE_FAILED: ((_S.COMPOSING,), _S.FAILED_COMPOSE),  # the compose ends with the deletion of the row
     _E.ADOPTED: ((_S.ADOPTING,), _S.DEPLOYED),
+    _E.ADOPTED_READY: ((_S.ADOPTING,), _S.READY),
+    _E.ADOPTED_ALLOCATED: ((_S.ADOPTING,), _S.ALLOCATED),
     _E.ALLOCATED: ((_S.READY,), _S.ALLOCATED),
     _E.DEPLOY: ((_S.ALLOCATED,), _S.DEPLOYING),
     _E.REBUILD: ((_S.DEPLOYED, _S.FAILED_DEPLOYMENT), _S.DEPLOYING),

@@ -33,7 +33,7 @@ _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
 _SET_FIRST_OWNER = "update machine set owner_id = $2, agent_name = $3, composed_by_allocate = true where id = $1"
 _CLEAR_OWNER = """
     update machine set owner_id = null, agent_name = '', owner_data = '{}', workload_annotations = '{}',
-                       as_found = false, composed_by_allocate = false
+                       as_found = false, imported = false, composed_by_allocate = false
      where id = $1
 """
 _OWNER_DATA = "update machine set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"

@@ -54,6 +54,7 @@ from regiond.machines.values.listed_disks import (
     is_only_more,
     is_resized,
 )
+from regiond.machines.values.managed import ManagedLink, ManagedVm
 from regiond.machines.values.nics import (
     LinkMode,
     LinkRequest,
@@ -157,6 +158,8 @@ __all__ = [
     "MachineState",
     "MachineToCompose",
     "MachineView",
+    "ManagedLink",
+    "ManagedVm",
     "NamedDisk",
     "NamedNic",
     "NewDevice",
@@ -221,6 +224,7 @@ class MachineView:
     created_at: datetime
     adopted: bool = False  # its guest was not created by Innkeeper
     as_found: bool = False  # adopted, and not released since: deployed with what its guest had
+    imported: bool = False  # came from MAAS, and was not released since
     agent_name: str = ""  # the name of the program that allocated it
     owner_data: Mapping[str, str] | None = field(factory=dict)  # None: not read
     workload_annotations: Mapping[str, str] | None = field(factory=dict)  # None: not read

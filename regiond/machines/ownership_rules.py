@@ -46,8 +46,11 @@ def check_erasable(machine: MachineView, options: ReleaseOptions) -> None:
 
 
 def check_release_confirmed(machine: MachineView, options: ReleaseOptions) -> None:
-    """Raises WrongState for a machine that is as it was found, unless the request permits to stop it."""
-    if machine.as_found and not options.adopted:
+    """Raises WrongState for a machine that is as it was found, unless the request permits to stop it.
+
+    The clients of one that came from MAAS release it as they did there, without that permission.
+    """
+    if machine.as_found and not machine.imported and not options.adopted:
         raise WrongState(
             f"{machine.hostname} was adopted: its release stops the VM, which Innkeeper did not set up. To confirm "
             f"that, release it alone (innkeeper machine release {machine.system_id}), or with release_adopted=true. To "

@@ -50,6 +50,7 @@ class OperationKind(StrEnum):
     ADD_NIC = "add_nic"  # gives a guest another NIC
     CHANGE_NIC = "change_nic"  # gives a NIC of a guest another network or MAC address
     REMOVE_NIC = "remove_nic"  # takes a NIC from a guest
+    IMPORT = "import"  # brings what a MAAS knew: networks, users, hosts and machines
     REGISTER = "register_in_maas"  # creates the record of a machine in a MAAS, which switches the machine from then on
     UNREGISTER = "unregister_from_maas"  # deletes that record; the machine may be gone
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time

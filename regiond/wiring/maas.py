@@ -1,25 +1,68 @@
-"""Builds the room that asks and tells servers of MAAS."""
+"""Builds the room that asks and tells servers of MAAS, and brings what one knew."""
 
 from __future__ import annotations
 
+from regiond.accounts.imported import UserImports
+from regiond.accounts.service import Grants
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.components import AccountLayer, MaasLayer, MachineLayer, Storage
+from regiond.dns.service import Dns
+from regiond.events.service import Events
 from regiond.maas.bridge.connections import Connections
 from regiond.maas.bridge.power import MaasPower
 from regiond.maas.bridge.servers import MaasServers
 from regiond.maas.bridge.steps import BridgeTools
 from regiond.maas.bridge.watch import MaasWatch
 from regiond.maas.client import MaasClient
+from regiond.maas.imports.inventories import Inventories
+from regiond.maas.imports.service import MaasImports
+from regiond.maas.imports.steps import ImportMaas
+from regiond.maas.imports.work import Rooms
+from regiond.machines.adoption.service import MachineAdoptions
+from regiond.networks.service import Networks
+from regiond.settings import RegionSettings
+from regiond.tags.service import Tags
 
 
 def wire_maas(
-    storage: Storage, machines: MachineLayer, accounts: AccountLayer, addresses: AdvertisedAddresses
+    settings: RegionSettings,
+    storage: Storage,
+    machines: MachineLayer,
+    accounts: AccountLayer,
+    addresses: AdvertisedAddresses,
 ) -> MaasLayer:
-    database, seal = storage.database, storage.credentials
-    connections = Connections(database, seal, MaasClient)
+    database, simulated_allowed = storage.database, settings.simulated_hosts is not None
+    inventories = Inventories(database, storage.credentials)
+    connections = Connections(database, storage.credentials, MaasClient)
+    rooms = Rooms(
+        database=database,
+        groups=machines.groups,
+        tags=Tags(database),
+        networks=Networks(database),
+        dns=Dns(database),
+        users=UserImports(database, record_event=Events.record),
+        grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
+        hosts=machines.hosts,
+        clusters=machines.clusters,
+        adoptions=MachineAdoptions(
+            database=database, hosts=machines.hosts, groups=machines.groups, installation_id=storage.installation_id
+        ),
+    )
     return MaasLayer(
-        maas_servers=MaasServers(database, seal, connections),
+        maas_servers=MaasServers(database, storage.credentials, connections),
         maas_power=MaasPower(database, machines.machines, machines.operations, accounts.audit),
-        bridge_tools=BridgeTools(database, connections, seal, addresses.public_url),
+        bridge_tools=BridgeTools(database, connections, storage.credentials, addresses.public_url),
         watch=MaasWatch(database, connections),
+        maas_imports=MaasImports(
+            database=database,
+            operations=machines.operations,
+            inventories=inventories,
+            simulated_allowed=simulated_allowed,
+        ),
+        import_steps=ImportMaas(
+            rooms=rooms,
+            inventories=inventories,
+            current_caller=accounts.accounts.current_caller,
+            simulated_allowed=simulated_allowed,
+        ),
     )

@@ -178,8 +178,8 @@ def wire_engine(
     rack_layer: RackLayer,
     images: ImageLayer,
     machine_layer: MachineLayer,
-    maas_layer: MaasLayer,
     account_layer: AccountLayer,
+    maas_layer: MaasLayer,
     addresses: AdvertisedAddresses,
     metrics: RegionMetrics,
 ) -> Engine:
@@ -247,6 +247,7 @@ def wire_engine(
             storage.credentials,
             current_caller=account_layer.accounts.current_caller,
         ),
+        maas_layer.import_steps,
     )
     return Engine(
         storage.database,

@@ -72,7 +72,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, images, addresses, metrics)
     accounts = wire_accounts(settings, database, storage.credentials)
-    maas = wire_maas(storage, machines, accounts, addresses)
+    maas = wire_maas(settings, storage, machines, accounts, addresses)
     schedule = RefreshSchedule(
         database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
     )
@@ -108,7 +108,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         ),
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
-        engine=wire_engine(settings, storage, racks, images, machines, maas, accounts, addresses, metrics),
+        engine=wire_engine(settings, storage, racks, images, machines, accounts, maas, addresses, metrics),
         schedule=schedule,
         link_supervisor=link_supervisor,
         image_tasks=images.tasks,

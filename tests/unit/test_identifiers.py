@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from regiond.identifiers import (
+    MAAS_SYSTEM_ID,
+    OWN_SYSTEM_ID,
     check_hostname,
     legal_hostname,
     new_host_system_id,
@@ -44,6 +46,11 @@ def test_system_ids_have_six_unambiguous_characters() -> None:
     assert len(generated) > 990
     assert not set("".join(generated)) & set("1ilo5")
     assert {len(one) for one in generated} == {6}
+
+
+def test_no_new_system_id_can_be_one_of_maas() -> None:
+    assert set(OWN_SYSTEM_ID).isdisjoint(MAAS_SYSTEM_ID)
+    assert all(set(OWN_SYSTEM_ID) & set(one()) for one in (new_system_id, new_host_system_id) for _ in range(1000))
 
 
 def test_mac_addresses_are_in_the_range_of_qemu() -> None:

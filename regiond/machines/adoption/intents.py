@@ -18,7 +18,8 @@ from regiond.hosts.service import lock_guests
 from regiond.identifiers import check_hostname, legal_hostname, new_system_id
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
-from regiond.machines.adoption import detached_store, store
+from regiond.machines.adoption import detached_store, imported_store, store
+from regiond.machines.adoption.imported_store import NewImport
 from regiond.machines.adoption.model import AdoptionContext, MachineName, obstacle_to_adoption
 from regiond.machines.adoption.owner import give
 from regiond.machines.guest_spec import known_spec
@@ -106,12 +107,14 @@ class AdoptionIntents:
         context = await store.read_context(db, host.id, machine_ids, marked_machines)
         return cls(host=host, caller=caller, owner=owner, gives=gives, installation_id=installation_id, context=context)
 
-    async def open(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
+    async def open(
+        self, db: Db, guest: HostGuest, hostname: str | None, imported: NewImport | None = None
+    ) -> AdoptionIntent:
         """Returns the outcome. Opens the adoption unless the guest is a machine, is being adopted or cannot be adopted.
 
         `hostname` defaults to a legal form of the guest's name; a machine keeps its name, or is renamed to a given one.
         Raises InvalidRequest if a given one is taken or cannot be set, or for a machine whose owner cannot change; Busy
-        and WrongState as `check_settled`.
+        and WrongState as `check_settled`. With `imported` the machine begins with what that says.
         """
         row = guest.record
         if row.machine_id is not None:
@@ -126,29 +129,35 @@ class AdoptionIntents:
         obstacle = obstacle_to_adoption(guest, self.installation_id, self.context)
         if obstacle is not None:
             return AdoptionIntent(guest_name=row.name, rejection=obstacle)
-        return await self._insert(db, guest, hostname)
+        return await self._insert(db, guest, hostname, imported)
 
     async def _give(self, db: Db, machine: MachineName) -> None:
         if self.gives and self.caller is not None and self.owner is not None:
             await give(db, self.caller, machine.system_id, self.owner)
 
-    async def _insert(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
+    async def _insert(
+        self, db: Db, guest: HostGuest, hostname: str | None, imported: NewImport | None
+    ) -> AdoptionIntent:
         uuid = self._machine_uuid(guest)
         detached = await detached_store.names_of(db, uuid)
         name = check_hostname(hostname) if hostname else legal_hostname(guest.record.name)
-        system_id = detached[0] if detached else new_system_id()
+        system_id = detached[0] if detached else imported.machine.system_id if imported else new_system_id()
         try:
-            machine = await self._insert_machine(db, guest, uuid, name, system_id)
+            machine = await self._insert_machine(db, guest, uuid, name, system_id, is_fixed=imported is not None)
         except machine_store.IdentifierTaken as taken:
-            if "hostname" not in taken.constraint:
+            if "system_id" in taken.constraint:
+                reason = f"another machine or a VM host has the id {system_id}"
+            elif "hostname" not in taken.constraint:
                 reason = f"another machine has the UUID {uuid}"
-            elif hostname:
+            elif hostname and imported is None:
                 raise InvalidRequest.of({"hostname": [f'Node with hostname "{name}" already exists']}) from taken
             else:
                 reason = f"another machine or device is named {name}; adopt this guest alone with a hostname"
             return AdoptionIntent(guest_name=guest.record.name, rejection=reason)
         await detached_store.drop(db, uuid)
-        operation_id = await self._insert_operation(db, guest, uuid, machine)
+        if imported is not None:
+            await imported_store.begin(db, machine.id, imported)
+        operation_id = await self._insert_operation(db, guest, uuid, machine, imported)
         return AdoptionIntent(guest_name=guest.record.name, machine=machine, operation_id=operation_id)
 
     def _machine_uuid(self, guest: HostGuest) -> UUID:
@@ -160,8 +169,13 @@ class AdoptionIntents:
             return guest.record.marker_machine
         return UUID(guest.record.guest_key) if self.host.driver is DriverType.LIBVIRT else uuid4()
 
-    async def _insert_machine(self, db: Db, guest: HostGuest, uuid: UUID, hostname: str, system_id: str) -> MachineName:
-        """Inserts the machine; replaces a `system_id` that is taken. Raises IdentifierTaken for a hostname or UUID."""
+    async def _insert_machine(
+        self, db: Db, guest: HostGuest, uuid: UUID, hostname: str, system_id: str, *, is_fixed: bool
+    ) -> MachineName:
+        """Inserts the machine; replaces a `system_id` that is taken, unless it `is_fixed`.
+
+        Raises IdentifierTaken for a hostname or UUID, or a fixed id.
+        """
         row = guest.record
         for _ in range(SYSTEM_ID_ATTEMPTS):
             try:
@@ -172,14 +186,16 @@ class AdoptionIntents:
                     owner_id=None if self.owner is None else self.owner.account_id,
                 )  # fmt: skip
             except machine_store.IdentifierTaken as taken:
-                if "system_id" not in taken.constraint:
+                if is_fixed or "system_id" not in taken.constraint:
                     raise
                 system_id = new_system_id()
             else:
                 return MachineName(id=machine_id, system_id=system_id, hostname=hostname)
         raise OutOfCapacity(f"{SYSTEM_ID_ATTEMPTS} random system ids are all taken; try again.")
 
-    async def _insert_operation(self, db: Db, guest: HostGuest, uuid: UUID, machine: MachineName) -> int:
+    async def _insert_operation(
+        self, db: Db, guest: HostGuest, uuid: UUID, machine: MachineName, imported: NewImport | None
+    ) -> int:
         marker = OwnershipMarker(installation_id=self.installation_id, machine_id=uuid)
         request: dict[str, Any] = {
             "guest": {
@@ -191,11 +207,17 @@ class AdoptionIntents:
             "marker": to_dict(marker),
             "had_marker": guest.record.marker_machine is not None,
         }
+        if imported is not None:
+            request |= {
+                "becomes": imported.machine.state.value,
+                "locked": imported.machine.locked,
+                "owned": imported.owner_id is not None,
+            }
         return await operation_service.insert(
             db, OperationKind.ADOPT, host_id=self.host.id, host_name=self.host.name, machine_id=machine.id,
             system_id=machine.system_id, hostname=machine.hostname,
             account_id=None if self.caller is None else self.caller.account_id, request=request,
-            max_failures=MAX_FAILURES,
+            max_failures=MAX_FAILURES, parent=None if imported is None else imported.parent,
         )  # fmt: skip
 
 

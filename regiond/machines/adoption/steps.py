@@ -17,6 +17,7 @@ from regiond.machines import store as machine_store
 from regiond.machines.adoption import store
 from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.model import MachineState
 from regiond.machines.steps import record_event
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -91,7 +92,12 @@ class AdoptGuest:
             await take_mac_addresses(db, macs, hostname=operation.hostname or guest.name)
             await store.complete(db, change.machine_id, guest)
             await machine_store.set_power(db, change.machine_id, guest.power, operation)
-            await lifecycle_store.apply_event(db, change.machine_id, MachineEvent.ADOPTED)
+            becomes = MachineState(operation.request.get("becomes", MachineState.DEPLOYED))
+            owned = bool(operation.request.get("owned"))
+            for event in _events(becomes, owned=owned):
+                await lifecycle_store.apply_event(db, change.machine_id, event)
+            if operation.request.get("locked"):
+                await lifecycle_store.set_locked(db, change.machine_id, locked=True)
             machine = await view_store.read(db, operation.system_id or "")
             message = f"{guest.name} on {operation.host_name} was adopted as {operation.hostname}"
             message += f" and belongs to {machine.owner}" if machine.owner else " and has no owner"
@@ -119,6 +125,14 @@ class AdoptGuest:
             await record_event(db, operation, "adopt_failed", message, level=Level.WARNING)
 
         return Outcome(undone=tuple(undone), record=record)
+
+
+def _events(state: MachineState, *, owned: bool) -> tuple[MachineEvent, ...]:
+    """Returns the events that lead an adopted machine to the state in which another controller had it."""
+    if state is MachineState.DEPLOYED:
+        return (MachineEvent.ADOPTED,)
+    first = MachineEvent.ADOPTED_ALLOCATED if owned else MachineEvent.ADOPTED_READY
+    return (first, MachineEvent.MARK_BROKEN) if state is MachineState.BROKEN else (first,)
 
 
 class ForgetMachine:

@@ -214,7 +214,7 @@ async def _release(db: Db, machine: MachineView) -> Release:
         is_free=is_free(machine),
         destroyed=machine.composed_by_allocate,
         pool=machine.pool.name,
-        as_found=machine.as_found,
+        as_found=machine.as_found and not machine.imported,
     )
 
 

@@ -45,10 +45,13 @@ async def check_static_address(
     return subnets[0]
 
 
-async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_id: int, nic_id: int | None) -> None:
+async def claim_static_address(
+    db: Db, *, subnet_id: int, address: str, machine_id: int, nic_id: int | None, on_host: bool = True
+) -> None:
     """Claims the address for that NIC of a machine that is being composed, in the caller's transaction.
 
-    None: the machine keeps the address, which its host is about to reserve, and no NIC has it yet.
+    None: the machine keeps the address, which its host is about to reserve, and no NIC has it yet. `on_host` false: no
+    host reserves it before the next deployment or release.
 
     Raises WrongState, with nothing changed, if another machine has or concurrently claims it, or if the subnet was
     deleted.
@@ -56,7 +59,7 @@ async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_
     wanted = checked_address(FIELD, address)
     if not await ipam_store.lock_existence(db, subnet_id):
         raise WrongState(f"The subnet of {wanted} was just deleted.", address=str(wanted))
-    if not await ipam_store.claim(db, subnet_id, wanted, machine_id, nic_id, on_host=True):
+    if not await ipam_store.claim(db, subnet_id, wanted, machine_id, nic_id, on_host=on_host):
         raise WrongState(f"{wanted} was just claimed by another machine.", address=str(wanted))
 
 

@@ -83,13 +83,19 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
             return _on_host(task)
         case OperationKind.BULK:
             return _bulk(from_dict(task.request, BulkRequest), children)
-        case OperationKind.CLEAN_UP:
-            return Retry(
-                url=page_url("settings", "discrepancies"),
-                instead=text("Innkeeper tries this again itself. What is left stands among the discrepancies."),
-            )
+        case OperationKind.IMPORT | OperationKind.CLEAN_UP:
+            return _of_the_region(task)
         case _:
             return _on_machine(task)
+
+
+def _of_the_region(task: Operation) -> Retry:
+    if task.kind is OperationKind.IMPORT:
+        return Retry(instead=text("What is here already stays. Another import brings the rest."))
+    return Retry(
+        url=page_url("settings", "discrepancies"),
+        instead=text("Innkeeper tries this again itself. What is left stands among the discrepancies."),
+    )
 
 
 def _compose(task: Operation) -> Retry:

@@ -91,6 +91,8 @@ def requested(task: Operation) -> list[tuple[str, str]]:
         return found + rebuilds
     if COPIED in task.request:
         return [(text("Copies the disks of"), str(task.request[COPIED]["hostname"]))]
+    if task.kind is OperationKind.IMPORT:
+        return [(text("Source"), str(request["source"]))]
     if task.kind is OperationKind.EXPORT:
         return [(text("Disks"), ", ".join(str(one["title"]) for one in request["disks"]))]
     if task.kind in _OF_DISKS:

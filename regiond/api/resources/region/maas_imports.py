@@ -1,0 +1,216 @@
+"""`maas-imports/`: what was read of a MAAS, its plan, and the import."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+from common.errors import InvalidRequest
+from regiond.api.declaration import crud
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.field_types import File, Text, TextList
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
+from regiond.api.declaration.serializer import (
+    INT,
+    OBJECT,
+    STR,
+    Serializer,
+    array,
+    fields_of,
+    key,
+    nullable,
+    serializer,
+    uri_by_id,
+)
+from regiond.api.declaration.served import serve, target
+from regiond.api.replies import Reply, json_reply
+from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.api.services import Services
+from regiond.api.urls import id_in
+from regiond.maas.model import Failure, MaasImport, read_document
+from regiond.operations.model import Operation
+
+_MAX_PLAN_BYTES = 128 * 2**20
+_FAILURE: Serializer[Failure] = serializer("MaasImportFailure", *fields_of(Failure, "kind source_id name reason"))
+MAAS_IMPORT_JSON: Serializer[MaasImport] = serializer(
+    "MaasImport",
+    uri_by_id("maas-imports"),
+    *fields_of(MaasImport, "id"),
+    key("source", STR, lambda found: found.origin.kind.value),
+    key("label", STR, lambda found: found.origin.label),
+    key("version", STR, lambda found: found.origin.version),
+    key("maas_name", STR, lambda found: found.origin.name),
+    key("maas_uuid", STR, lambda found: found.origin.uuid),
+    key("counts", OBJECT, lambda found: dict(found.counts)),
+    key("user", nullable(STR), lambda found: found.username),
+    key("operation", nullable(INT), lambda found: found.operation_id),
+    key("failures", array(_FAILURE), lambda found: found.failures),
+    *fields_of(MaasImport, "created=created_at"),
+)
+_IMPORT = Result(doc="The import.", type=MAAS_IMPORT_JSON)
+_CHOICES = Field(
+    "choice",
+    TextList(),
+    "What becomes of an object, as KIND:ID=CHOICE, such as machines:4y3h7n=leave_out or users:3=rename=anna. "
+    "Repeatable. The plan says the choices of each.",
+    recorded=True,
+)
+
+
+async def find_import(services: Services, path: Mapping[str, str]) -> MaasImport:
+    if services.caller is None:
+        raise AssertionError("imports from MAAS are for administrators, so that a caller is needed to find one")
+    return await services.maas_imports.read(services.caller, id_in(path["id"], "import"))
+
+
+_list = serve(lambda s: s.maas_imports.list)
+_delete = serve(lambda s: s.maas_imports.delete, import_id=target("id"))
+
+
+async def _create(call: Call) -> MaasImport:
+    packed = call.files.get("inventory")
+    if not packed:
+        raise InvalidRequest.of({"inventory": ["Send what innkeeper import maas has read, as a file of the form."]})
+    return await call.services.maas_imports.add_packed(call.caller, packed)
+
+
+def choices_of(texts: tuple[str, ...] | None) -> dict[tuple[str, str], str]:
+    """Returns the choices by kind and source id. Raises InvalidRequest."""
+    found = {}
+    for text in texts or ():
+        where, separator, choice = text.partition("=")
+        kind, colon, source_id = where.partition(":")
+        if not separator or not colon or not source_id:
+            raise InvalidRequest.of({"choice": [f"{text!r} is not KIND:ID=CHOICE."]})
+        found[kind, source_id] = choice
+    return found
+
+
+async def _plan(call: Call) -> Mapping[str, Any]:
+    plan = await call.services.maas_imports.plan(call.caller, call.target.id, choices_of(call.values["choice"]))
+    return plan.as_document()
+
+
+async def _apply(call: Call) -> Reply:
+    packed = call.files.get("plan")
+    imports, choices = call.services.maas_imports, choices_of(call.values["choice"])
+    if packed:
+        document = await asyncio.to_thread(_document, packed)
+        operation = await imports.start(
+            call.caller, call.target.id, read_document(document, choices), idempotency_key=call.idempotency_key
+        )
+    elif call.values["digest"]:
+        operation = await imports.start_with_digest(
+            call.caller, call.target.id, call.values["digest"], choices, idempotency_key=call.idempotency_key
+        )
+    else:
+        raise InvalidRequest.of({"plan": ["Send the plan that you have seen, or its digest."]})
+
+    async def encode(done: Operation) -> Reply:
+        return json_reply(OPERATION_JSON.encode(done))
+
+    return await (when_done(call, operation, encode) if call.respond_async else answer_of(operation, encode))
+
+
+def _document(packed: bytes) -> Any:
+    """Returns the JSON of a plan's file, compressed or not. Raises InvalidRequest."""
+    try:
+        if packed[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
+                packed = file.read(_MAX_PLAN_BYTES)
+        return json.loads(packed)
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise InvalidRequest.of({"plan": [f"Not a plan of an import from MAAS: {error}."]}) from error
+
+
+MAAS_IMPORTS = Resource(
+    handler="MaasImportsHandler",
+    path="maas-imports/",
+    doc="What was read of installations of MAAS, to bring it here.",
+    endpoints=(
+        crud.list_of(
+            MAAS_IMPORT_JSON, _list, title="List imports from MAAS", result="The imports.", permission=Permission.ADMIN
+        ),
+        crud.create(
+            _IMPORT,
+            _create,
+            title="Begin an import from MAAS",
+            doc="Keeps what was read of a MAAS, with its secrets sealed. Nothing is imported: read the plan, then "
+            "apply it. The command innkeeper import maas does all of that.",
+            permission=Permission.ADMIN,
+            fields=(
+                Field(
+                    "inventory",
+                    File(),
+                    "What innkeeper import maas has read of a dump or a database: JSON, compressed with gzip.",
+                    default="",
+                ),
+            ),
+            success=201,
+        ),
+    ),
+)
+MAAS_IMPORT = Resource(
+    handler="MaasImportHandler",
+    path="maas-imports/{id}/",
+    doc="One import from MAAS.",
+    endpoints=(
+        crud.read(
+            _IMPORT,
+            crud.as_found,
+            title="Read an import from MAAS",
+            permission=Permission.ADMIN,
+            find=find_import,
+        ),
+        crud.read(
+            Result(doc="The plan, without secrets.", type=OBJECT),
+            _plan,
+            op="plan",
+            permission=Permission.ADMIN,
+            title="Plan an import from MAAS",
+            doc="Compares what was read with what is here now, and says for each object what it becomes, whether it is "
+            "new, exists, is in conflict with something here, or is left out, and why.",
+            fields=(_CHOICES,),
+            expensive=True,
+            find=find_import,
+        ),
+        Endpoint(
+            method="POST",
+            op="apply",
+            permission=Permission.ADMIN,
+            title="Import from MAAS",
+            doc="Carries out exactly the plan that was seen, or refuses: conflicts need a choice, and nothing may have "
+            "changed here since, except what exists by now. VMs are adopted while they run: they get our marker and "
+            "nothing else. Answers at once; the operation says how far it is. Repeated, it brings what is missing.",
+            fields=(
+                Field(
+                    "plan",
+                    File(),
+                    "The plan as JSON, with a choice for each conflict; compressed with gzip, or not.",
+                    default="",
+                ),
+                Field("digest", Text(max_length=64), "The digest of the plan, instead of the plan.", default=""),
+                _CHOICES,
+            ),
+            opens_operation=True,
+            other_answers=(STARTED,),
+            result=Result(doc="The operation.", type=OPERATION_JSON),
+            find=find_import,
+            run=_apply,
+        ),
+        crud.delete(
+            _delete,
+            title="Delete an import from MAAS",
+            doc="Forgets what was read, with its secrets. What was imported stays as it is.",
+            permission=Permission.ADMIN,
+            find=find_import,
+        ),
+    ),
+)
+RESOURCES = (MAAS_IMPORTS, MAAS_IMPORT)

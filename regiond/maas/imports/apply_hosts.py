@@ -1,0 +1,100 @@
+"""Brings VM hosts with the key pairs that their servers trust, and what clusters are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.maas.inventory import Host
+from regiond.clusters.model import ClusterChange
+from regiond.hosts.model import HostChange, HostState, HostView, NewHost
+from regiond.maas.imports.model import PlanItem
+from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
+from regiond.maas.imports.region_state import RegionState
+from regiond.maas.imports.work import Work
+
+_NO_WAIT_S = 0.05  # the import waits for the first refreshes of all hosts together
+
+
+async def bring_hosts(work: Work) -> None:
+    by_id = {one.id: one for one in work.inventory.hosts}
+    zones, pools = work.new_names("zones"), work.new_names("pools")
+    for item in work.to_do("hosts"):
+        async with work.attempt(item):
+            new = _new_host(by_id[item.source_id], item, zones=zones, pools=pools)
+            await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)
+
+
+def _new_host(host: Host, item: PlanItem, *, zones: Mapping[str, str], pools: Mapping[str, str]) -> NewHost:
+    driver = driver_of(host)
+    if driver is None:
+        raise AssertionError(f"the plan leaves out hosts of type {host.power_type}")
+    has_pair = bool(host.certificate and host.key)
+    return NewHost(
+        driver=driver, address=host.power_address, name=item.new_name, project=host.project,
+        zone=_reference(zones.get(host.zone)), pool=_reference(pools.get(host.pool)), tags=host.tags,
+        cpu_over_commit_ratio=host.cpu_over_commit_ratio, memory_over_commit_ratio=host.memory_over_commit_ratio,
+        default_macvlan_mode=host.default_macvlan_mode or None,
+        certificate=host.certificate if has_pair else None, key=host.key if has_pair else None,
+        password=None if has_pair else host.password or None, power_pass=host.power_pass or None,
+    )  # fmt: skip
+
+
+def _reference(name: str | None) -> str | None:
+    return None if not name else f"name:{name}"
+
+
+async def hosts_here(work: Work, state: RegionState, *, simulated_allowed: bool) -> dict[str, HostView]:
+    """Returns the hosts of the plan that are here, by their ids in MAAS. `state` is as of after `bring_hosts`."""
+    left_out = {one.source_id for one in work.plan.of("hosts") if one.is_left_out}
+    ids = {}
+    for host in work.inventory.hosts:
+        driver = driver_of(host)
+        if host.id not in left_out and driver is not None:
+            address = address_of(host, simulated_allowed=simulated_allowed)
+            known = state.host_at(driver.value, address, project_of(host))
+            if known is not None:
+                ids[host.id] = known.id
+    views = {one.id: one for one in await work.rooms.hosts.read_all(sorted(set(ids.values())))}
+    return {source_id: views[host_id] for source_id, host_id in ids.items() if host_id in views}
+
+
+def unusable(host: HostView) -> str:
+    """Returns why the machines of a host cannot be found now; empty if they can."""
+    if host.state is HostState.READY:
+        return ""
+    problem = host.error_message or "it has not been refreshed yet."
+    return f"{host.name}: {problem} Import again when {host.name} is ready."
+
+
+async def finish_hosts(work: Work, here: dict[str, HostView]) -> None:
+    """Gives hosts and clusters of this import what can be known only after their first refresh."""
+    for host in work.inventory.hosts:
+        view = here.get(host.id)
+        if view is None or view.created_at < work.began_at or not host.default_storage_pool:
+            continue
+        wanted = next((one for one in view.storage_pools if one.name == host.default_storage_pool), None)
+        if wanted is not None and not wanted.is_default:
+            item = next(one for one in work.plan.of("hosts") if one.source_id == host.id)
+            async with work.attempt(item):
+                change = HostChange(default_storage_pool=wanted.pool_key)
+                await work.rooms.hosts.update(work.caller, view.id, change, wait_s=_NO_WAIT_S)
+    await _finish_clusters(work, here)
+
+
+async def _finish_clusters(work: Work, here: dict[str, HostView]) -> None:
+    known = {one.id: one for one in await work.rooms.clusters.list()}
+    zones, pools = work.new_names("zones"), work.new_names("pools")
+    by_id = {one.id: one for one in work.inventory.clusters}
+    for item in work.to_do("clusters"):
+        cluster = by_id[item.source_id]
+        members = [here[one.id] for one in work.inventory.hosts if one.cluster_id == cluster.id and one.id in here]
+        ids = {one.cluster_id for one in members if one.cluster_id is not None}
+        if len(ids) != 1:
+            work.fail(item, "Its members are in different clusters." if ids else "Its members are in no cluster here.")
+            continue
+        found = known[ids.pop()]
+        if found.name != cluster.name:
+            async with work.attempt(item):
+                zone, pool = zones.get(cluster.zone), pools.get(cluster.pool)
+                change = ClusterChange(name=cluster.name, zone=_reference(zone), pool=_reference(pool))
+                await work.rooms.clusters.update(work.caller, found.id, change)

@@ -1,0 +1,70 @@
+"""Keeps the inventories of imports, sealed and compressed; decodes them in a thread, since they can be large."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from io import BytesIO
+
+from common.errors import InvalidRequest, NotFound
+from common.maas.inventory import Inventory
+from common.serialization import from_dict, to_dict
+from regiond.credentials.service import MAAS_INVENTORY, Credentials
+from regiond.db.pool import Database, Db
+from regiond.maas.imports import store
+
+_MAX_REASON = 500  # characters of a message that may name every part of a large file
+MAX_INVENTORY_BYTES = 512 * 2**20  # uncompressed
+
+
+class Inventories:
+    """The last inventory that was read stays in memory: an import reads its own many times."""
+
+    def __init__(self, database: Database, seal: Credentials) -> None:
+        self._database = database
+        self._seal = seal
+        self._last: tuple[int, Inventory] | None = None
+
+    async def write(self, db: Db, import_id: int, inventory: Inventory) -> None:
+        packed = await asyncio.to_thread(pack, inventory)
+        await store.write_sealed(db, import_id, self._seal.seal_data(import_id, MAAS_INVENTORY, packed))
+
+    async def read(self, import_id: int) -> Inventory:
+        """Raises NotFound."""
+        if self._last is not None and self._last[0] == import_id:
+            return self._last[1]
+        async with self._database.connection() as db:
+            sealed = await store.read_sealed(db, import_id)
+        if sealed is None:
+            raise NotFound(f"There is no import {import_id} from MAAS.")
+        packed = self._seal.unseal_data(import_id, MAAS_INVENTORY, sealed)
+        inventory = await asyncio.to_thread(unpack, packed)
+        self._last = (import_id, inventory)
+        return inventory
+
+    def forget(self, import_id: int) -> None:
+        if self._last is not None and self._last[0] == import_id:
+            self._last = None
+
+
+def pack(inventory: Inventory) -> bytes:
+    return gzip.compress(json.dumps(to_dict(inventory)).encode(), compresslevel=6, mtime=0)
+
+
+def unpack(packed: bytes) -> Inventory:
+    """Returns the inventory of compressed JSON. Raises InvalidRequest."""
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
+            plain = file.read(MAX_INVENTORY_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidRequest.of({"inventory": [f"Not a file of gzip: {error}."]}) from error
+    if len(plain) > MAX_INVENTORY_BYTES:
+        raise InvalidRequest.of({"inventory": [f"An inventory has at most {MAX_INVENTORY_BYTES} bytes."]})
+    try:
+        return from_dict(json.loads(plain), Inventory)
+    except InvalidRequest as error:
+        raise InvalidRequest.of({"inventory": [error.message[:_MAX_REASON]]}) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest.of({"inventory": [f"Not an inventory of MAAS: {error}."]}) from error

@@ -1,0 +1,205 @@
+"""Imports from MAAS and their plans, in the shapes that users see."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import asdict, evolve, field, frozen
+
+from common.errors import InvalidRequest
+from common.maas.inventory import Origin
+
+KINDS = ("zones", "pools", "tags", "networks", "users", "hosts", "clusters", "machines")  # in the order of the import
+PLAN_FORMAT = "innkeeper-maas-import-1"
+MAX_REPORTED = 500  # failures of one import that are stored with their reasons
+
+ADOPT = "adopt"
+KEEP = "keep"  # what is here stays as it is
+LEAVE_OUT = "leave_out"
+MOVE = "move"  # a subnet goes to the VLAN that it has in MAAS
+RENAME = "rename="  # followed by the name
+SAME = "same"  # the user or host here is the one of MAAS
+
+
+class ItemState(StrEnum):
+    NEW = "new"
+    EXISTS = "exists"
+    CONFLICT = "conflict"
+    LEFT_OUT = "left_out"
+
+
+@frozen(kw_only=True)
+class PlanItem:
+    """One object of MAAS. `becomes` is what it is here, in words that name it; `reason` explains the state.
+
+    `choices` are what a person may choose, `choice` what is chosen: a conflict without one prevents the import. A
+    choice `rename=` stands for `rename=NAME`. `notes` say what differs here from what it was there.
+    """
+
+    kind: str
+    source_id: str
+    name: str
+    state: ItemState
+    becomes: str = ""
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    choice: str = ""
+
+    @property
+    def undecided(self) -> bool:
+        return self.state is ItemState.CONFLICT and not self.choice
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.kind, self.source_id
+
+    @property
+    def is_left_out(self) -> bool:
+        return self.state is ItemState.LEFT_OUT or self.choice == LEAVE_OUT or self.undecided
+
+    @property
+    def new_name(self) -> str:
+        """The name that it gets here."""
+        return self.choice.removeprefix(RENAME) if self.choice.startswith(RENAME) else self.name
+
+
+Choices = Mapping[tuple[str, str], str]  # by kind and source id
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What an import would do now. `digest` names its content without the choices."""
+
+    import_id: int
+    origin: Origin
+    items: tuple[PlanItem, ...]
+
+    @property
+    def digest(self) -> str:
+        facts = [(one.kind, one.source_id, one.state.value, one.becomes, one.name) for one in self.items]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By kind and state: how many."""
+        counts = {kind: {state.value: 0 for state in ItemState} for kind in KINDS}
+        for one in self.items:
+            counts[one.kind][one.state.value] += 1
+        return counts
+
+    @property
+    def undecided(self) -> tuple[PlanItem, ...]:
+        return tuple(one for one in self.items if one.undecided)
+
+    def of(self, kind: str) -> tuple[PlanItem, ...]:
+        return tuple(one for one in self.items if one.kind == kind)
+
+    def as_document(self) -> dict[str, object]:
+        """Returns the plan as a file has it: JSON, without secrets."""
+        return {
+            "format": PLAN_FORMAT,
+            "import": self.import_id,
+            "digest": self.digest,
+            "source": asdict(self.origin, value_serializer=lambda _, __, value: str(value)),
+            "counts": self.counts,
+            "objects": {kind: [_plain(one) for one in self.of(kind)] for kind in KINDS},
+        }
+
+
+def _plain(item: PlanItem) -> dict[str, object]:
+    plain = asdict(item, filter=lambda attribute, _: attribute.name != "kind")
+    return {**plain, "state": item.state.value, "notes": list(item.notes), "choices": list(item.choices)}
+
+
+def chosen(item: PlanItem, choice: str) -> PlanItem:
+    """Returns the item with the choice; an empty one leaves the default, and what exists needs none.
+
+    Raises InvalidRequest for a choice that the item does not have.
+    """
+    if choice in {"", ADOPT, item.choice} or item.state in {ItemState.EXISTS, ItemState.LEFT_OUT}:
+        return item
+    if choice not in item.choices and not any(
+        one.endswith("=") and choice.startswith(one) and choice != one for one in item.choices
+    ):
+        known = ", ".join(f"{one}NAME" if one.endswith("=") else one for one in item.choices) or "none"
+        message = f"{item.kind} {item.source_id} ({item.name}) has no choice {choice!r}; its choices: {known}."
+        raise InvalidRequest.of({"choices": [message]})
+    return evolve(item, choice=choice)
+
+
+@frozen(kw_only=True)
+class SeenPlan:
+    """The plan that a person decided on: the state and the result of each item, and the choices."""
+
+    items: Mapping[tuple[str, str], tuple[str, str]]  # state and `becomes`
+    choices: Choices
+
+    def differences(self, now: Iterable[PlanItem]) -> tuple[str, ...]:
+        """Returns in sentences what has changed since, apart from what exists by now."""
+        found, present = [], {one.key: one for one in now}
+        for key, (state, becomes) in self.items.items():
+            item = present.pop(key, None)
+            if item is None:
+                found.append(f"{key[0]} {key[1]} is not in the import.")
+            elif (state, becomes) != (item.state.value, item.becomes) and item.state is not ItemState.EXISTS:
+                found.append(f"{item.kind} {item.source_id} ({item.name}) was {state}, and is {item.state.value} now.")
+        found += [f"{item.kind} {item.source_id} ({item.name}) is not in the plan." for item in present.values()]
+        return tuple(found)
+
+
+_NO_PLAN = "This is no plan of an import from MAAS. Make one: innkeeper import maas --plan FILE"
+
+
+def read_document(document: object, choices: Choices) -> SeenPlan:
+    """Returns what a plan's file says, with these choices besides its own. Raises InvalidRequest if it is none."""
+    if not isinstance(document, dict) or document.get("format") != PLAN_FORMAT:
+        raise InvalidRequest.of({"plan": [_NO_PLAN]})
+    items, found = {}, {}
+    try:
+        for kind, objects in document["objects"].items():
+            for one in objects:
+                key = (str(kind), str(one["source_id"]))
+                items[key] = (str(one["state"]), str(one["becomes"]))
+                if one.get("choice"):
+                    found[key] = str(one["choice"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidRequest.of({"plan": [f"{_NO_PLAN} ({error})"]}) from error
+    return SeenPlan(items=items, choices={**found, **choices})
+
+
+@frozen(kw_only=True)
+class MaasImport:
+    """What was read of one MAAS, and what became of it. `counts` are those of the inventory, by kind."""
+
+    id: int
+    origin: Origin
+    counts: Mapping[str, int]
+    username: str | None = None
+    operation_id: int | None = None  # the last one that carried it out
+    failures: tuple[Failure, ...] = ()  # of that one
+    created_at: datetime
+
+
+@frozen(kw_only=True)
+class Failure:
+    """An object that was not imported, and why."""
+
+    kind: str
+    source_id: str
+    name: str
+    reason: str
+
+
+@frozen(kw_only=True)
+class NewMaasImport:
+    """A running MAAS to ask; `key` is an API key of it."""
+
+    url: str
+    key: str = field(repr=False)
+    ca: str = ""
+    fingerprint: str = ""

@@ -1,0 +1,117 @@
+"""Compares an inventory of MAAS with the region: what each object becomes, and what prevents it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import evolve
+
+from common.errors import InvalidRequest
+from common.maas.inventory import Inventory, LeftOut, Machine
+from regiond.identifiers import check_hostname
+from regiond.maas.imports.model import ADOPT, KINDS, LEAVE_OUT, RENAME, Choices, ItemState, Plan, PlanItem, chosen
+from regiond.maas.imports.plan_groups import group_items, network_items, problem_of, user_items
+from regiond.maas.imports.plan_hosts import cluster_items, host_items, with_choices
+from regiond.maas.imports.region_state import KnownMachine, RegionState
+from regiond.maas.imports.statuses import becomes
+
+
+def make_plan(
+    import_id: int, inventory: Inventory, state: RegionState, choices: Choices, *, simulated_allowed: bool = False
+) -> Plan:
+    """Returns the plan with these choices. Raises InvalidRequest for a choice that an item does not have."""
+    items = [*with_choices(group_items(inventory, state), choices)]
+    items += with_choices(network_items(inventory, state), choices)
+    items += with_choices(user_items(inventory, state), choices)
+    hosts = with_choices(host_items(inventory, state, simulated_allowed=simulated_allowed), choices)
+    by_id = {one.source_id: one for one in hosts}
+    items += hosts
+    items += with_choices(cluster_items(inventory, state, by_id), choices)
+    users = {one.name: one for one in items if one.kind == "users"}
+    items += _machine_items(inventory, state, by_id, users, choices)
+    items += [_left_out(one) for one in inventory.left_out]
+    _check_known(items, choices)
+    return Plan(import_id=import_id, origin=inventory.origin, items=tuple(items))
+
+
+def _check_known(items: list[PlanItem], choices: Choices) -> None:
+    unknown = set(choices) - {one.key for one in items}
+    if unknown:
+        kind, source_id = min(unknown)
+        raise InvalidRequest.of({"choices": [f"The import has no {kind} with the id {source_id}."]})
+
+
+def _machine_items(
+    inventory: Inventory,
+    state: RegionState,
+    hosts: Mapping[str, PlanItem],
+    users: Mapping[str, PlanItem],
+    choices: Choices,
+) -> Iterator[PlanItem]:
+    names: set[str] = set()
+    for machine in inventory.machines:
+        item = _machine_item(machine, state, hosts.get(machine.host_id), users, names)
+        item = chosen(item, choices.get(item.key, ""))
+        names.add(item.new_name)
+        yield item
+
+
+def _machine_item(
+    machine: Machine,
+    state: RegionState,
+    host: PlanItem | None,
+    users: Mapping[str, PlanItem],
+    names: set[str],
+) -> PlanItem:
+    owner = users.get(machine.owner)
+    owned = owner is not None and not owner.is_left_out
+    result = becomes(machine.status, owned=owned)
+    base = PlanItem(
+        kind="machines", source_id=machine.system_id, name=machine.hostname, state=ItemState.LEFT_OUT,
+        reason=_left_out_because(host) or result.reason,
+    )  # fmt: skip
+    if host is None or base.reason or result.state is None:
+        return base
+    base = evolve(
+        base, becomes=f"{result.state.value} machine of {host.new_name}, VM {machine.instance}",
+        notes=tuple(_notes(machine, result.note, owner, owned=owned)),
+    )  # fmt: skip
+    known = state.machines.get(machine.system_id)
+    if known is not None and known.guest in {machine.instance, ""}:
+        return evolve(base, state=ItemState.EXISTS)
+    conflict, choices = _conflict(machine, state, known, names)
+    if conflict:
+        return evolve(base, state=ItemState.CONFLICT, reason=conflict, choices=choices)
+    return evolve(base, state=ItemState.NEW, choices=(ADOPT, LEAVE_OUT), choice=ADOPT)
+
+
+def _left_out_because(host: PlanItem | None) -> str:
+    if host is None:
+        return "Its VM host is not in the source."
+    return f"Its VM host {host.name} is not imported." if host.is_left_out else ""
+
+
+def _conflict(
+    machine: Machine, state: RegionState, known: KnownMachine | None, names: set[str]
+) -> tuple[str, tuple[str, ...]]:
+    """Returns the reason and the choices; `known` is the machine here that has its id."""
+    if known is not None:
+        return f"The machine {known.hostname} on {known.host or 'no host'} has this id here.", (LEAVE_OUT,)
+    if machine.hostname in state.hostnames or machine.hostname in names:
+        return f"Another machine or device is named {machine.hostname}.", (RENAME, LEAVE_OUT)
+    problem = problem_of(check_hostname, machine.hostname)
+    return problem, (RENAME, LEAVE_OUT) if problem else ()
+
+
+def _notes(machine: Machine, note: str, owner: PlanItem | None, *, owned: bool) -> Iterator[str]:
+    if note:
+        yield note
+    if machine.owner and not owned:
+        yield f"Its owner {machine.owner} is not imported{'' if owner else ' (not in the source)'}: it has none."
+    if machine.dynamic:
+        yield "An allocation composed it: its release destroys it, as in MAAS."
+
+
+def _left_out(one: LeftOut) -> PlanItem:
+    kind = one.kind if one.kind in KINDS else "machines"
+    return PlanItem(kind=kind, source_id=one.id, name=one.name, state=ItemState.LEFT_OUT, reason=one.reason)

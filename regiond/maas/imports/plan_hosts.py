@@ -1,0 +1,117 @@
+"""Plans VM hosts and clusters. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from common.errors import InvalidRequest
+from common.maas.inventory import Cluster, Host, Inventory
+from common.values import DriverType
+from regiond.hosts.service import check_host_name, parse_host_address
+from regiond.maas.imports.model import LEAVE_OUT, RENAME, SAME, Choices, ItemState, PlanItem, chosen
+from regiond.maas.imports.plan_groups import problem_of
+from regiond.maas.imports.region_state import RegionState, host_key
+
+_DRIVERS = {"lxd": DriverType.LXD, "virsh": DriverType.LIBVIRT, "simulated": DriverType.SIMULATED}
+
+
+def driver_of(host: Host) -> DriverType | None:
+    return _DRIVERS.get(host.power_type)
+
+
+def address_of(host: Host, *, simulated_allowed: bool) -> str:
+    """Returns the normalised address. Raises InvalidRequest."""
+    driver = driver_of(host)
+    if driver is None:
+        raise InvalidRequest(f"VM hosts of type {host.power_type!r} are not part of Innkeeper.")
+    return parse_host_address(driver, host.power_address, simulated_allowed=simulated_allowed).normalised
+
+
+def project_of(host: Host) -> str:
+    return (host.project or "default") if driver_of(host) is DriverType.LXD else ""
+
+
+def host_items(inventory: Inventory, state: RegionState, *, simulated_allowed: bool) -> Iterator[PlanItem]:
+    names: set[str] = set()
+    for host in inventory.hosts:
+        item = _host_item(host, state, names, simulated_allowed=simulated_allowed)
+        names.add(item.name)
+        yield item
+
+
+def _host_item(host: Host, state: RegionState, names: set[str], *, simulated_allowed: bool) -> PlanItem:
+    name = host.name or f"maas-host-{host.id}"
+    try:
+        address = address_of(host, simulated_allowed=simulated_allowed)
+    except InvalidRequest as error:
+        texts = [text for found in error.fields.values() for text in found]
+        reason = " ".join(texts) or error.message
+        return PlanItem(kind="hosts", source_id=host.id, name=name, state=ItemState.LEFT_OUT, reason=reason)
+    driver, project = driver_of(host), project_of(host)
+    word = "libvirt" if driver is DriverType.LIBVIRT else "LXD" if driver is DriverType.LXD else "simulated"
+    becomes = f"{word} host at {host.power_address}" + (f", project {project}" if project else "")
+    notes = tuple(_notes(host))
+    known = state.host_at(driver.value if driver else "", address, project)
+    if known is not None:
+        note = () if known.name == name else (f"Its name here is {known.name}.",)
+        return PlanItem(
+            kind="hosts", source_id=host.id, name=name, state=ItemState.EXISTS, becomes=becomes, notes=(*note, *notes)
+        )
+    conflict, choices = _conflict(host, name, state, names, host_key(driver.value if driver else "", address, project))
+    if conflict:
+        return PlanItem(
+            kind="hosts", source_id=host.id, name=name, state=ItemState.CONFLICT, becomes=becomes, reason=conflict,
+            notes=notes, choices=choices,
+        )  # fmt: skip
+    return PlanItem(kind="hosts", source_id=host.id, name=name, state=ItemState.NEW, becomes=becomes, notes=notes)
+
+
+def _conflict(host: Host, name: str, state: RegionState, names: set[str], key: str) -> tuple[str, tuple[str, ...]]:
+    if name in {one.name for one in state.hosts} | names:
+        return f"Another VM host is named {name}.", (RENAME, LEAVE_OUT)
+    if problem := problem_of(check_host_name, name):
+        return problem, (RENAME, LEAVE_OUT)
+    if key in state.shared_hosts:
+        reason = (
+            f"Another MAAS had {host.power_address} with the same project, too: each treats what it does not know as "
+            "its own. Make sure that it no longer refreshes this host."
+        )
+        return reason, (SAME, LEAVE_OUT)
+    return "", ()
+
+
+def _notes(host: Host) -> Iterator[str]:
+    if host.vault_paths:
+        yield f"Its secrets are in Vault ({', '.join(host.vault_paths)}): it has to be trusted anew."
+    elif host.power_type == "lxd" and not (host.certificate and host.key):
+        yield "No certificate with its key is in the source: it has to be trusted anew."
+    if host.power_type == "virsh" and "+ssh" in host.power_address and not host.power_pass:
+        yield "Its SSH key is that of a rack of MAAS: it gets an own one, which you authorise there."
+    if not host.complete:
+        yield "MAAS 4.0 has lost its name, zone, pool, ratios and tags."
+
+
+def cluster_items(inventory: Inventory, state: RegionState, hosts: Mapping[str, PlanItem]) -> Iterator[PlanItem]:
+    """`hosts` are the plan's, by source id."""
+    for cluster in inventory.clusters:
+        yield _cluster_item(cluster, inventory, state, hosts)
+
+
+def _cluster_item(
+    cluster: Cluster, inventory: Inventory, state: RegionState, hosts: Mapping[str, PlanItem]
+) -> PlanItem:
+    members = [hosts[one.id] for one in inventory.hosts if one.cluster_id == cluster.id and one.id in hosts]
+    left = [one for one in members if not one.is_left_out]
+    if not left:
+        reason = "None of its members is imported." if members else "The source does not say which hosts are in it."
+        return PlanItem(
+            kind="clusters", source_id=cluster.id, name=cluster.name, state=ItemState.LEFT_OUT, reason=reason
+        )
+    becomes = f"cluster {cluster.name} of {', '.join(one.new_name for one in left)}"
+    found = ItemState.EXISTS if cluster.name in state.clusters else ItemState.NEW
+    return PlanItem(kind="clusters", source_id=cluster.id, name=cluster.name, state=found, becomes=becomes)
+
+
+def with_choices(items: Iterator[PlanItem], choices: Choices) -> tuple[PlanItem, ...]:
+    """Returns the items as chosen. Raises InvalidRequest."""
+    return tuple(chosen(one, choices.get(one.key, "")) for one in items)

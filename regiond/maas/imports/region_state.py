@@ -1,0 +1,126 @@
+"""What the region has already, by the names and addresses by which a plan recognises it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from common.serialization import from_dict
+from regiond.db.pool import Db
+
+_NAMES = "select 'zones' as kind, name from zone union all select 'pools', name from resource_pool"
+_TAGS = "select name from tag"
+_SPACES = "select name from space"
+_VLANS = "select f.name as fabric, v.vid, v.id from fabric f join vlan v on v.fabric_id = f.id"
+_FABRICS = "select name from fabric"
+_SUBNETS = """
+    select s.cidr::text as cidr, s.id, f.name as fabric, v.vid
+      from subnet s join vlan v on v.id = s.vlan_id join fabric f on f.id = v.fabric_id
+"""
+_RANGES = "select host(start_ip) as first, host(end_ip) as last from ip_range where not discovered"
+_DOMAINS = "select name from dns_domain"
+_DNS_NAMES = "select n.name, d.name as domain from dns_name n join dns_domain d on d.id = n.domain_id"
+_USERS = "select username, email, is_admin from account"
+_HOSTS = "select id, name, driver, address, project, coalesce(cluster_id, 0) as cluster_id from vm_host"
+_CLUSTERS = "select id, name from cluster"
+_MACHINES = """
+    select m.system_id, m.hostname, coalesce(h.name, '') as host, coalesce(g.name, '') as guest
+      from machine m left join vm_host h on h.id = m.host_id left join guest g on g.machine_id = m.id
+"""
+_DEVICES = "select hostname from device"
+_SHARED = """
+    select distinct key from maas_import, unnest(host_keys) as key
+     where id <> $1 and coalesce(origin->>'uuid', '') <> $2 and coalesce(origin->>'uuid', '') <> ''
+"""
+
+
+@frozen(kw_only=True)
+class KnownSubnet:
+    id: int
+    fabric: str
+    vid: int
+
+
+@frozen(kw_only=True)
+class KnownUser:
+    username: str
+    email: str
+    is_admin: bool
+
+
+@frozen(kw_only=True)
+class KnownHost:
+    id: int
+    name: str
+    driver: str
+    address: str  # normalised
+    project: str
+    cluster_id: int = 0  # 0: none
+
+
+@frozen(kw_only=True)
+class KnownMachine:
+    system_id: str
+    hostname: str
+    host: str
+    guest: str
+
+
+@frozen(kw_only=True)
+class RegionState:
+    zones: frozenset[str] = frozenset()
+    pools: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    spaces: frozenset[str] = frozenset()
+    fabrics: frozenset[str] = frozenset()
+    vlans: Mapping[tuple[str, int], int] = {}  # ids by fabric and VID
+    subnets: Mapping[str, KnownSubnet] = {}  # by CIDR
+    ranges: frozenset[tuple[str, str]] = frozenset()  # first and last address
+    domains: frozenset[str] = frozenset()
+    dns_names: frozenset[tuple[str, str]] = frozenset()  # name and domain
+    users: Mapping[str, KnownUser] = {}
+    hosts: tuple[KnownHost, ...] = ()
+    clusters: Mapping[str, int] = {}  # ids by name
+    machines: Mapping[str, KnownMachine] = {}  # by system id
+    hostnames: frozenset[str] = frozenset()  # of machines and devices
+    shared_hosts: frozenset[str] = frozenset()  # host keys that another MAAS had, too
+
+    def host_at(self, driver: str, address: str, project: str) -> KnownHost | None:
+        wanted = (driver, address, project)
+        return next((one for one in self.hosts if (one.driver, one.address, one.project) == wanted), None)
+
+
+def host_key(driver: str, address: str, project: str) -> str:
+    """Returns the text by which two installations recognise that they have the same host."""
+    return f"{driver} {address} {project}"
+
+
+async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
+    """Returns the state as of this transaction; `import_id` and `maas_uuid` are those of the import."""
+    groups: dict[str, set[str]] = {"zones": set(), "pools": set()}
+    for row in await db.fetch(_NAMES):
+        groups[row["kind"]].add(row["name"])
+    machines = [from_dict(dict(row), KnownMachine) for row in await db.fetch(_MACHINES)]
+    devices = [row["hostname"] for row in await db.fetch(_DEVICES)]
+    return RegionState(
+        zones=frozenset(groups["zones"]),
+        pools=frozenset(groups["pools"]),
+        tags=frozenset(row["name"] for row in await db.fetch(_TAGS)),
+        spaces=frozenset(row["name"] for row in await db.fetch(_SPACES)),
+        fabrics=frozenset(row["name"] for row in await db.fetch(_FABRICS)),
+        vlans={(row["fabric"], row["vid"]): row["id"] for row in await db.fetch(_VLANS)},
+        subnets={
+            row["cidr"]: KnownSubnet(id=row["id"], fabric=row["fabric"], vid=row["vid"])
+            for row in await db.fetch(_SUBNETS)
+        },
+        ranges=frozenset((row["first"], row["last"]) for row in await db.fetch(_RANGES)),
+        domains=frozenset(row["name"] for row in await db.fetch(_DOMAINS)),
+        dns_names=frozenset((row["name"], row["domain"]) for row in await db.fetch(_DNS_NAMES)),
+        users={row["username"]: from_dict(dict(row), KnownUser) for row in await db.fetch(_USERS)},
+        hosts=tuple(from_dict(dict(row), KnownHost) for row in await db.fetch(_HOSTS)),
+        clusters={row["name"]: row["id"] for row in await db.fetch(_CLUSTERS)},
+        machines={one.system_id: one for one in machines},
+        hostnames=frozenset([*(one.hostname for one in machines), *devices]),
+        shared_hosts=frozenset(row["key"] for row in await db.fetch(_SHARED, import_id, maas_uuid)),
+    )

@@ -1,0 +1,189 @@
+"""Imports from MAAS: keeps what was read of one, compares it with the region, and carries plans out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from attrs import frozen
+
+from common.errors import InvalidRequest, NotFound, WrongState
+from common.maas.inventory import Inventory
+from common.phrases import first_of
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.events.service import Events
+from regiond.idempotency.model import IdempotencyKey
+from regiond.maas.imports import store
+from regiond.maas.imports.inventories import Inventories, unpack
+from regiond.maas.imports.model import Choices, MaasImport, Plan, SeenPlan
+from regiond.maas.imports.plan import make_plan
+from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
+from regiond.maas.imports.region_state import host_key, read_state
+from regiond.maas.imports.steps import stored_choices
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Operations
+
+MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; those of objects do not count
+_MAX_NAMED = 5
+
+
+@frozen(kw_only=True)
+class MaasImports:
+    """Imports are for administrators: methods raise NotAllowed for others, and NotFound for an unknown import."""
+
+    database: Database
+    operations: Operations
+    inventories: Inventories
+    simulated_allowed: bool
+
+    async def list(self, caller: Caller) -> tuple[MaasImport, ...]:
+        caller.require_admin()
+        async with self.database.connection() as db:
+            return await store.list_imports(db)
+
+    async def read(self, caller: Caller, import_id: int) -> MaasImport:
+        caller.require_admin()
+        async with self.database.connection() as db:
+            found = await store.read(db, import_id)
+        if found is None:
+            raise NotFound(f"There is no import {import_id} from MAAS.")
+        return found
+
+    async def add_packed(self, caller: Caller, packed: bytes) -> MaasImport:
+        """Keeps the inventory of compressed JSON, which a command has read from a dump or a database."""
+        caller.require_admin()
+        return await self.add(caller, await asyncio.to_thread(unpack, packed))
+
+    async def add(self, caller: Caller, inventory: Inventory) -> MaasImport:
+        """Keeps the inventory, sealed. Nothing else changes."""
+        caller.require_admin()
+        make_plan_possible(inventory)
+        counts = {
+            "hosts": len(inventory.hosts), "clusters": len(inventory.clusters), "machines": len(inventory.machines),
+            "users": len(inventory.users), "zones": len(inventory.zones), "pools": len(inventory.pools),
+            "tags": len(inventory.tags), "networks": len(inventory.subnets),
+        }  # fmt: skip
+        keys = self._host_keys(inventory)
+        async with self.database.transaction() as db:
+            import_id = await store.insert(db, inventory.origin, counts, keys, caller.account_id)
+            await self.inventories.write(db, import_id, inventory)
+            message = f"What {inventory.origin.label} knew was read for an import from MAAS."
+            await Events.record(db, "maas_import_added", message, caller=caller)
+        return await self.read(caller, import_id)
+
+    async def plan(self, caller: Caller, import_id: int, choices: Choices) -> Plan:
+        """Compares the import with the region as it is now. Raises InvalidRequest for a choice that is none."""
+        await self.read(caller, import_id)
+        inventory = await self.inventories.read(import_id)
+        async with self.database.connection() as db:
+            state = await read_state(db, import_id, inventory.origin.uuid)
+        return make_plan(import_id, inventory, state, choices, simulated_allowed=self.simulated_allowed)
+
+    async def start(
+        self,
+        caller: Caller,
+        import_id: int,
+        seen: SeenPlan,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation:
+        """Opens the operation that carries out the plan that a person has seen, or returns the open one.
+
+        Raises WrongState if the plan is another by now, or has conflicts without a choice; InvalidRequest.
+        """
+        plan = await self.plan(caller, import_id, seen.choices)
+        different = seen.differences(plan.items)
+        if different:
+            raise WrongState(
+                f"The plan is another by now: {first_of(different, _MAX_NAMED)} Nothing was imported; make a new plan.",
+                differences=len(different),
+            )
+        return await self._start(caller, plan, seen.choices, idempotency_key)
+
+    async def start_with_digest(
+        self,
+        caller: Caller,
+        import_id: int,
+        digest: str,
+        choices: Choices,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation:
+        """As `start`, with the digest of the plan that was seen."""
+        plan = await self.plan(caller, import_id, choices)
+        if plan.digest != digest:
+            raise WrongState("The plan is another by now. Nothing was imported; look at the new plan.")
+        return await self._start(caller, plan, choices, idempotency_key)
+
+    async def _start(
+        self, caller: Caller, plan: Plan, choices: Choices, idempotency_key: IdempotencyKey | None
+    ) -> Operation:
+        undecided = plan.undecided
+        if undecided:
+            named = [f"{one.kind} {one.source_id} ({one.name}): {one.reason}" for one in undecided]
+            raise WrongState(
+                f"Choose first what becomes of {len(undecided)} conflicts. {first_of(named, _MAX_NAMED)}",
+                conflicts=len(undecided),
+            )
+
+        async def open_() -> int:
+            async with self.database.transaction() as db:
+                active = await store.open_operation_of(db, plan.import_id)
+                if active is not None:
+                    return active
+                operation_id = await operation_service.insert(
+                    db, OperationKind.IMPORT, host_id=None, host_name=None, account_id=caller.account_id,
+                    request={"import": plan.import_id, "source": plan.origin.label, "choices": stored_choices(choices)},
+                    max_failures=MAX_FAILURES,
+                )  # fmt: skip
+                await store.tie(db, plan.import_id, operation_id)
+                await operation_service.tie_key(db, idempotency_key, operation_id)
+                message = f"The import from {plan.origin.label} was begun."
+                await Events.record(db, "maas_import_begun", message, caller=caller)
+            return operation_id
+
+        return await self.operations.idempotent(idempotency_key, open_)
+
+    async def delete(self, caller: Caller, import_id: int, *, dry_run: bool = False) -> DeletionPlan:
+        """Forgets what was read, with its secrets. What was imported stays. Raises WrongState while it is imported."""
+        found = await self.read(caller, import_id)
+        async with self.database.transaction(dry_run=dry_run) as db:
+            active = await store.open_operation_of(db, import_id)
+            if active is not None:
+                raise WrongState(
+                    f"Operation {active} imports it. Cancel that first: innkeeper operation cancel {active}",
+                    operation=active,
+                )
+            await store.delete(db, import_id)
+            message = f"What was read of {found.origin.label} was deleted."
+            await Events.record(db, "maas_import_deleted", message, caller=caller)
+        if not dry_run:
+            self.inventories.forget(import_id)
+        record = AffectedRecord(kind="import from MAAS", id=str(import_id), name=found.origin.label)
+        return DeletionPlan(
+            name=found.origin.label, deleted=(record,), effects=("What was imported from it stays as it is.",)
+        )
+
+    def _host_keys(self, inventory: Inventory) -> tuple[str, ...]:
+        keys = []
+        for host in inventory.hosts:
+            driver = driver_of(host)
+            try:
+                address = address_of(host, simulated_allowed=self.simulated_allowed)
+            except InvalidRequest:  # the plan says so
+                continue
+            if driver is not None:
+                keys.append(host_key(driver.value, address, project_of(host)))
+        return tuple(keys)
+
+
+def make_plan_possible(inventory: Inventory) -> None:
+    """Raises InvalidRequest if ids are not unique, so that a plan could not name its objects."""
+    for kind, ids in (
+        ("hosts", [one.id for one in inventory.hosts]), ("machines", [one.system_id for one in inventory.machines]),
+        ("users", [one.id for one in inventory.users]),
+    ):  # fmt: skip
+        if len(set(ids)) != len(ids):
+            raise InvalidRequest.of({"inventory": [f"Two {kind} have the same id."]})

@@ -1,0 +1,151 @@
+"""Operation handler that carries a plan out. What is done exists, so that it can begin again at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from attrs import frozen
+
+from common.errors import DriverFailed, NotAllowed
+from common.phrases import number_of
+from regiond.caller import Caller
+from regiond.hosts.model import HostState, HostView
+from regiond.maas.imports import store
+from regiond.maas.imports.apply_groups import bring_groups, bring_users
+from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_here
+from regiond.maas.imports.apply_machines import AT_ONCE, claim_addresses, open_adoptions
+from regiond.maas.imports.apply_networks import bring_networks
+from regiond.maas.imports.inventories import Inventories
+from regiond.maas.imports.model import KINDS, MAX_REPORTED, Choices, ItemState
+from regiond.maas.imports.plan import make_plan
+from regiond.maas.imports.region_state import RegionState, read_state
+from regiond.maas.imports.work import Rooms, Work
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.service import Journal, Outcome
+
+_STAGES = (
+    ("import_groups", ("zones", "pools", "tags"), bring_groups),
+    ("import_networks", ("networks",), bring_networks),
+    ("import_users", ("users",), bring_users),
+    ("import_hosts", ("hosts",), bring_hosts),
+)
+POLL_S = 2.0  # for refreshes, which are no children; a child that ends wakes the import
+CurrentCaller = Callable[[int], Awaitable[Caller | None]]
+
+
+def stored_choices(choices: Choices) -> list[list[str]]:
+    return [[kind, source_id, choice] for (kind, source_id), choice in sorted(choices.items())]
+
+
+def choices_of(operation: Operation) -> dict[tuple[str, str], str]:
+    return {(kind, source_id): choice for kind, source_id, choice in operation.request["choices"]}
+
+
+@frozen(kw_only=True)
+class ImportMaas:
+    """Brings groups, networks, users and hosts, waits for the first refreshes, and adopts the machines."""
+
+    rooms: Rooms
+    inventories: Inventories
+    current_caller: CurrentCaller
+    simulated_allowed: bool
+
+    @property
+    def kind(self) -> OperationKind:
+        return OperationKind.IMPORT
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        open_now = await self._open_children(operation)
+        if open_now > AT_ONCE // 2:
+            return Outcome(resumes_within_s=POLL_S)
+        work = await self._work(operation)
+        await self._bring(operation, journal, work)
+        state = await self._state(work)
+        here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
+        if await self._refreshing(here):
+            await journal.step("await_refreshes")
+            return Outcome(resumes_within_s=POLL_S)
+        await self._note_failed_adoptions(operation, work)
+        if work.to_do("machines"):
+            await journal.step("adopt_machines")
+            await open_adoptions(work, here, room=AT_ONCE - open_now)
+            await self._write_failures(operation, work)
+            return Outcome(resumes_within_s=POLL_S)
+        if open_now:
+            return Outcome(resumes_within_s=POLL_S)
+        await journal.step("claim_addresses")
+        present = {one.source_id: one for one in work.plan.of("machines") if one.state is ItemState.EXISTS}
+        await claim_addresses(work, present, {cidr: one.id for cidr, one in state.subnets.items()})
+        await finish_hosts(work, here)
+        await self._write_failures(operation, work)
+        return await self._outcome(operation, work)
+
+    async def _bring(self, operation: Operation, journal: Journal, work: Work) -> None:
+        for step, kinds, bring in _STAGES:
+            if any(work.to_do(kind) for kind in kinds):
+                await journal.step(step)
+                await bring(work)
+                await self._write_failures(operation, work)
+
+    async def _outcome(self, operation: Operation, work: Work) -> Outcome:
+        plan = (await self._work(operation)).plan
+        present = {kind: plan.counts[kind][ItemState.EXISTS.value] for kind in KINDS}
+        failed = len(work.failed)
+        result = {"present": present, "failed": failed}
+        if not failed:
+            return Outcome(result=result)
+        first = next(iter(work.failed.values()))
+        message = f"{number_of(failed, 'object')} could not be imported. The first, {first.name}: {first.reason}"
+        return Outcome(result=result, rejection=DriverFailed(message))
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """Waits until adoptions that have begun end; what has been imported stays."""
+        async with self.rooms.database.transaction() as db:
+            await operation_service.cancel_children(db, operation.id)
+        if await self._open_children(operation):
+            return Outcome(resumes_within_s=POLL_S)
+        return Outcome(result=operation.result, undone=("what was imported stays; another import continues",))
+
+    async def _work(self, operation: Operation) -> Work:
+        """Raises NotAllowed if the account that began it is no administrator any more."""
+        import_id = int(operation.request["import"])
+        caller = None if operation.account_id is None else await self.current_caller(operation.account_id)
+        if caller is None:
+            raise NotAllowed("The account that began this import has been deleted or disabled.")
+        caller.require_admin()
+        inventory = await self.inventories.read(import_id)
+        async with self.rooms.database.connection() as db:
+            state = await read_state(db, import_id, inventory.origin.uuid)
+            failures = await store.read_failures(db, import_id, operation.id)
+        plan = make_plan(import_id, inventory, state, choices_of(operation), simulated_allowed=self.simulated_allowed)
+        return Work(
+            rooms=self.rooms, caller=caller, inventory=inventory, plan=plan,
+            parent=Parent(id=operation.id, attempt=operation.attempt), began_at=operation.created_at,
+            failed={(one.kind, one.source_id): one for one in failures},
+        )  # fmt: skip
+
+    async def _state(self, work: Work) -> RegionState:
+        async with self.rooms.database.connection() as db:
+            return await read_state(db, work.plan.import_id, work.plan.origin.uuid)
+
+    async def _open_children(self, operation: Operation) -> int:
+        async with self.rooms.database.connection() as db:
+            return await store.open_children(db, operation.id)
+
+    async def _refreshing(self, here: Mapping[str, HostView]) -> bool:
+        async with self.rooms.database.connection() as db:
+            new = [one.id for one in here.values() if one.state is not HostState.READY]
+            return bool(new) and await store.refreshing(db, new) > 0
+
+    async def _note_failed_adoptions(self, operation: Operation, work: Work) -> None:
+        async with self.rooms.database.connection() as db:
+            reasons = await store.failed_children(db, operation.id)
+        for item in work.to_do("machines"):
+            if item.source_id in reasons:
+                work.fail(item, reasons[item.source_id])
+
+    async def _write_failures(self, operation: Operation, work: Work) -> None:
+        found = list(work.failed.values())[:MAX_REPORTED]
+        async with self.rooms.database.transaction() as db:
+            await store.write_failures(db, work.plan.import_id, operation.id, found)

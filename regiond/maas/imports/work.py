@@ -1,0 +1,90 @@
+"""What carries out one plan: the rooms that it acts on, and a record of what failed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Protocol
+
+from attrs import Factory, define, frozen
+
+from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest
+from common.maas.inventory import Inventory
+from regiond.accounts.model import ImportedUser
+from regiond.accounts.service import Grants
+from regiond.caller import Caller
+from regiond.clusters.service import Clusters
+from regiond.db.pool import Database
+from regiond.dns.service import Dns
+from regiond.groups.service import Groups
+from regiond.hosts.service import Hosts
+from regiond.maas.imports.model import Failure, ItemState, Plan, PlanItem
+from regiond.machines.adoption.service import MachineAdoptions
+from regiond.networks.service import Networks
+from regiond.operations.model import Parent
+from regiond.tags.service import Tags
+
+
+class UserImports(Protocol):
+    async def bring(self, caller: Caller, user: ImportedUser) -> tuple[str, ...]:
+        """Creates the user, or adds its keys to the user of that name; returns what could not be brought."""
+
+
+@frozen(kw_only=True)
+class Rooms:
+    database: Database
+    groups: Groups
+    tags: Tags
+    networks: Networks
+    dns: Dns
+    users: UserImports
+    grants: Grants
+    hosts: Hosts
+    clusters: Clusters
+    adoptions: MachineAdoptions
+
+
+@define(kw_only=True)
+class Work:
+    """One run over a plan. `failed` are the objects that this operation could not bring, in any of its attempts."""
+
+    rooms: Rooms
+    caller: Caller
+    inventory: Inventory
+    plan: Plan
+    parent: Parent
+    began_at: datetime
+    failed: dict[tuple[str, str], Failure] = Factory(dict)
+
+    def to_do(self, kind: str) -> tuple[PlanItem, ...]:
+        """Returns the objects of this kind that are not here yet and did not fail before."""
+        wanted = (ItemState.NEW, ItemState.CONFLICT)
+        return tuple(
+            one
+            for one in self.plan.of(kind)
+            if one.state in wanted and not one.is_left_out and one.key not in self.failed
+        )
+
+    def fail(self, item: PlanItem, reason: str) -> None:
+        self.failed[item.key] = Failure(kind=item.kind, source_id=item.source_id, name=item.name, reason=reason)
+
+    @asynccontextmanager
+    async def attempt(self, item: PlanItem) -> AsyncIterator[None]:
+        """Records an error of the block as that of the object. An unavailable database ends the attempt."""
+        try:
+            yield
+        except DatabaseUnavailable:
+            raise
+        except InnkeeperError as error:
+            self.fail(item, text_of(error))
+
+    def new_names(self, kind: str) -> Mapping[str, str]:
+        """Returns the names here, by the names in MAAS, of objects that are not left out."""
+        return {one.name: one.new_name for one in self.plan.of(kind) if not one.is_left_out}
+
+
+def text_of(error: InnkeeperError) -> str:
+    """Returns the message of an error with those of its fields."""
+    fields = error.fields if isinstance(error, InvalidRequest) else {}
+    return " ".join(f"{name}: {text}" for name, texts in fields.items() for text in texts) or error.message

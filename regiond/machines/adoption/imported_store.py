@@ -1,0 +1,70 @@
+"""SQL of machines that came from another controller: what they begin with, and the addresses that they have."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from regiond.db.pool import Db
+from regiond.machines.model import MachineState, ManagedLink, ManagedVm
+from regiond.operations.model import Parent
+
+# A machine that nobody used can be chosen by constraints, as before; its next deployment writes its root disk anew.
+_BEGIN = """
+    update machine set owner_id = $2, pool_id = coalesce($3, pool_id), zone_id = coalesce($4, zone_id),
+                       zone_chosen = coalesce($4 <> zone_id, false), tags = $5, description = $6, owner_data = $7,
+                       composed_by_allocate = $8, error_description = $9, adopted = false, as_found = $10,
+                       imported = true
+     where id = $1
+"""
+_NICS = """
+    select n.id, n.machine_id, n.mac_address, m.system_id
+      from machine m join machine_nic n on n.machine_id = m.id
+     where m.system_id = any($1::text[])
+"""
+_LINKED = """
+    select m.system_id, host(a.address) as address
+      from ip_address a join machine m on m.id = a.machine_id
+     where m.system_id = any($1::text[])
+"""
+_LINK = "update machine_nic set mode = $2, subnet_id = $3 where id = $1"
+
+
+@frozen(kw_only=True)
+class NewImport:
+    """What a machine begins with, and the operation that imports it. None: of its host; without an owner."""
+
+    machine: ManagedVm
+    parent: Parent
+    owner_id: int | None
+    pool_id: int | None
+    zone_id: int | None
+
+
+@frozen(kw_only=True)
+class ImportedNic:
+    id: int
+    machine_id: int
+    system_id: str
+    mac_address: str
+
+
+async def begin(db: Db, machine_id: int, new: NewImport) -> None:
+    one = new.machine
+    await db.execute(
+        _BEGIN, machine_id, new.owner_id, new.pool_id, new.zone_id, list(one.tags), one.description,
+        dict(one.owner_data), one.composed_by_allocate, one.error_description, one.state is MachineState.DEPLOYED,
+    )  # fmt: skip
+
+
+async def nics(db: Db, system_ids: list[str]) -> dict[tuple[str, str], ImportedNic]:
+    """Returns the NICs of these machines by system id and MAC address."""
+    return {(row["system_id"], row["mac_address"]): ImportedNic(**row) for row in await db.fetch(_NICS, system_ids)}
+
+
+async def claimed(db: Db, system_ids: list[str]) -> frozenset[tuple[str, str]]:
+    """Returns system id and address of each claim of these machines."""
+    return frozenset((row["system_id"], row["address"]) for row in await db.fetch(_LINKED, system_ids))
+
+
+async def link(db: Db, nic: ImportedNic, found: ManagedLink, subnet_id: int) -> None:
+    await db.execute(_LINK, nic.id, found.mode, subnet_id)

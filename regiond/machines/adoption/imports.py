@@ -1,0 +1,133 @@
+"""Opens the adoptions of VMs that another controller has managed, and claims the addresses that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from attrs import frozen
+
+from common.errors import InnkeeperError, WrongState
+from regiond.accounts.service import active_user
+from regiond.caller import Caller
+from regiond.db.pool import Database, Db
+from regiond.groups.service import Groups
+from regiond.hosts.model import HostGuest
+from regiond.hosts.service import Hosts, lock_guests
+from regiond.machines.adoption import imported_store
+from regiond.machines.adoption.imported_store import NewImport
+from regiond.machines.adoption.intents import AdoptionIntents
+from regiond.machines.model import ManagedLink, ManagedVm
+from regiond.networks import service as network_service
+from regiond.operations.model import Parent
+from regiond.quotas import service as quotas
+
+NOT_FOUND = "not_found"  # the host does not list a VM of that name
+
+
+@frozen(kw_only=True)
+class Opened:
+    """What became of each machine, by its system id: the reason why none is adopted; without one it is, or it is here.
+
+    `missing` are those whose VM the host does not list.
+    """
+
+    rejected: Mapping[str, str]
+    missing: frozenset[str]
+
+
+@frozen(kw_only=True)
+class MachineAdoptions:
+    """The machines of an import. Methods are for administrators."""
+
+    database: Database
+    hosts: Hosts
+    groups: Groups
+    installation_id: UUID
+
+    async def open(self, caller: Caller, host_id: int, machines: Sequence[ManagedVm], parent: Parent) -> Opened:
+        """Opens the adoptions on one host as children of `parent`, in one transaction. Idempotent.
+
+        Raises Busy if the parent has ended, NotFound for the host, and QuotaExceeded.
+        """
+        caller.require_admin()
+        host = await self.hosts.read(host_id)
+        pools = {one.pool: await self.groups.requested_pool_id(one.pool) for one in machines}
+        zones = {one.zone: await self.groups.requested_zone_id(one.zone) for one in machines}
+
+        async def work(db: Db) -> Opened:
+            owners = {one.owner: await active_user(db, one.owner) for one in machines if one.owner}
+            accounts = [found.account_id for found in owners.values() if found is not None]
+            locked = await quotas.lock(
+                db, account_ids=accounts, pool_ids=[host.pool.id, *(one for one in pools.values() if one is not None)]
+            )
+            guests = await lock_guests(db, host_id)
+            by_name = _by_name(guests)
+            intents = await AdoptionIntents.on_host(
+                db, host, guests, self.installation_id, caller=caller, owner=None, gives=False
+            )
+            rejected: dict[str, str] = {}
+            missing: set[str] = set()
+            for one in machines:
+                guest = by_name.get(one.guest)
+                if guest is None:
+                    missing.add(one.system_id)
+                    continue
+                owner = owners.get(one.owner) if one.owner else None
+                new = NewImport(
+                    machine=one, parent=parent, owner_id=None if owner is None else owner.account_id,
+                    pool_id=pools[one.pool], zone_id=zones[one.zone],
+                )  # fmt: skip
+                intent = await intents.open(db, guest, None if guest.record.machine_id else one.hostname, new)
+                if intent.rejection:
+                    rejected[one.system_id] = f"VM {one.guest}: {intent.rejection}"
+                elif intent.machine is not None and intent.machine.system_id != one.system_id:
+                    rejected[one.system_id] = f"VM {one.guest} is the machine {intent.machine.hostname} already"
+            await quotas.require_within(db, locked)
+            return Opened(rejected=rejected, missing=frozenset(missing))
+
+        return await self.database.in_transaction(work)
+
+    async def claim_addresses(
+        self, machines: Mapping[str, Sequence[ManagedLink]], subnet_ids: Mapping[str, int]
+    ) -> Mapping[str, str]:
+        """Claims the addresses of these machines, which they use already; returns why not, by system id. Idempotent.
+
+        `subnet_ids` are by CIDR. The next deployment or release of a machine reserves them on its host.
+        """
+        reasons: dict[str, str] = {}
+
+        async def work(db: Db) -> None:
+            reasons.clear()
+            system_ids = list(machines)
+            nics = await imported_store.nics(db, system_ids)
+            claimed = await imported_store.claimed(db, system_ids)
+            await network_service.lock_subnets(db, sorted(set(subnet_ids.values())))
+            for system_id, links in machines.items():
+                for one in links:
+                    if (system_id, one.address) in claimed:
+                        continue
+                    try:
+                        await self._claim(db, nics.get((system_id, one.mac_address)), one, subnet_ids.get(one.cidr))
+                    except InnkeeperError as error:
+                        reasons[system_id] = error.message
+
+        await self.database.in_transaction(work)
+        return reasons
+
+    @staticmethod
+    async def _claim(db: Db, nic: imported_store.ImportedNic | None, one: ManagedLink, subnet_id: int | None) -> None:
+        if nic is None:
+            raise WrongState(f"{one.address} is not claimed: no NIC of the machine has the address {one.mac_address}.")
+        if subnet_id is None:
+            raise WrongState(f"{one.address} is not claimed: the subnet {one.cidr} is not here.")
+        await network_service.claim_static_address(
+            db, subnet_id=subnet_id, address=one.address, machine_id=nic.machine_id, nic_id=nic.id, on_host=False
+        )
+        await imported_store.link(db, nic, one, subnet_id)
+
+
+def _by_name(guests: Sequence[HostGuest]) -> dict[str, HostGuest]:
+    """Returns the guests by name and by the hypervisor's id; a name comes first."""
+    found = {one.record.guest_key: one for one in guests}
+    return {**found, **{one.record.name: one for one in guests}}
