@@ -37,6 +37,8 @@ KNOWN = {
     "racks": {"id": RACK_ID},
     "rackcontrollers": {"system_id": RACK_ID},
     "regioncontrollers": {"system_id": "r1"},
+    "maas-servers": {"name": "metal"},
+    "webhook": {"id": "0123456789abcdefghij", "action": "on"},
     "rpc-clients": {"name": "east"},
     "users": {"username": "ann"},
     "vlans": {"id": "5002"},

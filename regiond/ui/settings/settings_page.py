@@ -64,6 +64,13 @@ AREAS = (
         is_open=True,
     ),
     Area(
+        name=constant("MAAS servers"),
+        segments=(SETTINGS, "maas"),
+        icon="host",
+        about=constant("Servers of MAAS that commission and deploy VMs which are registered in them."),
+        is_open=True,
+    ),
+    Area(
         name=constant("Tags"),
         segments=(SETTINGS, "tags"),
         icon="tag",

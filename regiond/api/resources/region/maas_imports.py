@@ -147,7 +147,8 @@ MAAS_IMPORTS = Resource(
             _create,
             title="Begin an import from MAAS",
             expensive=True,
-            doc="Keeps what was read of a MAAS, or asks a running one for it, with its secrets sealed. Nothing is imported: read the plan, then "
+            doc="Keeps what was read of a MAAS, or asks a running one for it, with its secrets sealed. Nothing is "
+            "imported: read the plan, then "
             "apply it. The command innkeeper import maas does all of that.",
             permission=Permission.ADMIN,
             fields=(
