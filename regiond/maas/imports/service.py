@@ -104,14 +104,14 @@ class MaasImports:
 
         Raises WrongState if the plan is another by now, or has conflicts without a choice; InvalidRequest.
         """
-        plan = await self.plan(caller, import_id, seen.choices)
-        different = seen.differences(plan.items)
+        different = seen.differences((await self.plan(caller, import_id, seen.planned_with)).items)
         if different:
             raise WrongState(
                 f"The plan is another by now: {first_of(different, _MAX_NAMED)} Nothing was imported; make a new plan.",
                 differences=len(different),
             )
-        return await self._start(caller, plan, seen.choices, idempotency_key)
+        plan = await self.plan(caller, import_id, seen.choices)
+        return await self._start(caller, plan, idempotency_key)
 
     async def start_with_digest(
         self,
@@ -122,15 +122,12 @@ class MaasImports:
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
-        """As `start`, with the digest of the plan that was seen."""
-        plan = await self.plan(caller, import_id, choices)
-        if plan.digest != digest:
+        """As `start`, with the digest of the plan that was seen, which was made without choices."""
+        if (await self.plan(caller, import_id, {})).digest != digest:
             raise WrongState("The plan is another by now. Nothing was imported; look at the new plan.")
-        return await self._start(caller, plan, choices, idempotency_key)
+        return await self._start(caller, await self.plan(caller, import_id, choices), idempotency_key)
 
-    async def _start(
-        self, caller: Caller, plan: Plan, choices: Choices, idempotency_key: IdempotencyKey | None
-    ) -> Operation:
+    async def _start(self, caller: Caller, plan: Plan, idempotency_key: IdempotencyKey | None) -> Operation:
         undecided = plan.undecided
         if undecided:
             named = [f"{one.kind} {one.source_id} ({one.name}): {one.reason}" for one in undecided]
@@ -146,7 +143,9 @@ class MaasImports:
                     return active
                 operation_id = await operation_service.insert(
                     db, OperationKind.IMPORT, host_id=None, host_name=None, account_id=caller.account_id,
-                    request={"import": plan.import_id, "source": plan.origin.label, "choices": stored_choices(choices)},
+                    request={
+                        "import": plan.import_id, "source": plan.origin.label, "choices": stored_choices(plan.choices),
+                    },
                     max_failures=MAX_FAILURES,
                 )  # fmt: skip
                 await store.tie(db, plan.import_id, operation_id)
