@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_address
 
 from attrs import frozen
 
@@ -190,7 +191,15 @@ class MaasImports:
 
 
 def make_plan_possible(inventory: Inventory) -> None:
-    """Raises InvalidRequest if ids are not unique, so that a plan could not name its objects."""
+    """Raises InvalidRequest if a plan could not name its objects: ids that are not unique, addresses that are none."""
+    addresses = [one for found in inventory.ranges for one in (found.start_ip, found.end_ip)]
+    addresses += [one.ip for one in inventory.reserved_addresses]
+    addresses += [one for found in inventory.dns_names for one in found.addresses]
+    for text in addresses:
+        try:
+            ip_address(text)
+        except ValueError as error:
+            raise InvalidRequest.of({"inventory": [f"{text!r} is no IP address."]}) from error
     for kind, ids in (
         ("hosts", [one.id for one in inventory.hosts]), ("machines", [one.system_id for one in inventory.machines]),
         ("users", [one.id for one in inventory.users]),
