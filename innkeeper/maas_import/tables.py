@@ -100,7 +100,7 @@ class Row:
 
 @define
 class Kept:
-    """How much was kept, of all databases of a dump."""
+    """The amount that was kept, of all databases of a dump."""
 
     size_bytes: int = 0
 
