@@ -117,6 +117,8 @@ async def test_the_driver_switches_a_machine_on_and_off(innkeeper: Deployment, m
     await asyncio.to_thread(driver.off)
     assert await asyncio.to_thread(driver.query) == "off"
     assert {status for _, _, status in driver.sent} == {200}
+    driver.query_uri += "/"
+    assert await asyncio.to_thread(driver.query) == "off"
     actions = "select request ->> 'action' from operation where kind = 'power' order by id"
     assert await values(innkeeper, actions) == ["on", "off", "on", "off"]
     asked = await values(innkeeper, "select distinct username from event where kind = 'maas_power'")

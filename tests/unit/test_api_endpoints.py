@@ -126,7 +126,10 @@ FOR_USERS = {
     *(("InterfaceHandler", name, Permission.OPERATOR) for name in OF_INTERFACES),
     ("InterfacesHandler", "create_physical", Permission.OPERATOR),
     ("MachineHandler", "resize", Permission.OPERATOR),
-    *(("MachineHandler", op, Permission.OPERATOR) for op in ("set_boot", "insert_iso", "eject_iso")),
+    *(
+        ("MachineHandler", op, Permission.OPERATOR)
+        for op in ("set_boot", "insert_iso", "eject_iso", "register_in_maas", "unregister_from_maas")
+    ),
     *(
         ("MachineHandler", op, Permission.OPERATOR)
         for op in ("add_disk", "adopt_disk", "attach_disk", "grow_disk", "move_disk", "remove_disk")
@@ -177,6 +180,8 @@ FOR_USERS = {
     ("AuthenticateHandler", "create", Permission.ANYONE),  # a login
     ("DeploymentReportHandler", "create", Permission.ANYONE),  # by guests, with the secret of their deployment
     ("VmHostReportHandler", "create", Permission.ANYONE),
+    ("MaasPowerHandler", "create", Permission.ANYONE),  # by a MAAS, with the secret of the machine
+    ("MaasPowerWithSlashHandler", "create", Permission.ANYONE),
 }
 
 

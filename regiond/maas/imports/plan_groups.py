@@ -151,7 +151,13 @@ def _user_item(user: User, state: RegionState) -> PlanItem:
             reason=problem, notes=notes, choices=(RENAME, LEAVE_OUT),
         )  # fmt: skip
     return PlanItem(
-        kind="users", source_id=user.id, name=user.username, state=ItemState.NEW, becomes=becomes, notes=notes
+        kind="users",
+        source_id=user.id,
+        name=user.username,
+        state=ItemState.NEW,
+        becomes=becomes,
+        notes=notes,
+        choices=(LEAVE_OUT,),
     )
 
 

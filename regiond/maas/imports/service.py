@@ -14,13 +14,15 @@ from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
+from regiond.maas.access import maas_access
 from regiond.maas.imports import store
 from regiond.maas.imports.inventories import Inventories, unpack
-from regiond.maas.imports.model import Choices, MaasImport, Plan, SeenPlan
+from regiond.maas.imports.model import Choices, MaasImport, NewMaasImport, Plan, SeenPlan
 from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
 from regiond.maas.imports.region_state import host_key, read_state
 from regiond.maas.imports.steps import stored_choices
+from regiond.maas.source.service import read_maas
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
@@ -55,6 +57,15 @@ class MaasImports:
         """Keeps the inventory of compressed JSON, which a command has read from a dump or a database."""
         caller.require_admin()
         return await self.add(caller, await asyncio.to_thread(unpack, packed))
+
+    async def add_from(self, caller: Caller, source: NewMaasImport) -> MaasImport:
+        """Asks a running MAAS for all that an import needs, and keeps it. Nothing changes there.
+
+        Raises InvalidRequest by field, and the errors of `read_maas`.
+        """
+        caller.require_admin()
+        access = maas_access(source.url, source.key, authority_pem=source.ca, fingerprint=source.fingerprint)
+        return await self.add(caller, await read_maas(access))
 
     async def add(self, caller: Caller, inventory: Inventory) -> MaasImport:
         """Keeps the inventory, sealed. Nothing else changes."""
@@ -93,14 +104,14 @@ class MaasImports:
 
         Raises WrongState if the plan is another by now, or has conflicts without a choice; InvalidRequest.
         """
-        plan = await self.plan(caller, import_id, seen.choices)
-        different = seen.differences(plan.items)
+        different = seen.differences((await self.plan(caller, import_id, seen.planned_with)).items)
         if different:
             raise WrongState(
                 f"The plan is another by now: {first_of(different, _MAX_NAMED)} Nothing was imported; make a new plan.",
                 differences=len(different),
             )
-        return await self._start(caller, plan, seen.choices, idempotency_key)
+        plan = await self.plan(caller, import_id, seen.choices)
+        return await self._start(caller, plan, idempotency_key)
 
     async def start_with_digest(
         self,
@@ -111,15 +122,12 @@ class MaasImports:
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
-        """As `start`, with the digest of the plan that was seen."""
-        plan = await self.plan(caller, import_id, choices)
-        if plan.digest != digest:
+        """As `start`, with the digest of the plan that was seen, which was made without choices."""
+        if (await self.plan(caller, import_id, {})).digest != digest:
             raise WrongState("The plan is another by now. Nothing was imported; look at the new plan.")
-        return await self._start(caller, plan, choices, idempotency_key)
+        return await self._start(caller, await self.plan(caller, import_id, choices), idempotency_key)
 
-    async def _start(
-        self, caller: Caller, plan: Plan, choices: Choices, idempotency_key: IdempotencyKey | None
-    ) -> Operation:
+    async def _start(self, caller: Caller, plan: Plan, idempotency_key: IdempotencyKey | None) -> Operation:
         undecided = plan.undecided
         if undecided:
             named = [f"{one.kind} {one.source_id} ({one.name}): {one.reason}" for one in undecided]
@@ -135,7 +143,9 @@ class MaasImports:
                     return active
                 operation_id = await operation_service.insert(
                     db, OperationKind.IMPORT, host_id=None, host_name=None, account_id=caller.account_id,
-                    request={"import": plan.import_id, "source": plan.origin.label, "choices": stored_choices(choices)},
+                    request={
+                        "import": plan.import_id, "source": plan.origin.label, "choices": stored_choices(plan.choices),
+                    },
                     max_failures=MAX_FAILURES,
                 )  # fmt: skip
                 await store.tie(db, plan.import_id, operation_id)

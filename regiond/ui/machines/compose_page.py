@@ -215,14 +215,13 @@ async def _page(
 ) -> Reply:
     services, caller = visit.services, visit.caller
     candidates = MachineFilter(states=CLONEABLE, limit=MOST_CHOICES + 1)
-    rows, machines, zones, pools, spaces, subnets, maas_servers = await asyncio.gather(
+    rows, machines, zones, pools, spaces, subnets = await asyncio.gather(
         read_rows(visit),
         services.machines.list(candidates, caller=caller),
         services.groups.zones(),
         services.groups.pools(caller=caller),
         services.networks.spaces(),
         services.networks.subnets(),
-        services.maas_servers.list(),
     )
     hosts = [row for row in rows if caller.may_operate(row.pool_id)]
     return await visit.page(
@@ -244,7 +243,7 @@ async def _page(
         storage_pools=pool_choices(hosts, form.text("host")),
         spaces=spaces,
         subnets=subnets,
-        maas_servers=[(one.name, one.name) for one in maas_servers],
+        maas_servers=[(one.name, one.name) for one in await services.maas_servers.list()],
         most_vms=MOST_VMS,
         once=visit.request.given("once") or secrets.token_urlsafe(16),
     )

@@ -36,6 +36,7 @@ _LISTS: Mapping[tuple[str, ...], tuple[str, Link]] = {
         (constant("All images"), page_url("settings", "images")),
     ),
     ("settings", "exports"): (constant("export"), (constant("All exports"), page_url("settings", "exports"))),
+    ("settings", "maas"): (constant("MAAS server"), (constant("All MAAS servers"), page_url("settings", "maas"))),
     ("settings", "tags"): (constant("tag"), (constant("All tags"), page_url("settings", "tags"))),
     ("events",): (constant("format of an export"), (constant("All events"), page_url("events"))),
     ("lists",): (constant("list"), (constant("Overview"), page_url("overview"))),

@@ -64,6 +64,19 @@ AREAS = (
         is_open=True,
     ),
     Area(
+        name=constant("MAAS servers"),
+        segments=(SETTINGS, "maas"),
+        icon="host",
+        about=constant("Servers of MAAS that commission and deploy VMs which are registered in them."),
+        is_open=True,
+    ),
+    Area(
+        name=constant("Imports from MAAS"),
+        segments=(SETTINGS, "maas-imports"),
+        icon="host",
+        about=constant("Hosts, VMs, networks and users of a MAAS, which come over while the VMs run."),
+    ),
+    Area(
         name=constant("Tags"),
         segments=(SETTINGS, "tags"),
         icon="tag",

@@ -78,7 +78,7 @@ class RegisterInMaas(_InMaas):
 
 class UnregisterFromMaas(_InMaas):
     name = "unregister_from_maas"
-    kinds = (OperationKind.UNREGISTER,)
+    kinds: tuple[OperationKind, ...] = (OperationKind.UNREGISTER,)
 
     async def prepare(self, site: Site) -> WithMaas:
         state = await super().prepare(site)
