@@ -1,4 +1,4 @@
-"""The knowledge of a MAAS installation of its VM hosts, in one shape for all sources: the input of an import.
+"""The knowledge of a MAAS installation of its VM hosts, in one shape: the input of an import.
 
 Ids are those of MAAS, as text (`system_id` for machines); names refer to other parts of the same inventory. Every
 source fills what it has: a database has more than the API (`docs/decisions/0104-import-from-maas.md`).

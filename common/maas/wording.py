@@ -1,4 +1,4 @@
-"""Words that readers of all sources share: the spelling of MAC addresses, reasons why a VM is left out. Pure."""
+"""Words that readers of all sources share: spelling of MAC addresses, reasons why a VM is left out. Pure."""
 
 from __future__ import annotations
 
