@@ -57,6 +57,9 @@ async def test_a_dump_and_a_running_maas_give_the_same_plan(innkeeper: Deploymen
     assert (begun["source"], begun["label"], begun["version"]) == ("api", url, "3.7.3")
     assert begun["counts"]["machines"] == 40
     of_api = outline(await plan(innkeeper, begun))
+    # That an account is inactive is not in the API: it becomes one that nobody can use, without password and keys.
+    of_api["users"].remove(("", "ines", "new", "user ines"))
+    of_dump["users"].remove(("", "ines", "left_out", ""))
     assert of_api.keys() == of_dump.keys()
     for kind, objects in of_api.items():
         assert objects == of_dump[kind], kind

@@ -74,7 +74,7 @@ def as_the_api_knows(dump: Inventory, api: Inventory) -> Inventory:
     asking = {one.username for one in api.users if one.api_keys}
     return attrs.evolve(
         dump,
-        origin=api.origin,  # the exact version; the UUID only if MAAS made a certificate
+        origin=attrs.evolve(api.origin, uuid=dump.origin.uuid),  # the exact version; the UUID is that of certificates
         tags=tuple(attrs.evolve(one, id=one.name) for one in dump.tags),  # ids are not shown
         spaces=tuple(attrs.evolve(one, description="") for one in dump.spaces),
         fabrics=tuple(attrs.evolve(one, description="") for one in dump.fabrics),
