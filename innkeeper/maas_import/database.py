@@ -1,4 +1,4 @@
-"""Reads the database of a MAAS itself: as rows in PostgreSQL's text form, in one transaction that only reads."""
+"""Reads the database of a MAAS itself: rows in PostgreSQL's text form, in one transaction that only reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens a dump of any form as a SQL script: plain, compressed, or an archive that `pg_restore` reads without a server.
+"""Opens a dump of any form as a SQL script: plain, compressed, or an archive for `pg_restore`.
 
 Everything here blocks: call it in a thread.
 """
@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,14 +68,12 @@ def opened_script(path: Path, *, restorers: Sequence[str] | None = None) -> Iter
             else:
                 with _decompressed(path, file, head) as script:
                     yield script
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise InvalidRequest(f"{path} cannot be decompressed: {error}. Copy it again, or make a new dump.") from error
     except OSError as error:
-        if isinstance(error, gzip.BadGzipFile):
-            raise InvalidRequest(f"{path} cannot be decompressed: {error}.") from error
         raise InvalidRequest(f"{path} cannot be read: {error.strerror or error}.") from error
     except EOFError as error:
         raise cut_off("the compressed file has no end") from error
-    except lzma.LZMAError as error:
-        raise InvalidRequest(f"{path} cannot be decompressed: {error}.") from error
 
 
 def _is_archive(head: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,9 +47,12 @@ class Row:
     def real(self, column: str, default: float) -> float:
         value = self.values.get(column)
         try:
-            return default if value is None else float(value)
+            found = default if value is None else float(value)
         except ValueError:
-            raise self.refusal(column, "is no number") from None
+            found = math.nan
+        if not math.isfinite(found):
+            raise self.refusal(column, "is no number")
+        return found
 
     def boolean(self, column: str, *, default: bool = False) -> bool:
         value = self.values.get(column)

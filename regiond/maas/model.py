@@ -11,13 +11,14 @@ from regiond.maas.bridge.model import (
     RegisterRequest,
     RegistrationPlan,
 )
-from regiond.maas.imports.model import Failure, MaasImport, read_document
+from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport, read_document
 
 __all__ = [
     "Failure",
     "MaasImport",
     "MaasServer",
     "MaasServerChange",
+    "NewMaasImport",
     "NewMaasServer",
     "PowerAnswer",
     "PowerResult",

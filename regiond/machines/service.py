@@ -20,6 +20,7 @@ from regiond.ledger.model import GuestClaims
 from regiond.long_list import LongList
 from regiond.machines import page_store, store, view_store
 from regiond.machines.adoption.affected_guests import affected_guest
+from regiond.machines.adoption.imports import MachineAdoptions
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.autostart import open_set_autostart
 from regiond.machines.autostart import set_default as set_default_autostart
@@ -76,6 +77,7 @@ __all__ = [
     "HardwareRequests",
     "HostRemovalPlan",
     "HostWorkload",
+    "MachineAdoptions",
     "MachineRemovalPlan",
     "Machines",
     "Target",

@@ -18,7 +18,7 @@ from regiond.maas.imports.inventories import Inventories
 from regiond.maas.imports.service import MaasImports
 from regiond.maas.imports.steps import ImportMaas
 from regiond.maas.imports.work import Rooms
-from regiond.machines.adoption.service import MachineAdoptions
+from regiond.machines.service import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags

@@ -23,8 +23,9 @@ from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.rows import Rows
 from tests.maas_api.server import serving
 from tests.maas_api.state import MAAS_2_9, MAAS_3_8, MAAS_4_0, ONLY_PODS, Maas, Release
-from tests.maas_site.hosts import NORTH
+from tests.maas_site.hosts import MEMBERS, NORTH
 from tests.maas_site.machines import FIRST_NODE, TRIED
+from tests.maas_site.networks import CIDRS
 from tests.maas_site.script import script_of
 from tests.maas_site.site import site
 from tests.maas_site.tables import system_id
@@ -209,6 +210,18 @@ async def test_hidden_machines_are_noticed(client: MaasClient, maas: Maas) -> No
 async def test_hidden_hosts_are_noticed(client: MaasClient, maas: Maas) -> None:
     maas.hidden_hosts = {NORTH}
     with pytest.raises(MaasRefused, match="it hides"):
+        await read_with(client)
+
+
+async def test_a_hidden_member_of_a_cluster_is_noticed(client: MaasClient, maas: Maas) -> None:
+    maas.release = MAAS_3_8
+    maas.hidden_hosts = {MEMBERS[0]}
+    on_it = {one["system_id"] for one in maas.rows.where("node", "bmc_id", MEMBERS[0])}
+    nodes = [one for one in maas.rows.all("node") if one["system_id"] not in on_it]
+    vms = [one for one in maas.rows.all("virtualmachine") if one["bmc_id"] != MEMBERS[0]]
+    maas.rows = Rows(maas.rows.tables | {"maasserver_node": nodes, "maasserver_virtualmachine": vms})
+    maas.instead |= {f"subnets/{number}/": Answer(body=b"[]", content_type=JSON) for number in CIDRS}
+    with pytest.raises(MaasRefused, match=r"clusters of the MAAS at .* have 3 hosts, and it shows 2 of them"):
         await read_with(client)
 
 

@@ -14,13 +14,15 @@ from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
+from regiond.maas.access import maas_access
 from regiond.maas.imports import store
 from regiond.maas.imports.inventories import Inventories, unpack
-from regiond.maas.imports.model import Choices, MaasImport, Plan, SeenPlan
+from regiond.maas.imports.model import Choices, MaasImport, NewMaasImport, Plan, SeenPlan
 from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
 from regiond.maas.imports.region_state import host_key, read_state
 from regiond.maas.imports.steps import stored_choices
+from regiond.maas.source.service import read_maas
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
@@ -55,6 +57,15 @@ class MaasImports:
         """Keeps the inventory of compressed JSON, which a command has read from a dump or a database."""
         caller.require_admin()
         return await self.add(caller, await asyncio.to_thread(unpack, packed))
+
+    async def add_from(self, caller: Caller, source: NewMaasImport) -> MaasImport:
+        """Asks a running MAAS for all that an import needs, and keeps it. Nothing changes there.
+
+        Raises InvalidRequest by field, and the errors of `read_maas`.
+        """
+        caller.require_admin()
+        access = maas_access(source.url, source.key, authority_pem=source.ca, fingerprint=source.fingerprint)
+        return await self.add(caller, await read_maas(access))
 
     async def add(self, caller: Caller, inventory: Inventory) -> MaasImport:
         """Keeps the inventory, sealed. Nothing else changes."""

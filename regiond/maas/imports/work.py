@@ -20,7 +20,7 @@ from regiond.dns.service import Dns
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.maas.imports.model import Failure, ItemState, Plan, PlanItem
-from regiond.machines.adoption.service import MachineAdoptions
+from regiond.machines.service import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.operations.model import Parent
 from regiond.tags.service import Tags

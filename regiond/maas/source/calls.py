@@ -64,6 +64,8 @@ async def answers_of(client: MaasClient, user: Row, version: str) -> Answers:
     )
     if vms is not None:
         vms = await _checked_vms(client, vms, machines)
+    if (counts := completeness.hosts_of_clusters(clusters or (), parameters.values())) is not None:
+        raise completeness.refuse_hosts(*counts, client.access.label)
     hidden = completeness.machines_without_host(hosts, machines)
     if hidden:
         raise completeness.refuse(hidden, len(machines), "machines with their VM hosts", client.access.label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from common.errors import MaasRefused, Unsupported
@@ -85,6 +86,25 @@ def machines_without_host(hosts: Iterable[Row], machines: Iterable[Row]) -> froz
     known = {required(one, "id") for one in hosts}
     return frozenset(
         text(one, "hostname") for one in machines if inner(one, "pod") and text(inner(one, "pod"), "id") not in known
+    )
+
+
+def hosts_of_clusters(clusters: Iterable[Row], parameters: Iterable[Row]) -> tuple[int, int] | None:
+    """Returns how many hosts are shown and how many clusters of their project have; None if none is missing."""
+    shown = Counter(text(one, "project") for one in parameters)
+    wanted: Counter[str] = Counter()
+    for one in clusters:
+        wanted[text(one, "project")] += number(one, "vmhost_count")
+    missing = [(shown[project], count) for project, count in wanted.items() if count > shown[project]]
+    return missing[0] if missing else None
+
+
+def refuse_hosts(shown: int, wanted: int, where: str) -> MaasRefused:
+    return MaasRefused(
+        f"The clusters of the MAAS at {where} have {wanted} hosts, and it shows {shown} of them to this API key. "
+        f"{_HELP}",
+        status=403,
+        reason="rights",
     )
 
 

@@ -12,7 +12,6 @@ from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.affected_guests import affected_guest
-from regiond.machines.adoption.imports import MachineAdoptions
 from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, open_forget
 from regiond.machines.adoption.model import select_guests
 from regiond.machines.adoption.owner import find_owner
@@ -24,8 +23,6 @@ from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.quotas import service as quotas
 from regiond.racks.service import HostCalls
-
-__all__ = ["Adoption", "MachineAdoptions"]
 
 
 class Adoption:

@@ -13,7 +13,7 @@ from typing import Any
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.declaration.field_types import File, Text, TextList
+from regiond.api.declaration.field_types import File, FileOrText, Secret, Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.serializer import (
@@ -33,7 +33,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
-from regiond.maas.model import Failure, MaasImport, read_document
+from regiond.maas.model import Failure, MaasImport, NewMaasImport, read_document
 from regiond.operations.model import Operation
 
 _MAX_PLAN_BYTES = 128 * 2**20
@@ -74,10 +74,15 @@ _delete = serve(lambda s: s.maas_imports.delete, import_id=target("id"))
 
 
 async def _create(call: Call) -> MaasImport:
-    packed = call.files.get("inventory")
-    if not packed:
-        raise InvalidRequest.of({"inventory": ["Send what innkeeper import maas has read, as a file of the form."]})
-    return await call.services.maas_imports.add_packed(call.caller, packed)
+    packed, values = call.files.get("inventory"), call.values
+    if packed and not values["url"]:
+        return await call.services.maas_imports.add_packed(call.caller, packed)
+    if not values["url"] or packed:
+        raise InvalidRequest.of({"inventory": ["Send either this, as a file of the form, or url and key of a MAAS."]})
+    source = NewMaasImport(
+        url=values["url"], key=values["key"] or "", ca=values["ca"] or "", fingerprint=values["fingerprint"] or ""
+    )
+    return await call.services.maas_imports.add_from(call.caller, source)
 
 
 def choices_of(texts: tuple[str, ...] | None) -> dict[tuple[str, str], str]:
@@ -141,7 +146,9 @@ MAAS_IMPORTS = Resource(
             _IMPORT,
             _create,
             title="Begin an import from MAAS",
-            doc="Keeps what was read of a MAAS, with its secrets sealed. Nothing is imported: read the plan, then "
+            expensive=True,
+            doc="Keeps what was read of a MAAS, or asks a running one for it, with its secrets sealed. Nothing is "
+            "imported: read the plan, then "
             "apply it. The command innkeeper import maas does all of that.",
             permission=Permission.ADMIN,
             fields=(
@@ -150,6 +157,21 @@ MAAS_IMPORTS = Resource(
                     File(),
                     "What innkeeper import maas has read of a dump or a database: JSON, compressed with gzip.",
                     default="",
+                ),
+                Field(
+                    "url",
+                    Text(max_length=2048),
+                    "A running MAAS, such as http://maas.example.com:5240/MAAS. It is only read.",
+                    recorded=True,
+                    default="",
+                ),
+                Field("key", Secret(max_length=512), "API key of an administrator of that MAAS.", example="a:b:c"),
+                Field("ca", FileOrText(max_length=65536), "The CA of its certificate, as PEM."),
+                Field(
+                    "fingerprint",
+                    Text(max_length=128),
+                    "SHA-256 fingerprint of its certificate, instead of a CA.",
+                    recorded=True,
                 ),
             ),
             success=201,
