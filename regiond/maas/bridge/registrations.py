@@ -163,9 +163,7 @@ class Registrations:
         await registration_store.set_token(db, registration_id, sealed)
         return id_
 
-    async def _open_end(
-        self, db: Db, caller: Caller, system_id: str, *, keep_record: bool
-    ) -> tuple[int, DeletionPlan]:
+    async def _open_end(self, db: Db, caller: Caller, system_id: str, *, keep_record: bool) -> tuple[int, DeletionPlan]:
         machine = await changeable(db, caller, system_id)
         registration = await registration_store.of_machine(db, machine.id)
         if registration is None:
