@@ -179,7 +179,7 @@ class MachineLayer:
 
 @frozen(kw_only=True)
 class MaasLayer:
-    """What Innkeeper asks and tells servers of MAAS."""
+    """The room that asks and tells servers of MAAS."""
 
     maas_servers: MaasServers
     maas_power: MaasPower

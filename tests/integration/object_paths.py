@@ -35,6 +35,9 @@ SHARED = {
     "discrepancies": {"id": "1"},
     "boot-resources": {"id": "1000", "file_id": "1000"},
     "vmhost-certificate": {"name": "none"},
+    "maas-servers": {"name": "none"},
+    "maas-imports": {"id": "1"},
+    "webhook": {"id": "x" * 32, "action": "on"},
     "report": {"id": "999999", "secret": "x" * 43},
 }
 

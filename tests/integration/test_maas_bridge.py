@@ -90,6 +90,9 @@ async def test_a_server_is_asked_before_it_is_stored(innkeeper: Deployment, maas
     maas.is_down = True
     assert await rejected_status(wrong(key=KEY)) == 503
     assert [one["name"] for one in await innkeeper.get("maas-servers/")] == ["metal"]
+    change = partial(innkeeper.put, "maas-servers/metal/")
+    assert "sent to no other address" in str((await rejection(change(url="http://127.0.0.1:1/MAAS"))).details["fields"])
+    assert (await change(power_url="http://10.0.0.9:5240"))["power_url"] == "http://10.0.0.9:5240"
 
 
 async def test_a_composed_machine_is_commissioned_by_the_maas(innkeeper: Deployment, maas: RecordedMaas) -> None:

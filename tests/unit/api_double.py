@@ -87,6 +87,7 @@ _LOOKUPS = {
     "accounts.named",
     "users.read",
     "hosts.read",
+    "maas_servers.read",
     "hosts.compose_target",
     "hosts.of_system_ids",
     "hosts.ids_of",

@@ -77,6 +77,8 @@ EXPECTED = {
     "RegionControllersHandler": ("regioncontrollers/", []),
     "RegionControllerHandler": ("regioncontrollers/{system_id}/", ["system_id"]),
     "MaasHandler": ("maas/", []),
+    "MaasServersHandler": ("maas-servers/", []),
+    "MaasServerHandler": ("maas-servers/{name}/", ["name"]),
     "InterfacesHandler": ("nodes/{system_id}/interfaces/", ["system_id"]),
     "InterfaceHandler": ("nodes/{system_id}/interfaces/{id}/", ["system_id", "id"]),
     "DevicesHandler": ("devices/", []),

@@ -20,6 +20,7 @@ OTHER_DESTRUCTIVE = {
     "MachineHandler.abort",
     "MachineHandler.rebuild",
     "MachineHandler.forget",
+    "MachineHandler.unregister_from_maas",
     "MachineHandler.remove_disk",
     "MachineHandler.remove_interface",
     "OperationHandler.cancel",

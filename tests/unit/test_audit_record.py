@@ -34,7 +34,7 @@ RECORDED_TEXTS = """
     ip_address ip_addresses mac_address mac_addresses machine_pool machine_zone machines move_to name nodes not_arch
     not_fabric_classes
     not_fabrics not_in_pool not_in_pools not_in_zone not_in_zones not_pod not_pod_type not_subnets not_tags
-    not_vlans osystem owner parent pod pod_type pool power_address project query reason remove server sha256 size space
+    not_vlans osystem owner parent pod pod_type pool power_address power_url project query reason register_in_maas remove server sha256 size space
     start_ip
     storage storage_pool subnet subnets swap_size system_id tag tags template transfer_resources_to type url user
     username uuid version vlan
@@ -271,6 +271,7 @@ def test_every_change_of_an_account_is_audited() -> None:
     assert unaudited == {
         "Report that a machine has booted",  # by a guest: the event of the deployment says it
         "Report that a hypervisor was set up",  # the same
+        "Power a registered machine on or off",  # by a MAAS server: recorded as of that, with the machine
         "Show where a machine would be placed",  # a dry run
         "Add a part to the upload of a file of a VM",  # as below
         "Add a part to an upload",  # the declaration and the end are recorded

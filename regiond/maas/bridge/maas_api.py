@@ -1,4 +1,4 @@
-"""What the bridge needs of a connection to a MAAS, and what it asks and tells there."""
+"""The connection to a MAAS as the bridge needs it, and its requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Connect = Callable[[MaasAccess], MaasApi]
 
 @frozen(kw_only=True)
 class MaasIdentity:
-    """What a check of the connection finds."""
+    """The account of the key, and the version of the MAAS."""
 
     version: str
     username: str
@@ -47,7 +47,7 @@ class MaasRecord:
 
 @frozen(kw_only=True)
 class NewMaasRecord:
-    """What a MAAS needs to know of a machine."""
+    """A machine as it is described to a MAAS."""
 
     hostname: str
     architecture: str

@@ -37,7 +37,7 @@ class NewMaasServer:
 
 @frozen(kw_only=True)
 class MaasServerChange:
-    """What a request changes; None: nothing."""
+    """The fields of a server that a request gives; None: not given."""
 
     url: str | None = None
     key: str | None = field(default=None, repr=False)
@@ -67,7 +67,7 @@ class MaasServer:
 
 @frozen(kw_only=True)
 class RegisterRequest:
-    """How a machine is registered. With `deployed` MAAS takes it as it runs; else with `commission` it starts it."""
+    """The way in which a machine is registered. With `deployed` MAAS takes it as it runs; else with `commission` it starts it."""
 
     server: str
     commission: bool = True
@@ -76,7 +76,7 @@ class RegisterRequest:
 
 @frozen(kw_only=True)
 class RegistrationPlan:
-    """What a registration, or its end, would change."""
+    """The changes that a registration would make."""
 
     name: str
     effects: tuple[str, ...]
@@ -124,7 +124,7 @@ class PowerResult(StrEnum):
 
 @frozen(kw_only=True)
 class PowerAnswer:
-    """What MAAS is told. It searches the answer to a query for a word of each of its patterns, so that has one word."""
+    """The answer to a MAAS, which searches that of a query for a word of each of its patterns: it has one of them."""
 
     result: PowerResult
     power: PowerState = PowerState.UNKNOWN

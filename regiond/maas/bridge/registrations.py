@@ -13,6 +13,7 @@ from common.values import PowerState
 from regiond.caller import Caller
 from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
 from regiond.db.pool import Database, Db
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
@@ -80,7 +81,7 @@ class Registrations:
             idempotency_key=idempotency_key, need_rack=False,
         )  # fmt: skip
 
-    async def end_plan(self, caller: Caller, system_id: str, *, keep_record: bool = False) -> RegistrationPlan:
+    async def end_plan(self, caller: Caller, system_id: str, *, keep_record: bool = False) -> DeletionPlan:
         """Returns what `start_end` would change, and changes nothing. Raises its errors."""
         return await self.requests.plan(lambda db: self._open_end(db, caller, system_id, keep_record=keep_record))
 
@@ -162,9 +163,7 @@ class Registrations:
         await registration_store.set_token(db, registration_id, sealed)
         return id_
 
-    async def _open_end(
-        self, db: Db, caller: Caller, system_id: str, *, keep_record: bool
-    ) -> tuple[int, RegistrationPlan]:
+    async def _open_end(self, db: Db, caller: Caller, system_id: str, *, keep_record: bool) -> tuple[int, DeletionPlan]:
         machine = await changeable(db, caller, system_id)
         registration = await registration_store.of_machine(db, machine.id)
         if registration is None:
@@ -222,13 +221,13 @@ def _plan(machine: MachineView, server: MaasServer, request: RegisterRequest) ->
     )
 
 
-def _end_plan(machine: MachineView, found: Registration, *, keep_record: bool) -> RegistrationPlan:
+def _end_plan(machine: MachineView, found: Registration, *, keep_record: bool) -> DeletionPlan:
     what = found.maas_system_id or machine.hostname
-    record = (
-        f"The machine {what} stays in the MAAS server {found.server}, which can no longer switch it."
-        if keep_record
-        else f"The machine {what} is deleted in the MAAS server {found.server}."
-    )
-    return RegistrationPlan(
-        name=machine.hostname, effects=(record, f"{machine.hostname} itself is neither stopped nor changed.")
+    record = AffectedRecord(kind=f"machine in the MAAS server {found.server}", id=what, name=machine.hostname)
+    stays = (f"The MAAS server {found.server} can no longer switch it.",) if keep_record else ()
+    return DeletionPlan(
+        name=machine.hostname,
+        deleted=() if keep_record else (record,),
+        kept=(record,) if keep_record else (),
+        effects=(*stays, f"{machine.hostname} itself is neither stopped nor changed."),
     )

@@ -71,6 +71,8 @@ class MaasServers:
         caller.require_admin()
         before, key = await self.connections.read((await self.read(name)).id)
         wanted, _ = _checked(_changed(before, change, key))
+        if wanted.url != before.url and change.key is None:
+            raise InvalidRequest.of({"key": ["Give the key too: the one that is stored is sent to no other address."]})
         async with self.database.transaction() as db:
             await server_store.update(db, before.id, wanted)
             await self._store_key(db, before.id, wanted.key)

@@ -27,7 +27,7 @@ _NO_RECORD = (404, 410)
 
 @frozen
 class BridgeTools:
-    """What both handlers need. `power_url` is the address of this region for servers that name none."""
+    """The tools of both handlers. `power_url` is the address of this region for servers that name none."""
 
     database: Database
     connections: Connections

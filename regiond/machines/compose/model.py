@@ -69,7 +69,7 @@ class Templates(Protocol):
 
 
 class MaasRegistrations(Protocol):
-    """What composes need of the registration of machines in MAAS servers."""
+    """The registration of machines in MAAS servers, as composes need it."""
 
     async def problems(self, server: str) -> Sequence[str]:
         """Returns why no machine can be registered in a server of this name; nothing if one can."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from common.errors import InnkeeperError
@@ -12,6 +13,10 @@ from tests.faults.scenarios.scenario import REPEATED, Outcome, Scenario
 from tests.waiting import eventually
 
 PAUSE_S = 0.02
+_HAS_FOLLOWED = """
+    select true from operation first join operation o on o.system_id = first.system_id and o.id > first.id
+     where first.id = $1 and o.kind = $2 and not o.is_open
+"""
 _HAS_ENDED = "select finished_at is not null from operation where id = $1"
 
 
@@ -30,6 +35,8 @@ async def outcome_of(site: MatrixSite, scenario: Scenario, state: Any, key: str)
         if response.operation_id is None:
             return Outcome(state="answered", answer=response.answer, requests=requests)
         operation = await _ended(site, response.operation_id)
+        if scenario.follows is not None:
+            await eventually(partial(site.fetchval, _HAS_FOLLOWED, response.operation_id, scenario.follows.value))
         return Outcome(state=operation["state"], operation=operation, answer=response.answer, requests=requests)
 
 

@@ -99,6 +99,7 @@ class UnregisterFromMaas(_InMaas):
 class ComposeInMaas(_InMaas):
     name = "compose_in_maas"
     kinds = (OperationKind.COMPOSE, OperationKind.REGISTER)
+    follows = OperationKind.REGISTER
 
     async def prepare(self, site: Site) -> WithMaas:
         host = await site.host()
@@ -121,6 +122,7 @@ class DeleteInMaas(UnregisterFromMaas):
 
     name = "delete_in_maas"
     kinds = (OperationKind.DELETE, OperationKind.UNREGISTER)
+    follows = OperationKind.UNREGISTER
 
     async def request(self, site: Site, state: WithMaas) -> Request:
         return Request(method="DELETE", path=state.machine.path)

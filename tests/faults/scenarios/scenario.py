@@ -62,13 +62,15 @@ class Scenario(ABC):
     """Stateless: what one cell needs is in the value that `prepare` returns. The runner kills and observes.
 
     `kinds` are the operations that the scenario starts, its own first. `ends` are the states in which it may end. If
-    not `keyed`, it is sent without an Idempotency-Key.
+    not `keyed`, it is sent without an Idempotency-Key. `follows` is the kind of the operation on the same machine which
+    the end of the first one opens; the caller waits for its end, too.
     """
 
     name: str
     kinds: tuple[OperationKind, ...] = ()
     ends: frozenset[str] = SUCCEEDS
     keyed: bool = True
+    follows: OperationKind | None = None
 
     @abstractmethod
     async def prepare(self, site: Site) -> Any:

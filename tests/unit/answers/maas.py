@@ -57,7 +57,7 @@ ANSWERS: Mapping[str, Any] = {
     "maas_registrations.start": OPERATION,
     "maas_registrations.plan": PLAN,
     "maas_registrations.start_end": OPERATION,
-    "maas_registrations.end_plan": PLAN,
+    "maas_registrations.end_plan": DELETION_PLAN,
     "maas_power.query": ON,
     "maas_power.switch": ON,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.declaration.dry_run import with_dry_run
+from regiond.api.declaration.dry_run import CHANGE_DOC, PLAN, plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field
@@ -18,7 +18,6 @@ REGISTRATION_PLAN_JSON: Serializer[RegistrationPlan] = serializer(
     "RegistrationPlan", *fields_of(RegistrationPlan, "name effects")
 )
 _PLAN = Result(doc="For a dry run: what would change.", type=REGISTRATION_PLAN_JSON)
-_DRY_RUN = "Change nothing; answer 200 with what would change (default false)."
 _request = filled(RegisterRequest)
 
 
@@ -47,7 +46,7 @@ async def _end_plan(call: Call) -> Reply:
     plan = await call.services.maas_registrations.end_plan(
         call.caller, call.target.system_id, keep_record=call.values["keep_record"]
     )
-    return json_reply(REGISTRATION_PLAN_JSON.encode(plan))
+    return plan_reply(plan)
 
 
 REGISTER = with_dry_run(
@@ -86,7 +85,7 @@ REGISTER = with_dry_run(
     ),
     _register_plan,
     result=_PLAN,
-    doc=_DRY_RUN,
+    doc=CHANGE_DOC,
 )
 UNREGISTER = with_dry_run(
     Endpoint(
@@ -111,6 +110,5 @@ UNREGISTER = with_dry_run(
         run=_end,
     ),
     _end_plan,
-    result=_PLAN,
-    doc=_DRY_RUN,
+    result=PLAN,
 )

@@ -12,7 +12,6 @@ from regiond.maas.model import PowerAnswer, PowerResult
 
 _BEARER = re.compile(r"\s*bearer\s+([\w-]{1,256})\s*", re.IGNORECASE | re.ASCII)
 _ACTIONS = {"on": PowerAction.ON, "off": PowerAction.OFF}
-_QUERY = "query"
 _NOT_HERE = 410  # a 404 counts as an answer there: MAAS would go on as if it had been done
 _STATUS = {PowerResult.DONE: 200, PowerResult.GONE: _NOT_HERE, PowerResult.REFUSED: 409}
 # One line with one word: MAAS searches it for a pattern of each state.
@@ -20,8 +19,6 @@ POWER_JSON: Serializer[PowerAnswer] = serializer("MaasPower", key("status", STR,
 
 
 async def _query(call: Call) -> Reply:
-    if call.path["action"] != _QUERY:
-        return text_reply(f"Send POST to power a machine on or off, and GET to {_QUERY}.", status=_NOT_HERE)
     return _reply(await call.services.maas_power.query(call.path["id"], _token(call)))
 
 
