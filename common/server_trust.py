@@ -1,4 +1,4 @@
-"""The certificate that a server may present over HTTPS: by default one that an authority of this computer signed."""
+"""The certificate that a server may present: by default one that an authority of this computer signed."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ ROW_ID_MAX = 2**31 - 1
 _ROW_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 MAAS_SYSTEM_ID = "34678abcdefghkmnpqrstwxy"  # the characters of MAAS's ids: none that is easily confused with another
 # At least one of these is in each new id. A proxy in front of a region and a MAAS knows by it whose an id is; changing
-# them changes the examples in docs/examples/drop-in, too.
+# them changes the examples in docs/examples/drop-in-address, too.
 OWN_SYSTEM_ID = "029"
 _SYSTEM_ID = MAAS_SYSTEM_ID + OWN_SYSTEM_ID
 _OF_HOST = "h"  # how the system ids of VM hosts begin

@@ -47,8 +47,9 @@ def make_pair(
     lifetime: timedelta = 90 * DAY,
     key: Any = None,
     password: bytes | None = None,
+    issuer: x509.Name | None = None,
 ) -> Pair:
-    """A self-signed certificate of `name` and of 127.0.0.1."""
+    """A self-signed certificate of `name` and of 127.0.0.1; `issuer` is another name for who signed it."""
     starts_at = starts_at or datetime.now(UTC) - timedelta(hours=1)
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -56,7 +57,7 @@ def make_pair(
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(issuer or subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(starts_at)

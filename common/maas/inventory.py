@@ -1,4 +1,4 @@
-"""What a MAAS installation knew of its VM hosts, in one shape, wherever it was read: the input of an import.
+"""The knowledge of a MAAS installation of its VM hosts, in one shape: the input of an import.
 
 Ids are those of MAAS, as text (`system_id` for machines); names refer to other parts of the same inventory. Every
 source fills what it has: a database has more than the API (`docs/decisions/0104-import-from-maas.md`).
@@ -19,7 +19,7 @@ class SourceKind(StrEnum):
 
 @frozen(kw_only=True)
 class Origin:
-    """Where the inventory was read. `uuid` is that of the installation; empty if the source has none."""
+    """The place where the inventory was read. `uuid` is that of the installation; empty if the source has none."""
 
     kind: SourceKind
     label: str  # the URL, the name of the file, or the host and name of the database; without secrets

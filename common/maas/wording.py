@@ -1,7 +1,4 @@
-"""How readers of every source spell MAC addresses and say why a VM is left out, so that the same site gives the same.
-
-Pure.
-"""
+"""Words that readers of all sources share: spelling of MAC addresses, reasons why a VM is left out. Pure."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest
 from innkeeper.maas_import.script import cut_off
+from innkeeper.maas_import.stopping import Stop
 from innkeeper.maas_import.wanted import OPENFGA, TABLES
 
 _CUSTOM = b"PGDMP"
@@ -47,7 +48,7 @@ class Restorer:
 
 
 @contextmanager
-def opened_script(path: Path, *, restorers: Sequence[str] | None = None) -> Iterator[BinaryIO]:
+def opened_script(path: Path, *, stop: Stop, restorers: Sequence[str] | None = None) -> Iterator[BinaryIO]:
     """The dump as a script, whatever its form. Raises InvalidRequest for a file that is no dump of PostgreSQL.
 
     `restorers` replaces the places where `pg_restore` is looked for.
@@ -56,14 +57,14 @@ def opened_script(path: Path, *, restorers: Sequence[str] | None = None) -> Iter
         if path.is_dir():
             if not (path / _CONTENTS).is_file():
                 raise InvalidRequest(f"{path} is a folder, and not one of pg_dump --format=directory.")
-            with _restored(path, b"", restorers) as script:
+            with _restored(path, b"", restorers, stop) as script:
                 yield script
             return
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
             file.seek(0)
             if head.startswith(_CUSTOM) or _is_archive(head):
-                with _restored(path, head, restorers) as script:
+                with _restored(path, head, restorers, stop) as script:
                     yield script
             else:
                 with _decompressed(path, file, head) as script:
@@ -116,7 +117,7 @@ def _check_text(path: Path, head: bytes) -> None:
 
 
 @contextmanager
-def _restored(path: Path, head: bytes, restorers: Sequence[str] | None) -> Iterator[BinaryIO]:
+def _restored(path: Path, head: bytes, restorers: Sequence[str] | None, stop: Stop) -> Iterator[BinaryIO]:
     program = _newest(path, restorers)
     # An absolute path is no option.
     argv = [program.path, "--data-only", "--schema=public", f"--schema={OPENFGA}",
@@ -126,22 +127,23 @@ def _restored(path: Path, head: bytes, restorers: Sequence[str] | None) -> Itera
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, env={**os.environ, "LC_ALL": "C"}
         )
         try:
+            stop.waits_for(process)
             script = process.stdout
             if script is None:  # cannot be: it is a pipe
                 raise AssertionError
+            problem: InvalidRequest | None = None
             try:
                 yield cast(BinaryIO, script)
-                read_all = True
-            except InvalidRequest:
-                read_all = False  # its own words may say why
-                script.close()
-                if process.wait() in {0, -13}:
-                    raise
-            if read_all:
-                script.read()
+            except InvalidRequest as error:
+                problem = error  # the program's own words may say why
+            while script.read(_HEAD_BYTES):  # so that it ends by itself
+                pass
             if process.wait() != 0:
-                raise _failure(path, head, program, _words(words))
+                raise _failure(path, head, program, _words(words)) from problem
+            if problem is not None:
+                raise problem
         finally:
+            stop.waits_for(None)
             with suppress(OSError):
                 process.kill()
             process.wait()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import BinaryIO
 
 from attrs import define, field
 
 from common.errors import InvalidRequest
 from innkeeper.maas_import.copy_text import header_of, names_of
-from innkeeper.maas_import.tables import MAX_LINE_BYTES, TableReader, Tables, too_long
+from innkeeper.maas_import.stopping import Lines
+from innkeeper.maas_import.tables import MAX_LINE_BYTES, Kept, TableReader, Tables, too_long
 from innkeeper.maas_import.wanted import TABLES
 
 _END = b"\\."
@@ -30,13 +30,14 @@ class Script:
 
     databases: dict[str, Tables] = field(factory=dict)
     blocks: int = 0
+    _kept: Kept = field(factory=Kept)
     open_frames: list[bytes] = field(factory=list)  # beginnings of dumps whose ends were not read yet
 
     def tables_of(self, database: str) -> Tables:
-        return self.databases.setdefault(database, Tables())
+        return self.databases.setdefault(database, Tables(kept=self._kept))
 
 
-def read_script(stream: BinaryIO, *, database: str | None = None, tables: Iterable[str] = TABLES) -> Script:
+def read_script(stream: Lines, *, database: str | None = None, tables: Iterable[str] = TABLES) -> Script:
     """Returns the wanted rows of all databases, or of one. Raises InvalidRequest for a script that was cut.
 
     Only wanted rows are kept in memory; the length of a line of others does not matter.
@@ -71,7 +72,7 @@ def cut_off(where: str) -> InvalidRequest:
     )
 
 
-def _read_block(stream: BinaryIO, line: bytes, found: Script, database: str, wanted: set[str]) -> None:
+def _read_block(stream: Lines, line: bytes, found: Script, database: str, wanted: set[str]) -> None:
     header = header_of(line.decode(errors="replace").rstrip("\n").rstrip("\r"))
     if header is None:
         return

@@ -13,6 +13,7 @@ from innkeeper.maas_import.dump_file import opened_script
 from innkeeper.maas_import.inventory import inventory_of
 from innkeeper.maas_import.schema import is_maas
 from innkeeper.maas_import.script import Script, read_script
+from innkeeper.maas_import.stopping import Stop
 from innkeeper.maas_import.tables import Tables
 
 
@@ -22,7 +23,12 @@ async def read_dump(path: Path, *, database: str | None = None, restorers: Seque
     `database` chooses one of several in the dump; `restorers` replaces the places where `pg_restore` is looked for.
     Raises InvalidRequest, which says what was found and what helps.
     """
-    return await asyncio.to_thread(_read_dump, path, database, restorers)
+    stop = Stop()
+    try:
+        return await asyncio.to_thread(_read_dump, path, database, restorers, stop)
+    except asyncio.CancelledError:
+        stop.stop()
+        raise
 
 
 async def read_database(dsn: str) -> Inventory:
@@ -37,9 +43,9 @@ async def read_database(dsn: str) -> Inventory:
     )
 
 
-def _read_dump(path: Path, database: str | None, restorers: Sequence[str] | None) -> Inventory:
-    with opened_script(path, restorers=restorers) as stream:
-        script = read_script(stream, database=database)
+def _read_dump(path: Path, database: str | None, restorers: Sequence[str] | None, stop: Stop) -> Inventory:
+    with opened_script(path, stop=stop, restorers=restorers) as stream:
+        script = read_script(stop.checked(stream), database=database)
     tables = _chosen(script, path, database)
     return inventory_of(tables, kind=SourceKind.DUMP, label=path.name, source=f"The dump {path.name}")
 

@@ -1,4 +1,4 @@
-"""Where a MAAS answers, with which key, and which certificate it may present."""
+"""The address of a MAAS, the key with which it is called, and the certificate that it may present."""
 
 from __future__ import annotations
 

@@ -109,11 +109,12 @@ async def test_a_silent_database_ends_at_the_deadline(maas: str, monkeypatch: py
 
 
 async def test_the_connection_ends_when_the_caller_is_cancelled(maas: str) -> None:
-    other = await connect(as_superuser(maas), application_name="test")
+    other = await connect(maas, application_name="test")
+    watching = await connect(as_superuser(maas), application_name="test")  # a transaction sees no later session
 
     async def readers() -> int:
         return int(
-            await other.fetchval("select count(*) from pg_stat_activity where application_name = 'innkeeper-import'")
+            await watching.fetchval("select count(*) from pg_stat_activity where application_name = 'innkeeper-import'")
         )
 
     try:
@@ -126,6 +127,7 @@ async def test_the_connection_ends_when_the_caller_is_cancelled(maas: str) -> No
                 await reading
         await eventually(lambda: _none(readers()))
     finally:
+        await watching.close()
         await other.close()
 
 

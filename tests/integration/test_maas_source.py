@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from regiond.maas.access import maas_access
 from regiond.maas.client import MaasClient
 from regiond.maas.source.calls import BATCH
 from regiond.maas.source.service import read_maas, read_with
-from tests.clock import in_no_time
+from tests.clock import advance
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.rows import Rows
@@ -30,6 +31,7 @@ from tests.maas_site.script import script_of
 from tests.maas_site.site import site
 from tests.maas_site.tables import system_id
 from tests.maas_site.versions import site_of
+from tests.waiting import eventually
 
 ADMIN_TOKEN, OPERATOR_TOKEN = 1, 2
 _DEVICE = 1
@@ -72,7 +74,7 @@ def as_the_api_knows(dump: Inventory, api: Inventory) -> Inventory:
     asking = {one.username for one in api.users if one.api_keys}
     return attrs.evolve(
         dump,
-        origin=api.origin,  # the exact version; the UUID only if MAAS made a certificate
+        origin=attrs.evolve(api.origin, uuid=dump.origin.uuid),  # the exact version; the UUID is that of certificates
         tags=tuple(attrs.evolve(one, id=one.name) for one in dump.tags),  # ids are not shown
         spaces=tuple(attrs.evolve(one, description="") for one in dump.spaces),
         fabrics=tuple(attrs.evolve(one, description="") for one in dump.fabrics),
@@ -295,5 +297,8 @@ async def test_one_failed_call_ends_the_reading(client: MaasClient, maas: Maas) 
 async def test_a_slow_maas_ends_at_the_deadline_of_all_calls(client: MaasClient, maas: Maas) -> None:
     client.deadline_s = 5000
     maas.hold = threading.Event()
+    reading = asyncio.ensure_future(read_with(client))
+    await eventually(lambda: maas.at_once == 1)
+    await advance(901)
     with pytest.raises(DeadlineExceeded, match=r"took more than 900 s, after 1 calls\. Try again"):
-        await in_no_time(read_with(client))
+        await reading

@@ -74,6 +74,7 @@ PAGES = (
     "docs/how-to/libvirt-host.md",
     "docs/how-to/rpc-client.md",
     "docs/how-to/from-maas.md",
+    "docs/how-to/drop-in-address.md",
     "docs/how-to/terraform.md",
     "docs/how-to/ansible.md",
     "docs/how-to/juju.md",

@@ -38,6 +38,7 @@ KNOWN = {
     "rackcontrollers": {"system_id": RACK_ID},
     "regioncontrollers": {"system_id": "r1"},
     "maas-servers": {"name": "metal"},
+    "maas-imports": {"id": "4"},
     "webhook": {"id": "0123456789abcdefghij", "action": "on"},
     "rpc-clients": {"name": "east"},
     "users": {"username": "ann"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import bz2
 import gzip
 import io
@@ -19,6 +20,7 @@ from innkeeper.maas_import.service import read_dump
 from tests.maas_site.script import script_of
 from tests.maas_site.site import site
 from tests.maas_site.versions import site_of
+from tests.waiting import eventually
 
 SCRIPT = script_of(site_of("3.7", site() | {"maasserver_vaultsecret": [{"path": "node/1", "deleted": False}]}))
 # The beginning of an archive that pg_dump 99 could write.
@@ -148,6 +150,26 @@ async def test_the_words_of_a_failed_program_are_shown(archive: Path, tmp_path: 
 async def test_a_program_that_ends_early_is_no_dump(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="not complete: it has no end"):
         await read_dump(archive, restorers=[program(tmp_path, 'echo "-- PostgreSQL database dump"')])
+
+
+async def test_a_row_that_is_refused_is_named_whatever_the_program_does_then(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "script").write_bytes(b"COPY public.maasserver_zone (id, name, description) FROM stdin;\n1\n" * 100_000)
+    with pytest.raises(InvalidRequest, match="A row of maasserver_zone has 1 values instead of 3"):
+        await read_dump(archive, restorers=[program(tmp_path, f"cat {tmp_path}/script || exit 1")])
+
+
+@pytest.mark.parametrize("then", ["exec yes", "exec sleep 1000"])
+async def test_a_cancelled_caller_ends_the_program(then: str, archive: Path, tmp_path: Path) -> None:
+    """The program goes on writing, or is silent."""
+    noted = tmp_path / "pid"
+    endless = program(tmp_path, f"echo $$ > {noted}.new; mv {noted}.new {noted}; {then}")
+    reading = asyncio.create_task(read_dump(archive, restorers=[endless]))
+    await eventually(noted.exists)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    process = Path("/proc") / noted.read_text().strip()
+    await eventually(lambda: not process.exists())
 
 
 async def test_the_newest_program_is_used(archive: Path, tmp_path: Path) -> None:

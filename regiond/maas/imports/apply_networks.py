@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from common.maas.inventory import Inventory, Subnet, Vlan
+from common.maas.inventory import Inventory, ReservedAddress, Subnet, Vlan
 from regiond.dns.model import DnsNameChange
 from regiond.maas.imports.model import KEEP, PlanItem
+from regiond.maas.imports.plan_groups import holder_of
 from regiond.maas.imports.work import Work
 from regiond.networks.model import SubnetChange, VlanChange
 
@@ -19,7 +20,8 @@ async def bring_networks(work: Work) -> None:
     """In the order of the plan: each needs those before it."""
     sources = _by_source_id(work.inventory)
     bring: Mapping[str, Callable[[Work, PlanItem, Any], Awaitable[None]]] = {
-        "space": _space, "fabric": _fabric, "vlan": _vlan, "subnet": _subnet, "range": _range, "domain": _domain,
+        "space": _space, "fabric": _fabric, "vlan": _vlan, "subnet": _subnet, "range": _range, "reserved": _reserved,
+        "domain": _domain,
         "name": _name,
     }  # fmt: skip
     for item in work.to_do("networks"):
@@ -35,7 +37,8 @@ def _by_source_id(inventory: Inventory) -> dict[str, Any]:
         ("subnet", inventory.subnets), ("range", inventory.ranges), ("domain", inventory.domains),
         ("name", inventory.dns_names),
     )  # fmt: skip
-    return {f"{kind}:{one.id}": one for kind, found in kinds for one in found}
+    reserved = {f"reserved:{one.ip}": one for one in inventory.reserved_addresses}
+    return {f"{kind}:{one.id}": one for kind, found in kinds for one in found} | reserved
 
 
 async def _space(work: Work, item: PlanItem, space: Any) -> None:
@@ -88,6 +91,13 @@ async def _range(work: Work, item: PlanItem, found: Any) -> None:
     await work.rooms.networks.create_range(
         work.caller, subnet=f"cidr:{found.subnet}" if found.subnet else None, type=found.type,
         start_ip=found.start_ip, end_ip=found.end_ip, comment=found.comment,
+    )  # fmt: skip
+
+
+async def _reserved(work: Work, item: PlanItem, found: ReservedAddress) -> None:
+    await work.rooms.networks.create_range(
+        work.caller, subnet=f"cidr:{found.subnet}", type="reserved", start_ip=found.ip, end_ip=found.ip,
+        comment=f"{holder_of(found)} (from MAAS)",
     )  # fmt: skip
 
 

@@ -73,11 +73,12 @@ Choices = Mapping[tuple[str, str], str]  # by kind and source id
 
 @frozen(kw_only=True)
 class Plan:
-    """What an import would do now. `digest` names its content without the choices."""
+    """What an import would do now, with the choices that somebody gave. `digest` names its content."""
 
     import_id: int
     origin: Origin
     items: tuple[PlanItem, ...]
+    choices: Choices = field(factory=dict)
 
     @property
     def digest(self) -> str:
@@ -107,6 +108,7 @@ class Plan:
             "digest": self.digest,
             "source": asdict(self.origin, value_serializer=lambda _, __, value: str(value)),
             "counts": self.counts,
+            "planned_with": [[*key, choice] for key, choice in sorted(self.choices.items())],
             "objects": {kind: [_plain(one) for one in self.of(kind)] for kind in KINDS},
         }
 
@@ -134,9 +136,13 @@ def chosen(item: PlanItem, choice: str) -> PlanItem:
 
 @frozen(kw_only=True)
 class SeenPlan:
-    """The plan that a person decided on: the state and the result of each item, and the choices."""
+    """The plan that a person decided on: state and result of each item, with the choices that it was made with.
+
+    `choices` are those of the person, who may have changed them since: they decide on other objects, too.
+    """
 
     items: Mapping[tuple[str, str], tuple[str, str]]  # state and `becomes`
+    planned_with: Choices
     choices: Choices
 
     def differences(self, now: Iterable[PlanItem]) -> tuple[str, ...]:
@@ -167,9 +173,10 @@ def read_document(document: object, choices: Choices) -> SeenPlan:
                 items[key] = (str(one["state"]), str(one["becomes"]))
                 if one.get("choice"):
                     found[key] = str(one["choice"])
-    except (KeyError, TypeError, AttributeError) as error:
+        planned_with = {(str(kind), str(source_id)): str(one) for kind, source_id, one in document["planned_with"]}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidRequest.of({"plan": [f"{_NO_PLAN} ({error})"]}) from error
-    return SeenPlan(items=items, choices={**found, **choices})
+    return SeenPlan(items=items, planned_with=planned_with, choices={**found, **choices})
 
 
 @frozen(kw_only=True)

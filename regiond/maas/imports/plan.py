@@ -31,7 +31,7 @@ def make_plan(
     items += _machine_items(inventory, state, by_id, users, choices)
     items += [_left_out(one) for one in inventory.left_out]
     _check_known(items, choices)
-    return Plan(import_id=import_id, origin=inventory.origin, items=tuple(items))
+    return Plan(import_id=import_id, origin=inventory.origin, items=tuple(items), choices=choices)
 
 
 def _check_known(items: list[PlanItem], choices: Choices) -> None:

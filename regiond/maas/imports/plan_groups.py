@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from common.errors import InvalidRequest
-from common.maas.inventory import DnsName, Inventory, Named, Subnet, User, Vlan
+from common.maas.inventory import DnsName, Inventory, Named, ReservedAddress, Subnet, User, Vlan
 from common.values import MAX_VID
 from regiond.accounts.model import check_username
 from regiond.dns.model import check_domain_name
@@ -76,6 +76,7 @@ def network_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem
         becomes = f"{found.type} range {found.start_ip}-{found.end_ip} of {found.subnet}"
         exists = (found.start_ip, found.end_ip) in state.ranges
         yield _network(f"range:{found.id}", found.comment or found.type, becomes, exists=exists)
+    yield from _reserved_items(inventory, state)
     for domain in inventory.domains:
         name = domain.name
         if problem := problem_of(check_domain_name, name):
@@ -84,6 +85,23 @@ def network_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem
             yield _network(f"domain:{domain.id}", name, f"domain {name}", exists=name in state.domains)
     for name_ in inventory.dns_names:
         yield _dns_item(name_, state)
+
+
+def _reserved_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem]:
+    """Addresses that something else has become ranges of one address, unless a range has them already."""
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for one in inventory.ranges:
+        spans.setdefault(one.subnet, []).append((int(ip_address(one.start_ip)), int(ip_address(one.end_ip))))
+    for found in inventory.reserved_addresses:
+        number = int(ip_address(found.ip))
+        if found.subnet and not any(first <= number <= last for first, last in spans.get(found.subnet, ())):
+            becomes = f"reserved address {found.ip} of {found.subnet}"
+            exists = (found.ip, found.ip) in state.ranges
+            yield _network(f"reserved:{found.ip}", holder_of(found), becomes, exists=exists)
+
+
+def holder_of(found: ReservedAddress) -> str:
+    return found.holder or found.comment or found.user or found.mac_address or found.ip
 
 
 def _subnet_item(subnet: Subnet, vlan: Vlan | None, state: RegionState) -> PlanItem:
@@ -151,7 +169,13 @@ def _user_item(user: User, state: RegionState) -> PlanItem:
             reason=problem, notes=notes, choices=(RENAME, LEAVE_OUT),
         )  # fmt: skip
     return PlanItem(
-        kind="users", source_id=user.id, name=user.username, state=ItemState.NEW, becomes=becomes, notes=notes
+        kind="users",
+        source_id=user.id,
+        name=user.username,
+        state=ItemState.NEW,
+        becomes=becomes,
+        notes=notes,
+        choices=(LEAVE_OUT,),
     )
 
 

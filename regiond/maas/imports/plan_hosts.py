@@ -63,7 +63,10 @@ def _host_item(host: Host, state: RegionState, names: set[str], *, simulated_all
             kind="hosts", source_id=host.id, name=name, state=ItemState.CONFLICT, becomes=becomes, reason=conflict,
             notes=notes, choices=choices,
         )  # fmt: skip
-    return PlanItem(kind="hosts", source_id=host.id, name=name, state=ItemState.NEW, becomes=becomes, notes=notes)
+    return PlanItem(
+        kind="hosts", source_id=host.id, name=name, state=ItemState.NEW, becomes=becomes, notes=notes,
+        choices=(LEAVE_OUT,),
+    )  # fmt: skip
 
 
 def _conflict(host: Host, name: str, state: RegionState, names: set[str], key: str) -> tuple[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_address
 
 from attrs import frozen
 
@@ -104,14 +105,14 @@ class MaasImports:
 
         Raises WrongState if the plan is another by now, or has conflicts without a choice; InvalidRequest.
         """
-        plan = await self.plan(caller, import_id, seen.choices)
-        different = seen.differences(plan.items)
+        different = seen.differences((await self.plan(caller, import_id, seen.planned_with)).items)
         if different:
             raise WrongState(
                 f"The plan is another by now: {first_of(different, _MAX_NAMED)} Nothing was imported; make a new plan.",
                 differences=len(different),
             )
-        return await self._start(caller, plan, seen.choices, idempotency_key)
+        plan = await self.plan(caller, import_id, seen.choices)
+        return await self._start(caller, plan, idempotency_key)
 
     async def start_with_digest(
         self,
@@ -122,15 +123,12 @@ class MaasImports:
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
-        """As `start`, with the digest of the plan that was seen."""
-        plan = await self.plan(caller, import_id, choices)
-        if plan.digest != digest:
+        """As `start`, with the digest of the plan that was seen, which was made without choices."""
+        if (await self.plan(caller, import_id, {})).digest != digest:
             raise WrongState("The plan is another by now. Nothing was imported; look at the new plan.")
-        return await self._start(caller, plan, choices, idempotency_key)
+        return await self._start(caller, await self.plan(caller, import_id, choices), idempotency_key)
 
-    async def _start(
-        self, caller: Caller, plan: Plan, choices: Choices, idempotency_key: IdempotencyKey | None
-    ) -> Operation:
+    async def _start(self, caller: Caller, plan: Plan, idempotency_key: IdempotencyKey | None) -> Operation:
         undecided = plan.undecided
         if undecided:
             named = [f"{one.kind} {one.source_id} ({one.name}): {one.reason}" for one in undecided]
@@ -146,7 +144,9 @@ class MaasImports:
                     return active
                 operation_id = await operation_service.insert(
                     db, OperationKind.IMPORT, host_id=None, host_name=None, account_id=caller.account_id,
-                    request={"import": plan.import_id, "source": plan.origin.label, "choices": stored_choices(choices)},
+                    request={
+                        "import": plan.import_id, "source": plan.origin.label, "choices": stored_choices(plan.choices),
+                    },
                     max_failures=MAX_FAILURES,
                 )  # fmt: skip
                 await store.tie(db, plan.import_id, operation_id)
@@ -191,7 +191,15 @@ class MaasImports:
 
 
 def make_plan_possible(inventory: Inventory) -> None:
-    """Raises InvalidRequest if ids are not unique, so that a plan could not name its objects."""
+    """Raises InvalidRequest if a plan could not name its objects: ids that are not unique, addresses that are none."""
+    addresses = [one for found in inventory.ranges for one in (found.start_ip, found.end_ip)]
+    addresses += [one.ip for one in inventory.reserved_addresses]
+    addresses += [one for found in inventory.dns_names for one in found.addresses]
+    for text in addresses:
+        try:
+            ip_address(text)
+        except ValueError as error:
+            raise InvalidRequest.of({"inventory": [f"{text!r} is no IP address."]}) from error
     for kind, ids in (
         ("hosts", [one.id for one in inventory.hosts]), ("machines", [one.system_id for one in inventory.machines]),
         ("users", [one.id for one in inventory.users]),

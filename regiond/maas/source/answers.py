@@ -47,7 +47,7 @@ class Answers:
 
 @frozen(kw_only=True)
 class InstanceName:
-    """Which VM a machine is. `name` is that of the LXD instance, or the name or UUID of the libvirt domain."""
+    """The VM that a machine is. `name` is that of the LXD instance, or the name or UUID of the libvirt domain."""
 
     name: str
     project: str = ""

@@ -1,4 +1,4 @@
-"""Decides whether a MAAS has shown everything: a key with fewer rights gets shorter lists, without a word. Pure."""
+"""Decides whether a MAAS has shown everything: a key with fewer rights gets shorter lists. Pure."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _VM_POWER = ("lxd", "virsh")
 
 @frozen(kw_only=True)
 class Surroundings:
-    """What machines refer to: hosts, instances by `system_id`, VMs by id, names of storage pools by host and id."""
+    """The objects to which machines refer: instances by `system_id`, VMs by id, storage pools by host and id."""
 
     hosts: Mapping[str, Host]
     instances: Mapping[str, InstanceName]

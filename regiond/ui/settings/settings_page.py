@@ -71,6 +71,12 @@ AREAS = (
         is_open=True,
     ),
     Area(
+        name=constant("Imports from MAAS"),
+        segments=(SETTINGS, "maas-imports"),
+        icon="host",
+        about=constant("Hosts, VMs, networks and users of a MAAS, which come over while the VMs run."),
+    ),
+    Area(
         name=constant("Tags"),
         segments=(SETTINGS, "tags"),
         icon="tag",

@@ -91,7 +91,10 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 
 def _of_the_region(task: Operation) -> Retry:
     if task.kind is OperationKind.IMPORT:
-        return Retry(instead=text("What is here already stays. Another import brings the rest."))
+        return Retry(
+            url=page_url("settings", "maas-imports", str(task.request["import"])),
+            instead=text("What is here already stays. Another import brings the rest."),
+        )
     return Retry(
         url=page_url("settings", "discrepancies"),
         instead=text("Innkeeper tries this again itself. What is left stands among the discrepancies."),

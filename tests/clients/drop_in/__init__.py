@@ -1,1 +1,1 @@
-"""The drop-in address: the proxies of docs/examples/drop-in/ in front of a region and a MAAS without VM hosts."""
+"""The drop-in address: the proxies of docs/examples/drop-in-address/ before a region and a MAAS without VM hosts."""

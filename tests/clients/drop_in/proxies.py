@@ -1,4 +1,4 @@
-"""Runs Debian's nginx and HAProxy with the files of docs/examples/drop-in/; only addresses and paths differ."""
+"""Runs Debian's nginx and HAProxy with the files of docs/examples/drop-in-address/; only addresses and paths differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.clients.environment import CHECKOUT
 from tests.ports import free_port
 from tests.waiting import eventually
 
-EXAMPLES = CHECKOUT / "docs/examples/drop-in"
+EXAMPLES = CHECKOUT / "docs/examples/drop-in-address"
 HOST_NAME = "maas.example.net"
 _NGINX = """
 user root;

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.errors import NotFound
+from common.maas.inventory import Origin, SourceKind
 from common.values import PowerState
+from regiond.maas.imports.model import Failure, ItemState, MaasImport, Plan, PlanItem
 from regiond.maas.model import MaasServer, PowerAnswer, PowerResult, RegistrationPlan
 from tests.unit.answers.shared import DELETION_PLAN, named
 from tests.unit.api_samples import AT
@@ -18,7 +21,33 @@ SERVER = MaasServer(
 PLAN = RegistrationPlan(name="web-1", effects=("web-1 boots from the network first, from its next start on.",))
 ON = PowerAnswer(result=PowerResult.DONE, power=PowerState.ON)
 
+IMPORT = MaasImport(
+    id=4, origin=Origin(kind=SourceKind.DUMP, label="maas.sql", version="3.7", name="metal"), created_at=AT,
+    counts={"hosts": 1, "machines": 2, "users": 1}, username="admin",
+    failures=(Failure(kind="machines", source_id="abc123", name="lost", reason="kvm-1 has no VM lost."),),
+)  # fmt: skip
+IMPORT_PLAN = Plan(
+    import_id=4,
+    origin=IMPORT.origin,
+    items=(
+        PlanItem(kind="hosts", source_id="7", name="kvm-1", state=ItemState.NEW, becomes="LXD host at 10.0.0.7"),
+        PlanItem(
+            kind="users", source_id="1", name="admin", state=ItemState.CONFLICT, becomes="administrator admin",
+            reason="There is a user admin here.", choices=("same", "rename=", "leave_out"),
+        ),
+        PlanItem(kind="machines", source_id="abc124", name="web", state=ItemState.LEFT_OUT, reason="MAAS deploys it."),
+    ),
+)  # fmt: skip
+
 ANSWERS: Mapping[str, Any] = {
+    "maas_imports.list": (IMPORT,),
+    "maas_imports.read": lambda _, import_id: IMPORT if import_id == IMPORT.id else NotFound("Not Found"),
+    "maas_imports.add_packed": IMPORT,
+    "maas_imports.add_from": IMPORT,
+    "maas_imports.plan": IMPORT_PLAN,
+    "maas_imports.start": OPERATION,
+    "maas_imports.start_with_digest": OPERATION,
+    "maas_imports.delete": DELETION_PLAN,
     "maas_servers.list": (SERVER,),
     "maas_servers.read": named({"metal": SERVER}),
     "maas_servers.create": SERVER,
