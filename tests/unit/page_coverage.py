@@ -48,8 +48,8 @@ RESOURCES_WITHOUT: Mapping[str, str] = {
     "report/{id}/{secret}": GUESTS,
     "report/{id}/{secret}/user-data": GUESTS,
     "report/{id}/{secret}/vm-host": GUESTS,
+    "webhook/{id}/query": "for MAAS, which calls it by itself",
     "webhook/{id}/{action}": "for MAAS, which calls it by itself",
-    "webhook/{id}/{action}/": "for MAAS, which calls it by itself",
     "accounts/authenticate/": PROGRAMS,
 }
 

@@ -43,11 +43,12 @@ def _reply(answer: PowerAnswer) -> Reply:
     return json_reply(POWER_JSON.encode(answer), status=_STATUS[answer.result])
 
 
-POWER = Resource(
-    handler="MaasPowerHandler",
+# The answers of a path with GET and POST would have entity tags, and a query is no object that anybody changes.
+QUERY = Resource(
+    handler="MaasPowerQueryHandler",
     base="/MAAS/",
-    path="webhook/{id}/{action}",
-    doc="Where a MAAS switches a machine that is registered in it.",
+    path="webhook/{id}/query",
+    doc="The power of a machine that is registered in a MAAS, for that MAAS.",
     described=False,
     endpoints=(
         Endpoint(
@@ -61,6 +62,15 @@ POWER = Resource(
             result=Result(doc="The status: running, stopped or unknown.", type=POWER_JSON),
             run=_query,
         ),
+    ),
+)
+SWITCH = Resource(
+    handler="MaasPowerHandler",
+    base="/MAAS/",
+    path="webhook/{id}/{action}",
+    doc="The address at which a MAAS switches a machine that is registered in it.",
+    described=False,
+    endpoints=(
         Endpoint(
             method="POST",
             permission=Permission.ANYONE,
@@ -75,4 +85,8 @@ POWER = Resource(
         ),
     ),
 )
-POWER_WITH_SLASH = POWER.also(handler="MaasPowerWithSlashHandler", path="webhook/{id}/{action}/", described=False)
+RESOURCES = (QUERY, SWITCH)
+WITH_SLASH = (
+    QUERY.also(handler="MaasPowerQueryWithSlashHandler", path="webhook/{id}/query/", described=False),
+    SWITCH.also(handler="MaasPowerWithSlashHandler", path="webhook/{id}/{action}/", described=False),
+)
