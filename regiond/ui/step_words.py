@@ -55,7 +55,7 @@ STEP_WORDS: Mapping[str, str] = {
     "import_users": constant("bring users"),
     "import_hosts": constant("add VM hosts"),
     "await_refreshes": constant("wait for VM hosts"),
-    "adopt_machines": constant("adopt machines"),
+    "adopt_machines": constant("adopt VMs"),
     "claim_addresses": constant("claim addresses"),
     "make_bootable": constant("make the VM boot from its disk"),
     "copy_disk": constant("copy the disk"),

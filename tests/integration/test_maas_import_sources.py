@@ -13,6 +13,7 @@ from tests.integration.test_maas_import import begin, plan
 from tests.maas_api.authentication import api_key
 from tests.maas_api.server import serving
 from tests.maas_api.state import MAAS_4_0, Maas
+from tests.maas_site.machines import TRIED, hostname
 from tests.maas_site.networks import STORAGE_VLAN
 from tests.maas_site.script import script_of
 from tests.maas_site.site import site
@@ -60,6 +61,8 @@ async def test_a_dump_and_a_running_maas_give_the_same_plan(innkeeper: Deploymen
     # That an account is inactive is not in the API: it becomes one that nobody can use, without password and keys.
     of_api["users"].remove(("", "ines", "new", "user ines"))
     of_dump["users"].remove(("", "ines", "left_out", ""))
+    # Nor is it that an address was only tried out: one more is reserved.
+    of_api["networks"] = [one for one in of_api["networks"] if one[1] != hostname(TRIED)]
     assert of_api.keys() == of_dump.keys()
     for kind, objects in of_api.items():
         assert objects == of_dump[kind], kind

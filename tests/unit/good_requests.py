@@ -51,8 +51,10 @@ KNOWN = {
     "vmhost-certificate": {"name": "hv-01"},
 }
 ALTERNATIVES = frozenset(
-    {"guests", "identity", "file", "field"}
+    {"guests", "identity", "file", "field", "url", "digest"}
 )  # not required, but one of two fields that a call needs
+# Services that a request may ask before it is rejected.
+READS = frozenset({"operations.read", "racks.read", "devices.read", "machines.list", "maas_imports.read"})
 OF_THE_SAMPLE = {"disk": "sda", "interface": "eth0"}
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 

@@ -77,6 +77,8 @@ EXPECTED = {
     "RegionControllersHandler": ("regioncontrollers/", []),
     "RegionControllerHandler": ("regioncontrollers/{system_id}/", ["system_id"]),
     "MaasHandler": ("maas/", []),
+    "MaasImportsHandler": ("maas-imports/", []),
+    "MaasImportHandler": ("maas-imports/{id}/", ["id"]),
     "MaasServersHandler": ("maas-servers/", []),
     "MaasServerHandler": ("maas-servers/{name}/", ["name"]),
     "InterfacesHandler": ("nodes/{system_id}/interfaces/", ["system_id"]),

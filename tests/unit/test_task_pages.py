@@ -119,6 +119,7 @@ def test_the_request_of_a_disk_says_what_becomes_of_its_content() -> None:
 
 
 REQUESTS = {
+    OperationKind.IMPORT: {"import": 4},
     OperationKind.BULK: {"action": "power_on", "machines": [{"system_id": "abc", "hostname": "web-1"}]},
 }
 
@@ -186,7 +187,7 @@ def test_a_bulk_task_is_tried_again_for_the_vms_that_failed() -> None:
 
 VIEWER = evolve(USER, grants={MACHINE.pool.id: PoolRole.VIEWER})
 OPERATOR = evolve(USER, grants={MACHINE.pool.id: PoolRole.OPERATOR})
-OF_ADMINISTRATORS = {"refresh", "remove_host", "rotate_credentials", "adopt", "forget", "clean_up"}
+OF_ADMINISTRATORS = {"refresh", "remove_host", "rotate_credentials", "adopt", "forget", "clean_up", "import"}
 
 
 @pytest.mark.parametrize("kind", OperationKind)

@@ -89,7 +89,7 @@ OF_A_PART = ("rotate_credentials", "clean_up", "grow_disk", "move_disk", "remove
 def test_every_kind_of_operation_says_what_it_does() -> None:
     for kind in OperationKind:
         text = purpose_of(evolve(QUEUED, kind=kind))
-        assert "quick-fox" in text or "hv-01" in text or kind is OperationKind.BULK
+        assert "quick-fox" in text or "hv-01" in text or kind in {OperationKind.BULK, OperationKind.IMPORT}
         assert " of " not in text or kind is OperationKind.POWER or kind in OF_A_PART
 
 

@@ -1,4 +1,4 @@
-"""Keeps the inventories of imports, sealed and compressed; decodes them in a thread, since they can be large."""
+"""Keeps the inventories of imports, sealed and compressed; decodes them in a thread."""
 
 from __future__ import annotations
 

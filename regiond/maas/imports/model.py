@@ -73,7 +73,7 @@ Choices = Mapping[tuple[str, str], str]  # by kind and source id
 
 @frozen(kw_only=True)
 class Plan:
-    """What an import would do now, with the choices that somebody gave. `digest` names its content."""
+    """The objects of an import as they would become now, with these choices. `digest` names its content."""
 
     import_id: int
     origin: Origin
@@ -181,7 +181,7 @@ def read_document(document: object, choices: Choices) -> SeenPlan:
 
 @frozen(kw_only=True)
 class MaasImport:
-    """What was read of one MAAS, and what became of it. `counts` are those of the inventory, by kind."""
+    """An inventory of one MAAS, and the last import of it. `counts` are those of the inventory, by kind."""
 
     id: int
     origin: Origin

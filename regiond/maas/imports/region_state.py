@@ -1,4 +1,4 @@
-"""What the region has already, by the names and addresses by which a plan recognises it."""
+"""The objects that the region has already, by the names and addresses by which a plan recognises them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MACHINES = """
 _DEVICES = "select hostname from device"
 _SHARED = """
     select distinct key from maas_import, unnest(host_keys) as key
-     where id <> $1 and coalesce(origin->>'uuid', '') <> $2 and coalesce(origin->>'uuid', '') <> ''
+     where id <> $1 and $2 <> '' and coalesce(origin->>'uuid', '') not in ('', $2)
 """
 
 

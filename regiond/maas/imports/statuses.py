@@ -1,4 +1,4 @@
-"""What a status of MAAS becomes here. Pure."""
+"""The state of a machine here for each status of MAAS. Pure."""
 
 from __future__ import annotations
 

@@ -24,12 +24,6 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Journal, Outcome
 
-_STAGES = (
-    ("import_groups", ("zones", "pools", "tags"), bring_groups),
-    ("import_networks", ("networks",), bring_networks),
-    ("import_users", ("users",), bring_users),
-    ("import_hosts", ("hosts",), bring_hosts),
-)
 POLL_S = 2.0  # for refreshes, which are no children; a child that ends wakes the import
 CurrentCaller = Callable[[int], Awaitable[Caller | None]]
 
@@ -82,11 +76,20 @@ class ImportMaas:
         return await self._outcome(operation, work)
 
     async def _bring(self, operation: Operation, journal: Journal, work: Work) -> None:
-        for step, kinds, bring in _STAGES:
-            if any(work.to_do(kind) for kind in kinds):
-                await journal.step(step)
-                await bring(work)
-                await self._write_failures(operation, work)
+        """Brings what needs no host, and the hosts, in the order in which they need each other."""
+        if any(work.to_do(kind) for kind in ("zones", "pools", "tags")):
+            await journal.step("import_groups")
+            await bring_groups(work)
+        if work.to_do("networks"):
+            await journal.step("import_networks")
+            await bring_networks(work)
+        if work.to_do("users"):
+            await journal.step("import_users")
+            await bring_users(work)
+        if work.to_do("hosts"):
+            await journal.step("import_hosts")
+            await bring_hosts(work)
+        await self._write_failures(operation, work)
 
     async def _outcome(self, operation: Operation, work: Work) -> Outcome:
         plan = (await self._work(operation)).plan

@@ -1,4 +1,4 @@
-"""What carries out one plan: the rooms that it acts on, and a record of what failed."""
+"""A plan that is carried out: the rooms that it acts on, and a record of what failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL of machines that came from another controller: what they begin with, and the addresses that they have."""
+"""SQL of machines that came from another controller: their first values, and their addresses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LINK = "update machine_nic set mode = $2, subnet_id = $3 where id = $1"
 
 @frozen(kw_only=True)
 class NewImport:
-    """What a machine begins with, and the operation that imports it. None: of its host; without an owner."""
+    """The values that a machine begins with, and the operation that imports it. None: of its host; without an owner."""
 
     machine: ManagedVm
     parent: Parent

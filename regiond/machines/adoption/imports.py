@@ -27,7 +27,7 @@ NOT_FOUND = "not_found"  # the host does not list a VM of that name
 
 @frozen(kw_only=True)
 class Opened:
-    """What became of each machine, by its system id: the reason why none is adopted; without one it is, or it is here.
+    """The outcome by system id: the reason why a machine is not adopted; without one it is being adopted, or is here.
 
     `missing` are those whose VM the host does not list.
     """

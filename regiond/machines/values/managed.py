@@ -1,4 +1,4 @@
-"""What another controller knew of a VM, for the machine that adopts it."""
+"""The facts that another controller had of a VM, for the machine that adopts it."""
 
 from __future__ import annotations
 

@@ -37,6 +37,10 @@ _LISTS: Mapping[tuple[str, ...], tuple[str, Link]] = {
     ),
     ("settings", "exports"): (constant("export"), (constant("All exports"), page_url("settings", "exports"))),
     ("settings", "maas"): (constant("MAAS server"), (constant("All MAAS servers"), page_url("settings", "maas"))),
+    ("settings", "maas-imports"): (
+        constant("import"),
+        (constant("All imports from MAAS"), page_url("settings", "maas-imports")),
+    ),
     ("settings", "tags"): (constant("tag"), (constant("All tags"), page_url("settings", "tags"))),
     ("events",): (constant("format of an export"), (constant("All events"), page_url("events"))),
     ("lists",): (constant("list"), (constant("Overview"), page_url("overview"))),

@@ -183,7 +183,7 @@ def _conflict_fields(item: PlanItem) -> list[FormField]:
 def _left_out_field() -> FormField:
     return FormField(
         name=_LEAVE_OUT, label=text("Leave out as well"), optional=True,
-        help=text("Users, hosts and VMs by kind and id, such as machines:4y3h7n hosts:3"),
+        help=text("Users, hosts and VMs by kind and id, such as users:3 hosts:7"),
     )  # fmt: skip
 
 

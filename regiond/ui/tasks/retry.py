@@ -32,6 +32,7 @@ _NO_HOST = constant("The host is no longer there.")
 
 _OF_ADMINISTRATORS = {
     OperationKind.REFRESH, OperationKind.REMOVE_HOST, OperationKind.ROTATE, OperationKind.ADOPT, OperationKind.FORGET,
+    OperationKind.IMPORT,
     OperationKind.CLEAN_UP,
 }  # fmt: skip
 _BULK = {action.as_task: key for key, action in bulk_actions.ACTIONS.items() if action.as_task is not None}
@@ -91,8 +92,9 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 
 def _of_the_region(task: Operation) -> Retry:
     if task.kind is OperationKind.IMPORT:
+        number = task.request.get("import")
         return Retry(
-            url=page_url("settings", "maas-imports", str(task.request["import"])),
+            url="" if number is None else page_url("settings", "maas-imports", str(number)),
             instead=text("What is here already stays. Another import brings the rest."),
         )
     return Retry(
