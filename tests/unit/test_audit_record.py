@@ -29,7 +29,7 @@ RECORDED_TEXTS = """
     add affinity agent_name alias anti_affinity arch architecture choice cidr class_type columns comment consumer
     default_storage_pool disk distro_series dns_servers domain end_ip error_description etag fabric fabric_classes field
     fabrics filename filetype fingerprint fqdn gateway_ip guests host hostname identity image interface interfaces
-    kept_disk power_url register_in_maas
+    kept_disk
     storage_pool export
     ip_address ip_addresses mac_address mac_addresses machine_pool machine_zone machines move_to name nodes not_arch
     not_fabric_classes

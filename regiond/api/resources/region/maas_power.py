@@ -43,6 +43,11 @@ def _reply(answer: PowerAnswer) -> Reply:
     return json_reply(POWER_JSON.encode(answer), status=_STATUS[answer.result])
 
 
+_GONE: tuple[tuple[int, Result[None]], ...] = (
+    (401, Result(doc="It is not the secret of the machine (text/plain).")),
+    (410, Result(doc="The machine is gone (text/plain).")),
+)
+_REFUSED: tuple[tuple[int, Result[None]], ...] = ((409, Result(doc="The reason why it is refused (text/plain).")),)
 # The answers of a path with GET and POST would have entity tags, and a query is no object that anybody changes.
 QUERY = Resource(
     handler="MaasPowerQueryHandler",
@@ -60,6 +65,7 @@ QUERY = Resource(
                 "recorded; 410 for a machine that is gone."
             ),
             result=Result(doc="The status: running, stopped or unknown.", type=POWER_JSON),
+            other_answers=_GONE,
             run=_query,
         ),
     ),
@@ -80,6 +86,7 @@ SWITCH = Resource(
                 "the reason while the machine cannot be switched, 410 for one that is gone."
             ),
             result=Result(doc="The status before.", type=POWER_JSON),
+            other_answers=(*_GONE, *_REFUSED),
             audited=False,  # recorded as of the MAAS server, by the service
             run=_switch,
         ),
