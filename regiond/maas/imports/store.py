@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from common.maas.inventory import Origin
 from common.serialization import from_dict, to_dict
 from regiond.db.pool import Db, Row
-from regiond.maas.imports.model import Failure, MaasImport
+from regiond.maas.imports.model import MAX_REPORTED, Failure, MaasImport
 
 _SELECT = """
     select i.id, i.origin, i.counts, a.username, i.operation_id, i.failures, i.created_at
@@ -103,6 +103,6 @@ def _view(row: Row) -> MaasImport:
         **{
             **plain,
             "origin": from_dict(plain["origin"], Origin),
-            "failures": tuple(from_dict(one, Failure) for one in plain["failures"]),
+            "failures": tuple(from_dict(one, Failure) for one in plain["failures"][:MAX_REPORTED]),
         }
     )
