@@ -30,10 +30,11 @@ def _new_host(host: Host, item: PlanItem, *, zones: Mapping[str, str], pools: Ma
     driver = driver_of(host)
     if driver is None:
         raise AssertionError(f"the plan leaves out hosts of type {host.power_type}")
+    tags = tuple(one for one in host.tags if not problem_of(check_tag_name, one))
     has_pair = bool(host.certificate and host.key)
     return NewHost(
         driver=driver, address=host.power_address, name=item.new_name, project=host.project,
-        zone=_reference(zones.get(host.zone)), pool=_reference(pools.get(host.pool)), tags=tuple(one for one in host.tags if not problem_of(check_tag_name, one)),
+        zone=_reference(zones.get(host.zone)), pool=_reference(pools.get(host.pool)), tags=tags,
         cpu_over_commit_ratio=host.cpu_over_commit_ratio, memory_over_commit_ratio=host.memory_over_commit_ratio,
         default_macvlan_mode=host.default_macvlan_mode or None,
         certificate=host.certificate if has_pair else None, key=host.key if has_pair else None,
