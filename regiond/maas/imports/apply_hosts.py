@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from attrs import evolve
+
 from common.maas.inventory import Host
 from regiond.clusters.model import ClusterChange
 from regiond.hosts.model import HostChange, HostState, HostView, NewHost
@@ -20,7 +22,8 @@ async def bring_hosts(work: Work) -> None:
     zones, pools = work.new_names("zones"), work.new_names("pools")
     for item in work.to_do("hosts"):
         async with work.attempt(item):
-            new = _new_host(by_id[item.source_id], item, zones=zones, pools=pools)
+            host = by_id[item.source_id]
+            new = _new_host(evolve(host, tags=work.tag_names(host.tags)), item, zones=zones, pools=pools)
             await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)
 
 

@@ -25,7 +25,8 @@ _USERS = "select username, email, is_admin from account"
 _HOSTS = "select id, name, driver, address, project, coalesce(cluster_id, 0) as cluster_id from vm_host"
 _CLUSTERS = "select id, name from cluster"
 _MACHINES = """
-    select m.system_id, m.hostname, coalesce(h.name, '') as host, coalesce(g.name, '') as guest
+    select m.system_id, m.hostname, coalesce(h.name, '') as host, coalesce(g.name, '') as guest,
+           coalesce(g.guest_key, '') as guest_key
       from machine m left join vm_host h on h.id = m.host_id left join guest g on g.machine_id = m.id
 """
 _DEVICES = "select hostname from device"
@@ -65,6 +66,7 @@ class KnownMachine:
     hostname: str
     host: str
     guest: str
+    guest_key: str = ""  # the id that its hypervisor has for it
 
 
 @frozen(kw_only=True)

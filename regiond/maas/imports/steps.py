@@ -78,6 +78,8 @@ class ImportMaas:
         present = {one.source_id: one for one in work.plan.of("machines") if one.state is ItemState.EXISTS}
         await claim_addresses(work, present, {cidr: one.id for cidr, one in state.subnets.items()})
         await finish_hosts(work, here)
+        for item in work.plan.undecided:  # somebody has used its name since
+            work.fail(item, item.reason)
         await self._write_failures(operation, work)
         return await self._outcome(operation, work)
 
