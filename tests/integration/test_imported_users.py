@@ -81,7 +81,7 @@ async def test_a_password_of_maas_goes_on_and_its_hash_is_replaced(
 async def test_a_hash_that_is_none_gives_no_password(
     imports: UserImports, logins: Logins, database: Database, admin: Caller
 ) -> None:
-    await imports.bring(admin, ImportedUser(username="olaf", password_hash="!unusable"))
+    await imports.bring(admin, ImportedUser(username="olaf", password_hash="!unusable"))  # noqa: S106
     assert await values(database, _HASH) == (None,)
     with pytest.raises(NotAuthenticated):
         await logins.verify("olaf", "!unusable", address="10.0.0.1")

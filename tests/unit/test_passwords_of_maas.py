@@ -37,7 +37,8 @@ async def test_the_password_is_right_and_others_are_wrong(passwords: Passwords) 
     [
         "", "!", "!zJ3hGzUnusable", hash_of("x", prefix="pbkdf2_sha1"), hash_of("x", prefix="bcrypt_sha256"),
         "pbkdf2_sha256$5000001$salt$AAAA", "pbkdf2_sha256$0$salt$AAAA", "pbkdf2_sha256$-1$salt$AAAA",
-        "pbkdf2_sha256$99999999$salt$AAAA", "pbkdf2_sha256$1000$$AAAA", "pbkdf2_sha256$1000$salt$", f"{PASSWORD_HASH}\n",
+        "pbkdf2_sha256$99999999$salt$AAAA", "pbkdf2_sha256$1000$$AAAA", "pbkdf2_sha256$1000$salt$",
+        f"{PASSWORD_HASH}\n",
         "pbkdf2_sha256$1000$salt$A", f"pbkdf2_sha256$1000${'s' * 129}$AAAA", "pbkdf2_sha256$\u0661\u0660$salt$AAAA",
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from development.generated_section import CHECKOUT
 from regiond.caller import Caller, PoolRole
 from regiond.machines.model import BulkAction, MachineView
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
@@ -120,6 +121,7 @@ def test_the_request_of_a_disk_says_what_becomes_of_its_content() -> None:
 
 REQUESTS = {
     OperationKind.BULK: {"action": "power_on", "machines": [{"system_id": "abc", "hostname": "web-1"}]},
+    OperationKind.IMPORT: {"import": 4, "source": "maas.sql", "choices": []},
 }
 
 
@@ -140,7 +142,7 @@ def _fits(rule: str, path: str) -> bool:
     return len(parts) == len(wanted) and all(a.startswith("<") or a == b for a, b in zip(parts, wanted, strict=True))
 
 
-@pytest.mark.parametrize("kind", [one for one in OperationKind if one not in {"compose", "bulk", "clean_up"}])
+@pytest.mark.parametrize("kind", [one for one in OperationKind if one not in {"compose", "bulk", "clean_up", "import"}])
 def test_what_is_gone_is_not_tried_again(kind: OperationKind) -> None:
     found = retry_of(evolve(FAILED, kind=kind, machine_id=None, host_id=None))
     assert found is not None
@@ -186,7 +188,7 @@ def test_a_bulk_task_is_tried_again_for_the_vms_that_failed() -> None:
 
 VIEWER = evolve(USER, grants={MACHINE.pool.id: PoolRole.VIEWER})
 OPERATOR = evolve(USER, grants={MACHINE.pool.id: PoolRole.OPERATOR})
-OF_ADMINISTRATORS = {"refresh", "remove_host", "rotate_credentials", "adopt", "forget", "clean_up"}
+OF_ADMINISTRATORS = {"refresh", "remove_host", "rotate_credentials", "adopt", "forget", "clean_up", "import"}
 
 
 @pytest.mark.parametrize("kind", OperationKind)
@@ -346,6 +348,14 @@ def test_each_bulk_action_is_one_of_the_list(action: BulkAction) -> None:
     found = retry_of(bulk(action=action.value))
     assert found is not None
     assert ACTIONS[dict(found.fields)["action"]].as_task is action
+
+
+def test_each_kind_has_a_name_in_every_list_of_tasks() -> None:
+    text = (CHECKOUT / "regiond/ui/templates/components/states.html").read_text()
+    names = text.partition("{% set TASK_NAMES = {")[2].partition("%}")[0]
+    kinds = text.partition("{% set KIND_NAMES = {")[2].partition("%}")[0]
+    assert [kind for kind in OperationKind if f'"{kind}": _(' not in names + kinds] == []
+    assert [kind for kind in OperationKind if kind != "bulk" and f'"{kind}": _(' not in names] == []
 
 
 def test_filters_are_those_of_the_address() -> None:

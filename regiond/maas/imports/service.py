@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from common.maas.inventory import Inventory
-from common.phrases import first_of
+from common.phrases import first_of, number_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -137,7 +137,7 @@ class MaasImports:
         if undecided:
             named = [f"{one.kind} {one.source_id} ({one.name}): {one.reason}" for one in undecided]
             raise WrongState(
-                f"Choose first what becomes of {len(undecided)} conflicts. {first_of(named, _MAX_NAMED)}",
+                f"Choose first what becomes of {number_of(len(undecided), 'conflict')}. {first_of(named, _MAX_NAMED)}",
                 conflicts=len(undecided),
             )
 
