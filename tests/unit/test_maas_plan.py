@@ -288,6 +288,20 @@ def test_a_subnet_that_is_here_in_another_vlan_moves_or_stays() -> None:
     assert found.reason == "It is here already, in VLAN 5 of other."
 
 
+def test_the_untagged_vlan_of_a_fabric_gets_its_settings_after_an_interruption() -> None:
+    begun = evolve(
+        EMPTY, fabrics=frozenset({"fabric-0"}), vlans={("fabric-0", 0): 1}, untouched_vlans=frozenset({("fabric-0", 0)})
+    )
+    plain = Vlan(id="10", vid=0, fabric="fabric-0")
+    for changes, state, expected in (
+        ({}, begun, EXISTS), ({"mtu": 9000}, begun, NEW), ({"space": "dmz"}, begun, NEW),
+        ({"space": "undefined"}, begun, EXISTS),
+        ({"description": "x"}, begun, NEW), ({"mtu": 9000}, evolve(begun, untouched_vlans=frozenset()), EXISTS),
+    ):  # fmt: skip
+        site = evolve(SITE, vlans=(evolve(plain, **changes), SITE.vlans[1]))
+        assert item(plan(site, state), "networks", "vlan:10").state is expected, changes
+
+
 def test_networks_that_are_none_are_left_out() -> None:
     site = evolve(
         SITE,

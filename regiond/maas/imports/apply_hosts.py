@@ -65,8 +65,8 @@ def unusable(host: HostView) -> str:
     """Returns why the machines of a host cannot be found now; empty if they can."""
     if host.state is HostState.READY:
         return ""
-    problem = host.error_message or "it has not been refreshed yet."
-    return f"{host.name}: {problem} Import again when {host.name} is ready."
+    problem = (host.error_message or "it has not been refreshed yet").rstrip(".")
+    return f"{host.name}: {problem}. Import again when {host.name} is ready."
 
 
 async def finish_hosts(work: Work, here: dict[str, HostView]) -> None:
@@ -92,11 +92,12 @@ async def _finish_clusters(work: Work, here: dict[str, HostView]) -> None:
         cluster = by_id[item.source_id]
         members = [here[one.id] for one in work.inventory.hosts if one.cluster_id == cluster.id and one.id in here]
         ids = {one.cluster_id for one in members if one.cluster_id is not None}
-        if len(ids) != 1:
+        reasons = [reason for one in members if (reason := unusable(one))]
+        if not ids and reasons:
+            work.fail(item, reasons[0])
+        elif len(ids) != 1:
             work.fail(item, "Its members are in different clusters." if ids else "Its members are in no cluster here.")
-            continue
-        found = known[ids.pop()]
-        if found.name != cluster.name:
+        elif (found := known[ids.pop()]).name != cluster.name:
             async with work.attempt(item):
                 zone, pool = zones.get(cluster.zone), pools.get(cluster.pool)
                 change = ClusterChange(name=cluster.name, zone=_reference(zone), pool=_reference(pool))

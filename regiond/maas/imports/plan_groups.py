@@ -27,6 +27,7 @@ from regiond.maas.imports.model import (
 from regiond.maas.imports.region_state import RegionState
 from regiond.tags.model import check_name as check_tag_name
 
+_MTU = 1500  # of a VLAN that nobody has given another
 SYSTEM_USERS = ("MAAS", "maas-init-node")
 
 
@@ -98,7 +99,7 @@ def network_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem
     for fabric in inventory.fabrics:
         yield _network(f"fabric:{fabric.id}", fabric.name, f"fabric {fabric.name}", exists=fabric.name in state.fabrics)
     for vlan in inventory.vlans:
-        exists = (vlan.fabric, vlan.vid) in state.vlans
+        exists = (vlan.fabric, vlan.vid) in state.vlans and not _gets_settings(vlan, state)
         name = vlan.name or str(vlan.vid)
         if 0 <= vlan.vid <= MAX_VID:
             yield _network(f"vlan:{vlan.id}", name, f"VLAN {vlan.vid} of {vlan.fabric}", exists=exists)
@@ -119,6 +120,15 @@ def network_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem
             yield _network(f"domain:{domain.id}", name, f"domain {name}", exists=name in state.domains)
     for name_ in inventory.dns_names:
         yield _dns_item(name_, state)
+
+
+def _gets_settings(vlan: Vlan, state: RegionState) -> bool:
+    """A fabric has an untagged VLAN from its beginning, which is brought as soon as somebody has given it settings.
+
+    So it gets them after an import that was interrupted between the two.
+    """
+    has_some = vlan.space not in {"", "undefined"} or vlan.mtu != _MTU or bool(vlan.description)
+    return vlan.vid == 0 and has_some and (vlan.fabric, vlan.vid) in state.untouched_vlans
 
 
 def _reserved_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem]:
