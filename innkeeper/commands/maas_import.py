@@ -15,6 +15,7 @@ from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest
 from common.maas.inventory import Host, Inventory
+from common.phrases import number_of
 from common.serialization import to_dict
 from innkeeper.arguments import Usage
 from innkeeper.commands.maas_plan import as_html, lines_of
@@ -45,6 +46,7 @@ Reads what a MAAS knew, and prints what an import would do; nothing is imported 
   --profile PROFILE  the region; --json prints JSON"""
 _DEADLINE_S = 900.0
 _MAX_FILE_BYTES = 64 * 1024
+_KINDS = ("hosts", "clusters", "machines", "users", "zones", "pools", "tags", "networks")
 _CHOICE = re.compile(r"[a-z]+:[^=]+=.*", re.DOTALL)
 
 
@@ -114,12 +116,23 @@ async def run(options: argparse.Namespace, profiles: Profiles, terminal: Termina
         terminal.say(json.dumps(plan, indent=1))
         return DONE
     terminal.say("\n".join(lines_of(plan)))
-    file = options.plan or "FILE"
+    _say_next(options, number, plan, terminal)
+    return DONE
+
+
+def _say_next(options: argparse.Namespace, number: str, plan: Mapping[str, Any], terminal: Terminal) -> None:
+    undecided = sum(
+        one["state"] == "conflict" and not one["choice"] for objects in plan["objects"].values() for one in objects
+    )
+    if undecided:
+        terminal.note(
+            f'Choose first what becomes of {number_of(undecided, "conflict")}: with --choose, or as "choice" in the '
+            "file of the plan."
+        )
     if options.plan is None:
         terminal.note(f"To import: innkeeper import maas --import {number} --plan FILE, then --apply FILE")
     else:
-        terminal.note(f"To import: innkeeper import maas --apply {file}")
-    return DONE
+        terminal.note(f"To import: innkeeper import maas --apply {options.plan}")
 
 
 async def _begin(api: Api, options: argparse.Namespace, terminal: Terminal) -> str:
@@ -231,7 +244,8 @@ async def _report(api: Api, number: int, ended: Mapping[str, Any], terminal: Ter
     found = (await api.get(f"maas-imports/{number}/")).json()
     present = ended.get("result", {}).get("present", {})
     if present:
-        terminal.say("Here now: " + ", ".join(f"{count} {kind}" for kind, count in present.items() if count) + ".")
+        counted = (number_of(present[kind], kind[:-1]) for kind in _KINDS if present.get(kind))
+        terminal.say(f"Here now: {', '.join(counted)}.")
     if found["failures"]:
         terminal.show(found["failures"], "maas-import-failures")
     if ended["state"] == "succeeded":

@@ -127,4 +127,5 @@ def _notes(machine: Machine, note: str, owner: PlanItem | None, *, owned: bool) 
 
 def _left_out(one: LeftOut) -> PlanItem:
     kind = one.kind if one.kind in KINDS else "machines"
-    return PlanItem(kind=kind, source_id=one.id, name=one.name, state=ItemState.LEFT_OUT, reason=one.reason)
+    source_id = one.id or one.name  # a VM that no machine of MAAS stands for has no id there
+    return PlanItem(kind=kind, source_id=source_id, name=one.name, state=ItemState.LEFT_OUT, reason=one.reason)

@@ -11,7 +11,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.region.maas_imports import MAAS_IMPORT, MAAS_IMPORTS
 from regiond.api.urls import id_in
 from regiond.caller import Permission
-from regiond.maas.imports.model import KINDS, RENAME, ItemState, MaasImport, Plan, PlanItem
+from regiond.maas.imports.model import KINDS, RENAME, Failure, ItemState, MaasImport, Plan, PlanItem
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import SECRET, FormField
@@ -198,7 +198,16 @@ async def _plan_page(
         edit=edit,
         problems=refusal.problems,
         failed=number_of(len(found.failures), "object"),
+        failures_by_reason=_by_reason(found.failures),
     )
+
+
+def _by_reason(failures: Sequence[Failure]) -> dict[str, list[Failure]]:
+    """One host that cannot be reached is the reason for many machines."""
+    found: dict[str, list[Failure]] = {}
+    for one in failures:
+        found.setdefault(one.reason, []).append(one)
+    return found
 
 
 def _conflict_fields(item: PlanItem) -> list[FormField]:
