@@ -24,8 +24,8 @@ _POOLS = """
 """
 _GUESTS = "select * from guest where server_id = $1"
 _MACHINES = """
-    select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.cores, m.memory_mib, m.adopted,
-           m.boot_once_key,
+    select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.cores, m.memory_mib,
+           m.adopted or m.imported as adopted, m.boot_once_key,
            m.host_id = $2 as on_this_host, h.server_id = $1 as on_this_server,
            m.settled_at < $3 and not exists (
                select 1 from operation o
