@@ -21,8 +21,6 @@ from tests.lab.lxd_server import LxdServer
 
 MAAS_UUID = "a1d3f7c2-5e60-4d0f-9f1f-0d2c8c1b7e55"
 READY, DEPLOYED, ALLOCATED = 4, 6, 10
-# Incus 7's own note of any change of a running VM's config (docs/how-to/incus-host.md).
-_NOTED_BY_INCUS = "volatile.vm.needs_reset"
 MEMORY_MIB, ROOT_BYTES, DATA_BYTES = 128, 16 * 1024**2, 8 * 1024**2
 OWNER = "ops"
 
@@ -91,14 +89,17 @@ class MaasProject:
         return str(self._ask(f"/1.0/instances/{instance}")["config"]["volatile.eth0.hwaddr"])
 
     def untouched(self, instance: str) -> dict[str, str]:
-        """What an import may not change: all of the instance but our marker, and its process with its start."""
+        """What an import may not change: all of the instance but our marker, and its process with its start.
+
+        Without what Incus writes while a VM runs: its clock, and that its config was changed.
+        """
         found = self._ask(f"/1.0/instances/{instance}")
         pid = int(self._ask(f"/1.0/instances/{instance}/state")["pid"])
         kept = {
             f"{part} {key}": str(value)
             for part in ("config", "expanded_config", "devices", "expanded_devices")
             for key, value in found.pop(part).items()
-            if not key.startswith("user.innkeeper.") and key != _NOTED_BY_INCUS
+            if not key.startswith(("user.innkeeper.", "volatile.vm."))
         }
         plain = {key: str(value) for key, value in found.items()}
         return {**plain, **kept, "pid": str(pid), "started": started(pid) if pid > 0 else ""}

@@ -36,7 +36,7 @@ class MachineSnapshot:
     settled: bool  # no operation acts on it or has ended since the discovery run started
     expects_guest: bool = True
     awaits_guest: bool = False
-    adopted: bool = False
+    adopted: bool = False  # its guest was not created by Innkeeper
     on_this_server: bool = True  # False: the database has it on another member of the cluster
     boot_once_key: str | None = None  # of the order for its next start; None: that is as all others
     disks: tuple[tuple[str, str], ...] = ()  # storage pool and volume of each, that of the boot disk first

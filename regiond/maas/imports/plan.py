@@ -77,7 +77,7 @@ def _machine_item(
         notes=tuple(_notes(machine, result.note, owner, owned=owned)),
     )  # fmt: skip
     known = state.machines.get(machine.system_id)
-    if known is not None and known.guest in {machine.instance, ""}:
+    if known is not None and known.is_guest(machine.instance):
         return evolve(base, state=ItemState.EXISTS)
     conflict, choices = _conflict(machine, state, known, names)
     if conflict:

@@ -25,7 +25,8 @@ _USERS = "select username, email, is_admin from account"
 _HOSTS = "select id, name, driver, address, project, coalesce(cluster_id, 0) as cluster_id from vm_host"
 _CLUSTERS = "select id, name from cluster"
 _MACHINES = """
-    select m.system_id, m.hostname, coalesce(h.name, '') as host, coalesce(g.name, '') as guest
+    select m.system_id, m.hostname, coalesce(h.name, '') as host, coalesce(g.name, '') as guest,
+           coalesce(g.guest_key, '') as guest_key
       from machine m left join vm_host h on h.id = m.host_id left join guest g on g.machine_id = m.id
 """
 _DEVICES = "select hostname from device"
@@ -65,6 +66,11 @@ class KnownMachine:
     hostname: str
     host: str
     guest: str
+    guest_key: str = ""  # the hypervisor's id
+
+    def is_guest(self, instance: str) -> bool:
+        """Returns whether MAAS's name or UUID of a VM is that of the machine's; also if its guest is not listed now."""
+        return self.guest in {instance, ""} or self.guest_key == instance.lower()
 
 
 @frozen(kw_only=True)

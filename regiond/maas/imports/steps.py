@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from attrs import frozen
 
-from common.errors import DriverFailed, NotAllowed
+from common.errors import Busy, DriverFailed, NotAllowed, NotFound, WrongState
 from common.phrases import number_of
 from regiond.caller import Caller
 from regiond.hosts.model import HostState, HostView
@@ -63,6 +64,7 @@ class ImportMaas:
         await self._bring(operation, journal, work)
         state = await self._state(work)
         here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
+        await self._ask_again(work, here)
         if await self._refreshing(here):
             await journal.step("await_refreshes")
             return Outcome(resumes_within_s=POLL_S)
@@ -132,6 +134,17 @@ class ImportMaas:
     async def _open_children(self, operation: Operation) -> int:
         async with self.rooms.database.connection() as db:
             return await store.open_children(db, operation.id)
+
+    async def _ask_again(self, work: Work, here: Mapping[str, HostView]) -> None:
+        """Refreshes hosts that were not ready before this import: somebody may have mended that since."""
+        waiting = sorted({one.id for one in here.values() if one.state is not HostState.READY})
+        if not waiting or not work.to_do("machines"):
+            return
+        async with self.rooms.database.connection() as db:
+            unasked = await store.not_refreshed_since(db, waiting, work.began_at)
+        for host_id in unasked:
+            with suppress(Busy, NotFound, WrongState):  # it is being removed
+                await work.rooms.hosts.start_refresh(work.caller, host_id)
 
     async def _refreshing(self, here: Mapping[str, HostView]) -> bool:
         async with self.rooms.database.connection() as db:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from common.maas.inventory import Origin
 from common.serialization import from_dict, to_dict
@@ -33,6 +34,11 @@ _FAILED_CHILDREN = """
 """
 _REFRESHING = """
     select count(*) from operation where kind = 'refresh' and is_open and host_id = any($1::integer[])
+"""
+_NOT_REFRESHED = """
+    select id from vm_host h
+     where id = any($1::integer[])
+       and not exists (select from operation o where o.kind = 'refresh' and o.host_id = h.id and o.created_at >= $2)
 """
 
 
@@ -95,6 +101,11 @@ async def failed_children(db: Db, operation_id: int) -> Mapping[str, str]:
 async def refreshing(db: Db, host_ids: Sequence[int]) -> int:
     """Returns on how many of these hosts a refresh is open."""
     return int(await db.fetchval(_REFRESHING, list(host_ids)))
+
+
+async def not_refreshed_since(db: Db, host_ids: Sequence[int], since: datetime) -> tuple[int, ...]:
+    """Returns those of these hosts for which no refresh was opened since then."""
+    return tuple(row["id"] for row in await db.fetch(_NOT_REFRESHED, list(host_ids), since))
 
 
 def _view(row: Row) -> MaasImport:
