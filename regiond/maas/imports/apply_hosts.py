@@ -41,7 +41,7 @@ def _new_host(host: Host, item: PlanItem, *, zones: Mapping[str, str], pools: Ma
         cpu_over_commit_ratio=host.cpu_over_commit_ratio, memory_over_commit_ratio=host.memory_over_commit_ratio,
         default_macvlan_mode=host.default_macvlan_mode or None,
         certificate=host.certificate if has_pair else None, key=host.key if has_pair else None,
-        password=None if has_pair else host.password or None, power_pass=host.power_pass or None,
+        yields_pair=True, password=None if has_pair else host.password or None, power_pass=host.power_pass or None,
     )  # fmt: skip
 
 

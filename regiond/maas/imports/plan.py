@@ -80,17 +80,12 @@ def _machine_item(
         notes=tuple(_notes(machine, result.note, owner, owned=owned)),
     )  # fmt: skip
     known = state.machines.get(machine.system_id)
-    if known is not None and _is_guest(machine, known):
+    if known is not None and known.is_guest(machine.instance):
         return evolve(base, state=ItemState.EXISTS)
     conflict, choices = _conflict(machine, state, known, names)
     if conflict:
         return evolve(base, state=ItemState.CONFLICT, reason=conflict, choices=choices)
     return evolve(base, state=ItemState.NEW, choices=(ADOPT, LEAVE_OUT), choice=ADOPT)
-
-
-def _is_guest(machine: Machine, known: KnownMachine) -> bool:
-    """Whether the machine here is the one of MAAS, which may know it by the id of its hypervisor. A lost one is."""
-    return not known.guest or machine.instance in {known.guest, known.guest_key}
 
 
 def _left_out_because(host: PlanItem | None) -> str:

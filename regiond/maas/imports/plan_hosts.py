@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from attrs import evolve
+
 from common.errors import InvalidRequest
 from common.maas.inventory import Cluster, Host, Inventory
 from common.values import DriverType
@@ -35,6 +37,7 @@ def host_items(
     inventory: Inventory, state: RegionState, choices: Choices, *, simulated_allowed: bool
 ) -> Iterator[PlanItem]:
     names = {one.name for one in state.hosts}
+    owners: dict[str, tuple[str, str]] = {}  # of key pairs, by address: the host's name and certificate
     for host in inventory.hosts:
         item = _host_item(host, state, names, simulated_allowed=simulated_allowed)
         item = chosen(item, choices.get(item.key, ""))
@@ -42,7 +45,24 @@ def host_items(
             item = item.unless(_name_problem(item.new_name, names))
         if not item.stays_behind:
             names.add(item.new_name)
+        if item.state in {ItemState.NEW, ItemState.CONFLICT} and driver_of(host) is DriverType.LXD:
+            item = _with_pair(item, host, state, owners, address_of(host, simulated_allowed=simulated_allowed))
         yield item
+
+
+def _with_pair(
+    item: PlanItem, host: Host, state: RegionState, owners: dict[str, tuple[str, str]], address: str
+) -> PlanItem:
+    """Returns the item, with a note if the host gets another pair than it had in MAAS: one server has one pair here."""
+    here = next((one.name for one in state.hosts if (one.driver, one.address) == ("lxd", address)), "")
+    owner, certificate = (here, "") if here else owners.setdefault(address, (item.name, host.certificate))
+    if owner == item.name or host.certificate in {certificate, ""}:
+        return item
+    note = (
+        f"It uses the certificate of {owner}, which is on the same server. If that one is restricted to projects, "
+        f"allow it to use {project_of(host)}, too."
+    )
+    return evolve(item, notes=(*item.notes, note))
 
 
 def _host_item(host: Host, state: RegionState, names: set[str], *, simulated_allowed: bool) -> PlanItem:

@@ -69,7 +69,11 @@ class KnownMachine:
     hostname: str
     host: str
     guest: str
-    guest_key: str = ""  # the id that its hypervisor has for it
+    guest_key: str = ""  # the hypervisor's id
+
+    def is_guest(self, instance: str) -> bool:
+        """Returns whether MAAS's name or UUID of a VM is that of the machine's; also if its guest is not listed now."""
+        return self.guest in {instance, ""} or self.guest_key == instance.lower()
 
 
 @frozen(kw_only=True)

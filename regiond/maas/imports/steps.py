@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from attrs import frozen
 
-from common.errors import DriverFailed, NotAllowed, RackUnreachable
+from common.errors import Busy, DriverFailed, NotAllowed, NotFound, RackUnreachable, WrongState
 from common.phrases import number_of
 from regiond.caller import Caller
 from regiond.hosts.model import HostState, HostView
@@ -158,7 +159,8 @@ class ImportMaas:
             if counts.get(one.id, 0) < (_MOST_REFRESHES if one.error_code == RackUnreachable.code else 1)
         ]
         for host in begun:
-            await self.rooms.hosts.start_refresh(work.caller, host.id)
+            with suppress(Busy, NotFound, WrongState):  # it is being removed
+                await self.rooms.hosts.start_refresh(work.caller, host.id)
         return bool(begun)
 
     async def _note_failed_adoptions(self, operation: Operation, work: Work) -> None:
