@@ -202,6 +202,16 @@ async def test_a_vm_that_its_host_does_not_have_is_reported(innkeeper: Deploymen
     assert len(await innkeeper.get("machines/")) == 3
 
 
+async def test_disks_that_maas_made_are_kept_and_listed(innkeeper: Deployment) -> None:
+    begun = await begin(innkeeper, inventory())
+    await apply(innkeeper, begun, decided(await plan(innkeeper, begun), admin="same"))
+    (disk,) = (await innkeeper.get("machines/abcde2/"))["blockdevice_set"]
+    assert not disk["foreign"]
+    await innkeeper.delete("machines/abcde2/")
+    (kept,) = await innkeeper.get("kept-disks/")
+    assert (kept["hostname"], kept["size"]) == ("vm-2", disk["size"])
+
+
 async def test_what_is_no_inventory_is_refused(innkeeper: Deployment) -> None:
     for packed in (b"", b"nothing", gzip.compress(b"{}"), gzip.compress(b"[1")):
         wrong = innkeeper.api.send("POST", "maas-imports/", body=Body(files={"inventory": packed}))

@@ -67,7 +67,7 @@ class MaasProject:
         """Creates a VM as MAAS composes it; returns the MAC address of its NIC."""
         devices: dict[str, Any] = {
             "root": {"type": "disk", "path": "/", "pool": "default", "size": str(ROOT_BYTES), "boot.priority": "0"},
-            "eth0": {"type": "nic", "name": "eth0", "nictype": "bridged", "parent": self.server.managed_bridge,
+            "eth0": {"type": "nic", "name": "eth0", "nictype": "bridged", "parent": self._bridge(),
                      "boot.priority": "1"},
         }  # fmt: skip
         if data_disk:
@@ -83,10 +83,16 @@ class MaasProject:
             "name": instance, "type": "virtual-machine", "architecture": "x86_64", "source": {"type": "none"},
             "profiles": [], "config": config, "devices": devices,
         }  # fmt: skip
-        self._ask("/1.0/instances", method="POST", body=made)
+        target = f"&target={self.server.member}" if self.server.member else ""
+        self.server.ask(f"/1.0/instances?project={self.name}{target}", method="POST", body=made)
         if running:
             self._ask(f"/1.0/instances/{instance}/state", method="PUT", body={"action": "start", "timeout": -1})
         return str(self._ask(f"/1.0/instances/{instance}")["config"]["volatile.eth0.hwaddr"])
+
+    def _bridge(self) -> str:
+        """A bridge that every member has; the lab's clusters have none that their product manages."""
+        found = [one for one in self.server.ask("/1.0/networks?recursion=1") if one["type"] == "bridge"]
+        return str(min(found, key=lambda one: not one["managed"])["name"])
 
     def untouched(self, instance: str) -> dict[str, str]:
         """What an import may not change: all of the instance but our marker, and its process with its start.

@@ -90,9 +90,10 @@ async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
     pair = await KeyPairs.view(db, sent.key_pair_id)
     host = await store.read_connection(db, sent.host_id)
     if pair.imported:
+        untrust = commands_of(host.product).untrust(str(sent.fingerprint))
         return (
             f"The certificate {sent.fingerprint} was imported. Replace it by one of Innkeeper: innkeeper vm-host "
-            f"rotate {sent.host_name}. Then run on its server: {commands_of(host.product).untrust(str(sent.fingerprint))}"
+            f"rotate {sent.host_name}. Then run on its server: {untrust}"
         )
     if host.discovered:
         return f"Its rotation ended without success. Start another one: innkeeper vm-host rotate {sent.host_name}"

@@ -105,9 +105,13 @@ class RotateCredentials:
             await journal.step("untrust_old", fingerprint=old.fingerprint)
             await self._untrust(progress, with_pair=new, fingerprint=old.fingerprint)
         return Outcome(
-            result={"fingerprint": new.view.fingerprint, "replaced": old.fingerprint, "old_is_trusted": old.imported},
-            record=self._record_rotated(progress, new, operation, Level.INFO),
+            result={"fingerprint": new.view.fingerprint, "replaced": old.fingerprint},
+            record=self._record_rotated(progress, new, operation, Level.INFO, stays=await self._stays(progress)),
         )
+
+    async def _stays(self, progress: _Progress) -> bool:
+        """Returns whether the server still trusts an imported certificate. It exchanges one that is restricted."""
+        return progress.old.view.imported and await self._is_trusted(progress, progress.old)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Removes the new pair before the switch, and completes the rotation after it.
@@ -129,7 +133,8 @@ class RotateCredentials:
         except _REJECTED as error:
             await journal.note("the certificate may still be trusted", reason=error.message)
         if switched:
-            return Outcome(record=self._record_rotated(progress, new, operation, Level.WARNING))
+            stays = await self._stays(progress)
+            return Outcome(record=self._record_rotated(progress, new, operation, Level.WARNING, stays=stays))
         return Outcome(undone=("the new key pair was removed",), record=self._record_failed(progress, new, operation))
 
     async def _progress(self, old_id: int, operation: Operation) -> _Progress | None:
@@ -224,7 +229,9 @@ class RotateCredentials:
             deadline_s=CALL_DEADLINE_S,
         )
 
-    def _record_rotated(self, progress: _Progress, new: OpenKeyPair, operation: Operation, level: Level) -> _Record:
+    def _record_rotated(
+        self, progress: _Progress, new: OpenKeyPair, operation: Operation, level: Level, *, stays: bool
+    ) -> _Record:
         async def record(db: Db) -> None:
             old_id, old, host = progress.old.view.id, progress.old.view.fingerprint, progress.host_name
             await _switch(db, old_id, new.view.id)  # includes hosts that were added meanwhile
@@ -233,7 +240,7 @@ class RotateCredentials:
             await credential_service.delete_key_pair(db, old_id)
             await self._credentials.delete(db, progress.host_id, [ROTATION_PASSWORD])
             message = f"{host}: the certificate {new.view.fingerprint} replaced {old}"
-            if progress.old.view.imported:
+            if stays:
                 product = (await store.read_connection(db, progress.host_id)).product
                 message += (
                     ", which was imported and stays on the server's trust list. Once nobody else uses it, run there: "
