@@ -52,7 +52,9 @@ def test_only_allocated_states_have_an_owner(initial: MachineState, events: Sequ
         if event is MachineEvent.RELEASE and not owned:
             continue
         state = next_state(state, event)
-        owned = (owned or event is MachineEvent.ALLOCATED) and event is not MachineEvent.RELEASED
+        # An import adopts a machine as allocated if it brings the owner, which the machine has from its beginning.
+        begins = event in (MachineEvent.ALLOCATED, MachineEvent.ADOPTED_ALLOCATED)
+        owned = (owned or begins) and event is not MachineEvent.RELEASED
         assert (state is MachineState.ALLOCATED) <= owned
         assert (state is MachineState.READY) <= (not owned)
 
