@@ -26,8 +26,9 @@ class Outcome:
     replaces the error that started undoing.
 
     From either: with `resumes_within_s` the operation does not end; the method is called again, in a new attempt, when
-    one of its children has ended, when it is woken, or at the latest after this time. `resumes_at_once` returns whether
-    the awaited event has happened since the method checked: a wake before the suspension has no effect.
+    one of its children has ended (for a kind in WOKEN_BY_LAST_CHILD: the last of them), when it is woken, or at the
+    latest after this time. `resumes_at_once` returns whether the awaited event has happened since the method checked: a
+    wake before the suspension has no effect.
     """
 
     result: Mapping[str, Any] = field(factory=dict)

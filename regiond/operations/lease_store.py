@@ -11,7 +11,7 @@ from uuid import UUID
 
 from regiond.db.pool import Db
 from regiond.operations import store
-from regiond.operations.model import ErrorRecord, Operation, OperationState
+from regiond.operations.model import WOKEN_BY_LAST_CHILD, ErrorRecord, Operation, OperationState
 
 LEASE_S = 15.0
 
@@ -125,11 +125,14 @@ _SUSPEND = """
 """
 
 # Skips a locked row: the child is locked already, and its parent, whose id is lower, should be locked before it.
-# Does not wake a parent in state waiting: it waits for a retry after a failure, and each attempt counts.
+# Does not wake a parent in state waiting: it waits for a retry after a failure, and each attempt counts. Of two last
+# children that end at the same time none may wake a parent that only the last one wakes: it resumes soon by itself.
 _WAKE_PARENT = """
     update operation set not_before = now()
      where id = (select id from operation
                   where id = $1 and state = 'running' and lease_owner is null and not_before > now()
+                    and (kind <> all($2::text[])
+                         or not exists (select from operation child where child.parent_id = $1 and child.is_open))
                     for no key update skip locked)
 """
 
@@ -244,8 +247,11 @@ async def suspend(db: Db, operation: Operation, owner: UUID, at_most_s: float) -
 
 
 async def wake_parent(db: Db, parent_id: int) -> None:
-    """Makes the suspended parent of an operation that ends in this transaction due. Idempotent."""
-    await db.execute(_WAKE_PARENT, parent_id)
+    """Makes the suspended parent of an operation that ends in this transaction due. Idempotent.
+
+    Parents of some kinds only if no child is open any more.
+    """
+    await db.execute(_WAKE_PARENT, parent_id, [kind.value for kind in WOKEN_BY_LAST_CHILD])
 
 
 async def wake(db: Db, operation_id: int) -> None:

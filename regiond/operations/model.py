@@ -56,6 +56,10 @@ class OperationKind(StrEnum):
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 
+# Their attempts compare much with the database: the end of one of many children is no reason for another attempt.
+WOKEN_BY_LAST_CHILD = (OperationKind.IMPORT,)
+
+
 class OperationState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"

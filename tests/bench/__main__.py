@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FIGURES = (
     "claims", "dry", "lists", "refresh", "refresh-libvirt", "refresh-lxd", "refresh-incus", "compose", "deploy",
-    "memory", "ui", "ui-large",
+    "maas-import", "memory", "ui", "ui-large",
 )  # fmt: skip
 GROWTH = "growth"
 DOCS = Path(__file__).parents[2] / "docs"

@@ -65,6 +65,12 @@ def status_mib(process: int | str, key: str) -> float:
     return int(line.split()[1]) / 1024
 
 
+def cpu_s(process: int | str) -> float:
+    """The CPU time of a process since it began, in user and kernel mode together."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_from_now(process: int | str) -> float:
     """Makes VmHWM of `status_mib` the peak since this call. Returns the resident memory in MiB."""
     Path(f"/proc/{process}/clear_refs").write_text("5")

@@ -54,8 +54,9 @@ def test_only_allocated_states_have_an_owner(initial: MachineState, events: Sequ
         if event is MachineEvent.ADOPTED_READY and owned:
             continue  # such a machine is adopted as allocated
         state = next_state(state, event)
-        takes = event in (MachineEvent.ALLOCATED, MachineEvent.ADOPTED_ALLOCATED)
-        owned = (owned or takes) and event is not MachineEvent.RELEASED
+        # An import adopts a machine as allocated if it brings the owner, which the machine has from its beginning.
+        begins = event in (MachineEvent.ALLOCATED, MachineEvent.ADOPTED_ALLOCATED)
+        owned = (owned or begins) and event is not MachineEvent.RELEASED
         assert (state is MachineState.ALLOCATED) <= owned
         assert (state is MachineState.READY) <= (not owned)
 

@@ -16,7 +16,7 @@ from regiond.maas.imports.statuses import becomes
 from regiond.maas.imports.work import Work, text_of
 from regiond.machines.model import MachineState, ManagedLink, ManagedVm
 
-AT_ONCE = 100  # adoptions that are open at a time
+AT_ONCE = 400  # adoptions that are open at a time: enough for the seconds until more are opened
 _PER_TRANSACTION = 50
 
 

@@ -10,6 +10,7 @@ from attrs import frozen
 from common.errors import Busy, DriverFailed, NotAllowed, NotFound, RackUnreachable, WrongState
 from common.phrases import number_of
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.hosts.model import HostState, HostView
 from regiond.maas.imports import store
 from regiond.maas.imports.apply_groups import bring_groups, bring_users
@@ -25,7 +26,7 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Journal, Outcome
 
-POLL_S = 2.0  # for refreshes, which are no children; a child that ends wakes the import
+POLL_S = 2.0  # for refreshes, which are no children, and to open more adoptions; the last one that ends wakes the import
 _MOST_REFRESHES = 10  # a region that has just started waits for its racks
 CurrentCaller = Callable[[int], Awaitable[Caller | None]]
 
@@ -54,7 +55,7 @@ class ImportMaas:
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         open_now = await self._open_children(operation)
         if open_now > AT_ONCE // 2:
-            return Outcome(resumes_within_s=POLL_S)
+            return self._until_adopted(operation)
         work = await self._work(operation)
         await self._bring(operation, journal, work)
         state = await self._state(work)
@@ -67,9 +68,9 @@ class ImportMaas:
             await journal.step("adopt_machines")
             await open_adoptions(work, here, room=AT_ONCE - open_now)
             await self._write_failures(operation, work)
-            return Outcome(resumes_within_s=POLL_S)
+            return self._until_adopted(operation)
         if open_now:
-            return Outcome(resumes_within_s=POLL_S)
+            return self._until_adopted(operation)
         await journal.step("claim_addresses")
         present = {one.source_id: one for one in work.plan.of("machines") if one.state is ItemState.EXISTS}
         await claim_addresses(work, present, {cidr: one.id for cidr, one in state.subnets.items()})
@@ -135,6 +136,14 @@ class ImportMaas:
     async def _state(self, work: Work) -> RegionState:
         async with self.rooms.database.connection() as db:
             return await read_state(db, work.plan.import_id, work.plan.origin.uuid)
+
+    def _until_adopted(self, operation: Operation) -> Outcome:
+        """Resumes when all adoptions have ended, or soon, to open more of them."""
+
+        async def all_ended(db: Db) -> bool:
+            return await store.open_children(db, operation.id) == 0
+
+        return Outcome(resumes_within_s=POLL_S, resumes_at_once=all_ended)
 
     async def _open_children(self, operation: Operation) -> int:
         async with self.rooms.database.connection() as db:

@@ -52,11 +52,12 @@ class MachineAdoptions:
         """
         caller.require_admin()
         host = await self.hosts.read(host_id)
-        pools = {one.pool: await self.groups.requested_pool_id(one.pool) for one in machines}
-        zones = {one.zone: await self.groups.requested_zone_id(one.zone) for one in machines}
+        pools = {name: await self.groups.requested_pool_id(name) for name in {one.pool for one in machines}}
+        zones = {name: await self.groups.requested_zone_id(name) for name in {one.zone for one in machines}}
 
         async def work(db: Db) -> Opened:
-            owners = {one.owner: await active_user(db, one.owner) for one in machines if one.owner}
+            names = sorted({one.owner for one in machines if one.owner})
+            owners = {name: await active_user(db, name) for name in names}
             accounts = [found.account_id for found in owners.values() if found is not None]
             locked = await quotas.lock(
                 db, account_ids=accounts, pool_ids=[host.pool.id, *(one for one in pools.values() if one is not None)]

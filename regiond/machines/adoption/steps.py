@@ -12,7 +12,7 @@ from common.values import Guest, HostAccess, OwnershipMarker
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
-from regiond.machines import lifecycle_store, view_store
+from regiond.machines import lifecycle_store
 from regiond.machines import store as machine_store
 from regiond.machines.adoption import imported_store, store
 from regiond.machines.devices.mac_conflicts import take_mac_addresses
@@ -100,9 +100,9 @@ class AdoptGuest:
                 await lifecycle_store.apply_event(db, change.machine_id, event)
             if operation.request.get("locked"):
                 await lifecycle_store.set_locked(db, change.machine_id, locked=True)
-            machine = await view_store.read(db, operation.system_id or "")
+            owner = await store.owner_of(db, change.machine_id)
             message = f"{guest.name} on {operation.host_name} was adopted as {operation.hostname}"
-            message += f" and belongs to {machine.owner}" if machine.owner else " and has no owner"
+            message += f" and belongs to {owner}" if owner else " and has no owner"
             await record_event(db, operation, "machine_adopted", message)
 
         return Outcome(result={"system_id": operation.system_id, "hostname": operation.hostname}, record=record)

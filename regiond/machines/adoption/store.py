@@ -79,6 +79,7 @@ _FORGOTTEN = """
      where machine_id is null and ($1::integer[] is null or pool_id = any($1))
      order by id
 """
+_OWNER_OF = "select a.username from machine m join account a on a.id = m.owner_id where m.id = $1"
 _GUEST_OF = "select id, guest_key, name from guest where machine_id = $1"
 
 
@@ -182,3 +183,9 @@ async def list_forgotten(db: Db, *, caller: Caller | None = None) -> tuple[Forgo
     Machines on hosts that the caller may not see are left out.
     """
     return tuple(ForgottenMachine(**row) for row in await db.fetch(_FORGOTTEN, visible_pool_ids(caller)))
+
+
+async def owner_of(db: Db, machine_id: int) -> str | None:
+    """Returns the name of the account that the machine belongs to."""
+    found: str | None = await db.fetchval(_OWNER_OF, machine_id)
+    return found
