@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from attrs import evolve
+
 from common.maas.inventory import Host
 from regiond.clusters.model import ClusterChange
 from regiond.hosts.model import HostChange, HostState, HostView, NewHost
@@ -21,6 +23,8 @@ async def bring_hosts(work: Work) -> None:
     for item in work.to_do("hosts"):
         async with work.attempt(item):
             new = _new_host(by_id[item.source_id], item, zones=zones, pools=pools)
+            if not work.state.is_in_charge(item.source_id):
+                new = evolve(new, maintenance=work.in_charge)
             await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)
 
 
