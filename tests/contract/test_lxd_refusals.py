@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from common.errors import DriverFailed, NotFound
+from common.values import OwnershipMarker
 from rackd.drivers.lxd.connection.client import Scope, path
 from rackd.drivers.lxd.connection.failures import Conflict, PreconditionFailed
 from rackd.drivers.lxd.guests import images
@@ -189,6 +190,14 @@ def test_one_volume_can_be_that_of_two_running_guests(server: PreparedServer) ->
     server.change("off", devices={"disk2": server.disk("live")})
     found = server.client.get(path("storage-pools", "default", "volumes", "custom", server.named("live")))
     assert len(found["used_by"]) == 2
+
+
+def test_a_project_that_is_gone_has_no_images_of_a_machine(server: PreparedServer) -> None:
+    """So that the removal of what a compose may have made there ends."""
+    marker = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
+    before = server.objects()
+    images.remove_private(server.client, marker, Scope(project="missing"))
+    assert server.objects() == before
 
 
 def test_a_client_without_certificate_sees_only_the_extensions(server: PreparedServer) -> None:

@@ -30,7 +30,6 @@ SHARED = {
     "account": {"id": "1", "list": "vms"},
     "files": {"filename": "none"},
     "exports": {"id": "1"},
-    "maas-imports": {"id": "1"},
     "rpc-clients": {"name": "none"},
     "discrepancies": {"id": "1"},
     "boot-resources": {"id": "1000", "file_id": "1000"},

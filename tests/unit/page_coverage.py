@@ -48,8 +48,8 @@ RESOURCES_WITHOUT: Mapping[str, str] = {
     "report/{id}/{secret}": GUESTS,
     "report/{id}/{secret}/user-data": GUESTS,
     "report/{id}/{secret}/vm-host": GUESTS,
+    "webhook/{id}/query": "for MAAS, which calls it by itself",
     "webhook/{id}/{action}": "for MAAS, which calls it by itself",
-    "webhook/{id}/{action}/": "for MAAS, which calls it by itself",
     "accounts/authenticate/": PROGRAMS,
 }
 
@@ -244,6 +244,10 @@ OFFERED: Mapping[str, Shown] = {
     "GET maas-imports/{id}/": Shown("settings/maas-imports/<import>", "maas_imports.read"),
     "GET maas-imports/{id}/?op=plan": Shown("settings/maas-imports/<import>", "maas_imports.plan"),
     "POST maas-imports/{id}/?op=apply": Shown("settings/maas-imports/<import>"),
+    "GET maas-imports/{id}/?op=differences": Shown("settings/maas-imports/<import>", "maas_comparisons.last"),
+    "POST maas-imports/{id}/?op=compare": Shown("settings/maas-imports/<import>/compare"),
+    "POST vm-hosts/{id}/?op=take_over": Shown("settings/maas-imports/<import>/hosts/<host>/take-over"),
+    "POST vm-hosts/{id}/?op=give_back": Shown("settings/maas-imports/<import>/hosts/<host>/give-back"),
     "DELETE maas-imports/{id}/": Shown("settings/maas-imports/<import>/delete"),
     "GET tags/": Shown("settings/tags", "tags.list"),
     "POST tags/": Shown("settings/new-tag"),

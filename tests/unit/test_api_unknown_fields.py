@@ -30,7 +30,7 @@ OTHER_DESTRUCTIVE = {
 }
 NOT_LISTS = {
     "AccountHandler", "DeploymentUserDataHandler", "DescribeHandler", "OpenApiHandler", "VersionHandler",
-    "VmHostCertificateHandler",
+    "MaasPowerQueryHandler", "MaasPowerQueryWithSlashHandler", "VmHostCertificateHandler",
 }  # fmt: skip
 STRICT = [one for one in ENDPOINTS if one[1].rejects_unknown_fields]
 LENIENT = [one for one in ENDPOINTS if not one[1].rejects_unknown_fields and one[1].other_keys is None]

@@ -51,8 +51,11 @@ def test_only_allocated_states_have_an_owner(initial: MachineState, events: Sequ
             continue  # only machines with an owner are released
         if event is MachineEvent.RELEASE and not owned:
             continue
+        if event is MachineEvent.ADOPTED_READY and owned:
+            continue  # such a machine is adopted as allocated
         state = next_state(state, event)
-        owned = (owned or event is MachineEvent.ALLOCATED) and event is not MachineEvent.RELEASED
+        takes = event in (MachineEvent.ALLOCATED, MachineEvent.ADOPTED_ALLOCATED)
+        owned = (owned or takes) and event is not MachineEvent.RELEASED
         assert (state is MachineState.ALLOCATED) <= owned
         assert (state is MachineState.READY) <= (not owned)
 

@@ -118,7 +118,7 @@ def test_the_request_of_a_disk_says_what_becomes_of_its_content() -> None:
     assert requested(evolve(task, kind=OperationKind.GROW_DISK, request=growth)) == [("Disk", "data"), ("Size", "7 GB")]
 
 
-REQUESTS = {
+REQUESTS: dict[OperationKind, dict[str, Any]] = {
     OperationKind.IMPORT: {"import": 4},
     OperationKind.BULK: {"action": "power_on", "machines": [{"system_id": "abc", "hostname": "web-1"}]},
 }
@@ -141,7 +141,7 @@ def _fits(rule: str, path: str) -> bool:
     return len(parts) == len(wanted) and all(a.startswith("<") or a == b for a, b in zip(parts, wanted, strict=True))
 
 
-@pytest.mark.parametrize("kind", [one for one in OperationKind if one not in {"compose", "bulk", "clean_up"}])
+@pytest.mark.parametrize("kind", [one for one in OperationKind if one not in {"compose", "bulk", "clean_up", "import"}])
 def test_what_is_gone_is_not_tried_again(kind: OperationKind) -> None:
     found = retry_of(evolve(FAILED, kind=kind, machine_id=None, host_id=None))
     assert found is not None

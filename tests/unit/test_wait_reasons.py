@@ -83,7 +83,16 @@ def test_the_reason_is_a_sentence(operation: Operation, facts: WaitFacts, expect
     assert wait_reason(operation, facts) == expected
 
 
-OF_A_PART = ("rotate_credentials", "clean_up", "grow_disk", "move_disk", "remove_disk", "change_nic", "remove_nic")
+OF_A_PART = (
+    "rotate_credentials",
+    "unregister_from_maas",
+    "clean_up",
+    "grow_disk",
+    "move_disk",
+    "remove_disk",
+    "change_nic",
+    "remove_nic",
+)
 
 
 def test_every_kind_of_operation_says_what_it_does() -> None:

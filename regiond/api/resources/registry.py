@@ -70,7 +70,7 @@ DOCUMENTED: tuple[Resource, ...] = (
     deployment.REPORT,
     deployment.USER_DATA,
     deployment.VM_HOST_REPORT,
-    maas_power.POWER,
+    *maas_power.RESOURCES,
     accounts.LOGIN,
 )  # they are in the OpenAPI document
 DESCRIBED: tuple[Resource, ...] = (*DOCUMENTED, *empty_lists.RESOURCES)  # they are in `describe/`, for clients
@@ -78,5 +78,5 @@ SERVED: tuple[Resource, ...] = (
     *DESCRIBED,
     *version.descriptions(DESCRIBED, documented=DOCUMENTED),
     controllers.RACK_CONTROLLERS_IN_CAPITALS,
-    maas_power.POWER_WITH_SLASH,
+    *maas_power.WITH_SLASH,
 )

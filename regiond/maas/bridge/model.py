@@ -67,7 +67,7 @@ class MaasServer:
 
 @frozen(kw_only=True)
 class RegisterRequest:
-    """The way in which a machine is registered. With `deployed` MAAS takes it as it runs; else with `commission` it starts it."""
+    """The way of a registration: `deployed` as the machine runs, else with `commission` MAAS starts it at once."""
 
     server: str
     commission: bool = True

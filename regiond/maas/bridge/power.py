@@ -1,4 +1,4 @@
-"""Answers a MAAS that asks for the power of a registered machine or changes it, by the secret of that machine."""
+"""Answers a MAAS that asks for the power of a registered machine, or changes it."""
 
 from __future__ import annotations
 

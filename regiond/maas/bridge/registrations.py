@@ -1,4 +1,4 @@
-"""Opens the operations that register machines in MAAS servers and end that, or tells what they would change."""
+"""Opens the operations that register machines in MAAS servers, and those that end that."""
 
 from __future__ import annotations
 

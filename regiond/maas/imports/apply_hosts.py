@@ -10,9 +10,11 @@ from common.maas.inventory import Host
 from regiond.clusters.model import ClusterChange
 from regiond.hosts.model import HostChange, HostState, HostView, NewHost
 from regiond.maas.imports.model import PlanItem
+from regiond.maas.imports.plan_groups import problem_of
 from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
 from regiond.maas.imports.region_state import RegionState
 from regiond.maas.imports.work import Work
+from regiond.tags.model import check_name as check_tag_name
 
 _NO_WAIT_S = 0.05  # the import waits for the first refreshes of all hosts together
 
@@ -32,10 +34,11 @@ def _new_host(host: Host, item: PlanItem, *, zones: Mapping[str, str], pools: Ma
     driver = driver_of(host)
     if driver is None:
         raise AssertionError(f"the plan leaves out hosts of type {host.power_type}")
+    tags = tuple(one for one in host.tags if not problem_of(check_tag_name, one))
     has_pair = bool(host.certificate and host.key)
     return NewHost(
         driver=driver, address=host.power_address, name=item.new_name, project=host.project,
-        zone=_reference(zones.get(host.zone)), pool=_reference(pools.get(host.pool)), tags=host.tags,
+        zone=_reference(zones.get(host.zone)), pool=_reference(pools.get(host.pool)), tags=tags,
         cpu_over_commit_ratio=host.cpu_over_commit_ratio, memory_over_commit_ratio=host.memory_over_commit_ratio,
         default_macvlan_mode=host.default_macvlan_mode or None,
         certificate=host.certificate if has_pair else None, key=host.key if has_pair else None,

@@ -94,7 +94,7 @@ class _Names:
             guest=machine.instance, system_id=machine.system_id, hostname=item.new_name,
             state=result.state or MachineState.READY, owner=None if result.state is MachineState.READY else owner,
             zone=f"name:{zone}" if zone else None, pool=f"name:{pool}" if pool else None,
-            tags=tuple(self.tags.get(one, one) for one in machine.tags), description=machine.description,
+            tags=tuple(self.tags[one] for one in machine.tags if one in self.tags), description=machine.description,
             owner_data=dict(machine.owner_data), locked=machine.locked,
             composed_by_allocate=bool(machine.dynamic) and owner is not None, error_description=result.note,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from common.maas.inventory import Origin
 
 KINDS = ("zones", "pools", "tags", "networks", "users", "hosts", "clusters", "machines")  # in the order of the import
 PLAN_FORMAT = "innkeeper-maas-import-1"
-MAX_REPORTED = 500  # failures of one import that are stored with their reasons
+MAX_REPORTED = 500  # failures of one import that are shown; all are stored, so that none is tried again
 
 ADOPT = "adopt"
 KEEP = "keep"  # what is here stays as it is

@@ -52,7 +52,7 @@ def _machine_items(
     for machine in inventory.machines:
         item = _machine_item(machine, state, hosts.get(machine.host_id), users, names)
         item = chosen(item, choices.get(item.key, ""))
-        names.add(item.new_name)
+        names.add(item.new_name.lower())
         yield item
 
 
@@ -77,7 +77,7 @@ def _machine_item(
         notes=tuple(_notes(machine, result.note, owner, owned=owned)),
     )  # fmt: skip
     known = state.machines.get(machine.system_id)
-    if known is not None and known.guest in {machine.instance, ""}:
+    if known is not None and known.is_guest(machine.instance):
         return evolve(base, state=ItemState.EXISTS)
     conflict, choices = _conflict(machine, state, known, names)
     if conflict:
@@ -112,7 +112,7 @@ def _conflict(
     """Returns the reason and the choices; `known` is the machine here that has its id."""
     if known is not None:
         return f"The machine {known.hostname} on {known.host or 'no host'} has this id here.", (LEAVE_OUT,)
-    if machine.hostname in state.hostnames or machine.hostname in names:
+    if machine.hostname.lower() in state.hostnames or machine.hostname.lower() in names:
         return f"Another machine or device is named {machine.hostname}.", (RENAME, LEAVE_OUT)
     problem = problem_of(check_hostname, machine.hostname)
     return problem, (RENAME, LEAVE_OUT) if problem else ()

@@ -26,7 +26,8 @@ _USERS = "select username, email, is_admin from account"
 _HOSTS = "select id, name, driver, address, project, coalesce(cluster_id, 0) as cluster_id from vm_host"
 _CLUSTERS = "select id, name from cluster"
 _MACHINES = """
-    select m.system_id, m.hostname, coalesce(h.name, '') as host, coalesce(g.name, '') as guest
+    select m.system_id, m.hostname, coalesce(h.name, '') as host, coalesce(g.name, '') as guest,
+           coalesce(g.guest_key, '') as guest_key
       from machine m left join vm_host h on h.id = m.host_id left join guest g on g.machine_id = m.id
 """
 _DEVICES = "select hostname from device"
@@ -65,7 +66,12 @@ class KnownMachine:
     system_id: str
     hostname: str
     host: str
-    guest: str
+    guest: str  # empty: it is being adopted, or its host does not list its guest
+    guest_key: str = ""
+
+    def is_guest(self, instance: str) -> bool:
+        """Whether it can be the VM of that name, or with that id of its hypervisor."""
+        return not self.guest or instance in {self.guest, self.guest_key}
 
 
 @frozen(kw_only=True)

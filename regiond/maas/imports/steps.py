@@ -20,7 +20,7 @@ from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_he
 from regiond.maas.imports.apply_machines import AT_ONCE, claim_addresses, open_adoptions
 from regiond.maas.imports.apply_networks import bring_networks
 from regiond.maas.imports.inventories import Inventories
-from regiond.maas.imports.model import KINDS, MAX_REPORTED, Choices, ItemState
+from regiond.maas.imports.model import KINDS, Choices, ItemState
 from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.region_state import RegionState, read_state
 from regiond.maas.imports.work import Rooms, Work
@@ -176,6 +176,6 @@ class ImportMaas:
                 work.fail(item, reasons[item.source_id])
 
     async def _write_failures(self, operation: Operation, work: Work) -> None:
-        found = list(work.failed.values())[:MAX_REPORTED]
+        found = list(work.failed.values())
         async with self.rooms.database.transaction() as db:
             await store.write_failures(db, work.plan.import_id, operation.id, found)

@@ -8,7 +8,7 @@ from datetime import datetime
 from common.maas.inventory import Origin
 from common.serialization import from_dict, to_dict
 from regiond.db.pool import Db, Row
-from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport
+from regiond.maas.imports.model import MAX_REPORTED, Failure, MaasImport, NewMaasImport
 
 _SELECT = """
     select i.id, i.origin, i.counts, a.username, i.operation_id, i.failures, i.watched, i.read_at, i.problem,
@@ -128,6 +128,6 @@ def _view(row: Row) -> MaasImport:
         **{
             **plain,
             "origin": from_dict(plain["origin"], Origin),
-            "failures": tuple(from_dict(one, Failure) for one in plain["failures"]),
+            "failures": tuple(from_dict(one, Failure) for one in plain["failures"][:MAX_REPORTED]),
         }
     )

@@ -1,4 +1,4 @@
-"""Takes over VM hosts of a watched MAAS one by one, and gives a host back until something was changed on it."""
+"""Takes over VM hosts of a watched MAAS one by one, and gives a host back until the first change."""
 
 from __future__ import annotations
 

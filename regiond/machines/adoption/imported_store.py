@@ -19,7 +19,7 @@ _BEGIN = """
 _NICS = """
     select n.id, n.machine_id, n.mac_address, m.system_id
       from machine m join machine_nic n on n.machine_id = m.id
-     where m.system_id = any($1::text[])
+     where m.system_id = any($1::text[]) and m.imported
 """
 _LINKED = """
     select m.system_id, host(a.address) as address

@@ -103,8 +103,9 @@ class MachineAdoptions:
             nics = await imported_store.nics(db, system_ids)
             claimed = await imported_store.claimed(db, system_ids)
             await network_service.lock_subnets(db, sorted(set(subnet_ids.values())))
+            imported = {system_id for system_id, _ in nics}  # others were released since, and may have new addresses
             for system_id, links in machines.items():
-                for one in links:
+                for one in links if system_id in imported else ():
                     if (system_id, one.address) in claimed:
                         continue
                     try:

@@ -1,4 +1,4 @@
-"""What a page shows of a MAAS that is watched: its hosts, and what differs."""
+"""The part of an import's page about a MAAS that is watched: its hosts, and what differs."""
 
 from __future__ import annotations
 

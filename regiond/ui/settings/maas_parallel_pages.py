@@ -1,4 +1,4 @@
-"""Actions on a MAAS that is watched: reading it now, taking a host over, and giving it back."""
+"""Actions on a watched MAAS: reading it now, taking a host over, giving it back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from common.phrases import number_of
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.region.maas_imports import MAAS_IMPORT
+from regiond.api.resources.shared.lookups import find_host
 from regiond.api.urls import id_in
 from regiond.caller import Permission
 from regiond.hosts.model import HostView
@@ -41,7 +42,9 @@ async def take_over(visit: Visit) -> Reply:
         return redirect_with_note(visit, *_place(visit), answer=operation)
 
     effects = [
-        text("Its machines of MAAS become machines here, while they run. Then {name} takes new VMs.", name=host.name),
+        text(
+            "The VMs that MAAS has there are managed here, while they run. Then {name} takes new VMs.", name=host.name
+        ),
         text("From then on, nobody may use them in MAAS."),
     ]
     if differs:
@@ -91,7 +94,7 @@ def _place(visit: Visit) -> tuple[str, ...]:
 
 
 async def _host(visit: Visit) -> HostView:
-    return await visit.services.hosts.read(id_in(visit.path["host"], "VM host"))
+    return await find_host(visit.services, {"id": visit.path["host"]})
 
 
 def _detail(one: Difference) -> str:

@@ -92,9 +92,8 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 
 def _of_the_region(task: Operation) -> Retry:
     if task.kind is OperationKind.IMPORT:
-        number = task.request.get("import")
         return Retry(
-            url="" if number is None else page_url("settings", "maas-imports", str(number)),
+            url=page_url("settings", "maas-imports", str(task.request["import"])),
             instead=text("What is here already stays. Another import brings the rest."),
         )
     return Retry(

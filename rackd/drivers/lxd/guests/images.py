@@ -107,8 +107,13 @@ def upload_private(
 
 
 def remove_private(client: Client, marker: OwnershipMarker, scope: Scope) -> None:
-    """Deletes the images that `upload_private` made for the machine. Idempotent."""
-    for fingerprint in _private(client, marker, scope):
+    """Deletes the images that `upload_private` made for the machine. Idempotent; a project that is gone has none."""
+    try:
+        found = _private(client, marker, scope)
+    except NotFound as error:
+        log.info("images_not_found", machine=str(marker.machine_id), reason=str(error))
+        return
+    for fingerprint in found:
         try:
             client.delete(path("images", fingerprint), project=scope.project)
         except NotFound:

@@ -1,4 +1,4 @@
-"""`vm-hosts/{id}/?op=take_over` and `give_back`: Innkeeper or a MAAS that is watched is in charge of a VM host."""
+"""`vm-hosts/{id}/?op=take_over` and `give_back`: who is in charge of a host, MAAS or Innkeeper."""
 
 from __future__ import annotations
 

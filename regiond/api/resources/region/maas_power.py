@@ -43,11 +43,17 @@ def _reply(answer: PowerAnswer) -> Reply:
     return json_reply(POWER_JSON.encode(answer), status=_STATUS[answer.result])
 
 
-POWER = Resource(
-    handler="MaasPowerHandler",
+_GONE: tuple[tuple[int, Result[None]], ...] = (
+    (401, Result(doc="It is not the secret of the machine (text/plain).")),
+    (410, Result(doc="The machine is gone (text/plain).")),
+)
+_REFUSED: tuple[tuple[int, Result[None]], ...] = ((409, Result(doc="The reason why it is refused (text/plain).")),)
+# The answers of a path with GET and POST would have entity tags, and a query is no object that anybody changes.
+QUERY = Resource(
+    handler="MaasPowerQueryHandler",
     base="/MAAS/",
-    path="webhook/{id}/{action}",
-    doc="Where a MAAS switches a machine that is registered in it.",
+    path="webhook/{id}/query",
+    doc="The power of a machine that is registered in a MAAS, for that MAAS.",
     described=False,
     endpoints=(
         Endpoint(
@@ -59,8 +65,18 @@ POWER = Resource(
                 "recorded; 410 for a machine that is gone."
             ),
             result=Result(doc="The status: running, stopped or unknown.", type=POWER_JSON),
+            other_answers=_GONE,
             run=_query,
         ),
+    ),
+)
+SWITCH = Resource(
+    handler="MaasPowerHandler",
+    base="/MAAS/",
+    path="webhook/{id}/{action}",
+    doc="The address at which a MAAS switches a machine that is registered in it.",
+    described=False,
+    endpoints=(
         Endpoint(
             method="POST",
             permission=Permission.ANYONE,
@@ -70,9 +86,14 @@ POWER = Resource(
                 "the reason while the machine cannot be switched, 410 for one that is gone."
             ),
             result=Result(doc="The status before.", type=POWER_JSON),
+            other_answers=(*_GONE, *_REFUSED),
             audited=False,  # recorded as of the MAAS server, by the service
             run=_switch,
         ),
     ),
 )
-POWER_WITH_SLASH = POWER.also(handler="MaasPowerWithSlashHandler", path="webhook/{id}/{action}/", described=False)
+RESOURCES = (QUERY, SWITCH)
+WITH_SLASH = (
+    QUERY.also(handler="MaasPowerQueryWithSlashHandler", path="webhook/{id}/query/", described=False),
+    SWITCH.also(handler="MaasPowerWithSlashHandler", path="webhook/{id}/{action}/", described=False),
+)
