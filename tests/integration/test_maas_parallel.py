@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from innkeeper.arguments import Usage
+from innkeeper.commands.maas_import import wanted
 from innkeeper.request_body import Body
 from tests.deployment.deployment import Deployment
 from tests.integration import tables
 from tests.integration.adoption import rows
+from tests.integration.test_image_upload_command import logged_in
 from tests.integration.test_maas_import import apply, plan, states
+from tests.integration.test_web_lost_storage import client, page
+from tests.integration.test_web_maas import sent
+from tests.integration.web_client import WebClient
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.server import serving
@@ -19,8 +27,11 @@ from tests.maas_api.simulated_site import machine, name_of, simulated_maas
 from tests.maas_api.state import Maas
 from tests.maas_site.hosts import NAMES, NORTH, SOUTH
 from tests.rejections import invalid_fields, rejection
+from tests.unit.command.processes import on_terminal
 from tests.waiting import eventually
 
+__all__ = ["client"]
+pytestmark = pytest.mark.slow  # each begins with an import of two hosts
 ADMIN_TOKEN = 1
 _AGED = "update maas_import set read_at = now() - interval '16 minutes' returning id"
 DEPLOYING = 9
@@ -229,3 +240,67 @@ async def test_a_host_that_no_maas_has_is_not_taken_over(innkeeper: Deployment) 
     for op in ("take_over", "give_back"):
         refused = await rejection(innkeeper.post(f"vm-hosts/{host['id']}/", op=op))
         assert "innkeeper import maas --watch" in refused.message
+
+
+async def test_the_page_shows_hosts_and_differences_and_hands_over(
+    innkeeper: Deployment, client: WebClient, maas: Maas, url: str
+) -> None:
+    begun = await watched(innkeeper, maas, url)
+    place = f"settings/maas-imports/{begun['id']}"
+    machine(maas, NORTH, 1)["cpu_count"] = 4
+    text = await page(client, place)
+    csrf = re.findall(r'name="csrf" value="([0-9a-f]+)"', text)[0]
+    assert (await client.post(f"/MAAS/ui/{place}/compare", None, csrf=csrf)).status == 303
+    text = await page(client, place)
+    assert "foreign-0002" in text
+    assert "Take kvm-north over" in text
+    host = (await hosts(innkeeper))["kvm-north"]["id"]
+    question = await page(client, f"{place}/hosts/{host}/take-over")
+    assert "cores: in MAAS 4, here 1" in question
+    assert (await sent(client, f"{place}/hosts/{host}/take-over", confirmed="yes")).status == 303
+
+    async def is_taken() -> bool:
+        return len(await machines(innkeeper)) == 3 and "Give kvm-north back" in await page(client, place)
+
+    await eventually(is_taken)
+    assert name_of(NORTH, 0) in await page(client, f"{place}/hosts/{host}/give-back")
+    assert (await sent(client, f"{place}/hosts/{host}/give-back", confirmed="yes")).status == 303
+    await eventually(lambda: _is_empty(innkeeper))
+    assert "Take kvm-north over" in await page(client, place)
+
+
+async def test_a_watched_import_is_begun_on_the_page(
+    innkeeper: Deployment, client: WebClient, maas: Maas, url: str
+) -> None:
+    fields = {"url": url, "key": api_key(maas, ADMIN_TOKEN), "watch": "true"}
+    assert (await sent(client, "settings/new-maas-import", **fields)).status == 303
+    (found,) = await innkeeper.get("maas-imports/")
+    assert found["watched"] is True
+    assert "Parallel run" in await page(client, f"settings/maas-imports/{found['id']}")
+
+
+async def test_a_deleted_import_is_asked_no_more(innkeeper: Deployment, maas: Maas, url: str) -> None:
+    begun = await watched(innkeeper, maas, url)
+    await innkeeper.api.send("DELETE", f"maas-imports/{begun['id']}/")
+    maas.requests.clear()
+    await innkeeper.region.components.maas_parallel_watch.look(every_s=0.0)
+    assert maas.requests == []
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"]
+
+
+async def test_commands_compare_and_hand_over(innkeeper: Deployment, tmp_path: Path, maas: Maas, url: str) -> None:
+    begun = await watched(innkeeper, maas, url)
+    await logged_in(innkeeper, tmp_path)
+    for line in (
+        f"maas-import compare {begun['id']}", "vm-host take-over kvm-north", "vm-host give-back kvm-north dry_run=true",
+        f"maas-import differences {begun['id']}",
+    ):  # fmt: skip
+        ran = await on_terminal(tmp_path, "admin", *line.split(), given={})
+        assert ran.status == 0, ran.out
+    assert len(await machines(innkeeper)) == 3
+
+
+def test_the_command_watches_a_running_maas_only() -> None:
+    assert wanted(["--url", "http://maas:5240/MAAS", "--key", "a:b:c", "--watch"]).watch
+    with pytest.raises(Usage, match="only a running MAAS"):
+        wanted(["--dump", "maas.sql", "--watch"])

@@ -1,1 +1,1 @@
-"""The time in which a MAAS and Innkeeper have the same VM hosts: one is in charge of each, and that can change."""
+"""Hosts that a MAAS and Innkeeper both have: one of them is in charge of each, and that can change."""

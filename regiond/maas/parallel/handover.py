@@ -88,7 +88,7 @@ class Handover:
             if active is not None:
                 raise Busy(f"Operation {active} imports from that MAAS. Wait for its end.", operation=active)
             machines = await store.machines(db, host_id)
-            if host.taken_at is None and not machines:
+            if host.taken_at is None and not any(one.imported for one in machines):
                 raise WrongState(f"MAAS is in charge of {host.host_name} already.", host=host_id)
             _check_unchanged(host, machines)
             return await self._give_back(db, caller, found, host, machines)

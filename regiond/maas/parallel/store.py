@@ -85,7 +85,7 @@ _FORGETS = "select id from operation where host_id = $1 and kind = 'forget' and 
 
 @frozen(kw_only=True)
 class Access:
-    """Where a watched MAAS is asked, with its key as it is stored."""
+    """The address of a watched MAAS, with its key as it is stored."""
 
     url: str
     sealed_key: bytes

@@ -163,7 +163,7 @@ async def _plan_page(
         found=found,
         plan=plan,
         kinds=KIND_WORDS,
-        states=STATE_WORDS,
+        state_words=STATE_WORDS,
         view=in_memory(visit.request, items, columns, default="kind"),
         chosen_state=state,
         chosen_kind=kind,
