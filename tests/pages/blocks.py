@@ -75,6 +75,8 @@ PAGES = (
     "docs/how-to/rpc-client.md",
     "docs/how-to/from-maas.md",
     "docs/how-to/drop-in-address.md",
+    "docs/how-to/maas-bridge.md",
+    "docs/how-to/maas-parallel-run.md",
     "docs/how-to/terraform.md",
     "docs/how-to/ansible.md",
     "docs/how-to/juju.md",
