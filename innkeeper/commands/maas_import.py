@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest
 from common.maas.inventory import Host, Inventory
+from common.phrases import number_of
 from common.serialization import to_dict
 from innkeeper.arguments import Usage
 from innkeeper.commands.maas_plan import as_html, lines_of
@@ -44,7 +46,9 @@ Reads what a MAAS knew, and prints what an import would do; nothing is imported 
   --apply FILE       carry out exactly that plan, or refuse
   --profile PROFILE  the region; --json prints JSON"""
 _DEADLINE_S = 900.0
-_MAX_SECRET_BYTES = 64 * 1024
+_MAX_FILE_BYTES = 64 * 1024
+_KINDS = ("hosts", "clusters", "machines", "users", "zones", "pools", "tags", "networks")
+_CHOICE = re.compile(r"[a-z]+:[^=]+=.*", re.DOTALL)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,7 +85,23 @@ def wanted(words: Sequence[str]) -> argparse.Namespace:
         raise Usage("--watch is for --url: only a running MAAS can be watched.")
     if found.secret and found.dump is None and found.dsn is None:
         raise Usage("--secret is for --dump and --dsn.")
+    if found.database is not None and found.dump is None:
+        raise Usage("--database is for --dump: a DSN has its own.")
+    if found.url is None and (found.ca_file is not None or found.fingerprint is not None):
+        raise Usage("--ca-file and --fingerprint are for --url.")
+    if found.number is not None and not _is_number(found.number):
+        raise Usage(
+            f"--import needs the number of an import, not {found.number!r}. Those that there are: "
+            "innkeeper maas-imports read"
+        )
+    for one in found.choose:
+        if _CHOICE.fullmatch(one) is None:
+            raise Usage(f"{one!r} is not KIND:ID=CHOICE, such as users:3=same or machines:4y3h7n=rename=web-2.")
     return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 async def run(options: argparse.Namespace, profiles: Profiles, terminal: Terminal) -> int:
@@ -100,12 +120,23 @@ async def run(options: argparse.Namespace, profiles: Profiles, terminal: Termina
         terminal.say(json.dumps(plan, indent=1))
         return DONE
     terminal.say("\n".join(lines_of(plan)))
-    file = options.plan or "FILE"
+    _say_next(options, number, plan, terminal)
+    return DONE
+
+
+def _say_next(options: argparse.Namespace, number: str, plan: Mapping[str, Any], terminal: Terminal) -> None:
+    undecided = sum(
+        one["state"] == "conflict" and not one["choice"] for objects in plan["objects"].values() for one in objects
+    )
+    if undecided:
+        terminal.note(
+            f'Choose first what becomes of {number_of(undecided, "conflict")}: with --choose, or as "choice" in the '
+            "file of the plan."
+        )
     if options.plan is None:
         terminal.note(f"To import: innkeeper import maas --import {number} --plan FILE, then --apply FILE")
     else:
-        terminal.note(f"To import: innkeeper import maas --apply {file}")
-    return DONE
+        terminal.note(f"To import: innkeeper import maas --apply {options.plan}")
 
 
 async def _begin(api: Api, options: argparse.Namespace, terminal: Terminal) -> str:
@@ -113,7 +144,7 @@ async def _begin(api: Api, options: argparse.Namespace, terminal: Terminal) -> s
     if options.url is not None:
         fields = [("url", options.url), ("key", await _key(options.key, terminal))]
         if options.ca_file is not None:
-            fields.append(("ca", await asyncio.to_thread(Path(options.ca_file).read_text, "ascii")))
+            fields.append(("ca", (await asyncio.to_thread(_read, Path(options.ca_file))).decode("ascii", "replace")))
         if options.fingerprint is not None:
             fields.append(("fingerprint", options.fingerprint))
         if options.watch:
@@ -124,7 +155,7 @@ async def _begin(api: Api, options: argparse.Namespace, terminal: Terminal) -> s
             inventory = await read_dump(Path(options.dump), database=options.database)
         else:
             inventory = await read_database(options.dsn)
-        inventory = with_secrets(inventory, await asyncio.to_thread(_secrets, options.secret))
+        inventory = with_secrets(inventory, await asyncio.to_thread(secrets_of, options.secret))
         packed = await asyncio.to_thread(lambda: gzip.compress(json.dumps(to_dict(inventory)).encode()))
         body = Body(files={"inventory": packed})
     answer = await api.send("POST", "maas-imports/", body=body, deadline_s=_DEADLINE_S)
@@ -141,17 +172,15 @@ async def _key(given: str, terminal: Terminal) -> str:
     return (await asyncio.to_thread(terminal.stdin.readline)).strip()
 
 
-def _secrets(texts: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
-    """Returns the secrets by their paths in Vault. Raises Usage and InvalidRequest."""
+def secrets_of(texts: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    """Returns the secrets by their paths in Vault, from `PATH=@FILE`. Raises Usage and InvalidRequest."""
     found = {}
     for text in texts:
         path, separator, file = text.partition("=@")
         if not separator or not path or not file:
             raise Usage(f"{text!r} is not PATH=@FILE, such as bmc/3/power-parameters=@key.json.")
-        with Path(file).open("rb") as opened:
-            plain = opened.read(_MAX_SECRET_BYTES)
         try:
-            values = json.loads(plain)
+            values = json.loads(_read(Path(file)))
         except ValueError as error:
             raise InvalidRequest(f"{file} has no JSON: {error}.") from error
         if not isinstance(values, dict):
@@ -183,12 +212,22 @@ def _with_secrets(host: Host, secrets: Mapping[str, Mapping[str, str]]) -> Host:
     )  # fmt: skip
 
 
-async def _apply(api: Api, file: Path, choices: Sequence[str], terminal: Terminal) -> int:
+def read_plan(file: Path) -> tuple[int, Mapping[str, Any]]:
+    """Returns the number of the import and the plan, which the region examines. Raises InvalidRequest."""
     try:
-        plan = json.loads(await asyncio.to_thread(file.read_bytes))
-        number = int(plan["import"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        plan = json.loads(file.read_bytes())
+        return int(plan["import"]), {**plan, "source": {"label": str(plan["source"]["label"])}}
+    except OSError as error:
+        raise InvalidRequest(f"Cannot read {file}: {error.strerror}.") from error
+    except KeyError as error:
+        message = f"{file} is no plan of an import from MAAS: it has no {error}. Make one with --plan."
+        raise InvalidRequest(message) from error
+    except (ValueError, TypeError) as error:
         raise InvalidRequest(f"{file} is no plan of an import from MAAS: {error}. Make one with --plan.") from error
+
+
+async def _apply(api: Api, file: Path, choices: Sequence[str], terminal: Terminal) -> int:
+    number, plan = await asyncio.to_thread(read_plan, file)
     body = Body(fields=[("choice", one) for one in choices], files={"plan": gzip.compress(json.dumps(plan).encode())})
     answer = await api.send(
         "POST", f"maas-imports/{number}/", query=[("op", "apply")], body=body, deadline_s=_DEADLINE_S
@@ -211,7 +250,8 @@ async def _report(api: Api, number: int, ended: Mapping[str, Any], terminal: Ter
     found = (await api.get(f"maas-imports/{number}/")).json()
     present = ended.get("result", {}).get("present", {})
     if present:
-        terminal.say("Here now: " + ", ".join(f"{count} {kind}" for kind, count in present.items() if count) + ".")
+        counted = (number_of(present[kind], kind[:-1]) for kind in _KINDS if present.get(kind))
+        terminal.say(f"Here now: {', '.join(counted)}.")
     if found["failures"]:
         terminal.show(found["failures"], "maas-import-failures")
     if ended["state"] == "succeeded":
@@ -220,6 +260,14 @@ async def _report(api: Api, number: int, ended: Mapping[str, Any], terminal: Ter
     terminal.note(str(error.get("message") or f"The import was {ended['state']}."))
     terminal.note(f"What is here stays. To bring the rest: innkeeper import maas --import {number} --plan FILE")
     return UNFINISHED
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_FILE_BYTES)
+    except OSError as error:
+        raise InnkeeperError(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -32,7 +32,7 @@ def lines_of(plan: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield "Choose with --choose, or in the file of the plan, what becomes of:"
         for kind, one in conflicts:
-            choices = ", ".join(f"{each}NAME" if each.endswith("=") else each for each in one["choices"])
+            choices = _choices(one)
             chosen = f" (chosen: {one['choice']})" if one["choice"] else ""
             yield f"  {kind}:{one['source_id']}  {one['name']}: {one['reason']} Choices: {choices}.{chosen}"
     left_out = [(kind, one) for kind, one in _objects(plan) if one["state"] == "left_out"]
@@ -42,6 +42,10 @@ def lines_of(plan: Mapping[str, Any]) -> Iterator[str]:
         for kind, one in left_out:
             yield f"  {kind}:{one['source_id']}  {one['name']}: {one['reason']}"
     yield from _new_lines(plan)
+
+
+def _choices(one: Mapping[str, Any]) -> str:
+    return ", ".join(f"{each}NAME" if each.endswith("=") else each for each in one["choices"])
 
 
 def _new_lines(plan: Mapping[str, Any]) -> Iterator[str]:
@@ -89,6 +93,6 @@ def as_html(plan: Mapping[str, Any]) -> str:
 
 def _row(one: Mapping[str, Any]) -> str:
     why = " ".join([one["reason"], *one["notes"]]).strip()
-    choices = ", ".join(one["choices"]) + (f" (chosen: {one['choice']})" if one["choice"] else "")
+    choices = _choices(one) + (f" (chosen: {one['choice']})" if one["choice"] else "")
     cells = (one["source_id"], one["name"], _WORDS[one["state"]], one["becomes"], why, choices)
     return f'<tr class="{escape(one["state"])}">' + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"

@@ -113,15 +113,15 @@ class Logins:
             await self._record_failure(username, address)
             raise NotAuthenticated(WRONG, **({} if found is None else {"account": found.caller.username}))
         self._limits.succeed(attempt)
-        if is_foreign_hash(found.password_hash or ""):
-            await self._rehash(found.caller, password)
+        if found.password_hash is not None and is_foreign_hash(found.password_hash):
+            await self._rehash(found.caller, found.password_hash, password)
         return found.caller
 
-    async def _rehash(self, caller: Caller, password: str) -> None:
+    async def _rehash(self, caller: Caller, foreign: str, password: str) -> None:
         """Replaces the hash that a user brought from MAAS, now that the password is known. Its logins go on."""
         hashed = await self._passwords.hashed(password)
         async with self._database.transaction() as db:
-            await store.set_password_hash(db, caller.account_id, hashed)
+            await store.rehash(db, caller.account_id, foreign, hashed)
 
     async def _store(self, account_id: int, username: str, password: str, *, caller: Caller | None) -> None:
         hashed = await self._passwords.hashed(password)

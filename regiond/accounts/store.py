@@ -83,6 +83,7 @@ _STILL = """
 _PASSWORD = "select id, username, email, is_admin, is_active, password_hash from account where username = $1"  # noqa: S105
 
 _SET_PASSWORD = "update account set password_hash = $2 where id = $1"  # noqa: S105
+_REHASH = "update account set password_hash = $3 where id = $1 and password_hash = $2"
 
 
 @frozen(kw_only=True)
@@ -211,6 +212,11 @@ async def password_of(db: Db, username: str) -> PasswordOwner | None:
 
 async def set_password_hash(db: Db, account_id: int, password_hash: str) -> None:
     await db.execute(_SET_PASSWORD, account_id, password_hash)
+
+
+async def rehash(db: Db, account_id: int, old: str, new: str) -> None:
+    """Replaces the hash by another of the same password, unless the password was changed since."""
+    await db.execute(_REHASH, account_id, old, new)
 
 
 def _caller(row: Row) -> Caller:

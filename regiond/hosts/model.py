@@ -279,6 +279,7 @@ class NewHost:
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)
+    yields_pair: bool = False  # a pair that hosts at the address have is used instead
     fingerprint: str | None = None  # of the server's certificate or SSH host key
     trust_on_first_use: bool = False  # send a trust password to a server that nobody has confirmed
     on_machine: OnMachine | None = None

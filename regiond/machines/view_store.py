@@ -35,7 +35,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _WITHOUT_OWNER_DATA = f"""
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
            m.adopted, m.as_found, m.imported, m.autostart,
-           coalesce(m.autostart, case when not m.adopted then
+           coalesce(m.autostart, case when not m.adopted and not m.imported then
                                    coalesce(h.autostart, (select autostart from installation)) end)
              as autostart_in_effect, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, m.power_changed_at,

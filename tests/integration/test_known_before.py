@@ -41,7 +41,7 @@ async def test_an_imported_certificate_that_others_may_have_is_named(innkeeper: 
     host = await add(innkeeper, password=server.token(), certificate=pair.certificate_pem, key=pair.key_pem)
     assert await is_ready(innkeeper, host)
     (event,) = await events(innkeeper, "host_trusted_already")
-    assert "such as another region, loses access when it is replaced" in event["description"]
+    assert "such as another region, loses access when it is removed" in event["description"]
 
 
 async def test_vms_of_another_installation_are_named_when_the_host_is_known(

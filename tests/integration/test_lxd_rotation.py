@@ -85,14 +85,23 @@ async def test_a_rejected_rotation_changes_nothing(innkeeper: Deployment, server
 async def test_a_pair_that_cannot_be_rotated_is_rejected_with_the_reason(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:
-    imported = small_pair()
     host = await add(innkeeper)
     with pytest.raises(InnkeeperError, match="was never reached"):
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
+
+
+async def test_an_imported_certificate_is_replaced_and_stays_trusted(innkeeper: Deployment, server: FakeLxd) -> None:
+    imported = small_pair()
     server.trust(imported.certificate_pem)
-    await innkeeper.put(f"vm-hosts/{host['id']}/", certificate=imported.certificate_pem, key=imported.key_pem)
-    with pytest.raises(InnkeeperError, match="was imported"):
-        await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
+    host = await add(innkeeper, certificate=imported.certificate_pem, key=imported.key_pem)
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
+    own = (await parameters(innkeeper, host))["certificate_fingerprint"]
+    assert own != imported.fingerprint
+    assert set(server.trusted) == {own, imported.fingerprint}
+    ((message,),) = await rows(innkeeper, "select message from event where kind = 'credentials_rotated'")
+    assert f"lxc config trust remove {imported.fingerprint}" in message
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
+    assert set(server.trusted) == {(await parameters(innkeeper, host))["certificate_fingerprint"], imported.fingerprint}
 
 
 async def test_an_expiring_certificate_is_reported_once_per_limit(innkeeper: Deployment, lxds: FakeLxds) -> None:

@@ -142,6 +142,14 @@ async def test_what_maas_knew_is_here_afterwards(innkeeper: Deployment) -> None:
     assert [one["fqdn"] for one in await innkeeper.get("dnsresources/")] == ["www.example.com"]
 
 
+async def test_guests_start_with_their_host_as_before(innkeeper: Deployment) -> None:
+    begun = await begin(innkeeper, inventory())
+    await apply(innkeeper, begun, decided(await plan(innkeeper, begun), admin="same"))
+    shop = await innkeeper.get("machines/abcde1/")
+    assert shop["autostart_in_effect"] is None
+    assert await innkeeper.discrepancies() == []
+
+
 async def test_a_repeated_import_changes_nothing(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     document = decided(await plan(innkeeper, begun), admin="same")

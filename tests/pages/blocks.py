@@ -74,6 +74,8 @@ PAGES = (
     "docs/how-to/libvirt-host.md",
     "docs/how-to/rpc-client.md",
     "docs/how-to/from-maas.md",
+    "docs/how-to/import-from-maas.md",
+    "docs/how-to/maas-bridge.md",
     "docs/how-to/drop-in-address.md",
     "docs/how-to/maas-bridge.md",
     "docs/how-to/maas-parallel-run.md",

@@ -33,6 +33,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevRun]:
     dev_run = DevRun(state=tmp_path_factory.mktemp("pages") / "var")
     folder = dev_run.state.parent
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")  # with `var`, this folder looks like the checkout of the pages
+    (folder / "docs").symlink_to(CHECKOUT / "docs")
     run = settle(dev_run.start())
     try:
         yield dev_run

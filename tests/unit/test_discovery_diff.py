@@ -10,6 +10,7 @@ from attrs import evolve
 
 from common.discovery import Discovery, MarkerOnOtherMember, Problem
 from common.values import Guest, HugePages, NumaNode, OwnershipMarker, PowerState
+from common.volume_names import volume_name
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges
 from regiond.hosts.discovery.snapshot import ServerSnapshot
@@ -247,6 +248,17 @@ def test_an_adopted_guest_is_recognized_by_its_id_without_markers() -> None:
     returned = compare(discovery(listed), lost)
     assert changes_of(returned) == [(ChangeKind.RETURNED, 1)]
     assert [(one.machine_id, one.marker_machine) for one in returned.guests_written] == [(1, machine_uuid(1))]
+
+
+@pytest.mark.parametrize(
+    ("volume", "owner"),
+    [("pg-data.qcow2", 1), (volume_name(MARKER, 0), None)],
+    ids=["its disks are not named by us", "its disk shows the marker elsewhere"],
+)
+def test_a_released_machine_from_another_controller_is_recognized_by_its_id(volume: str, owner: int | None) -> None:
+    before = snapshot(machine(1, disks=(("default", volume),)), markers_listed=False)
+    listed = guest(str(machine_uuid(1)))
+    assert owners(compare(discovery(listed), before)) == [(listed.guest_id, owner)]
 
 
 UNMARKED = guest(str(machine_uuid(1)))

@@ -10,6 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from development.generated_section import CHECKOUT
 from regiond.caller import Caller, PoolRole
 from regiond.machines.model import BulkAction, MachineView
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
@@ -121,6 +122,7 @@ def test_the_request_of_a_disk_says_what_becomes_of_its_content() -> None:
 REQUESTS: dict[OperationKind, dict[str, Any]] = {
     OperationKind.IMPORT: {"import": 4},
     OperationKind.BULK: {"action": "power_on", "machines": [{"system_id": "abc", "hostname": "web-1"}]},
+    OperationKind.IMPORT: {"import": 4, "source": "maas.sql", "choices": []},
 }
 
 
@@ -347,6 +349,14 @@ def test_each_bulk_action_is_one_of_the_list(action: BulkAction) -> None:
     found = retry_of(bulk(action=action.value))
     assert found is not None
     assert ACTIONS[dict(found.fields)["action"]].as_task is action
+
+
+def test_each_kind_has_a_name_in_every_list_of_tasks() -> None:
+    text = (CHECKOUT / "regiond/ui/templates/components/states.html").read_text()
+    names = text.partition("{% set TASK_NAMES = {")[2].partition("%}")[0]
+    kinds = text.partition("{% set KIND_NAMES = {")[2].partition("%}")[0]
+    assert [kind for kind in OperationKind if f'"{kind}": _(' not in names + kinds] == []
+    assert [kind for kind in OperationKind if kind != "bulk" and f'"{kind}": _(' not in names] == []
 
 
 def test_filters_are_those_of_the_address() -> None:

@@ -24,6 +24,7 @@ from regiond.hosts.discovery.snapshot import (
     ServerSnapshot,
     guest_record,
     has_other_boot_disk,
+    is_known_by_id,
     is_resized,
     was_booted_once,
 )
@@ -134,7 +135,7 @@ def _marker(guest: Guest, snapshot: ServerSnapshot) -> OwnershipMarker | None:
         machine = snapshot.machines.get(UUID(guest.guest_id))
     except ValueError:
         return None
-    if machine is None or not machine.adopted:
+    if machine is None or not is_known_by_id(machine):
         return None
     return OwnershipMarker(installation_id=snapshot.installation_id, machine_id=machine.uuid)
 

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from common.serialization import to_dict
 from common.values import Guest, GuestNic, HostFacts, StoragePool
+from common.volume_names import marker_of_volume
 from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
 from regiond.hosts.guest_record import GuestRecord
@@ -36,10 +37,20 @@ class MachineSnapshot:
     settled: bool  # no operation acts on it or has ended since the discovery run started
     expects_guest: bool = True
     awaits_guest: bool = False
-    adopted: bool = False
+    adopted: bool = False  # also one that came from another controller
     on_this_server: bool = True  # False: the database has it on another member of the cluster
     boot_once_key: str | None = None  # of the order for its next start; None: that is as all others
     disks: tuple[tuple[str, str], ...] = ()  # storage pool and volume of each, that of the boot disk first
+
+
+def is_known_by_id(machine: MachineSnapshot) -> bool:
+    """Returns whether listings without markers do not show whose the guest is: no disk is named after the machine.
+
+    A machine from another controller is no adopted one after its release, and keeps the disks that it came with.
+    """
+    return machine.adopted or bool(
+        machine.disks and not any(marker_of_volume(volume) is not None for _, volume in machine.disks)
+    )
 
 
 def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:

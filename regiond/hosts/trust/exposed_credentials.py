@@ -41,6 +41,8 @@ class ExposedCredentials:
         return tuple(opened)
 
     async def _rotate(self, db: Db, caller: Caller, pair_id: int) -> int | None:
+        if (await KeyPairs.view(db, pair_id)).imported:
+            return None  # its rotation leaves it on the server's trust list, so a person has to end that
         for host_id in await credential_service.hosts_of_key_pair(db, pair_id):
             try:
                 host = await view_store.read_host(db, host_id)
@@ -89,9 +91,8 @@ async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
     host = await store.read_connection(db, sent.host_id)
     if pair.imported:
         return (
-            f"The certificate {sent.fingerprint} was imported. Update the host with a new one: "
-            f"innkeeper vm-host update {sent.host_name} certificate=@FILE key=@FILE. Then run on its server: "
-            f"{commands_of(host.product).untrust(str(sent.fingerprint))}"
+            f"The certificate {sent.fingerprint} was imported. Replace it by one of Innkeeper: innkeeper vm-host "
+            f"rotate {sent.host_name}. Then run on its server: {commands_of(host.product).untrust(str(sent.fingerprint))}"
         )
     if host.discovered:
         return f"Its rotation ended without success. Start another one: innkeeper vm-host rotate {sent.host_name}"

@@ -54,7 +54,9 @@ class HostCredentials:
         given = new.on_machine
         if new.driver is DriverType.LXD:
             pair = given.key_pair if given is not None else read_key_pair(new.certificate, new.key, utc_now())
-            if pair is None and not await self._has_pair(address.normalised):
+            if pair is not None and new.yields_pair and await self._has_pair(address.normalised):
+                pair = None
+            elif pair is None and not await self._has_pair(address.normalised):
                 pair = await self._key_pairs.make(name)
             return PreparedCredentials(pair=pair, secrets=_password(new.password or new.power_pass))
         _reject_pair(new.certificate, new.key)

@@ -15,9 +15,8 @@ _NAMED = 5  # guests, in one message
 def trusted_already(host_name: str, commands: ProductCommands, *, imported: bool) -> str:
     """Returns the message of a host whose server trusts our certificate although it was given a token or password."""
     shared = (
-        "The certificate was imported: whoever else has it, such as another region, loses access when it is replaced "
-        f"or removed on the server. To get one of its own: innkeeper vm-host update {host_name} certificate=@FILE "
-        "key=@FILE"
+        "The certificate was imported: whoever else has it, such as another region, loses access when it is removed on "
+        f"the server. To get one of its own: innkeeper vm-host rotate {host_name}"
         if imported
         else f"If nobody knows why, have a new certificate made: innkeeper vm-host rotate {host_name}"
     )

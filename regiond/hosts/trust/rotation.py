@@ -1,6 +1,7 @@
 """Rotates the key pair of an LXD server without interruption.
 
-The server trusts the new certificate before the hosts switch to it and the old one is removed. The progress of a
+The server trusts the new certificate before the hosts switch to it and the old one is removed. An imported one stays on
+the server's trust list, since somebody else may use it: the MAAS that had the host. The progress of a
 rotation is only in rows, so any process can continue it: the new pair refers to the replaced one (`replaces_id`) until
 that is off the server's trust list, and each host's row refers to the pair that the host uses.
 """
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from attrs import evolve, frozen
 
 from common.errors import DriverFailed, NotFound, NotTrusted, Unsupported, WrongState
+from common.product_commands import commands_of
 from common.rpc.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess
 from regiond.caller import Caller
@@ -21,6 +23,7 @@ from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
+from regiond.hosts import store
 from regiond.hosts.model import HostView
 from regiond.hosts.trust.host_credentials import check_token
 from regiond.hosts.trust.trust_instructions import trust_name
@@ -39,8 +42,7 @@ _REJECTED = (NotTrusted, DriverFailed)
 async def open_rotation(db: Db, caller: Caller, host: HostView, credentials: Credentials, password: str | None) -> int:
     """Returns the id of the server's rotation, opened in the caller's transaction unless one is open.
 
-    Raises Unsupported for a host without a key pair, WrongState for one that was never reached or whose pair a user
-    imported.
+    Raises Unsupported for a host without a key pair, WrongState for one that was never reached.
     """
     pair_id = await credential_service.key_pair_of_host(db, host.id)
     if host.driver is not DriverType.LXD or pair_id is None:
@@ -48,16 +50,10 @@ async def open_rotation(db: Db, caller: Caller, host: HostView, credentials: Cre
     if host.total is None:
         raise WrongState(f"{host.name} was never reached, so nothing trusts its key pair yet. Refresh it first.")
     await credential_service.lock_key_pair(db, pair_id)
-    pair = await KeyPairs.view(db, pair_id)
     for host_id in await credential_service.hosts_of_key_pair(db, pair_id):
         active = await operation_service.active(db, OperationKind.ROTATE, host_id=host_id)
         if active is not None:
             return active.id
-    if pair.imported:
-        raise WrongState(
-            f"The certificate of {host.name} was imported. To replace it, update the host with a new certificate and "
-            "key."
-        )
     if password:
         check_token(password)
         await credentials.store(db, host.id, {ROTATION_PASSWORD: password})
@@ -104,10 +100,12 @@ class RotateCredentials:
             await self._reach(progress, new)
             await journal.step("switch")
             await self._database.in_transaction(lambda db: _switch(db, old_id, new.view.id))
-        await journal.step("untrust_old", fingerprint=progress.old.view.fingerprint)
-        await self._untrust(progress, with_pair=new, fingerprint=progress.old.view.fingerprint)
+        old = progress.old.view
+        if not old.imported:
+            await journal.step("untrust_old", fingerprint=old.fingerprint)
+            await self._untrust(progress, with_pair=new, fingerprint=old.fingerprint)
         return Outcome(
-            result={"fingerprint": new.view.fingerprint, "replaced": progress.old.view.fingerprint},
+            result={"fingerprint": new.view.fingerprint, "replaced": old.fingerprint, "old_is_trusted": old.imported},
             record=self._record_rotated(progress, new, operation, Level.INFO),
         )
 
@@ -126,7 +124,8 @@ class RotateCredentials:
             switched = True
         removed, remaining = (progress.old, new) if switched else (new, progress.old)
         try:
-            await self._untrust(progress, with_pair=remaining, fingerprint=removed.view.fingerprint)
+            if not removed.view.imported:
+                await self._untrust(progress, with_pair=remaining, fingerprint=removed.view.fingerprint)
         except _REJECTED as error:
             await journal.note("the certificate may still be trusted", reason=error.message)
         if switched:
@@ -234,7 +233,13 @@ class RotateCredentials:
             await credential_service.delete_key_pair(db, old_id)
             await self._credentials.delete(db, progress.host_id, [ROTATION_PASSWORD])
             message = f"{host}: the certificate {new.view.fingerprint} replaced {old}"
-            if level is not Level.INFO:
+            if progress.old.view.imported:
+                product = (await store.read_connection(db, progress.host_id)).product
+                message += (
+                    ", which was imported and stays on the server's trust list. Once nobody else uses it, run there: "
+                    f"{commands_of(product).untrust(old)}"
+                )
+            elif level is not Level.INFO:
                 message += "; the server may still trust the old one"
             await Events.record(
                 db, "credentials_rotated", message, level=level, host_id=progress.host_id, operation_id=operation.id,

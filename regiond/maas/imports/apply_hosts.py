@@ -24,7 +24,8 @@ async def bring_hosts(work: Work) -> None:
     zones, pools = work.new_names("zones"), work.new_names("pools")
     for item in work.to_do("hosts"):
         async with work.attempt(item):
-            new = _new_host(by_id[item.source_id], item, zones=zones, pools=pools)
+            host = by_id[item.source_id]
+            new = _new_host(evolve(host, tags=work.tag_names(host.tags)), item, zones=zones, pools=pools)
             if not work.state.is_in_charge(item.source_id):
                 new = evolve(new, maintenance=work.in_charge)
             await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)
@@ -42,7 +43,7 @@ def _new_host(host: Host, item: PlanItem, *, zones: Mapping[str, str], pools: Ma
         cpu_over_commit_ratio=host.cpu_over_commit_ratio, memory_over_commit_ratio=host.memory_over_commit_ratio,
         default_macvlan_mode=host.default_macvlan_mode or None,
         certificate=host.certificate if has_pair else None, key=host.key if has_pair else None,
-        password=None if has_pair else host.password or None, power_pass=host.power_pass or None,
+        yields_pair=True, password=None if has_pair else host.password or None, power_pass=host.power_pass or None,
     )  # fmt: skip
 
 
@@ -69,8 +70,8 @@ def unusable(host: HostView) -> str:
     """Returns why the machines of a host cannot be found now; empty if they can."""
     if host.state is HostState.READY:
         return ""
-    problem = host.error_message or "it has not been refreshed yet."
-    return f"{host.name}: {problem} Import again when {host.name} is ready."
+    problem = (host.error_message or "it has not been refreshed yet").rstrip(".")
+    return f"{host.name}: {problem}. Import again when {host.name} is ready."
 
 
 async def finish_hosts(work: Work, here: dict[str, HostView]) -> None:
@@ -96,11 +97,12 @@ async def _finish_clusters(work: Work, here: dict[str, HostView]) -> None:
         cluster = by_id[item.source_id]
         members = [here[one.id] for one in work.inventory.hosts if one.cluster_id == cluster.id and one.id in here]
         ids = {one.cluster_id for one in members if one.cluster_id is not None}
-        if len(ids) != 1:
+        reasons = [reason for one in members if (reason := unusable(one))]
+        if not ids and reasons:
+            work.fail(item, reasons[0])
+        elif len(ids) != 1:
             work.fail(item, "Its members are in different clusters." if ids else "Its members are in no cluster here.")
-            continue
-        found = known[ids.pop()]
-        if found.name != cluster.name:
+        elif (found := known[ids.pop()]).name != cluster.name:
             async with work.attempt(item):
                 zone, pool = zones.get(cluster.zone), pools.get(cluster.pool)
                 change = ClusterChange(name=cluster.name, zone=_reference(zone), pool=_reference(pool))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -80,11 +80,11 @@ class _Names:
     users: Mapping[str, str]
     zones: Mapping[str, str]
     pools: Mapping[str, str]
-    tags: Mapping[str, str]
+    tags: Callable[[Iterable[str]], tuple[str, ...]]
 
     @classmethod
     def of(cls, work: Work) -> _Names:
-        return cls(**{kind: work.new_names(kind) for kind in ("users", "zones", "pools", "tags")})
+        return cls(**{kind: work.new_names(kind) for kind in ("users", "zones", "pools")}, tags=work.tag_names)
 
     def managed(self, machine: Machine, item: PlanItem) -> ManagedVm:
         owner = self.users.get(machine.owner)
@@ -94,7 +94,7 @@ class _Names:
             guest=machine.instance, system_id=machine.system_id, hostname=item.new_name,
             state=result.state or MachineState.READY, owner=None if result.state is MachineState.READY else owner,
             zone=f"name:{zone}" if zone else None, pool=f"name:{pool}" if pool else None,
-            tags=tuple(self.tags[one] for one in machine.tags if one in self.tags), description=machine.description,
+            tags=self.tags(machine.tags), description=machine.description,
             owner_data=dict(machine.owner_data), locked=machine.locked,
             composed_by_allocate=bool(machine.dynamic) and owner is not None, error_description=result.note,
         )  # fmt: skip

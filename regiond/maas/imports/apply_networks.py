@@ -55,7 +55,8 @@ async def _vlan(work: Work, item: PlanItem, vlan: Vlan) -> None:
     """A fabric has an untagged VLAN from its beginning, which is changed here."""
     networks, known = work.rooms.networks, await _vlan_id(work, vlan)
     change = VlanChange(
-        name=vlan.name, vid=vlan.vid if known is None else None, space=f"name:{vlan.space}" if vlan.space else None,
+        name=vlan.name or None, vid=vlan.vid if known is None else None,
+        space=f"name:{vlan.space}" if vlan.space else None,
         mtu=vlan.mtu if _SMALLEST_MTU <= vlan.mtu <= _LARGEST_MTU else None, description=vlan.description,
     )  # fmt: skip
     if known is None:

@@ -59,13 +59,26 @@ class PlanItem:
         return self.kind, self.source_id
 
     @property
+    def stays_behind(self) -> bool:
+        """Whether it is not imported, by its state or by choice. What is undecided counts as imported."""
+        return self.state is ItemState.LEFT_OUT or self.choice == LEAVE_OUT
+
+    @property
     def is_left_out(self) -> bool:
-        return self.state is ItemState.LEFT_OUT or self.choice == LEAVE_OUT or self.undecided
+        return self.stays_behind or self.undecided
 
     @property
     def new_name(self) -> str:
         """The name that it gets here."""
-        return self.choice.removeprefix(RENAME) if self.choice.startswith(RENAME) else self.name
+        return self.choice.removeprefix(RENAME) if self.is_renamed else self.name
+
+    @property
+    def is_renamed(self) -> bool:
+        return self.choice.startswith(RENAME)
+
+    def unless(self, problem: str) -> PlanItem:
+        """Returns the item, or, if its new name has a problem, the conflict without a choice and with this reason."""
+        return evolve(self, choice="", reason=problem) if problem and self.is_renamed else self
 
 
 Choices = Mapping[tuple[str, str], str]  # by kind and source id

@@ -20,10 +20,10 @@ def make_plan(
     import_id: int, inventory: Inventory, state: RegionState, choices: Choices, *, simulated_allowed: bool = False
 ) -> Plan:
     """Returns the plan with these choices. Raises InvalidRequest for a choice that an item does not have."""
-    items = [*with_choices(group_items(inventory, state), choices)]
+    items = [*group_items(inventory, state, choices)]
     items += with_choices(network_items(inventory, state), choices)
-    items += with_choices(user_items(inventory, state), choices)
-    hosts = with_choices(host_items(inventory, state, simulated_allowed=simulated_allowed), choices)
+    items += user_items(inventory, state, choices)
+    hosts = tuple(host_items(inventory, state, choices, simulated_allowed=simulated_allowed))
     by_id = {one.source_id: one for one in hosts}
     items += hosts
     items += with_choices(cluster_items(inventory, state, by_id), choices)
@@ -52,7 +52,10 @@ def _machine_items(
     for machine in inventory.machines:
         item = _machine_item(machine, state, hosts.get(machine.host_id), users, names)
         item = chosen(item, choices.get(item.key, ""))
-        names.add(item.new_name.lower())
+        if item.is_renamed:
+            item = item.unless(_name_problem(item.new_name, state, names))
+        if not item.stays_behind:
+            names.add(item.new_name)
         yield item
 
 
@@ -64,7 +67,7 @@ def _machine_item(
     names: set[str],
 ) -> PlanItem:
     owner = users.get(machine.owner)
-    owned = owner is not None and not owner.is_left_out
+    owned = owner is not None and not owner.stays_behind
     result = becomes(machine.status, owned=owned)
     base = PlanItem(
         kind="machines", source_id=machine.system_id, name=machine.hostname, state=ItemState.LEFT_OUT,
@@ -88,7 +91,7 @@ def _machine_item(
 def _left_out_because(host: PlanItem | None, state: RegionState) -> str:
     if host is None:
         return "Its VM host is not in the source."
-    if host.is_left_out:
+    if host.stays_behind:
         return f"Its VM host {host.name} is not imported."
     return "" if state.is_in_charge(host.source_id) else f"MAAS is in charge of {host.name} until you take it over."
 
@@ -112,10 +115,15 @@ def _conflict(
     """Returns the reason and the choices; `known` is the machine here that has its id."""
     if known is not None:
         return f"The machine {known.hostname} on {known.host or 'no host'} has this id here.", (LEAVE_OUT,)
-    if machine.hostname.lower() in state.hostnames or machine.hostname.lower() in names:
-        return f"Another machine or device is named {machine.hostname}.", (RENAME, LEAVE_OUT)
-    problem = problem_of(check_hostname, machine.hostname)
+    problem = _name_problem(machine.hostname, state, names)
     return problem, (RENAME, LEAVE_OUT) if problem else ()
+
+
+def _name_problem(name: str, state: RegionState, names: set[str]) -> str:
+    """`names` are those that machines of the plan have already."""
+    if name in state.hostnames or name in names:
+        return f"Another machine or device is named {name}."
+    return problem_of(check_hostname, name)
 
 
 def _notes(machine: Machine, note: str, owner: PlanItem | None, *, owned: bool) -> Iterator[str]:
@@ -129,4 +137,5 @@ def _notes(machine: Machine, note: str, owner: PlanItem | None, *, owned: bool) 
 
 def _left_out(one: LeftOut) -> PlanItem:
     kind = one.kind if one.kind in KINDS else "machines"
-    return PlanItem(kind=kind, source_id=one.id, name=one.name, state=ItemState.LEFT_OUT, reason=one.reason)
+    source_id = one.id or one.name  # a VM that no machine of MAAS stands for has no id there
+    return PlanItem(kind=kind, source_id=source_id, name=one.name, state=ItemState.LEFT_OUT, reason=one.reason)

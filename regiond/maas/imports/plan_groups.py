@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address, ip_network
 
+from attrs import evolve
+
 from common.errors import InvalidRequest
 from common.maas.inventory import DnsName, Inventory, Named, ReservedAddress, Subnet, User, Vlan
 from common.values import MAX_VID
 from regiond.accounts.model import check_username
 from regiond.dns.model import check_domain_name
 from regiond.groups.model import check_group
-from regiond.maas.imports.model import KEEP, LEAVE_OUT, MOVE, RENAME, SAME, ItemState, PlanItem
+from regiond.maas.imports.model import (
+    KEEP,
+    LEAVE_OUT,
+    MOVE,
+    RENAME,
+    SAME,
+    Choices,
+    ItemState,
+    PlanItem,
+    chosen,
+)
 from regiond.maas.imports.region_state import RegionState
 from regiond.tags.model import check_name as check_tag_name
 
+_MTU = 1500  # of a VLAN that nobody has given another
 SYSTEM_USERS = ("MAAS", "maas-init-node")
 
 
@@ -28,6 +41,28 @@ def problem_of(check: Callable[[str], object], name: str) -> str:
 
 
 def named_items(
+    kind: str,
+    found: Iterable[Named],
+    known: frozenset[str],
+    what: str,
+    check: Callable[[str], object],
+    choices: Choices,
+) -> Iterator[PlanItem]:
+    """One whose new name is that of an object here becomes that object."""
+    names: set[str] = set()
+    for item in _named_items(kind, found, known, what, check):
+        decided = chosen(item, choices.get(item.key, ""))
+        if decided.is_renamed:
+            name = decided.new_name
+            taken = f"Another of these {kind} becomes {name}." if name in names else problem_of(check, name)
+            decided = evolve(decided, becomes=f"{what} {name}").unless("" if name in known else taken)
+            if decided.is_renamed and name in known:
+                decided = evolve(decided, state=ItemState.EXISTS)
+        names.add(decided.new_name)
+        yield decided
+
+
+def _named_items(
     kind: str, found: Iterable[Named], known: frozenset[str], what: str, check: Callable[[str], object]
 ) -> Iterator[PlanItem]:
     for one in found:
@@ -46,10 +81,10 @@ def named_items(
             )
 
 
-def group_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem]:
-    yield from named_items("zones", inventory.zones, state.zones, "zone", _check_group_name)
-    yield from named_items("pools", inventory.pools, state.pools, "resource pool", _check_group_name)
-    yield from named_items("tags", inventory.tags, state.tags, "tag", check_tag_name)
+def group_items(inventory: Inventory, state: RegionState, choices: Choices) -> Iterator[PlanItem]:
+    yield from named_items("zones", inventory.zones, state.zones, "zone", _check_group_name, choices)
+    yield from named_items("pools", inventory.pools, state.pools, "resource pool", _check_group_name, choices)
+    yield from named_items("tags", inventory.tags, state.tags, "tag", check_tag_name, choices)
 
 
 def _check_group_name(name: str) -> None:
@@ -64,7 +99,7 @@ def network_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem
     for fabric in inventory.fabrics:
         yield _network(f"fabric:{fabric.id}", fabric.name, f"fabric {fabric.name}", exists=fabric.name in state.fabrics)
     for vlan in inventory.vlans:
-        exists = (vlan.fabric, vlan.vid) in state.vlans
+        exists = (vlan.fabric, vlan.vid) in state.vlans and not _gets_settings(vlan, state)
         name = vlan.name or str(vlan.vid)
         if 0 <= vlan.vid <= MAX_VID:
             yield _network(f"vlan:{vlan.id}", name, f"VLAN {vlan.vid} of {vlan.fabric}", exists=exists)
@@ -85,6 +120,15 @@ def network_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem
             yield _network(f"domain:{domain.id}", name, f"domain {name}", exists=name in state.domains)
     for name_ in inventory.dns_names:
         yield _dns_item(name_, state)
+
+
+def _gets_settings(vlan: Vlan, state: RegionState) -> bool:
+    """A fabric has an untagged VLAN from its beginning, which is brought as soon as somebody has given it settings.
+
+    So it gets them after an import that was interrupted between the two.
+    """
+    has_some = vlan.space not in {"", "undefined"} or vlan.mtu != _MTU or bool(vlan.description)
+    return vlan.vid == 0 and has_some and (vlan.fabric, vlan.vid) in state.untouched_vlans
 
 
 def _reserved_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem]:
@@ -139,14 +183,34 @@ def _left_out(source_id: str, name: str, reason: str) -> PlanItem:
     return PlanItem(kind="networks", source_id=source_id, name=name, state=ItemState.LEFT_OUT, reason=reason)
 
 
-def user_items(inventory: Inventory, state: RegionState) -> Iterator[PlanItem]:
+def user_items(inventory: Inventory, state: RegionState, choices: Choices) -> Iterator[PlanItem]:
+    """One whose new name is that of a user here, with the same e-mail address, is that user."""
+    names: set[str] = set()
     for user in inventory.users:
-        yield _user_item(user, state)
+        item = _user_item(user, state)
+        item = chosen(item, choices.get(item.key, ""))
+        if item.is_renamed:
+            item = _renamed(user, item, state, names)
+        names.add(item.new_name)
+        yield item
+
+
+def _renamed(user: User, item: PlanItem, state: RegionState, names: set[str]) -> PlanItem:
+    name = item.new_name
+    known = state.users.get(name)
+    found = evolve(item, becomes=_what(user, name))
+    if known is not None and known.email.lower() == user.email.lower():
+        return evolve(found, state=ItemState.EXISTS)
+    taken = known is not None or name in names or name in SYSTEM_USERS
+    return found.unless(f"Another user is named {name}." if taken else problem_of(check_username, name))
+
+
+def _what(user: User, name: str) -> str:
+    return f"{'administrator' if user.is_admin else 'user'} {name}"
 
 
 def _user_item(user: User, state: RegionState) -> PlanItem:
-    kind = "administrator" if user.is_admin else "user"
-    becomes = f"{kind} {user.username}"
+    becomes = _what(user, user.username)
     if user.username in SYSTEM_USERS:
         return _user_left_out(user, "MAAS's own account.")
     if not user.active:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from attrs import evolve
+
 from common.errors import InvalidRequest
 from common.maas.inventory import Cluster, Host, Inventory
 from common.values import DriverType
@@ -31,12 +33,36 @@ def project_of(host: Host) -> str:
     return (host.project or "default") if driver_of(host) is DriverType.LXD else ""
 
 
-def host_items(inventory: Inventory, state: RegionState, *, simulated_allowed: bool) -> Iterator[PlanItem]:
-    names: set[str] = set()
+def host_items(
+    inventory: Inventory, state: RegionState, choices: Choices, *, simulated_allowed: bool
+) -> Iterator[PlanItem]:
+    names = {one.name for one in state.hosts}
+    owners: dict[str, tuple[str, str]] = {}  # of key pairs, by address: the host's name and certificate
     for host in inventory.hosts:
         item = _host_item(host, state, names, simulated_allowed=simulated_allowed)
-        names.add(item.name)
+        item = chosen(item, choices.get(item.key, ""))
+        if item.is_renamed:
+            item = item.unless(_name_problem(item.new_name, names))
+        if not item.stays_behind:
+            names.add(item.new_name)
+        if item.state in {ItemState.NEW, ItemState.CONFLICT} and driver_of(host) is DriverType.LXD:
+            item = _with_pair(item, host, state, owners, address_of(host, simulated_allowed=simulated_allowed))
         yield item
+
+
+def _with_pair(
+    item: PlanItem, host: Host, state: RegionState, owners: dict[str, tuple[str, str]], address: str
+) -> PlanItem:
+    """Returns the item, with a note if the host gets another pair than it had in MAAS: one server has one pair here."""
+    here = next((one.name for one in state.hosts if (one.driver, one.address) == ("lxd", address)), "")
+    owner, certificate = (here, "") if here else owners.setdefault(address, (item.name, host.certificate))
+    if owner == item.name or host.certificate in {certificate, ""}:
+        return item
+    note = (
+        f"It uses the certificate of {owner}, which is on the same server. If that one is restricted to projects, "
+        f"allow it to use {project_of(host)}, too."
+    )
+    return evolve(item, notes=(*item.notes, note))
 
 
 def _host_item(host: Host, state: RegionState, names: set[str], *, simulated_allowed: bool) -> PlanItem:
@@ -70,9 +96,7 @@ def _host_item(host: Host, state: RegionState, names: set[str], *, simulated_all
 
 
 def _conflict(host: Host, name: str, state: RegionState, names: set[str], key: str) -> tuple[str, tuple[str, ...]]:
-    if name in {one.name for one in state.hosts} | names:
-        return f"Another VM host is named {name}.", (RENAME, LEAVE_OUT)
-    if problem := problem_of(check_host_name, name):
+    if problem := _name_problem(name, names):
         return problem, (RENAME, LEAVE_OUT)
     if key in state.shared_hosts:
         reason = (
@@ -81,6 +105,11 @@ def _conflict(host: Host, name: str, state: RegionState, names: set[str], key: s
         )
         return reason, (SAME, LEAVE_OUT)
     return "", ()
+
+
+def _name_problem(name: str, names: set[str]) -> str:
+    """`names` are those of the hosts that are here, and of those of the plan before this one."""
+    return f"Another VM host is named {name}." if name in names else problem_of(check_host_name, name)
 
 
 def _notes(host: Host) -> Iterator[str]:
@@ -104,7 +133,7 @@ def _cluster_item(
     cluster: Cluster, inventory: Inventory, state: RegionState, hosts: Mapping[str, PlanItem]
 ) -> PlanItem:
     members = [hosts[one.id] for one in inventory.hosts if one.cluster_id == cluster.id and one.id in hosts]
-    left = [one for one in members if not one.is_left_out]
+    left = [one for one in members if not one.stays_behind]
     if not left:
         reason = "None of its members is imported." if members else "The source does not say which hosts are in it."
         return PlanItem(

@@ -13,7 +13,10 @@ from regiond.maas.imports import watched_store
 _NAMES = "select 'zones' as kind, name from zone union all select 'pools', name from resource_pool"
 _TAGS = "select name from tag"
 _SPACES = "select name from space"
-_VLANS = "select f.name as fabric, v.vid, v.id from fabric f join vlan v on v.fabric_id = f.id"
+_VLANS = """
+    select f.name as fabric, v.vid, v.id, v.mtu = 1500 and v.space_id is null and v.description = '' as untouched
+      from fabric f join vlan v on v.fabric_id = f.id
+"""
 _FABRICS = "select name from fabric"
 _SUBNETS = """
     select s.cidr::text as cidr, s.id, f.name as fabric, v.vid
@@ -66,12 +69,12 @@ class KnownMachine:
     system_id: str
     hostname: str
     host: str
-    guest: str  # empty: it is being adopted, or its host does not list its guest
-    guest_key: str = ""
+    guest: str
+    guest_key: str = ""  # the hypervisor's id
 
     def is_guest(self, instance: str) -> bool:
-        """Whether it can be the VM of that name, or with that id of its hypervisor."""
-        return not self.guest or instance in {self.guest, self.guest_key}
+        """Returns whether MAAS's name or UUID of a VM is that of the machine's; also if its guest is not listed now."""
+        return self.guest in {instance, ""} or self.guest_key == instance.lower()
 
 
 @frozen(kw_only=True)
@@ -82,6 +85,7 @@ class RegionState:
     spaces: frozenset[str] = frozenset()
     fabrics: frozenset[str] = frozenset()
     vlans: Mapping[tuple[str, int], int] = {}  # ids by fabric and VID
+    untouched_vlans: frozenset[tuple[str, int]] = frozenset()  # as a new fabric has its own
     subnets: Mapping[str, KnownSubnet] = {}  # by CIDR
     ranges: frozenset[tuple[str, str]] = frozenset()  # first and last address
     domains: frozenset[str] = frozenset()
@@ -118,6 +122,7 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
     for row in await db.fetch(_NAMES):
         groups[row["kind"]].add(row["name"])
     machines = [from_dict(dict(row), KnownMachine) for row in await db.fetch(_MACHINES)]
+    vlans = await db.fetch(_VLANS)
     devices = [row["hostname"] for row in await db.fetch(_DEVICES)]
     return RegionState(
         zones=frozenset(groups["zones"]),
@@ -125,7 +130,8 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
         tags=frozenset(row["name"] for row in await db.fetch(_TAGS)),
         spaces=frozenset(row["name"] for row in await db.fetch(_SPACES)),
         fabrics=frozenset(row["name"] for row in await db.fetch(_FABRICS)),
-        vlans={(row["fabric"], row["vid"]): row["id"] for row in await db.fetch(_VLANS)},
+        vlans={(row["fabric"], row["vid"]): row["id"] for row in vlans},
+        untouched_vlans=frozenset((row["fabric"], row["vid"]) for row in vlans if row["untouched"]),
         subnets={
             row["cidr"]: KnownSubnet(id=row["id"], fabric=row["fabric"], vid=row["vid"])
             for row in await db.fetch(_SUBNETS)

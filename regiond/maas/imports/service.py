@@ -10,7 +10,7 @@ from attrs import frozen
 
 from common.errors import Busy, InvalidRequest, NotFound, WrongState
 from common.maas.inventory import Inventory
-from common.phrases import first_of
+from common.phrases import first_of, number_of
 from regiond.caller import Caller
 from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
 from regiond.db.pool import Database
@@ -32,6 +32,10 @@ from regiond.operations.service import Operations
 
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; those of objects do not count
 _MAX_NAMED = 5
+_WITH_IDS = (
+    "zones", "pools", "tags", "spaces", "fabrics", "vlans", "subnets", "ranges", "domains", "dns_names", "users",
+    "clusters", "hosts",
+)  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -179,7 +183,7 @@ class MaasImports:
         if undecided:
             named = [f"{one.kind} {one.source_id} ({one.name}): {one.reason}" for one in undecided]
             raise WrongState(
-                f"Choose first what becomes of {len(undecided)} conflicts. {first_of(named, _MAX_NAMED)}",
+                f"Choose first what becomes of {number_of(len(undecided), 'conflict')}. {first_of(named, _MAX_NAMED)}",
                 conflicts=len(undecided),
             )
 
@@ -270,9 +274,9 @@ def make_plan_possible(inventory: Inventory) -> None:
             ip_address(text)
         except ValueError as error:
             raise InvalidRequest.of({"inventory": [f"{text!r} is no IP address."]}) from error
-    for kind, ids in (
-        ("hosts", [one.id for one in inventory.hosts]), ("machines", [one.system_id for one in inventory.machines]),
-        ("users", [one.id for one in inventory.users]),
-    ):  # fmt: skip
+    for kind in _WITH_IDS:
+        ids = [one.id for one in getattr(inventory, kind)]
         if len(set(ids)) != len(ids):
-            raise InvalidRequest.of({"inventory": [f"Two {kind} have the same id."]})
+            raise InvalidRequest.of({"inventory": [f"Two {kind.replace('_', ' ')} have the same id."]})
+    if len({one.system_id for one in inventory.machines}) != len(inventory.machines):
+        raise InvalidRequest.of({"inventory": ["Two machines have the same id."]})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 from attrs import frozen
 
-from common.errors import DriverFailed, NotAllowed
+from common.errors import Busy, DriverFailed, NotAllowed, NotFound, RackUnreachable, WrongState
 from common.phrases import number_of
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -29,6 +30,7 @@ from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Journal, Outcome
 
 POLL_S = 2.0  # for refreshes, which are no children; a child that ends wakes the import
+_MOST_REFRESHES = 10  # a region that has just started waits for its racks
 CurrentCaller = Callable[[int], Awaitable[Caller | None]]
 
 
@@ -62,7 +64,7 @@ class ImportMaas:
         state = await self._state(work)
         here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
         await self._watch(work, here)
-        if await self._refreshing(here):
+        if await self._refreshing(here) or await self._begin_refreshes(work, here):
             await journal.step("await_refreshes")
             return Outcome(resumes_within_s=POLL_S)
         await self._note_failed_adoptions(operation, work)
@@ -77,6 +79,8 @@ class ImportMaas:
         present = {one.source_id: one for one in work.plan.of("machines") if one.state is ItemState.EXISTS}
         await claim_addresses(work, present, {cidr: one.id for cidr, one in state.subnets.items()})
         await finish_hosts(work, here)
+        for item in work.plan.undecided:  # somebody has used its name since
+            work.fail(item, item.reason)
         await self._write_failures(operation, work)
         return await self._outcome(operation, work)
 
@@ -167,6 +171,24 @@ class ImportMaas:
         async with self.rooms.database.connection() as db:
             new = [one.id for one in here.values() if one.state is not HostState.READY]
             return bool(new) and await store.refreshing(db, new) > 0
+
+    async def _begin_refreshes(self, work: Work, here: Mapping[str, HostView]) -> bool:
+        """Refreshes hosts that are not ready once in each import, and again while no rack has come back.
+
+        Returns whether it began any.
+        """
+        waiting = [one for one in here.values() if one.state is not HostState.READY]
+        async with self.rooms.database.connection() as db:
+            counts = await store.refreshes_since(db, [one.id for one in waiting], work.began_at)
+        begun = [
+            one
+            for one in waiting
+            if counts.get(one.id, 0) < (_MOST_REFRESHES if one.error_code == RackUnreachable.code else 1)
+        ]
+        for host in begun:
+            with suppress(Busy, NotFound, WrongState):  # it is being removed
+                await self.rooms.hosts.start_refresh(work.caller, host.id)
+        return bool(begun)
 
     async def _note_failed_adoptions(self, operation: Operation, work: Work) -> None:
         async with self.rooms.database.connection() as db:

@@ -41,6 +41,10 @@ _FAILED_CHILDREN = """
 _REFRESHING = """
     select count(*) from operation where kind = 'refresh' and is_open and host_id = any($1::integer[])
 """
+_REFRESHES_SINCE = """
+    select host_id, count(*) from operation
+     where kind = 'refresh' and host_id = any($1::integer[]) and created_at >= $2 group by host_id
+"""
 
 
 async def list_imports(db: Db) -> tuple[MaasImport, ...]:
@@ -120,6 +124,12 @@ async def failed_children(db: Db, operation_id: int) -> Mapping[str, str]:
 async def refreshing(db: Db, host_ids: Sequence[int]) -> int:
     """Returns on how many of these hosts a refresh is open."""
     return int(await db.fetchval(_REFRESHING, list(host_ids)))
+
+
+async def refreshes_since(db: Db, host_ids: Sequence[int], since: datetime) -> Mapping[int, int]:
+    """Returns how many refreshes of each of these hosts were begun since; hosts without any are left out."""
+    rows = await db.fetch(_REFRESHES_SINCE, list(host_ids), since)
+    return {row["host_id"]: row["count"] for row in rows}
 
 
 def _view(row: Row) -> MaasImport:

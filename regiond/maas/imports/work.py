@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
@@ -85,6 +85,12 @@ class Work:
     def new_names(self, kind: str) -> Mapping[str, str]:
         """Returns the names here, by the names in MAAS, of objects that are not left out."""
         return {one.name: one.new_name for one in self.plan.of(kind) if not one.is_left_out}
+
+    def tag_names(self, found: Iterable[str]) -> tuple[str, ...]:
+        """Returns the names here of tags of a host or machine, without those that are left out."""
+        items = {one.name: one for one in self.plan.of("tags")}
+        kept = (name for name in found if name not in items or not items[name].is_left_out)
+        return tuple(items[name].new_name if name in items else name for name in kept)
 
 
 def text_of(error: InnkeeperError) -> str:

@@ -16,6 +16,16 @@ _BEGIN = """
                        imported = true
      where id = $1
 """
+# MAAS made them for this VM. LXD's first one is part of the instance, and goes with it. Of volumes that another machine
+# has, too, nobody can say whose they are.
+_ADOPT_DISKS = """
+    update machine_disk d set origin = 'adopted'
+      from machine m join vm_host h on h.id = m.host_id
+     where m.id = $1 and d.machine_id = m.id
+       and (d.origin = 'foreign' or (d.index = 0 and h.driver <> 'lxd' and not starts_with(d.volume, 'ik-')))
+       and not exists (select from machine_disk o
+                        where o.storage_pool_id = d.storage_pool_id and o.volume = d.volume and o.machine_id <> m.id)
+"""
 _NICS = """
     select n.id, n.machine_id, n.mac_address, m.system_id
       from machine m join machine_nic n on n.machine_id = m.id
@@ -54,6 +64,11 @@ async def begin(db: Db, machine_id: int, new: NewImport) -> None:
         _BEGIN, machine_id, new.owner_id, new.pool_id, new.zone_id, list(one.tags), one.description,
         dict(one.owner_data), one.composed_by_allocate, one.error_description, one.state is MachineState.DEPLOYED,
     )  # fmt: skip
+
+
+async def adopt_disks(db: Db, machine_id: int) -> None:
+    """Makes the disks the machine's own: a deletion of it keeps and lists those that do not go with its guest."""
+    await db.execute(_ADOPT_DISKS, machine_id)
 
 
 async def nics(db: Db, system_ids: list[str]) -> dict[tuple[str, str], ImportedNic]:

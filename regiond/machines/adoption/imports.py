@@ -69,7 +69,7 @@ class MachineAdoptions:
             rejected: dict[str, str] = {}
             missing: set[str] = set()
             for one in machines:
-                guest = by_name.get(one.guest)
+                guest = by_name.get(one.guest) or by_name.get(one.guest.lower())
                 if guest is None:
                     missing.add(one.system_id)
                     continue

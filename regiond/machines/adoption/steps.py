@@ -14,7 +14,7 @@ from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
-from regiond.machines.adoption import store
+from regiond.machines.adoption import imported_store, store
 from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
@@ -91,6 +91,8 @@ class AdoptGuest:
             macs = [nic.mac_address.lower() for nic in guest.nics if nic.mac_address]
             await take_mac_addresses(db, macs, hostname=operation.hostname or guest.name)
             await store.complete(db, change.machine_id, guest)
+            if "becomes" in operation.request:  # another controller made it
+                await imported_store.adopt_disks(db, change.machine_id)
             await machine_store.set_power(db, change.machine_id, guest.power, operation)
             becomes = MachineState(operation.request.get("becomes", MachineState.DEPLOYED))
             owned = bool(operation.request.get("owned"))

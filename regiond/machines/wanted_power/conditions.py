@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # `last-state` and `always` both start a machine that ran. An adopted one without a setting is as its guest.
-AUTOSTART = """coalesce(m.autostart, case when not m.adopted then
+AUTOSTART = """coalesce(m.autostart, case when not m.adopted and not m.imported then
                    coalesce(h.autostart, (select autostart from installation)) end, 'never')"""
 # Innkeeper starts the others within minutes: those that still wait then are listed too, such as of a long start order.
 WAITS_FOR_PERSON = f"""(m.wanted_power = 'on' and m.power_state = 'off' and m.stopped_with is not null

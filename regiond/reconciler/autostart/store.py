@@ -18,8 +18,8 @@ _SUSPECTS = """
       from machine m join vm_host h on h.id = m.host_id join guest g on g.machine_id = m.id
       join vm_host_schedule s on s.host_id = h.id and s.run_began_at > m.settled_at,
            installation i,
-           lateral (select coalesce(m.autostart, case when not m.adopted then coalesce(h.autostart, i.autostart) end)
-                              as autostart) wanted
+           lateral (select coalesce(m.autostart, case when not m.adopted and not m.imported
+                                                  then coalesce(h.autostart, i.autostart) end) as autostart) wanted
      where g.autostart <> wanted.autostart and g.power_state = m.power_state
        and not (wanted.autostart = 'last-state'
                 and g.autostart = case m.power_state when 'off' then 'never' else 'always' end)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from common.errors import InvalidRequest
 from common.phrases import number_of
 from regiond.api.replies import Reply
 from regiond.api.resources.region.maas_imports import MAAS_IMPORT, MAAS_IMPORTS
 from regiond.api.urls import id_in
 from regiond.caller import Permission
-from regiond.maas.imports.model import KINDS, RENAME, ItemState, MaasImport, Plan, PlanItem
+from regiond.maas.imports.model import KINDS, RENAME, Failure, ItemState, MaasImport, Plan, PlanItem
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
@@ -111,14 +112,41 @@ async def show(visit: Visit) -> Reply:
     names = [name for one in conflicts for name in (_choice_field(one), _name_field(one))]
 
     async def send(values: Mapping[str, str]) -> Reply:
-        digest = visit.request.given("digest")
-        fields = {"digest": digest, "choice": _chosen(conflicts, values)}
-        answer = await visit.act(MAAS_IMPORT, "POST", "apply", path={"id": str(found.id)}, fields=fields)
+        _check(conflicts, values)
+        fields = {"digest": visit.request.given("digest"), "choice": _chosen(conflicts, values)}
+        try:
+            answer = await visit.act(MAAS_IMPORT, "POST", "apply", path={"id": str(found.id)}, fields=fields)
+        except InvalidRequest as error:  # the choices of conflicts are those that the page offers
+            problems = {
+                _LEAVE_OUT if name.startswith("choice") else name: texts for name, texts in error.fields.items()
+            }
+            raise InvalidRequest.of(problems) from error
         done = text("The import from {name} has begun.", name=found.origin.label)
         return redirect_with_note(visit, SETTINGS, IMPORTS, str(found.id), answer=answer, text=done)
 
     values = {name: visit.request.given(name) for name in (*names, _LEAVE_OUT)}
     return await forms.create(visit, values, partial(_plan_page, visit, found, plan, conflicts), send)
+
+
+def _check(conflicts: Sequence[PlanItem], values: Mapping[str, str]) -> None:
+    """Raises InvalidRequest by field for what is not filled in."""
+    problems: dict[str, list[str]] = {}
+    for one in conflicts:
+        choice = values[_choice_field(one)]
+        if not choice:
+            problems[_choice_field(one)] = [text("Choose what becomes of it.")]
+        elif choice == RENAME and not values[_name_field(one)].strip():
+            problems[_name_field(one)] = [text("Enter the other name.")]
+    for word in _words(values[_LEAVE_OUT]):
+        kind, _, source_id = word.partition(":")
+        if kind not in KINDS or not source_id:
+            problems[_LEAVE_OUT] = [text("{word} is no kind with an id, such as machines:4y3h7n.", word=word)]
+    if problems:
+        raise InvalidRequest.of(problems)
+
+
+def _words(typed: str) -> list[str]:
+    return typed.replace(",", " ").split()
 
 
 def _chosen(conflicts: Sequence[PlanItem], values: Mapping[str, str]) -> list[str]:
@@ -129,7 +157,7 @@ def _chosen(conflicts: Sequence[PlanItem], values: Mapping[str, str]) -> list[st
         if choice:
             name = values[_name_field(one)].strip() if choice == RENAME else ""
             found.append(f"{one.kind}:{one.source_id}={choice}{name}")
-    return found + [f"{one}={_LEAVE_OUT}" for one in values[_LEAVE_OUT].split()]
+    return found + [f"{one}={_LEAVE_OUT}" for one in _words(values[_LEAVE_OUT])]
 
 
 def _choice_field(item: PlanItem) -> str:
@@ -143,13 +171,14 @@ def _name_field(item: PlanItem) -> str:
 async def _plan_page(
     visit: Visit, found: MaasImport, plan: Plan, conflicts: Sequence[PlanItem], edit: Edit, refusal: Refusal
 ) -> Reply:
-    state, kind = visit.request.given("state"), visit.request.given("kind")
+    state, kind = visit.request.option("state"), visit.request.option("kind")
     items = [one for one in plan.items if (not state or one.state == state) and (not kind or one.kind == kind)]
     columns = {
         "kind": lambda one: (KINDS.index(one.kind), one.name),
         "name": lambda one: (one.name, one.kind),
         "state": lambda one: (one.state, one.name),
     }
+    form_fields = [field for one in conflicts for field in _conflict_fields(one)] + [_left_out_field()]
     operation = None
     if found.operation_id is not None:
         operation = await visit.services.operations.read(found.operation_id, caller=visit.caller)
@@ -167,7 +196,8 @@ async def _plan_page(
         view=in_memory(visit.request, items, columns, default="kind"),
         chosen_state=state,
         chosen_kind=kind,
-        form_fields=[field for one in conflicts for field in _conflict_fields(one)] + [_left_out_field()],
+        form_fields=form_fields,
+        labels={one.name: one.label for one in form_fields},
         more_conflicts=len(plan.undecided) > len(conflicts),
         has_work=any(one.state in {ItemState.NEW, ItemState.CONFLICT} for one in plan.items),
         operation=operation,
@@ -175,15 +205,31 @@ async def _plan_page(
         edit=edit,
         problems=refusal.problems,
         failed=number_of(len(found.failures), "object"),
+        failures_by_reason=_by_reason(found.failures),
     )
+
+
+def _by_reason(failures: Sequence[Failure]) -> dict[str, list[Failure]]:
+    """One host that cannot be reached is the reason for many machines."""
+    found: dict[str, list[Failure]] = {}
+    for one in failures:
+        found.setdefault(one.reason, []).append(one)
+    return found
 
 
 def _conflict_fields(item: PlanItem) -> list[FormField]:
     options = tuple((one, str(_CHOICES[one])) for one in item.choices)
     about = f"{KIND_WORDS[item.kind]}: {item.name}"
-    found = [FormField(name=_choice_field(item), label=about, kind="choice", options=options, help=item.reason)]
+    found = [
+        FormField(
+            name=_choice_field(item), label=about, kind="choice", options=options, none_label=text("Choose…"),
+            help=item.reason,
+        )
+    ]  # fmt: skip
     if RENAME in item.choices:
-        found.append(FormField(name=_name_field(item), label=text("Its other name"), optional=True))
+        found.append(
+            FormField(name=_name_field(item), label=text("Another name for {name}", name=item.name), optional=True)
+        )
     return found
 
 

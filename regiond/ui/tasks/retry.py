@@ -32,8 +32,7 @@ _NO_HOST = constant("The host is no longer there.")
 
 _OF_ADMINISTRATORS = {
     OperationKind.REFRESH, OperationKind.REMOVE_HOST, OperationKind.ROTATE, OperationKind.ADOPT, OperationKind.FORGET,
-    OperationKind.IMPORT,
-    OperationKind.CLEAN_UP,
+    OperationKind.CLEAN_UP, OperationKind.IMPORT,
 }  # fmt: skip
 _BULK = {action.as_task: key for key, action in bulk_actions.ACTIONS.items() if action.as_task is not None}
 

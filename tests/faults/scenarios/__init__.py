@@ -25,6 +25,7 @@ from tests.faults.scenarios.iso_images import EjectIso, InsertIso
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
 from tests.faults.scenarios.lxd_removal import RemoveLxdHost
 from tests.faults.scenarios.maas import ComposeInMaas, DeleteInMaas, RegisterInMaas, UnregisterFromMaas
+from tests.faults.scenarios.maas_import import ImportFromMaas
 from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
 from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.nics import AddNic, ChangeNic, RemoveNic
@@ -73,6 +74,7 @@ _ALL: tuple[Scenario, ...] = (
     UnregisterFromMaas(),
     ComposeInMaas(),
     DeleteInMaas(),
+    ImportFromMaas(),
     ResizeMany(),
     AddDiskMany(),
     AllocateReady(),

@@ -148,8 +148,9 @@ def delete_orphaned(
         if marker is not None and marker_of_artifact(wanted.name) != marker:
             continue
         through = scope if wanted.project in {"", volume_project} else evolve(scope, project=wanted.project)
+        name = wanted.name.removeprefix(f"{through.project}/")  # with which discovery lists a volume that is not ours
         try:
-            existing = _existing(client, wanted.pool_id, through, named=wanted.name).get(wanted.name, ())
+            existing = _existing(client, wanted.pool_id, through, named=name).get(name, ())
         except NotFound as error:
             log.info("volume_already_deleted", volume=wanted.name, pool=wanted.pool_id, reason=str(error))
             continue
