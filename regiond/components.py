@@ -51,6 +51,8 @@ from regiond.maas.bridge.steps import BridgeTools
 from regiond.maas.bridge.watch import MaasWatch
 from regiond.maas.imports.service import MaasImports
 from regiond.maas.imports.steps import ImportMaas
+from regiond.maas.parallel.handover import Handover
+from regiond.maas.parallel.watch import Comparisons, ParallelWatch
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -184,9 +186,12 @@ class MaasLayer:
     maas_servers: MaasServers
     maas_power: MaasPower
     maas_imports: MaasImports
+    maas_comparisons: Comparisons
+    maas_handover: Handover
     import_steps: ImportMaas
     bridge_tools: BridgeTools
     watch: MaasWatch
+    parallel_watch: ParallelWatch
 
 
 @frozen(kw_only=True)
@@ -235,4 +240,5 @@ class Components:
     services: Services
     usage_records: UsageRecords
     maas_watch: MaasWatch
+    maas_parallel_watch: ParallelWatch
     tracer: Tracer

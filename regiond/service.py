@@ -167,7 +167,7 @@ class RegionService:
             components.link_supervisor, components.schedule, components.engine,
             components.services.reconciler, components.services.attention, components.services.wanted_powers,
             components.usage_records,
-            components.maas_watch,
+            components.maas_watch, components.maas_parallel_watch,
         ):  # fmt: skip
             component.start()
             running.push_async_callback(component.stop)

@@ -30,13 +30,14 @@ from innkeeper.request_body import Body
 DONE, UNFINISHED = 0, 1
 USAGE = """\
 usage: innkeeper import maas (--dump FILE | --dsn DSN | --url URL --key KEY | --import ID)
-                             [--plan FILE] [--html FILE] [--choose KIND:ID=CHOICE …]
+                             [--watch] [--plan FILE] [--html FILE] [--choose KIND:ID=CHOICE …]
        innkeeper import maas --apply FILE [--choose KIND:ID=CHOICE …]
 
 Reads what a MAAS knew, and prints what an import would do; nothing is imported before --apply.
   --dump FILE        of pg_dump or pg_dumpall, read here; --database NAME chooses one of several in it
   --dsn DSN          the database itself, only read; the password may be in PGPASSWORD
   --url URL          a running MAAS, which the region asks; --key: an API key of an administrator, - asks for it
+  --watch            with --url: that MAAS stays in charge of its hosts until each is taken over
   --import ID        what was read before
   --secret PATH=@FILE   the JSON of a secret that MAAS has in Vault, such as bmc/3/power-parameters=@key.json
   --plan FILE        write the plan as JSON; choices can be written into it
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--import", dest="number")
     parser.add_argument("--choose", action="append", default=[])
     parser.add_argument("--secret", action="append", default=[])
+    parser.add_argument("--watch", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
     return parser
@@ -79,6 +81,8 @@ def wanted(words: Sequence[str]) -> argparse.Namespace:
         raise Usage("--apply carries a plan out: --plan and --html are for another run.")
     if (found.url is None) != (found.key is None):
         raise Usage("--url and --key belong together.")
+    if found.watch and found.url is None:
+        raise Usage("--watch is for --url: only a running MAAS can be watched.")
     if found.secret and found.dump is None and found.dsn is None:
         raise Usage("--secret is for --dump and --dsn.")
     if found.database is not None and found.dump is None:
@@ -143,6 +147,8 @@ async def _begin(api: Api, options: argparse.Namespace, terminal: Terminal) -> s
             fields.append(("ca", (await asyncio.to_thread(_read, Path(options.ca_file))).decode("ascii", "replace")))
         if options.fingerprint is not None:
             fields.append(("fingerprint", options.fingerprint))
+        if options.watch:
+            fields.append(("watch", "true"))
         body = Body(fields=fields)
     else:
         if options.dump is not None:

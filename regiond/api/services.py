@@ -30,6 +30,8 @@ from regiond.maas.bridge.power import MaasPower
 from regiond.maas.bridge.registrations import Registrations
 from regiond.maas.bridge.servers import MaasServers
 from regiond.maas.imports.service import MaasImports
+from regiond.maas.parallel.handover import Handover
+from regiond.maas.parallel.watch import Comparisons
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.boot.service import BootChanges
@@ -124,6 +126,8 @@ class Services:
     image_imports: Imports
     host_images: HostImages
     maas_imports: MaasImports
+    maas_comparisons: Comparisons
+    maas_handover: Handover
     maas_servers: MaasServers
     maas_registrations: Registrations
     maas_power: MaasPower

@@ -50,7 +50,9 @@ _ANSWERS = """
 """
 _WRITE_ANSWER = "update idempotency_key set sealed_answer = $3 where account_id = $1 and key = $2"
 _REQUEST_KEYS = "select 0 as id, sealed_request_key as sealed from installation where sealed_request_key is not null"
-MAAS_KEY, MAAS_POWER_TOKEN = "maas_key", "maas_power_token"
+MAAS_KEY, MAAS_POWER_TOKEN, MAAS_IMPORT_KEY = "maas_key", "maas_power_token", "maas_import_key"
+_MAAS_IMPORT_KEYS = "select id, sealed_key as sealed from maas_import where sealed_key is not null order by id"
+_WRITE_MAAS_IMPORT_KEY = "update maas_import set sealed_key = $2 where id = $1"
 _MAAS_KEYS = "select id, sealed_key as sealed from maas_server where sealed_key is not null order by id"
 _WRITE_MAAS_KEY = "update maas_server set sealed_key = $2 where id = $1"
 _MAAS_TOKENS = "select id, sealed_token as sealed from maas_registration where sealed_token is not null order by id"
@@ -79,10 +81,10 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
     user_data, host_keys = await db.fetch(_USER_DATA), await db.fetch(_VM_HOST_KEYS)
     bulk_user_data, api_keys = await db.fetch(_BULK_USER_DATA), await db.fetch(_API_KEYS)
     answers, request_keys = await db.fetch(_ANSWERS), await db.fetch(_REQUEST_KEYS)
-    inventories = await db.fetch(_MAAS_INVENTORIES)
+    inventories, import_keys = await db.fetch(_MAAS_INVENTORIES), await db.fetch(_MAAS_IMPORT_KEYS)
     maas_keys, maas_tokens = await db.fetch(_MAAS_KEYS), await db.fetch(_MAAS_TOKENS)
     rows = [*secrets, *pairs, *user_data, *bulk_user_data, *host_keys, *api_keys, *answers, *request_keys]
-    rows += [*inventories, *maas_keys, *maas_tokens]
+    rows += [*inventories, *import_keys, *maas_keys, *maas_tokens]
     for host_id, name, sealed in _outdated(secrets, new):
         await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
     for id_, sealed in _outdated(pairs, new):
@@ -99,12 +101,12 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
         await db.execute(_WRITE_ANSWER, account_id, key, _reseal(old, new, account_id, answer_name(key), sealed))
     for id_, sealed in _outdated(request_keys, new):
         await db.execute(_WRITE_REQUEST_KEY, _reseal(old, new, id_, REQUEST_KEY, sealed))
-    for id_, sealed in _outdated(inventories, new):
-        await db.execute(_WRITE_MAAS_INVENTORY, id_, _reseal(old, new, id_, MAAS_INVENTORY, sealed))
-    for id_, sealed in _outdated(maas_keys, new):
-        await db.execute(_WRITE_MAAS_KEY, id_, _reseal(old, new, id_, MAAS_KEY, sealed))
-    for id_, sealed in _outdated(maas_tokens, new):
-        await db.execute(_WRITE_MAAS_TOKEN, id_, _reseal(old, new, id_, MAAS_POWER_TOKEN, sealed))
+    for found, name, statement in (
+        (inventories, MAAS_INVENTORY, _WRITE_MAAS_INVENTORY), (import_keys, MAAS_IMPORT_KEY, _WRITE_MAAS_IMPORT_KEY),
+        (maas_keys, MAAS_KEY, _WRITE_MAAS_KEY), (maas_tokens, MAAS_POWER_TOKEN, _WRITE_MAAS_TOKEN),
+    ):  # fmt: skip
+        for id_, sealed in _outdated(found, new):
+            await db.execute(statement, id_, _reseal(old, new, id_, name, sealed))
     done = len(_outdated(rows, new))
     return Rewrapped(done=done, before=len(rows) - done)
 

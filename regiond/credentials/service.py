@@ -45,6 +45,7 @@ from regiond.credentials.master_key import (
 from regiond.credentials.model import read_trust_token, unusable_token
 from regiond.credentials.rewrap import (
     BULK_USER_DATA,
+    MAAS_IMPORT_KEY,
     MAAS_INVENTORY,
     MAAS_KEY,
     MAAS_POWER_TOKEN,
@@ -70,6 +71,7 @@ __all__ = [
     "BULK_USER_DATA",
     "CREDENTIAL",
     "KEY_PAIR",
+    "MAAS_IMPORT_KEY",
     "MAAS_INVENTORY",
     "MAAS_KEY",
     "MAAS_POWER_TOKEN",

@@ -22,6 +22,7 @@ from regiond.hosts.address_change import (
 )
 from regiond.hosts.host_address import Address, parse_host_address
 from regiond.hosts.host_names import check_host_name
+from regiond.hosts.maintenance.changes import begin_maintenance
 from regiond.hosts.model import HostChange, HostView, NewHost, check_change, with_console_tag
 from regiond.hosts.trust.first_contact import read_fingerprint
 from regiond.hosts.trust.host_credentials import HostCredentials, PreparedCredentials
@@ -105,6 +106,8 @@ class HostChanges:
             await identity_store.expect_identity(db, host_id, prepared.expected, new.trust_on_first_use)
         await self._credentials.store(db, host_id, address, prepared.credentials, new.driver)
         await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
+        if new.maintenance is not None and caller is not None:
+            await begin_maintenance(db, caller, [host_id], new.maintenance)
         return host_id, name
 
     async def update(

@@ -283,6 +283,7 @@ class NewHost:
     fingerprint: str | None = None  # of the server's certificate or SSH host key
     trust_on_first_use: bool = False  # send a trust password to a server that nobody has confirmed
     on_machine: OnMachine | None = None
+    maintenance: str | None = None  # the reason of the maintenance in which it begins; None: it takes machines
 
 
 @frozen(kw_only=True)

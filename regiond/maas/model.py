@@ -12,17 +12,23 @@ from regiond.maas.bridge.model import (
     RegistrationPlan,
 )
 from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport, read_document
+from regiond.maas.parallel.model import Difference, DifferenceKind, GivenBack, ParallelRun, WatchedHost
 
 __all__ = [
+    "Difference",
+    "DifferenceKind",
     "Failure",
+    "GivenBack",
     "MaasImport",
     "MaasServer",
     "MaasServerChange",
     "NewMaasImport",
     "NewMaasServer",
+    "ParallelRun",
     "PowerAnswer",
     "PowerResult",
     "RegisterRequest",
     "RegistrationPlan",
+    "WatchedHost",
     "read_document",
 ]

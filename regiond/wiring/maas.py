@@ -18,6 +18,8 @@ from regiond.maas.imports.inventories import Inventories
 from regiond.maas.imports.service import MaasImports
 from regiond.maas.imports.steps import ImportMaas
 from regiond.maas.imports.work import Rooms
+from regiond.maas.parallel.handover import Handover
+from regiond.maas.parallel.watch import Comparisons, ParallelWatch
 from regiond.machines.service import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.settings import RegionSettings
@@ -48,17 +50,23 @@ def wire_maas(
             database=database, hosts=machines.hosts, groups=machines.groups, installation_id=storage.installation_id
         ),
     )
+    imports = MaasImports(
+        database=database,
+        operations=machines.operations,
+        inventories=inventories,
+        credentials=storage.credentials,
+        simulated_allowed=simulated_allowed,
+    )
+    comparisons = Comparisons(database=database, imports=imports, hosts=machines.hosts, credentials=storage.credentials)
     return MaasLayer(
         maas_servers=MaasServers(database, storage.credentials, connections),
         maas_power=MaasPower(database, machines.machines, machines.operations, accounts.audit),
         bridge_tools=BridgeTools(database, connections, storage.credentials, addresses.public_url),
         watch=MaasWatch(database, connections),
-        maas_imports=MaasImports(
-            database=database,
-            operations=machines.operations,
-            inventories=inventories,
-            simulated_allowed=simulated_allowed,
-        ),
+        parallel_watch=ParallelWatch(database, comparisons),
+        maas_imports=imports,
+        maas_comparisons=comparisons,
+        maas_handover=Handover(database=database, imports=imports, installation_id=storage.installation_id),
         import_steps=ImportMaas(
             rooms=rooms,
             inventories=inventories,

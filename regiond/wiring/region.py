@@ -118,6 +118,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         services=services,
         usage_records=UsageRecords(database, usage_calls),
         maas_watch=maas.watch,
+        maas_parallel_watch=maas.parallel_watch,
         tracer=storage.tracer,
     )
 

@@ -15,9 +15,12 @@ from regiond.credentials.master_key import install_key, open_key_file, open_mast
 from regiond.credentials.model import KeyPair
 from regiond.credentials.seal import MasterKey
 from regiond.credentials.service import BULK_USER_DATA as NAME
-from regiond.credentials.service import Credentials
+from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.maas.imports import store as maas_store
+from regiond.maas.imports.model import NewMaasImport
+from regiond.maas.parallel import store as parallel_store
 from regiond.machines.bulk import store as bulk_store
 from regiond.settings import RegionSettings
 from tests.administrators import add_administrator
@@ -114,3 +117,17 @@ async def test_rewrap_reseals_the_user_data_of_bulk_deployments(settings: Region
         sealed = await bulk_store.read_user_data(db, operation_id)
     assert sealed is not None
     assert Credentials(new).unseal_data(operation_id, NAME, sealed) == b"secret"
+
+
+async def test_rewrap_reseals_the_key_of_a_watched_maas(settings: RegionSettings, database: Database) -> None:
+    old = open_master_key(settings.state, {}, create=True)
+    async with database.transaction() as db:
+        import_id = await db.fetchval("insert into maas_import (origin, counts) values ('{}', '{}') returning id")
+        sealed = Credentials(old).seal_data(import_id, MAAS_IMPORT_KEY, b"a:b:c")
+        await maas_store.watch(db, import_id, NewMaasImport(url="http://maas:5240/MAAS", key="a:b:c"), sealed)
+    assert (await rewrap_secrets(settings, settings.state / "key", {})).startswith("Encrypted 1 secrets")
+    async with database.connection() as db:
+        access = await parallel_store.access(db, import_id)
+    assert access is not None
+    unsealed = Credentials(open_master_key(settings.state, {}, create=True))
+    assert unsealed.unseal_data(import_id, MAAS_IMPORT_KEY, access.sealed_key) == b"a:b:c"

@@ -77,6 +77,8 @@ PAGES = (
     "docs/how-to/import-from-maas.md",
     "docs/how-to/maas-bridge.md",
     "docs/how-to/drop-in-address.md",
+    "docs/how-to/maas-bridge.md",
+    "docs/how-to/maas-parallel-run.md",
     "docs/how-to/terraform.md",
     "docs/how-to/ansible.md",
     "docs/how-to/juju.md",

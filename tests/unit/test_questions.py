@@ -74,6 +74,7 @@ FORMS = {
     ("machines/attach_disk.html", ""): "attaches a disk, which can be removed and kept again",
     ("machines/grow_disk.html", ""): "says that a disk never gets smaller; no data are lost",
     ("machines/clone.html", ""): "composes a VM, which can be deleted",
+    ("settings/maas_import.html", "'settings', 'maas-imports', found.id, 'compare'"): "reads only",
     ("settings/maas_import.html", ""): "is the question itself: it shows the plan",
     ("settings/maas_import_new.html", ""): "reads only",
     ("settings/import.html", ""): "makes a VM, which can be deleted",

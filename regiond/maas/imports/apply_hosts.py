@@ -26,6 +26,8 @@ async def bring_hosts(work: Work) -> None:
         async with work.attempt(item):
             host = by_id[item.source_id]
             new = _new_host(evolve(host, tags=work.tag_names(host.tags)), item, zones=zones, pools=pools)
+            if not work.state.is_in_charge(item.source_id):
+                new = evolve(new, maintenance=work.in_charge)
             await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)
 
 

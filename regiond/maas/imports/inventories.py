@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import json
 import zlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from io import BytesIO
 
 from common.errors import InvalidRequest, NotFound
@@ -25,24 +27,33 @@ class Inventories:
     def __init__(self, database: Database, seal: Credentials) -> None:
         self._database = database
         self._seal = seal
-        self._last: tuple[int, Inventory] | None = None
+        self._last: tuple[int, datetime, Inventory] | None = None
 
-    async def write(self, db: Db, import_id: int, inventory: Inventory) -> None:
+    async def write(
+        self, db: Db, import_id: int, inventory: Inventory, counts: Mapping[str, int], host_keys: Sequence[str]
+    ) -> None:
         packed = await asyncio.to_thread(pack, inventory)
-        await store.write_sealed(db, import_id, self._seal.seal_data(import_id, MAAS_INVENTORY, packed))
+        sealed = self._seal.seal_data(import_id, MAAS_INVENTORY, packed)
+        await store.write_sealed(db, import_id, sealed, counts, host_keys)
 
     async def read(self, import_id: int) -> Inventory:
         """Raises NotFound."""
-        if self._last is not None and self._last[0] == import_id:
-            return self._last[1]
+        return (await self.read_dated(import_id))[0]
+
+    async def read_dated(self, import_id: int) -> tuple[Inventory, datetime]:
+        """Returns the inventory, and when it was read. Raises NotFound."""
         async with self._database.connection() as db:
+            read_at = await store.read_at(db, import_id)
+            if self._last is not None and self._last[:2] == (import_id, read_at):
+                return self._last[2], self._last[1]
+            # A region that writes another one meanwhile changes both.
             sealed = await store.read_sealed(db, import_id)
-        if sealed is None:
+        if sealed is None or read_at is None:
             raise NotFound(f"There is no import {import_id} from MAAS.")
         packed = self._seal.unseal_data(import_id, MAAS_INVENTORY, sealed)
         inventory = await asyncio.to_thread(unpack, packed)
-        self._last = (import_id, inventory)
-        return inventory
+        self._last = (import_id, read_at, inventory)
+        return inventory, read_at
 
     def forget(self, import_id: int) -> None:
         if self._last is not None and self._last[0] == import_id:

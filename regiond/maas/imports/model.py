@@ -202,7 +202,16 @@ class MaasImport:
     username: str | None = None
     operation_id: int | None = None  # the last one that carried it out
     failures: tuple[Failure, ...] = ()  # of that one
+    watched: bool = False  # that MAAS is in charge of its hosts until each is taken over, and is asked all the time
+    read_at: datetime  # when the inventory was read
+    problem: str = ""  # why the last reading failed; empty: it did not
+    problem_since: datetime | None = None
     created_at: datetime
+
+    @property
+    def in_charge(self) -> str:
+        """The reason why Innkeeper composes nothing on a host that is not taken over."""
+        return f"MAAS at {self.origin.label} is in charge of it. To change that: vm-host take-over"
 
 
 @frozen(kw_only=True)
@@ -217,9 +226,10 @@ class Failure:
 
 @frozen(kw_only=True)
 class NewMaasImport:
-    """A running MAAS to ask; `key` is an API key of it."""
+    """A running MAAS to ask; `key` is an API key of it. With `watch` it stays in charge until hosts are taken over."""
 
     url: str
     key: str = field(repr=False)
     ca: str = ""
     fingerprint: str = ""
+    watch: bool = False

@@ -71,7 +71,7 @@ def _machine_item(
     result = becomes(machine.status, owned=owned)
     base = PlanItem(
         kind="machines", source_id=machine.system_id, name=machine.hostname, state=ItemState.LEFT_OUT,
-        reason=_left_out_because(host) or result.reason,
+        reason=_left_out_because(host, state) or result.reason,
     )  # fmt: skip
     if host is None or base.reason or result.state is None:
         return base
@@ -88,10 +88,25 @@ def _machine_item(
     return evolve(base, state=ItemState.NEW, choices=(ADOPT, LEAVE_OUT), choice=ADOPT)
 
 
-def _left_out_because(host: PlanItem | None) -> str:
+def _left_out_because(host: PlanItem | None, state: RegionState) -> str:
     if host is None:
         return "Its VM host is not in the source."
-    return f"Its VM host {host.name} is not imported." if host.stays_behind else ""
+    if host.stays_behind:
+        return f"Its VM host {host.name} is not imported."
+    return "" if state.is_in_charge(host.source_id) else f"MAAS is in charge of {host.name} until you take it over."
+
+
+def kept_choices(plan: Plan, choices: Choices) -> Choices:
+    """Returns those of earlier choices that the objects of a plan without choices still have."""
+    kept = {}
+    for item in plan.items:
+        choice = choices.get(item.key, "")
+        try:
+            if choice and chosen(item, choice) is not item:
+                kept[item.key] = choice
+        except InvalidRequest:  # it is no conflict any more
+            continue
+    return kept
 
 
 def _conflict(

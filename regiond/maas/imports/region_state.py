@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.serialization import from_dict
 from regiond.db.pool import Db
+from regiond.maas.imports import watched_store
 
 _NAMES = "select 'zones' as kind, name from zone union all select 'pools', name from resource_pool"
 _TAGS = "select name from tag"
@@ -95,6 +96,15 @@ class RegionState:
     machines: Mapping[str, KnownMachine] = {}  # by system id
     hostnames: frozenset[str] = frozenset()  # of machines and devices
     shared_hosts: frozenset[str] = frozenset()  # host keys that another MAAS had, too
+    taken_hosts: frozenset[str] | None = None  # by id in MAAS, of which Innkeeper is in charge; None: of all
+
+    def is_in_charge(self, source_id: str) -> bool:
+        """Returns whether Innkeeper may act on the VMs of this host, by its id in MAAS."""
+        return self.taken_hosts is None or source_id in self.taken_hosts
+
+    def taking(self, source_id: str) -> RegionState:
+        """Returns the state with this host taken over."""
+        return self if self.taken_hosts is None else evolve(self, taken_hosts=self.taken_hosts | {source_id})
 
     def host_at(self, driver: str, address: str, project: str) -> KnownHost | None:
         wanted = (driver, address, project)
@@ -135,4 +145,5 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
         machines={one.system_id: one for one in machines},
         hostnames=frozenset([*(one.hostname for one in machines), *devices]),
         shared_hosts=frozenset(row["key"] for row in await db.fetch(_SHARED, import_id, maas_uuid)),
+        taken_hosts=await watched_store.taken_hosts(db, import_id),
     )

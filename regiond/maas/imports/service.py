@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from ipaddress import ip_address
 
 from attrs import frozen
 
-from common.errors import InvalidRequest, NotFound, WrongState
+from common.errors import Busy, InvalidRequest, NotFound, WrongState
 from common.maas.inventory import Inventory
 from common.phrases import first_of, number_of
 from regiond.caller import Caller
+from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
@@ -19,7 +21,7 @@ from regiond.maas.access import maas_access
 from regiond.maas.imports import store
 from regiond.maas.imports.inventories import Inventories, unpack
 from regiond.maas.imports.model import Choices, MaasImport, NewMaasImport, Plan, SeenPlan
-from regiond.maas.imports.plan import make_plan
+from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
 from regiond.maas.imports.region_state import host_key, read_state
 from regiond.maas.imports.steps import stored_choices
@@ -37,12 +39,22 @@ _WITH_IDS = (
 
 
 @frozen(kw_only=True)
+class TakenHost:
+    """A VM host that is taken over; `source_id` is its id in MAAS."""
+
+    host_id: int
+    host_name: str
+    source_id: str
+
+
+@frozen(kw_only=True)
 class MaasImports:
     """Imports are for administrators: methods raise NotAllowed for others, and NotFound for an unknown import."""
 
     database: Database
     operations: Operations
     inventories: Inventories
+    credentials: Credentials
     simulated_allowed: bool
 
     async def list(self, caller: Caller) -> tuple[MaasImport, ...]:
@@ -70,32 +82,37 @@ class MaasImports:
         """
         caller.require_admin()
         access = maas_access(source.url, source.key, authority_pem=source.ca, fingerprint=source.fingerprint)
-        return await self.add(caller, await read_maas(access))
+        return await self.add(caller, await read_maas(access), source if source.watch else None)
 
-    async def add(self, caller: Caller, inventory: Inventory) -> MaasImport:
-        """Keeps the inventory, sealed. Nothing else changes."""
+    async def add(self, caller: Caller, inventory: Inventory, watched: NewMaasImport | None = None) -> MaasImport:
+        """Keeps the inventory, sealed, and where it can be read again if it is `watched`. Nothing else changes."""
         caller.require_admin()
         make_plan_possible(inventory)
-        counts = {
-            "hosts": len(inventory.hosts), "clusters": len(inventory.clusters), "machines": len(inventory.machines),
-            "users": len(inventory.users), "zones": len(inventory.zones), "pools": len(inventory.pools),
-            "tags": len(inventory.tags), "networks": len(inventory.subnets),
-        }  # fmt: skip
-        keys = self._host_keys(inventory)
+        counts, keys = counts_of(inventory), self.host_keys(inventory)
         async with self.database.transaction() as db:
             import_id = await store.insert(db, inventory.origin, counts, keys, caller.account_id)
-            await self.inventories.write(db, import_id, inventory)
+            await self.inventories.write(db, import_id, inventory, counts, keys)
+            if watched is not None:
+                sealed = self.credentials.seal_data(import_id, MAAS_IMPORT_KEY, watched.key.encode())
+                await store.watch(db, import_id, watched, sealed)
             message = f"What {inventory.origin.label} knew was read for an import from MAAS."
             await Events.record(db, "maas_import_added", message, caller=caller)
         return await self.read(caller, import_id)
 
     async def plan(self, caller: Caller, import_id: int, choices: Choices) -> Plan:
         """Compares the import with the region as it is now. Raises InvalidRequest for a choice that is none."""
+        return (await self._plan(caller, import_id, choices))[0]
+
+    async def _plan(
+        self, caller: Caller, import_id: int, choices: Choices, *, taking: str = ""
+    ) -> tuple[Plan, datetime]:
+        """Returns the plan, and when its inventory was read. `taking` is the host that is taken over, by id in MAAS."""
         await self.read(caller, import_id)
-        inventory = await self.inventories.read(import_id)
+        inventory, read_at = await self.inventories.read_dated(import_id)
         async with self.database.connection() as db:
-            state = await read_state(db, import_id, inventory.origin.uuid)
-        return make_plan(import_id, inventory, state, choices, simulated_allowed=self.simulated_allowed)
+            state = (await read_state(db, import_id, inventory.origin.uuid)).taking(taking)
+        plan = make_plan(import_id, inventory, state, choices, simulated_allowed=self.simulated_allowed)
+        return plan, read_at
 
     async def start(
         self,
@@ -115,8 +132,8 @@ class MaasImports:
                 f"The plan is another by now: {first_of(different, _MAX_NAMED)} Nothing was imported; make a new plan.",
                 differences=len(different),
             )
-        plan = await self.plan(caller, import_id, seen.choices)
-        return await self._start(caller, plan, idempotency_key)
+        plan, read_at = await self._plan(caller, import_id, seen.choices)
+        return await self._start(caller, plan, read_at, idempotency_key)
 
     async def start_with_digest(
         self,
@@ -130,9 +147,38 @@ class MaasImports:
         """As `start`, with the digest of the plan that was seen, which was made without choices."""
         if (await self.plan(caller, import_id, {})).digest != digest:
             raise WrongState("The plan is another by now. Nothing was imported; look at the new plan.")
-        return await self._start(caller, await self.plan(caller, import_id, choices), idempotency_key)
+        plan, read_at = await self._plan(caller, import_id, choices)
+        return await self._start(caller, plan, read_at, idempotency_key)
 
-    async def _start(self, caller: Caller, plan: Plan, idempotency_key: IdempotencyKey | None) -> Operation:
+    async def start_host(
+        self,
+        caller: Caller,
+        import_id: int,
+        host: TakenHost,
+        choices: Choices,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation:
+        """Opens the operation that brings the machines of one more host of a watched import, and then takes it over.
+
+        Earlier choices count unless `choices` has others. Raises WrongState for conflicts without one, and Busy while
+        something else is imported.
+        """
+        async with self.database.connection() as db:
+            before = {(kind, source_id): choice for kind, source_id, choice in await store.read_choices(db, import_id)}
+        plan, _ = await self._plan(caller, import_id, {}, taking=host.source_id)
+        decided = {**kept_choices(plan, before), **choices}
+        plan, read_at = await self._plan(caller, import_id, decided, taking=host.source_id)
+        return await self._start(caller, plan, read_at, idempotency_key, host)
+
+    async def _start(
+        self,
+        caller: Caller,
+        plan: Plan,
+        read_at: datetime,
+        idempotency_key: IdempotencyKey | None,
+        host: TakenHost | None = None,
+    ) -> Operation:
         undecided = plan.undecided
         if undecided:
             named = [f"{one.kind} {one.source_id} ({one.name}): {one.reason}" for one in undecided]
@@ -145,21 +191,35 @@ class MaasImports:
             async with self.database.transaction() as db:
                 active = await store.open_operation_of(db, plan.import_id)
                 if active is not None:
-                    return active
+                    return await self._joined(active, host)
+                if await store.read_at(db, plan.import_id) != read_at:
+                    raise WrongState("MAAS has just been read again. Nothing was imported; try again.")
+                choices = stored_choices(plan.choices)
+                request = {"import": plan.import_id, "source": plan.origin.label, "choices": choices}
+                if host is not None:
+                    request |= {"host": host.host_id, "source_host": host.source_id}
                 operation_id = await operation_service.insert(
                     db, OperationKind.IMPORT, host_id=None, host_name=None, account_id=caller.account_id,
-                    request={
-                        "import": plan.import_id, "source": plan.origin.label, "choices": stored_choices(plan.choices),
-                    },
-                    max_failures=MAX_FAILURES,
+                    request=request, max_failures=MAX_FAILURES,
                 )  # fmt: skip
-                await store.tie(db, plan.import_id, operation_id)
+                await store.tie(db, plan.import_id, operation_id, choices)
                 await operation_service.tie_key(db, idempotency_key, operation_id)
-                message = f"The import from {plan.origin.label} was begun."
+                what = "The import" if host is None else f"Taking over {host.host_name}"
+                message = f"{what} from {plan.origin.label} was begun."
                 await Events.record(db, "maas_import_begun", message, caller=caller)
             return operation_id
 
         return await self.operations.idempotent(idempotency_key, open_)
+
+    async def _joined(self, active: int, host: TakenHost | None) -> int:
+        """Returns the open operation if it does the same. Raises Busy."""
+        operation = await self.operations.read(active, caller=None)
+        if operation.request.get("host") == (None if host is None else host.host_id):
+            return active
+        raise Busy(
+            f"Operation {active} imports from the same MAAS. Wait for its end: innkeeper operation read {active}",
+            operation=active,
+        )
 
     async def delete(self, caller: Caller, import_id: int, *, dry_run: bool = False) -> DeletionPlan:
         """Forgets what was read, with its secrets. What was imported stays. Raises WrongState while it is imported."""
@@ -177,11 +237,12 @@ class MaasImports:
         if not dry_run:
             self.inventories.forget(import_id)
         record = AffectedRecord(kind="import from MAAS", id=str(import_id), name=found.origin.label)
-        return DeletionPlan(
-            name=found.origin.label, deleted=(record,), effects=("What was imported from it stays as it is.",)
-        )
+        effects = ["What was imported from it stays as it is."]
+        if found.watched:
+            effects.append("Hosts that were not taken over stay in maintenance, and are not compared any more.")
+        return DeletionPlan(name=found.origin.label, deleted=(record,), effects=tuple(effects))
 
-    def _host_keys(self, inventory: Inventory) -> tuple[str, ...]:
+    def host_keys(self, inventory: Inventory) -> tuple[str, ...]:
         keys = []
         for host in inventory.hosts:
             driver = driver_of(host)
@@ -192,6 +253,15 @@ class MaasImports:
             if driver is not None:
                 keys.append(host_key(driver.value, address, project_of(host)))
         return tuple(keys)
+
+
+def counts_of(inventory: Inventory) -> dict[str, int]:
+    """Returns how many objects it has, by kind."""
+    return {
+        "hosts": len(inventory.hosts), "clusters": len(inventory.clusters), "machines": len(inventory.machines),
+        "users": len(inventory.users), "zones": len(inventory.zones), "pools": len(inventory.pools),
+        "tags": len(inventory.tags), "networks": len(inventory.subnets),
+    }  # fmt: skip
 
 
 def make_plan_possible(inventory: Inventory) -> None:

@@ -32,7 +32,7 @@ class Becomes:
 def becomes(status: int, *, owned: bool) -> Becomes:
     """`owned`: the machine will have an owner here. One that needs an owner and has none is for administrators only."""
     name = NAMES.get(status, f"status {status}")
-    if status in _IN_MOTION:
+    if in_motion(status):
         return Becomes(state=None, reason=f"MAAS is at work on it ({name}): import again when that has ended.")
     note = "" if status in _AS_IT_IS else f"In MAAS it was: {name}."
     if status == 6 or (status == 3 and owned):
@@ -44,3 +44,8 @@ def becomes(status: int, *, owned: bool) -> Becomes:
     if status in _READY or status == 3:
         return Becomes(state=MachineState.READY, note=note)
     return Becomes(state=None, reason=f"MAAS's status {status} is not known here.")
+
+
+def in_motion(status: int) -> str:
+    """Returns the name of a status in which MAAS is at work on a machine; empty for any other."""
+    return NAMES[status] if status in _IN_MOTION else ""

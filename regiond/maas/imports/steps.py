@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from attrs import frozen
 
@@ -11,8 +12,10 @@ from common.errors import Busy, DriverFailed, NotAllowed, NotFound, RackUnreacha
 from common.phrases import number_of
 from regiond.caller import Caller
 from regiond.db.pool import Db
+from regiond.events.service import Events
 from regiond.hosts.model import HostState, HostView
-from regiond.maas.imports import store
+from regiond.hosts.service import end_maintenance, read_host
+from regiond.maas.imports import store, watched_store
 from regiond.maas.imports.apply_groups import bring_groups, bring_users
 from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_here
 from regiond.maas.imports.apply_machines import AT_ONCE, claim_addresses, open_adoptions
@@ -26,7 +29,7 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Journal, Outcome
 
-POLL_S = 2.0  # for refreshes, which are no children, and to open more adoptions; the last one that ends wakes the import
+POLL_S = 2.0  # for refreshes, which are no children, and to open more adoptions; the last that ends wakes the import
 _MOST_REFRESHES = 10  # a region that has just started waits for its racks
 CurrentCaller = Callable[[int], Awaitable[Caller | None]]
 
@@ -60,6 +63,7 @@ class ImportMaas:
         await self._bring(operation, journal, work)
         state = await self._state(work)
         here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
+        await self._watch(work, here)
         if await self._refreshing(here) or await self._begin_refreshes(work, here):
             await journal.step("await_refreshes")
             return Outcome(resumes_within_s=POLL_S)
@@ -96,16 +100,35 @@ class ImportMaas:
             await bring_hosts(work)
         await self._write_failures(operation, work)
 
+    async def _watch(self, work: Work, here: Mapping[str, HostView]) -> None:
+        """Records which hosts can be taken over later."""
+        if work.state.taken_hosts is not None:
+            async with self.rooms.database.transaction() as db:
+                ids = {source_id: host.id for source_id, host in here.items()}
+                await watched_store.add_hosts(db, work.plan.import_id, ids)
+
     async def _outcome(self, operation: Operation, work: Work) -> Outcome:
         plan = (await self._work(operation)).plan
         present = {kind: plan.counts[kind][ItemState.EXISTS.value] for kind in KINDS}
         failed = len(work.failed)
         result = {"present": present, "failed": failed}
         if not failed:
-            return Outcome(result=result)
+            return Outcome(result=result, record=partial(self._take_over, operation, work))
         first = next(iter(work.failed.values()))
         message = f"{number_of(failed, 'object')} could not be imported. The first, {first.name}: {first.reason}"
         return Outcome(result=result, rejection=DriverFailed(message))
+
+    async def _take_over(self, operation: Operation, work: Work, db: Db) -> None:
+        """Innkeeper is in charge of the host from now on. A maintenance for another reason goes on."""
+        host_id = operation.request.get("host")
+        if host_id is None:
+            return
+        await watched_store.take(db, host_id)
+        host = await read_host(db, host_id)
+        if host.maintenance is not None and host.maintenance.reason == work.in_charge:
+            await end_maintenance(db, work.caller, [host_id])
+        message = f"{host.name} was taken over from the MAAS at {work.plan.origin.label}"
+        await Events.record(db, "maas_host_taken_over", message, caller=work.caller, host_id=host_id)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Waits until adoptions that have begun end; what has been imported stays."""
@@ -125,10 +148,13 @@ class ImportMaas:
         inventory = await self.inventories.read(import_id)
         async with self.rooms.database.connection() as db:
             state = await read_state(db, import_id, inventory.origin.uuid)
+            found = await store.read(db, import_id)
             failures = await store.read_failures(db, import_id, operation.id)
+        state = state.taking(operation.request.get("source_host", ""))
         plan = make_plan(import_id, inventory, state, choices_of(operation), simulated_allowed=self.simulated_allowed)
         return Work(
-            rooms=self.rooms, caller=caller, inventory=inventory, plan=plan,
+            rooms=self.rooms, caller=caller, inventory=inventory, plan=plan, state=state,
+            in_charge="" if found is None else found.in_charge,
             parent=Parent(id=operation.id, attempt=operation.attempt), began_at=operation.created_at,
             failed={(one.kind, one.source_id): one for one in failures},
         )  # fmt: skip

@@ -8,10 +8,11 @@ from datetime import datetime
 from common.maas.inventory import Origin
 from common.serialization import from_dict, to_dict
 from regiond.db.pool import Db, Row
-from regiond.maas.imports.model import MAX_REPORTED, Failure, MaasImport
+from regiond.maas.imports.model import MAX_REPORTED, Failure, MaasImport, NewMaasImport
 
 _SELECT = """
-    select i.id, i.origin, i.counts, a.username, i.operation_id, i.failures, i.created_at
+    select i.id, i.origin, i.counts, a.username, i.operation_id, i.failures, i.watched, i.read_at, i.problem,
+           i.problem_since, i.created_at
       from maas_import i left join account a on a.id = i.account_id
 """
 _LIST = _SELECT + " order by i.id"
@@ -19,9 +20,14 @@ _READ = _SELECT + " where i.id = $1"
 _INSERT = """
     insert into maas_import (origin, counts, host_keys, account_id) values ($1, $2, $3, $4) returning id
 """
-_SEAL = "update maas_import set sealed_inventory = $2 where id = $1"
+_WATCH = """
+    update maas_import set watched = true, url = $2, sealed_key = $3, ca = $4, fingerprint = $5 where id = $1
+"""
+_SEAL = "update maas_import set sealed_inventory = $2, counts = $3, host_keys = $4 where id = $1"
 _SEALED = "select sealed_inventory from maas_import where id = $1"
-_TIE = "update maas_import set operation_id = $2, failures = '[]' where id = $1"
+_READ_AT = "select read_at from maas_import where id = $1"
+_CHOICES = "select choices from maas_import where id = $1"
+_TIE = "update maas_import set operation_id = $2, failures = '[]', choices = $3 where id = $1"
 _FAILURES = "update maas_import set failures = $3 where id = $1 and operation_id = $2"
 _READ_FAILURES = "select failures from maas_import where id = $1 and operation_id = $2"
 _DELETE = "delete from maas_import where id = $1"
@@ -55,8 +61,26 @@ async def insert(db: Db, origin: Origin, counts: Mapping[str, int], host_keys: S
     return import_id
 
 
-async def write_sealed(db: Db, import_id: int, sealed: bytes) -> None:
-    await db.execute(_SEAL, import_id, sealed)
+async def watch(db: Db, import_id: int, source: NewMaasImport, sealed_key: bytes) -> None:
+    """Keeps where the MAAS is asked again."""
+    await db.execute(_WATCH, import_id, source.url, sealed_key, source.ca, source.fingerprint)
+
+
+async def write_sealed(
+    db: Db, import_id: int, sealed: bytes, counts: Mapping[str, int], host_keys: Sequence[str]
+) -> None:
+    await db.execute(_SEAL, import_id, sealed, dict(counts), list(host_keys))
+
+
+async def read_at(db: Db, import_id: int) -> datetime | None:
+    """Returns when the inventory was read; None: there is no such import."""
+    found: datetime | None = await db.fetchval(_READ_AT, import_id)
+    return found
+
+
+async def read_choices(db: Db, import_id: int) -> list[list[str]]:
+    """Returns kind, source id and choice of all that were decided."""
+    return await db.fetchval(_CHOICES, import_id) or []
 
 
 async def read_sealed(db: Db, import_id: int) -> bytes | None:
@@ -70,8 +94,8 @@ async def open_operation_of(db: Db, import_id: int) -> int | None:
     return found if found is not None and await db.fetchval(_OPEN, found) else None
 
 
-async def tie(db: Db, import_id: int, operation_id: int) -> None:
-    await db.execute(_TIE, import_id, operation_id)
+async def tie(db: Db, import_id: int, operation_id: int, choices: list[list[str]]) -> None:
+    await db.execute(_TIE, import_id, operation_id, choices)
 
 
 async def write_failures(db: Db, import_id: int, operation_id: int, failures: Sequence[Failure]) -> None:

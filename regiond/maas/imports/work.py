@@ -20,6 +20,7 @@ from regiond.dns.service import Dns
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.maas.imports.model import Failure, ItemState, Plan, PlanItem
+from regiond.maas.imports.region_state import RegionState
 from regiond.machines.service import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.operations.model import Parent
@@ -53,6 +54,8 @@ class Work:
     caller: Caller
     inventory: Inventory
     plan: Plan
+    state: RegionState  # as of the plan
+    in_charge: str  # the reason of the maintenance of hosts that Innkeeper is not in charge of
     parent: Parent
     began_at: datetime
     failed: dict[tuple[str, str], Failure] = Factory(dict)

@@ -14,10 +14,11 @@ from regiond.caller import Permission
 from regiond.maas.imports.model import KINDS, RENAME, Failure, ItemState, MaasImport, Plan, PlanItem
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
-from regiond.ui.forms.form_field import SECRET, FormField
+from regiond.ui.forms.form_field import SECRET, TICK, FormField
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.settings.maas_parallel import parallel_run
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.table_view import in_memory
 from regiond.ui.texts import constant, text
@@ -51,7 +52,7 @@ _CHOICES: Mapping[str, str] = {
 _MOST_CONFLICTS = 200
 _SOURCE = ("url", "key", "fingerprint")
 _COMMAND = "innkeeper import maas --dump maas.sql"
-_LEAVE_OUT = "leave_out"
+_LEAVE_OUT, _WATCH = "leave_out", "watch"
 
 
 async def show_list(visit: Visit) -> Reply:
@@ -70,10 +71,11 @@ async def add(visit: Visit) -> Reply:
 
     async def send(values: Mapping[str, str]) -> Reply:
         given = {name: values[name] for name in _SOURCE if values[name]}
+        given |= {"watch": "true"} if values[_WATCH] else {}
         answer = await visit.act(MAAS_IMPORTS, "POST", fields=given)
         return redirect(SETTINGS, IMPORTS, str(answer["id"]))
 
-    values = {name: visit.request.given(name) for name in _SOURCE}
+    values = {name: visit.request.given(name) for name in (*_SOURCE, _WATCH)}
     return await forms.create(visit, values, partial(_add_page, visit), send)
 
 
@@ -84,6 +86,10 @@ async def _add_page(visit: Visit, edit: Edit, refusal: Refusal) -> Reply:
         FormField(
             name="fingerprint", label=text("Fingerprint of its certificate"), optional=True,
             help=text("SHA-256; empty: an authority of this computer has signed it"),
+        ),
+        FormField(
+            name=_WATCH, label=text("Only watch it for now"), kind=TICK, optional=True,
+            help=text("That MAAS stays in charge of its hosts until you take each over"),
         ),
     ]  # fmt: skip
     return await visit.page(
@@ -178,6 +184,7 @@ async def _plan_page(
         operation = await visit.services.operations.read(found.operation_id, caller=visit.caller)
     return await visit.page(
         "settings/maas_import.html",
+        **await parallel_run(visit, found),
         title=text("Import from {name}", name=found.origin.label),
         section=SETTINGS,
         crumbs=CRUMBS,

@@ -9,7 +9,17 @@ from common.errors import NotFound
 from common.maas.inventory import Origin, SourceKind
 from common.values import PowerState
 from regiond.maas.imports.model import Failure, ItemState, MaasImport, Plan, PlanItem
-from regiond.maas.model import MaasServer, PowerAnswer, PowerResult, RegistrationPlan
+from regiond.maas.model import (
+    Difference,
+    DifferenceKind,
+    GivenBack,
+    MaasServer,
+    ParallelRun,
+    PowerAnswer,
+    PowerResult,
+    RegistrationPlan,
+    WatchedHost,
+)
 from tests.unit.answers.shared import DELETION_PLAN, named
 from tests.unit.api_samples import AT
 from tests.unit.machine_samples import OPERATION
@@ -23,6 +33,7 @@ ON = PowerAnswer(result=PowerResult.DONE, power=PowerState.ON)
 
 IMPORT = MaasImport(
     id=4, origin=Origin(kind=SourceKind.DUMP, label="maas.sql", version="3.7", name="metal"), created_at=AT,
+    read_at=AT, watched=True,
     counts={"hosts": 1, "machines": 2, "users": 1}, username="admin",
     failures=(Failure(kind="machines", source_id="abc123", name="lost", reason="kvm-1 has no VM lost."),),
 )  # fmt: skip
@@ -39,6 +50,15 @@ IMPORT_PLAN = Plan(
     ),
 )  # fmt: skip
 
+RUN = ParallelRun(
+    maas_import=IMPORT,
+    hosts=(WatchedHost(host_id=4, host_name="hv-01", import_id=4, source_id="7"),),
+    differences=(
+        Difference(
+            host_id=4, host_name="hv-01", vm="web", kind=DifferenceKind.CORES, in_maas="2", here="4", since=AT
+        ),
+    ),
+)  # fmt: skip
 ANSWERS: Mapping[str, Any] = {
     "maas_imports.list": (IMPORT,),
     "maas_imports.read": lambda _, import_id: IMPORT if import_id == IMPORT.id else NotFound("Not Found"),
@@ -47,6 +67,10 @@ ANSWERS: Mapping[str, Any] = {
     "maas_imports.plan": IMPORT_PLAN,
     "maas_imports.start": OPERATION,
     "maas_imports.start_with_digest": OPERATION,
+    "maas_comparisons.last": RUN,
+    "maas_comparisons.compare_now": RUN,
+    "maas_handover.start_take_over": OPERATION,
+    "maas_handover.give_back": GivenBack(host_id=4, host_name="hv-01", machines=("quick-fox",), operations=(12,)),
     "maas_imports.delete": DELETION_PLAN,
     "maas_servers.list": (SERVER,),
     "maas_servers.read": named({"metal": SERVER}),

@@ -18,6 +18,7 @@ from regiond.api.resources.hosts import (
     host_removal,
     host_usage,
     imports,
+    maas_handover,
     placement,
     vm_host_actions,
 )
@@ -192,6 +193,8 @@ HOST = Resource(
         host_maintenance.MAINTENANCE,
         host_maintenance.END_MAINTENANCE,
         host_maintenance.GUESTS,
+        maas_handover.TAKE_OVER,
+        maas_handover.GIVE_BACK,
     ),
 )
 RESOURCES = (

@@ -13,7 +13,7 @@ from typing import Any
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.declaration.field_types import File, FileOrText, Secret, Text, TextList
+from regiond.api.declaration.field_types import Boolean, File, FileOrText, Secret, Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.serializer import (
@@ -30,10 +30,11 @@ from regiond.api.declaration.serializer import (
 )
 from regiond.api.declaration.served import serve, target
 from regiond.api.replies import Reply, json_reply
+from regiond.api.serializers.maas_parallel import PARALLEL_RUN_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
-from regiond.maas.model import Failure, MaasImport, NewMaasImport, read_document
+from regiond.maas.model import Failure, MaasImport, NewMaasImport, ParallelRun, read_document
 from regiond.operations.model import Operation
 
 _MAX_PLAN_BYTES = 128 * 2**20
@@ -51,10 +52,12 @@ MAAS_IMPORT_JSON: Serializer[MaasImport] = serializer(
     key("user", nullable(STR), lambda found: found.username),
     key("operation", nullable(INT), lambda found: found.operation_id),
     key("failures", array(_FAILURE), lambda found: found.failures),
+    *fields_of(MaasImport, "watched read=read_at problem problem_since"),
     *fields_of(MaasImport, "created=created_at"),
 )
 _IMPORT = Result(doc="The import.", type=MAAS_IMPORT_JSON)
-_CHOICES = Field(
+_DIFFERENCES = Result(doc="The hosts, and what differs.", type=PARALLEL_RUN_JSON)
+CHOICES = Field(
     "choice",
     TextList(),
     "What becomes of an object, as KIND:ID=CHOICE, such as machines:4y3h7n=leave_out or users:3=rename=anna. "
@@ -75,13 +78,16 @@ _delete = serve(lambda s: s.maas_imports.delete, import_id=target("id"))
 
 async def _create(call: Call) -> MaasImport:
     packed, values = call.files.get("inventory"), call.values
+    if values["watch"] and not values["url"]:
+        raise InvalidRequest.of({"watch": ["Only a running MAAS can be watched: give url and key."]})
     if packed and not values["url"]:
         return await call.services.maas_imports.add_packed(call.caller, packed)
     if not values["url"] or packed:
         raise InvalidRequest.of({"inventory": ["Send either this, as a file of the form, or url and key of a MAAS."]})
     source = NewMaasImport(
-        url=values["url"], key=values["key"] or "", ca=values["ca"] or "", fingerprint=values["fingerprint"] or ""
-    )
+        url=values["url"], key=values["key"] or "", ca=values["ca"] or "", fingerprint=values["fingerprint"] or "",
+        watch=values["watch"],
+    )  # fmt: skip
     return await call.services.maas_imports.add_from(call.caller, source)
 
 
@@ -121,6 +127,14 @@ async def _apply(call: Call) -> Reply:
         return json_reply(OPERATION_JSON.encode(done))
 
     return await (when_done(call, operation, encode) if call.respond_async else answer_of(operation, encode))
+
+
+async def _differences(call: Call) -> ParallelRun:
+    return await call.services.maas_comparisons.last(call.caller, call.target.id)
+
+
+async def _compare(call: Call) -> ParallelRun:
+    return await call.services.maas_comparisons.compare_now(call.caller, call.target.id)
 
 
 def _document(packed: bytes) -> Any:
@@ -174,6 +188,13 @@ MAAS_IMPORTS = Resource(
                     "SHA-256 fingerprint of its certificate, instead of a CA.",
                     recorded=True,
                 ),
+                Field(
+                    "watch",
+                    Boolean(),
+                    "That MAAS stays in charge: its hosts come in maintenance and without machines, it is read again "
+                    "every five minutes and compared, and vm-host take-over takes over each host (default false).",
+                    default=False,
+                ),
             ),
             success=201,
         ),
@@ -199,9 +220,29 @@ MAAS_IMPORT = Resource(
             title="Plan an import from MAAS",
             doc="Compares what was read with what is here now, and says for each object what it becomes, whether it is "
             "new, exists, is in conflict with something here, or is left out, and why.",
-            fields=(_CHOICES,),
+            fields=(CHOICES,),
             expensive=True,
             find=find_import,
+        ),
+        crud.read(
+            _DIFFERENCES,
+            _differences,
+            op="differences",
+            permission=Permission.ADMIN,
+            title="List what differs from a watched MAAS",
+            doc="The last comparison of what it says of the VMs of its hosts with what the hosts report, for hosts of "
+            "which it is in charge: VMs that only one side has, power states, cores, memory and MAC addresses that "
+            "differ, and machines on which it is at work, each since when. At most 1000; `more` counts the others.",
+            find=find_import,
+        ),
+        crud.action(
+            "compare",
+            _DIFFERENCES,
+            _compare,
+            title="Compare with a watched MAAS now",
+            doc="Reads it again, with GET requests only, which happens every five minutes by itself.",
+            find=find_import,
+            expensive=True,
         ),
         Endpoint(
             method="POST",
@@ -225,7 +266,7 @@ MAAS_IMPORT = Resource(
                     default="",
                     example="0" * 64,
                 ),
-                _CHOICES,
+                CHOICES,
             ),
             opens_operation=True,
             other_answers=(STARTED,),

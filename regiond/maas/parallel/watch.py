@@ -1,0 +1,148 @@
+"""Asks each watched MAAS again, and compares what it says with what its hosts report."""
+
+from __future__ import annotations
+
+import structlog
+from attrs import frozen
+
+from common.errors import DatabaseUnavailable, InnkeeperError, WrongState
+from common.process.periodic import PeriodicTask
+from regiond.caller import Caller
+from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
+from regiond.db.pool import Database
+from regiond.hosts.model import HostState, HostView
+from regiond.hosts.service import Hosts
+from regiond.maas.access import MaasAccess, maas_access
+from regiond.maas.imports import store as import_store
+from regiond.maas.imports.service import MaasImports, counts_of, make_plan_possible
+from regiond.maas.parallel import store
+from regiond.maas.parallel.comparison import SeenHost, compare
+from regiond.maas.parallel.model import MAX_DIFFERENCES, ParallelRun
+from regiond.maas.source.service import read_maas
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 60.0
+READ_EVERY_S = 300.0  # each MAAS, by one of the regions
+MAX_PROBLEM = 500
+
+
+@frozen(kw_only=True)
+class Comparisons:
+    """Readings and comparisons of imports that are watched."""
+
+    database: Database
+    imports: MaasImports
+    hosts: Hosts
+    credentials: Credentials
+
+    async def compare_now(self, caller: Caller, import_id: int) -> ParallelRun:
+        """Asks the MAAS, compares, and returns the result. Nothing changes there or on hosts.
+
+        Raises NotAllowed, NotFound, WrongState if the import is not watched, and the errors of `read_maas`.
+        """
+        await self.imports.read(caller, import_id)
+        async with self.database.transaction() as db:
+            await store.claim(db, import_id, 0.0)
+        await self.read_again(import_id)
+        return await self.last(caller, import_id)
+
+    async def last(self, caller: Caller, import_id: int) -> ParallelRun:
+        """Returns the last comparison. Raises NotAllowed and NotFound."""
+        found = await self.imports.read(caller, import_id)
+        async with self.database.connection() as db:
+            return ParallelRun(
+                maas_import=found,
+                hosts=await store.watched_hosts(db, import_id),
+                differences=await store.differences(db, import_id),
+                more=await store.more_differences(db, import_id),
+            )
+
+    async def read_again(self, import_id: int) -> None:
+        """Replaces the inventory and the differences, or records why not and raises that.
+
+        While something is imported from the inventory, it stays, and nothing is compared.
+        """
+        access = await self._access(import_id)
+        try:
+            inventory = await read_maas(access)
+            make_plan_possible(inventory)
+        except DatabaseUnavailable:
+            raise
+        except InnkeeperError as error:
+            async with self.database.transaction() as db:
+                await store.record_problem(db, import_id, error.message[:MAX_PROBLEM])
+            raise
+        async with self.database.transaction() as db:
+            if await import_store.open_operation_of(db, import_id) is not None:
+                return
+            keys = self.imports.host_keys(inventory)
+            await self.imports.inventories.write(db, import_id, inventory, counts_of(inventory), keys)
+            await store.record_read(db, import_id)
+        await self.compare(import_id)
+
+    async def compare(self, import_id: int) -> None:
+        """Compares what was read last with what the hosts have reported last, and stores the differences."""
+        inventory = await self.imports.inventories.read(import_id)
+        async with self.database.connection() as db:
+            watched = [one for one in await store.watched_hosts(db, import_id) if one.taken_at is None]
+            vms = await store.vms(db, [one.host_id for one in watched])
+        views = {one.id: one for one in await self.hosts.read_all([one.host_id for one in watched])}
+        seen = {
+            one.source_id: SeenHost(
+                host_id=one.host_id, problem=_problem(views[one.host_id]), vms=vms[one.host_id]
+            )
+            for one in watched
+            if one.host_id in views
+        }  # fmt: skip
+        found = compare(inventory, seen)
+        async with self.database.transaction() as db:
+            if await import_store.open_operation_of(db, import_id) is not None:
+                return
+            kept = found[:MAX_DIFFERENCES]
+            await store.write_differences(db, import_id, kept, len(found) - len(kept))
+
+    async def _access(self, import_id: int) -> MaasAccess:
+        async with self.database.connection() as db:
+            found = await store.access(db, import_id)
+        if found is None:
+            raise WrongState(
+                f"Import {import_id} is not watched: it was not begun with watch=true from a running MAAS. Begin "
+                "another one: innkeeper import maas --watch --url URL --key KEY"
+            )
+        key = self.credentials.unseal_data(import_id, MAAS_IMPORT_KEY, found.sealed_key).decode()
+        return maas_access(found.url, key, authority_pem=found.ca, fingerprint=found.fingerprint)
+
+
+def _problem(host: HostView) -> str:
+    return "" if host.state is HostState.READY else host.error_message or "It has not been refreshed yet."
+
+
+class ParallelWatch:
+    """Compares each watched import every five minutes, by one of the regions."""
+
+    def __init__(self, database: Database, comparisons: Comparisons) -> None:
+        self._database = database
+        self._comparisons = comparisons
+        self._task = PeriodicTask("maas_parallel", self.look, every_s=LOOK_EVERY_S, first_after_s=LOOK_EVERY_S)
+
+    def start(self) -> None:
+        self._task.start()
+
+    async def stop(self) -> None:
+        await self._task.stop()
+
+    async def look(self, *, every_s: float = READ_EVERY_S) -> None:
+        """Asks those that were not asked for so long."""
+        async with self._database.connection() as db:
+            due = await store.due(db, every_s)
+        for import_id in due:
+            async with self._database.transaction() as db:
+                if not await store.claim(db, import_id, every_s):
+                    continue
+            try:
+                await self._comparisons.read_again(import_id)
+            except DatabaseUnavailable:
+                raise
+            except InnkeeperError as error:  # stored with the import
+                log.info("maas_not_compared", import_id=import_id, reason=error.message)

@@ -1,0 +1,38 @@
+"""The part of an import's page about a MAAS that is watched: its hosts, and what differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from regiond.maas.model import DifferenceKind, MaasImport
+from regiond.ui.page import Visit
+from regiond.ui.texts import constant
+
+_MOST_DIFFERENCES = 200
+DIFFERENCE_WORDS: Mapping[DifferenceKind, str] = {
+    DifferenceKind.ONLY_IN_MAAS: constant("only in MAAS"),
+    DifferenceKind.ONLY_ON_HOST: constant("only on the host"),
+    DifferenceKind.POWER_STATE: constant("power state"),
+    DifferenceKind.CORES: constant("cores"),
+    DifferenceKind.MEMORY: constant("memory in MiB"),
+    DifferenceKind.MAC_ADDRESSES: constant("MAC addresses"),
+    DifferenceKind.IN_MOTION: constant("MAAS is at work"),
+    DifferenceKind.HOST_NOT_READY: constant("the host is not ready"),
+}
+
+
+async def parallel_run(visit: Visit, found: MaasImport) -> Mapping[str, Any]:
+    """Returns the values of the template; an import that is not watched has no run."""
+    if not found.watched:
+        return {"run": None}
+    run = await visit.services.maas_comparisons.last(visit.caller, found.id)
+    shown = run.differences[:_MOST_DIFFERENCES]
+    return {
+        "run": run,
+        "differences": shown,
+        "more_differences": len(run.differences) - len(shown) + run.more,
+        "differences_of": Counter(one.host_id for one in run.differences),
+        "difference_words": DIFFERENCE_WORDS,
+    }

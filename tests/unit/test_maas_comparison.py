@@ -1,0 +1,103 @@
+"""The comparison of what a watched MAAS says with what its hosts report, and which choices count again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+
+from common.maas.inventory import Host, Inventory, Machine, Nic, Origin, SourceKind, User
+from regiond.maas.imports.plan import kept_choices, make_plan
+from regiond.maas.imports.region_state import KnownUser, RegionState
+from regiond.maas.parallel.comparison import SeenHost, SeenVm, compare
+
+MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
+WEB = Machine(
+    system_id="abc", hostname="web", host_id="7", instance="web", status=6, power_state="on", cores=2, memory_mib=2048,
+    nics=(Nic(name="eth0", mac_address=MAC),),
+)  # fmt: skip
+VM = SeenVm(
+    name="web", guest_key="uuid-1", power_state="on", cores=2, memory_mib=2048, mac_addresses=frozenset({MAC})
+)  # fmt: skip
+
+
+def inventory(*machines: Machine, **more: Any) -> Inventory:
+    origin = Origin(kind=SourceKind.API, label="http://maas.example.com:5240/MAAS")
+    return Inventory(origin=origin, machines=machines, **more)
+
+
+def found(machine: Machine | None, *vms: SeenVm, problem: str = "") -> list[tuple[str, str, str, str]]:
+    machines = () if machine is None else (machine,)
+    host = SeenHost(host_id=3, problem=problem, vms=vms)
+    return [(one.vm, one.kind.value, one.in_maas, one.here) for one in compare(inventory(*machines), {"7": host})]
+
+
+def test_what_is_the_same_is_no_difference() -> None:
+    assert found(WEB, VM) == []
+    assert found(evolve(WEB, instance="uuid-1"), VM) == []
+
+
+def test_what_one_side_does_not_know_is_no_difference() -> None:
+    assert found(evolve(WEB, power_state="unknown", cores=0, memory_mib=0), VM) == []
+    assert found(evolve(WEB, power_state="error"), VM) == []
+    assert found(WEB, evolve(VM, power_state="unknown", cores=0, memory_mib=0)) == []
+    assert found(WEB, evolve(VM, power_state="paused")) == []
+
+
+def test_each_value_that_differs_is_a_difference() -> None:
+    vm = evolve(VM, power_state="off", cores=3, memory_mib=4096, mac_addresses=frozenset({OTHER}))
+    assert found(WEB, vm) == [
+        ("web", "cores", "2", "3"),
+        ("web", "mac_addresses", MAC, OTHER),
+        ("web", "memory", "2048", "4096"),
+        ("web", "power_state", "on", "off"),
+    ]
+    assert found(WEB, evolve(VM, mac_addresses=frozenset())) == [("web", "mac_addresses", MAC, "none")]
+
+
+def test_a_vm_that_only_one_side_has_is_a_difference() -> None:
+    assert found(WEB) == [("web", "only_in_maas", "machine web", "")]
+    assert found(None, VM) == [("web", "only_on_host", "", "VM web")]
+
+
+def test_a_host_that_cannot_be_asked_is_one_difference() -> None:
+    assert found(WEB, problem="no route") == [("", "host_not_ready", "", "no route")]
+
+
+def test_a_machine_on_which_maas_is_at_work_is_a_difference() -> None:
+    deploying = evolve(WEB, status=9)
+    assert found(deploying, VM) == [("web", "in_motion", "Deploying", "")]
+    assert found(deploying, problem="no route") == [
+        ("", "host_not_ready", "", "no route"), ("web", "in_motion", "Deploying", ""),
+    ]  # fmt: skip
+
+
+def test_machines_of_other_hosts_are_not_compared() -> None:
+    assert found(evolve(WEB, host_id="8"), VM) == [("web", "only_on_host", "", "VM web")]
+
+
+HOST = Host(id="7", name="kvm", power_type="simulated", power_address="simulated:kvm")
+
+
+def states(state: RegionState) -> dict[str, tuple[str, str]]:
+    plan = make_plan(1, inventory(WEB, hosts=(HOST,)), state, {}, simulated_allowed=True)
+    return {one.name: (one.state.value, one.reason) for one in plan.of("machines")}
+
+
+def test_machines_of_a_host_that_is_not_taken_over_are_left_out() -> None:
+    watched = RegionState(taken_hosts=frozenset())
+    assert states(watched) == {"web": ("left_out", "MAAS is in charge of kvm until you take it over.")}
+    assert states(watched.taking("7")) == {"web": ("new", "")}
+    assert states(RegionState()) == {"web": ("new", "")}
+    assert RegionState().taking("7") == RegionState()
+
+
+def test_choices_that_still_exist_count_again() -> None:
+    known = RegionState(users={"ops": KnownUser(username="ops", email="", is_admin=False)})
+    users = (User(id="2", username="ops"), User(id="3", username="ann"))
+    plan = make_plan(1, inventory(WEB, hosts=(HOST,), users=users), known, {}, simulated_allowed=True)
+    before = {
+        ("machines", "abc"): "leave_out", ("machines", "gone"): "leave_out", ("users", "3"): "same",
+        ("hosts", "7"): "adopt",
+    }  # fmt: skip
+    assert kept_choices(plan, before) == {("machines", "abc"): "leave_out"}
