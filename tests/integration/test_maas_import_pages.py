@@ -38,7 +38,7 @@ def digest(answer: Answer) -> str:
     return str(found)
 
 
-async def send(client: WebClient, path: str, **fields: str) -> Answer:
+async def send(client: WebClient, path: str, **fields: Any) -> Answer:
     page = await client.get(path)
     return await client.post(path, csrf=page.csrf, digest=digest(page), **fields)
 
@@ -125,7 +125,7 @@ async def test_a_page_of_before_is_refused(innkeeper: Deployment, client: WebCli
     begun = await begin(innkeeper, inventory())
     path = f"{LIST}/{begun['id']}"
     page = await client.get(path)
-    sent = {"csrf": page.csrf, "digest": digest(page), "choice-users-1": "same"}
+    sent: dict[str, Any] = {"csrf": page.csrf, "digest": digest(page), "choice-users-1": "same"}
     await innkeeper.post("zones/", name="east")
     answer = await client.post(path, **sent)
     assert (answer.status, "The plan is another by now." in answer.text) == (409, True)
@@ -156,7 +156,8 @@ async def test_what_was_read_is_deleted_after_a_question(innkeeper: Deployment, 
     path = f"{LIST}/{begun['id']}/delete"
     page = await client.get(path)
     assert "What was imported from it stays as it is." in page.text
-    assert (await client.post(path, **page.hidden)).status == 303
+    hidden: dict[str, Any] = {**page.hidden}
+    assert (await client.post(path, **hidden)).status == 303
     assert await innkeeper.get("maas-imports/") == []
     for missing in (f"{LIST}/{begun['id']}", f"{LIST}/999", f"{LIST}/x"):
         assert (await client.get(missing)).status == 404
@@ -165,7 +166,10 @@ async def test_what_was_read_is_deleted_after_a_question(innkeeper: Deployment, 
 async def test_a_maas_that_does_not_answer_is_refused_in_words(client: WebClient) -> None:
     path = "/MAAS/ui/settings/new-maas-import"
     page = await client.get(path)
-    for fields in ({}, {"url": "http://127.0.0.1:9/MAAS"}, {"url": "nothing", "key": "a:b:c"}):
+    refused: tuple[dict[str, Any], ...] = (
+        {}, {"url": "http://127.0.0.1:9/MAAS"}, {"url": "nothing", "key": "a:b:c"},
+    )  # fmt: skip
+    for fields in refused:
         answer = await client.post(path, csrf=page.csrf, **fields)
         assert answer.status == 422, answer.text
     answer = await client.post(path, csrf=page.csrf, url="http://127.0.0.1:9/MAAS", key="a:b:c")
