@@ -92,7 +92,8 @@ async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
     if pair.imported:
         return (
             f"The certificate {sent.fingerprint} was imported. Replace it by one of Innkeeper: innkeeper vm-host "
-            f"rotate {sent.host_name}. Then run on its server: {commands_of(host.product).untrust(str(sent.fingerprint))}"
+            f"rotate {sent.host_name}. Then run on its server: "
+            f"{commands_of(host.product).untrust(str(sent.fingerprint))}"
         )
     if host.discovered:
         return f"Its rotation ended without success. Start another one: innkeeper vm-host rotate {sent.host_name}"

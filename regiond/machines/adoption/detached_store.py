@@ -84,7 +84,8 @@ _RETURNED = """
            and (h.driver <> 'lxd' or g.project = h.project)
       join detached_machine f on f.detached_at < h.created_at and not f.lost
            and ((g.marker_installation = $2 and g.marker_machine = f.uuid)
-                or (f.driver = 'virsh' and h.driver = 'virsh' and g.marker_machine is null and g.guest_key = f.uuid::text
+                or (f.driver = 'virsh' and h.driver = 'virsh' and g.marker_machine is null
+                    and g.guest_key = f.uuid::text
                     and (f.adopted
                          or coalesce((select d.origin = 'adopted'
                                         from jsonb_to_recordset(f.disks) d (index integer, origin text)
