@@ -140,7 +140,7 @@ def _check(conflicts: Sequence[PlanItem], values: Mapping[str, str]) -> None:
     for word in _words(values[_LEAVE_OUT]):
         kind, _, source_id = word.partition(":")
         if kind not in KINDS or not source_id:
-            problems[_LEAVE_OUT] = [text("{word} is no kind with an id, such as machines:4y3h7n.", word=word)]
+            problems[_LEAVE_OUT] = [text("{word} is no kind with an id, such as users:3.", word=word)]
     if problems:
         raise InvalidRequest.of(problems)
 
