@@ -40,7 +40,7 @@ def digest(answer: Answer) -> str:
 
 async def send(client: WebClient, path: str, **fields: Any) -> Answer:
     page = await client.get(path)
-    return await client.post(path, csrf=page.csrf, digest=digest(page), **fields)
+    return await client.post(path, None, csrf=page.csrf, digest=digest(page), **fields)
 
 
 async def ended(innkeeper: Deployment, import_id: int) -> Any:
@@ -127,11 +127,11 @@ async def test_a_page_of_before_is_refused(innkeeper: Deployment, client: WebCli
     page = await client.get(path)
     sent: dict[str, Any] = {"csrf": page.csrf, "digest": digest(page), "choice-users-1": "same"}
     await innkeeper.post("zones/", name="east")
-    answer = await client.post(path, **sent)
+    answer = await client.post(path, None, **sent)
     assert (answer.status, "The plan is another by now." in answer.text) == (409, True)
     assert digest(answer) != digest(page)
     await innkeeper.post("devices/", hostname="vm-1", mac_addresses="52:54:00:00:00:01")
-    answer = await client.post(path, **sent)
+    answer = await client.post(path, None, **sent)
     assert answer.status == 422
     assert 'name="choice-machines-abcde1"' in answer.text
     assert await innkeeper.get("vm-hosts/") == []
@@ -156,8 +156,7 @@ async def test_what_was_read_is_deleted_after_a_question(innkeeper: Deployment, 
     path = f"{LIST}/{begun['id']}/delete"
     page = await client.get(path)
     assert "What was imported from it stays as it is." in page.text
-    hidden: dict[str, Any] = {**page.hidden}
-    assert (await client.post(path, **hidden)).status == 303
+    assert (await client.post(path, None, **page.hidden)).status == 303
     assert await innkeeper.get("maas-imports/") == []
     for missing in (f"{LIST}/{begun['id']}", f"{LIST}/999", f"{LIST}/x"):
         assert (await client.get(missing)).status == 404
@@ -166,11 +165,8 @@ async def test_what_was_read_is_deleted_after_a_question(innkeeper: Deployment, 
 async def test_a_maas_that_does_not_answer_is_refused_in_words(client: WebClient) -> None:
     path = "/MAAS/ui/settings/new-maas-import"
     page = await client.get(path)
-    refused: tuple[dict[str, Any], ...] = (
-        {}, {"url": "http://127.0.0.1:9/MAAS"}, {"url": "nothing", "key": "a:b:c"},
-    )  # fmt: skip
-    for fields in refused:
-        answer = await client.post(path, csrf=page.csrf, **fields)
+    for fields in ({}, {"url": "http://127.0.0.1:9/MAAS"}, {"url": "nothing", "key": "a:b:c"}):
+        answer = await client.post(path, None, csrf=page.csrf, **fields)
         assert answer.status == 422, answer.text
     answer = await client.post(path, csrf=page.csrf, url="http://127.0.0.1:9/MAAS", key="a:b:c")
     assert answer.status >= 400
