@@ -11,7 +11,9 @@ from regiond.api.resources.registry import RESOURCES
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.tables import counts
+from tests.integration.test_maas_import import begin, inventory
 from tests.integration.test_users import SSH_KEY
+from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
 from tests.rejections import rejection
 from tests.unit.test_api_serializers import misfits
 
@@ -53,9 +55,13 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
     await innkeeper.post(path, op="remove_disk", disk="sdb", keep="true")
     (kept,) = await innkeeper.get("kept-disks/")
     export = await innkeeper.post(path, op="export")
+    begun = await begin(innkeeper, inventory())
+    with serving(RecordedMaas()) as maas:
+        await innkeeper.post("maas-servers/", name="default", url=maas.url, key=KEY)
     known = {
         "exports": export["id"],
         "kept-disks": kept["id"],
+        "maas-imports": begun["id"],
         "vm-hosts": host["id"],
         "pods": host["id"],
         "racks": rack["id"],

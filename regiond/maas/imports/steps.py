@@ -60,13 +60,19 @@ class ImportMaas:
         if open_now > AT_ONCE // 2:
             return self._until_adopted(operation)
         work = await self._work(operation)
+        brings_hosts = bool(work.to_do("hosts"))
         await self._bring(operation, journal, work)
+        if brings_hosts:
+            await journal.step("await_refreshes")
+            return Outcome(resumes_within_s=POLL_S)
         state = await self._state(work)
         here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
         await self._watch(work, here)
         if await self._refreshing(here) or await self._begin_refreshes(work, here):
             await journal.step("await_refreshes")
             return Outcome(resumes_within_s=POLL_S)
+        # A refresh may have ended since: what is read after its end shows what it found.
+        here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
         await self._note_failed_adoptions(operation, work)
         if work.to_do("machines"):
             await journal.step("adopt_machines")
