@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import InvalidRequest
-from regiond.accounts import ssh_key_store, store, user_store
+from regiond.accounts import grant_store, ssh_key_store, store, user_store
 from regiond.accounts.grants import grant_default
 from regiond.accounts.model import ApiKey, ImportedUser, NewUser, check_email, check_username
 from regiond.accounts.passwords import is_foreign_hash
 from regiond.accounts.service import RecordEvent
 from regiond.accounts.ssh_keys import MAX_SSH_KEYS
 from regiond.accounts.ssh_public_key import parse_public_key
-from regiond.caller import Caller
+from regiond.caller import Caller, PoolRole
 from regiond.db.pool import Database, Db
 
 KEY_NAME = "from MAAS"
@@ -23,10 +23,13 @@ class UserImports:
         self._database = database
         self._record_event = record_event
 
-    async def bring(self, caller: Caller, user: ImportedUser) -> tuple[str, ...]:
-        """Creates the user, or adds the keys to the user of that name, whose password and role stay. Idempotent.
+    async def bring(
+        self, caller: Caller, user: ImportedUser, *, is_new: bool, operator_of: Sequence[int] = ()
+    ) -> tuple[str, ...]:
+        """Creates the user, an operator of these pools; or adds the keys to the user of that name, who stays as it is.
 
-        Returns in sentences what could not be brought. Raises NotAllowed and InvalidRequest by field.
+        Returns in sentences what could not be brought. Raises NotAllowed and InvalidRequest by field, also if a new
+        user exists by now.
         """
         caller.require_admin()
         check_username(user.username)
@@ -38,9 +41,14 @@ class UserImports:
             account_id = await user_store.insert(db, new, password_hash)
             if account_id is not None:
                 await grant_default(db, account_id)
+                for pool_id in operator_of:
+                    await grant_store.grant(db, account_id, pool_id, PoolRole.OPERATOR, caller.username)
                 kind = "administrator" if user.is_admin else "user"
                 message = f"The {kind} {user.username!r} came from MAAS."
                 await self._record_event(db, "user_created", message, caller=caller)
+            elif is_new:
+                message = f"There is a user {user.username!r} by now. Make a new plan, and say whether it is the same."
+                raise InvalidRequest.of({"username": [message]})
             found = await user_store.read(db, user.username)
             if found is None:
                 raise InvalidRequest.of({"username": [f"The user {user.username!r} was just deleted; try again."]})

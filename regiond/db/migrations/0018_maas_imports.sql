@@ -20,7 +20,3 @@ comment on column maas_import.account_id is 'Who read it; null: the account was 
 comment on column maas_import.operation_id is 'The last operation that imported from it.';
 comment on column maas_import.failures is 'Objects that this operation did not import, with reasons.';
 create index maas_import_account_id_idx on maas_import (account_id);
-
-alter table machine add column imported boolean not null default false;
-comment on column machine.imported is
-    'Came from MAAS and was not released since: as MAAS would, a release of what its guest has needs no confirmation.';

@@ -5,9 +5,8 @@ from __future__ import annotations
 from common.errors import InvalidRequest
 from common.maas.inventory import Named, User
 from regiond.accounts.model import ApiKey, ImportedUser
-from regiond.caller import PoolRole
 from regiond.groups.model import PoolChange
-from regiond.maas.imports.model import ItemState, PlanItem
+from regiond.maas.imports.model import SAME, PlanItem
 from regiond.maas.imports.work import Work
 from regiond.tags.model import Tag
 
@@ -37,21 +36,16 @@ def _pairs(work: Work, kind: str, found: tuple[Named, ...]) -> list[tuple[PlanIt
 async def bring_users(work: Work) -> None:
     """New users become operators of all pools that came with them, as MAAS gives every user every pool."""
     by_id = {one.id: one for one in work.inventory.users}
+    names = set(work.new_names("pools").values())
+    pools = [one.id for one in await work.rooms.groups.pools() if one.name in names]
     for item in work.to_do("users"):
         async with work.attempt(item):
-            user = by_id[item.source_id]
-            problems = await work.rooms.users.bring(work.caller, _imported(user, item.new_name))
+            user, is_new = by_id[item.source_id], item.choice != SAME
+            problems = await work.rooms.users.bring(
+                work.caller, _imported(user, item.new_name), is_new=is_new, operator_of=() if user.is_admin else pools
+            )
             if problems:
                 work.fail(item, " ".join(problems))
-            if item.state is ItemState.NEW and not user.is_admin:
-                await _grant_pools(work, item.new_name)
-
-
-async def _grant_pools(work: Work, username: str) -> None:
-    names = set(work.new_names("pools").values())
-    for pool in await work.rooms.groups.pools():
-        if pool.name in names:
-            await work.rooms.grants.grant(work.caller, pool.id, pool.name, username, PoolRole.OPERATOR)
 
 
 def _imported(user: User, username: str) -> ImportedUser:

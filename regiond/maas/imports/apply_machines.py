@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from common.errors import InnkeeperError
+from common.errors import DatabaseUnavailable, InnkeeperError
 from common.maas.inventory import Machine
 from regiond.hosts.model import HostView
 from regiond.maas.imports.apply_hosts import unusable
@@ -56,6 +56,8 @@ async def _open(
     for host in (first, *(one for one in others if one.id != first.id)):
         try:
             opened = await work.rooms.adoptions.open(work.caller, host.id, list(new.values()), work.parent)
+        except DatabaseUnavailable:
+            raise
         except InnkeeperError as error:
             if len(items) == 1:
                 work.fail(items[0], text_of(error))

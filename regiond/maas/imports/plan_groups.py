@@ -199,7 +199,7 @@ def _renamed(user: User, item: PlanItem, state: RegionState, names: set[str]) ->
     name = item.new_name
     known = state.users.get(name)
     found = evolve(item, becomes=_what(user, name))
-    if known is not None and known.email.lower() == user.email.lower():
+    if known is not None and known.is_of(user.email):
         return evolve(found, state=ItemState.EXISTS)
     taken = known is not None or name in names or name in SYSTEM_USERS
     return found.unless(f"Another user is named {name}." if taken else problem_of(check_username, name))
@@ -217,7 +217,7 @@ def _user_item(user: User, state: RegionState) -> PlanItem:
         return _user_left_out(user, "The account is deactivated in MAAS; its machines have no owner here.")
     known = state.users.get(user.username)
     notes = tuple(_user_notes(user))
-    if known is not None and known.email.lower() == user.email.lower():
+    if known is not None and known.is_of(user.email):
         return PlanItem(
             kind="users", source_id=user.id, name=user.username, state=ItemState.EXISTS, becomes=becomes, notes=notes
         )

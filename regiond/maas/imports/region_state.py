@@ -25,7 +25,10 @@ _SUBNETS = """
 _RANGES = "select host(start_ip) as first, host(end_ip) as last from ip_range where not discovered"
 _DOMAINS = "select name from dns_domain"
 _DNS_NAMES = "select n.name, d.name as domain from dns_name n join dns_domain d on d.id = n.domain_id"
-_USERS = "select username, email, is_admin from account"
+_USERS = """
+    select username, email, is_admin, created_at >= (select created_at from maas_import where id = $1) as came_since
+      from account
+"""
 _HOSTS = "select id, name, driver, address, project, coalesce(cluster_id, 0) as cluster_id from vm_host"
 _CLUSTERS = "select id, name from cluster"
 _MACHINES = """
@@ -52,6 +55,11 @@ class KnownUser:
     username: str
     email: str
     is_admin: bool
+    came_since: bool | None = None  # since the MAAS was read; None: the import is not stored yet
+
+    def is_of(self, email: str) -> bool:
+        """Whether a user of MAAS with this e-mail address, or with none, is certainly this one."""
+        return self.email.lower() == email.lower() and bool(email or self.came_since)
 
 
 @frozen(kw_only=True)
@@ -139,7 +147,7 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
         ranges=frozenset((row["first"], row["last"]) for row in await db.fetch(_RANGES)),
         domains=frozenset(row["name"] for row in await db.fetch(_DOMAINS)),
         dns_names=frozenset((row["name"], row["domain"]) for row in await db.fetch(_DNS_NAMES)),
-        users={row["username"]: from_dict(dict(row), KnownUser) for row in await db.fetch(_USERS)},
+        users={row["username"]: from_dict(dict(row), KnownUser) for row in await db.fetch(_USERS, import_id)},
         hosts=tuple(from_dict(dict(row), KnownHost) for row in await db.fetch(_HOSTS)),
         clusters={row["name"]: row["id"] for row in await db.fetch(_CLUSTERS)},
         machines={one.system_id: one for one in machines},

@@ -191,7 +191,7 @@ class MaasImports:
             async with self.database.transaction() as db:
                 active = await store.open_operation_of(db, plan.import_id)
                 if active is not None:
-                    return await self._joined(active, host)
+                    return await self._joined(active, host, stored_choices(plan.choices))
                 if await store.read_at(db, plan.import_id) != read_at:
                     raise WrongState("MAAS has just been read again. Nothing was imported; try again.")
                 choices = stored_choices(plan.choices)
@@ -211,10 +211,11 @@ class MaasImports:
 
         return await self.operations.idempotent(idempotency_key, open_)
 
-    async def _joined(self, active: int, host: TakenHost | None) -> int:
-        """Returns the open operation if it does the same. Raises Busy."""
+    async def _joined(self, active: int, host: TakenHost | None, choices: list[list[str]]) -> int:
+        """Returns the open operation if it does the same, with the same choices. Raises Busy."""
         operation = await self.operations.read(active, caller=None)
-        if operation.request.get("host") == (None if host is None else host.host_id):
+        same_host = operation.request.get("host") == (None if host is None else host.host_id)
+        if same_host and operation.request["choices"] == choices:
             return active
         raise Busy(
             f"Operation {active} imports from the same MAAS. Wait for its end: innkeeper operation read {active}",

@@ -63,7 +63,8 @@ class ImportMaas:
         brings_hosts = bool(work.to_do("hosts"))
         await self._bring(operation, journal, work)
         if brings_hosts:
-            await journal.step("await_refreshes")
+            if operation.step != "await_refreshes":  # it looks again every two seconds
+                await journal.step("await_refreshes")
             return Outcome(resumes_within_s=POLL_S)
         state = await self._state(work)
         here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
@@ -19,7 +19,7 @@ from regiond.db.pool import Database
 from regiond.dns.service import Dns
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
-from regiond.maas.imports.model import Failure, ItemState, Plan, PlanItem
+from regiond.maas.imports.model import KEEP, Failure, ItemState, Plan, PlanItem
 from regiond.maas.imports.region_state import RegionState
 from regiond.machines.service import MachineAdoptions
 from regiond.networks.service import Networks
@@ -28,7 +28,9 @@ from regiond.tags.service import Tags
 
 
 class UserImports(Protocol):
-    async def bring(self, caller: Caller, user: ImportedUser) -> tuple[str, ...]:
+    async def bring(
+        self, caller: Caller, user: ImportedUser, *, is_new: bool, operator_of: Sequence[int] = ()
+    ) -> tuple[str, ...]:
         """Creates the user, or adds its keys to the user of that name; returns what could not be brought."""
 
 
@@ -66,7 +68,7 @@ class Work:
         return tuple(
             one
             for one in self.plan.of(kind)
-            if one.state in wanted and not one.is_left_out and one.key not in self.failed
+            if one.state in wanted and not one.is_left_out and one.choice != KEEP and one.key not in self.failed
         )
 
     def fail(self, item: PlanItem, reason: str) -> None:

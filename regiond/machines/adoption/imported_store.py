@@ -31,9 +31,8 @@ _NICS = """
       from machine m join machine_nic n on n.machine_id = m.id
      where m.system_id = any($1::text[]) and m.imported
 """
-_LINKED = """
-    select m.system_id, host(a.address) as address
-      from ip_address a join machine m on m.id = a.machine_id
+_CLAIMING = """
+    select distinct m.system_id from ip_address a join machine m on m.id = a.machine_id
      where m.system_id = any($1::text[])
 """
 _LINK = "update machine_nic set mode = $2, subnet_id = $3 where id = $1"
@@ -76,9 +75,9 @@ async def nics(db: Db, system_ids: list[str]) -> dict[tuple[str, str], ImportedN
     return {(row["system_id"], row["mac_address"]): ImportedNic(**row) for row in await db.fetch(_NICS, system_ids)}
 
 
-async def claimed(db: Db, system_ids: list[str]) -> frozenset[tuple[str, str]]:
-    """Returns system id and address of each claim of these machines."""
-    return frozenset((row["system_id"], row["address"]) for row in await db.fetch(_LINKED, system_ids))
+async def with_claims(db: Db, system_ids: list[str]) -> frozenset[str]:
+    """Returns those of these machines that claim any address."""
+    return frozenset(row["system_id"] for row in await db.fetch(_CLAIMING, system_ids))
 
 
 async def link(db: Db, nic: ImportedNic, found: ManagedLink, subnet_id: int) -> None:

@@ -12,7 +12,6 @@ from regiond.accounts.service import active_user
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.groups.service import Groups
-from regiond.hosts.model import HostGuest
 from regiond.hosts.service import Hosts, lock_guests
 from regiond.machines.adoption import imported_store
 from regiond.machines.adoption.imported_store import NewImport
@@ -63,14 +62,15 @@ class MachineAdoptions:
                 db, account_ids=accounts, pool_ids=[host.pool.id, *(one for one in pools.values() if one is not None)]
             )
             guests = await lock_guests(db, host_id)
-            by_name = _by_name(guests)
+            by_name = {found.record.name: found for found in guests}
+            by_key = {found.record.guest_key.lower(): found for found in guests}
             intents = await AdoptionIntents.on_host(
                 db, host, guests, self.installation_id, caller=caller, owner=None, gives=False
             )
             rejected: dict[str, str] = {}
             missing: set[str] = set()
             for one in machines:
-                guest = by_name.get(one.guest) or by_name.get(one.guest.lower())
+                guest = by_name.get(one.guest) or by_key.get(one.guest.lower())
                 if guest is None:
                     missing.add(one.system_id)
                     continue
@@ -102,13 +102,11 @@ class MachineAdoptions:
             reasons.clear()
             system_ids = list(machines)
             nics = await imported_store.nics(db, system_ids)
-            claimed = await imported_store.claimed(db, system_ids)
+            claimed = await imported_store.with_claims(db, system_ids)  # all at once, or changed since
             await network_service.lock_subnets(db, sorted(set(subnet_ids.values())))
             imported = {system_id for system_id, _ in nics}  # others were released since, and may have new addresses
             for system_id, links in machines.items():
-                for one in links if system_id in imported else ():
-                    if (system_id, one.address) in claimed:
-                        continue
+                for one in links if system_id in imported - claimed else ():
                     try:
                         await self._claim(db, nics.get((system_id, one.mac_address)), one, subnet_ids.get(one.cidr))
                     except InnkeeperError as error:
@@ -127,9 +125,3 @@ class MachineAdoptions:
             db, subnet_id=subnet_id, address=one.address, machine_id=nic.machine_id, nic_id=nic.id, on_host=False
         )
         await imported_store.link(db, nic, one, subnet_id)
-
-
-def _by_name(guests: Sequence[HostGuest]) -> dict[str, HostGuest]:
-    """Returns the guests by name and by the hypervisor's id; a name comes first."""
-    found = {one.record.guest_key: one for one in guests}
-    return {**found, **{one.record.name: one for one in guests}}
