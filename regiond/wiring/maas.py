@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from regiond.accounts.imported import UserImports
 from regiond.accounts.service import Grants
 from regiond.advertised_addresses import AdvertisedAddresses
@@ -25,6 +27,8 @@ from regiond.networks.service import Networks
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags
 
+_BRIDGE_DEADLINE_S = 30.0  # of a call of the bridge, for which a machine waits
+
 
 def wire_maas(
     settings: RegionSettings,
@@ -35,7 +39,7 @@ def wire_maas(
 ) -> MaasLayer:
     database, simulated_allowed = storage.database, settings.simulated_hosts is not None
     inventories = Inventories(database, storage.credentials)
-    connections = Connections(database, storage.credentials, MaasClient)
+    connections = Connections(database, storage.credentials, partial(MaasClient, deadline_s=_BRIDGE_DEADLINE_S))
     rooms = Rooms(
         database=database,
         groups=machines.groups,
@@ -66,7 +70,9 @@ def wire_maas(
         parallel_watch=ParallelWatch(database, comparisons),
         maas_imports=imports,
         maas_comparisons=comparisons,
-        maas_handover=Handover(database=database, imports=imports, installation_id=storage.installation_id),
+        maas_handover=Handover(
+            database=database, imports=imports, comparisons=comparisons, installation_id=storage.installation_id
+        ),
         import_steps=ImportMaas(
             rooms=rooms,
             inventories=inventories,

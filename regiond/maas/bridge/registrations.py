@@ -26,7 +26,7 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.validation_messages import no_object
 
-MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
+MAX_FAILURES = 20  # some minutes, or twenty if MAAS does not answer: the machine waits meanwhile
 REGISTRATION = "registration"  # key of the request: the part of the address for power, which identifies it
 NETWORK_FIRST = (BootDevice.NETWORK, BootDevice.DISK)
 

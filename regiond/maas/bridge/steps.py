@@ -22,7 +22,7 @@ from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
 
 UNDO_TRIES = 5  # to reach MAAS; then what may be left there is reported, and the machine is free again
-_NO_RECORD = (404, 410)
+_NO_RECORD = ("missing",)
 
 
 @frozen
@@ -57,7 +57,7 @@ class BridgeTools:
             try:
                 await api.delete(f"machines/{system_id}/")
             except MaasRefused as error:
-                if error.details.get("status") not in _NO_RECORD:
+                if error.details.get("reason") not in _NO_RECORD:  # a proxy, too, may answer 404
                     raise
         return tuple(ids)
 

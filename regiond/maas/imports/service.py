@@ -24,7 +24,7 @@ from regiond.maas.imports.model import Choices, MaasImport, NewMaasImport, Plan,
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
 from regiond.maas.imports.region_state import host_key, read_state
-from regiond.maas.imports.steps import stored_choices
+from regiond.maas.imports.steps import StoredChoices, stored_choices
 from regiond.maas.source.service import read_maas
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
@@ -211,7 +211,7 @@ class MaasImports:
 
         return await self.operations.idempotent(idempotency_key, open_)
 
-    async def _joined(self, active: int, host: TakenHost | None, choices: list[list[str]]) -> int:
+    async def _joined(self, active: int, host: TakenHost | None, choices: StoredChoices) -> int:
         """Returns the open operation if it does the same, with the same choices. Raises Busy."""
         operation = await self.operations.read(active, caller=None)
         same_host = operation.request.get("host") == (None if host is None else host.host_id)

@@ -34,7 +34,10 @@ _MOST_REFRESHES = 10  # a region that has just started waits for its racks
 CurrentCaller = Callable[[int], Awaitable[Caller | None]]
 
 
-def stored_choices(choices: Choices) -> list[list[str]]:
+StoredChoices = list[list[str]]  # kind, source id and choice of each
+
+
+def stored_choices(choices: Choices) -> StoredChoices:
     return [[kind, source_id, choice] for (kind, source_id), choice in sorted(choices.items())]
 
 

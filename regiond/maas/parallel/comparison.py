@@ -38,14 +38,18 @@ class SeenHost:
 def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found, ...]:
     """Returns the differences of these hosts, which are by their ids in MAAS, ordered by host, VM and kind."""
     found: list[Found] = []
+    by_host: dict[str, list[Machine]] = {}
+    for machine in inventory.machines:
+        by_host.setdefault(machine.host_id, []).append(machine)
     for source_id, host in hosts.items():
-        machines = [one for one in inventory.machines if one.host_id == source_id]
+        machines = by_host.get(source_id, [])
         found += _at_work(host, machines)
         if host.problem:
             found.append(_difference(host, "", DifferenceKind.HOST_NOT_READY, "", host.problem))
         else:
             found += _of_host(host, machines)
-    return tuple(sorted(found, key=lambda one: (one.host_id, one.vm, one.kind)))
+    each = {(one.host_id, one.vm, one.kind): one for one in found}  # MAAS may have two machines for one VM
+    return tuple(each[key] for key in sorted(each))
 
 
 def _at_work(host: SeenHost, machines: Iterable[Machine]) -> Iterator[Found]:

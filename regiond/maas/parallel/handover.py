@@ -22,6 +22,7 @@ from regiond.maas.imports.statuses import in_motion
 from regiond.maas.parallel import store
 from regiond.maas.parallel.model import Difference, GivenBack, WatchedHost
 from regiond.maas.parallel.store import TakenMachine
+from regiond.maas.parallel.watch import Comparisons
 from regiond.machines.service import open_forget, read_machine
 from regiond.operations.model import Operation
 
@@ -35,6 +36,7 @@ class Handover:
 
     database: Database
     imports: MaasImports
+    comparisons: Comparisons
     installation_id: UUID
 
     async def start_take_over(
@@ -56,7 +58,11 @@ class Handover:
         decided = choices or {}
         async with self.database.connection() as db:
             host = await _watched(db, host_id)
+        if host.taken_at is None:
+            await self.comparisons.compare(host.import_id)  # the host may be new, or have changed since
+        async with self.database.connection() as db:
             differences = await store.differences(db, host.import_id, host_id)
+            more = await store.more_differences(db, host.import_id)
             forgets = await store.open_forget_of(db, host_id)
         found = await self.imports.read(caller, host.import_id)
         if host.taken_at is not None:
@@ -67,6 +73,11 @@ class Handover:
         await self._check_idle(host, decided)
         if differences and not force:
             raise WrongState(_differs(host, differences), differences=len(differences))
+        if more and not force:
+            raise WrongState(
+                f"{more} more differences of that MAAS are not shown; they may be of {host.host_name}. Mend those that "
+                "are shown first, or take it over with force=true."
+            )
         taken = TakenHost(host_id=host_id, host_name=host.host_name, source_id=host.source_id)
         return await self.imports.start_host(
             caller, host.import_id, taken, decided, idempotency_key=idempotency_key
