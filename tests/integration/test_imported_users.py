@@ -67,7 +67,7 @@ async def values(database: Database, statement: str, username: str = "olaf") -> 
 async def test_a_password_of_maas_goes_on_and_its_hash_is_replaced(
     imports: UserImports, logins: Logins, database: Database, admin: Caller
 ) -> None:
-    assert await imports.bring(admin, OLAF) == ()
+    assert await imports.bring(admin, OLAF, is_new=True) == ()
     assert await values(database, _HASH) == (PASSWORD_HASH,)
     with pytest.raises(NotAuthenticated):
         await logins.verify("olaf", "wrong horse", address="10.0.0.1")
@@ -81,14 +81,14 @@ async def test_a_password_of_maas_goes_on_and_its_hash_is_replaced(
 async def test_a_hash_that_is_none_gives_no_password(
     imports: UserImports, logins: Logins, database: Database, admin: Caller
 ) -> None:
-    await imports.bring(admin, ImportedUser(username="olaf", password_hash="!unusable"))  # noqa: S106
+    await imports.bring(admin, ImportedUser(username="olaf", password_hash="!unusable"), is_new=True)  # noqa: S106
     assert await values(database, _HASH) == (None,)
     with pytest.raises(NotAuthenticated):
         await logins.verify("olaf", "!unusable", address="10.0.0.1")
 
 
 async def test_an_api_key_of_maas_stays_valid(imports: UserImports, accounts: Accounts, admin: Caller) -> None:
-    await imports.bring(admin, OLAF)
+    await imports.bring(admin, OLAF, is_new=True)
     caller = await accounts.authenticate(KEY.consumer_key, KEY.token_key, KEY.token_secret)
     assert (caller.username, caller.is_admin) == ("olaf", False)
     assert [one.name for one in await accounts.list_keys(caller)] == [KEY_NAME]
@@ -99,12 +99,21 @@ async def test_an_api_key_of_maas_stays_valid(imports: UserImports, accounts: Ac
 async def test_a_second_import_of_a_user_changes_nothing(
     imports: UserImports, logins: Logins, database: Database, admin: Caller
 ) -> None:
-    await imports.bring(admin, OLAF)
+    await imports.bring(admin, OLAF, is_new=True)
     await logins.verify("olaf", PASSWORD, address="10.0.0.1")
     before = await values(database, _HASH), await values(database, _ITS_KEYS)
     assert before[1] == (2, 1)
-    assert await imports.bring(admin, OLAF) == ()
+    assert await imports.bring(admin, OLAF, is_new=False) == ()
     assert (await values(database, _HASH), await values(database, _ITS_KEYS)) == before
+
+
+async def test_a_new_user_whose_name_is_taken_by_now_gets_nobodys_account(
+    imports: UserImports, database: Database, admin: Caller
+) -> None:
+    """Somebody may have made that user since the plan, and is not asked whether it is the same person."""
+    with pytest.raises(InvalidRequest):
+        await imports.bring(admin, ImportedUser(username="admin", api_keys=(KEY,)), is_new=True)
+    assert await values(database, _ITS_KEYS, "admin") == (0, 0)
 
 
 async def test_a_user_who_is_here_keeps_password_and_role(
@@ -112,7 +121,9 @@ async def test_a_user_who_is_here_keeps_password_and_role(
 ) -> None:
     await logins.set_password("admin", "vault-orbit-kettle-91")
     await imports.bring(
-        admin, ImportedUser(username="admin", is_admin=False, password_hash=PASSWORD_HASH, api_keys=(KEY,))
+        admin,
+        ImportedUser(username="admin", is_admin=False, password_hash=PASSWORD_HASH, api_keys=(KEY,)),
+        is_new=False,
     )
     assert (await accounts.user("admin")).is_admin
     with pytest.raises(NotAuthenticated):
@@ -121,8 +132,8 @@ async def test_a_user_who_is_here_keeps_password_and_role(
 
 
 async def test_a_key_of_somebody_here_stays_theirs(imports: UserImports, accounts: Accounts, admin: Caller) -> None:
-    await imports.bring(admin, OLAF)
-    await imports.bring(admin, ImportedUser(username="eve", api_keys=(KEY,)))
+    await imports.bring(admin, OLAF, is_new=True)
+    await imports.bring(admin, ImportedUser(username="eve", api_keys=(KEY,)), is_new=True)
     assert (await accounts.authenticate(KEY.consumer_key, KEY.token_key, KEY.token_secret)).username == "olaf"
 
 
@@ -138,13 +149,13 @@ async def test_more_ssh_keys_than_a_user_may_have_are_named(
     imports: UserImports, admin: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("regiond.accounts.imported.MAX_SSH_KEYS", 1)
-    (problem,) = await imports.bring(admin, OLAF)
+    (problem,) = await imports.bring(admin, OLAF, is_new=True)
     assert problem.startswith("A user has at most 1 SSH keys: SHA256:")
     assert MAX_SSH_KEYS > 1
 
 
 async def test_only_administrators_bring_users(imports: UserImports, admin: Caller, accounts: Accounts) -> None:
-    await imports.bring(admin, OLAF)
+    await imports.bring(admin, OLAF, is_new=True)
     with pytest.raises(NotAllowed):
         await imports.bring(await accounts.user("olaf"), ImportedUser(username="eve", is_admin=True))
     for wrong in (ImportedUser(username="a b"), ImportedUser(username="eve", email="none")):
