@@ -139,7 +139,7 @@ async def test_a_key_of_somebody_here_stays_theirs(imports: UserImports, account
 
 async def test_ssh_keys_that_are_none_are_named(imports: UserImports, admin: Caller, database: Database) -> None:
     (problem,) = await imports.bring(
-        admin, ImportedUser(username="olaf", ssh_keys=("ssh-dss AAAA old", *SSH_KEYS[ADMIN]))
+        admin, ImportedUser(username="olaf", ssh_keys=("ssh-dss AAAA old", *SSH_KEYS[ADMIN])), is_new=True
     )
     assert problem.startswith("An SSH key was left out: ")
     assert await values(database, _ITS_KEYS) == (2, 0)
@@ -157,7 +157,7 @@ async def test_more_ssh_keys_than_a_user_may_have_are_named(
 async def test_only_administrators_bring_users(imports: UserImports, admin: Caller, accounts: Accounts) -> None:
     await imports.bring(admin, OLAF, is_new=True)
     with pytest.raises(NotAllowed):
-        await imports.bring(await accounts.user("olaf"), ImportedUser(username="eve", is_admin=True))
+        await imports.bring(await accounts.user("olaf"), ImportedUser(username="eve", is_admin=True), is_new=True)
     for wrong in (ImportedUser(username="a b"), ImportedUser(username="eve", email="none")):
         with pytest.raises(InvalidRequest):
-            await imports.bring(admin, wrong)
+            await imports.bring(admin, wrong, is_new=True)

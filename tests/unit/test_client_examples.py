@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-EXAMPLES = sorted(path.relative_to(DOCS / "examples") for path in (DOCS / "examples").glob("*/*"))
+A_DUMP = "import-from-maas"  # of a MAAS, to try the import with: no client's, and its page does not show it
+EXAMPLES = sorted(
+    path.relative_to(DOCS / "examples") for path in (DOCS / "examples").glob("*/*") if path.parent.name != A_DUMP
+)
 # The addresses in those of proxies are the names of their servers.
 OF_PROXIES = [Path("drop-in-address/haproxy.cfg"), Path("drop-in-address/nginx.conf")]
 
