@@ -62,13 +62,13 @@ async def test_a_disk_of_a_running_vm_is_added_and_grown(admin: Visitor, fleet: 
 
 
 @pytest.mark.opens("vms/<system_id>/storage/<disk>/move")
-async def test_a_disk_of_a_vm_moves_once_that_is_off(admin: Visitor, fleet: Deployment) -> None:
+async def test_a_disk_of_a_vm_moves_while_it_runs_or_is_off(admin: Visitor, fleet: Deployment) -> None:
     page, machine = admin.page, await machine_of(fleet)
     path = f"machines/{machine['system_id']}/"
     await fleet.post(path, op="power_on")
     await open_storage(admin, "web-1")
     await page.get_by_role("link", name="Move root").click()
-    await expect(page.locator("main")).to_contain_text("moves only while the machine is off")
+    await expect(page.locator("main")).to_contain_text("The VM keeps running.")
     assert await looks(admin, "disk-move-running") == []
     await fleet.post(path, op="power_off")
     await page.reload()

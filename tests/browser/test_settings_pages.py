@@ -181,6 +181,8 @@ async def test_a_user_is_offered_nothing_of_administrators(chromium: Browser, fl
         "Racks and regions",
         "Quotas",
         "Images",
+        "Exports",
+        "MAAS servers",
         "Tags",
         "Events",
         "About",
