@@ -17,6 +17,7 @@ CHOSEN = [
     "regiond.accounts.user_store.statement",  # test_users
     "regiond.backup.forward_store.statement",  # test_restore
     "regiond.clusters.store.*existing",  # test_clusters
+    "regiond.credentials.rewrap.statement",  # test_rewrap
     "regiond.database_setup.store.formatted",  # test_database_setup
     "regiond.database_setup.store.statement",  # test_database_setup
     "regiond.db.migrate.lock",  # test_db_migrate

@@ -71,7 +71,7 @@ async def test_commands_on_its_computer_know_a_renewed_certificate(region: Deplo
     stored = json.loads((region.in_process.settings.state / "local.json").read_text())
     assert stored["fingerprint"] == pair.fingerprint
     assert (await _local(region).get("users/", op="whoami")).json()["username"] == "admin"
-    with pytest.raises(InnkeeperError, match="If the region has a new certificate"):
+    with pytest.raises(InnkeeperError, match="If the server has a new certificate"):
         await before.get("users/", op="whoami")
 
 
