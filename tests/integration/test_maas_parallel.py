@@ -53,18 +53,18 @@ async def begin(innkeeper: Deployment, maas: Maas, url: str) -> Any:
     return (await innkeeper.api.send("POST", "maas-imports/", body=body)).json()
 
 
-async def watched(innkeeper: Deployment, maas: Maas, url: str) -> Any:
-    """Returns the import, applied: two hosts are here, and the others are left out."""
+async def watched(innkeeper: Deployment, maas: Maas, url: str, *, unreachable: bool = False) -> Any:
+    """Returns the import, applied: two hosts are here; the others are left out, or `unreachable`."""
     begun = await begin(innkeeper, maas, url)
     document = await plan(innkeeper, begun)
     for kind, objects in document["objects"].items():
         for one in objects:
-            if kind == "hosts" and one["source_id"] not in {str(NORTH), str(SOUTH)}:
+            if kind == "hosts" and one["source_id"] not in {str(NORTH), str(SOUTH)} and not unreachable:
                 one["choice"] = "leave_out"
             elif one["state"] == "conflict" and not one["choice"]:
                 one["choice"] = next(choice for choice in one["choices"] if not choice.endswith("="))
     operation = await apply(innkeeper, begun, document)
-    assert operation["state"] == "succeeded", operation["error"]
+    assert operation["state"] == ("failed" if unreachable else "succeeded"), operation["error"]
     return begun
 
 
@@ -104,6 +104,16 @@ def vms(innkeeper: Deployment, host: int) -> list[Any]:
 def marked(innkeeper: Deployment, host: int) -> list[str]:
     statement = "select name from guest where machine_id is not null order by name"
     return [one[0] for one in rows(innkeeper, statement, name=NAMES[host])]
+
+
+async def test_a_host_is_taken_over_beside_hosts_and_clusters_that_do_not_answer(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    await watched(innkeeper, maas, url, unreachable=True)
+    taken = await take_over(innkeeper, NORTH)
+    assert (taken["state"], taken["error"]) == ("succeeded", None)
+    assert await machines(innkeeper) == [name_of(NORTH, one) for one in range(3)]
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"] is None
 
 
 async def test_hosts_of_a_watched_maas_come_read_only(innkeeper: Deployment, maas: Maas, url: str) -> None:

@@ -72,7 +72,8 @@ class ImportMaas:
         state = await self._state(work)
         here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
         await self._watch(work, here)
-        if await self._refreshing(here) or await self._begin_refreshes(work, here):
+        asked = here if not work.host else {one: host for one, host in here.items() if one == work.host}
+        if await self._refreshing(asked) or await self._begin_refreshes(work, asked):
             await journal.step("await_refreshes")
             return Outcome(resumes_within_s=POLL_S)
         # A refresh may have ended since: what is read after its end shows what it found.
@@ -86,11 +87,12 @@ class ImportMaas:
         if open_now:
             return self._until_adopted(operation)
         await journal.step("claim_addresses")
-        present = {one.source_id: one for one in work.plan.of("machines") if one.state is ItemState.EXISTS}
+        present = {one.source_id: one for one in work.concerned("machines") if one.state is ItemState.EXISTS}
         await claim_addresses(work, present, {cidr: one.id for cidr, one in state.subnets.items()})
         await finish_hosts(work, here)
         for item in work.plan.undecided:  # somebody has used its name since
-            work.fail(item, item.reason)
+            if item in work.concerned(item.kind):
+                work.fail(item, item.reason)
         await self._write_failures(operation, work)
         return await self._outcome(operation, work)
 
@@ -120,11 +122,11 @@ class ImportMaas:
     async def _outcome(self, operation: Operation, work: Work) -> Outcome:
         plan = (await self._work(operation)).plan
         present = {kind: plan.counts[kind][ItemState.EXISTS.value] for kind in KINDS}
-        failed = len(work.failed)
+        failed = len(work.obstacles)
         result = {"present": present, "failed": failed}
         if not failed:
             return Outcome(result=result, record=partial(self._take_over, operation, work))
-        first = next(iter(work.failed.values()))
+        first = work.obstacles[0]
         message = f"{number_of(failed, 'object')} could not be imported. The first, {first.name}: {first.reason}"
         return Outcome(result=result, rejection=DriverFailed(message))
 
@@ -166,6 +168,7 @@ class ImportMaas:
             rooms=self.rooms, caller=caller, inventory=inventory, plan=plan, state=state,
             in_charge="" if found is None else found.in_charge,
             parent=Parent(id=operation.id, attempt=operation.attempt), began_at=operation.created_at,
+            host=operation.request.get("source_host", ""),
             failed={(one.kind, one.source_id): one for one in failures},
         )  # fmt: skip
 

@@ -50,7 +50,10 @@ class Rooms:
 
 @define(kw_only=True)
 class Work:
-    """One run over a plan. `failed` are the objects that this operation could not bring, in any of its attempts."""
+    """One run over a plan. `failed` are the objects that this operation could not bring, in any of its attempts.
+
+    `host` is the only host that it takes over, by id in MAAS; empty: all of the plan is brought.
+    """
 
     rooms: Rooms
     caller: Caller
@@ -60,16 +63,31 @@ class Work:
     in_charge: str  # the reason of the maintenance of hosts that Innkeeper is not in charge of
     parent: Parent
     began_at: datetime
+    host: str = ""
     failed: dict[tuple[str, str], Failure] = Factory(dict)
 
     def to_do(self, kind: str) -> tuple[PlanItem, ...]:
         """Returns the objects of this kind that are not here yet and did not fail before."""
+        if self.host and kind in {"hosts", "clusters"}:
+            return ()
         wanted = (ItemState.NEW, ItemState.CONFLICT)
         return tuple(
             one
-            for one in self.plan.of(kind)
+            for one in self.concerned(kind)
             if one.state in wanted and not one.is_left_out and one.choice != KEEP and one.key not in self.failed
         )
+
+    def concerned(self, kind: str) -> tuple[PlanItem, ...]:
+        """Returns the plan's objects of this kind; the machines of only one host, if that is taken over."""
+        if not self.host or kind != "machines":
+            return self.plan.of(kind)
+        of_host = {one.system_id for one in self.inventory.machines if one.host_id == self.host}
+        return tuple(one for one in self.plan.of(kind) if one.source_id in of_host)
+
+    @property
+    def obstacles(self) -> tuple[Failure, ...]:
+        """The failures that make the operation fail: if one host is taken over, those of its machines."""
+        return tuple(one for one in self.failed.values() if not self.host or one.kind == "machines")
 
     def fail(self, item: PlanItem, reason: str) -> None:
         self.failed[item.key] = Failure(kind=item.kind, source_id=item.source_id, name=item.name, reason=reason)
