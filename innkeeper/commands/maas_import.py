@@ -36,7 +36,8 @@ usage: innkeeper import maas (--dump FILE | --dsn DSN | --url URL --key KEY | --
 Reads what a MAAS knew, and prints what an import would do; nothing is imported before --apply.
   --dump FILE        of pg_dump or pg_dumpall, read here; --database NAME chooses one of several in it
   --dsn DSN          the database itself, only read; the password may be in PGPASSWORD
-  --url URL          a running MAAS, which the region asks; --key: an API key of an administrator, - asks for it
+  --url URL          a running MAAS, which the region asks; --key: an API key of an administrator, - asks for it;
+                     --ca-file FILE or --fingerprint SHA256: its certificate, if no authority has signed it
   --watch            with --url: that MAAS stays in charge of its hosts until each is taken over
   --import ID        what was read before
   --secret PATH=@FILE   the JSON of a secret that MAAS has in Vault, such as bmc/3/power-parameters=@key.json

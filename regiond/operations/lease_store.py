@@ -11,7 +11,7 @@ from uuid import UUID
 
 from regiond.db.pool import Db
 from regiond.operations import store
-from regiond.operations.model import WOKEN_BY_LAST_CHILD, ErrorRecord, Operation, OperationState
+from regiond.operations.model import WOKEN_BY_LAST_CHILD, ErrorRecord, Operation, OperationKind, OperationState
 
 LEASE_S = 15.0
 
@@ -29,7 +29,7 @@ _ACQUIRE = """
     with ranked as (
         select o.id, row_number() over (partition by o.host_id order by not_before, o.id) as rank
           from operation o left join vm_host h on h.id = o.host_id
-         where is_open and not_before <= now()
+         where is_open and not_before <= now() and o.kind = any($5::text[])
            and (lease_until is null or lease_until < now())
            and not (coalesce(o.host_id, 0) = any($4::integer[]))
            and (exists (select from rack_link l
@@ -63,8 +63,9 @@ _ACQUIRE = """
 _NEXT_DUE = """
     select extract(epoch from min(greatest(not_before, coalesce(lease_until, not_before))) - now())::float8
       from operation
-     where is_open
+     where is_open and kind = any($1::text[])
 """
+_KINDS = [one.value for one in OperationKind]  # not those of a newer release, whose regions run them
 
 # Locks in id order, like every statement that locks several operations. No `skip locked`: a skipped row would count as
 # a lost lease.
@@ -179,13 +180,13 @@ async def acquire(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int])
 
     Omits operations on `full_hosts` (host ids).
     """
-    ids = [row["id"] for row in await db.fetch(_ACQUIRE, owner, limit, LEASE_S, list(full_hosts))]
+    ids = [row["id"] for row in await db.fetch(_ACQUIRE, owner, limit, LEASE_S, list(full_hosts), _KINDS)]
     return await store.read_each(db, ids) if ids else []
 
 
 async def next_due_s(db: Db) -> float | None:
-    """Returns the seconds until an operation can be acquired; negative if one is due, None if none is open."""
-    due: float | None = await db.fetchval(_NEXT_DUE)
+    """Returns the seconds until an operation of a known kind is due; negative if it is, None without any."""
+    due: float | None = await db.fetchval(_NEXT_DUE, _KINDS)
     return due
 
 

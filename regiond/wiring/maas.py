@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from regiond.accounts.imported import UserImports
-from regiond.accounts.service import Grants
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.components import AccountLayer, MaasLayer, MachineLayer, Storage
 from regiond.dns.service import Dns
@@ -47,7 +46,6 @@ def wire_maas(
         networks=Networks(database),
         dns=Dns(database),
         users=UserImports(database, record_event=Events.record),
-        grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
         hosts=machines.hosts,
         clusters=machines.clusters,
         adoptions=MachineAdoptions(

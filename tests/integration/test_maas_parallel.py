@@ -300,6 +300,7 @@ async def test_a_deleted_import_is_asked_no_more(innkeeper: Deployment, maas: Ma
 
 async def test_commands_compare_and_hand_over(innkeeper: Deployment, tmp_path: Path, maas: Maas, url: str) -> None:
     begun = await watched(innkeeper, maas, url)
+    machine(maas, SOUTH, 1)["cpu_count"] = 4
     await logged_in(innkeeper, tmp_path)
     for line in (
         f"maas-import compare {begun['id']}", "vm-host take-over kvm-north", "vm-host give-back kvm-north dry_run=true",
@@ -307,6 +308,7 @@ async def test_commands_compare_and_hand_over(innkeeper: Deployment, tmp_path: P
     ):  # fmt: skip
         ran = await on_terminal(tmp_path, "admin", *line.split(), given={})
         assert ran.status == 0, ran.out
+        assert ("foreign-0002" in ran.out) == line.startswith("maas-import"), ran.out
     assert len(await machines(innkeeper)) == 3
 
 

@@ -65,7 +65,7 @@ FORMS = {
     ("machines/boot.html", ""): "can be changed back; a VM that runs is not disturbed",
     ("machines/start_order.html", ""): "can be changed back; it counts when the host starts",
     ("machines/iso.html", ""): "the image can be inserted and ejected again; the catalogue keeps it",
-    ("machines/maas.html", ""): "can be registered again; the VM is neither stopped nor changed",
+    ("machines/maas.html", ""): "can be registered again; the VM goes on running",
     ("settings/maas.html", "'settings', 'maas', server.name, 'check'"): "reads only",
     ("machines/resize.html", ""): "can be changed back; RAM is never taken from a VM that runs",
     ("machines/add_disk.html", ""): "adds a disk, which can be removed",

@@ -23,12 +23,9 @@ _POOLS = """
       from storage_pool where server_id = $1
 """
 _GUESTS = "select * from guest where server_id = $1"
-# A machine that came from another controller counts as adopted until its first disk is one of ours.
 _MACHINES = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.cores, m.memory_mib, m.boot_once_key,
-           m.adopted or m.imported
-           or coalesce((select d.origin = 'adopted' from machine_disk d
-                         where d.machine_id = m.id order by d.index limit 1), true) as adopted,
+           m.adopted or m.imported as adopted,
            m.host_id = $2 as on_this_host, h.server_id = $1 as on_this_server,
            m.settled_at < $3 and not exists (
                select 1 from operation o

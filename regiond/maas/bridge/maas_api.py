@@ -17,7 +17,7 @@ Pairs = Sequence[tuple[str, str]]
 class MaasApi(Protocol):
     """The API 2.0 of one MAAS, as `MaasClient` calls it, with its errors."""
 
-    async def get(self, path: str, *, op: str | None = None, query: Pairs = ()) -> Any: ...
+    async def get(self, path: str, *, op: str | None = None, query: Pairs = (), signed: bool = True) -> Any: ...
 
     async def post(self, path: str, *, op: str | None = None, form: Pairs = ()) -> Any: ...
 
@@ -81,8 +81,11 @@ class NewMaasRecord:
 
 
 async def identify(api: MaasApi) -> MaasIdentity:
-    """Returns who the key is, in which version. Raises the errors of the connection."""
-    version = _object(await api.get("version/"), "version/")
+    """Returns who the key is, in which version. Raises the errors of the connection.
+
+    No other server than a MAAS gets the key: its version is asked without.
+    """
+    version = _object(await api.get("version/", signed=False), "version/")
     user = _object(await api.get("users/", op="whoami"), "users/?op=whoami")
     return MaasIdentity(
         version=str(version.get("version", "")),

@@ -26,6 +26,7 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.validation_messages import no_object
 
+_STILL_FROM_NETWORK = "booting from the network first: set what it boots from before it restarts."
 MAX_FAILURES = 20  # some minutes, or twenty if MAAS does not answer: the machine waits meanwhile
 REGISTRATION = "registration"  # key of the request: the part of the address for power, which identifies it
 NETWORK_FIRST = (BootDevice.NETWORK, BootDevice.DISK)
@@ -229,5 +230,5 @@ def _end_plan(machine: MachineView, found: Registration, *, keep_record: bool) -
         name=machine.hostname,
         deleted=() if keep_record else (record,),
         kept=(record,) if keep_record else (),
-        effects=(*stays, f"{machine.hostname} itself is neither stopped nor changed."),
+        effects=(*stays, f"{machine.hostname} goes on running, and {_STILL_FROM_NETWORK}"),
     )

@@ -21,11 +21,11 @@ _NO_WAIT_S = 0.05  # the import waits for the first refreshes of all hosts toget
 
 async def bring_hosts(work: Work) -> None:
     by_id = {one.id: one for one in work.inventory.hosts}
-    zones, pools = work.new_names("zones"), work.new_names("pools")
+    zones, pools, tags = work.new_names("zones"), work.new_names("pools"), work.tag_names()
     for item in work.to_do("hosts"):
         async with work.attempt(item):
             host = by_id[item.source_id]
-            new = _new_host(evolve(host, tags=work.tag_names(host.tags)), item, zones=zones, pools=pools)
+            new = _new_host(evolve(host, tags=tags(host.tags)), item, zones=zones, pools=pools)
             if not work.state.is_in_charge(item.source_id):
                 new = evolve(new, maintenance=work.in_charge)
             await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)

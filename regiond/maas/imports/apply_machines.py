@@ -86,7 +86,7 @@ class _Names:
 
     @classmethod
     def of(cls, work: Work) -> _Names:
-        return cls(**{kind: work.new_names(kind) for kind in ("users", "zones", "pools")}, tags=work.tag_names)
+        return cls(**{kind: work.new_names(kind) for kind in ("users", "zones", "pools")}, tags=work.tag_names())
 
     def managed(self, machine: Machine, item: PlanItem) -> ManagedVm:
         owner = self.users.get(machine.owner)

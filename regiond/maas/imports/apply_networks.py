@@ -8,7 +8,7 @@ from typing import Any
 
 from common.maas.inventory import Inventory, ReservedAddress, Subnet, Vlan
 from regiond.dns.model import DnsNameChange
-from regiond.maas.imports.model import KEEP, PlanItem
+from regiond.maas.imports.model import PlanItem
 from regiond.maas.imports.plan_groups import holder_of
 from regiond.maas.imports.work import Work
 from regiond.networks.model import SubnetChange, VlanChange
@@ -21,12 +21,9 @@ async def bring_networks(work: Work) -> None:
     sources = _by_source_id(work.inventory)
     bring: Mapping[str, Callable[[Work, PlanItem, Any], Awaitable[None]]] = {
         "space": _space, "fabric": _fabric, "vlan": _vlan, "subnet": _subnet, "range": _range, "reserved": _reserved,
-        "domain": _domain,
-        "name": _name,
+        "domain": _domain, "name": _name,
     }  # fmt: skip
     for item in work.to_do("networks"):
-        if item.choice == KEEP:
-            continue
         async with work.attempt(item):
             await bring[item.source_id.partition(":")[0]](work, item, sources[item.source_id])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from ipaddress import ip_address
 
 from attrs import frozen
@@ -111,7 +112,8 @@ class MaasImports:
         inventory, read_at = await self.inventories.read_dated(import_id)
         async with self.database.connection() as db:
             state = (await read_state(db, import_id, inventory.origin.uuid)).taking(taking)
-        plan = make_plan(import_id, inventory, state, choices, simulated_allowed=self.simulated_allowed)
+        make = partial(make_plan, simulated_allowed=self.simulated_allowed)
+        plan = await asyncio.to_thread(make, import_id, inventory, state, choices)  # seconds, of a large MAAS
         return plan, read_at
 
     async def start(

@@ -14,6 +14,7 @@ NAMES = {
     20: "Failed to exit rescue mode", 21: "Testing", 22: "Failed testing",
 }  # fmt: skip
 _IN_MOTION = (1, 9, 12, 14, 16, 17, 18, 19, 20, 21)
+_RESCUE = (16, 17, 18, 19, 20)
 _READY = (0, 2, 4, 7, 22)
 _ALLOCATED = (5, 10, 11)
 _BROKEN = (8, 13, 15)
@@ -33,7 +34,8 @@ def becomes(status: int, *, owned: bool) -> Becomes:
     """`owned`: the machine will have an owner here. One that needs an owner and has none is for administrators only."""
     name = NAMES.get(status, f"status {status}")
     if in_motion(status):
-        return Becomes(state=None, reason=f"MAAS is at work on it ({name}): import again when that has ended.")
+        ends = "leave that first, and import again" if status in _RESCUE else "import again when that has ended"
+        return Becomes(state=None, reason=f"MAAS is at work on it ({name}): {ends}.")
     note = "" if status in _AS_IT_IS else f"In MAAS it was: {name}."
     if status == 6 or (status == 3 and owned):
         return Becomes(state=MachineState.DEPLOYED, note=note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -66,15 +67,15 @@ class ImportMaas:
         brings_hosts = bool(work.to_do("hosts"))
         await self._bring(operation, journal, work)
         if brings_hosts:
-            if operation.step != "await_refreshes":  # it looks again every two seconds
-                await journal.step("await_refreshes")
+            await journal.step("await_refreshes")
             return Outcome(resumes_within_s=POLL_S)
         state = await self._state(work)
         here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
         await self._watch(work, here)
         asked = here if not work.host else {one: host for one, host in here.items() if one == work.host}
         if await self._refreshing(asked) or await self._begin_refreshes(work, asked):
-            await journal.step("await_refreshes")
+            if operation.step != "await_refreshes":  # it looks again every two seconds
+                await journal.step("await_refreshes")
             return Outcome(resumes_within_s=POLL_S)
         # A refresh may have ended since: what is read after its end shows what it found.
         here = await hosts_here(work, state, simulated_allowed=self.simulated_allowed)
@@ -163,7 +164,8 @@ class ImportMaas:
             found = await store.read(db, import_id)
             failures = await store.read_failures(db, import_id, operation.id)
         state = state.taking(operation.request.get("source_host", ""))
-        plan = make_plan(import_id, inventory, state, choices_of(operation), simulated_allowed=self.simulated_allowed)
+        make = partial(make_plan, simulated_allowed=self.simulated_allowed)
+        plan = await asyncio.to_thread(make, import_id, inventory, state, choices_of(operation))
         return Work(
             rooms=self.rooms, caller=caller, inventory=inventory, plan=plan, state=state,
             in_charge="" if found is None else found.in_charge,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
@@ -12,7 +12,6 @@ from attrs import Factory, define, frozen
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest
 from common.maas.inventory import Inventory
 from regiond.accounts.model import ImportedUser
-from regiond.accounts.service import Grants
 from regiond.caller import Caller
 from regiond.clusters.service import Clusters
 from regiond.db.pool import Database
@@ -42,7 +41,6 @@ class Rooms:
     networks: Networks
     dns: Dns
     users: UserImports
-    grants: Grants
     hosts: Hosts
     clusters: Clusters
     adoptions: MachineAdoptions
@@ -106,11 +104,15 @@ class Work:
         """Returns the names here, by the names in MAAS, of objects that are not left out."""
         return {one.name: one.new_name for one in self.plan.of(kind) if not one.is_left_out}
 
-    def tag_names(self, found: Iterable[str]) -> tuple[str, ...]:
-        """Returns the names here of tags of a host or machine, without those that are left out."""
+    def tag_names(self) -> Callable[[Iterable[str]], tuple[str, ...]]:
+        """Returns what gives the names here of tags of a host or machine, without those that are left out."""
         items = {one.name: one for one in self.plan.of("tags")}
-        kept = (name for name in found if name not in items or not items[name].is_left_out)
-        return tuple(items[name].new_name if name in items else name for name in kept)
+
+        def names(found: Iterable[str]) -> tuple[str, ...]:
+            kept = (name for name in found if name not in items or not items[name].is_left_out)
+            return tuple(items[name].new_name if name in items else name for name in kept)
+
+        return names
 
 
 def text_of(error: InnkeeperError) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from attrs import frozen
 
@@ -95,7 +97,7 @@ class Comparisons:
             for one in watched
             if one.host_id in views
         }  # fmt: skip
-        found = compare(inventory, seen)
+        found = await asyncio.to_thread(compare, inventory, seen)
         async with self.database.transaction() as db:
             if await import_store.open_operation_of(db, import_id) is not None:
                 return

@@ -103,7 +103,8 @@ class MachineAdoptions:
             system_ids = list(machines)
             nics = await imported_store.nics(db, system_ids)
             claimed = await imported_store.with_claims(db, system_ids)  # all at once, or changed since
-            await network_service.lock_subnets(db, sorted(set(subnet_ids.values())))
+            cidrs = {one.cidr for links in machines.values() for one in links}
+            await network_service.lock_subnets(db, sorted(subnet_ids[one] for one in cidrs if one in subnet_ids))
             imported = {system_id for system_id, _ in nics}  # others were released since, and may have new addresses
             for system_id, links in machines.items():
                 for one in links if system_id in imported - claimed else ():

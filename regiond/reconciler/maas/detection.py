@@ -45,7 +45,8 @@ def _missing(found: RegistrationFacts) -> Discrepancy:
         found=f"the MAAS server {found.server} no longer has its machine {found.maas_system_id}",
         expected="registered there",
         remedy=(
-            "This ends the registration; the VM is neither stopped nor changed. To register it anew afterwards: "
+            "This ends the registration; the VM goes on running, and booting from the network first. To "
+            "register it anew afterwards: "
             f"innkeeper machine register-in-maas {found.hostname} server={found.server}"
         ),
     )

@@ -79,6 +79,10 @@ ANSWERED_BY = {
         post(f"{API}machines/?op=release", f"machines={KEPT}&machines={OWN}"),
         post(f"{API}machines/?op=release", parts(encoded=True, machines=KEPT), PARTS),
         get("vmhost-certificate/farm"),
+        get("webhook/aaaaaaaaaaaaaaaaaaaa/query"),
+        post("webhook/aaaaaaaaaaaaaaaaaaaa/on"),
+        get(f"{API}maas-servers/"),
+        get(f"{API}maas-imports/"),
         get("ui/"),
     ),
     MAAS: (

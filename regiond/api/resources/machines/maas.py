@@ -93,7 +93,8 @@ UNREGISTER = with_dry_run(
         op="unregister_from_maas",
         permission=Permission.OPERATOR,
         title="End the registration of a machine in a MAAS server",
-        doc="Its record in the MAAS is deleted; the machine itself is neither stopped nor changed.",
+        doc="Its record in the MAAS is deleted; the machine goes on running, and booting from "
+        "the network first: set what it boots from.",
         fields=(
             Field(
                 "keep_record",

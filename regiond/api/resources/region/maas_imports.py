@@ -262,7 +262,7 @@ MAAS_IMPORT = Resource(
                 Field(
                     "digest",
                     Text(max_length=64),
-                    "The digest of the plan, instead of the plan.",
+                    "The digest of the plan without choices, instead of the plan; choices are sent beside it.",
                     default="",
                     example="0" * 64,
                 ),
