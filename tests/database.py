@@ -21,10 +21,12 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
+from attrs import define
 
 from development import postgres
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database, connect
+from tests.kept_database import KeptDatabase
 from tests.waiting import settle
 
 REQUIRED_BYTES = 2 * 1024**3
@@ -116,11 +118,29 @@ def restricted_template(postgres_server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(postgres_server: str, template: str) -> Iterator[str]:
-    """The DSN of a fresh, migrated database; dropped after the test."""
+def database_url(postgres_server: str, template: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The DSN of a migrated database that is as new; `own_database` marks tests that need a new one."""
+    if _keeps_databases() and request.node.get_closest_marker("own_database") is None:
+        kept = request.getfixturevalue("kept_databases")
+        failed = request.session.testsfailed
+        yield settle(kept.dsn())
+        settle(kept.put_back() if request.session.testsfailed == failed else kept.drop())
+        return
     owner = OWNER if os.environ.get("TESTS_LEAST_PRIVILEGE") else postgres.ROLE
     with _new_database(postgres_server, "test", template, owner=owner) as dsn:
         yield dsn
+
+
+@pytest.fixture(scope="session")
+def kept_databases(postgres_server: str, template: str) -> Iterator[KeptDatabases]:
+    kept = KeptDatabases(postgres_server, template)
+    yield kept
+    settle(kept.drop())
+
+
+def _keeps_databases() -> bool:
+    """The repetitions of these tests, on another server or with another owner, begin with new ones."""
+    return not (os.environ.get("INNKEEPER_TEST_DATABASE") or os.environ.get("TESTS_LEAST_PRIVILEGE"))
 
 
 @pytest.fixture
@@ -201,6 +221,35 @@ async def create_database(server: str, name: str, *, template: str | None = None
 
 async def drop_database(server: str, name: str) -> None:
     await _execute(as_superuser(server), f'drop database "{name}" with (force)')
+
+
+@define
+class KeptDatabases:
+    """At most one at a time."""
+
+    _server: str
+    _template: str
+    _kept: KeptDatabase | None = None
+
+    async def dsn(self) -> str:
+        if self._kept is None:
+            made = await create_database(self._server, f"innkeeper_test_{uuid4().hex[:12]}", template=self._template)
+            self._kept = await KeptDatabase.open(made, as_superuser(made))
+        return self._kept.dsn
+
+    async def put_back(self) -> None:
+        is_as_new = False
+        try:
+            is_as_new = self._kept is None or await self._kept.put_back()
+        finally:
+            if not is_as_new:
+                await self.drop()
+
+    async def drop(self) -> None:
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            await kept.close()
+            await drop_database(self._server, urlsplit(kept.dsn).path.strip("/"))
 
 
 @contextmanager

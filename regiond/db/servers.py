@@ -93,7 +93,7 @@ async def open_primary(dsn: str, history: ServerHistory | None = None, **options
     servers = servers_of(dsn)
     if len(servers) > 1:
         return await _newest(dsn, servers, history or ServerHistory(), options)
-    connection: Connection = await asyncpg.connect(dsn, connection_class=Connection, **options)
+    connection = await open_connection(dsn, **options)
     if history is not None:
         try:
             connection.position = (await read_state(connection)).position
@@ -102,6 +102,12 @@ async def open_primary(dsn: str, history: ServerHistory | None = None, **options
             connection.terminate()
             raise
     return connection
+
+
+async def open_connection(dsn: str, **options: Any) -> Connection:
+    """Opens a connection to the only server of the DSN, with the options of `asyncpg.connect`."""
+    opened: Connection = await asyncpg.connect(dsn, connection_class=Connection, **options)
+    return opened
 
 
 async def _newest(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.deployment.in_process import InProcess
     from tests.deployment.processes import Processes
 
+CLOSED_WITHIN_S = 5.0
 ENDED = ("succeeded", "failed", "cancelled")
 # Whatever a test does to hosts, the ledger may not contradict itself.
 _OWN = {
@@ -195,8 +196,10 @@ class Deployment(ApiCalls):
         db = await connect(self.dsn, application_name="test")
         try:
             yield db
-        finally:
-            db.terminate()  # also if the server was killed meanwhile
+        except BaseException:
+            db.terminate()
+            raise
+        await db.close(timeout=CLOSED_WITHIN_S)  # also if the server was killed meanwhile
 
     async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """The rows of a query, by a connection of its own."""
