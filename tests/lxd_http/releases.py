@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+PLACEMENT_GROUPS = "instance_placement_groups"  # in LXD 6.6, by its release notes
 SELECTIVE = "instances_state_selective_recursion"  # in LXD 6.7, by its release notes
 
 
@@ -35,7 +36,7 @@ LXD_5_0 = Release(
         "cloud_init", "event_project", "certificate_token", "storage_volumes_all_projects",
         "instance_pool_move",
     ),
-    unknown_keys=frozenset({"boot.mode"}),
+    unknown_keys=frozenset({"boot.mode", "placement.group"}),
     operations_have_resources=True,
 )  # fmt: skip
 
@@ -48,6 +49,7 @@ LXD_6_8 = Release(
         "instance_boot_mode",
         "custom_volume_iso",
         SELECTIVE,
+        PLACEMENT_GROUPS,
     ),
     unknown_keys=frozenset({"security.secureboot", "security.csm"}),
     operations_have_resources=False,
@@ -62,7 +64,7 @@ INCUS_7_0 = Release(
         "custom_volume_iso",
         "restrict_dev_incus",
     ),
-    unknown_keys=frozenset({"boot.mode"}),
+    unknown_keys=frozenset({"boot.mode", "placement.group"}),
     operations_have_resources=True,
     product="incus",
     lists_extensions_before_trust=False,

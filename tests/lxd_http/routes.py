@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.lxd_http import backups, creation, images, instances, metrics, operations, power, server, volumes
+from tests.lxd_http import backups, cluster, creation, images, instances, metrics, operations, power, server, volumes
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, error
 from tests.lxd_http.state import Lxd
 
@@ -17,6 +17,9 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "metrics"): metrics.read,
     ("GET", "projects"): server.projects,
     ("GET", "projects/*"): server.project,
+    ("GET", "cluster/members"): cluster.members,
+    ("GET", "placement-groups"): cluster.placement_groups,
+    ("POST", "placement-groups"): cluster.create_placement_group,
     ("GET", "profiles"): server.profiles,
     ("GET", "profiles/*"): server.profile,
     ("GET", "networks"): server.networks,

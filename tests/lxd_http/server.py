@@ -31,7 +31,7 @@ def about(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
     environment = {
         "architectures": ["x86_64", "i686"], "certificate_fingerprint": "5e" * 32, "driver": "lxc | qemu",
         "driver_version": f"{lxd.release.version} | 7.2.22", "kernel_architecture": "x86_64",
-        "project": request.project, "server": lxd.release.product, "server_clustered": False, "server_name": "double",
+        "project": request.project, "server": lxd.release.product, "server_clustered": lxd.member is not None, "server_name": lxd.member or "double",
         "server_version": lxd.release.version, "storage": "dir",
     }  # fmt: skip
     return sync({"config": {}, **public, **auth, "environment": environment})

@@ -101,6 +101,8 @@ class Lxd:
     """The server. `lock` is held for each request, so that each sees the objects as the one before left them."""
 
     release: Release = LXD_5_0
+    member: str | None = None  # its name in a cluster that has no other member
+    placement_groups: dict[tuple[str, str], dict[str, Any]] = field(factory=dict)  # by project and name
     instances: dict[tuple[str, str], Instance] = field(factory=dict)  # by project and name
     volumes: dict[tuple[str, str, str], Volume] = field(factory=dict)  # by project, pool and name
     images: dict[tuple[str, str], Image] = field(factory=dict)  # by project and fingerprint
@@ -143,6 +145,10 @@ class Lxd:
     def forget_backups(self, *of: str) -> None:
         """An instance or volume that is deleted takes its backups with it."""
         self.backups = {key: one for key, one in self.backups.items() if key[: len(of)] != of}
+
+    @property
+    def location(self) -> str:
+        return self.member or "none"
 
     def check_project(self, project: str) -> None:
         if project not in self.projects:
@@ -188,7 +194,7 @@ class Lxd:
         event = {
             "type": "lifecycle",
             "timestamp": now(),
-            "location": "none",
+            "location": self.location,
             "project": one.project,
             "metadata": {**about, "context": dict(context)} if context else about,
         }

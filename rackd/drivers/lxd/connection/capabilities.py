@@ -33,6 +33,7 @@ class Capabilities:
     rebuild: bool = False  # an instance gets another root disk, and stays
     selective_state: bool = False  # a listing of instances has only those parts of their states that are asked for
     tls_identities: bool = False  # certificates with permissions by groups, beside the trust list
+    placement_groups: bool = False  # a cluster spreads the instances of a group, or keeps them together
     trust_token: bool = False  # a token has a field of its own, beside the trust password
 
 
@@ -46,6 +47,7 @@ _EXTENSIONS: Mapping[str, str] = {
     "rebuild": "instances_rebuild",
     "selective_state": "instances_state_selective_recursion",
     "tls_identities": "access_management_tls",
+    "placement_groups": "instance_placement_groups",
     "trust_token": "explicit_trust_token",
 }
 

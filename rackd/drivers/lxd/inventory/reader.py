@@ -23,6 +23,7 @@ from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.hardware import virtual_function_names
 from rackd.drivers.lxd.inventory.networks import with_state
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, is_unreadable, marker_of, without_replacements
+from rackd.drivers.lxd.inventory.placement_groups import read_groups
 from rackd.drivers.lxd.inventory.pools import list_pools
 from rackd.drivers.lxd.inventory.volume_index import (
     Volume,
@@ -39,7 +40,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def read_server(client: Client, scope: Scope) -> ServerResponses:
-    """Makes eight requests, one more in a cluster, one more while marked VMs run, two per storage pool (three in a
+    """Makes eight requests, one or two more in a cluster, one more while marked VMs run, two per storage pool (three in a
     cluster) and one per attachable interface.
 
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
@@ -56,6 +57,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
     instances = list_all_projects(client, "instances", names)
     check_readable(instances, member)
     profiles = client.get("profiles", recursion="1", project=scope.project)
+    groups = read_groups(client, scope.project, exist=can.placement_groups and member is not None)
     pools = list_pools(client, projects=projects, profiles=profiles, instances=instances)
     contents = _read_pools(client, pools.pools, names, target)
     resources = client.get("resources", target=target)
@@ -73,6 +75,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         profiles=profiles,
         members=members,
         member=member,
+        placement_groups=groups.found,
         images=client.get("images", recursion="1", project=scope.project),
         instances=instances,
         volumes=contents.volumes,
@@ -81,6 +84,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
             *evacuation_problems(members, member, client.dialect),
             *pools.problems,
             *contents.problems,
+            *groups.problems,
             *_clock_problems(client),
         ],
         addresses=read_addresses(client, instances, scope, member, can),
