@@ -12,6 +12,8 @@ from tests.integration.test_web_lost_storage import client, page
 from tests.integration.web_client import WebClient
 from tests.row_versions import versions
 
+__all__ = ["client"]
+
 NETWORK_DEVICE = NetworkDevice(
     pci_address="0000:3b:00.0",
     vendor="Intel Corporation",

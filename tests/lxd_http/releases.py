@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+IDENTITIES = "access_management_tls"  # in LXD 5.21
 PLACEMENT_GROUPS = "instance_placement_groups"  # in LXD 6.6, by its release notes
 SELECTIVE = "instances_state_selective_recursion"  # in LXD 6.7, by its release notes
 
@@ -49,6 +50,7 @@ LXD_6_8 = Release(
         "instance_boot_mode",
         "custom_volume_iso",
         SELECTIVE,
+        IDENTITIES,
         PLACEMENT_GROUPS,
     ),
     unknown_keys=frozenset({"security.secureboot", "security.csm"}),

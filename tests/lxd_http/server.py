@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.lxd_http.messages import API, Answer, Refused, Request, etag_of, sync
 from tests.lxd_http.state import NETWORK, Lxd
+from tests.lxd_http.trust import is_trusted
 
 GIB = 1024**3
 CORES, HUGE_PAGE_BYTES, HUGE_PAGES = 4, 2 * 1024**2, 512
@@ -15,8 +16,9 @@ BRIDGE, PORT = "br0", "enp3s0"
 INTERFACES = frozenset({NETWORK, BRIDGE, PORT, "lo"})
 
 
-def about(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
+def about(lxd: Lxd, request: Request) -> Answer:
     """`/1.0`, the only answer to a client without a trusted certificate."""
+    trusted = is_trusted(lxd, request)
     public = {
         "api_extensions": list(lxd.release.extensions)
         if trusted or lxd.release.lists_extensions_before_trust
@@ -31,7 +33,8 @@ def about(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
     environment = {
         "architectures": ["x86_64", "i686"], "certificate_fingerprint": "5e" * 32, "driver": "lxc | qemu",
         "driver_version": f"{lxd.release.version} | 7.2.22", "kernel_architecture": "x86_64",
-        "project": request.project, "server": lxd.release.product, "server_clustered": lxd.member is not None, "server_name": lxd.member or "double",
+        "project": request.project, "server": lxd.release.product, "server_clustered": lxd.member is not None,
+        "server_name": lxd.member or "double",
         "server_version": lxd.release.version, "storage": "dir",
     }  # fmt: skip
     return sync({"config": {}, **public, **auth, "environment": environment})

@@ -96,12 +96,28 @@ class Image:
     uploaded_at: str = field(factory=now)
 
 
+@define(kw_only=True)
+class Identity:
+    """Has the permissions of its groups. `secret` is that of the token by which a client becomes it."""
+
+    name: str
+    groups: list[str]
+    secret: str
+    certificate_pem: str = ""
+
+
 @define
 class Lxd:
     """The server. `lock` is held for each request, so that each sees the objects as the one before left them."""
 
     release: Release = LXD_5_0
     member: str | None = None  # its name in a cluster that has no other member
+    own_fingerprint: str = ""  # of its certificate
+    certificates: dict[str, dict[str, Any]] = field(factory=dict)  # the trust list, by fingerprint
+    trust_tokens: set[str] = field(factory=set)  # secrets
+    identities: dict[str, Identity] = field(factory=dict)  # by the fingerprint of the certificate
+    pending_identities: dict[str, Identity] = field(factory=dict)  # by an id
+    groups: dict[str, set[str]] = field(factory=dict)  # permissions, as `server admin`, `project default operator`
     placement_groups: dict[tuple[str, str], dict[str, Any]] = field(factory=dict)  # by project and name
     instances: dict[tuple[str, str], Instance] = field(factory=dict)  # by project and name
     volumes: dict[tuple[str, str, str], Volume] = field(factory=dict)  # by project, pool and name

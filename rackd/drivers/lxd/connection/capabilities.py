@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import NotTrusted, Unsupported
-from rackd.drivers.lxd.connection.dialect import LXD, Dialect, dialect_of
+from rackd.drivers.lxd.connection.dialect import IDENTITIES, LXD, Dialect, dialect_of
 
 # What the driver cannot do without, all in LXD 4.16 and newer and in every Incus.
 REQUIRED = ("projects", "virtual-machines", "custom_block_volumes")
@@ -46,7 +46,7 @@ _EXTENSIONS: Mapping[str, str] = {
     "iso_volumes": "custom_volume_iso",
     "rebuild": "instances_rebuild",
     "selective_state": "instances_state_selective_recursion",
-    "tls_identities": "access_management_tls",
+    "tls_identities": IDENTITIES,
     "placement_groups": "instance_placement_groups",
     "trust_token": "explicit_trust_token",
 }

@@ -40,8 +40,8 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def read_server(client: Client, scope: Scope) -> ServerResponses:
-    """Makes eight requests, one or two more in a cluster, one more while marked VMs run, two per storage pool (three in a
-    cluster) and one per attachable interface.
+    """Makes eight requests, one or two more in a cluster, one more while marked VMs run, two per storage pool (three in
+    a cluster) and one per attachable interface.
 
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
     """
