@@ -149,19 +149,21 @@ def _interface(name: str, kind: str) -> dict[str, Any]:
 
 
 def projects(lxd: Lxd, request: Request) -> Answer:
-    return sync([_project(name) for name in sorted(lxd.projects - lxd.forbidden_projects)])
+    return sync([_project(lxd, name) for name in sorted(lxd.projects - lxd.forbidden_projects)])
 
 
 def project(lxd: Lxd, request: Request, name: str) -> Answer:
     if name not in lxd.projects:
         raise Refused(404, "Project not found")
-    return sync(_project(name), etag=etag_of(name))
+    return sync(_project(lxd, name), etag=etag_of(name))
 
 
-def _project(name: str) -> dict[str, Any]:
+def _project(lxd: Lxd, name: str) -> dict[str, Any]:
     features = dict.fromkeys(("images", "networks", "profiles", "storage.volumes"), "true")
     config = {f"features.{key}": text for key, text in features.items()}
-    return {"config": config, "description": "", "name": name, "used_by": []}
+    found = {"config": config, "description": "", "name": name, "used_by": []}
+    mode = "standby" if name in lxd.standby_projects else ""
+    return {**found, "replica_mode": mode} if lxd.release.has_replicas else found
 
 
 def profiles(lxd: Lxd, request: Request) -> Answer:

@@ -124,6 +124,7 @@ class Lxd:
     images: dict[tuple[str, str], Image] = field(factory=dict)  # by project and fingerprint
     operations: dict[str, dict[str, Any]] = field(factory=dict)
     projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
+    standby_projects: set[str] = field(factory=set)  # replicas of those of another cluster
     forbidden_projects: set[str] = field(factory=set)  # whose volumes the certificate sees, but may not use
     unpatched: int = 0  # so many next changes of a volume fail
     undeleted: int = 0  # so many next deletions of a volume fail
@@ -169,6 +170,11 @@ class Lxd:
     def check_project(self, project: str) -> None:
         if project not in self.projects:
             raise Refused(404, f'Failed to load project "{project}": Project not found')
+
+    def check_leader(self, project: str) -> None:
+        """That it is refused is published; the status and the words are not."""
+        if project in self.standby_projects:
+            raise Refused(400, f'Project "{project}" is in standby mode')
 
     def check_pool(self, pool: str) -> None:
         if pool not in self.pools:

@@ -35,6 +35,7 @@ from rackd.drivers.lxd.inventory.volume_index import (
 
 _USABLE = "Created"  # LXD's word
 _EVACUATED = "Evacuated"
+_STANDBY = "standby"
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -82,6 +83,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         pools_with_volumes=contents.with_volumes,
         problems=[
             *evacuation_problems(members, member, client.dialect),
+            *standby_problems(projects, scope.project, client.dialect),
             *pools.problems,
             *contents.problems,
             *groups.problems,
@@ -99,6 +101,17 @@ def evacuation_problems(members: Iterable[Json], member: str | None, dialect: Di
                 subject=f"cluster member {member}",
                 message=f"The cluster member is evacuated: no VM can be made or started on it, until: {dialect.client} "
                 f"cluster restore {member}",
+            )
+
+
+def standby_problems(projects: Iterable[Json], project: str, dialect: Dialect) -> Iterable[Problem]:
+    """Yields a problem if the host's project is the replica of one in another cluster."""
+    for one in projects:
+        if str(one["name"]) == project and one.get("replica_mode") == _STANDBY:
+            yield Problem(
+                subject=f"project {project}",
+                message="The project is a standby replica of another cluster's: no VM can be made or started in it, "
+                f"until, at a failover: {dialect.client} project promote-replica {project}",
             )
 
 
