@@ -32,9 +32,15 @@ def run(
     return background(operation)
 
 
-def leave_running(lxd: Lxd, description: str, resources: Resources) -> None:
+def leave_running(lxd: Lxd, description: str, resources: Resources, *, kind: str = "task") -> None:
     """Lists an operation as running until somebody waits for it."""
-    _operation(lxd, description, resources)
+    _operation(lxd, description, resources)["class"] = kind
+
+
+def running(lxd: Lxd) -> list[str]:
+    """The descriptions of operations that nobody has waited for."""
+    found = lxd.operations.values()
+    return [one["description"] for one in found if one["status_code"] == IN_PROGRESS["status_code"]]
 
 
 def _operation(lxd: Lxd, description: str, resources: Resources | None) -> dict[str, Any]:
