@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+OF_IDENTITY = "of_identity"
+
 
 class InnkeeperError(Exception):
     """Raised on purpose; any other exception is a bug."""
@@ -217,7 +219,8 @@ class DriverFailed(InnkeeperError):
 class NotTrusted(InnkeeperError):
     """The host rejects Innkeeper's credentials, or its identity is not pinned yet.
 
-    A driver adds `details["reason"]`, the message without its advice, if the region can give better advice.
+    A driver adds `details["reason"]`, the message without its advice, if the region can give better advice, and
+    `details[OF_IDENTITY]` if the certificate belongs to an identity of LXD, and is in no trust list.
     """
 
     code = "not_trusted"

@@ -25,7 +25,10 @@ class ProductCommands:
         """The command that prints the fingerprint of the server's certificate."""
         return f"{self.client} info | grep certificate_fingerprint"
 
-    def untrust(self, fingerprint: str) -> str:
+    def untrust(self, fingerprint: str, *, of_identity: bool = False) -> str:
+        """The command that removes a certificate from the trust list, or with its identity."""
+        if of_identity:
+            return f"{self.client} auth identity delete tls/{fingerprint}"
         return f"{self.client} config trust remove {fingerprint}"
 
 

@@ -152,6 +152,21 @@ class Profile:
 
 
 @frozen(kw_only=True)
+class PlacementGroup:
+    """A group of a project of an LXD cluster, whose instances LXD spreads over members or keeps together.
+
+    `policy` is `spread` or `compact`, `rigor` is `strict` or `permissive`; both are as LXD says them. `guests` is the
+    number of instances that have the group themselves, not by a profile.
+    """
+
+    name: str
+    description: str = ""
+    policy: str = ""
+    rigor: str = ""
+    guests: int = 0
+
+
+@frozen(kw_only=True)
 class ClusterMember:
     """A server of an LXD cluster, as the cluster reports it. `address` is `host:port`."""
 
@@ -177,8 +192,8 @@ class HostFacts:
     """The facts that a discovery run reports of a server.
 
     `server_identity` is equal for two addresses exactly if they reach the same hypervisor: hosts with the same identity
-    share capacity in the ledger. `emulated` means that guests run without hardware virtualization. `networks` and
-    `profiles` are those of the host's project; everything else belongs to the server.
+    share capacity in the ledger. `emulated` means that guests run without hardware virtualization. `networks`,
+    `profiles` and `placement_groups` are those of the host's project; everything else belongs to the server.
     """
 
     server_identity: str = field(validator=min_len(1))
@@ -200,6 +215,7 @@ class HostFacts:
     cluster_members: tuple[ClusterMember, ...] = ()
     uefi_firmware: bool | None = None  # whether guests can have it; None if the driver does not say
     product: str = ""  # LXD or Incus; empty if the driver says it all
+    placement_groups: tuple[PlacementGroup, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -20,7 +20,7 @@ from common.certificates import fingerprint, load_certificate, make_authority, u
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.disk_content import CopiedDisk, DiskPart, ReadPart
-from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
+from common.errors import OF_IDENTITY, HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
@@ -60,6 +60,8 @@ class FakeLxd:
     certificate_pem: str = field(init=False)
     trusted: dict[str, str] = field(factory=dict)
     restricted: set[str] = field(factory=set)
+    identities: set[str] = field(factory=set)  # certificates of identities that may not see or remove one
+    on_trust: Callable[[str], object] = lambda _: None  # called with the fingerprint of each certificate that it trusts
     secrets: set[str] = field(factory=set)  # tokens and passwords that work once
     projects: dict[str, str] = field(factory=lambda: {"default": "Default LXD project"})
     seen_secrets: list[str] = field(factory=list)
@@ -312,7 +314,11 @@ class FakeLxdDriver:
             self._server.secrets.remove(secret)
         elif self._own() not in self._server.trusted or self._own() in self._server.restricted:
             raise NotTrusted("LXD: Certificate is restricted.")
+        elif self._own() in self._server.identities:  # which changes its certificate
+            del self._server.trusted[self._own()]
+            self._server.identities.add(wanted)
         self._server.trusted[wanted] = name
+        self._server.on_trust(wanted)
         self._server.lose("trust!")
 
     def untrust(self, fingerprint: str) -> None:
@@ -322,6 +328,10 @@ class FakeLxdDriver:
         self._check_trust()
         if self._own() in self._server.restricted and fingerprint in self._server.trusted:
             raise NotTrusted("LXD: not authorized.")
+        if self._own() in self._server.identities:
+            if fingerprint == self._own():
+                raise NotTrusted("LXD: it may not remove itself.", **{OF_IDENTITY: True})
+            return
         self._server.trusted.pop(fingerprint, None)
         self._server.lose("untrust!")
 

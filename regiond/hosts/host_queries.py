@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from attrs import evolve
+
 from common.capacity import Capacity
 from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import reading
+from regiond.events.model import EventFilter
+from regiond.events.service import Events
 from regiond.hosts import guest_view_store, view_store
 from regiond.hosts.address_change import known_server
 from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView, NumaNodeView
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.search.searches import HostSearches
+from regiond.hosts.trust.known_before import OF_OTHER_INSTALLATION, TRUSTED_ALREADY
 from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity, HostLimits
 from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity
@@ -21,10 +26,16 @@ from regiond.long_list import LongList
 from regiond.validation_messages import existing, no_object
 
 GUESTS_BATCH = 500
+_KNOWN_BEFORE = EventFilter(kinds=(TRUSTED_ALREADY, OF_OTHER_INSTALLATION), limit=5)
 
 
 class HostQueries(HostSearches):
     read_all = reading(view_store.list_hosts)
+
+    async def known_before(self, caller: Caller, host_id: int) -> tuple[str, ...]:
+        """Returns what was found out about a server that knew an Innkeeper before it was added, with what helps."""
+        found = await Events(self._database).list(evolve(_KNOWN_BEFORE, host_id=host_id), caller=caller)
+        return tuple(event.message for event in reversed(found))
 
     async def long_list(self, *, caller: Caller | None = None) -> LongList[HostView]:
         """Returns the hosts that the caller may see, by id."""

@@ -12,7 +12,7 @@ from common.capacity import NOTHING, Capacity, ResourceCapacity
 from common.discovery import Problem
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
-from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
+from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, PlacementGroup, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import PRODUCT, Confirmation, ErrorDetails, Secret, TrustProblem
@@ -171,6 +171,7 @@ class HostView:
     storage_pools: tuple[StoragePoolView, ...] = ()
     networks: tuple[HostNetwork, ...] = ()
     profiles: tuple[Profile, ...] = ()
+    placement_groups: tuple[PlacementGroup, ...] = ()
     network_devices: tuple[NetworkDevice, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     numa_nodes: tuple[NumaNode, ...] = ()

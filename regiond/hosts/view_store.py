@@ -14,7 +14,7 @@ from common.discovery import Problem
 from common.errors import NotFound
 from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
-from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
+from common.values import Autostart, DriverType, HostNetwork, NumaNode, PlacementGroup, Profile
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
@@ -261,6 +261,7 @@ def _host(
         storage_pools=storage_pools,
         networks=tuple(from_dict(network, HostNetwork) for network in row["networks"]),
         profiles=tuple(from_dict(profile, Profile) for profile in row["profiles"]),
+        placement_groups=tuple(from_dict(group, PlacementGroup) for group in row["placement_groups"]),
         network_devices=tuple(from_dict(device, NetworkDevice) for device in row["network_devices"] or ()),
         gpus=tuple(from_dict(gpu, Gpu) for gpu in row["gpus"] or ()),
         numa_nodes=tuple(from_dict(node, NumaNode) for node in row["numa_nodes"] or ()),

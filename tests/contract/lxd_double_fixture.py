@@ -17,7 +17,7 @@ from tests.contract.guest_samples import OwnImage, nic, write_parts
 from tests.contract.lxd_fixtures import LxdFixture
 from tests.lxd_http.administrator import Administrator
 from tests.lxd_http.qcow2 import empty_disk
-from tests.lxd_http.releases import INCUS_7_0, LXD_5_0, LXD_6_8, Release
+from tests.lxd_http.releases import INCUS_7_0, LXD_5_0, LXD_6_9, Release
 from tests.lxd_http.server import BRIDGE, HUGE_PAGE_BYTES, PORT
 from tests.lxd_http.state import NETWORK, POOL, Disk, Lxd
 from tests.lxd_http.transport import key_pair, served
@@ -107,7 +107,7 @@ def lxd_double_fixture(installation_id: UUID, _: Path) -> LxdDoubleFixture:
 
 
 def lxd_6_double_fixture(installation_id: UUID, _: Path) -> LxdDoubleFixture:
-    return LxdDoubleFixture(installation_id, LXD_6_8)
+    return LxdDoubleFixture(installation_id, LXD_6_9)
 
 
 def incus_double_fixture(installation_id: UUID, _: Path) -> LxdDoubleFixture:

@@ -12,7 +12,7 @@ from common.errors import Busy, HostUnreachable, NotTrusted
 from common.values import GuestRef, PowerAction
 from rackd.drivers.contract import ConsoleStream
 from rackd.drivers.lxd.connection.capabilities import capabilities_of
-from rackd.drivers.lxd.connection.client import Scope
+from rackd.drivers.lxd.connection.client import Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.guests.console import open_operation
 from rackd.drivers.lxd.guests.instances import Instances
@@ -64,3 +64,21 @@ def test_a_console_that_cannot_be_connected_is_taken_back(
         client.close()
     host.driver.open_console(guest).close()
     host.driver.open_screen(guest).close()
+
+
+@pytest.mark.parametrize("host", [one for one in FIXTURES if one.id in {"incus-6", "incus-7"}], indirect=True)
+@pytest.mark.parametrize("opening", ["open_console", "open_screen"])
+def test_a_console_that_a_killed_rack_left_is_named_with_what_ends_it(host: CapableFixture, opening: str) -> None:
+    """Incus 7 takes back an offer that nobody connects to after some seconds, Incus 6.0 never."""
+    assert isinstance(host, RealLxdFixture)
+    guest = running(host, "left")
+    client = client_of(host.access)
+    instances = Instances(client=client, scope=Scope(project="default"), capabilities=capabilities_of(client.server()))
+    try:
+        left = open_operation(instances, guest.name, {"type": "console", "width": 80, "height": 24})
+        with pytest.raises(Busy, match=f"incus operation delete {left.id}"):
+            getattr(host.driver, opening)(guest)
+        client.delete(path("operations", left.id))  # what the command does
+    finally:
+        client.close()
+    getattr(host.driver, opening)(guest).close()

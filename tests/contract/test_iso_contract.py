@@ -17,8 +17,11 @@ from tests.contract.test_disk_moves_contract import moved
 
 GRACE_S = 0.1
 # LXD 5.0 has no volumes of ISO images, and libvirt's test driver takes no content.
-HAVING = ("simulated", "libvirt-qemu", "lxd-6-double", "incus-double", "incus-6", "incus-7")
-REFUSING = ("lxd-double", "lxd")
+HAVING = (
+    "simulated", "libvirt-qemu", "lxd-6-double", "incus-double", "incus-6", "incus-7", "incus-6-cluster",
+    "incus-7-cluster",
+)  # fmt: skip
+REFUSING = ("lxd-double", "lxd", "lxd-cluster")
 HAS_ISO_IMAGES = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id in HAVING], indirect=True)
 REFUSES_ISO_IMAGES = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id in REFUSING], indirect=True)
 
@@ -68,6 +71,7 @@ def copies_of(host: DriverFixture, sha256: str) -> list[tuple[str, int, bool]]:
     return [(one.pool_id, one.size_bytes, one.complete) for one in copies if one.sha256 == sha256]
 
 
+@pytest.mark.clusters
 @HAS_ISO_IMAGES
 def test_images_go_in_and_out_of_a_guest_that_is_off(host: DriverFixture) -> None:
     spec, first, second = composed(host), copied(host, b"first"), copied(host, b"second")
@@ -83,6 +87,7 @@ def test_images_go_in_and_out_of_a_guest_that_is_off(host: DriverFixture) -> Non
     assert {one.sha256 for one in host.driver.discover().image_copies} >= {first, second}
 
 
+@pytest.mark.clusters
 @HAS_ISO_IMAGES
 def test_a_running_guest_has_the_image_now_or_at_its_next_start(host: DriverFixture) -> None:
     spec, sha256 = composed(host, on=True), copied(host, b"running")
@@ -118,6 +123,7 @@ def test_a_seed_is_no_image_of_the_drive(host: DriverFixture) -> None:
     assert listed(host, spec).iso == sha256
 
 
+@pytest.mark.clusters
 @HAS_ISO_IMAGES
 def test_only_copied_images_and_guests_with_the_marker_count(host: DriverFixture) -> None:
     spec = spec_for(host, "iso")
@@ -131,6 +137,7 @@ def test_only_copied_images_and_guests_with_the_marker_count(host: DriverFixture
     assert listed(host, spec).iso == ""
 
 
+@pytest.mark.clusters
 @HAS_ISO_IMAGES
 def test_guests_share_a_copy_which_is_removed_when_none_has_it(host: DriverFixture) -> None:
     spec, other, content = composed(host), spec_for(host, "iso2"), Content(b"shared")

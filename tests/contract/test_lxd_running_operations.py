@@ -84,3 +84,13 @@ def test_an_operation_goes_on_although_the_wait_for_it_fails(host: DriverFixture
     double.driver.compose(spec)
     assert double.administrator.lxd.slow_waits == 0
     assert double.driver.find(spec.ref) is not None
+
+
+def test_an_open_console_is_not_waited_for(host: DriverFixture) -> None:
+    """It may never end: Incus 6.0 keeps one that a killed rack has left."""
+    double, spec = cast("LxdDoubleFixture", host), spec_for(host, "watched")
+    double.make_volume(spec, spec.disks[0])
+    lxd, about = double.administrator.lxd, {"instances": [f"/1.0/instances/{spec.name}"]}
+    operations.leave_running(lxd, "Showing console", about, kind="websocket")
+    double.driver.compose(spec)
+    assert operations.running(lxd) == ["Showing console"]

@@ -2,7 +2,8 @@
 
 Tries cells on simulated hosts in several processes; cells that were green before are not tried again. Writes
 docs/explanation/faults.md from all results, unless --only selects some cells; with --page also then, for the kinds of
-which every cell was tried: those of the others stay, each with its day and commit.
+which every cell was tried: those of the others stay, each with its day and commit. With --real and --page, the rows of
+the sample that were tried are written, one for each hypervisor.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="delete all earlier results")
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help="at most N processes; 1: this process")
     parser.add_argument("--real", action="store_true", help="the sample on real processes and in the lab instead")
-    parser.add_argument("--page", action="store_true", help="with --only: write the kinds that were tried whole")
+    parser.add_argument("--page", action="store_true", help="with --only: write the rows of what was tried")
     long_runs.add_to(parser)
     options = parser.parse_args()
     if long_runs.is_selected(options):
@@ -46,7 +47,10 @@ def main() -> int:
     if not options.only:
         in_process = results.all(real=False) if options.real else results.of(names, real=False)
         PAGE.write_text(text(in_process, results.all(real=True), before=PAGE.read_text()))
-    elif options.page and not options.real:
+    elif options.page and options.real:
+        tried = results.of(names, real=True)
+        PAGE.write_text(text([], tried, before=PAGE.read_text(), keep_sample=True))
+    elif options.page:
         _write_whole_kinds(results, names, options.only)
     wanted = [stored.result for stored in results.of(names, real=options.real)]
     print(every_point(wanted, colour=sys.stdout.isatty()), summary(wanted), sep="\n")

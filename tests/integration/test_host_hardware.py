@@ -5,10 +5,14 @@ from __future__ import annotations
 from attrs import evolve
 
 from common.hardware import Gpu, NetworkDevice, NetworkPort
-from common.values import HostNetwork, NicKind, Profile
+from common.values import HostNetwork, NicKind, PlacementGroup, Profile
 from tests.deployment.deployment import Deployment
 from tests.integration.discovery_runs import apply, discover
+from tests.integration.test_web_lost_storage import client, page
+from tests.integration.web_client import WebClient
 from tests.row_versions import versions
+
+__all__ = ["client"]
 
 NETWORK_DEVICE = NetworkDevice(
     pci_address="0000:3b:00.0",
@@ -28,15 +32,17 @@ FAST = HostNetwork(kind=NicKind.NETWORK, name="fast", type="sriov", attachable=F
 
 
 async def test_two_projects_share_hardware_and_have_their_own_networks(
-    innkeeper: Deployment, database_url: str
+    innkeeper: Deployment, client: WebClient, database_url: str
 ) -> None:
     first = (await innkeeper.add_simulated("shared", host_name="first"))["id"]
     second = (await innkeeper.add_simulated("shared", host_name="second", delay_ms=1))["id"]  # two addresses differ
     found = await discover(innkeeper, first)
     server = evolve(found.facts, network_devices=(NETWORK_DEVICE,), gpus=(GPU,))
     profile = Profile(name="maas", description="For VMs")
+    group = PlacementGroup(name="web", policy="spread", rigor="strict", guests=2)
+    of_first = evolve(server, networks=(LAN, FAST), profiles=(profile,), placement_groups=(group,))
     runs = {
-        first: evolve(found, facts=evolve(server, networks=(LAN, FAST), profiles=(profile,))),
+        first: evolve(found, facts=of_first),
         second: evolve(found, facts=evolve(server, networks=(), profiles=())),
     }
     for host_id, run in runs.items():
@@ -55,6 +61,10 @@ async def test_two_projects_share_hardware_and_have_their_own_networks(
     assert (gpu["vendor"], gpu["driver"], gpu["numa_node"]) == ("NVIDIA Corporation", "nvidia", 1)
     assert {network["name"]: network["attachable"] for network in one["networks"]} == {"lan": True, "fast": False}
     assert (one["profiles"], other["networks"]) == ([{"name": "maas", "description": "For VMs"}], [])
+    shown = {"name": "web", "description": "", "policy": "spread", "rigor": "strict", "virtual_machines": 2}
+    assert (one["placement_groups"], other["placement_groups"]) == ([shown], [])
+    pages = [await page(client, f"hosts/{host_id}/resources") for host_id in runs]
+    assert ['id="placement-groups"' in text for text in pages] == [True, False]
 
 
 async def test_a_removed_network_device_is_no_longer_shown(innkeeper: Deployment) -> None:

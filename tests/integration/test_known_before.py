@@ -14,9 +14,12 @@ from regiond.hosts.discovery import refresh
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, is_ready
 from tests.integration.test_removed_certificates import events, remove
+from tests.integration.test_web_lost_storage import client, page
+from tests.integration.web_client import WebClient
 from tests.lxd_double import FakeLxd
 from tests.unit.test_key_pairs import small_pair
 
+__all__ = ["client"]
 OTHER = UUID(int=7)
 
 
@@ -65,6 +68,25 @@ async def test_vms_of_another_installation_are_named_when_the_host_is_known(
     for _ in range(2):
         await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
     assert len(await events(innkeeper, "host_of_other_installation")) == 1
+
+
+async def test_the_answer_and_the_page_say_what_the_server_knew_before(
+    innkeeper: Deployment, client: WebClient, server: FakeLxd, tmp_path: Path
+) -> None:
+    fields = {"type": "lxd", "power_address": "lxd1", "name": "hv", "password": server.token()}
+    first = await innkeeper.send("POST", "vm-hosts/", fields=fields)
+    assert first.warnings == ()
+    assert "Innkeeper before" not in await page(client, f"hosts/add?step=check&host={first.json()['id']}")
+    await innkeeper.compose(first.json()["id"], hostname="web")
+    await remove(innkeeper, first.json(), keep_trust="true")
+    give_to_other_installation(tmp_path)
+    answer = await innkeeper.send("POST", "vm-hosts/", fields={**fields, "password": server.token()})
+    already, other = answer.warnings
+    assert "lxc config trust revoke-token NAME" in already
+    assert "of another Innkeeper installation" in other
+    check = await page(client, f"hosts/add?step=check&host={answer.json()['id']}")
+    assert check.count("Innkeeper before") == 2
+    assert "lxc config trust revoke-token NAME" in check
 
 
 def give_to_other_installation(folder: Path) -> None:

@@ -82,6 +82,35 @@ async def test_a_rejected_rotation_changes_nothing(innkeeper: Deployment, server
     assert await rows(innkeeper, "select name from secret") == []
 
 
+@pytest.mark.parametrize("lost", [[], ["trust!"]])
+async def test_an_identity_of_lxd_gets_another_certificate(
+    innkeeper: Deployment, server: FakeLxd, lost: list[str]
+) -> None:
+    host = await add(innkeeper, password=server.token())
+    (old,) = server.trusted
+    server.identities.add(old)
+    server.lost += lost
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
+    (new,) = server.trusted
+    assert new != old
+    assert (await parameters(innkeeper, host))["certificate_fingerprint"] == new
+    ((level, message),) = await rows(innkeeper, "select level, message from event where kind = 'credentials_rotated'")
+    assert (level, "may still trust" in message) == ("info", False)
+
+
+async def test_a_certificate_that_an_identity_cannot_remove_is_named(innkeeper: Deployment, server: FakeLxd) -> None:
+    """A token made a second identity, which does not even see the first one."""
+    host = await add(innkeeper, password=server.token())
+    (old,) = server.trusted
+    server.identities.add(old)
+    with_token = server.token()
+    server.on_trust = server.identities.add
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate", password=with_token)
+    assert old in server.trusted
+    ((level, message),) = await rows(innkeeper, "select level, message from event where kind = 'credentials_rotated'")
+    assert (level, "the server may still trust the old one" in message) == ("warning", True)
+
+
 async def test_a_pair_that_cannot_be_rotated_is_rejected_with_the_reason(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:

@@ -86,6 +86,17 @@ async def test_a_certificate_that_stays_is_named_in_a_warning(innkeeper: Deploym
     assert f"lxc config trust remove {ours}" in warning
 
 
+async def test_the_identity_that_may_not_remove_itself_is_named_in_a_warning(
+    innkeeper: Deployment, server: FakeLxd
+) -> None:
+    host = await add(innkeeper, password=server.token())
+    (ours,) = server.trusted
+    server.identities.add(ours)
+    (warning,) = (await innkeeper.delete(f"vm-hosts/{host['id']}/")).warnings
+    assert "an identity without the permission can_delete_identities" in warning
+    assert f"lxc auth identity delete tls/{ours}" in warning
+
+
 async def test_a_certificate_that_is_kept_on_request_is_no_warning(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     answer = await innkeeper.delete(f"vm-hosts/{host['id']}/", keep_trust="true")

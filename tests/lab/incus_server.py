@@ -95,3 +95,19 @@ def incus_cluster(version: str) -> tuple[IncusServer, ...]:
 def bridge_of_cluster(version: str) -> str:
     """The bridge, without a managed network, that all members of the cluster have."""
     return f"incbr{_FIRST_PORT_OF_CLUSTER[version] + SLOT}"
+
+
+def join_cluster(members: tuple[LxdServer, ...]) -> IncusServer:
+    """Starts one more member of that cluster. `leave_cluster` removes it."""
+    cluster, number = members[0].name.removesuffix("1"), len(members) + 1
+    port = members[0].address.rpartition(":")[2]
+    atexit.register(run_lab, str(LAB), "stop", f"{cluster}{number}", **FOLDERS)
+    run_lab(str(LAB), "join", cluster, str(number), port, **FOLDERS)
+    name = f"{cluster}{number}"
+    return IncusServer(name, f"127.0.0.{number + 1}:{port}", member=name)
+
+
+def leave_cluster(first: LxdServer, member: LxdServer) -> None:
+    """Removes a member that has no instance, and its state."""
+    first.lxc("cluster", "remove", member.name, "--force", "--yes")
+    run_lab(str(LAB), "stop", member.name, **FOLDERS)

@@ -26,6 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 
 def create(lxd: Lxd, request: Request) -> Answer:
     lxd.check_project(request.project)
+    lxd.check_leader(request.project)
     body = request.body()
     name, source = str(body["name"]), body["source"]
     if body["type"] != VM:

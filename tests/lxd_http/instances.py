@@ -185,7 +185,7 @@ def _view(lxd: Lxd, one: Instance) -> dict[str, Any]:
         "profiles": one.profiles, "stateful": False, "description": one.description, "created_at": one.created_at,
         "expanded_config": lxd.expanded_config(one), "expanded_devices": lxd.expanded_devices(one), "name": one.name,
         "status": STATUS[one.status_code], "status_code": one.status_code, "last_used_at": one.last_used_at,
-        "location": "none", "type": VM, "project": one.project,
+        "location": lxd.location, "type": VM, "project": one.project,
     }  # fmt: skip
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 DEFAULT_PROJECT = "default"
 API = "/1.0"
+LOCAL = "local"  # who asks through the Unix socket: the administrator of the server
 
 
 class Refused(Exception):
@@ -28,13 +30,15 @@ class NotModelled(Exception):
 
 @frozen(kw_only=True)
 class Request:
-    """`parts` are those of the path below `/1.0`."""
+    """`parts` are those of the path below `/1.0`, `caller` is the fingerprint of the client's certificate."""
 
     method: str
     parts: tuple[str, ...]
     query: Mapping[str, str] = field(factory=dict)
     headers: Mapping[str, str] = field(factory=dict)  # names in lower case
     content: bytes = b""
+    caller: str = LOCAL  # empty without a certificate
+    certificate_pem: str = ""  # of the client
 
     @classmethod
     def of(cls, method: str, url: str, headers: Mapping[str, str], content: bytes) -> Request:
@@ -46,6 +50,13 @@ class Request:
             headers={name.lower(): text for name, text in headers.items()},
             content=content,
         )
+
+    def of_client(self, certificate: bytes | None) -> Request:
+        """Returns the request as it comes through the network, from a client with this certificate (DER)."""
+        if certificate is None:
+            return evolve(self, caller="")
+        pem = ssl.DER_cert_to_PEM_cert(certificate)
+        return evolve(self, caller=hashlib.sha256(certificate).hexdigest(), certificate_pem=pem)
 
     @property
     def project(self) -> str:

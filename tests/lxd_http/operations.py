@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from tests.lxd_http.messages import Answer, Refused, Request, background, sync
+from attrs import evolve
+
+from tests.lxd_http.messages import Answer, Refused, Request, background, error, sync
 from tests.lxd_http.state import Lxd, now
 
 IN_PROGRESS = {"status": "Running", "status_code": 103}
@@ -30,9 +32,15 @@ def run(
     return background(operation)
 
 
-def leave_running(lxd: Lxd, description: str, resources: Resources) -> None:
+def leave_running(lxd: Lxd, description: str, resources: Resources, *, kind: str = "task") -> None:
     """Lists an operation as running until somebody waits for it."""
-    _operation(lxd, description, resources)
+    _operation(lxd, description, resources)["class"] = kind
+
+
+def running(lxd: Lxd) -> list[str]:
+    """The descriptions of operations that nobody has waited for."""
+    found = lxd.operations.values()
+    return [one["description"] for one in found if one["status_code"] == IN_PROGRESS["status_code"]]
 
 
 def _operation(lxd: Lxd, description: str, resources: Resources | None) -> dict[str, Any]:
@@ -71,7 +79,15 @@ def wait(lxd: Lxd, request: Request, operation_id: str) -> Answer:
     lxd.goes_on = lxd.slow_waits > 0
     if lxd.goes_on:
         lxd.slow_waits -= 1
-        raise Refused(500, "context deadline exceeded")
+        return _ended(lxd, 500, "context deadline exceeded")
     if found["status_code"] == IN_PROGRESS["status_code"]:
         found |= SUCCESS
+    if found["status_code"] != SUCCESS["status_code"] and lxd.release.waits_end_as_errors:
+        return _ended(lxd, found["status_code"], found["err"])
     return sync(found)
+
+
+def _ended(lxd: Lxd, status: int, reason: str) -> Answer:
+    """The answer to a wait that ends as an error. Some releases have sent the status of a success before."""
+    answer = error(status, reason)
+    return evolve(answer, status=200) if lxd.release.waits_end_as_errors else answer

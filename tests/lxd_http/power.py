@@ -50,6 +50,8 @@ def change(lxd: Lxd, request: Request, name: str) -> Answer:
         raise NotModelled(f"the action {body}")
     if action not in _ACTIONS:
         raise Refused(400, f"Unknown action: '{action}'")
+    if action == "start":
+        lxd.check_leader(request.project)
     if lxd.refusals:
         raise Refused(500, lxd.refusals.pop())
     description, work = _ACTIONS[action]

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.lxd_http import backups, creation, images, instances, metrics, operations, power, server, volumes
+from tests.lxd_http import (
+    backups,
+    cluster,
+    creation,
+    images,
+    instances,
+    metrics,
+    operations,
+    power,
+    server,
+    trust,
+    volumes,
+)
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, error
 from tests.lxd_http.state import Lxd
 
@@ -15,8 +27,19 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", ""): server.about,
     ("GET", "resources"): server.resources,
     ("GET", "metrics"): metrics.read,
+    ("POST", "certificates"): trust.add_certificate,
+    ("GET", "certificates/*"): trust.read_certificate,
+    ("DELETE", "certificates/*"): trust.delete_certificate,
+    ("POST", "auth/identities/tls"): trust.add_identity,
+    ("GET", "auth/identities/current"): trust.current_identity,
+    ("GET", "auth/identities/tls/*"): trust.read_identity,
+    ("PUT", "auth/identities/tls/*"): trust.replace_identity,
+    ("DELETE", "auth/identities/tls/*"): trust.delete_identity,
     ("GET", "projects"): server.projects,
     ("GET", "projects/*"): server.project,
+    ("GET", "cluster/members"): cluster.members,
+    ("GET", "placement-groups"): cluster.placement_groups,
+    ("POST", "placement-groups"): cluster.create_placement_group,
     ("GET", "profiles"): server.profiles,
     ("GET", "profiles/*"): server.profile,
     ("GET", "networks"): server.networks,
@@ -62,12 +85,14 @@ _ROUTES: dict[tuple[str, str], Handler] = {
 }
 
 
-def answer(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
-    """Answers 403 to all but `GET /1.0` without a trusted certificate, and 501 to what the double does not model."""
-    if not trusted:
-        is_public = request.method == "GET" and not request.parts
-        return server.about(lxd, request, trusted=False) if is_public else error(403, "not authorized")
+def answer(lxd: Lxd, request: Request) -> Answer:
+    """Answers 403 to all but `GET /1.0` and tokens without a trusted certificate, and 501 to what the double does not
+    model.
+    """
+    if not trust.is_trusted(lxd, request) and not trust.may_ask_untrusted(request):
+        return error(403, "not authorized")
     try:
+        trust.check_permission(lxd, request)
         handler, parts = _find(request)
         with lxd.lock:
             return handler(lxd, request, *parts)

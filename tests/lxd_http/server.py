@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.lxd_http.messages import API, Answer, Refused, Request, etag_of, sync
 from tests.lxd_http.state import NETWORK, Lxd
+from tests.lxd_http.trust import is_trusted
 
 GIB = 1024**3
 CORES, HUGE_PAGE_BYTES, HUGE_PAGES = 4, 2 * 1024**2, 512
@@ -15,8 +16,9 @@ BRIDGE, PORT = "br0", "enp3s0"
 INTERFACES = frozenset({NETWORK, BRIDGE, PORT, "lo"})
 
 
-def about(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
+def about(lxd: Lxd, request: Request) -> Answer:
     """`/1.0`, the only answer to a client without a trusted certificate."""
+    trusted = is_trusted(lxd, request)
     public = {
         "api_extensions": list(lxd.release.extensions)
         if trusted or lxd.release.lists_extensions_before_trust
@@ -31,7 +33,8 @@ def about(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
     environment = {
         "architectures": ["x86_64", "i686"], "certificate_fingerprint": "5e" * 32, "driver": "lxc | qemu",
         "driver_version": f"{lxd.release.version} | 7.2.22", "kernel_architecture": "x86_64",
-        "project": request.project, "server": lxd.release.product, "server_clustered": False, "server_name": "double",
+        "project": request.project, "server": lxd.release.product, "server_clustered": lxd.member is not None,
+        "server_name": lxd.member or "double",
         "server_version": lxd.release.version, "storage": "dir",
     }  # fmt: skip
     return sync({"config": {}, **public, **auth, "environment": environment})
@@ -146,19 +149,21 @@ def _interface(name: str, kind: str) -> dict[str, Any]:
 
 
 def projects(lxd: Lxd, request: Request) -> Answer:
-    return sync([_project(name) for name in sorted(lxd.projects - lxd.forbidden_projects)])
+    return sync([_project(lxd, name) for name in sorted(lxd.projects - lxd.forbidden_projects)])
 
 
 def project(lxd: Lxd, request: Request, name: str) -> Answer:
     if name not in lxd.projects:
         raise Refused(404, "Project not found")
-    return sync(_project(name), etag=etag_of(name))
+    return sync(_project(lxd, name), etag=etag_of(name))
 
 
-def _project(name: str) -> dict[str, Any]:
+def _project(lxd: Lxd, name: str) -> dict[str, Any]:
     features = dict.fromkeys(("images", "networks", "profiles", "storage.volumes"), "true")
     config = {f"features.{key}": text for key, text in features.items()}
-    return {"config": config, "description": "", "name": name, "used_by": []}
+    found = {"config": config, "description": "", "name": name, "used_by": []}
+    mode = "standby" if name in lxd.standby_projects else ""
+    return {**found, "replica_mode": mode} if lxd.release.has_replicas else found
 
 
 def profiles(lxd: Lxd, request: Request) -> Answer:

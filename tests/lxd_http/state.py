@@ -96,16 +96,35 @@ class Image:
     uploaded_at: str = field(factory=now)
 
 
+@define(kw_only=True)
+class Identity:
+    """Has the permissions of its groups. `secret` is that of the token by which a client becomes it."""
+
+    name: str
+    groups: list[str]
+    secret: str
+    certificate_pem: str = ""
+
+
 @define
 class Lxd:
     """The server. `lock` is held for each request, so that each sees the objects as the one before left them."""
 
     release: Release = LXD_5_0
+    member: str | None = None  # its name in a cluster that has no other member
+    own_fingerprint: str = ""  # of its certificate
+    certificates: dict[str, dict[str, Any]] = field(factory=dict)  # the trust list, by fingerprint
+    trust_tokens: set[str] = field(factory=set)  # secrets
+    identities: dict[str, Identity] = field(factory=dict)  # by the fingerprint of the certificate
+    pending_identities: dict[str, Identity] = field(factory=dict)  # by an id
+    groups: dict[str, set[str]] = field(factory=dict)  # permissions, as `server admin`, `project default operator`
+    placement_groups: dict[tuple[str, str], dict[str, Any]] = field(factory=dict)  # by project and name
     instances: dict[tuple[str, str], Instance] = field(factory=dict)  # by project and name
     volumes: dict[tuple[str, str, str], Volume] = field(factory=dict)  # by project, pool and name
     images: dict[tuple[str, str], Image] = field(factory=dict)  # by project and fingerprint
     operations: dict[str, dict[str, Any]] = field(factory=dict)
     projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
+    standby_projects: set[str] = field(factory=set)  # replicas of those of another cluster
     forbidden_projects: set[str] = field(factory=set)  # whose volumes the certificate sees, but may not use
     unpatched: int = 0  # so many next changes of a volume fail
     undeleted: int = 0  # so many next deletions of a volume fail
@@ -144,9 +163,18 @@ class Lxd:
         """An instance or volume that is deleted takes its backups with it."""
         self.backups = {key: one for key, one in self.backups.items() if key[: len(of)] != of}
 
+    @property
+    def location(self) -> str:
+        return self.member or "none"
+
     def check_project(self, project: str) -> None:
         if project not in self.projects:
             raise Refused(404, f'Failed to load project "{project}": Project not found')
+
+    def check_leader(self, project: str) -> None:
+        """That it is refused is published; the status and the words are not."""
+        if project in self.standby_projects:
+            raise Refused(400, f'Project "{project}" is in standby mode')
 
     def check_pool(self, pool: str) -> None:
         if pool not in self.pools:
@@ -188,7 +216,7 @@ class Lxd:
         event = {
             "type": "lifecycle",
             "timestamp": now(),
-            "location": "none",
+            "location": self.location,
             "project": one.project,
             "metadata": {**about, "context": dict(context)} if context else about,
         }

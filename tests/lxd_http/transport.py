@@ -10,6 +10,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
+from attrs import evolve
 from websockets.utils import accept_key
 
 from tests.lab.key_pair import KeyPair, make_key_pair
@@ -17,18 +18,24 @@ from tests.lxd_http.event_stream import EventStream
 from tests.lxd_http.messages import Request
 from tests.lxd_http.routes import answer
 from tests.lxd_http.state import Lxd
+from tests.lxd_http.trust import is_trusted
 
 key_pair = cache(make_key_pair)
 
 
 @contextmanager
-def served(lxd: Lxd, client: KeyPair) -> Iterator[tuple[str, str]]:
-    """Yields the address and the certificate (PEM) of a server that trusts `client`."""
+def served(lxd: Lxd, client: KeyPair, *others: KeyPair) -> Iterator[tuple[str, str]]:
+    """Yields the address and the certificate (PEM) of a server that trusts `client`.
+
+    It may come to trust `others`. A TLS handshake with any further certificate fails.
+    """
     own = key_pair("lxd-http")
+    lxd.own_fingerprint = own.fingerprint
+    lxd.certificates[client.fingerprint] = {"name": "client", "type": "client"}
     listener = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"lxd": lxd}))
     listener.daemon_threads = True
     # The handshake is part of the first read, in the connection's own thread.
-    listener.socket = _context(own, client).wrap_socket(
+    listener.socket = _context(own, client, *others).wrap_socket(
         listener.socket, server_side=True, do_handshake_on_connect=False
     )
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
@@ -41,12 +48,12 @@ def served(lxd: Lxd, client: KeyPair) -> Iterator[tuple[str, str]]:
         listener.server_close()
 
 
-def _context(own: KeyPair, client: KeyPair) -> ssl.SSLContext:
-    """Asks for a certificate and accepts none; a handshake with another one than the client's fails."""
+def _context(own: KeyPair, *clients: KeyPair) -> ssl.SSLContext:
+    """Asks for a certificate and accepts none; a handshake with another one than the clients' fails."""
     context = own.server_context()
     context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.load_verify_locations(cadata=client.certificate_pem)
+    context.load_verify_locations(cadata="".join(one.certificate_pem for one in clients))
     return context
 
 
@@ -60,16 +67,16 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def _answer(self) -> None:
-        trusted = cast("ssl.SSLSocket", self.connection).getpeercert() is not None
-        if self.headers.get("Upgrade") == "websocket" and trusted:
+        certificate = cast("ssl.SSLSocket", self.connection).getpeercert(binary_form=True)
+        plain = Request.of(self.command, self.path, dict(self.headers.items()), b"").of_client(certificate)
+        if self.headers.get("Upgrade") == "websocket" and is_trusted(self.lxd, plain):
             self._stream()
             return
         content = self._content()
         if content is None:  # broken off: nobody waits for an answer
             self.close_connection = True
             return
-        request = Request.of(self.command, self.path, dict(self.headers.items()), content)
-        found = answer(self.lxd, request, trusted=trusted)
+        found = answer(self.lxd, evolve(plain, content=content))
         self.send_response(found.status)
         for name, text in {"Content-Type": "application/json", **found.headers}.items():
             self.send_header(name, text)

@@ -18,7 +18,7 @@ def listing(lxd: Lxd, request: Request, pool: str) -> Answer:
     everywhere = request.query.get("all-projects") == "true"
     custom = [_view(lxd, one) for one in lxd.volumes.values() if one.pool == pool]
     instances = [
-        _about(one.name, VM, one.project, used_by=[one.url])
+        _about(lxd, one.name, VM, one.project, used_by=[one.url])
         for one in lxd.instances.values()
         if any(device.get("path") == "/" and device["pool"] == pool for device in lxd.expanded_devices(one).values())
     ]
@@ -168,15 +168,15 @@ def _users(lxd: Lxd, volume: Volume) -> list[str]:
 
 
 def _view(lxd: Lxd, one: Volume) -> dict[str, Any]:
-    about = _about(one.name, "custom", one.project, used_by=_users(lxd, one))
+    about = _about(lxd, one.name, "custom", one.project, used_by=_users(lxd, one))
     return {
         **about, "config": one.config, "content_type": one.content_type, "description": one.description,
         "created_at": one.created_at,
     }  # fmt: skip
 
 
-def _about(name: str, kind: str, project: str, *, used_by: list[str]) -> dict[str, Any]:
+def _about(lxd: Lxd, name: str, kind: str, project: str, *, used_by: list[str]) -> dict[str, Any]:
     return {
-        "config": {}, "description": "", "name": name, "type": kind, "used_by": used_by, "location": "none",
+        "config": {}, "description": "", "name": name, "type": kind, "used_by": used_by, "location": lxd.location,
         "content_type": "block", "project": project, "created_at": NEVER,
     }  # fmt: skip

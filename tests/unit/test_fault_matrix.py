@@ -140,6 +140,18 @@ def test_the_rows_of_other_kinds_stay_with_their_day_and_commit() -> None:
     assert list(rows_in(text(newer, [], before=before, others=["delete"]))) == ["delete"]  # compose is no kind any more
 
 
+def test_the_sample_has_a_row_for_each_hypervisor_and_keeps_the_others() -> None:
+    at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    points = ("half done (LXD)", "half done (Incus)", "before the intent is committed (processes)")
+    lxd, incus, plain = (StoredResult(at=at, result=result(f"compose/{point}", _V.RACK)) for point in points)
+    before = text([], [lxd, plain])
+    assert list(rows_in(before)) == ["compose on LXD", "compose"]
+    page = text([], [incus], before=before, keep_sample=True)
+    assert {kind: row for kind, row in rows_in(page).items() if kind in rows_in(before)} == rows_in(before)
+    assert list(rows_in(page)) == ["compose on LXD", "compose", "compose on Incus"]
+    assert "with them 3 cells were tried, 3 green" in page
+
+
 def test_the_page_keeps_a_section_without_new_results() -> None:
     at = datetime(2026, 11, 20, 12, tzinfo=UTC)
     stored = [StoredResult(at=at, result=one) for one in RESULTS]

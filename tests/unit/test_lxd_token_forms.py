@@ -30,7 +30,6 @@ class Server:
 
     def __init__(self, *extensions: str) -> None:
         self.posted: list[tuple[str, dict[str, Any]]] = []
-        self.deleted: list[str] = []
         self._extensions = extensions
 
     def client(self) -> Client:
@@ -41,7 +40,6 @@ class Server:
         found = SimpleNamespace(
             server=server, get=lambda _where: server(), dialect=LXD, address=parse("https://h:8443"),
             post=lambda where, body: self.posted.append((where, body)), place="LXD at https://h:8443",
-            find=lambda where: {} if where.startswith("auth/") else None, delete=self.deleted.append,
         )  # fmt: skip
         return cast("Client", found)
 
@@ -64,12 +62,3 @@ def test_a_token_is_sent_to_where_it_was_issued(
     )
     ((used, body),) = server.posted
     assert (used, body[key]) == (where, text)
-
-
-@pytest.mark.parametrize(
-    ("extensions", "deleted"), [((), []), (("access_management_tls",), [f"auth/identities/tls/{'ab' * 32}"])]
-)
-def test_the_certificate_of_an_identity_is_removed_with_it(extensions: tuple[str, ...], deleted: list[str]) -> None:
-    server = Server(*extensions)
-    trust.untrust(server.client(), "ab" * 32)
-    assert server.deleted == deleted

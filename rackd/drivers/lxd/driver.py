@@ -343,7 +343,7 @@ class LxdDriver:
         if trust.is_gone(self._client, fingerprint, own_pem=self._own_pem):
             return
         self.reach()
-        trust.untrust(self._client, fingerprint)
+        trust.untrust(self._client, fingerprint, own_pem=self._own_pem)
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         watch = Watch(self._client, self._ready().scope, notify)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from common.discovery import Problem
 from common.hardware import HardwareDevice, NetworkDevice, NetworkPort
-from common.values import HostNetwork, Profile, Project
+from common.values import HostNetwork, PlacementGroup, Profile, Project
 from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,
@@ -100,6 +100,10 @@ _HOST_MACHINE: Serializer[HostView] = serializer(
     constant("__incomplete__", BOOL, value=True),
 )
 _PROFILE: Serializer[Profile] = serializer("Profile", *fields_of(Profile, "name description"))
+# `policy` is spread or compact, `rigor` strict or permissive, as LXD says it.
+_PLACEMENT_GROUP: Serializer[PlacementGroup] = serializer(
+    "PlacementGroup", *fields_of(PlacementGroup, "name description policy rigor virtual_machines=guests")
+)
 _CONFIRMATION: Serializer[Confirmation] = serializer("HostConfirmation", *fields_of(Confirmation, "op field value"))
 # Facts of an error that a person has to resolve. `confirm` is the call of the host that accepts what it presents.
 _ERROR_DETAILS: Serializer[ErrorDetails] = serializer(
@@ -150,6 +154,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("capacity", nullable(CAPACITY_JSON), lambda host: host.capacity),
     key("problems", array(_PROBLEM), lambda host: host.problems),
     key("refreshed_at", nullable(TIMESTAMP), lambda host: host.refreshed_at),
+    key("placement_groups", array(_PLACEMENT_GROUP), lambda host: host.placement_groups),
     key("maintenance", nullable(MAINTENANCE_JSON), lambda host: host.maintenance),
     key("address", nullable(STR), lambda host: host.address or None),  # null: the caller is no administrator
     *fields_of(HostView, "project cluster=cluster_id cluster_name reserved_cores reserved_memory=reserved_memory_mib"),

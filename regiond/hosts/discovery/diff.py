@@ -101,7 +101,7 @@ def _server_facts(facts: HostFacts) -> HostFacts:
     """Returns the facts of the server, which are the same whichever of its hosts was discovered."""
     return evolve(
         facts, storage_pools=(), networks=(), profiles=(), tags=(), extensions=(), cluster_member=None,
-        cluster_members=(),
+        cluster_members=(), placement_groups=(),
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ from regiond.hosts.discovery.model import (
 from regiond.hosts.error_details import details_of
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.model import MACHINE_MISSING_TEXT, POWER_CHANGED_TEXT
-from regiond.hosts.trust.known_before import of_other_installations
+from regiond.hosts.trust.known_before import OF_OTHER_INSTALLATION, of_other_installations
 from regiond.hosts.trust.service import HostTrust
 from regiond.racks.service import HostCalls, read_installation_id, without_secrets
 
@@ -282,7 +282,7 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
 async def _tell_of_others(db: Db, host_id: int, name: str, found: Discovery) -> None:
     """Says, of a host that was just discovered for the first time, that another installation has guests there."""
     for message in of_other_installations(name, found.guests, await read_installation_id(db)):
-        await Events.record(db, "host_of_other_installation", message, level=Level.WARNING, host_id=host_id)
+        await Events.record(db, OF_OTHER_INSTALLATION, message, level=Level.WARNING, host_id=host_id)
 
 
 async def _record_pool(db: Db, host_id: int, host_name: str, pool: StoragePool) -> None:

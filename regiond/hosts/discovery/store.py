@@ -90,8 +90,9 @@ _SET_READY = """
      where id = $1 and state <> 'removing'
        and (state <> 'ready' or error_code is not null or problems <> $2)
 """
-_SET_NETWORKS_AND_PROFILES = """
-    update vm_host set networks = $2, profiles = $3 where id = $1 and (networks, profiles) is distinct from ($2, $3)
+_SET_FACTS_OF_PROJECT = """
+    update vm_host set networks = $2, profiles = $3, placement_groups = $4
+     where id = $1 and (networks, profiles, placement_groups) is distinct from ($2, $3, $4)
 """
 _ADD_TAGS = """
     update vm_host set tags = tags || array(select tag from unnest($2::text[]) as tag where tag <> all(tags))
@@ -141,10 +142,11 @@ async def write_pools(db: Db, server_id: int, pools: Iterable[StoragePool], miss
 
 
 async def write_host(db: Db, host_id: int, discovery: Discovery) -> None:
-    """Writes the values of the host itself: state, problems, networks, profiles, tags, default storage pool."""
+    """Writes the values of the host itself: state, problems, facts of its project, tags, default storage pool."""
     facts = discovery.facts
     await db.execute(_SET_READY, host_id, to_dict(discovery.problems))
-    await db.execute(_SET_NETWORKS_AND_PROFILES, host_id, to_dict(list(facts.networks)), to_dict(list(facts.profiles)))
+    of_project = (facts.networks, facts.profiles, facts.placement_groups)
+    await db.execute(_SET_FACTS_OF_PROJECT, host_id, *(to_dict(list(found)) for found in of_project))
     await db.execute(_ADD_TAGS, host_id, list(facts.tags))
     await db.execute(_SET_DEFAULT_POOL, host_id)
 

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 import structlog
 from attrs import evolve, frozen
 
-from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, LinkLost, NotTrusted, RackUnreachable
+from common.errors import (
+    OF_IDENTITY,
+    DeadlineExceeded,
+    HostUnreachable,
+    InnkeeperError,
+    LinkLost,
+    NotTrusted,
+    RackUnreachable,
+)
 from common.product_commands import ProductCommands, commands_of
 from common.rpc.host_commands import HOST_UNTRUST, UntrustCall
 from common.values import DriverType
@@ -70,10 +78,15 @@ async def planned_fate(db: Db, host_ids: Sequence[int], removal: HostRemoval) ->
 
 
 def _left_behind(
-    commands: ProductCommands, fingerprint: str, others: Sequence[str], reason: str = "The host does not answer"
+    commands: ProductCommands,
+    fingerprint: str,
+    others: Sequence[str],
+    reason: str = "The host does not answer",
+    *,
+    of_identity: bool = False,
 ) -> CertificateFate:
     """Returns the fate of a certificate that stays, like `others` of ours, such as that of an unfinished rotation."""
-    command = " && ".join(commands.untrust(one) for one in (*others, fingerprint))
+    command = " && ".join(commands.untrust(one, of_identity=of_identity) for one in (*others, fingerprint))
     return CertificateFate(
         fingerprint=fingerprint,
         removed=False,
@@ -108,8 +121,9 @@ class HostCertificates:
             if may_retry and failed.uncertain and isinstance(failed.error, RackUnreachable):
                 raise failed.error from failed
             log.warning("certificate_not_removed", host_id=host_id, code=failed.error.code, reason=failed.error.message)
-            reason = _reason(leaving.commands, failed.error)
-            left = _left_behind(leaving.commands, leaving.fingerprint, leaving.others, reason)
+            of_identity = failed.error.details.get(OF_IDENTITY) is True
+            reason = _reason(leaving.commands, failed.error, of_identity=of_identity)
+            left = _left_behind(leaving.commands, leaving.fingerprint, leaving.others, reason, of_identity=of_identity)
             return evolve(left, uncertain=failed.uncertain)
 
     async def abandon(self, host_id: int) -> CertificateFate | None:
@@ -168,7 +182,9 @@ class HostCertificates:
                 return
 
 
-def _reason(commands: ProductCommands, error: InnkeeperError) -> str:
+def _reason(commands: ProductCommands, error: InnkeeperError, *, of_identity: bool) -> str:
+    if of_identity:
+        return f"{commands.product} does not let an identity without the permission can_delete_identities remove itself"
     if isinstance(error, NotTrusted):  # its text would explain how to continue with the server
         return f"{commands.product} does not let a certificate that is restricted to projects change the trust list"
     return error.message.rstrip(". ")

@@ -9,6 +9,7 @@ from common.phrases import number_of
 from common.product_commands import ProductCommands
 from common.values import Guest
 
+TRUSTED_ALREADY, OF_OTHER_INSTALLATION = "host_trusted_already", "host_of_other_installation"  # kinds of events
 _NAMED = 5  # guests, in one message
 
 

@@ -100,13 +100,15 @@ class RotateCredentials:
             await self._reach(progress, new)
             await journal.step("switch")
             await self._database.in_transaction(lambda db: _switch(db, old_id, new.view.id))
-        old = progress.old.view
+        old, level = progress.old.view, Level.INFO
         if not old.imported:
             await journal.step("untrust_old", fingerprint=old.fingerprint)
             await self._untrust(progress, with_pair=new, fingerprint=old.fingerprint)
+            if await self._is_trusted(progress, progress.old):  # an identity of LXD that may not see others
+                level = Level.WARNING
         return Outcome(
             result={"fingerprint": new.view.fingerprint, "replaced": old.fingerprint},
-            record=self._record_rotated(progress, new, operation, Level.INFO, stays=await self._stays(progress)),
+            record=self._record_rotated(progress, new, operation, level, stays=await self._stays(progress)),
         )
 
     async def _stays(self, progress: _Progress) -> bool:

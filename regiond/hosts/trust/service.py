@@ -26,7 +26,7 @@ from regiond.hosts import schedule_store, store
 from regiond.hosts.error_details import Secret, details_of, product_of, without_facts_of_the_region
 from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
-from regiond.hosts.trust.known_before import trusted_already
+from regiond.hosts.trust.known_before import TRUSTED_ALREADY, trusted_already
 from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name
 from regiond.racks.service import HostCalls
 
@@ -144,7 +144,7 @@ class HostTrust:
             pair_id = await credential_service.key_pair_of_host(db, host_id)
             imported = pair_id is not None and (await self._key_pairs.view(db, pair_id)).imported
             message = trusted_already(host.name, commands_of(host.product), imported=imported)
-            await Events.record(db, "host_trusted_already", message, level=Level.WARNING, host_id=host_id)
+            await Events.record(db, TRUSTED_ALREADY, message, level=Level.WARNING, host_id=host_id)
         log.info("certificate_trusted_already", host_id=host_id)
 
     async def discover(self, host_id: int, host: store.HostConnection, *, deadline_s: float) -> Discovery:

@@ -162,7 +162,7 @@ async def _check(visit: Visit, host: HostView) -> Reply:
         type=host.driver.value,
         host=host,
         row=row,
-        lines=host_check(host, visit.now),
+        lines=host_check(host, visit.now, await visit.services.hosts.known_before(visit.caller, host.id)),
         projects=await _other_projects(visit, host),
     )
 

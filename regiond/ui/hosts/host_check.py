@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from attrs import frozen
@@ -26,9 +26,19 @@ class CheckLine:
     remedy: str = ""
 
 
-def host_check(host: HostView, now: datetime) -> tuple[CheckLine, ...]:
-    """The lines in the order in which they matter. Of a host that never answered only the reason is known."""
-    return tuple(_lines(host, now))
+def host_check(host: HostView, now: datetime, known_before: Iterable[str] = ()) -> tuple[CheckLine, ...]:
+    """The lines in the order in which they matter. Of a host that never answered only the reason is known.
+
+    `known_before` has what the region found out about a server that knew an Innkeeper before.
+    """
+    return (*_lines(host, now), *map(_known, known_before))
+
+
+def _known(message: str) -> CheckLine:
+    return CheckLine(
+        subject=text("Innkeeper before"), outcome=WARN, found=message,
+        remedy=text("What helps is in the message. The host is usable as it is."),
+    )  # fmt: skip
 
 
 def _version(host: HostView) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from attrs import evolve
+
 from tests.faults.cells import Victim
 from tests.faults.matrix.results import StoredResult
 from tests.faults.matrix.table import of_kinds
@@ -12,6 +14,7 @@ from tests.faults.matrix.table import of_kinds
 HEAD = ("kind", *(victim.value for victim in Victim), "green", "tried on", "commit")
 UNKNOWN = "not recorded"  # of results that were stored without a commit
 _ROW = re.compile(r"^\| (?!kind |---|victim )(.+) \|$", re.MULTILINE)
+_HYPERVISOR = re.compile(r"\((LXD|Incus|libvirt)\)$")  # at the end of a point
 _GREEN = re.compile(r"(\d+) of (\d+)")
 
 Row = Sequence[str]
@@ -23,6 +26,19 @@ def rows_of(stored: Iterable[StoredResult]) -> Mapping[str, Row]:
     for one in stored:
         by_kind.setdefault(one.result.cell.kind, []).append(one)
     return {kind: _row(own) for kind, own in by_kind.items()}
+
+
+def by_hypervisor(stored: Iterable[StoredResult]) -> list[StoredResult]:
+    """Returns the results with kinds of their own for each hypervisor of the lab, such as `compose on Incus`."""
+    return [_with_hypervisor(one) for one in stored]
+
+
+def _with_hypervisor(stored: StoredResult) -> StoredResult:
+    cell = stored.result.cell
+    found = _HYPERVISOR.search(cell.point)
+    if found is None:
+        return stored
+    return evolve(stored, result=evolve(stored.result, cell=evolve(cell, kind=f"{cell.kind} on {found[1]}")))
 
 
 def _row(own: Sequence[StoredResult]) -> Row:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from common.phrases import number_of
 from tests.faults.cells import CellResult
-from tests.faults.matrix.kind_rows import HEAD, Row, days, rows_in, rows_of, totals
+from tests.faults.matrix.kind_rows import HEAD, Row, by_hypervisor, days, rows_in, rows_of, totals
 from tests.faults.matrix.results import StoredResult
 from tests.faults.matrix.table import as_markdown, of_times, reasons, summary
 
@@ -28,6 +28,7 @@ _HEAD = """\
     ./dev faults --only compose           # cells whose name starts with this; can be repeated
     ./dev faults --only clone --page      # and replaces the rows of the kinds that were tried whole on this page
     ./dev faults --real                   # the sample on real processes, and on the lab's LXD, Incus and libvirt
+    ./dev faults --real --only deploy --page   # and replaces the rows of the kinds and hypervisors that were tried
     ./dev faults --again --seed 7         # deletes earlier results; another order
 
 A **cell** is a scenario, a point in it, and a victim. Running the scenario once without a fault finds its points: both
@@ -63,18 +64,26 @@ PostgreSQL, region, rack and hypervisor are processes and are killed by `SIGKILL
 
 
 def text(
-    here: Sequence[StoredResult], real: Sequence[StoredResult], *, before: str = "", others: Collection[str] = ()
+    here: Sequence[StoredResult],
+    real: Sequence[StoredResult],
+    *,
+    before: str = "",
+    others: Collection[str] = (),
+    keep_sample: bool = False,
 ) -> str:
     """The whole page. A section without results stays as it is `before`, since it was made on another machine.
 
-    `others` are kinds that this run did not try: their rows stay as they are. They are in the order of the table.
+    `others` are kinds that this run did not try: their rows stay as they are. They are in the order of the table. With
+    `keep_sample`, rows of the sample that are not in `real` stay, too.
     """
-    every_point = _section_of(before, _EVERY_POINT)
+    every_point, sample = _section_of(before, _EVERY_POINT), _section_of(before, _SAMPLE)
     kept = {kind: row for kind, row in rows_in("\n".join(every_point)).items() if kind in others}
+    kept_real = rows_in("\n".join(sample)) if keep_sample else {}
+    tried = by_hypervisor(real)
     parts = [
         _HEAD,
         *(_section(_EVERY_POINT, here, kept=kept, order=others) if here else every_point),
-        *(_section(_SAMPLE, real, _REAL) if real else _section_of(before, _SAMPLE)),
+        *(_section(_SAMPLE, tried, _REAL, kept=kept_real, order=[*kept_real, *rows_of(tried)]) if tried else sample),
     ]
     return "\n".join(parts).rstrip("\n") + "\n"
 

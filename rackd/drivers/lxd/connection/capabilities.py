@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import NotTrusted, Unsupported
-from rackd.drivers.lxd.connection.dialect import LXD, Dialect, dialect_of
+from rackd.drivers.lxd.connection.dialect import IDENTITIES, LXD, Dialect, dialect_of
 
 # What the driver cannot do without, all in LXD 4.16 and newer and in every Incus.
 REQUIRED = ("projects", "virtual-machines", "custom_block_volumes")
@@ -33,6 +33,7 @@ class Capabilities:
     rebuild: bool = False  # an instance gets another root disk, and stays
     selective_state: bool = False  # a listing of instances has only those parts of their states that are asked for
     tls_identities: bool = False  # certificates with permissions by groups, beside the trust list
+    placement_groups: bool = False  # a cluster spreads the instances of a group, or keeps them together
     trust_token: bool = False  # a token has a field of its own, beside the trust password
 
 
@@ -45,7 +46,8 @@ _EXTENSIONS: Mapping[str, str] = {
     "iso_volumes": "custom_volume_iso",
     "rebuild": "instances_rebuild",
     "selective_state": "instances_state_selective_recursion",
-    "tls_identities": "access_management_tls",
+    "tls_identities": IDENTITIES,
+    "placement_groups": "instance_placement_groups",
     "trust_token": "explicit_trust_token",
 }
 

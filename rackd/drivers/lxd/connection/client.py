@@ -16,7 +16,7 @@ from attrs import field, frozen
 from common.addresses.lxd import LxdAddress
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound
 from rackd.drivers.lxd.connection import failures
-from rackd.drivers.lxd.connection.dialect import LXD, Dialect, dialect_of
+from rackd.drivers.lxd.connection.dialect import IDENTITIES, LXD, Dialect, dialect_of
 from rackd.drivers.lxd.connection.failures import Unfinished
 from rackd.drivers.lxd.connection.pinned_http import PinnedAdapter, open_session
 from rackd.drivers.lxd.connection.tls import CONNECT_S, connection_error, explain_verification_failure
@@ -73,6 +73,7 @@ class Client:
         """
         self._read_s = read_s
         self.dialect = dialect
+        self._has_identities = False
         self.address = address
         self.context = context
         self._pinned_pem = pinned_pem
@@ -109,6 +110,7 @@ class Client:
         """Returns `/1.0`, which needs no trust: it contains `auth` and the API extensions."""
         found: Json = self.get("")
         self.dialect = dialect_of(found)
+        self._has_identities = IDENTITIES in (found.get("api_extensions") or ())
         return found
 
     def get(self, where: str, **params: str) -> Any:
@@ -194,7 +196,10 @@ class Client:
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
             raise DriverFailed(f"Cannot send {what} to {server}: {error}.") from error
         if response.status_code not in _SUCCESS:
-            raise failures.of_response(response.status_code, _reason(response), self.dialect, server=server, what=what)
+            raise failures.of_response(
+                response.status_code, _reason(response), self.dialect, server=server, what=what,
+                has_identities=self._has_identities,
+            )  # fmt: skip
         return response
 
     def _metadata(self, response: requests.Response, where: str) -> Any:

@@ -52,6 +52,7 @@ INCUS = Dialect(
 )  # fmt: skip
 
 _SERVER_NAMES = {"lxd": LXD, "incus": INCUS}
+IDENTITIES = "access_management_tls"  # an API extension: certificates with permissions by groups
 _ONLY_INCUS = "restrict_dev_incus"  # an API extension
 
 

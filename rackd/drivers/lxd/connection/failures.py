@@ -24,6 +24,11 @@ _CLUSTER_RULES = (
         "{client} cluster group assign",
     ),
 )
+# What helps an identity of LXD. Without the second permission it sees neither the memory nor the storage of the server.
+_OF_IDENTITIES = (
+    "if it is that of an identity, its groups need operator of this project, and can_view_resources and "
+    "can_view_metrics of the server (lxc auth group permission add GROUP server can_view_resources); "
+)
 _INVALID = "validation"
 _FULL = "no space left on device"
 _TAKEN = ("already exists", "unique constraint failed: instances")
@@ -54,9 +59,11 @@ def is_invalid(error: DriverFailed) -> bool:
     return _INVALID in str(error).lower()
 
 
-def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what: str) -> InnkeeperError:
+def of_response(
+    status: int, reason: str, dialect: Dialect, *, server: str, what: str, has_identities: bool = False
+) -> InnkeeperError:
     """Returns the error of a response that is no success. `what` was asked for, as `GET /1.0/instances`; `server` is
-    the address of the server.
+    the address of the server, which may have certificates whose permissions come from groups (`has_identities`).
     """
     product = dialect.product
     for text, remedy in _CLUSTER_RULES:
@@ -65,8 +72,9 @@ def of_response(status: int, reason: str, dialect: Dialect, *, server: str, what
     if status == 403 or any(text in reason.lower() for text in _RESTRICTED):
         return NotAuthorized(
             f"{product} at {server} does not allow this to Innkeeper's certificate ({reason}). If the "
-            f"certificate is restricted, add this project to it with {dialect.client} config trust edit; if it is no "
-            f"longer trusted, get a new token with: {dialect.how_to_trust}"
+            f"certificate is restricted, add this project to it with {dialect.client} config trust edit; "
+            f"{_OF_IDENTITIES if has_identities else ''}if it is no longer trusted, get a new token with: "
+            f"{dialect.how_to_trust}"
         )
     if status in _UNAVAILABLE or any(text in reason.lower() for text in _MEMBER_DOWN):
         return HostUnreachable(f"{product} at {server} is not ready: {reason}.")

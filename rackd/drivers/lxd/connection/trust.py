@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import socket
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 
 from common.addresses.lxd import LxdAddress, parse
 from common.certificates import fingerprint, load_certificate, utc_now
-from common.errors import DriverFailed, HostUnreachable, InvalidRequest, NotFound, NotTrusted, PeerChanged
+from common.errors import OF_IDENTITY, DriverFailed, HostUnreachable, InvalidRequest, NotFound, NotTrusted, PeerChanged
 from rackd.drivers.lxd.connection.capabilities import capabilities_of
 from rackd.drivers.lxd.connection.client import Client, Json, path
 from rackd.drivers.lxd.connection.failures import Conflict, NotAuthorized
@@ -24,6 +25,7 @@ from rackd.drivers.lxd.connection.tls import presented
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _IDENTITIES = ("auth", "identities", "tls")  # those that authenticate with a certificate
+_OF_GROUPS = "Client certificate"  # the type of an identity whose permissions come from groups
 ADDRESSES_TRIED, TRY_S = 4, 3.0  # a server may list addresses that only its own networks reach
 
 
@@ -101,7 +103,11 @@ def trust(
     if wanted != own:
         if not trusted:
             raise _not_trusted(client, "the certificate that should add another one")
-        _add_another(client, certificate_pem, name, own)
+        identity = _own_identity(client, server)
+        if identity is None:
+            _add_another(client, certificate_pem, name, own)
+        else:
+            _replace_in_identity(client, identity, certificate_pem)
     elif not trusted:
         _add_own(client, server, name, pinned_pem, secret)
         if client.get("").get("auth") != "trusted":
@@ -189,12 +195,38 @@ def _replace_own(client: Client, certificate_pem: str, own: str) -> None:
     try:
         found, etag = client.get_with_etag(path("certificates", own))
         client.put(path("certificates", own), {**_changeable(found), "certificate": certificate_pem}, etag=etag)
-    except (NotTrusted, DriverFailed, NotFound) as error:  # not found: it is that of an identity
+    except (NotTrusted, DriverFailed, NotFound) as error:
         raise NotTrusted(
             f"{client.place} does not let a restricted certificate add another one ({error}). "
             f"Get a token with: {client.dialect.how_to_trust} --restricted --projects PROJECT"
         ) from error
     log.info("restricted_certificate_replaced", address=client.address.normalised, old=own)
+
+
+def _own_identity(client: Client, server: Json) -> Json | None:
+    """Returns the identity of the client's certificate if its permissions come from groups; None if the certificate is
+    one of the trust list.
+    """
+    if not capabilities_of(server).tls_identities:
+        return None
+    found: Json = client.get(path("auth", "identities", "current"))
+    return found if found.get("fine_grained", found.get("type") == _OF_GROUPS) else None
+
+
+def _replace_in_identity(client: Client, identity: Json, certificate_pem: str) -> None:
+    """Gives the client's own identity another certificate. LXD then no longer trusts the old one.
+
+    A second identity, or a certificate in the trust list, would not have the permissions of its groups.
+    """
+    body = {"groups": identity.get("groups") or [], "tls_certificate": certificate_pem}
+    try:
+        client.put(path(*_IDENTITIES, str(identity["id"])), body)
+    except (NotTrusted, DriverFailed, NotFound) as error:
+        raise NotTrusted(
+            f"{client.place} does not let the identity {identity.get('name')} change its certificate ({error}). "
+            "Get a token of another identity with: lxc auth identity create tls/NAME --group GROUP"
+        ) from error
+    log.info("identity_certificate_replaced", address=client.address.normalised, old=identity["id"])
 
 
 def _changeable(certificate: Json) -> dict[str, Any]:
@@ -207,16 +239,26 @@ def is_gone(client: Client, of: str, *, own_pem: str) -> bool:
     return of.lower() == own and client.server().get("auth") != "trusted"
 
 
-def untrust(client: Client, of: str) -> None:
-    """Removes the certificate with the fingerprint `of` (SHA-256, hex) from the trust store. Idempotent."""
+def untrust(client: Client, of: str, *, own_pem: str) -> None:
+    """Removes the certificate with the fingerprint `of` (SHA-256, hex) from the trust store, or with its identity.
+    Idempotent.
+    """
     if not of or any(letter not in "0123456789abcdef" for letter in of.lower()):
         raise InvalidRequest(f"'{of}' is not a fingerprint: expected the certificate's SHA-256 in hex digits.")
     if client.find(path("certificates", of.lower())) is not None:
         client.delete(path("certificates", of.lower()))
         return
-    identity = path(*_IDENTITIES, of.lower())
-    if capabilities_of(client.server()).tls_identities and client.find(identity) is not None:
-        client.delete(identity)
+    if not capabilities_of(client.server()).tls_identities:
+        return
+    with suppress(NotFound):
+        client.delete(path(*_IDENTITIES, of.lower()))
+    # LXD does not find what an identity may not see, itself included.
+    if not is_gone(client, of, own_pem=own_pem) and of.lower() == fingerprint(load_certificate(own_pem)):
+        raise NotTrusted(
+            f"{client.place} does not let the identity of Innkeeper's certificate remove itself. Run on the server: "
+            f"lxc auth identity delete tls/{of.lower()}",
+            **{OF_IDENTITY: True},
+        )
 
 
 def _not_trusted(client: Client, what: str) -> NotTrusted:

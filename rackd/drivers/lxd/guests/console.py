@@ -12,6 +12,7 @@ from rackd.drivers.lxd.connection.client import path
 from rackd.drivers.lxd.connection.console_stream import ConsoleOperation, LxdConsole
 from rackd.drivers.lxd.connection.websocket import NotRunning
 from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.inventory.operation_subjects import instances_of, is_console
 
 OFF = frozenset({"Stopped", "Error"})
 _TRIES, _RETRY_S = 5, 0.4  # LXD ends a console a moment after its user has gone
@@ -61,10 +62,27 @@ def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
             if not left:
                 raise Busy(
                     f"The console of {guest.name} is in use, or its screen is open: {instances.client.place} lets only "
-                    "one of them be open. Close it, or try again."
+                    f"one of them be open. Close it, or try again.{how_to_end(instances, found['name'])}"
                 ) from error
             time.sleep(_RETRY_S)
     raise AssertionError("unreachable")
+
+
+def how_to_end(instances: Instances, name: str) -> str:
+    """Returns a sentence with the command that ends what is open; empty if nothing is known.
+
+    Incus 6.0 keeps a console for ever that was offered to a rack which was killed before it connected. It looks like
+    one that somebody uses, so only a person can tell.
+    """
+    listed = instances.client.get("operations", recursion="1", project=instances.scope.project) or {}
+    found = [one for one in listed.get("running") or () if is_console(one) and name in instances_of(one)]
+    if not found:
+        return ""
+    since = ", ".join(str(one.get("created_at", "")).partition(".")[0] for one in found)
+    command = " && ".join(f"{instances.client.dialect.client} operation delete {one['id']}" for one in found)
+    return (
+        f" It is open since {since} (UTC). If nobody uses it, as after a rack that was killed, end it with: {command}"
+    )
 
 
 def open_operation(instances: Instances, name: str, wanted: Mapping[str, object]) -> ConsoleOperation:

@@ -17,7 +17,7 @@ from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.failures import Conflict
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
-from rackd.drivers.lxd.inventory.operation_subjects import instances_of
+from rackd.drivers.lxd.inventory.operation_subjects import instances_of, is_console
 from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY, NO_UUID, UUID_KEY, config_of, id_of, marker_of
 from rackd.drivers.lxd.inventory.reader import check_readable
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume
@@ -115,7 +115,7 @@ class Instances:
         """
         operations = self.client.get("operations", recursion="1", project=self.scope.project)
         for operation in (operations or {}).get("running") or ():
-            if name in instances_of(operation):
+            if name in instances_of(operation) and not is_console(operation):
                 self.client.wait(str(operation["id"]))
                 return True
         return False

@@ -17,7 +17,7 @@ from common.errors import Busy, DriverFailed, HostUnreachable
 from common.values import GuestRef
 from rackd.drivers.driver_errors import screen_is_off
 from rackd.drivers.lxd.connection.console_stream import ConsoleOperation, LxdConsole
-from rackd.drivers.lxd.guests.console import OFF, TAKEN, open_operation
+from rackd.drivers.lxd.guests.console import OFF, TAKEN, how_to_end, open_operation
 from rackd.drivers.lxd.guests.instances import Instances
 
 _SCREEN = {"type": "vga"}
@@ -93,7 +93,7 @@ class Screens:
                 raise Busy(
                     f"{instances.client.place} shows the screen of {guest.name} to somebody else, through another rack "
                     "or with its own client, or its serial console is open: the server lets only one of them be open. "
-                    "Close it there, or try again."
+                    f"Close it there, or try again.{how_to_end(instances, name)}"
                 ) from error
             raise
 

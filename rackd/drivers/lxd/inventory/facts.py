@@ -27,6 +27,7 @@ from rackd.drivers.lxd.connection.dialect import dialect_of
 from rackd.drivers.lxd.inventory import hardware
 from rackd.drivers.lxd.inventory.image_copies import copies_of, iso_copies_of, sha256_of_iso_volume
 from rackd.drivers.lxd.inventory.networks import networks_of
+from rackd.drivers.lxd.inventory.placement_groups import groups_of
 from rackd.drivers.lxd.inventory.volume_index import Volume, usable_volumes
 
 Json = Mapping[str, Any]
@@ -56,6 +57,7 @@ class ServerResponses:
     profiles: Sequence[Json] = ()
     members: Sequence[Json] = ()
     member: str | None = None
+    placement_groups: Sequence[Json] = ()
     instances: Sequence[Json] = ()
     volumes: Sequence[Volume] = ()
     images: Sequence[Json] = ()  # in the store of the host's project
@@ -122,6 +124,7 @@ def facts_of(responses: ServerResponses, guests: Iterable[Guest]) -> HostFacts:
         extensions=tuple(responses.server["api_extensions"]),
         cluster_member=responses.member,
         cluster_members=tuple(sorted(map(_member, responses.members), key=lambda one: one.name)),
+        placement_groups=groups_of(responses.placement_groups),
     )
 
 

@@ -11,12 +11,18 @@ from urllib.parse import unquote, urlsplit
 
 from rackd.drivers.lxd.inventory.ownership import Json
 
+_CONSOLE = "Showing console"
 _ENTITY_URLS = ("entity_url", "original_entity_url")  # of the operation's metadata; the latter before a rename
 
 
 def instances_of(operation: Json) -> set[str]:
     """Returns the names of the instances that an operation is about."""
     return {parts[1] for parts in _paths(operation, "instances") if parts[:1] == ["instances"] and parts[1:]}
+
+
+def is_console(operation: Json) -> bool:
+    """Returns whether it is a console or screen that somebody has open: it ends with that, and changes nothing."""
+    return operation.get("class") == "websocket" and operation.get("description") == _CONSOLE
 
 
 def is_about_volume(operation: Json, pool_id: str, name: str) -> bool:

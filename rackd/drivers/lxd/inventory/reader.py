@@ -23,6 +23,7 @@ from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.hardware import virtual_function_names
 from rackd.drivers.lxd.inventory.networks import with_state
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, is_unreadable, marker_of, without_replacements
+from rackd.drivers.lxd.inventory.placement_groups import read_groups
 from rackd.drivers.lxd.inventory.pools import list_pools
 from rackd.drivers.lxd.inventory.volume_index import (
     Volume,
@@ -34,13 +35,14 @@ from rackd.drivers.lxd.inventory.volume_index import (
 
 _USABLE = "Created"  # LXD's word
 _EVACUATED = "Evacuated"
+_STANDBY = "standby"
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def read_server(client: Client, scope: Scope) -> ServerResponses:
-    """Makes eight requests, one more in a cluster, one more while marked VMs run, two per storage pool (three in a
-    cluster) and one per attachable interface.
+    """Makes eight requests, one or two more in a cluster, one more while marked VMs run, two per storage pool (three in
+    a cluster) and one per attachable interface.
 
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
     """
@@ -56,6 +58,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
     instances = list_all_projects(client, "instances", names)
     check_readable(instances, member)
     profiles = client.get("profiles", recursion="1", project=scope.project)
+    groups = read_groups(client, scope.project, exist=can.placement_groups and member is not None)
     pools = list_pools(client, projects=projects, profiles=profiles, instances=instances)
     contents = _read_pools(client, pools.pools, names, target)
     resources = client.get("resources", target=target)
@@ -73,14 +76,17 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         profiles=profiles,
         members=members,
         member=member,
+        placement_groups=groups.found,
         images=client.get("images", recursion="1", project=scope.project),
         instances=instances,
         volumes=contents.volumes,
         pools_with_volumes=contents.with_volumes,
         problems=[
             *evacuation_problems(members, member, client.dialect),
+            *standby_problems(projects, scope.project, client.dialect),
             *pools.problems,
             *contents.problems,
+            *groups.problems,
             *_clock_problems(client),
         ],
         addresses=read_addresses(client, instances, scope, member, can),
@@ -95,6 +101,17 @@ def evacuation_problems(members: Iterable[Json], member: str | None, dialect: Di
                 subject=f"cluster member {member}",
                 message=f"The cluster member is evacuated: no VM can be made or started on it, until: {dialect.client} "
                 f"cluster restore {member}",
+            )
+
+
+def standby_problems(projects: Iterable[Json], project: str, dialect: Dialect) -> Iterable[Problem]:
+    """Yields a problem if the host's project is the replica of one in another cluster."""
+    for one in projects:
+        if str(one["name"]) == project and one.get("replica_mode") == _STANDBY:
+            yield Problem(
+                subject=f"project {project}",
+                message="The project is a standby replica of another cluster's: no VM can be made or started in it, "
+                f"until, at a failover: {dialect.client} project promote-replica {project}",
             )
 
 

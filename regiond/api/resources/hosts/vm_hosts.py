@@ -11,7 +11,7 @@ from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, soon, when_done
 from regiond.api.declaration.served import filled, given, serve, target
-from regiond.api.replies import Reply
+from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.hosts import (
     adoption,
     host_maintenance,
@@ -68,8 +68,15 @@ _new = filled(
     NewHost, driver=lambda call: host_fields.driver_named(call.values["type"]), autostart=_autostart, **_RENAMED
 )
 _change = filled(HostChange, driver=_same_driver, **_RENAMED)
-_create = serve(lambda s: s.hosts.create, new=_new, wait_s=_refresh_wait_s)
+_add = serve(lambda s: s.hosts.create, new=_new, wait_s=_refresh_wait_s)
 _update = serve(lambda s: s.hosts.update, host_id=target("id"), change=_change, wait_s=_refresh_wait_s)
+
+
+async def _create(call: Call) -> Reply:
+    """The header `Warning` says what is to know about a server that knew an Innkeeper before."""
+    host = await _add(call)
+    reply = json_reply(HOST_JSON.encode(host))
+    return with_warnings(reply, await call.services.hosts.known_before(call.caller, host.id))
 
 
 async def _delete(call: Call) -> Reply:
@@ -128,17 +135,21 @@ HOSTS = Resource(
             fields=(_QUERY,),
             expensive=True,
         ),
-        crud.create(
-            HOST_RESULT,
-            _create,
-            title="Add a VM host",
-            doc=(
-                "Adds the host even if it cannot be reached; its totals are zero until a refresh succeeds, for which "
-                "the request waits 8 s. Changes nothing on the host."
+        evolve(
+            crud.create(
+                HOST_RESULT,
+                _add,
+                title="Add a VM host",
+                doc=(
+                    "Adds the host even if it cannot be reached; its totals are zero until a refresh succeeds, for "
+                    "which the request waits 8 s. Changes nothing on the host. The header Warning says if its server "
+                    "trusted Innkeeper's certificate already, or has VMs of another installation, and what helps."
+                ),
+                expensive=True,
+                fields=host_fields.CREATE,
+                check=host_fields.create_problems,
             ),
-            expensive=True,
-            fields=host_fields.CREATE,
-            check=host_fields.create_problems,
+            run=_create,
         ),
         placement.PLACE,
         placement.COMPOSE_ANYWHERE,
