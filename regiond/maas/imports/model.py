@@ -201,7 +201,8 @@ class MaasImport:
     counts: Mapping[str, int]
     username: str | None = None
     operation_id: int | None = None  # the last one that carried it out
-    failures: tuple[Failure, ...] = ()  # of that one
+    failures: tuple[Failure, ...] = ()  # of that one, the first of them; a list of imports has none
+    failed: int = 0  # objects that it did not import
     watched: bool = False  # that MAAS is in charge of its hosts until each is taken over, and is asked all the time
     read_at: datetime  # when the inventory was read
     problem: str = ""  # why the last reading failed; empty: it did not

@@ -36,6 +36,7 @@ IMPORT = MaasImport(
     read_at=AT, watched=True,
     counts={"hosts": 1, "machines": 2, "users": 1}, username="admin",
     failures=(Failure(kind="machines", source_id="abc123", name="lost", reason="kvm-1 has no VM lost."),),
+    failed=1,
 )  # fmt: skip
 IMPORT_PLAN = Plan(
     import_id=4,
