@@ -8,6 +8,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, WrongState
+from common.maas.inventory import Inventory
 from common.process.periodic import PeriodicTask
 from regiond.caller import Caller
 from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
@@ -81,11 +82,13 @@ class Comparisons:
             keys = self.imports.host_keys(inventory)
             await self.imports.inventories.write(db, import_id, inventory, counts_of(inventory), keys)
             await store.record_read(db, import_id)
-        await self.compare(import_id)
+        await self._compare(import_id, inventory)
 
     async def compare(self, import_id: int) -> None:
         """Compares what was read last with what the hosts have reported last, and stores the differences."""
-        inventory = await self.imports.inventories.read(import_id)
+        await self._compare(import_id, await self.imports.inventories.read(import_id))
+
+    async def _compare(self, import_id: int, inventory: Inventory) -> None:
         async with self.database.connection() as db:
             watched = [one for one in await store.watched_hosts(db, import_id) if one.taken_at is None]
             vms = await store.vms(db, [one.host_id for one in watched])
