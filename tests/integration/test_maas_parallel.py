@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from common.maas.inventory import Origin, SourceKind
 from innkeeper.arguments import Usage
 from innkeeper.commands.maas_import import wanted
 from innkeeper.request_body import Body
@@ -16,7 +18,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration import tables
 from tests.integration.adoption import rows
 from tests.integration.test_image_upload_command import logged_in
-from tests.integration.test_maas_import import apply, plan, states
+from tests.integration.test_maas_import import apply, inventory, plan, states
+from tests.integration.test_maas_import import begin as begin_dump
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.test_web_maas import sent
 from tests.integration.web_client import WebClient
@@ -235,6 +238,43 @@ async def test_taking_over_is_refused_with_what_helps(innkeeper: Deployment, maa
     left_out = f"machines:{machine(maas, SOUTH, 1)['system_id']}=leave_out"
     assert (await take_over(innkeeper, SOUTH, force="true", choice=left_out))["state"] == "succeeded"
     assert len(await machines(innkeeper)) == 5
+
+
+async def test_a_watched_maas_is_imported_by_no_other_import(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    first = await begin(innkeeper, maas, url)
+    maas.requests.clear()
+    for address, watch in ((url, "true"), (url.replace("/MAAS", "/MAAS/r/machines"), "false")):
+        body = Body(fields=[("url", address), ("key", api_key(maas, ADMIN_TOKEN)), ("watch", watch)])
+        refused = await rejection(innkeeper.api.send("POST", "maas-imports/", body=body))
+        assert f"Import {first['id']} watches this MAAS, at {url}" in refused.message
+        assert f"maas-import compare {first['id']}" in refused.message
+        assert maas.requests == []
+    assert first["maas_uuid"]
+    dump = evolve(inventory(), origin=Origin(kind=SourceKind.DUMP, label="maas.sql", uuid=first["maas_uuid"]))
+    refused = await rejection(begin_dump(innkeeper, dump))
+    assert f"Import {first['id']} watches" in refused.message
+    assert len(await innkeeper.get("maas-imports/")) == 1
+
+
+async def test_an_import_of_before_adopts_nothing_of_a_watched_maas(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    body = Body(fields=[("url", url), ("key", api_key(maas, ADMIN_TOKEN))])
+    before = (await innkeeper.api.send("POST", "maas-imports/", body=body)).json()
+    begun = await watched(innkeeper, maas, url)
+    document = await plan(innkeeper, before)
+    (reason,) = {
+        one["reason"] for one in document["objects"]["machines"] if one["name"] in {name_of(NORTH, n) for n in range(3)}
+    }  # fmt: skip
+    assert f"MAAS at {url}, which another import watches, is in charge of kvm-north" in reason
+    for objects in document["objects"].values():
+        for one in objects:
+            if one["state"] == "conflict" and not one["choice"]:
+                one["choice"] = next(choice for choice in one["choices"] if not choice.endswith("="))
+    assert f"Import {begun['id']} watches" in (await rejection(apply(innkeeper, before, document))).message
+    assert await machines(innkeeper) == []
 
 
 async def test_an_old_reading_is_no_ground_to_take_over(innkeeper: Deployment, maas: Maas, url: str) -> None:

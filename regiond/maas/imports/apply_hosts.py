@@ -11,7 +11,7 @@ from regiond.clusters.model import ClusterChange
 from regiond.hosts.model import HostChange, HostState, HostView, NewHost
 from regiond.maas.imports.model import PlanItem
 from regiond.maas.imports.plan_groups import problem_of
-from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
+from regiond.maas.imports.plan_hosts import driver_of, known_host
 from regiond.maas.imports.region_state import RegionState
 from regiond.maas.imports.work import Work
 from regiond.tags.model import check_name as check_tag_name
@@ -56,10 +56,8 @@ async def hosts_here(work: Work, state: RegionState, *, simulated_allowed: bool)
     left_out = {one.source_id for one in work.plan.of("hosts") if one.is_left_out}
     ids = {}
     for host in work.inventory.hosts:
-        driver = driver_of(host)
-        if host.id not in left_out and driver is not None:
-            address = address_of(host, simulated_allowed=simulated_allowed)
-            known = state.host_at(driver.value, address, project_of(host))
+        if host.id not in left_out:
+            known = known_host(host, state, simulated_allowed=simulated_allowed)
             if known is not None:
                 ids[host.id] = known.id
     views = {one.id: one for one in await work.rooms.hosts.read_all(sorted(set(ids.values())))}

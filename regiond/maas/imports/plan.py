@@ -11,7 +11,7 @@ from common.maas.inventory import Inventory, LeftOut, Machine
 from regiond.identifiers import check_hostname
 from regiond.maas.imports.model import ADOPT, KINDS, LEAVE_OUT, RENAME, Choices, ItemState, Plan, PlanItem, chosen
 from regiond.maas.imports.plan_groups import group_items, network_items, problem_of, user_items
-from regiond.maas.imports.plan_hosts import cluster_items, host_items, with_choices
+from regiond.maas.imports.plan_hosts import cluster_items, host_items, hosts_elsewhere, with_choices
 from regiond.maas.imports.region_state import KnownMachine, RegionState
 from regiond.maas.imports.statuses import becomes
 
@@ -28,7 +28,8 @@ def make_plan(
     items += hosts
     items += with_choices(cluster_items(inventory, state, by_id), choices)
     users = {one.name: one for one in items if one.kind == "users"}
-    items += _machine_items(inventory, state, by_id, users, choices)
+    elsewhere = hosts_elsewhere(inventory, state, simulated_allowed=simulated_allowed)
+    items += _machine_items(inventory, state, by_id, users, choices, elsewhere)
     items += [_left_out(one) for one in inventory.left_out]
     _check_known(items, choices)
     return Plan(import_id=import_id, origin=inventory.origin, items=tuple(items), choices=choices)
@@ -47,10 +48,12 @@ def _machine_items(
     hosts: Mapping[str, PlanItem],
     users: Mapping[str, PlanItem],
     choices: Choices,
+    elsewhere: Mapping[str, str],
 ) -> Iterator[PlanItem]:
     names: set[str] = set()
     for machine in inventory.machines:
-        item = _machine_item(machine, state, hosts.get(machine.host_id), users, names)
+        reason = _left_out_because(hosts.get(machine.host_id), state, elsewhere)
+        item = _machine_item(machine, state, hosts.get(machine.host_id), users, names, reason)
         item = chosen(item, choices.get(item.key, ""))
         if item.is_renamed:
             item = item.unless(_name_problem(item.new_name, state, names))
@@ -65,13 +68,14 @@ def _machine_item(
     host: PlanItem | None,
     users: Mapping[str, PlanItem],
     names: set[str],
+    reason: str,
 ) -> PlanItem:
     owner = users.get(machine.owner)
     owned = owner is not None and not owner.stays_behind
     result = becomes(machine.status, owned=owned)
     base = PlanItem(
         kind="machines", source_id=machine.system_id, name=machine.hostname, state=ItemState.LEFT_OUT,
-        reason=_left_out_because(host, state) or result.reason,
+        reason=reason or result.reason,
     )  # fmt: skip
     if host is None or base.reason or result.state is None:
         return base
@@ -88,11 +92,14 @@ def _machine_item(
     return evolve(base, state=ItemState.NEW, choices=(ADOPT, LEAVE_OUT), choice=ADOPT)
 
 
-def _left_out_because(host: PlanItem | None, state: RegionState) -> str:
+def _left_out_because(host: PlanItem | None, state: RegionState, elsewhere: Mapping[str, str]) -> str:
     if host is None:
         return "Its VM host is not in the source."
     if host.stays_behind:
         return f"Its VM host {host.name} is not imported."
+    if host.source_id in elsewhere:
+        where = elsewhere[host.source_id]
+        return f"The MAAS at {where}, which another import watches, is in charge of {host.name}: vm-host take-over."
     return "" if state.is_in_charge(host.source_id) else f"MAAS is in charge of {host.name} until you take it over."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -12,7 +13,7 @@ from common.values import DriverType
 from regiond.hosts.service import check_host_name, parse_host_address
 from regiond.maas.imports.model import LEAVE_OUT, RENAME, SAME, Choices, ItemState, PlanItem, chosen
 from regiond.maas.imports.plan_groups import problem_of
-from regiond.maas.imports.region_state import RegionState, host_key
+from regiond.maas.imports.region_state import KnownHost, RegionState, host_key
 
 _DRIVERS = {"lxd": DriverType.LXD, "virsh": DriverType.LIBVIRT, "simulated": DriverType.SIMULATED}
 
@@ -31,6 +32,24 @@ def address_of(host: Host, *, simulated_allowed: bool) -> str:
 
 def project_of(host: Host) -> str:
     return (host.project or "default") if driver_of(host) is DriverType.LXD else ""
+
+
+def known_host(host: Host, state: RegionState, *, simulated_allowed: bool) -> KnownHost | None:
+    """Returns the host here that has its address and project. Raises InvalidRequest for an address that is none."""
+    driver = driver_of(host)
+    address = address_of(host, simulated_allowed=simulated_allowed)
+    return None if driver is None else state.host_at(driver.value, address, project_of(host))
+
+
+def hosts_elsewhere(inventory: Inventory, state: RegionState, *, simulated_allowed: bool) -> dict[str, str]:
+    """Returns the MAAS that is in charge of a host by another import, which watches it, by the id of the host."""
+    found = {}
+    for host in inventory.hosts if state.watched_elsewhere else ():
+        with suppress(InvalidRequest):
+            known = known_host(host, state, simulated_allowed=simulated_allowed)
+            if known is not None and known.id in state.watched_elsewhere:
+                found[host.id] = state.watched_elsewhere[known.id]
+    return found
 
 
 def host_items(

@@ -104,6 +104,7 @@ class RegionState:
     machines: Mapping[str, KnownMachine] = {}  # by system id
     hostnames: frozenset[str] = frozenset()  # of machines and devices
     shared_hosts: frozenset[str] = frozenset()  # host keys that another MAAS had, too
+    watched_elsewhere: Mapping[int, str] = {}  # the MAAS that is in charge by another import, by host id
     taken_hosts: frozenset[str] | None = None  # by id in MAAS, of which Innkeeper is in charge; None: of all
 
     def is_in_charge(self, source_id: str) -> bool:
@@ -153,5 +154,6 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
         machines={one.system_id: one for one in machines},
         hostnames=frozenset([*(one.hostname for one in machines), *devices]),
         shared_hosts=frozenset(row["key"] for row in await db.fetch(_SHARED, import_id, maas_uuid)),
+        watched_elsewhere=await watched_store.watched_elsewhere(db, import_id),
         taken_hosts=await watched_store.taken_hosts(db, import_id),
     )

@@ -10,16 +10,16 @@ from ipaddress import ip_address
 from attrs import frozen
 
 from common.errors import Busy, InvalidRequest, NotFound, WrongState
-from common.maas.inventory import Inventory
+from common.maas.inventory import Inventory, Origin, SourceKind
 from common.phrases import first_of, number_of
 from regiond.caller import Caller
 from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.access import maas_access
-from regiond.maas.imports import store
+from regiond.maas.imports import store, watched_store
 from regiond.maas.imports.inventories import Inventories, unpack
 from regiond.maas.imports.model import Choices, MaasImport, NewMaasImport, Plan, SeenPlan
 from regiond.maas.imports.plan import kept_choices, make_plan
@@ -83,14 +83,21 @@ class MaasImports:
         """
         caller.require_admin()
         access = maas_access(source.url, source.key, authority_pem=source.ca, fingerprint=source.fingerprint)
+        async with self.database.connection() as db:  # before a reading of minutes
+            await _check_unwatched(db, Origin(kind=SourceKind.API, label=access.label), watch=source.watch)
         return await self.add(caller, await read_maas(access), source if source.watch else None)
 
     async def add(self, caller: Caller, inventory: Inventory, watched: NewMaasImport | None = None) -> MaasImport:
-        """Keeps the inventory, sealed, and where it can be read again if it is `watched`. Nothing else changes."""
+        """Keeps the inventory, sealed, and where it can be read again if it is `watched`. Nothing else changes.
+
+        Raises WrongState if another import watches the same MAAS: it is in charge of hosts that this one would import.
+        """
         caller.require_admin()
         make_plan_possible(inventory)
         counts, keys = counts_of(inventory), self.host_keys(inventory)
         async with self.database.transaction() as db:
+            await watched_store.lock_watched(db)
+            await _check_unwatched(db, inventory.origin, watch=watched is not None)
             import_id = await store.insert(db, inventory.origin, counts, keys, caller.account_id)
             await self.inventories.write(db, import_id, inventory, counts, keys)
             if watched is not None:
@@ -194,6 +201,8 @@ class MaasImports:
                 active = await store.open_operation_of(db, plan.import_id)
                 if active is not None:
                     return await self._joined(active, host, stored_choices(plan.choices))
+                await watched_store.lock_watched(db)
+                await _check_unwatched(db, plan.origin, import_id=plan.import_id)
                 if await store.read_at(db, plan.import_id) != read_at:
                     raise WrongState("MAAS has just been read again. Nothing was imported; try again.")
                 choices = stored_choices(plan.choices)
@@ -256,6 +265,26 @@ class MaasImports:
             if driver is not None:
                 keys.append(host_key(driver.value, address, project_of(host)))
         return tuple(keys)
+
+
+async def _check_unwatched(db: Db, origin: Origin, *, import_id: int = 0, watch: bool = False) -> None:
+    """Raises WrongState if another import watches the MAAS, or Busy if one is carried out and this one would watch."""
+    other = await watched_store.same_maas(db, origin, import_id=import_id)
+    if other is None:
+        return
+    if other.watched:
+        raise WrongState(
+            f"Import {other.id} watches this MAAS, at {other.label}, which stays in charge of its hosts until each is "
+            f"taken over: innkeeper vm-host take-over NAME. To read it again: innkeeper maas-import compare {other.id}."
+            f" To begin anew, delete that import first: innkeeper maas-import delete {other.id}",
+            maas_import=other.id,
+        )
+    if watch and other.operation_id is not None:
+        raise Busy(
+            f"Operation {other.operation_id} imports from this MAAS, by import {other.id}, and adopts its machines. "
+            f"Wait for its end before you watch it: innkeeper operation read {other.operation_id}",
+            operation=other.operation_id,
+        )
 
 
 def counts_of(inventory: Inventory) -> dict[str, int]:
