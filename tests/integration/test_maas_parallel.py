@@ -148,11 +148,14 @@ async def test_what_differs_is_told_with_since_when(innkeeper: Deployment, maas:
     machine(maas, NORTH, 1)["cpu_count"] = 4
     machine(maas, SOUTH, 0)["status"] = DEPLOYING
     machine(maas, SOUTH, 1)["instance_power_parameters"] = {"instance_name": "gone"}
+    maas.rows.one("virtualmachine", machine(maas, SOUTH, 2)["id"]).update(pinned_cores=[0], hugepages_backed=True)
     expected = [
         ("kvm-north", "foreign-0001", "power_state", "off", "on"),
         ("kvm-north", "foreign-0002", "cores", "4", "1"),
         ("kvm-south", "foreign-0001", "in_motion", "Deploying", ""),
         ("kvm-south", "foreign-0002", "only_on_host", "", "VM foreign-0002"),
+        ("kvm-south", "foreign-0003", "huge_pages", "yes", "no"),
+        ("kvm-south", "foreign-0003", "pinned_cores", "0 (NUMA node 0)", "none"),
         ("kvm-south", "gone", "only_in_maas", f"machine {name_of(SOUTH, 1)}", ""),
     ]
     assert await differences(innkeeper, begun) == expected
@@ -205,6 +208,25 @@ async def test_a_host_is_taken_over_and_given_back(innkeeper: Deployment, maas: 
     assert maas.changes == []
 
 
+async def test_only_the_maintenance_of_the_parallel_run_ends_with_it(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    await watched(innkeeper, maas, url)
+    found = await hosts(innkeeper)
+    reason = found["kvm-north"]["maintenance"]["reason"]
+    path = f"vm-hosts/{found['kvm-north']['id']}/"
+    await innkeeper.post(path, op="end_maintenance")
+    await innkeeper.post(path, op="maintenance", reason=reason)
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"]["reason"] == reason
+    await innkeeper.post(path, op="maintenance", reason="new disks")
+    await give_back(innkeeper, NORTH)
+    await eventually(lambda: _is_empty(innkeeper))
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"]["reason"] == "new disks"
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"]["reason"] == "new disks"
+
+
 async def _is_empty(innkeeper: Deployment) -> bool:
     return not await machines(innkeeper)
 
@@ -240,9 +262,7 @@ async def test_taking_over_is_refused_with_what_helps(innkeeper: Deployment, maa
     assert len(await machines(innkeeper)) == 5
 
 
-async def test_a_watched_maas_is_imported_by_no_other_import(
-    innkeeper: Deployment, maas: Maas, url: str
-) -> None:
+async def test_a_watched_maas_is_imported_by_no_other_import(innkeeper: Deployment, maas: Maas, url: str) -> None:
     first = await begin(innkeeper, maas, url)
     maas.requests.clear()
     for address, watch in ((url, "true"), (url.replace("/MAAS", "/MAAS/r/machines"), "false")):

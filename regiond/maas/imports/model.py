@@ -17,6 +17,7 @@ KINDS = ("zones", "pools", "tags", "networks", "users", "hosts", "clusters", "ma
 PLAN_FORMAT = "innkeeper-maas-import-1"
 MAX_REPORTED = 500  # failures of one import that are shown; all are stored, so that none is tried again
 
+PARALLEL_RUN = "maas_parallel_run"  # holds the maintenance of hosts that Innkeeper is not in charge of
 ADOPT = "adopt"
 KEEP = "keep"  # what is here stays as it is
 LEAVE_OUT = "leave_out"

@@ -22,7 +22,7 @@ from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_he
 from regiond.maas.imports.apply_machines import AT_ONCE, claim_addresses, open_adoptions
 from regiond.maas.imports.apply_networks import bring_networks
 from regiond.maas.imports.inventories import Inventories
-from regiond.maas.imports.model import KINDS, Choices, ItemState
+from regiond.maas.imports.model import KINDS, PARALLEL_RUN, Choices, ItemState
 from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.region_state import RegionState, read_state
 from regiond.maas.imports.work import Rooms, Work
@@ -137,9 +137,8 @@ class ImportMaas:
         if host_id is None:
             return
         await watched_store.take(db, host_id)
+        await end_maintenance(db, work.caller, [host_id], holder=PARALLEL_RUN)
         host = await read_host(db, host_id)
-        if host.maintenance is not None and host.maintenance.reason == work.in_charge:
-            await end_maintenance(db, work.caller, [host_id])
         message = f"{host.name} was taken over from the MAAS at {work.plan.origin.label}"
         await Events.record(db, "maas_host_taken_over", message, caller=work.caller, host_id=host_id)
 

@@ -16,7 +16,7 @@ from regiond.events.service import Events
 from regiond.hosts.service import begin_maintenance
 from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.imports import store as import_store
-from regiond.maas.imports.model import LEAVE_OUT, Choices, MaasImport
+from regiond.maas.imports.model import LEAVE_OUT, PARALLEL_RUN, Choices, MaasImport
 from regiond.maas.imports.service import MaasImports, TakenHost
 from regiond.maas.imports.statuses import in_motion
 from regiond.maas.parallel import store
@@ -106,7 +106,7 @@ class Handover:
     async def _give_back(
         self, db: Db, caller: Caller, found: MaasImport, host: WatchedHost, machines: Iterable[TakenMachine]
     ) -> GivenBack:
-        await begin_maintenance(db, caller, [host.host_id], found.in_charge)
+        await begin_maintenance(db, caller, [host.host_id], found.in_charge, holder=PARALLEL_RUN)
         await store.give_back(db, host.host_id)
         opened = {}
         for one in machines:
