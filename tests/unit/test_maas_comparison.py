@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve
 
 from common.maas.inventory import Host, Inventory, Machine, Nic, Origin, SourceKind, User
+from common.maas.pinning import known_pins
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.region_state import KnownUser, RegionState
 from regiond.maas.parallel.comparison import SeenHost, SeenVm, compare
@@ -53,6 +54,27 @@ def test_each_value_that_differs_is_a_difference() -> None:
         ("web", "power_state", "on", "off"),
     ]
     assert found(WEB, evolve(VM, mac_addresses=frozenset())) == [("web", "mac_addresses", MAC, "none")]
+
+
+def test_pinned_cores_and_huge_pages_are_compared_where_maas_knows_them() -> None:
+    pinned = evolve(WEB, pinned_cores=(8, 1), huge_pages=True)
+    host = SeenHost(host_id=3, problem="", vms=(VM,), node_of={1: 0, 8: 1})
+    differences = compare(inventory(pinned), {"7": host})
+    assert [(one.kind.value, one.in_maas, one.here) for one in differences] == [
+        ("huge_pages", "yes", "no"), ("pinned_cores", "1, 8 (NUMA nodes 0, 1)", "none"),
+    ]  # fmt: skip
+    same = evolve(VM, pinned_cores=frozenset({1, 8}), huge_pages=True)
+    assert found(pinned, same) == []
+    assert found(WEB, same) == []
+    assert found(evolve(WEB, pinned_cores=(), huge_pages=False), same) == [
+        ("web", "huge_pages", "no", "yes"), ("web", "pinned_cores", "none", "1, 8"),
+    ]  # fmt: skip
+
+
+def test_of_libvirt_maas_knows_no_pins() -> None:
+    assert known_pins("lxd", (), huge_pages=False) == ((), False)
+    assert known_pins("virsh", (), huge_pages=False) == (None, None)
+    assert known_pins("virsh", (1,), huge_pages=True) == ((1,), True)
 
 
 def test_a_vm_that_only_one_side_has_is_a_difference() -> None:

@@ -34,21 +34,16 @@ def project_of(host: Host) -> str:
     return (host.project or "default") if driver_of(host) is DriverType.LXD else ""
 
 
-def known_host(host: Host, state: RegionState, *, simulated_allowed: bool) -> KnownHost | None:
-    """Returns the host here that has its address and project. Raises InvalidRequest for an address that is none."""
-    driver = driver_of(host)
-    address = address_of(host, simulated_allowed=simulated_allowed)
-    return None if driver is None else state.host_at(driver.value, address, project_of(host))
-
-
-def hosts_elsewhere(inventory: Inventory, state: RegionState, *, simulated_allowed: bool) -> dict[str, str]:
-    """Returns the MAAS that is in charge of a host by another import, which watches it, by the id of the host."""
+def known_hosts(inventory: Inventory, state: RegionState, *, simulated_allowed: bool) -> dict[str, KnownHost]:
+    """Returns the hosts of the inventory that are here, by their ids in MAAS."""
     found = {}
-    for host in inventory.hosts if state.watched_elsewhere else ():
-        with suppress(InvalidRequest):
-            known = known_host(host, state, simulated_allowed=simulated_allowed)
-            if known is not None and known.id in state.watched_elsewhere:
-                found[host.id] = state.watched_elsewhere[known.id]
+    for host in inventory.hosts:
+        driver = driver_of(host)
+        with suppress(InvalidRequest):  # an address that is none
+            address = address_of(host, simulated_allowed=simulated_allowed)
+            known = None if driver is None else state.host_at(driver.value, address, project_of(host))
+            if known is not None:
+                found[host.id] = known
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
@@ -35,6 +35,12 @@ _ELSEWHERE = """
       from maas_watched_host w join maas_import i on i.id = w.import_id
      where w.import_id <> $1 and w.taken_at is null
 """
+_NODES = """
+    select h.id as host_id, core::integer as core, (node->>'node_id')::integer as node_id
+      from vm_host h join server s on s.id = h.server_id, jsonb_array_elements(s.numa_nodes) as node,
+           jsonb_array_elements_text(node->'core_ids') as core
+     where h.id = any($1::integer[])
+"""
 _FORGET_DIFFERENCES = "delete from maas_difference where host_id = $1"
 
 
@@ -62,6 +68,14 @@ async def same_maas(db: Db, origin: Origin, *, import_id: int = 0) -> SameMaas |
 async def watched_elsewhere(db: Db, import_id: int) -> Mapping[int, str]:
     """Returns the addresses of the MAAS that are in charge of hosts, by another import, by host id."""
     return {row["host_id"]: row["label"] for row in await db.fetch(_ELSEWHERE, import_id)}
+
+
+async def nodes_of_cores(db: Db, host_ids: Iterable[int]) -> Mapping[int, Mapping[int, int]]:
+    """Returns the NUMA node of each core of these hosts, by host id and core id."""
+    found: dict[int, dict[int, int]] = {}
+    for row in await db.fetch(_NODES, list(host_ids)):
+        found.setdefault(row["host_id"], {})[row["core"]] = row["node_id"]
+    return found
 
 
 async def taken_hosts(db: Db, import_id: int) -> frozenset[str] | None:

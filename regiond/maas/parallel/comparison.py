@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.maas.inventory import Inventory, Machine
+from common.maas.pinning import pins_in_words
 from common.values import PowerState
 from regiond.maas.imports.statuses import in_motion
 from regiond.maas.parallel.model import DifferenceKind, Found
@@ -24,15 +25,18 @@ class SeenVm:
     cores: int
     memory_mib: int
     mac_addresses: frozenset[str]
+    pinned_cores: frozenset[int] = frozenset()
+    huge_pages: bool = False
 
 
 @frozen(kw_only=True)
 class SeenHost:
-    """A VM host here. `problem` is why what it has is not known now; empty if it is."""
+    """A VM host here. `problem` is why what it has is not known now; empty if it is. `node_of` is by core."""
 
     host_id: int
     problem: str
     vms: tuple[SeenVm, ...]
+    node_of: Mapping[int, int] = field(factory=dict)
 
 
 def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found, ...]:
@@ -84,11 +88,21 @@ def _of_vm(host: SeenHost, machine: Machine, vm: SeenVm) -> Iterator[Found]:
     ):  # fmt: skip
         if there and reported and there != reported:
             yield _difference(host, machine.instance, kind, str(there), str(reported))
+    yield from _pins(host, machine, vm)
     macs = frozenset(one.mac_address for one in machine.nics)
     if macs != vm.mac_addresses:
         yield _difference(
             host, machine.instance, DifferenceKind.MAC_ADDRESSES, _listed(macs), _listed(vm.mac_addresses)
         )
+
+
+def _pins(host: SeenHost, machine: Machine, vm: SeenVm) -> Iterator[Found]:
+    if machine.pinned_cores is not None and frozenset(machine.pinned_cores) != vm.pinned_cores:
+        there, here = (pins_in_words(one, host.node_of) for one in (machine.pinned_cores, vm.pinned_cores))
+        yield _difference(host, machine.instance, DifferenceKind.PINNED_CORES, there, here)
+    if machine.huge_pages is not None and machine.huge_pages != vm.huge_pages:
+        there, here = ("yes" if one else "no" for one in (machine.huge_pages, vm.huge_pages))
+        yield _difference(host, machine.instance, DifferenceKind.HUGE_PAGES, there, here)
 
 
 def _difference(host: SeenHost, vm: str, kind: DifferenceKind, in_maas: str, here: str) -> Found:

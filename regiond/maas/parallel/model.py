@@ -19,6 +19,8 @@ class DifferenceKind(StrEnum):
     POWER_STATE = "power_state"
     CORES = "cores"
     MEMORY = "memory"  # MiB
+    PINNED_CORES = "pinned_cores"  # of the host, with their NUMA nodes
+    HUGE_PAGES = "huge_pages"
     MAC_ADDRESSES = "mac_addresses"
     IN_MOTION = "in_motion"  # MAAS is at work on the machine
     HOST_NOT_READY = "host_not_ready"  # nothing of this host can be compared

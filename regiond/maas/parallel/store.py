@@ -40,6 +40,7 @@ _RECORD_PROBLEM = """
 # A host of LXD sees the guests of its project; other drivers have no projects.
 _VMS = """
     select h.id as host_id, g.name, g.guest_key, g.power_state, g.cores, g.memory_mib,
+           g.pinned_core_ids as pinned_cores, g.huge_pages_backed as huge_pages,
            array(select lower(nic->>'mac_address') from jsonb_array_elements(g.nics) as nic
                   where coalesce(nic->>'mac_address', '') <> '') as mac_addresses
       from vm_host h join guest g on g.server_id = h.server_id and (h.driver <> 'lxd' or g.project = h.project)
@@ -148,7 +149,8 @@ async def vms(db: Db, host_ids: Sequence[int]) -> Mapping[int, tuple[SeenVm, ...
     for row in await db.fetch(_VMS, list(host_ids)):
         plain = dict(row)
         host_id = plain.pop("host_id")
-        found[host_id].append(SeenVm(**{**plain, "mac_addresses": frozenset(plain["mac_addresses"])}))
+        sets = {name: frozenset(plain[name]) for name in ("mac_addresses", "pinned_cores")}
+        found[host_id].append(SeenVm(**{**plain, **sets}))
     return {host_id: tuple(one) for host_id, one in found.items()}
 
 

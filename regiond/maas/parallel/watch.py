@@ -17,6 +17,7 @@ from regiond.hosts.model import HostState, HostView
 from regiond.hosts.service import Hosts
 from regiond.maas.access import MaasAccess, maas_access
 from regiond.maas.imports import store as import_store
+from regiond.maas.imports import watched_store
 from regiond.maas.imports.service import MaasImports, counts_of, make_plan_possible
 from regiond.maas.parallel import store
 from regiond.maas.parallel.comparison import SeenHost, compare
@@ -91,11 +92,13 @@ class Comparisons:
     async def _compare(self, import_id: int, inventory: Inventory) -> None:
         async with self.database.connection() as db:
             watched = [one for one in await store.watched_hosts(db, import_id) if one.taken_at is None]
-            vms = await store.vms(db, [one.host_id for one in watched])
-        views = {one.id: one for one in await self.hosts.read_all([one.host_id for one in watched])}
+            ids = [one.host_id for one in watched]
+            vms, nodes = await store.vms(db, ids), await watched_store.nodes_of_cores(db, ids)
+        views = {one.id: one for one in await self.hosts.read_all(ids)}
         seen = {
             one.source_id: SeenHost(
-                host_id=one.host_id, problem=_problem(views[one.host_id]), vms=vms[one.host_id]
+                host_id=one.host_id, problem=_problem(views[one.host_id]), vms=vms[one.host_id],
+                node_of=nodes.get(one.host_id, {}),
             )
             for one in watched
             if one.host_id in views

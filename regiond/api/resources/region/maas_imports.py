@@ -237,8 +237,8 @@ MAAS_IMPORT = Resource(
             permission=Permission.ADMIN,
             title="List what differs from a watched MAAS",
             doc="The last comparison of what it says of the VMs of its hosts with what the hosts report, for hosts of "
-            "which it is in charge: VMs that only one side has, power states, cores, memory and MAC addresses that "
-            "differ, and machines on which it is at work, each since when. At most 1000; `more` counts the others.",
+            "which it is in charge: VMs that only one side has, power states, cores, memory, pinned cores, huge pages "
+            "and MAC addresses that differ, and machines on which it is at work, each since when. At most 1000; `more` counts the others.",
             find=find_import,
         ),
         crud.action(
