@@ -26,7 +26,7 @@ from tests.integration.web_client import WebClient
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.server import serving
-from tests.maas_api.simulated_site import machine, name_of, simulated_maas
+from tests.maas_api.simulated_site import machine, name_of, remove, simulated_maas
 from tests.maas_api.state import Maas
 from tests.maas_site.hosts import NAMES, NORTH, SOUTH
 from tests.rejections import invalid_fields, rejection
@@ -229,6 +229,29 @@ async def test_only_the_maintenance_of_the_parallel_run_ends_with_it(
 
 async def _is_empty(innkeeper: Deployment) -> bool:
     return not await machines(innkeeper)
+
+
+async def test_a_host_that_was_taken_over_says_what_maas_still_has_of_it(
+    innkeeper: Deployment, client: WebClient, maas: Maas, url: str
+) -> None:
+    begun = await watched(innkeeper, maas, url)
+    before = {one["name"]: one for one in (await compare(innkeeper, begun))["hosts"]}
+    still = {(one["taken_over"], one["in_maas"], one["machines_in_maas"]) for one in before.values()}
+    assert still == {(None, True, 3)}
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    machine(maas, NORTH, 0)["status"] = DEPLOYING
+    gone = machine(maas, NORTH, 1)
+    machine(maas, NORTH, 2)["power_state"] = "off"
+    remove(maas, NORTH, 1)
+    found = await compare(innkeeper, begun)
+    assert [(one["vm"], one["kind"], one["here"]) for one in found["differences"]] == [
+        ("foreign-0001", "in_motion", ""), ("foreign-0002", "deleted_in_maas", f"machine {gone['system_id']}"),
+    ]  # fmt: skip
+    (host,) = [one for one in found["hosts"] if one["name"] == "kvm-north"]
+    assert (bool(host["taken_over"]), host["in_maas"], host["machines_in_maas"]) == (True, True, 2)
+    shown = await page(client, f"settings/maas-imports/{begun['id']}")
+    assert "MAAS still lists it, VMs there: 2" in shown
+    assert "deleted in MAAS" in shown
 
 
 async def test_the_way_back_ends_with_the_first_change(innkeeper: Deployment, maas: Maas, url: str) -> None:

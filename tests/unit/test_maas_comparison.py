@@ -94,6 +94,34 @@ def test_a_machine_on_which_maas_is_at_work_is_a_difference() -> None:
     ]  # fmt: skip
 
 
+A, B = (
+    SeenHost(host_id=number, name=name, problem="", vms=(), group=(1, "maas")) for number, name in ((3, "a"), (4, "b"))
+)
+
+
+def seen(machine: Machine, **hosts: SeenHost) -> list[tuple[int, str, str, str, str]]:
+    """The differences of hosts by their ids in MAAS, given as `h7=`."""
+    found = compare(inventory(machine), {name.removeprefix("h"): host for name, host in hosts.items()})
+    return [(one.host_id, one.vm, one.kind.value, one.in_maas, one.here) for one in found]
+
+
+def test_a_vm_that_moved_inside_its_cluster_is_one_difference() -> None:
+    moved = evolve(B, vms=(VM,))
+    assert seen(WEB, h7=A, h8=moved) == [(3, "web", "moved", "a", "b")]
+    assert seen(WEB, h7=A, h8=evolve(B, vms=(evolve(VM, cores=3),)))[0] == (3, "web", "cores", "2", "3")
+    assert seen(WEB, h7=A, h8=evolve(moved, taken=True)) == [(3, "web", "moved", "a", "b")]
+    assert seen(WEB, h7=evolve(A, taken=True), h8=moved) == []
+    for group in (None, (2, "maas"), (1, "other")):
+        assert [one[2] for one in seen(WEB, h7=A, h8=evolve(moved, group=group))] == ["only_in_maas", "only_on_host"]
+
+
+def test_of_a_taken_host_only_what_maas_does_there_differs() -> None:
+    taken = evolve(A, taken=True, machines={"abc": "web"}, problem="no route")
+    assert seen(WEB, h7=taken) == []
+    assert seen(evolve(WEB, system_id="other"), h7=taken) == [(3, "web", "deleted_in_maas", "", "machine abc")]
+    assert seen(evolve(WEB, status=9), h7=taken) == [(3, "web", "in_motion", "Deploying", "")]
+
+
 def test_machines_of_other_hosts_are_not_compared() -> None:
     assert found(evolve(WEB, host_id="8"), VM) == [("web", "only_on_host", "", "VM web")]
 

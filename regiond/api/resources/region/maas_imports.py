@@ -237,8 +237,10 @@ MAAS_IMPORT = Resource(
             permission=Permission.ADMIN,
             title="List what differs from a watched MAAS",
             doc="The last comparison of what it says of the VMs of its hosts with what the hosts report, for hosts of "
-            "which it is in charge: VMs that only one side has, power states, cores, memory, pinned cores, huge pages "
-            "and MAC addresses that differ, and machines on which it is at work, each since when. At most 1000; `more` counts the others.",
+            "which it is in charge: VMs that only one side has or that moved inside their cluster, power states, "
+            "cores, memory, pinned cores, huge pages and MAC addresses that differ, and machines on which it is at "
+            "work, each since when. Of hosts that were taken over: machines on which it is at work, and those that it "
+            "has deleted. At most 1000; `more` counts the others. Each host says whether that MAAS still has it.",
             find=find_import,
         ),
         crud.action(

@@ -9,3 +9,9 @@ update vm_host h set maintenance_holder = 'maas_parallel_run'
  where w.host_id = h.id and w.taken_at is null
    and h.maintenance_reason
        = 'MAAS at ' || (i.origin->>'label') || ' is in charge of it. To change that: vm-host take-over';
+
+alter table maas_watched_host
+    add column in_maas boolean,
+    add column machines_in_maas integer;
+comment on column maas_watched_host.in_maas is 'Whether that MAAS still has the host; null: it was not compared yet.';
+comment on column maas_watched_host.machines_in_maas is 'Machines that it has on the host; null: it was not compared yet.';
