@@ -84,8 +84,7 @@ def _host_item(host: Host, state: RegionState, names: set[str], *, simulated_all
     try:
         address = address_of(host, simulated_allowed=simulated_allowed)
     except InvalidRequest as error:
-        texts = [text for found in error.fields.values() for text in found]
-        reason = " ".join(texts) or error.message
+        reason = " ".join(error.texts)
         return PlanItem(kind="hosts", source_id=host.id, name=name, state=ItemState.LEFT_OUT, reason=reason)
     driver, project = driver_of(host), project_of(host)
     word = "libvirt" if driver is DriverType.LIBVIRT else "LXD" if driver is DriverType.LXD else "simulated"

@@ -21,11 +21,19 @@ from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.access import maas_access
 from regiond.maas.imports import store, watched_store
 from regiond.maas.imports.inventories import Inventories, unpack
-from regiond.maas.imports.model import Choices, MaasImport, NewMaasImport, Plan, SeenPlan
+from regiond.maas.imports.model import (
+    Choices,
+    MaasImport,
+    NewMaasImport,
+    Plan,
+    SeenPlan,
+    StoredChoices,
+    read_choices,
+    stored_choices,
+)
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
 from regiond.maas.imports.region_state import host_key, read_state
-from regiond.maas.imports.steps import StoredChoices, stored_choices
 from regiond.maas.source.service import read_maas
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
@@ -174,7 +182,7 @@ class MaasImports:
         something else is imported.
         """
         async with self.database.connection() as db:
-            before = {(kind, source_id): choice for kind, source_id, choice in await store.read_choices(db, import_id)}
+            before = read_choices(await store.read_choices(db, import_id))
         plan, _ = await self._plan(caller, import_id, {}, taking=host.source_id)
         decided = {**kept_choices(plan, before), **choices}
         plan, read_at = await self._plan(caller, import_id, decided, taking=host.source_id)
@@ -196,16 +204,17 @@ class MaasImports:
                 conflicts=len(undecided),
             )
 
+        choices = stored_choices(plan.choices)
+
         async def open_() -> int:
             async with self.database.transaction() as db:
                 active = await store.open_operation_of(db, plan.import_id)
                 if active is not None:
-                    return await self._joined(active, host, stored_choices(plan.choices))
+                    return await self._joined(active, host, choices)
                 await watched_store.lock_watched(db)
                 await _check_unwatched(db, plan.origin, import_id=plan.import_id)
                 if await store.read_at(db, plan.import_id) != read_at:
                     raise WrongState("MAAS has just been read again. Nothing was imported; try again.")
-                choices = stored_choices(plan.choices)
                 request = {"import": plan.import_id, "source": plan.origin.label, "choices": choices}
                 if host is not None:
                     request |= {"host": host.host_id, "source_host": host.source_id}
