@@ -55,7 +55,15 @@ class Handover:
         something else is imported from that MAAS or a machine of the host is being given back.
         """
         caller.require_admin()
-        decided = choices or {}
+
+        async def open_() -> Operation:
+            return await self._open_take_over(caller, host_id, choices or {}, idempotency_key, force=force)
+
+        return await self.imports.operations.idempotent(idempotency_key, open_)
+
+    async def _open_take_over(
+        self, caller: Caller, host_id: int, decided: Choices, idempotency_key: IdempotencyKey | None, *, force: bool
+    ) -> Operation:
         async with self.database.connection() as db:
             host = await _watched(db, host_id)
         if host.taken_at is not None:
