@@ -231,6 +231,15 @@ async def _is_empty(innkeeper: Deployment) -> bool:
     return not await machines(innkeeper)
 
 
+async def test_a_takeover_that_is_sent_again_with_its_key_is_the_same(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    await watched(innkeeper, maas, url)
+    sent_twice = [await take_over(innkeeper, NORTH, headers={"Idempotency-Key": "north"}) for _ in range(2)]
+    assert [one["state"] for one in sent_twice] == ["succeeded", "succeeded"]
+    assert len({one["id"] for one in sent_twice}) == 1
+
+
 async def test_a_host_that_was_taken_over_says_what_maas_still_has_of_it(
     innkeeper: Deployment, client: WebClient, maas: Maas, url: str
 ) -> None:
