@@ -45,6 +45,11 @@ class InvalidRequest(InnkeeperError):
         found = self.details.get("fields", {})
         return found if isinstance(found, dict) else {}
 
+    @property
+    def texts(self) -> list[str]:
+        """The messages of all fields, without the names of the fields; without fields the message itself."""
+        return [text for texts in self.fields.values() for text in texts] or [self.message]
+
 
 class NotAuthenticated(InnkeeperError):
     """The request has no valid signature, session or certificate."""

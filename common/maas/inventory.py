@@ -231,6 +231,7 @@ class Machine:
 
     `status` is MAAS's number (`docs/reference/import-from-maas.md`). `owner_data` are what the API calls annotations.
     `dynamic`: composed by an allocation, and destroyed by a release; None if the source does not say it.
+    `pinned_cores` (of the host) and `huge_pages` are None if MAAS does not know them.
     """
 
     system_id: str
@@ -251,9 +252,9 @@ class Machine:
     locked: bool = False
     dynamic: bool | None = None
     cores: int = 0
-    pinned_cores: tuple[int, ...] = ()
+    pinned_cores: tuple[int, ...] | None = None
     memory_mib: int = 0
-    huge_pages: bool = False
+    huge_pages: bool | None = None
     hardware_uuid: str = ""
     osystem: str = ""
     distro_series: str = ""

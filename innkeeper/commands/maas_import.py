@@ -255,6 +255,8 @@ async def _report(api: Api, number: int, ended: Mapping[str, Any], terminal: Ter
         terminal.say(f"Here now: {', '.join(counted)}.")
     if found["failures"]:
         terminal.show(found["failures"], "maas-import-failures")
+        if found["failed"] > len(found["failures"]):
+            terminal.note(f"{len(found['failures'])} of {found['failed']} are shown.")
     if ended["state"] == "succeeded":
         return DONE
     error = ended.get("error") or {}

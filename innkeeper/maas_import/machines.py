@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from common.maas.inventory import Host, LeftOut, Machine
+from common.maas.pinning import known_pins
 from common.maas.wording import ordinary_machine, unmanaged
 from innkeeper.maas_import.disks import Disks
 from innkeeper.maas_import.hosts import POWER_TYPES
@@ -75,6 +76,11 @@ class Machines:
     def _machine(self, row: Row, host: Host) -> Machine:
         id_ = row.text("id")
         vm = self.vms.get(id_)
+        pinned_cores, huge_pages = None, None
+        if vm is not None:
+            pinned_cores, huge_pages = known_pins(
+                host.power_type, vm.integers("pinned_cores"), huge_pages=vm.boolean("hugepages_backed")
+            )
         parameters = row.texts("instance_power_parameters")
         tags = (self.names.tags.get(one.text("tag_id"), "") for one in self.tags.get(id_, ()))
         return Machine(
@@ -98,9 +104,9 @@ class Machines:
             locked=row.boolean("locked"),
             dynamic=row.boolean("dynamic"),
             cores=row.integer("cpu_count"),
-            pinned_cores=vm.integers("pinned_cores") if vm is not None else (),
+            pinned_cores=pinned_cores,
             memory_mib=row.integer("memory"),
-            huge_pages=vm is not None and vm.boolean("hugepages_backed"),
+            huge_pages=huge_pages,
             hardware_uuid=row.text("hardware_uuid"),
             osystem=row.text("osystem"),
             distro_series=row.text("distro_series"),

@@ -107,7 +107,7 @@ class HostChanges:
         await self._credentials.store(db, host_id, address, prepared.credentials, new.driver)
         await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
         if new.maintenance is not None and caller is not None:
-            await begin_maintenance(db, caller, [host_id], new.maintenance)
+            await begin_maintenance(db, caller, [host_id], new.maintenance, holder=new.maintenance_holder)
         return host_id, name
 
     async def update(

@@ -285,6 +285,7 @@ class NewHost:
     trust_on_first_use: bool = False  # send a trust password to a server that nobody has confirmed
     on_machine: OnMachine | None = None
     maintenance: str | None = None  # the reason of the maintenance in which it begins; None: it takes machines
+    maintenance_holder: str | None = None  # what ends that by itself
 
 
 @frozen(kw_only=True)

@@ -252,7 +252,9 @@ def _host(
         driver=DriverType(row["driver"]),
         autostart=None if row["autostart"] is None else Autostart(row["autostart"]),
         state=HostState(row["state"]),
-        maintenance=Maintenance.of_columns(row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"]),
+        maintenance=Maintenance.of_columns(
+            row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"], row["maintenance_holder"]
+        ),
         zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
         pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
         tags=tuple(row["tags"]),

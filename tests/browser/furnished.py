@@ -9,6 +9,7 @@ from tests.browser.fleet import PASSWORD
 from tests.browser.visitor import SEE_OTHER, Visitor
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
+from tests.integration.test_maas_import import begin, inventory
 from tests.waiting import eventually
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPXOEnkBQ9IXNNUESHJ8sIDLxyMhRZt0SV3OYX0OTiG8 mira@laptop"
@@ -24,6 +25,7 @@ async def furnish(admin: Visitor, fleet: Deployment) -> None:
     await fleet.post("resourcepool/0/", op="grant", user="ann", role="operator")
     await fleet.post("machines/", op="allocate", name="web-1")
     await _export(fleet)
+    await begin(fleet, inventory())
     await _own_things(admin)
 
 

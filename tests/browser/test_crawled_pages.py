@@ -18,6 +18,8 @@ SHARE_OF_A_USER = 3  # each third page is drawn: most are those of administrator
 
 # Routes to which nothing in the fleet of this test links, with the test that opens them.
 _CLUSTER = "test_add_host.py::test_the_members_of_a_cluster_appear_with_it"
+_SERVER = "test_maas_server_pages.py::test_a_server_is_added_edited_and_deleted"
+_HAND_OVER = "test_maas_import_pages.py::test_a_host_is_handed_over_after_its_differences"
 ELSEWHERE = {
     **{f"clusters/<cluster>/{tab}": _CLUSTER for tab in ("hosts", "vms", "resources", "settings", "maintenance")},
     "clusters/<cluster>": "test_add_host.py::test_a_cluster_is_removed_after_its_name",
@@ -26,6 +28,10 @@ ELSEWHERE = {
     "tasks/<task>/cancel": "test_questions.py::test_a_task_is_cancelled_after_a_question",
     "vms/<system_id>/network/<nic>/remove": "test_nic_changes.py::test_a_nic_is_added_changed_and_removed",
     "vms/<system_id>/rebuild": "test_rebuild_page.py::test_a_machine_gets_another_system",
+    **{f"settings/maas/<id>{end}": _SERVER for end in ("", "/delete")},
+    **{
+        f"settings/maas-imports/<import>/hosts/<host>/{way}": _HAND_OVER for way in ("take-over", "give-back")
+    },
     "settings/image-upload/<image>": "test_image_pages.py::test_a_file_is_uploaded_in_parts",
 }
 # Routes that answer scripts of a page or a reload, and are no pages of their own.
@@ -35,6 +41,7 @@ PARTS_OF_PAGES = {
     "vms/bulk": "a reload of the outcomes of a form",
     "vms/<system_id>/act": "a reload after an action that was refused",
     "vms/<system_id>/storage/<disk>/boot": "a reload, which leads to the tab",
+    "vms/<system_id>/storage/<disk>/adopt": "a reload, which leads to the tab",
     "vms/<system_id>/console/log": "the script of the console",
     "settings/images/<image>": "the address of an image, which leads to the list",
     "settings/exports/<export>": "the address of a file, which leads to the list",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -149,6 +150,20 @@ async def test_failures_are_shown_with_their_reasons(innkeeper: Deployment, clie
     page = (await client.get(path)).text
     assert "1 object could not be imported" in page
     assert "old-kvm has no VM &lt;b&gt;gone&lt;/b&gt;" in page
+
+
+async def test_all_failures_are_counted_and_the_first_are_shown(innkeeper: Deployment, client: WebClient) -> None:
+    begun = await begin(innkeeper, inventory())
+    many = [{"kind": "machines", "source_id": f"x{one}", "name": "vm", "reason": "gone"} for one in range(501)]
+    await innkeeper.fetch("update maas_import set failures = $1 returning id", json.dumps(many))
+    found = await innkeeper.get(f"maas-imports/{begun['id']}/")
+    assert (found["failed"], len(found["failures"])) == (501, 500)
+    page = (await client.get(f"{LIST}/{begun['id']}")).text
+    assert "501 objects could not be imported" in page
+    assert "500 of 501 are shown" in page
+    (listed,) = await innkeeper.get("maas-imports/")
+    assert (listed["failed"], "failures" in listed) == (501, False)
+    assert "501 objects failed" in (await client.get(LIST)).text
 
 
 async def test_what_was_read_is_deleted_after_a_question(innkeeper: Deployment, client: WebClient) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from common.maas.inventory import Origin, SourceKind
 from innkeeper.arguments import Usage
 from innkeeper.commands.maas_import import wanted
 from innkeeper.request_body import Body
@@ -16,14 +18,15 @@ from tests.deployment.deployment import Deployment
 from tests.integration import tables
 from tests.integration.adoption import rows
 from tests.integration.test_image_upload_command import logged_in
-from tests.integration.test_maas_import import apply, plan, states
+from tests.integration.test_maas_import import apply, inventory, plan, states
+from tests.integration.test_maas_import import begin as begin_dump
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.test_web_maas import sent
 from tests.integration.web_client import WebClient
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.server import serving
-from tests.maas_api.simulated_site import machine, name_of, simulated_maas
+from tests.maas_api.simulated_site import machine, name_of, remove, simulated_maas
 from tests.maas_api.state import Maas
 from tests.maas_site.hosts import NAMES, NORTH, SOUTH
 from tests.rejections import invalid_fields, rejection
@@ -145,11 +148,14 @@ async def test_what_differs_is_told_with_since_when(innkeeper: Deployment, maas:
     machine(maas, NORTH, 1)["cpu_count"] = 4
     machine(maas, SOUTH, 0)["status"] = DEPLOYING
     machine(maas, SOUTH, 1)["instance_power_parameters"] = {"instance_name": "gone"}
+    maas.rows.one("virtualmachine", machine(maas, SOUTH, 2)["id"]).update(pinned_cores=[0], hugepages_backed=True)
     expected = [
         ("kvm-north", "foreign-0001", "power_state", "off", "on"),
         ("kvm-north", "foreign-0002", "cores", "4", "1"),
         ("kvm-south", "foreign-0001", "in_motion", "Deploying", ""),
         ("kvm-south", "foreign-0002", "only_on_host", "", "VM foreign-0002"),
+        ("kvm-south", "foreign-0003", "huge_pages", "yes", "no"),
+        ("kvm-south", "foreign-0003", "pinned_cores", "0 (NUMA node 0)", "none"),
         ("kvm-south", "gone", "only_in_maas", f"machine {name_of(SOUTH, 1)}", ""),
     ]
     assert await differences(innkeeper, begun) == expected
@@ -202,8 +208,59 @@ async def test_a_host_is_taken_over_and_given_back(innkeeper: Deployment, maas: 
     assert maas.changes == []
 
 
+async def test_only_the_maintenance_of_the_parallel_run_ends_with_it(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    await watched(innkeeper, maas, url)
+    found = await hosts(innkeeper)
+    reason = found["kvm-north"]["maintenance"]["reason"]
+    path = f"vm-hosts/{found['kvm-north']['id']}/"
+    await innkeeper.post(path, op="end_maintenance")
+    await innkeeper.post(path, op="maintenance", reason=reason)
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"]["reason"] == reason
+    await innkeeper.post(path, op="maintenance", reason="new disks")
+    await give_back(innkeeper, NORTH)
+    await eventually(lambda: _is_empty(innkeeper))
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"]["reason"] == "new disks"
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"]["reason"] == "new disks"
+
+
 async def _is_empty(innkeeper: Deployment) -> bool:
     return not await machines(innkeeper)
+
+
+async def test_a_takeover_that_is_sent_again_with_its_key_is_the_same(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    await watched(innkeeper, maas, url)
+    sent_twice = [await take_over(innkeeper, NORTH, headers={"Idempotency-Key": "north"}) for _ in range(2)]
+    assert [one["state"] for one in sent_twice] == ["succeeded", "succeeded"]
+    assert len({one["id"] for one in sent_twice}) == 1
+
+
+async def test_a_host_that_was_taken_over_says_what_maas_still_has_of_it(
+    innkeeper: Deployment, client: WebClient, maas: Maas, url: str
+) -> None:
+    begun = await watched(innkeeper, maas, url)
+    before = {one["name"]: one for one in (await compare(innkeeper, begun))["hosts"]}
+    still = {(one["taken_over"], one["in_maas"], one["machines_in_maas"]) for one in before.values()}
+    assert still == {(None, True, 3)}
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    machine(maas, NORTH, 0)["status"] = DEPLOYING
+    gone = machine(maas, NORTH, 1)
+    machine(maas, NORTH, 2)["power_state"] = "off"
+    remove(maas, NORTH, 1)
+    found = await compare(innkeeper, begun)
+    assert [(one["vm"], one["kind"], one["here"]) for one in found["differences"]] == [
+        ("foreign-0001", "in_motion", ""), ("foreign-0002", "deleted_in_maas", f"machine {gone['system_id']}"),
+    ]  # fmt: skip
+    (host,) = [one for one in found["hosts"] if one["name"] == "kvm-north"]
+    assert (bool(host["taken_over"]), host["in_maas"], host["machines_in_maas"]) == (True, True, 2)
+    shown = await page(client, f"settings/maas-imports/{begun['id']}")
+    assert "MAAS still lists it, VMs there: 2" in shown
+    assert "deleted in MAAS" in shown
 
 
 async def test_the_way_back_ends_with_the_first_change(innkeeper: Deployment, maas: Maas, url: str) -> None:
@@ -235,6 +292,41 @@ async def test_taking_over_is_refused_with_what_helps(innkeeper: Deployment, maa
     left_out = f"machines:{machine(maas, SOUTH, 1)['system_id']}=leave_out"
     assert (await take_over(innkeeper, SOUTH, force="true", choice=left_out))["state"] == "succeeded"
     assert len(await machines(innkeeper)) == 5
+
+
+async def test_a_watched_maas_is_imported_by_no_other_import(innkeeper: Deployment, maas: Maas, url: str) -> None:
+    first = await begin(innkeeper, maas, url)
+    maas.requests.clear()
+    for address, watch in ((url, "true"), (url.replace("/MAAS", "/MAAS/r/machines"), "false")):
+        body = Body(fields=[("url", address), ("key", api_key(maas, ADMIN_TOKEN)), ("watch", watch)])
+        refused = await rejection(innkeeper.api.send("POST", "maas-imports/", body=body))
+        assert f"Import {first['id']} watches this MAAS, at {url}" in refused.message
+        assert f"maas-import compare {first['id']}" in refused.message
+        assert maas.requests == []
+    assert first["maas_uuid"]
+    dump = evolve(inventory(), origin=Origin(kind=SourceKind.DUMP, label="maas.sql", uuid=first["maas_uuid"]))
+    refused = await rejection(begin_dump(innkeeper, dump))
+    assert f"Import {first['id']} watches" in refused.message
+    assert len(await innkeeper.get("maas-imports/")) == 1
+
+
+async def test_an_import_of_before_adopts_nothing_of_a_watched_maas(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    body = Body(fields=[("url", url), ("key", api_key(maas, ADMIN_TOKEN))])
+    before = (await innkeeper.api.send("POST", "maas-imports/", body=body)).json()
+    begun = await watched(innkeeper, maas, url)
+    document = await plan(innkeeper, before)
+    (reason,) = {
+        one["reason"] for one in document["objects"]["machines"] if one["name"] in {name_of(NORTH, n) for n in range(3)}
+    }  # fmt: skip
+    assert f"MAAS at {url}, which another import watches, is in charge of kvm-north" in reason
+    for objects in document["objects"].values():
+        for one in objects:
+            if one["state"] == "conflict" and not one["choice"]:
+                one["choice"] = next(choice for choice in one["choices"] if not choice.endswith("="))
+    assert f"Import {begun['id']} watches" in (await rejection(apply(innkeeper, before, document))).message
+    assert await machines(innkeeper) == []
 
 
 async def test_an_old_reading_is_no_ground_to_take_over(innkeeper: Deployment, maas: Maas, url: str) -> None:

@@ -23,11 +23,7 @@ def simulated_maas() -> Maas:
     for host in NAMES:
         _simulate(tables, host)
     numbers = [FIRST_NODE + first + one for first in _FIRST.values() for one in range(10)]
-    gone = [one for one in numbers if (one - FIRST_NODE) % 10 >= PER_HOST]
-    tables["maasserver_node"] = [one for one in tables["maasserver_node"] if one["id"] not in gone]
-    tables["maasserver_virtualmachine"] = [
-        one for one in tables["maasserver_virtualmachine"] if one["machine_id"] not in gone
-    ]
+    _without_machines(tables, {one for one in numbers if (one - FIRST_NODE) % 10 >= PER_HOST})
     _without_nics(tables, set(numbers))
     return Maas(rows=Rows(tables))
 
@@ -35,6 +31,20 @@ def simulated_maas() -> Maas:
 def machine(maas: Maas, host: int, number: int) -> Row:
     """The row of a machine, counted from 0 on its host, which a test changes."""
     return maas.rows.one("node", FIRST_NODE + _FIRST[host] + number)
+
+
+def remove(maas: Maas, host: int, number: int) -> None:
+    """Deletes a machine and its VM, as a person does it in MAAS."""
+    tables = maas.rows.tables
+    _without_machines(tables, {machine(maas, host, number)["id"]})
+    maas.rows = Rows(tables)
+
+
+def _without_machines(tables: Tables, gone: set[int]) -> None:
+    tables["maasserver_node"] = [one for one in tables["maasserver_node"] if one["id"] not in gone]
+    tables["maasserver_virtualmachine"] = [
+        one for one in tables["maasserver_virtualmachine"] if one["machine_id"] not in gone
+    ]
 
 
 def name_of(host: int, number: int) -> str:

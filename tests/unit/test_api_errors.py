@@ -36,6 +36,15 @@ def test_the_error_of_an_ended_operation_has_no_retry_after(kind: type[Innkeeper
     assert (reply.status, reply.headers) == (503, {})
 
 
+def test_the_texts_of_an_invalid_request_are_those_of_its_fields() -> None:
+    assert InvalidRequest.of({"cores": ["Too few.", "Odd."], "name": ["Taken."]}).texts == [
+        "Too few.",
+        "Odd.",
+        "Taken.",
+    ]
+    assert InvalidRequest("No plan.").texts == ["No plan."]
+
+
 def test_field_errors_are_json_and_other_errors_are_text() -> None:
     reply = reply_for(InvalidRequest.of({"cores": ["Enter a whole number."]}))
     assert (reply.status, json.loads(reply.body)) == (400, {"cores": ["Enter a whole number."]})

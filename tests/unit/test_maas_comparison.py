@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve
 
 from common.maas.inventory import Host, Inventory, Machine, Nic, Origin, SourceKind, User
+from common.maas.pinning import known_pins
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.region_state import KnownUser, RegionState
 from regiond.maas.parallel.comparison import SeenHost, SeenVm, compare
@@ -55,6 +56,27 @@ def test_each_value_that_differs_is_a_difference() -> None:
     assert found(WEB, evolve(VM, mac_addresses=frozenset())) == [("web", "mac_addresses", MAC, "none")]
 
 
+def test_pinned_cores_and_huge_pages_are_compared_where_maas_knows_them() -> None:
+    pinned = evolve(WEB, pinned_cores=(8, 1), huge_pages=True)
+    host = SeenHost(host_id=3, problem="", vms=(VM,), node_of={1: 0, 8: 1})
+    differences = compare(inventory(pinned), {"7": host})
+    assert [(one.kind.value, one.in_maas, one.here) for one in differences] == [
+        ("huge_pages", "yes", "no"), ("pinned_cores", "1, 8 (NUMA nodes 0, 1)", "none"),
+    ]  # fmt: skip
+    same = evolve(VM, pinned_cores=frozenset({1, 8}), huge_pages=True)
+    assert found(pinned, same) == []
+    assert found(WEB, same) == []
+    assert found(evolve(WEB, pinned_cores=(), huge_pages=False), same) == [
+        ("web", "huge_pages", "no", "yes"), ("web", "pinned_cores", "none", "1, 8"),
+    ]  # fmt: skip
+
+
+def test_of_libvirt_maas_knows_no_pins() -> None:
+    assert known_pins("lxd", (), huge_pages=False) == ((), False)
+    assert known_pins("virsh", (), huge_pages=False) == (None, None)
+    assert known_pins("virsh", (1,), huge_pages=True) == ((1,), True)
+
+
 def test_a_vm_that_only_one_side_has_is_a_difference() -> None:
     assert found(WEB) == [("web", "only_in_maas", "machine web", "")]
     assert found(None, VM) == [("web", "only_on_host", "", "VM web")]
@@ -70,6 +92,34 @@ def test_a_machine_on_which_maas_is_at_work_is_a_difference() -> None:
     assert found(deploying, problem="no route") == [
         ("", "host_not_ready", "", "no route"), ("web", "in_motion", "Deploying", ""),
     ]  # fmt: skip
+
+
+A, B = (
+    SeenHost(host_id=number, name=name, problem="", vms=(), group=(1, "maas")) for number, name in ((3, "a"), (4, "b"))
+)
+
+
+def seen(machine: Machine, **hosts: SeenHost) -> list[tuple[int, str, str, str, str]]:
+    """The differences of hosts by their ids in MAAS, given as `h7=`."""
+    found = compare(inventory(machine), {name.removeprefix("h"): host for name, host in hosts.items()})
+    return [(one.host_id, one.vm, one.kind.value, one.in_maas, one.here) for one in found]
+
+
+def test_a_vm_that_moved_inside_its_cluster_is_one_difference() -> None:
+    moved = evolve(B, vms=(VM,))
+    assert seen(WEB, h7=A, h8=moved) == [(3, "web", "moved", "a", "b")]
+    assert seen(WEB, h7=A, h8=evolve(B, vms=(evolve(VM, cores=3),)))[0] == (3, "web", "cores", "2", "3")
+    assert seen(WEB, h7=A, h8=evolve(moved, taken=True)) == [(3, "web", "moved", "a", "b")]
+    assert seen(WEB, h7=evolve(A, taken=True), h8=moved) == []
+    for group in (None, (2, "maas"), (1, "other")):
+        assert [one[2] for one in seen(WEB, h7=A, h8=evolve(moved, group=group))] == ["only_in_maas", "only_on_host"]
+
+
+def test_of_a_taken_host_only_what_maas_does_there_differs() -> None:
+    taken = evolve(A, taken=True, machines={"abc": "web"}, problem="no route")
+    assert seen(WEB, h7=taken) == []
+    assert seen(evolve(WEB, system_id="other"), h7=taken) == [(3, "web", "deleted_in_maas", "", "machine abc")]
+    assert seen(evolve(WEB, status=9), h7=taken) == [(3, "web", "in_motion", "Deploying", "")]
 
 
 def test_machines_of_other_hosts_are_not_compared() -> None:

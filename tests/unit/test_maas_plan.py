@@ -10,7 +10,7 @@ from attrs import evolve
 from common.errors import InvalidRequest
 from common.maas.inventory import Domain, LeftOut, Named, Subnet, Vlan
 from regiond.maas.imports.model import ItemState, Plan
-from regiond.maas.imports.region_state import KnownMachine, KnownSubnet, KnownUser, host_key
+from regiond.maas.imports.region_state import KnownGuest, KnownMachine, KnownSubnet, KnownUser, host_key
 from regiond.maas.imports.statuses import NAMES, becomes
 from regiond.machines.model import MachineState
 from tests.maas_site.plans import DB, EMPTY, FULL, LIBVIRT, SITE, WEB, host, item, machine, plan, planned, user
@@ -88,6 +88,20 @@ def test_what_is_undecided_counts_as_imported() -> None:
 
 def test_a_machine_that_an_allocation_composed_says_so() -> None:
     assert "its release destroys it" in item(plan(machine(dynamic=True)), "machines", "aaaaa1").notes[0]
+
+
+def test_a_machine_says_what_is_pinned_and_what_its_host_says_otherwise() -> None:
+    pinned = machine(pinned_cores=(1, 0), huge_pages=True)
+    assert item(plan(pinned), "machines", "aaaaa1").notes == (
+        "Pinned cores: 0, 1.", "Its memory is in huge pages.",
+    )  # fmt: skip
+    guest = KnownGuest(pinned_cores=frozenset({4}), huge_pages=False)
+    state = evolve(FULL, guests={(1, "web"): guest}, nodes_of_cores={1: {0: 0, 1: 0, 4: 1}})
+    assert item(plan(pinned, state), "machines", "aaaaa1").notes == (
+        "Pinned cores: in MAAS 0, 1 (NUMA node 0), on its host 4 (NUMA node 1).",
+        "Its memory is in huge pages in MAAS only.",
+    )
+    assert item(plan(machine(), state), "machines", "aaaaa1").notes == ()
 
 
 @pytest.mark.parametrize("status", sorted(NAMES))

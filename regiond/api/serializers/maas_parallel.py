@@ -9,7 +9,7 @@ _HOST: Serializer[WatchedHost] = serializer(
     "WatchedHost",
     *fields_of(WatchedHost, "vm_host=host_id name=host_name"),
     key("maas_in_charge", BOOL, lambda found: found.taken_at is None),
-    *fields_of(WatchedHost, "taken_over=taken_at"),
+    *fields_of(WatchedHost, "taken_over=taken_at in_maas machines_in_maas"),
 )
 _DIFFERENCE: Serializer[Difference] = serializer(
     "MaasDifference", *fields_of(Difference, "vm_host=host_id name=host_name vm kind in_maas here since")

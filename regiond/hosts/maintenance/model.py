@@ -9,16 +9,22 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Maintenance:
-    """A host in maintenance takes no new machine. `by` is an account's name; `reason` may be empty."""
+    """A host in maintenance takes no new machine. `by` is an account's name; `reason` may be empty.
+
+    `holder` is what began it and ends it by itself; None: a person did.
+    """
 
     since: datetime
     by: str
     reason: str
+    holder: str | None = None
 
     @classmethod
-    def of_columns(cls, since: datetime | None, by: str | None, reason: str | None) -> Maintenance | None:
+    def of_columns(
+        cls, since: datetime | None, by: str | None, reason: str | None, holder: str | None
+    ) -> Maintenance | None:
         """Returns the maintenance from the columns of a host; None if it is not in maintenance."""
-        return None if since is None else cls(since=since, by=by or "", reason=reason or "")
+        return None if since is None else cls(since=since, by=by or "", reason=reason or "", holder=holder)
 
     @property
     def description(self) -> str:

@@ -9,9 +9,9 @@ from attrs import evolve
 from common.maas.inventory import Host
 from regiond.clusters.model import ClusterChange
 from regiond.hosts.model import HostChange, HostState, HostView, NewHost
-from regiond.maas.imports.model import PlanItem
+from regiond.maas.imports.model import PARALLEL_RUN, PlanItem
 from regiond.maas.imports.plan_groups import problem_of
-from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
+from regiond.maas.imports.plan_hosts import driver_of, known_hosts
 from regiond.maas.imports.region_state import RegionState
 from regiond.maas.imports.work import Work
 from regiond.tags.model import check_name as check_tag_name
@@ -27,7 +27,7 @@ async def bring_hosts(work: Work) -> None:
             host = by_id[item.source_id]
             new = _new_host(evolve(host, tags=tags(host.tags)), item, zones=zones, pools=pools)
             if not work.state.is_in_charge(item.source_id):
-                new = evolve(new, maintenance=work.in_charge)
+                new = evolve(new, maintenance=work.in_charge, maintenance_holder=PARALLEL_RUN)
             await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)
 
 
@@ -54,14 +54,8 @@ def _reference(name: str | None) -> str | None:
 async def hosts_here(work: Work, state: RegionState, *, simulated_allowed: bool) -> dict[str, HostView]:
     """Returns the hosts of the plan that are here, by their ids in MAAS. `state` is as of after `bring_hosts`."""
     left_out = {one.source_id for one in work.plan.of("hosts") if one.is_left_out}
-    ids = {}
-    for host in work.inventory.hosts:
-        driver = driver_of(host)
-        if host.id not in left_out and driver is not None:
-            address = address_of(host, simulated_allowed=simulated_allowed)
-            known = state.host_at(driver.value, address, project_of(host))
-            if known is not None:
-                ids[host.id] = known.id
+    known = known_hosts(work.inventory, state, simulated_allowed=simulated_allowed)
+    ids = {source_id: one.id for source_id, one in known.items() if source_id not in left_out}
     views = {one.id: one for one in await work.rooms.hosts.read_all(sorted(set(ids.values())))}
     return {source_id: views[host_id] for source_id, host_id in ids.items() if host_id in views}
 

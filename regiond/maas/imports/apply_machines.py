@@ -13,7 +13,7 @@ from regiond.hosts.model import HostView
 from regiond.maas.imports.apply_hosts import unusable
 from regiond.maas.imports.model import PlanItem
 from regiond.maas.imports.statuses import becomes
-from regiond.maas.imports.work import Work, text_of
+from regiond.maas.imports.work import Work
 from regiond.machines.model import MachineState, ManagedLink, ManagedVm
 
 AT_ONCE = 400  # adoptions that are open at a time: enough for the seconds until more are opened
@@ -60,7 +60,7 @@ async def _open(
             raise
         except InnkeeperError as error:
             if len(items) == 1:
-                work.fail(items[0], text_of(error))
+                work.fail(items[0], error.message)
                 return
             for item in items:  # one of them is the reason
                 await _open(work, here, host_id, [item], sources, names)

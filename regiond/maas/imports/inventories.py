@@ -17,17 +17,23 @@ from regiond.credentials.service import MAAS_INVENTORY, Credentials
 from regiond.db.pool import Database, Db
 from regiond.maas.imports import store
 
+KEEP_S = 60.0
 _MAX_REASON = 500  # characters of a message that may name every part of a large file
 MAX_INVENTORY_BYTES = 512 * 2**20  # uncompressed
 
 
 class Inventories:
-    """The last inventory that was read stays in memory: an import reads its own many times."""
+    """The last inventory that was read stays in memory for `keep_s` after its last use.
 
-    def __init__(self, database: Database, seal: Credentials) -> None:
+    It has the secrets of a MAAS, and an import reads its own every few seconds.
+    """
+
+    def __init__(self, database: Database, seal: Credentials, *, keep_s: float = KEEP_S) -> None:
         self._database = database
         self._seal = seal
+        self._keep_s = keep_s
         self._last: tuple[int, datetime, Inventory] | None = None
+        self._end: asyncio.TimerHandle | None = None
 
     async def write(
         self, db: Db, import_id: int, inventory: Inventory, counts: Mapping[str, int], host_keys: Sequence[str]
@@ -45,6 +51,7 @@ class Inventories:
         async with self._database.connection() as db:
             read_at = await store.read_at(db, import_id)
             if self._last is not None and self._last[:2] == (import_id, read_at):
+                self._keep(self._last)
                 return self._last[2], self._last[1]
             # A region that writes another one meanwhile changes both.
             sealed = await store.read_sealed(db, import_id)
@@ -52,12 +59,20 @@ class Inventories:
             raise NotFound(f"There is no import {import_id} from MAAS.")
         packed = self._seal.unseal_data(import_id, MAAS_INVENTORY, sealed)
         inventory = await asyncio.to_thread(unpack, packed)
-        self._last = (import_id, read_at, inventory)
+        self._keep((import_id, read_at, inventory))
         return inventory, read_at
+
+    def _keep(self, last: tuple[int, datetime, Inventory] | None) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        self._last = last
+        self._end = None
+        if last is not None:
+            self._end = asyncio.get_running_loop().call_later(self._keep_s, self._keep, None)
 
     def forget(self, import_id: int) -> None:
         if self._last is not None and self._last[0] == import_id:
-            self._last = None
+            self._keep(None)
 
 
 def pack(inventory: Inventory) -> bytes:

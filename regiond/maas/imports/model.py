@@ -17,6 +17,7 @@ KINDS = ("zones", "pools", "tags", "networks", "users", "hosts", "clusters", "ma
 PLAN_FORMAT = "innkeeper-maas-import-1"
 MAX_REPORTED = 500  # failures of one import that are shown; all are stored, so that none is tried again
 
+PARALLEL_RUN = "maas_parallel_run"  # holds the maintenance of hosts that Innkeeper is not in charge of
 ADOPT = "adopt"
 KEEP = "keep"  # what is here stays as it is
 LEAVE_OUT = "leave_out"
@@ -82,6 +83,16 @@ class PlanItem:
 
 
 Choices = Mapping[tuple[str, str], str]  # by kind and source id
+StoredChoices = list[list[str]]  # kind, source id and choice of each, in their order
+
+
+def stored_choices(choices: Choices) -> StoredChoices:
+    return [[*key, choice] for key, choice in sorted(choices.items())]
+
+
+def read_choices(stored: Iterable[Iterable[object]]) -> dict[tuple[str, str], str]:
+    """Returns the choices of `stored_choices`. Raises ValueError or TypeError for what is none."""
+    return {(str(kind), str(source_id)): str(choice) for kind, source_id, choice in stored}
 
 
 @frozen(kw_only=True)
@@ -121,7 +132,7 @@ class Plan:
             "digest": self.digest,
             "source": asdict(self.origin, value_serializer=lambda _, __, value: str(value)),
             "counts": self.counts,
-            "planned_with": [[*key, choice] for key, choice in sorted(self.choices.items())],
+            "planned_with": stored_choices(self.choices),
             "objects": {kind: [_plain(one) for one in self.of(kind)] for kind in KINDS},
         }
 
@@ -186,7 +197,7 @@ def read_document(document: object, choices: Choices) -> SeenPlan:
                 items[key] = (str(one["state"]), str(one["becomes"]))
                 if one.get("choice"):
                     found[key] = str(one["choice"])
-        planned_with = {(str(kind), str(source_id)): str(one) for kind, source_id, one in document["planned_with"]}
+        planned_with = read_choices(document["planned_with"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidRequest.of({"plan": [f"{_NO_PLAN} ({error})"]}) from error
     return SeenPlan(items=items, planned_with=planned_with, choices={**found, **choices})
@@ -201,7 +212,8 @@ class MaasImport:
     counts: Mapping[str, int]
     username: str | None = None
     operation_id: int | None = None  # the last one that carried it out
-    failures: tuple[Failure, ...] = ()  # of that one
+    failures: tuple[Failure, ...] = ()  # of that one, the first of them; a list of imports has none
+    failed: int = 0  # objects that it did not import
     watched: bool = False  # that MAAS is in charge of its hosts until each is taken over, and is asked all the time
     read_at: datetime  # when the inventory was read
     problem: str = ""  # why the last reading failed; empty: it did not

@@ -8,11 +8,12 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from common.maas.inventory import Inventory, LeftOut, Machine
+from common.maas.pinning import pins_in_words
 from regiond.identifiers import check_hostname
 from regiond.maas.imports.model import ADOPT, KINDS, LEAVE_OUT, RENAME, Choices, ItemState, Plan, PlanItem, chosen
 from regiond.maas.imports.plan_groups import group_items, network_items, problem_of, user_items
-from regiond.maas.imports.plan_hosts import cluster_items, host_items, with_choices
-from regiond.maas.imports.region_state import KnownMachine, RegionState
+from regiond.maas.imports.plan_hosts import cluster_items, host_items, known_hosts, with_choices
+from regiond.maas.imports.region_state import KnownGuest, KnownHost, KnownMachine, RegionState
 from regiond.maas.imports.statuses import becomes
 
 
@@ -28,7 +29,8 @@ def make_plan(
     items += hosts
     items += with_choices(cluster_items(inventory, state, by_id), choices)
     users = {one.name: one for one in items if one.kind == "users"}
-    items += _machine_items(inventory, state, by_id, users, choices)
+    here = known_hosts(inventory, state, simulated_allowed=simulated_allowed)
+    items += _machine_items(inventory, state, by_id, here, users, choices)
     items += [_left_out(one) for one in inventory.left_out]
     _check_known(items, choices)
     return Plan(import_id=import_id, origin=inventory.origin, items=tuple(items), choices=choices)
@@ -45,12 +47,13 @@ def _machine_items(
     inventory: Inventory,
     state: RegionState,
     hosts: Mapping[str, PlanItem],
+    here: Mapping[str, KnownHost],
     users: Mapping[str, PlanItem],
     choices: Choices,
 ) -> Iterator[PlanItem]:
     names: set[str] = set()
     for machine in inventory.machines:
-        item = _machine_item(machine, state, hosts.get(machine.host_id), users, names)
+        item = _machine_item(machine, state, hosts.get(machine.host_id), here.get(machine.host_id), users, names)
         item = chosen(item, choices.get(item.key, ""))
         if item.is_renamed:
             item = item.unless(_name_problem(item.new_name, state, names))
@@ -63,6 +66,7 @@ def _machine_item(
     machine: Machine,
     state: RegionState,
     host: PlanItem | None,
+    known_host: KnownHost | None,
     users: Mapping[str, PlanItem],
     names: set[str],
 ) -> PlanItem:
@@ -71,13 +75,13 @@ def _machine_item(
     result = becomes(machine.status, owned=owned)
     base = PlanItem(
         kind="machines", source_id=machine.system_id, name=machine.hostname, state=ItemState.LEFT_OUT,
-        reason=_left_out_because(host, state) or result.reason,
+        reason=_left_out_because(host, known_host, state) or result.reason,
     )  # fmt: skip
     if host is None or base.reason or result.state is None:
         return base
     base = evolve(
         base, becomes=f"{result.state.value} machine of {host.new_name}, VM {machine.instance}",
-        notes=tuple(_notes(machine, result.note, owner, owned=owned)),
+        notes=(*_notes(machine, result.note, owner, owned=owned), *_pins(machine, known_host, state)),
     )  # fmt: skip
     known = state.machines.get(machine.system_id)
     if known is not None and known.is_guest(machine.instance):
@@ -88,11 +92,14 @@ def _machine_item(
     return evolve(base, state=ItemState.NEW, choices=(ADOPT, LEAVE_OUT), choice=ADOPT)
 
 
-def _left_out_because(host: PlanItem | None, state: RegionState) -> str:
+def _left_out_because(host: PlanItem | None, known: KnownHost | None, state: RegionState) -> str:
     if host is None:
         return "Its VM host is not in the source."
     if host.stays_behind:
         return f"Its VM host {host.name} is not imported."
+    where = "" if known is None else state.watched_elsewhere.get(known.id, "")
+    if where:
+        return f"The MAAS at {where}, which another import watches, is in charge of {host.name}: vm-host take-over."
     return "" if state.is_in_charge(host.source_id) else f"MAAS is in charge of {host.name} until you take it over."
 
 
@@ -133,6 +140,26 @@ def _notes(machine: Machine, note: str, owner: PlanItem | None, *, owned: bool) 
         yield f"Its owner {machine.owner} is not imported{'' if owner else ' (not in the source)'}: it has none."
     if machine.dynamic:
         yield "An allocation composed it: its release destroys it, as in MAAS."
+
+
+def _pins(machine: Machine, host: KnownHost | None, state: RegionState) -> Iterator[str]:
+    """Says what MAAS knows of its cores and its memory, and what its host reports if that is something else."""
+    guest: KnownGuest | None = None
+    node_of: Mapping[int, int] = {}
+    if host is not None:
+        keys = ((host.id, machine.instance), (host.id, machine.instance.lower()))
+        guest = next((state.guests[one] for one in keys if one in state.guests), None)
+        node_of = state.nodes_of_cores.get(host.id, {})
+    if machine.pinned_cores is not None:
+        there = pins_in_words(machine.pinned_cores, node_of)
+        if guest is not None and guest.pinned_cores != frozenset(machine.pinned_cores):
+            yield f"Pinned cores: in MAAS {there}, on its host {pins_in_words(guest.pinned_cores, node_of)}."
+        elif machine.pinned_cores:
+            yield f"Pinned cores: {there}."
+    if machine.huge_pages is not None and guest is not None and guest.huge_pages != machine.huge_pages:
+        yield f"Its memory is in huge pages {'in MAAS' if machine.huge_pages else 'on its host'} only."
+    elif machine.huge_pages:
+        yield "Its memory is in huge pages."
 
 
 def _left_out(one: LeftOut) -> PlanItem:

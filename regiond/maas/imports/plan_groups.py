@@ -36,7 +36,7 @@ def problem_of(check: Callable[[str], object], name: str) -> str:
     try:
         check(name)
     except InvalidRequest as error:
-        return " ".join(text for texts in error.fields.values() for text in texts) or error.message
+        return " ".join(error.texts)
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -12,7 +13,7 @@ from common.values import DriverType
 from regiond.hosts.service import check_host_name, parse_host_address
 from regiond.maas.imports.model import LEAVE_OUT, RENAME, SAME, Choices, ItemState, PlanItem, chosen
 from regiond.maas.imports.plan_groups import problem_of
-from regiond.maas.imports.region_state import RegionState, host_key
+from regiond.maas.imports.region_state import KnownHost, RegionState, host_key
 
 _DRIVERS = {"lxd": DriverType.LXD, "virsh": DriverType.LIBVIRT, "simulated": DriverType.SIMULATED}
 
@@ -31,6 +32,19 @@ def address_of(host: Host, *, simulated_allowed: bool) -> str:
 
 def project_of(host: Host) -> str:
     return (host.project or "default") if driver_of(host) is DriverType.LXD else ""
+
+
+def known_hosts(inventory: Inventory, state: RegionState, *, simulated_allowed: bool) -> dict[str, KnownHost]:
+    """Returns the hosts of the inventory that are here, by their ids in MAAS."""
+    found = {}
+    for host in inventory.hosts:
+        driver = driver_of(host)
+        with suppress(InvalidRequest):  # an address that is none
+            address = address_of(host, simulated_allowed=simulated_allowed)
+            known = None if driver is None else state.host_at(driver.value, address, project_of(host))
+            if known is not None:
+                found[host.id] = known
+    return found
 
 
 def host_items(
@@ -70,8 +84,7 @@ def _host_item(host: Host, state: RegionState, names: set[str], *, simulated_all
     try:
         address = address_of(host, simulated_allowed=simulated_allowed)
     except InvalidRequest as error:
-        texts = [text for found in error.fields.values() for text in found]
-        reason = " ".join(texts) or error.message
+        reason = " ".join(error.texts)
         return PlanItem(kind="hosts", source_id=host.id, name=name, state=ItemState.LEFT_OUT, reason=reason)
     driver, project = driver_of(host), project_of(host)
     word = "libvirt" if driver is DriverType.LIBVIRT else "LXD" if driver is DriverType.LXD else "simulated"

@@ -36,6 +36,12 @@ _MACHINES = """
            coalesce(g.guest_key, '') as guest_key
       from machine m left join vm_host h on h.id = m.host_id left join guest g on g.machine_id = m.id
 """
+_GUESTS = """
+    select h.id as host_id, g.name, g.guest_key, g.pinned_core_ids, g.huge_pages_backed
+      from maas_import i join vm_host h on h.driver || ' ' || h.address || ' ' || h.project = any(i.host_keys)
+      join guest g on g.server_id = h.server_id and (h.driver <> 'lxd' or g.project = h.project)
+     where i.id = $1 and g.kind = 'vm'
+"""
 _DEVICES = "select hostname from device"
 _SHARED = """
     select distinct key from maas_import, unnest(host_keys) as key
@@ -86,6 +92,14 @@ class KnownMachine:
 
 
 @frozen(kw_only=True)
+class KnownGuest:
+    """A VM as its host reported it last, managed or not."""
+
+    pinned_cores: frozenset[int]
+    huge_pages: bool
+
+
+@frozen(kw_only=True)
 class RegionState:
     zones: frozenset[str] = frozenset()
     pools: frozenset[str] = frozenset()
@@ -104,6 +118,9 @@ class RegionState:
     machines: Mapping[str, KnownMachine] = {}  # by system id
     hostnames: frozenset[str] = frozenset()  # of machines and devices
     shared_hosts: frozenset[str] = frozenset()  # host keys that another MAAS had, too
+    watched_elsewhere: Mapping[int, str] = {}  # the MAAS that is in charge by another import, by host id
+    guests: Mapping[tuple[int, str], KnownGuest] = {}  # of the hosts of the import, by host id and name or key
+    nodes_of_cores: Mapping[int, Mapping[int, int]] = {}  # NUMA nodes by host id and core id
     taken_hosts: frozenset[str] | None = None  # by id in MAAS, of which Innkeeper is in charge; None: of all
 
     def is_in_charge(self, source_id: str) -> bool:
@@ -131,6 +148,7 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
         groups[row["kind"]].add(row["name"])
     machines = [from_dict(dict(row), KnownMachine) for row in await db.fetch(_MACHINES)]
     vlans = await db.fetch(_VLANS)
+    guests = await _guests(db, import_id)
     devices = [row["hostname"] for row in await db.fetch(_DEVICES)]
     return RegionState(
         zones=frozenset(groups["zones"]),
@@ -153,5 +171,16 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
         machines={one.system_id: one for one in machines},
         hostnames=frozenset([*(one.hostname for one in machines), *devices]),
         shared_hosts=frozenset(row["key"] for row in await db.fetch(_SHARED, import_id, maas_uuid)),
+        guests=guests,
+        nodes_of_cores=await watched_store.nodes_of_cores(db, {host_id for host_id, _ in guests}),
+        watched_elsewhere=await watched_store.watched_elsewhere(db, import_id),
         taken_hosts=await watched_store.taken_hosts(db, import_id),
     )
+
+
+async def _guests(db: Db, import_id: int) -> Mapping[tuple[int, str], KnownGuest]:
+    found: dict[tuple[int, str], KnownGuest] = {}
+    for row in await db.fetch(_GUESTS, import_id):
+        guest = KnownGuest(pinned_cores=frozenset(row["pinned_core_ids"]), huge_pages=row["huge_pages_backed"])
+        found |= {(row["host_id"], row["guest_key"]): guest, (row["host_id"], row["name"]): guest}
+    return found

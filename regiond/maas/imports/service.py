@@ -10,22 +10,30 @@ from ipaddress import ip_address
 from attrs import frozen
 
 from common.errors import Busy, InvalidRequest, NotFound, WrongState
-from common.maas.inventory import Inventory
+from common.maas.inventory import Inventory, Origin, SourceKind
 from common.phrases import first_of, number_of
 from regiond.caller import Caller
 from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.access import maas_access
-from regiond.maas.imports import store
+from regiond.maas.imports import store, watched_store
 from regiond.maas.imports.inventories import Inventories, unpack
-from regiond.maas.imports.model import Choices, MaasImport, NewMaasImport, Plan, SeenPlan
+from regiond.maas.imports.model import (
+    Choices,
+    MaasImport,
+    NewMaasImport,
+    Plan,
+    SeenPlan,
+    StoredChoices,
+    read_choices,
+    stored_choices,
+)
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
 from regiond.maas.imports.region_state import host_key, read_state
-from regiond.maas.imports.steps import StoredChoices, stored_choices
 from regiond.maas.source.service import read_maas
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
@@ -83,14 +91,21 @@ class MaasImports:
         """
         caller.require_admin()
         access = maas_access(source.url, source.key, authority_pem=source.ca, fingerprint=source.fingerprint)
+        async with self.database.connection() as db:  # before a reading of minutes
+            await _check_unwatched(db, Origin(kind=SourceKind.API, label=access.label), watch=source.watch)
         return await self.add(caller, await read_maas(access), source if source.watch else None)
 
     async def add(self, caller: Caller, inventory: Inventory, watched: NewMaasImport | None = None) -> MaasImport:
-        """Keeps the inventory, sealed, and where it can be read again if it is `watched`. Nothing else changes."""
+        """Keeps the inventory, sealed, and where it can be read again if it is `watched`. Nothing else changes.
+
+        Raises WrongState if another import watches the same MAAS: it is in charge of hosts that this one would import.
+        """
         caller.require_admin()
         make_plan_possible(inventory)
         counts, keys = counts_of(inventory), self.host_keys(inventory)
         async with self.database.transaction() as db:
+            await watched_store.lock_watched(db)
+            await _check_unwatched(db, inventory.origin, watch=watched is not None)
             import_id = await store.insert(db, inventory.origin, counts, keys, caller.account_id)
             await self.inventories.write(db, import_id, inventory, counts, keys)
             if watched is not None:
@@ -167,7 +182,7 @@ class MaasImports:
         something else is imported.
         """
         async with self.database.connection() as db:
-            before = {(kind, source_id): choice for kind, source_id, choice in await store.read_choices(db, import_id)}
+            before = read_choices(await store.read_choices(db, import_id))
         plan, _ = await self._plan(caller, import_id, {}, taking=host.source_id)
         decided = {**kept_choices(plan, before), **choices}
         plan, read_at = await self._plan(caller, import_id, decided, taking=host.source_id)
@@ -189,14 +204,17 @@ class MaasImports:
                 conflicts=len(undecided),
             )
 
+        choices = stored_choices(plan.choices)
+
         async def open_() -> int:
             async with self.database.transaction() as db:
                 active = await store.open_operation_of(db, plan.import_id)
                 if active is not None:
-                    return await self._joined(active, host, stored_choices(plan.choices))
+                    return await self._joined(active, host, choices)
+                await watched_store.lock_watched(db)
+                await _check_unwatched(db, plan.origin, import_id=plan.import_id)
                 if await store.read_at(db, plan.import_id) != read_at:
                     raise WrongState("MAAS has just been read again. Nothing was imported; try again.")
-                choices = stored_choices(plan.choices)
                 request = {"import": plan.import_id, "source": plan.origin.label, "choices": choices}
                 if host is not None:
                     request |= {"host": host.host_id, "source_host": host.source_id}
@@ -256,6 +274,26 @@ class MaasImports:
             if driver is not None:
                 keys.append(host_key(driver.value, address, project_of(host)))
         return tuple(keys)
+
+
+async def _check_unwatched(db: Db, origin: Origin, *, import_id: int = 0, watch: bool = False) -> None:
+    """Raises WrongState if another import watches the MAAS, or Busy if one is carried out and this one would watch."""
+    other = await watched_store.same_maas(db, origin, import_id=import_id)
+    if other is None:
+        return
+    if other.watched:
+        raise WrongState(
+            f"Import {other.id} watches this MAAS, at {other.label}, which stays in charge of its hosts until each is "
+            f"taken over: innkeeper vm-host take-over NAME. To read it again: innkeeper maas-import compare {other.id}."
+            f" To begin anew, delete that import first: innkeeper maas-import delete {other.id}",
+            maas_import=other.id,
+        )
+    if watch and other.operation_id is not None:
+        raise Busy(
+            f"Operation {other.operation_id} imports from this MAAS, by import {other.id}, and adopts its machines. "
+            f"Wait for its end before you watch it: innkeeper operation read {other.operation_id}",
+            operation=other.operation_id,
+        )
 
 
 def counts_of(inventory: Inventory) -> dict[str, int]:

@@ -22,7 +22,7 @@ from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_he
 from regiond.maas.imports.apply_machines import AT_ONCE, claim_addresses, open_adoptions
 from regiond.maas.imports.apply_networks import bring_networks
 from regiond.maas.imports.inventories import Inventories
-from regiond.maas.imports.model import KINDS, Choices, ItemState
+from regiond.maas.imports.model import KINDS, PARALLEL_RUN, ItemState, read_choices
 from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.region_state import RegionState, read_state
 from regiond.maas.imports.work import Rooms, Work
@@ -33,17 +33,6 @@ from regiond.operations.service import Journal, Outcome
 POLL_S = 2.0  # for refreshes, which are no children, and to open more adoptions; the last that ends wakes the import
 _MOST_REFRESHES = 10  # a region that has just started waits for its racks
 CurrentCaller = Callable[[int], Awaitable[Caller | None]]
-
-
-StoredChoices = list[list[str]]  # kind, source id and choice of each
-
-
-def stored_choices(choices: Choices) -> StoredChoices:
-    return [[kind, source_id, choice] for (kind, source_id), choice in sorted(choices.items())]
-
-
-def choices_of(operation: Operation) -> dict[tuple[str, str], str]:
-    return {(kind, source_id): choice for kind, source_id, choice in operation.request["choices"]}
 
 
 @frozen(kw_only=True)
@@ -137,9 +126,8 @@ class ImportMaas:
         if host_id is None:
             return
         await watched_store.take(db, host_id)
+        await end_maintenance(db, work.caller, [host_id], holder=PARALLEL_RUN)
         host = await read_host(db, host_id)
-        if host.maintenance is not None and host.maintenance.reason == work.in_charge:
-            await end_maintenance(db, work.caller, [host_id])
         message = f"{host.name} was taken over from the MAAS at {work.plan.origin.label}"
         await Events.record(db, "maas_host_taken_over", message, caller=work.caller, host_id=host_id)
 
@@ -165,7 +153,7 @@ class ImportMaas:
             failures = await store.read_failures(db, import_id, operation.id)
         state = state.taking(operation.request.get("source_host", ""))
         make = partial(make_plan, simulated_allowed=self.simulated_allowed)
-        plan = await asyncio.to_thread(make, import_id, inventory, state, choices_of(operation))
+        plan = await asyncio.to_thread(make, import_id, inventory, state, read_choices(operation.request["choices"]))
         return Work(
             rooms=self.rooms, caller=caller, inventory=inventory, plan=plan, state=state,
             in_charge="" if found is None else found.in_charge,

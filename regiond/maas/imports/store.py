@@ -10,13 +10,19 @@ from common.serialization import from_dict, to_dict
 from regiond.db.pool import Db, Row
 from regiond.maas.imports.model import MAX_REPORTED, Failure, MaasImport, NewMaasImport
 
-_SELECT = """
-    select i.id, i.origin, i.counts, a.username, i.operation_id, i.failures, i.watched, i.read_at, i.problem,
-           i.problem_since, i.created_at
+_LIST = """
+    select i.id, i.origin, i.counts, a.username, i.operation_id, '[]'::jsonb as failures,
+           jsonb_array_length(i.failures) as failed, i.watched, i.read_at, i.problem, i.problem_since, i.created_at
       from maas_import i left join account a on a.id = i.account_id
+     order by i.id
 """
-_LIST = _SELECT + " order by i.id"
-_READ = _SELECT + " where i.id = $1"
+_READ = """
+    select i.id, i.origin, i.counts, a.username, i.operation_id,
+           jsonb_path_query_array(i.failures, '$[0 to $last]', jsonb_build_object('last', $2::integer)) as failures,
+           jsonb_array_length(i.failures) as failed, i.watched, i.read_at, i.problem, i.problem_since, i.created_at
+      from maas_import i left join account a on a.id = i.account_id
+     where i.id = $1
+"""
 _INSERT = """
     insert into maas_import (origin, counts, host_keys, account_id) values ($1, $2, $3, $4) returning id
 """
@@ -48,11 +54,13 @@ _REFRESHES_SINCE = """
 
 
 async def list_imports(db: Db) -> tuple[MaasImport, ...]:
+    """Returns all imports, with the number of their failures only."""
     return tuple(_view(row) for row in await db.fetch(_LIST))
 
 
 async def read(db: Db, import_id: int) -> MaasImport | None:
-    row = await db.fetchrow(_READ, import_id)
+    """Returns the import with the first MAX_REPORTED of its failures."""
+    row = await db.fetchrow(_READ, import_id, MAX_REPORTED - 1)
     return None if row is None else _view(row)
 
 
@@ -138,6 +146,6 @@ def _view(row: Row) -> MaasImport:
         **{
             **plain,
             "origin": from_dict(plain["origin"], Origin),
-            "failures": tuple(from_dict(one, Failure) for one in plain["failures"][:MAX_REPORTED]),
+            "failures": tuple(from_dict(one, Failure) for one in plain["failures"]),
         }
     )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from attrs import Factory, define, frozen
 
-from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest
+from common.errors import DatabaseUnavailable, InnkeeperError
 from common.maas.inventory import Inventory
 from regiond.accounts.model import ImportedUser
 from regiond.caller import Caller
@@ -98,7 +98,7 @@ class Work:
         except DatabaseUnavailable:
             raise
         except InnkeeperError as error:
-            self.fail(item, text_of(error))
+            self.fail(item, error.message)
 
     def new_names(self, kind: str) -> Mapping[str, str]:
         """Returns the names here, by the names in MAAS, of objects that are not left out."""
@@ -113,9 +113,3 @@ class Work:
             return tuple(items[name].new_name if name in items else name for name in kept)
 
         return names
-
-
-def text_of(error: InnkeeperError) -> str:
-    """Returns the message of an error with those of its fields."""
-    fields = error.fields if isinstance(error, InvalidRequest) else {}
-    return " ".join(f"{name}: {text}" for name, texts in fields.items() for text in texts) or error.message

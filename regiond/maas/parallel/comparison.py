@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.maas.inventory import Inventory, Machine
+from common.maas.pinning import pins_in_words
 from common.values import PowerState
 from regiond.maas.imports.statuses import in_motion
 from regiond.maas.parallel.model import DifferenceKind, Found
@@ -24,15 +27,34 @@ class SeenVm:
     cores: int
     memory_mib: int
     mac_addresses: frozenset[str]
+    pinned_cores: frozenset[int] = frozenset()
+    huge_pages: bool = False
 
 
 @frozen(kw_only=True)
 class SeenHost:
-    """A VM host here. `problem` is why what it has is not known now; empty if it is."""
+    """A VM host here. `problem` is why what it has is not known now; empty if it is. `node_of` is by core.
+
+    `group` is the same for members of one cluster that are seen through the same project. Of a host that is `taken`
+    over, `machines` are those that came from MAAS, by system id: the VM of each.
+    """
 
     host_id: int
+    name: str = ""
     problem: str
     vms: tuple[SeenVm, ...]
+    node_of: Mapping[int, int] = field(factory=dict)
+    group: tuple[int, str] | None = None
+    taken: bool = False
+    machines: Mapping[str, str] = field(factory=dict)
+
+    def vm(self, instance: str) -> SeenVm | None:
+        """Returns the VM that has this name, or else this id of the hypervisor."""
+        return self._by_name.get(instance)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, SeenVm]:
+        return {one.guest_key: one for one in self.vms} | {one.name: one for one in self.vms}
 
 
 def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found, ...]:
@@ -41,15 +63,44 @@ def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found,
     by_host: dict[str, list[Machine]] = {}
     for machine in inventory.machines:
         by_host.setdefault(machine.host_id, []).append(machine)
+    moves = _moves(hosts, by_host)
     for source_id, host in hosts.items():
         machines = by_host.get(source_id, [])
         found += _at_work(host, machines)
-        if host.problem:
+        if host.taken:
+            found += _deleted(host, inventory)
+        elif host.problem:
             found.append(_difference(host, "", DifferenceKind.HOST_NOT_READY, "", host.problem))
         else:
-            found += _of_host(host, machines)
+            found += _of_host(host, machines, moves)
     each = {(one.host_id, one.vm, one.kind): one for one in found}  # MAAS may have two machines for one VM
     return tuple(each[key] for key in sorted(each))
+
+
+def machines_by_host(inventory: Inventory) -> dict[str, int]:
+    """Returns how many machines MAAS has on each of its hosts, by their ids; those without any are there too."""
+    counts = Counter(one.host_id for one in inventory.machines)
+    return {host.id: counts[host.id] for host in inventory.hosts}
+
+
+def _moves(
+    hosts: Mapping[str, SeenHost], by_host: Mapping[str, Iterable[Machine]]
+) -> dict[str, tuple[SeenHost, SeenVm]]:
+    """Returns where machines are, by system id, that are on another member of the cluster than MAAS says."""
+    members: dict[tuple[int, str], list[SeenHost]] = {}
+    for host in hosts.values():
+        if host.group is not None:
+            members.setdefault(host.group, []).append(host)
+    found = {}
+    for source_id, host in hosts.items():
+        others = [] if host.group is None else [one for one in members[host.group] if one is not host]
+        for machine in by_host.get(source_id, ()) if others and not host.problem else ():
+            if host.vm(machine.instance) is None:
+                places = ((one, vm) for one in others if (vm := one.vm(machine.instance)) is not None)
+                place = next(places, None)
+                if place is not None:
+                    found[machine.system_id] = place
+    return found
 
 
 def _at_work(host: SeenHost, machines: Iterable[Machine]) -> Iterator[Found]:
@@ -59,16 +110,28 @@ def _at_work(host: SeenHost, machines: Iterable[Machine]) -> Iterator[Found]:
             yield _difference(host, one.instance, DifferenceKind.IN_MOTION, status, "")
 
 
-def _of_host(host: SeenHost, machines: Iterable[Machine]) -> Iterator[Found]:
-    by_name = {one.guest_key: one for one in host.vms} | {one.name: one for one in host.vms}
-    known: set[str] = set()
+def _deleted(host: SeenHost, inventory: Inventory) -> Iterator[Found]:
+    known = {one.system_id for one in inventory.machines}
+    for system_id, vm in host.machines.items():
+        if system_id not in known:
+            yield _difference(host, vm, DifferenceKind.DELETED_IN_MAAS, "", f"machine {system_id}")
+
+
+def _of_host(
+    host: SeenHost, machines: Iterable[Machine], moves: Mapping[str, tuple[SeenHost, SeenVm]]
+) -> Iterator[Found]:
+    known = {vm.name for place, vm in moves.values() if place is host}
     for machine in machines:
-        vm = by_name.get(machine.instance)
-        if vm is None:
-            yield _difference(host, machine.instance, DifferenceKind.ONLY_IN_MAAS, f"machine {machine.hostname}", "")
-        else:
+        vm = host.vm(machine.instance)
+        if vm is not None:
             known.add(vm.name)
             yield from _of_vm(host, machine, vm)
+        elif machine.system_id in moves:
+            place, vm = moves[machine.system_id]
+            yield _difference(host, machine.instance, DifferenceKind.MOVED, host.name, place.name)
+            yield from _of_vm(host, machine, vm)
+        else:
+            yield _difference(host, machine.instance, DifferenceKind.ONLY_IN_MAAS, f"machine {machine.hostname}", "")
     for vm in host.vms:
         if vm.name not in known:
             yield _difference(host, vm.name, DifferenceKind.ONLY_ON_HOST, "", f"VM {vm.name}")
@@ -84,11 +147,21 @@ def _of_vm(host: SeenHost, machine: Machine, vm: SeenVm) -> Iterator[Found]:
     ):  # fmt: skip
         if there and reported and there != reported:
             yield _difference(host, machine.instance, kind, str(there), str(reported))
+    yield from _pins(host, machine, vm)
     macs = frozenset(one.mac_address for one in machine.nics)
     if macs != vm.mac_addresses:
         yield _difference(
             host, machine.instance, DifferenceKind.MAC_ADDRESSES, _listed(macs), _listed(vm.mac_addresses)
         )
+
+
+def _pins(host: SeenHost, machine: Machine, vm: SeenVm) -> Iterator[Found]:
+    if machine.pinned_cores is not None and frozenset(machine.pinned_cores) != vm.pinned_cores:
+        there, here = (pins_in_words(one, host.node_of) for one in (machine.pinned_cores, vm.pinned_cores))
+        yield _difference(host, machine.instance, DifferenceKind.PINNED_CORES, there, here)
+    if machine.huge_pages is not None and machine.huge_pages != vm.huge_pages:
+        there, here = ("yes" if one else "no" for one in (machine.huge_pages, vm.huge_pages))
+        yield _difference(host, machine.instance, DifferenceKind.HUGE_PAGES, there, here)
 
 
 def _difference(host: SeenHost, vm: str, kind: DifferenceKind, in_maas: str, here: str) -> Found:

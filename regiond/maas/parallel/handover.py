@@ -16,7 +16,7 @@ from regiond.events.service import Events
 from regiond.hosts.service import begin_maintenance
 from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.imports import store as import_store
-from regiond.maas.imports.model import LEAVE_OUT, Choices, MaasImport
+from regiond.maas.imports.model import LEAVE_OUT, PARALLEL_RUN, Choices, MaasImport
 from regiond.maas.imports.service import MaasImports, TakenHost
 from regiond.maas.imports.statuses import in_motion
 from regiond.maas.parallel import store
@@ -55,7 +55,15 @@ class Handover:
         something else is imported from that MAAS or a machine of the host is being given back.
         """
         caller.require_admin()
-        decided = choices or {}
+
+        async def open_() -> Operation:
+            return await self._open_take_over(caller, host_id, choices or {}, idempotency_key, force=force)
+
+        return await self.imports.operations.idempotent(idempotency_key, open_)
+
+    async def _open_take_over(
+        self, caller: Caller, host_id: int, decided: Choices, idempotency_key: IdempotencyKey | None, *, force: bool
+    ) -> Operation:
         async with self.database.connection() as db:
             host = await _watched(db, host_id)
         if host.taken_at is not None:
@@ -106,7 +114,7 @@ class Handover:
     async def _give_back(
         self, db: Db, caller: Caller, found: MaasImport, host: WatchedHost, machines: Iterable[TakenMachine]
     ) -> GivenBack:
-        await begin_maintenance(db, caller, [host.host_id], found.in_charge)
+        await begin_maintenance(db, caller, [host.host_id], found.in_charge, holder=PARALLEL_RUN)
         await store.give_back(db, host.host_id)
         opened = {}
         for one in machines:

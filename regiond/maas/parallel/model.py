@@ -19,7 +19,11 @@ class DifferenceKind(StrEnum):
     POWER_STATE = "power_state"
     CORES = "cores"
     MEMORY = "memory"  # MiB
+    PINNED_CORES = "pinned_cores"  # of the host, with their NUMA nodes
+    HUGE_PAGES = "huge_pages"
     MAC_ADDRESSES = "mac_addresses"
+    MOVED = "moved"  # to another member of its cluster
+    DELETED_IN_MAAS = "deleted_in_maas"  # of a host that was taken over: MAAS has no machine for the VM any more
     IN_MOTION = "in_motion"  # MAAS is at work on the machine
     HOST_NOT_READY = "host_not_ready"  # nothing of this host can be compared
 
@@ -50,13 +54,18 @@ class Difference:
 
 @frozen(kw_only=True)
 class WatchedHost:
-    """A VM host of a watched MAAS. `taken_at` is when Innkeeper took it over; None: that MAAS is in charge."""
+    """A VM host of a watched MAAS. `taken_at` is when Innkeeper took it over; None: that MAAS is in charge.
+
+    `in_maas` is whether that MAAS still has it, and `machines_in_maas` how many machines on it; None: not compared yet.
+    """
 
     host_id: int
     host_name: str
     import_id: int
     source_id: str
     taken_at: datetime | None = None
+    in_maas: bool | None = None
+    machines_in_maas: int | None = None
 
 
 @frozen(kw_only=True)

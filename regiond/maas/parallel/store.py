@@ -13,7 +13,8 @@ from regiond.maas.parallel.comparison import SeenVm
 from regiond.maas.parallel.model import Difference, DifferenceKind, Found, WatchedHost
 
 _WATCHED = """
-    select w.host_id, h.name as host_name, w.import_id, w.source_id, w.taken_at
+    select w.host_id, h.name as host_name, w.import_id, w.source_id, w.taken_at,
+           w.in_maas, w.machines_in_maas
       from maas_watched_host w join vm_host h on h.id = w.host_id
 """
 _OF_HOST = _WATCHED + " where w.host_id = $1"
@@ -40,6 +41,7 @@ _RECORD_PROBLEM = """
 # A host of LXD sees the guests of its project; other drivers have no projects.
 _VMS = """
     select h.id as host_id, g.name, g.guest_key, g.power_state, g.cores, g.memory_mib,
+           g.pinned_core_ids as pinned_cores, g.huge_pages_backed as huge_pages,
            array(select lower(nic->>'mac_address') from jsonb_array_elements(g.nics) as nic
                   where coalesce(nic->>'mac_address', '') <> '') as mac_addresses
       from vm_host h join guest g on g.server_id = h.server_id and (h.driver <> 'lxd' or g.project = h.project)
@@ -57,6 +59,17 @@ _DELETE_OTHERS = """
      where d.import_id = $1 and not exists (
         select from jsonb_to_recordset($2) as found(host_id integer, vm text, kind text)
          where found.host_id = d.host_id and found.vm = d.vm and found.kind = d.kind)
+"""
+_SET_IN_MAAS = """
+    update maas_watched_host w set in_maas = found.in_maas, machines_in_maas = found.machines_in_maas
+      from jsonb_to_recordset($2) as found(source_id text, in_maas boolean, machines_in_maas integer)
+     where w.import_id = $1 and w.source_id = found.source_id
+       and (w.in_maas, w.machines_in_maas) is distinct from (found.in_maas, found.machines_in_maas)
+"""
+_IMPORTED = """
+    select m.host_id, m.system_id, coalesce(g.name, m.hostname) as vm
+      from machine m left join guest g on g.machine_id = m.id
+     where m.imported and m.host_id = any($1::integer[])
 """
 _SET_MORE = "update maas_import set more_differences = $2 where id = $1"
 _MORE = "select more_differences from maas_import where id = $1"
@@ -148,7 +161,8 @@ async def vms(db: Db, host_ids: Sequence[int]) -> Mapping[int, tuple[SeenVm, ...
     for row in await db.fetch(_VMS, list(host_ids)):
         plain = dict(row)
         host_id = plain.pop("host_id")
-        found[host_id].append(SeenVm(**{**plain, "mac_addresses": frozenset(plain["mac_addresses"])}))
+        sets = {name: frozenset(plain[name]) for name in ("mac_addresses", "pinned_cores")}
+        found[host_id].append(SeenVm(**{**plain, **sets}))
     return {host_id: tuple(one) for host_id, one in found.items()}
 
 
@@ -158,6 +172,23 @@ async def write_differences(db: Db, import_id: int, found: Sequence[Found], more
     await db.execute(_DELETE_OTHERS, import_id, plain)
     await db.execute(_WRITE, import_id, plain)
     await db.execute(_SET_MORE, import_id, more)
+
+
+async def write_in_maas(db: Db, import_id: int, counts: Mapping[str, int | None]) -> None:
+    """Records how many machines the MAAS has on each of its hosts, by their ids there; None: it has no such host."""
+    found = [
+        {"source_id": source_id, "in_maas": count is not None, "machines_in_maas": count or 0}
+        for source_id, count in counts.items()
+    ]
+    await db.execute(_SET_IN_MAAS, import_id, found)
+
+
+async def imported_machines(db: Db, host_ids: Sequence[int]) -> Mapping[int, Mapping[str, str]]:
+    """Returns the VM of each machine that came from MAAS, by host id and system id."""
+    found: dict[int, dict[str, str]] = {}
+    for row in await db.fetch(_IMPORTED, list(host_ids)):
+        found.setdefault(row["host_id"], {})[row["system_id"]] = row["vm"]
+    return found
 
 
 async def differences(db: Db, import_id: int, host_id: int | None = None) -> tuple[Difference, ...]:

@@ -8,6 +8,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, WrongState
+from common.maas.inventory import Inventory
 from common.process.periodic import PeriodicTask
 from regiond.caller import Caller
 from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
@@ -16,9 +17,10 @@ from regiond.hosts.model import HostState, HostView
 from regiond.hosts.service import Hosts
 from regiond.maas.access import MaasAccess, maas_access
 from regiond.maas.imports import store as import_store
+from regiond.maas.imports import watched_store
 from regiond.maas.imports.service import MaasImports, counts_of, make_plan_possible
 from regiond.maas.parallel import store
-from regiond.maas.parallel.comparison import SeenHost, compare
+from regiond.maas.parallel.comparison import SeenHost, compare, machines_by_host
 from regiond.maas.parallel.model import MAX_DIFFERENCES, ParallelRun
 from regiond.maas.source.service import read_maas
 
@@ -81,28 +83,37 @@ class Comparisons:
             keys = self.imports.host_keys(inventory)
             await self.imports.inventories.write(db, import_id, inventory, counts_of(inventory), keys)
             await store.record_read(db, import_id)
-        await self.compare(import_id)
+        await self._compare(import_id, inventory)
 
     async def compare(self, import_id: int) -> None:
         """Compares what was read last with what the hosts have reported last, and stores the differences."""
-        inventory = await self.imports.inventories.read(import_id)
+        await self._compare(import_id, await self.imports.inventories.read(import_id))
+
+    async def _compare(self, import_id: int, inventory: Inventory) -> None:
         async with self.database.connection() as db:
-            watched = [one for one in await store.watched_hosts(db, import_id) if one.taken_at is None]
-            vms = await store.vms(db, [one.host_id for one in watched])
-        views = {one.id: one for one in await self.hosts.read_all([one.host_id for one in watched])}
+            watched = await store.watched_hosts(db, import_id)
+            ids = [one.host_id for one in watched]
+            vms, nodes = await store.vms(db, ids), await watched_store.nodes_of_cores(db, ids)
+            machines = await store.imported_machines(db, [one.host_id for one in watched if one.taken_at is not None])
+        views = {one.id: one for one in await self.hosts.read_all(ids)}
         seen = {
             one.source_id: SeenHost(
-                host_id=one.host_id, problem=_problem(views[one.host_id]), vms=vms[one.host_id]
+                host_id=one.host_id, name=one.host_name, problem=_problem(view), vms=vms[one.host_id],
+                node_of=nodes.get(one.host_id, {}), taken=one.taken_at is not None,
+                group=None if view.cluster_id is None else (view.cluster_id, view.project),
+                machines=machines.get(one.host_id, {}),
             )
             for one in watched
-            if one.host_id in views
+            if (view := views.get(one.host_id)) is not None
         }  # fmt: skip
+        counts = machines_by_host(inventory)
         found = await asyncio.to_thread(compare, inventory, seen)
         async with self.database.transaction() as db:
             if await import_store.open_operation_of(db, import_id) is not None:
                 return
             kept = found[:MAX_DIFFERENCES]
             await store.write_differences(db, import_id, kept, len(found) - len(kept))
+            await store.write_in_maas(db, import_id, {one.source_id: counts.get(one.source_id) for one in watched})
 
     async def _access(self, import_id: int) -> MaasAccess:
         async with self.database.connection() as db:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from common.maas.inventory import Disk, Host, LeftOut, Link, Machine, Nic
+from common.maas.pinning import known_pins
 from common.maas.wording import normalised_mac, ordinary_machine, unmanaged
 from regiond.maas.source.answers import (
     InstanceName,
@@ -75,6 +76,12 @@ def _machine(one: Row, known: Surroundings) -> Machine:
     vm = known.vms.get(number(one, "virtualmachine_id", -1), {})
     if instance is None or host_id not in known.hosts:
         raise Malformed(f"the power parameters or the VM host of {system_id} are missing")
+    pinned_cores, huge_pages = None, None
+    if vm:
+        power_type = known.hosts[host_id].power_type
+        pinned_cores, huge_pages = known_pins(
+            power_type, _numbers(vm, "pinned_cores"), huge_pages=flag(vm, "hugepages_backed")
+        )
     return Machine(
         system_id=system_id,
         hostname=required(one, "hostname"),
@@ -93,9 +100,9 @@ def _machine(one: Row, known: Surroundings) -> Machine:
         owner_data=tuple(sorted((key, text(inner(one, "owner_data"), key)) for key in inner(one, "owner_data"))),
         locked=flag(one, "locked"),
         cores=number(one, "cpu_count"),
-        pinned_cores=_numbers(vm, "pinned_cores"),
+        pinned_cores=pinned_cores,
         memory_mib=number(one, "memory"),
-        huge_pages=flag(vm, "hugepages_backed"),
+        huge_pages=huge_pages,
         hardware_uuid=text(one, "hardware_uuid"),
         osystem=text(one, "osystem"),
         distro_series=text(one, "distro_series"),

@@ -56,12 +56,14 @@ _LEAVE_OUT, _WATCH = "leave_out", "watch"
 
 
 async def show_list(visit: Visit) -> Reply:
+    imports = await visit.services.maas_imports.list(visit.caller)
     return await visit.page(
         "settings/maas_imports.html",
         title=text("Imports from MAAS"),
         section=SETTINGS,
         crumbs=CRUMBS[:1],
-        imports=await visit.services.maas_imports.list(visit.caller),
+        imports=imports,
+        failed={one.id: text("{count} failed", count=number_of(one.failed, "object")) for one in imports},
         command=_COMMAND,
     )
 
@@ -204,7 +206,7 @@ async def _plan_page(
         running=operation is not None and not operation.state.ended,
         edit=edit,
         problems=refusal.problems,
-        failed=number_of(len(found.failures), "object"),
+        failed=number_of(found.failed, "object"),
         failures_by_reason=_by_reason(found.failures),
     )
 

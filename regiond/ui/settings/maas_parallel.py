@@ -17,7 +17,11 @@ DIFFERENCE_WORDS: Mapping[DifferenceKind, str] = {
     DifferenceKind.POWER_STATE: constant("power state"),
     DifferenceKind.CORES: constant("cores"),
     DifferenceKind.MEMORY: constant("memory in MiB"),
+    DifferenceKind.PINNED_CORES: constant("pinned cores"),
+    DifferenceKind.HUGE_PAGES: constant("huge pages"),
     DifferenceKind.MAC_ADDRESSES: constant("MAC addresses"),
+    DifferenceKind.MOVED: constant("moved to another member of the cluster"),
+    DifferenceKind.DELETED_IN_MAAS: constant("deleted in MAAS"),
     DifferenceKind.IN_MOTION: constant("MAAS is at work"),
     DifferenceKind.HOST_NOT_READY: constant("the host is not ready"),
 }

@@ -30,6 +30,7 @@ from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
 from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.nics import AddNic, ChangeNic, RemoveNic
 from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
+from tests.faults.scenarios.parallel_run import GiveBack, TakeOver
 from tests.faults.scenarios.power import BootOnce, Power, SetBoot, SetBootDisk, SetStartOrder
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
@@ -75,6 +76,8 @@ _ALL: tuple[Scenario, ...] = (
     ComposeInMaas(),
     DeleteInMaas(),
     ImportFromMaas(),
+    TakeOver(),
+    GiveBack(),
     ResizeMany(),
     AddDiskMany(),
     AllocateReady(),

@@ -126,7 +126,7 @@ def _mac(number: int) -> str:
     return f"52:54:00:77:{number // 256:02x}:{number % 256:02x}"
 
 
-async def _new_host(site: Site) -> SimulatedCellHost:
+async def new_unknown_host(site: Site) -> SimulatedCellHost:
     """A host with guests that the deployment does not know."""
     host = site.new_host()
     assert isinstance(host, SimulatedCellHost)
@@ -154,7 +154,7 @@ class ImportFromMaas(Scenario):
 
     async def prepare(self, site: Site) -> ReadMaas:
         name = site.new_name("maas")
-        hosts = (await _new_host(site), await _new_host(site))
+        hosts = (await new_unknown_host(site), await new_unknown_host(site))
         number = site.names
         for host in hosts:
             await asyncio.to_thread(host.file.add_foreign, f"vm-{host.name}", f"busy-{host.name}")

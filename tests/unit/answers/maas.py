@@ -36,6 +36,7 @@ IMPORT = MaasImport(
     read_at=AT, watched=True,
     counts={"hosts": 1, "machines": 2, "users": 1}, username="admin",
     failures=(Failure(kind="machines", source_id="abc123", name="lost", reason="kvm-1 has no VM lost."),),
+    failed=1,
 )  # fmt: skip
 IMPORT_PLAN = Plan(
     import_id=4,
@@ -52,7 +53,7 @@ IMPORT_PLAN = Plan(
 
 RUN = ParallelRun(
     maas_import=IMPORT,
-    hosts=(WatchedHost(host_id=4, host_name="hv-01", import_id=4, source_id="7"),),
+    hosts=(WatchedHost(host_id=4, host_name="hv-01", import_id=4, source_id="7", in_maas=True, machines_in_maas=2),),
     differences=(
         Difference(
             host_id=4, host_name="hv-01", vm="web", kind=DifferenceKind.CORES, in_maas="2", here="4", since=AT

@@ -39,8 +39,7 @@ from regiond.operations.model import Operation
 
 _MAX_PLAN_BYTES = 128 * 2**20
 _FAILURE: Serializer[Failure] = serializer("MaasImportFailure", *fields_of(Failure, "kind source_id name reason"))
-MAAS_IMPORT_JSON: Serializer[MaasImport] = serializer(
-    "MaasImport",
+_PARTS = (
     uri_by_id("maas-imports"),
     *fields_of(MaasImport, "id"),
     key("source", STR, lambda found: found.origin.kind.value),
@@ -51,11 +50,14 @@ MAAS_IMPORT_JSON: Serializer[MaasImport] = serializer(
     key("counts", OBJECT, lambda found: dict(found.counts)),
     key("user", nullable(STR), lambda found: found.username),
     key("operation", nullable(INT), lambda found: found.operation_id),
-    key("failures", array(_FAILURE), lambda found: found.failures),
-    *fields_of(MaasImport, "watched read=read_at problem problem_since"),
+    *fields_of(MaasImport, "failed watched read=read_at problem problem_since"),
     *fields_of(MaasImport, "created=created_at"),
 )
-_IMPORT = Result(doc="The import.", type=MAAS_IMPORT_JSON)
+_LISTED_JSON: Serializer[MaasImport] = serializer("ListedMaasImport", *_PARTS)
+MAAS_IMPORT_JSON: Serializer[MaasImport] = serializer(
+    "MaasImport", *_PARTS, key("failures", array(_FAILURE), lambda found: found.failures)
+)
+_IMPORT = Result(doc="The import; `failures` has the first 500 of the `failed`.", type=MAAS_IMPORT_JSON)
 _DIFFERENCES = Result(doc="The hosts, and what differs.", type=PARALLEL_RUN_JSON)
 CHOICES = Field(
     "choice",
@@ -154,7 +156,11 @@ MAAS_IMPORTS = Resource(
     doc="What was read of installations of MAAS, to bring it here.",
     endpoints=(
         crud.list_of(
-            MAAS_IMPORT_JSON, _list, title="List imports from MAAS", result="The imports.", permission=Permission.ADMIN
+            _LISTED_JSON,
+            _list,
+            title="List imports from MAAS",
+            result="The imports; one by its number has its failures.",
+            permission=Permission.ADMIN,
         ),
         crud.create(
             _IMPORT,
@@ -231,8 +237,10 @@ MAAS_IMPORT = Resource(
             permission=Permission.ADMIN,
             title="List what differs from a watched MAAS",
             doc="The last comparison of what it says of the VMs of its hosts with what the hosts report, for hosts of "
-            "which it is in charge: VMs that only one side has, power states, cores, memory and MAC addresses that "
-            "differ, and machines on which it is at work, each since when. At most 1000; `more` counts the others.",
+            "which it is in charge: VMs that only one side has or that moved inside their cluster, power states, "
+            "cores, memory, pinned cores, huge pages and MAC addresses that differ, and machines on which it is at "
+            "work, each since when. Of hosts that were taken over: machines on which it is at work, and those that it "
+            "has deleted. At most 1000; `more` counts the others. Each host says whether that MAAS still has it.",
             find=find_import,
         ),
         crud.action(

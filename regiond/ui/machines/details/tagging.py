@@ -33,12 +33,11 @@ def _check(names: Sequence[str]) -> None:
         try:
             check_name(name)
         except InvalidRequest as error:
-            problems += [f"{name!r}: {text}" for texts in error.fields.values() for text in texts]
+            problems += [f"{name!r}: {text}" for text in error.texts]
     if problems:
         raise InvalidRequest.of({"name": problems})
 
 
 def about_field(error: InvalidRequest, name: str) -> InvalidRequest:
     """Returns the error as one of the form's field `name`."""
-    texts = [text for all_of_it in error.fields.values() for text in all_of_it] or [error.message]
-    return InvalidRequest.of({name: texts})
+    return InvalidRequest.of({name: error.texts})
