@@ -16,7 +16,7 @@ from tests.maas_api.webhook_driver import PowerError, WebhookDriver
 from tests.rejections import rejected_status, rejection
 from tests.waiting import eventually
 
-NETWORK_FIRST = ["network", "disk"]
+NETWORK_FIRST, DISK_FIRST = ["network", "disk"], ["disk", "network"]
 _POWER_OPEN = "select count(*) from operation where is_open and kind = 'power'"
 
 
@@ -64,10 +64,12 @@ async def composed(innkeeper: Deployment, **fields: Any) -> Any:
 async def registered(innkeeper: Deployment, maas: RecordedMaas, **fields: Any) -> tuple[Any, MaasMachine]:
     """A machine that is registered and was not commissioned, here and in the MAAS."""
     machine = await composed(innkeeper)
+    await innkeeper.post(path(machine), op="set_boot", order="disk")
     await bridged(innkeeper, maas)
     answer = await innkeeper.post(
         path(machine), op="register_in_maas", server="metal", **{"commission": "false", **fields}
     )
+    assert answer["boot_order"] == NETWORK_FIRST
     return answer, maas.machines.find(answer["maas_system_id"])
 
 
@@ -202,13 +204,37 @@ async def test_the_end_of_a_registration_deletes_the_record(innkeeper: Deploymen
     machine, record = await registered(innkeeper, maas)
     assert await rejected_status(innkeeper.delete("maas-servers/metal/")) == 409
     driver = maas.driver(record)
+    plan = await innkeeper.post(path(machine), op="unregister_from_maas", dry_run="true")
+    assert plan["effects"] == ["web goes on running, and boots from disk, then network again, from its next start on."]
     ended = await innkeeper.post(path(machine), op="unregister_from_maas")
     assert (ended["maas_server"], ended["maas_system_id"], ended["power_state"]) == (None, None, "off")
+    assert ended["boot_order"] == DISK_FIRST
     assert maas.machines.all == {}
     with pytest.raises(PowerError, match="410"):
         await asyncio.to_thread(driver.on)
     assert {status for _, _, status in driver.sent} == {410}
     await innkeeper.delete("maas-servers/metal/")
+
+
+async def test_an_order_that_was_chosen_meanwhile_stays(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
+    await innkeeper.post(path(machine), op="set_boot", order="disk")
+    end = partial(innkeeper.post, path(machine), op="unregister_from_maas")
+    assert (await end(dry_run="true"))["effects"] == ["web goes on running."]
+    assert (await end())["boot_order"] == DISK_FIRST
+
+
+async def test_a_registration_that_does_not_end_keeps_its_order(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    record.locked = True
+    begun = await innkeeper.begin(path(machine), op="unregister_from_maas")
+    assert await innkeeper.ended(begun) == "failed"
+    after = await innkeeper.get(path(machine))
+    assert (after["maas_system_id"], after["boot_order"]) == (record.system_id, NETWORK_FIRST)
+    steps = await values(innkeeper, f"select step from operation_log where operation_id = {begun} order by id")
+    assert [one for one in steps if one == "restore_boot_order"] != []
 
 
 async def test_a_locked_machine_is_refused_with_the_reason(innkeeper: Deployment, maas: RecordedMaas) -> None:
@@ -278,8 +304,9 @@ async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas:
     assert (found["kind"], found["system_id"]) == ("maas_record_missing", machine["system_id"])
     assert "register-in-maas web server=metal" in found["remedy"]
     await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: is_(innkeeper, "select count(*) from maas_registration", 0))
     after = await innkeeper.get(path(machine))
-    assert (after["maas_server"], after["power_state"]) == (None, "off")
+    assert (after["maas_server"], after["power_state"], after["boot_order"]) == (None, "off", DISK_FIRST)
     again = await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
     assert again["maas_system_id"] != record.system_id
 

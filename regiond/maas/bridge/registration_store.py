@@ -9,10 +9,11 @@ from attrs import frozen
 from common.values import PowerState
 from regiond.db.pool import Db, Row, of_row
 from regiond.maas.bridge.model import PowerSecret, Registration
+from regiond.machines.model import MachineView
 
 _FIELDS = """
     select r.id, r.server_id, s.name as server, r.machine_id, r.system_id, r.hostname, r.mac_addresses,
-           r.maas_system_id, r.power_id, r.token_hash, r.sealed_token, r.asked
+           r.boot_before, r.maas_system_id, r.power_id, r.token_hash, r.sealed_token, r.asked
       from maas_registration r join maas_server s on s.id = r.server_id
 """
 _OF_POWER_ID = _FIELDS + " where r.power_id = $1"
@@ -20,8 +21,9 @@ _OF_MACHINE = _FIELDS + " where r.machine_id = $1"
 _OF_SYSTEM_ID = _FIELDS + " where r.system_id = $1 order by r.id"
 _OF_ID = _FIELDS + " where r.id = $1"
 _INSERT = """
-    insert into maas_registration (server_id, machine_id, system_id, hostname, mac_addresses, power_id, token_hash)
-    values ($1, $2, $3, $4, $5, $6, $7) returning id
+    insert into maas_registration (server_id, machine_id, system_id, hostname, mac_addresses, boot_before, power_id,
+                                   token_hash)
+    values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
 """
 _SEAL = "update maas_registration set sealed_token = $2 where id = $1"
 _ASK = "update maas_registration set asked = true where id = $1"
@@ -84,19 +86,12 @@ async def of_id(db: Db, registration_id: int) -> Registration | None:
     return _registration(await db.fetchrow(_OF_ID, registration_id))
 
 
-async def insert(
-    db: Db,
-    server_id: int,
-    machine_id: int,
-    system_id: str,
-    hostname: str,
-    mac_addresses: Sequence[str],
-    secret: PowerSecret,
-) -> int:
+async def insert(db: Db, server_id: int, machine: MachineView, secret: PowerSecret) -> int:
     """Returns the id, under which the caller then seals the secret. A duplicate raises UniqueViolationError."""
     id_: int = await db.fetchval(
-        _INSERT, server_id, machine_id, system_id, hostname, list(mac_addresses), secret.power_id, secret.token_hash
-    )
+        _INSERT, server_id, machine.id, machine.system_id, machine.hostname, [nic.mac_address for nic in machine.nics],
+        [one.value for one in machine.boot.lasting or ()], secret.power_id, secret.token_hash,
+    )  # fmt: skip
     return id_
 
 

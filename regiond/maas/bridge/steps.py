@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from common.boot import BootDevice, BootOrders
+from common.boot import BootDevice, BootOrders, order_text
 from common.errors import InnkeeperError, MaasRefused, WrongState
 from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
 from regiond.db.pool import Database, Db
@@ -177,11 +177,15 @@ class RegisterInMaas:
 
 
 class UnregisterFromMaas:
-    """Deletes the record in MAAS unless it is to be kept, then forgets it. The machine may be gone."""
+    """Gives the guest its boot order of before, deletes the record in MAAS unless it is to be kept, and forgets it.
+
+    The machine may be gone. The record is deleted last, because it cannot be made again.
+    """
 
     kind = OperationKind.UNREGISTER
 
-    def __init__(self, tools: BridgeTools) -> None:
+    def __init__(self, calls: HostCalls, tools: BridgeTools) -> None:
+        self._calls = calls
         self._tools = tools
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
@@ -189,6 +193,7 @@ class UnregisterFromMaas:
         if found is None:
             return Outcome()
         keeps = bool(operation.request["keep_record"])
+        orders, as_now = await self._restore_order(operation, journal)
         await journal.step("forget_in_maas" if keeps else "remove_from_maas", server=found.server)
         ids: tuple[str, ...] = ()
         if not keeps:
@@ -196,18 +201,47 @@ class UnregisterFromMaas:
             ids = await self._tools.delete_record(api, found)
 
         async def record(db: Db) -> None:
+            if orders is not None and operation.machine_id is not None:
+                await record_order(db, operation.machine_id, orders)
             await registration_store.delete(db, found.id)
             what = f"the record {found.maas_system_id or ''} stays there" if keeps else "its record was deleted there"
-            message = f"{operation.hostname} is no longer registered in the MAAS server {found.server}; {what}"
+            if operation.request.get("is_lost"):
+                what = "that had no record of it any more"
+            boots = f"; it boots from {order_text(orders.pending or orders.order)} again" if orders is not None else ""
+            message = (
+                f"{operation.hostname} is no longer registered in the MAAS server {found.server}; {what}{boots}{as_now}"
+            )
             await record_event(db, operation, "machine_unregistered", message)
 
         return Outcome(result={"maas_server": found.server, "deleted": list(ids)}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """The registration remains; of a machine that is gone, the reconciler reports it."""
+        """The registration remains, and the boot order that it needs; of a machine that is gone, the reconciler tells."""
+        orders: BootOrders | None = None
+        if operation.machine_id is not None and operation.request.get("order"):
+            before = tuple(map(BootDevice, operation.request["before"]))
+            orders = await restore_order(self._calls, operation, Target.of(operation), before, journal)
 
         async def record(db: Db) -> None:
+            if orders is not None and operation.machine_id is not None:
+                await record_order(db, operation.machine_id, orders)
             message = f"{operation.hostname} is still registered in MAAS: {operation.error_message}"
             await record_event(db, operation, "maas_registration_left", message, level=Level.WARNING)
 
         return Outcome(undone=("registration not ended",), record=record)
+
+    async def _restore_order(self, operation: Operation, journal: Journal) -> tuple[BootOrders | None, str]:
+        """Returns what the guest boots from again, None if that does not change, and why not as the end of a sentence.
+
+        A host that cannot do it does not keep the record.
+        """
+        order = tuple(map(BootDevice, operation.request.get("order", ())))  # none: the request of an older region
+        if not order or operation.machine_id is None:
+            return None, ""
+        await journal.step("restore_boot_order", reaches_host=True, order=[one.value for one in order])
+        try:
+            return await set_order(self._calls, operation, Target.of(operation), order), ""
+        except InnkeeperError as error:
+            if error.retryable and operation.failures < UNDO_TRIES:
+                raise
+            return None, f"; it boots from the network first as before: {error.message}"
