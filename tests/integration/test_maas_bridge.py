@@ -1,84 +1,32 @@
-"""Machines that are registered in a MAAS without VM hosts: it commissions them, switches them, and forgets them."""
+"""Machines that are registered in a MAAS without VM hosts: it commissions them and switches them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
+from tests.integration.maas_bridge import (
+    NETWORK_FIRST,
+    begun_registration,
+    bridged,
+    composed,
+    maas,
+    path,
+    power_of,
+    registered,
+    values,
+)
+from tests.maas_api.bridge_server import KEY, RecordedMaas
 from tests.maas_api.machines import MaasMachine
 from tests.maas_api.webhook_driver import PowerError, WebhookDriver
 from tests.rejections import rejected_status, rejection
 from tests.waiting import eventually
 
-NETWORK_FIRST, DISK_FIRST = ["network", "disk"], ["disk", "network"]
-_POWER_OPEN = "select count(*) from operation where is_open and kind = 'power'"
-
-
-@pytest.fixture
-def maas() -> Iterator[RecordedMaas]:
-    with serving(RecordedMaas()) as running:
-        yield running
-
-
-async def values(innkeeper: Deployment, statement: str) -> list[Any]:
-    """The first column of each row."""
-    return [row[0] for row in await innkeeper.fetch(statement)]
-
-
-def path(machine: Any) -> str:
-    return f"machines/{machine['system_id']}/"
-
-
-def pause_of(innkeeper: Deployment) -> Any:
-    """The driver's wait: until nothing changes the power of a machine."""
-    loop = asyncio.get_running_loop()
-
-    async def is_at_rest() -> bool:
-        return await values(innkeeper, _POWER_OPEN) == [0]
-
-    def pause(_: float) -> None:
-        asyncio.run_coroutine_threadsafe(eventually(is_at_rest), loop).result()
-
-    return pause
-
-
-async def bridged(innkeeper: Deployment, maas: RecordedMaas, **fields: Any) -> Any:
-    """Adds the MAAS as `metal`."""
-    maas.pause = pause_of(innkeeper)
-    power_url = innkeeper.region.api_url.partition("/MAAS")[0]
-    return await innkeeper.post("maas-servers/", name="metal", url=maas.url, key=KEY, power_url=power_url, **fields)
-
-
-async def composed(innkeeper: Deployment, **fields: Any) -> Any:
-    host = await innkeeper.add_simulated()
-    machine = await innkeeper.compose(host["id"], hostname="web", **fields)
-    return await innkeeper.get(path(machine))
-
-
-async def registered(innkeeper: Deployment, maas: RecordedMaas, **fields: Any) -> tuple[Any, MaasMachine]:
-    """A machine that is registered and was not commissioned, here and in the MAAS."""
-    machine = await composed(innkeeper)
-    await innkeeper.post(path(machine), op="set_boot", order="disk")
-    await bridged(innkeeper, maas)
-    answer = await innkeeper.post(
-        path(machine), op="register_in_maas", server="metal", **{"commission": "false", **fields}
-    )
-    assert answer["boot_order"] == NETWORK_FIRST
-    return answer, maas.machines.find(answer["maas_system_id"])
-
-
-async def begun_registration(innkeeper: Deployment, machine: Any) -> int:
-    return await innkeeper.begin(path(machine), op="register_in_maas", server="metal", commission="false")
-
-
-async def power_of(innkeeper: Deployment, machine: Any) -> str:
-    return str((await innkeeper.get(path(machine)))["power_state"])
+__all__ = ["maas"]
 
 
 async def test_a_server_is_asked_before_it_is_stored(innkeeper: Deployment, maas: RecordedMaas) -> None:
@@ -200,43 +148,6 @@ async def test_an_address_that_maas_knows_is_refused(innkeeper: Deployment, maas
     assert list(maas.machines.all) == ["abcdef"]
 
 
-async def test_the_end_of_a_registration_deletes_the_record(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, record = await registered(innkeeper, maas)
-    assert await rejected_status(innkeeper.delete("maas-servers/metal/")) == 409
-    driver = maas.driver(record)
-    plan = await innkeeper.post(path(machine), op="unregister_from_maas", dry_run="true")
-    assert plan["effects"] == ["web goes on running, and boots from disk, then network again, from its next start on."]
-    ended = await innkeeper.post(path(machine), op="unregister_from_maas")
-    assert (ended["maas_server"], ended["maas_system_id"], ended["power_state"]) == (None, None, "off")
-    assert ended["boot_order"] == DISK_FIRST
-    assert maas.machines.all == {}
-    with pytest.raises(PowerError, match="410"):
-        await asyncio.to_thread(driver.on)
-    assert {status for _, _, status in driver.sent} == {410}
-    await innkeeper.delete("maas-servers/metal/")
-
-
-async def test_an_order_that_was_chosen_meanwhile_stays(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine = await composed(innkeeper)
-    await bridged(innkeeper, maas)
-    await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
-    await innkeeper.post(path(machine), op="set_boot", order="disk")
-    end = partial(innkeeper.post, path(machine), op="unregister_from_maas")
-    assert (await end(dry_run="true"))["effects"] == ["web goes on running."]
-    assert (await end())["boot_order"] == DISK_FIRST
-
-
-async def test_a_registration_that_does_not_end_keeps_its_order(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, record = await registered(innkeeper, maas)
-    record.locked = True
-    begun = await innkeeper.begin(path(machine), op="unregister_from_maas")
-    assert await innkeeper.ended(begun) == "failed"
-    after = await innkeeper.get(path(machine))
-    assert (after["maas_system_id"], after["boot_order"]) == (record.system_id, NETWORK_FIRST)
-    steps = await values(innkeeper, f"select step from operation_log where operation_id = {begun} order by id")
-    assert [one for one in steps if one == "restore_boot_order"] != []
-
-
 async def test_a_locked_machine_is_refused_with_the_reason(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     await innkeeper.fetch("update machine set locked = true")
@@ -264,60 +175,3 @@ async def test_a_composed_machine_is_registered_and_stays_off(innkeeper: Deploym
     record = maas.machines.find(found["maas_system_id"])
     assert (found["maas_server"], found["power_state"], found["boot_order"]) == ("metal", "off", NETWORK_FIRST)
     assert (record.hostname, record.status) == ("web", 1)
-
-
-async def test_a_deleted_machine_is_deleted_in_the_maas(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, _ = await registered(innkeeper, maas)
-    await innkeeper.delete(path(machine))
-    await eventually(lambda: not maas.machines.all)
-    ended = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'succeeded'"
-    await eventually(lambda: is_(innkeeper, ended, 1))
-    assert (await innkeeper.get("maas-servers/metal/"))["machines"] == 0
-
-
-async def test_what_the_maas_keeps_is_found_and_deleted_later(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, record = await registered(innkeeper, maas)
-    record.locked = True
-    await innkeeper.delete(path(machine))
-    failed = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'failed'"
-    await eventually(lambda: is_(innkeeper, failed, 1))
-    with pytest.raises(PowerError, match="410"):
-        await asyncio.to_thread(maas.driver(record).query)
-    (found,) = await innkeeper.get("discrepancies/")
-    assert (found["kind"], found["repair_policy"]) == ("maas_record_left", "approval")
-    assert record.system_id in found["found"]
-    record.locked = False
-    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
-    await eventually(lambda: not maas.machines.all)
-
-
-async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, record = await registered(innkeeper, maas)
-    watch = innkeeper.region.components.maas_watch
-    await watch.look(every_s=0)
-    assert await innkeeper.get("discrepancies/") == []
-    del maas.machines.all[record.system_id]
-    before = len(maas.requests)
-    await watch.look(every_s=0)
-    assert maas.requests[before:] == ["GET machines/"]
-    (found,) = await innkeeper.get("discrepancies/")
-    assert (found["kind"], found["system_id"]) == ("maas_record_missing", machine["system_id"])
-    assert "register-in-maas web server=metal" in found["remedy"]
-    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
-    await eventually(lambda: is_(innkeeper, "select count(*) from maas_registration", 0))
-    after = await innkeeper.get(path(machine))
-    assert (after["maas_server"], after["power_state"], after["boot_order"]) == (None, "off", DISK_FIRST)
-    again = await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
-    assert again["maas_system_id"] != record.system_id
-
-
-async def test_a_maas_that_does_not_answer_says_nothing_of_records(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    await registered(innkeeper, maas)
-    maas.is_down = True
-    await innkeeper.region.components.maas_watch.look(every_s=0)
-    assert await innkeeper.get("discrepancies/") == []
-    assert "503" in (await innkeeper.get("maas-servers/metal/"))["problem"]
-
-
-async def is_(innkeeper: Deployment, statement: str, expected: Any) -> bool:
-    return await values(innkeeper, statement) == [expected]

@@ -216,7 +216,7 @@ class UnregisterFromMaas:
         return Outcome(result={"maas_server": found.server, "deleted": list(ids)}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """The registration remains, and the boot order that it needs; of a machine that is gone, the reconciler tells."""
+        """The registration remains, and the boot order that it needs; the reconciler shows one without machine."""
         orders: BootOrders | None = None
         if operation.machine_id is not None and operation.request.get("order"):
             before = tuple(map(BootDevice, operation.request["before"]))

@@ -94,8 +94,8 @@ UNREGISTER = with_dry_run(
         permission=Permission.OPERATOR,
         title="End the registration of a machine in a MAAS server",
         doc=(
-            "Its record in the MAAS is deleted; the machine goes on running, and boots from its next start on as before "
-            "it was registered, unless something else was chosen meanwhile."
+            "Its record in the MAAS is deleted; the machine goes on running, and boots from its next start on as "
+            "before it was registered, unless something else was chosen meanwhile."
         ),
         fields=(
             Field(

@@ -1,0 +1,146 @@
+"""Registrations in a MAAS end: here, there, with the machine or with its host."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from tests.deployment.deployment import Deployment
+from tests.integration.maas_bridge import (
+    DISK_FIRST,
+    NETWORK_FIRST,
+    bridged,
+    composed,
+    is_,
+    maas,
+    path,
+    power_of,
+    registered,
+    values,
+)
+from tests.maas_api.bridge_server import RecordedMaas
+from tests.maas_api.webhook_driver import PowerError
+from tests.rejections import rejected_status
+from tests.waiting import eventually
+
+__all__ = ["maas"]
+
+
+async def test_the_end_of_a_registration_deletes_the_record(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    assert await rejected_status(innkeeper.delete("maas-servers/metal/")) == 409
+    driver = maas.driver(record)
+    plan = await innkeeper.post(path(machine), op="unregister_from_maas", dry_run="true")
+    assert plan["effects"] == ["web goes on running, and boots from disk, then network again, from its next start on."]
+    ended = await innkeeper.post(path(machine), op="unregister_from_maas")
+    assert (ended["maas_server"], ended["maas_system_id"], ended["power_state"]) == (None, None, "off")
+    assert ended["boot_order"] == DISK_FIRST
+    assert maas.machines.all == {}
+    with pytest.raises(PowerError, match="410"):
+        await asyncio.to_thread(driver.on)
+    assert {status for _, _, status in driver.sent} == {410}
+    await innkeeper.delete("maas-servers/metal/")
+
+
+async def test_an_order_that_was_chosen_meanwhile_stays(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
+    await innkeeper.post(path(machine), op="set_boot", order="disk")
+    end = partial(innkeeper.post, path(machine), op="unregister_from_maas")
+    assert (await end(dry_run="true"))["effects"] == ["web goes on running."]
+    assert (await end())["boot_order"] == DISK_FIRST
+
+
+async def test_a_registration_that_does_not_end_keeps_its_order(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    record.locked = True
+    begun = await innkeeper.begin(path(machine), op="unregister_from_maas")
+    assert await innkeeper.ended(begun) == "failed"
+    after = await innkeeper.get(path(machine))
+    assert (after["maas_system_id"], after["boot_order"]) == (record.system_id, NETWORK_FIRST)
+    restored = "select count(*) > 1 from operation_log where step = 'restore_boot_order'"  # forth and back
+    assert await values(innkeeper, restored) == [True]
+
+
+async def test_a_deleted_machine_is_deleted_in_the_maas(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, _ = await registered(innkeeper, maas)
+    await innkeeper.delete(path(machine))
+    await eventually(lambda: not maas.machines.all)
+    ended = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'succeeded'"
+    await eventually(lambda: is_(innkeeper, ended, 1))
+    assert (await innkeeper.get("maas-servers/metal/"))["machines"] == 0
+
+
+async def test_what_the_maas_keeps_is_found_and_deleted_later(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    record.locked = True
+    await innkeeper.delete(path(machine))
+    failed = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'failed'"
+    await eventually(lambda: is_(innkeeper, failed, 1))
+    with pytest.raises(PowerError, match="410"):
+        await asyncio.to_thread(maas.driver(record).query)
+    (found,) = await innkeeper.get("discrepancies/")
+    assert (found["kind"], found["repair_policy"]) == ("maas_record_left", "approval")
+    assert record.system_id in found["found"]
+    record.locked = False
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: not maas.machines.all)
+
+
+async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    watch = innkeeper.region.components.maas_watch
+    await watch.look(every_s=0)
+    assert await innkeeper.get("discrepancies/") == []
+    del maas.machines.all[record.system_id]
+    before = len(maas.requests)
+    await watch.look(every_s=0)
+    assert maas.requests[before:] == ["GET machines/"]
+    (found,) = await innkeeper.get("discrepancies/")
+    assert (found["kind"], found["system_id"]) == ("maas_record_missing", machine["system_id"])
+    assert "register-in-maas web server=metal" in found["remedy"]
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: is_(innkeeper, "select count(*) from maas_registration", 0))
+    after = await innkeeper.get(path(machine))
+    assert (after["maas_server"], after["power_state"], after["boot_order"]) == (None, "off", DISK_FIRST)
+    again = await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
+    assert again["maas_system_id"] != record.system_id
+
+
+async def test_a_maas_that_does_not_answer_says_nothing_of_records(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    await registered(innkeeper, maas)
+    maas.is_down = True
+    await innkeeper.region.components.maas_watch.look(every_s=0)
+    assert await innkeeper.get("discrepancies/") == []
+    assert "503" in (await innkeeper.get("maas-servers/metal/"))["problem"]
+
+
+async def test_a_machine_that_returns_with_its_host_is_registered_again(
+    innkeeper: Deployment, maas: RecordedMaas
+) -> None:
+    machine, record = await registered(innkeeper, maas)
+    host = machine["pod"]["id"]
+    await innkeeper.delete(f"vm-hosts/{host}/")
+    (found,) = await innkeeper.get("discrepancies/")
+    assert found["kind"] == "maas_record_left"
+    with pytest.raises(PowerError, match="410"):
+        await asyncio.to_thread(maas.driver(record).query)
+    await innkeeper.add_simulated()
+    after = await innkeeper.get(path(machine))
+    assert (after["maas_server"], after["maas_system_id"]) == ("metal", record.system_id)
+    assert await innkeeper.get("discrepancies/") == []
+    await asyncio.to_thread(maas.driver(record).on)
+    assert await power_of(innkeeper, machine) == "on"
+
+
+async def test_a_machine_that_is_adopted_again_is_registered_again(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    sharing = await innkeeper.add_simulated(host_name="two", delay_ms=1)
+    await innkeeper.delete(f"vm-hosts/{machine['pod']['id']}/")
+    await innkeeper.post(f"vm-hosts/{sharing['id']}/", op="refresh")
+    await innkeeper.post(f"vm-hosts/{sharing['id']}/", op="adopt", guests="web")
+    after = await innkeeper.get(path(machine))
+    assert (after["maas_server"], after["maas_system_id"]) == ("metal", record.system_id)
