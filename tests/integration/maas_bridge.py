@@ -52,15 +52,17 @@ async def bridged(innkeeper: Deployment, maas: RecordedMaas, **fields: Any) -> A
     return await innkeeper.post("maas-servers/", name="metal", url=maas.url, key=KEY, power_url=power_url, **fields)
 
 
-async def composed(innkeeper: Deployment, **fields: Any) -> Any:
-    host = await innkeeper.add_simulated()
+async def composed(innkeeper: Deployment, *, delay_ms: int = 0, **fields: Any) -> Any:
+    host = await innkeeper.add_simulated(delay_ms=delay_ms)
     machine = await innkeeper.compose(host["id"], hostname="web", **fields)
     return await innkeeper.get(path(machine))
 
 
-async def registered(innkeeper: Deployment, maas: RecordedMaas, **fields: Any) -> tuple[Any, MaasMachine]:
+async def registered(
+    innkeeper: Deployment, maas: RecordedMaas, *, delay_ms: int = 0, **fields: Any
+) -> tuple[Any, MaasMachine]:
     """A machine that is registered and was not commissioned, here and in the MAAS."""
-    machine = await composed(innkeeper)
+    machine = await composed(innkeeper, delay_ms=delay_ms)
     await innkeeper.post(path(machine), op="set_boot", order="disk")
     await bridged(innkeeper, maas)
     answer = await innkeeper.post(

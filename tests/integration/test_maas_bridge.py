@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
+from tests.integration.adoption import guests
 from tests.integration.maas_bridge import (
     NETWORK_FIRST,
     begun_registration,
@@ -65,7 +66,7 @@ async def test_the_driver_switches_a_machine_on_and_off(innkeeper: Deployment, m
     assert await asyncio.to_thread(driver.query, system_id=record.system_id) == "off"
     await asyncio.to_thread(driver.on)
     assert await power_of(innkeeper, machine) == "on"
-    await asyncio.to_thread(driver.on)  # asked again, nothing is done
+    await asyncio.to_thread(driver.on)  # asked again, the host finds nothing to do
     await asyncio.to_thread(driver.cycle)
     await asyncio.to_thread(driver.off)
     assert await asyncio.to_thread(driver.query) == "off"
@@ -73,11 +74,30 @@ async def test_the_driver_switches_a_machine_on_and_off(innkeeper: Deployment, m
     driver.query_uri += "/"
     assert await asyncio.to_thread(driver.query) == "off"
     actions = "select request ->> 'action' from operation where kind = 'power' order by id"
-    assert await values(innkeeper, actions) == ["on", "off", "on", "off"]
+    assert await values(innkeeper, actions) == ["on", "on", "off", "on", "off"]
     asked = await values(innkeeper, "select distinct username from event where kind = 'maas_power'")
     assert asked == ["MAAS server metal"]
     trail = "select action from audit_entry where username = 'MAAS server metal' and action is not null order by id"
-    assert await values(innkeeper, trail) == ["MaasPower.on", "MaasPower.off", "MaasPower.on", "MaasPower.off"]
+    assert await values(innkeeper, trail) == [f"MaasPower.{one}" for one in ("on", "on", "off", "on", "off")]
+
+
+async def test_a_record_of_power_that_is_old_does_not_count(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    _, record = await registered(innkeeper, maas)
+    await innkeeper.fetch("update machine set power_state = 'on'")
+    await asyncio.to_thread(maas.driver(record).on)
+    assert [power for _, _, power, *_ in guests(innkeeper)] == ["on"]
+
+
+async def test_requests_for_the_same_join_one_operation(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas, delay_ms=200)
+    await innkeeper.begin(path(machine), op="power_on")
+    maas.pause = lambda _: None
+    driver = maas.driver(record)
+    for uri in (driver.on_uri, driver.on_uri):
+        assert (await asyncio.to_thread(driver.send, "POST", uri))[0] == 200
+    status, _, reason = await asyncio.to_thread(driver.send, "POST", driver.off_uri)
+    assert (status, "Another operation" in reason) == (409, True)
+    assert await values(innkeeper, "select count(*) from operation where kind = 'power'") == [1]
 
 
 async def test_only_the_secret_of_the_machine_counts(innkeeper: Deployment, maas: RecordedMaas) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from attrs import frozen
 
 from common.errors import Busy, DatabaseUnavailable, InnkeeperError, NotAuthenticated, OperationPending
-from common.values import PowerAction, PowerState
+from common.values import PowerAction
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
 from regiond.audit.service import Audit
 from regiond.db.pool import Database
@@ -20,7 +20,6 @@ from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
 
 REGISTERED_WITHIN_S = 5.0  # MAAS may switch a machine on while it answers the request that registers it
-_WANTED = {PowerAction.ON: PowerState.ON, PowerAction.OFF: PowerState.OFF}
 
 
 @frozen
@@ -40,9 +39,10 @@ class MaasPower:
     async def switch(
         self, power_id: str, token: str, action: PowerAction, *, address: str, request_id: str
     ) -> PowerAnswer:
-        """Returns at once: what it begins continues as an operation. Repeated, it begins nothing more.
+        """Returns at once: what it begins continues as an operation, which further requests for the same join.
 
-        Raises NotAuthenticated for a wrong secret.
+        Also a machine that has the state as recorded is switched, because the record may be old; the host then finds
+        that nothing is to be done. Raises NotAuthenticated for a wrong secret.
         """
         machine = await self._machine(power_id, token)
         if machine is None:
@@ -52,7 +52,7 @@ class MaasPower:
             machine = await self._machine(power_id, token)
             if machine is None:
                 return _gone()
-        if _is_so(machine, action):
+        if machine.gets(action):
             return PowerAnswer(result=PowerResult.DONE, power=machine.power_state)
         try:
             operation = await self.machines.start_power(None, machine.system_id, action)
@@ -80,7 +80,7 @@ class MaasPower:
         """Whether a request at the same time has begun the same."""
         async with self.database.connection() as db:
             found = await registration_store.switched(db, power_id)
-        return found is not None and found.action == action.value
+        return found is not None and found.gets(action)
 
     async def _wait(self, operation_id: int) -> None:
         with suppress(OperationPending):
@@ -115,13 +115,6 @@ class MaasPower:
                     db, "maas_power", message, username=by, host_id=operation.host_id, system_id=machine.system_id,
                     operation_id=operation.id,
                 )  # fmt: skip
-
-
-def _is_so(machine: SwitchedMachine, action: PowerAction) -> bool:
-    """Whether the machine has the state and nothing changes that, or gets it now."""
-    if machine.operation_kind == OperationKind.POWER:
-        return machine.action == action.value
-    return machine.operation_id is None and machine.power_state is _WANTED[action]
 
 
 def _gone() -> PowerAnswer:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from common.values import PowerState
+from common.values import PowerAction, PowerState
 from regiond.db.pool import Db, Row, of_row
 from regiond.maas.bridge.model import PowerSecret, Registration
 from regiond.machines.model import MachineView
+from regiond.operations.model import OperationKind
 
 _FIELDS = """
     select r.id, r.server_id, s.name as server, r.machine_id, r.system_id, r.hostname, r.mac_addresses,
@@ -67,6 +68,10 @@ class SwitchedMachine:
     operation_id: int | None
     operation_kind: str | None
     action: str | None
+
+    def gets(self, action: PowerAction) -> bool:
+        """Whether an operation is doing this to its power."""
+        return self.operation_kind == OperationKind.POWER and self.action == action.value
 
 
 async def of_power_id(db: Db, power_id: str) -> Registration | None:
