@@ -98,7 +98,7 @@ async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas:
     del maas.machines.all[record.system_id]
     before = len(maas.requests)
     await watch.look(every_s=0)
-    assert maas.requests[before:] == ["GET machines/"]
+    assert maas.requests[before:] == [f"GET machines/?id={record.system_id}"]
     (found,) = await innkeeper.get("discrepancies/")
     assert (found["kind"], found["system_id"]) == ("maas_record_missing", machine["system_id"])
     assert "register-in-maas web server=metal" in found["remedy"]
@@ -108,6 +108,20 @@ async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas:
     assert (after["maas_server"], after["power_state"], after["boot_order"]) == (None, "off", DISK_FIRST)
     again = await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
     assert again["maas_system_id"] != record.system_id
+
+
+async def test_a_maas_is_asked_for_a_few_of_our_machines_at_a_time(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    await registered(innkeeper, maas)
+    await innkeeper.fetch(
+        "insert into maas_registration (server_id, system_id, hostname, mac_addresses, maas_system_id, power_id,"
+        " token_hash) select server_id, 'x' || n, 'x' || n, '{}', 'x' || n, 'x' || n, '' from maas_registration,"
+        " generate_series(1, 120) n"
+    )
+    maas.requests.clear()
+    await innkeeper.region.components.maas_watch.look(every_s=0)
+    assert [one.count("id=") for one in maas.requests] == [50, 50, 21]
+    present = "select count(*) from maas_registration where missing_since is null"
+    assert await values(innkeeper, present) == [1]
 
 
 async def test_a_maas_that_does_not_answer_says_nothing_of_records(innkeeper: Deployment, maas: RecordedMaas) -> None:

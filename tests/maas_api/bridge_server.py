@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         if (method, path, op) == ("GET", "users/", "whoami"):
             return {"username": state.username, "email": "", "is_superuser": state.is_admin}
         if path == "machines/" and method == "GET":
-            return [one.json() for one in state.machines.list(query.get("mac_address", []))]
+            return [one.json() for one in state.machines.list(query.get("mac_address", []), query.get("id"))]
         if path == "machines/" and method == "POST" and not op:
             if not state.is_admin:
                 raise Refused(403, "You do not have the required permission.")

@@ -12,6 +12,7 @@ from regiond.maas.access import MaasAccess
 from regiond.maas.bridge.model import POWER_TYPE, PowerSecret, RegisterRequest, webhook_url
 
 Pairs = Sequence[tuple[str, str]]
+MAX_IDS = 50  # in one request: an answer of at most about a megabyte
 
 
 class MaasApi(Protocol):
@@ -94,9 +95,23 @@ async def identify(api: MaasApi) -> MaasIdentity:
     )
 
 
-async def records(api: MaasApi, *, mac_addresses: Sequence[str] = ()) -> tuple[MaasRecord, ...]:
-    """Returns the machines that have one of these addresses; without any, all."""
-    query = tuple(("mac_address", mac) for mac in mac_addresses)
+async def with_addresses(api: MaasApi, mac_addresses: Sequence[str]) -> tuple[MaasRecord, ...]:
+    """Returns the machines that have one of these MAC addresses."""
+    return await _records(api, [("mac_address", mac) for mac in mac_addresses])
+
+
+async def with_ids(api: MaasApi, system_ids: Sequence[str]) -> tuple[MaasRecord, ...]:
+    """Returns the machines with these ids that exist, asked for some at a time: each is 10 to 20 KB of the answer."""
+    found: list[MaasRecord] = []
+    for first in range(0, len(system_ids), MAX_IDS):
+        found += await _records(api, [("id", one) for one in system_ids[first : first + MAX_IDS]])
+    return tuple(found)
+
+
+async def _records(api: MaasApi, query: Pairs) -> tuple[MaasRecord, ...]:
+    """A filter without values would be none: MAAS then lists all it has."""
+    if not query:
+        return ()
     found = await api.get("machines/", query=query)
     if not isinstance(found, list):
         raise _unexpected("machines/")

@@ -13,7 +13,7 @@ from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.maas.bridge import registration_store
 from regiond.maas.bridge.connections import Connections
-from regiond.maas.bridge.maas_api import MaasApi, MaasRecord, NewMaasRecord, create, is_ours, records
+from regiond.maas.bridge.maas_api import MaasApi, MaasRecord, NewMaasRecord, create, is_ours, with_addresses
 from regiond.maas.bridge.model import MaasServer, PowerSecret, RegisterRequest, Registration
 from regiond.maas.bridge.registrations import NETWORK_FIRST, REGISTRATION
 from regiond.machines.service import Target, record_event, record_order, restore_order, set_order
@@ -43,7 +43,7 @@ class BridgeTools:
 
     async def own_records(self, api: MaasApi, found: Registration) -> Sequence[MaasRecord]:
         """Returns what MAAS has of the machine because it was registered: found by MAC and address for power."""
-        with_macs = await records(api, mac_addresses=found.mac_addresses)
+        with_macs = await with_addresses(api, found.mac_addresses)
         return [one for one in with_macs if await is_ours(api, one.system_id, found.power_id)]
 
     async def delete_record(self, api: MaasApi, found: Registration) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ class RegisterInMaas:
 
         Raises WrongState if MAAS knows one of the addresses as another machine's.
         """
-        present = await records(api, mac_addresses=record.mac_addresses)
+        present = await with_addresses(api, record.mac_addresses)
         for one in present:
             if await is_ours(api, one.system_id, found.power_id):
                 return one.system_id

@@ -1,4 +1,4 @@
-"""Compares the registrations with what the MAAS servers list: one request for each server, whatever it has."""
+"""Compares the registrations with what the MAAS servers have of them, asked for by their ids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from common.process.periodic import PeriodicTask
 from regiond.db.pool import Database
 from regiond.maas.bridge import registration_store, server_store
 from regiond.maas.bridge.connections import Connections
-from regiond.maas.bridge.maas_api import records
+from regiond.maas.bridge.maas_api import with_ids
 from regiond.maas.bridge.model import MAX_PROBLEM
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class MaasWatch:
                 return
             registered = await registration_store.listed(db, server_id)
         _, api = await self._connections.open(server_id)
-        present = {one.system_id for one in await records(api)}
+        present = {one.system_id for one in await with_ids(api, sorted(registered.values()))}
         missing = [id_ for id_, system_id in registered.items() if system_id not in present]
         async with self._database.transaction() as db:
             await registration_store.mark_missing(db, list(registered), missing)

@@ -82,8 +82,9 @@ SWITCH = Resource(
             permission=Permission.ANYONE,
             title="Power a registered machine on or off",
             doc=(
-                "For MAAS, as the question for the power. Answers at once; while an operation does it, another request begins nothing more. 409 with "
-                "the reason while the machine cannot be switched, 410 for one that is gone."
+                "For MAAS, as the question for the power. Answers at once; while an operation does it, another request "
+                "begins nothing more. 409 with the reason while the machine cannot be switched, 410 for one that is "
+                "gone."
             ),
             result=Result(doc="The status before.", type=POWER_JSON),
             other_answers=(*_GONE, *_REFUSED),
