@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.maas_bridge import (
     DISK_FIRST,
     NETWORK_FIRST,
+    begun_registration,
     bridged,
     composed,
     is_,
@@ -22,7 +24,7 @@ from tests.integration.maas_bridge import (
 )
 from tests.maas_api.bridge_server import RecordedMaas
 from tests.maas_api.webhook_driver import PowerError
-from tests.rejections import rejected_status
+from tests.rejections import rejected_status, rejection
 from tests.waiting import eventually
 
 __all__ = ["maas"]
@@ -158,3 +160,79 @@ async def test_a_machine_that_is_adopted_again_is_registered_again(innkeeper: De
     await innkeeper.post(f"vm-hosts/{sharing['id']}/", op="adopt", guests="web")
     after = await innkeeper.get(path(machine))
     assert (after["maas_server"], after["maas_system_id"]) == ("metal", record.system_id)
+
+
+async def test_a_record_that_is_made_after_the_undo_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    await undone_without_answer(innkeeper, maas, machine)
+    watch = innkeeper.region.components.maas_watch
+    await watch.look(every_s=0)
+    assert maas.machines.all == {}
+    maas.carry_out()
+    (record,) = maas.machines.all.values()
+    await watch.look(every_s=0)
+    (found,) = await innkeeper.get("discrepancies/")
+    assert (found["kind"], record.system_id in found["found"]) == ("maas_record_left", True)
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: not maas.machines.all)
+    await eventually(lambda: is_(innkeeper, "select count(*) from maas_registration", 0))
+
+
+async def test_a_record_that_is_never_made_is_forgotten(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    await undone_without_answer(innkeeper, maas, machine)
+    watch = innkeeper.region.components.maas_watch
+    await watch.look(every_s=0)
+    assert await values(innkeeper, "select count(*) from maas_registration") == [1]
+    await innkeeper.fetch("update maas_registration set asked_at = asked_at - interval '1 hour'")
+    await watch.look(every_s=0)
+    assert await values(innkeeper, "select count(*) from maas_registration") == [0]
+    assert await innkeeper.get("discrepancies/") == []
+
+
+async def undone_without_answer(innkeeper: Deployment, maas: RecordedMaas, machine: Any) -> None:
+    maas.postpones = True
+    begun = await begun_registration(innkeeper, machine)
+    await eventually(lambda: maas.postponed)
+    await innkeeper.post(f"operations/{begun}/", op="cancel")
+    assert await innkeeper.ended(begun) == "cancelled"
+    maas.postpones = False
+
+
+async def test_a_record_that_is_made_late_is_that_of_the_next_attempt(
+    innkeeper: Deployment, maas: RecordedMaas
+) -> None:
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    maas.postpones = True
+    begun = await begun_registration(innkeeper, machine)
+    await eventually(lambda: maas.postponed)
+    maas.postpones = False
+    maas.carry_out()
+    assert await innkeeper.ended(begun) == "succeeded"
+    assert maas.machines.created == 1
+
+
+async def test_what_maas_refuses_leaves_nothing(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, _ = await registered(innkeeper, maas)
+    other = await innkeeper.compose(machine["pod"]["id"], hostname="db")
+    await innkeeper.fetch("update machine set hostname = 'web' || hostname")
+    (record,) = maas.machines.all.values()
+    record.hostname = "webdb"
+    refused = await rejection(innkeeper.post(path(other), op="register_in_maas", server="metal", commission="false"))
+    assert "already exists" in refused.message
+    assert await innkeeper.get("discrepancies/") == []
+    assert await values(innkeeper, "select count(*) from maas_registration") == [1]
+
+
+async def test_a_record_of_another_machine_is_not_deleted(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas)
+    record.mac_addresses = ("52:54:00:00:00:99",)
+    record.power["power_query_uri"] = "http://elsewhere/"
+    ended = await innkeeper.post(path(machine), op="unregister_from_maas")
+    assert ended["maas_server"] is None
+    assert list(maas.machines.all) == [record.system_id]
+    said = "select message from event where kind = 'machine_unregistered'"
+    assert "had no record of it any more" in (await values(innkeeper, said))[0]

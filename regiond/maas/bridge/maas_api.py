@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.errors import ResponseRejected
 from regiond.maas.access import MaasAccess
-from regiond.maas.bridge.model import POWER_TYPE, PowerSecret, RegisterRequest, webhook_url
+from regiond.maas.bridge.model import POWER_TYPE, PowerSecret, RegisterRequest, Registration, webhook_url
 
 Pairs = Sequence[tuple[str, str]]
 MAX_IDS = 50  # in one request: an answer of at most about a megabyte
@@ -125,6 +125,26 @@ async def is_ours(api: MaasApi, system_id: str, power_id: str) -> bool:
     """
     parameters = _object(await api.get(f"machines/{system_id}/", op="power_parameters"), "power_parameters")
     return f"/webhook/{power_id}/" in str(parameters.get("power_query_uri", ""))
+
+
+async def own_records(api: MaasApi, found: Registration) -> tuple[MaasRecord, ...]:
+    """Returns what MAAS has of a machine because it was registered so: by MAC and by the address for power."""
+    with_macs = await with_addresses(api, found.mac_addresses)
+    return tuple([one for one in with_macs if await is_ours(api, one.system_id, found.power_id)])
+
+
+async def record_of(api: MaasApi, found: Registration) -> tuple[MaasRecord, ...]:
+    """Returns the record of a registration, nothing if MAAS has none of it.
+
+    One with its id, but neither with its MAC addresses nor with its power, is another machine's.
+    """
+    if found.maas_system_id is None:
+        return await own_records(api, found)
+    macs = {mac.lower() for mac in found.mac_addresses}
+    with_id = await with_ids(api, [found.maas_system_id])
+    return tuple(
+        [one for one in with_id if one.mac_addresses & macs or await is_ours(api, one.system_id, found.power_id)]
+    )
 
 
 async def create(api: MaasApi, record: NewMaasRecord) -> MaasRecord:

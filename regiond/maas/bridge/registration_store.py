@@ -27,7 +27,8 @@ _INSERT = """
     values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
 """
 _SEAL = "update maas_registration set sealed_token = $2 where id = $1"
-_ASK = "update maas_registration set asked = true where id = $1"
+_ASK = "update maas_registration set asked = true, asked_at = clock_timestamp() where id = $1"
+_REFUSE = "update maas_registration set asked = false, asked_at = null where id = $1"
 _COMPLETE = """
     update maas_registration
        set maas_system_id = $2, sealed_token = null, registered_at = clock_timestamp(), missing_since = null
@@ -43,6 +44,20 @@ _SWITCHED = """
            (select o.request ->> 'action' from operation o where o.machine_id = m.id and o.is_open) as action
       from maas_registration r join maas_server s on s.id = r.server_id left join machine m on m.id = r.machine_id
      where r.power_id = $1
+"""
+_UNSETTLED = (
+    _FIELDS
+    + """
+     where r.server_id = $1 and r.machine_id is null and r.maas_system_id is null
+       and not exists (select from operation o where o.is_open and o.request ->> 'registration' = r.power_id)
+     order by r.id limit $2
+"""
+)
+_FOUND = "update maas_registration set maas_system_id = $2 where id = $1 and machine_id is null"
+_SETTLE = """
+    delete from maas_registration
+     where id = $1 and machine_id is null and maas_system_id is null
+       and coalesce(asked_at, created_at) < clock_timestamp() - make_interval(secs => $2)
 """
 _LISTED = "select id, maas_system_id from maas_registration where server_id = $1 and maas_system_id is not null"
 _MARK_MISSING = """
@@ -109,6 +124,11 @@ async def record_asked(db: Db, registration_id: int) -> None:
     await db.execute(_ASK, registration_id)
 
 
+async def record_refused(db: Db, registration_id: int) -> None:
+    """Records that MAAS has refused the only request for a record, so that it has none. Idempotent."""
+    await db.execute(_REFUSE, registration_id)
+
+
 async def complete(db: Db, registration_id: int, maas_system_id: str) -> None:
     """Records the id in MAAS, and forgets the secret, which MAAS has. Idempotent."""
     await db.execute(_COMPLETE, registration_id, maas_system_id)
@@ -121,6 +141,21 @@ async def unlink(db: Db, registration_id: int) -> None:
 
 async def delete(db: Db, registration_id: int) -> None:
     await db.execute(_DELETE, registration_id)
+
+
+async def unsettled(db: Db, server_id: int, *, limit: int) -> tuple[Registration, ...]:
+    """Returns registrations that have ended without MAAS's answer to the request for a record."""
+    return tuple(of_row(Registration, row) for row in await db.fetch(_UNSETTLED, server_id, limit))
+
+
+async def record_found(db: Db, registration_id: int, maas_system_id: str) -> None:
+    """Records that MAAS has a record, which is left there. Idempotent."""
+    await db.execute(_FOUND, registration_id, maas_system_id)
+
+
+async def settle(db: Db, registration_id: int, after_s: float) -> None:
+    """Deletes a registration of which MAAS has nothing, if its last request is so old that it cannot be done later."""
+    await db.execute(_SETTLE, registration_id, after_s)
 
 
 async def switched(db: Db, power_id: str) -> SwitchedMachine | None:
