@@ -101,12 +101,19 @@ async def test_requests_for_the_same_join_one_operation(innkeeper: Deployment, m
 
 
 async def test_only_the_secret_of_the_machine_counts(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    _, record = await registered(innkeeper, maas)
+    machine, record = await registered(innkeeper, maas)
     driver: WebhookDriver = maas.driver(record)
     for token in ("wrong", KEY, ""):
         driver.token = token
         with pytest.raises(PowerError, match="401"):
             await asyncio.to_thread(driver.query)
+    for _ in range(10):
+        assert (await asyncio.to_thread(driver.send, "POST", driver.on_uri))[0] == 401
+    recorded = await innkeeper.fetch(
+        "select action, object, result from audit_entry where action like 'MaasPower.%' order by id"
+    )
+    assert [tuple(row) for row in recorded[:1]] == [("MaasPower.query", path(machine).rstrip("/"), "rejected")]
+    assert len(recorded) < 13, "one of an address each second"
     secret = record.power["power_token"]
     assert secret not in str(await values(innkeeper, "select r::text from maas_registration r"))
     assert KEY not in str(await values(innkeeper, "select s::text from maas_server s"))

@@ -31,9 +31,9 @@ class MaasPower:
     operations: Operations
     audit: Audit
 
-    async def query(self, power_id: str, token: str) -> PowerAnswer:
+    async def query(self, power_id: str, token: str, *, address: str, request_id: str) -> PowerAnswer:
         """Returns the state of the machine. Calls no host. Raises NotAuthenticated for a wrong secret."""
-        machine = await self._machine(power_id, token)
+        machine = await self._authenticated(power_id, token, "query", address, request_id)
         return _gone() if machine is None else PowerAnswer(result=PowerResult.DONE, power=machine.power_state)
 
     async def switch(
@@ -44,12 +44,12 @@ class MaasPower:
         Also a machine that has the state as recorded is switched, because the record may be old; the host then finds
         that nothing is to be done. Raises NotAuthenticated for a wrong secret.
         """
-        machine = await self._machine(power_id, token)
+        machine = await self._authenticated(power_id, token, action.value, address, request_id)
         if machine is None:
             return _gone()
         if machine.operation_kind == OperationKind.REGISTER and machine.operation_id is not None:
             await self._wait(machine.operation_id)
-            machine = await self._machine(power_id, token)
+            machine = await self._machine(power_id)
             if machine is None:
                 return _gone()
         if machine.gets(action):
@@ -66,20 +66,29 @@ class MaasPower:
         await self._record(machine, action, address, request_id, operation=operation)
         return PowerAnswer(result=PowerResult.DONE, power=machine.power_state)
 
-    async def _machine(self, power_id: str, token: str) -> SwitchedMachine | None:
-        """Returns the machine, None for one that is gone."""
+    async def _authenticated(
+        self, power_id: str, token: str, action: str, address: str, request_id: str
+    ) -> SwitchedMachine | None:
+        """Returns the machine, None for one that is gone. A wrong secret is recorded, as other strangers are."""
         async with self.database.connection() as db:
             found = await registration_store.switched(db, power_id)
         if found is None:
             return None
         if not is_token(token, found.token_hash):
-            raise NotAuthenticated("This is not the secret of the machine.")
+            error = NotAuthenticated("This is not the secret of the machine.")
+            request = _request(found, action, None, address, request_id)
+            await self.audit.record(request, AuditAnswer(result=AuditResult.REJECTED, error=error.code))
+            raise error
         return None if found.machine_id is None else found
+
+    async def _machine(self, power_id: str) -> SwitchedMachine | None:
+        async with self.database.connection() as db:
+            found = await registration_store.switched(db, power_id)
+        return None if found is None or found.machine_id is None else found
 
     async def _is_begun(self, power_id: str, action: PowerAction) -> bool:
         """Whether a request at the same time has begun the same."""
-        async with self.database.connection() as db:
-            found = await registration_store.switched(db, power_id)
+        found = await self._machine(power_id)
         return found is not None and found.gets(action)
 
     async def _wait(self, operation_id: int) -> None:
@@ -98,10 +107,7 @@ class MaasPower:
     ) -> None:
         """Records the change as that of the server: it has no account here."""
         by = f"MAAS server {machine.server}"
-        request = AuditRequest(
-            action=f"MaasPower.{action.value}", username=by, credential="power token", address=address,
-            request_id=request_id, object=f"machines/{machine.system_id}", object_name=machine.hostname,
-        )  # fmt: skip
+        request = _request(machine, action.value, by, address, request_id)
         answer = AuditAnswer(
             result=AuditResult.OK if error is None else AuditResult.REJECTED,
             error=None if error is None else error.code,
@@ -115,6 +121,13 @@ class MaasPower:
                     db, "maas_power", message, username=by, host_id=operation.host_id, system_id=machine.system_id,
                     operation_id=operation.id,
                 )  # fmt: skip
+
+
+def _request(machine: SwitchedMachine, action: str, by: str | None, address: str, request_id: str) -> AuditRequest:
+    return AuditRequest(
+        action=f"MaasPower.{action}", username=by, credential="power token", address=address, request_id=request_id,
+        object=f"machines/{machine.system_id}", object_name=machine.hostname,
+    )  # fmt: skip
 
 
 def _gone() -> PowerAnswer:

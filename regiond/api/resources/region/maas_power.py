@@ -19,7 +19,10 @@ POWER_JSON: Serializer[PowerAnswer] = serializer("MaasPower", key("status", STR,
 
 
 async def _query(call: Call) -> Reply:
-    return _reply(await call.services.maas_power.query(call.path["id"], _token(call)))
+    answer = await call.services.maas_power.query(
+        call.path["id"], _token(call), address=call.client_address, request_id=call.request_id
+    )
+    return _reply(answer)
 
 
 async def _switch(call: Call) -> Reply:
