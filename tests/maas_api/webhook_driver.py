@@ -36,10 +36,6 @@ class WebhookDriver:
     authorities: str | None = None
     sent: list[tuple[str, str, int]] = field(factory=list)  # method, path, status of the answer
 
-    @property
-    def waits(self) -> int:
-        return sum(1 for method, _, _ in self.sent if method == "POST")
-
     def query(self, *, system_id: str = "") -> str:
         """Returns on, off or unknown. Only the periodic question of the rack names the machine."""
         text = self._request("GET", self.query_uri, {"System_Id": system_id} if system_id else {})

@@ -30,7 +30,7 @@ from regiond.machines.service import (
     read_machine,
 )
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.model import Operation, OperationKind
 from regiond.validation_messages import no_object
 
 MAX_FAILURES = 20  # some minutes, or twenty if MAAS does not answer: the machine waits meanwhile
@@ -55,7 +55,6 @@ class Registrations:
         *,
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
-        parent: Parent | None = None,
     ) -> Operation:
         """Returns the operation that registers the machine.
 
@@ -63,13 +62,13 @@ class Registrations:
         that has no NIC, or that runs and would be restarted, Busy, and RackUnreachable with `need_rack`.
         """
         return await self.requests.start(
-            caller, system_id, lambda db: self._open(db, caller, system_id, request, parent),
+            caller, system_id, lambda db: self._open(db, caller, system_id, request),
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
     async def plan(self, caller: Caller, system_id: str, request: RegisterRequest) -> RegistrationPlan:
         """Returns what `start` would change, and changes nothing. Raises its errors."""
-        return await self.requests.plan(lambda db: self._open(db, caller, system_id, request, None))
+        return await self.requests.plan(lambda db: self._open(db, caller, system_id, request))
 
     async def start_end(
         self,
@@ -115,7 +114,7 @@ class Registrations:
             )  # fmt: skip
             return
         request = RegisterRequest(server=server.name)
-        await self._insert(db, machine, server, request, account_id=operation.account_id, parent=None)
+        await self._insert(db, machine, server, request, account_id=operation.account_id)
 
     async def deleted(self, db: Db, operation: Operation) -> None:
         """Opens the deletion of the records of a machine that the operation has just deleted, in its transaction."""
@@ -123,7 +122,7 @@ class Registrations:
             await open_end(db, registration, account_id=operation.account_id)
 
     async def _open(
-        self, db: Db, caller: Caller, system_id: str, request: RegisterRequest, parent: Parent | None
+        self, db: Db, caller: Caller, system_id: str, request: RegisterRequest
     ) -> tuple[int, RegistrationPlan]:
         machine = await changeable(db, caller, system_id)
         server = await self._server(db, request.server)
@@ -132,7 +131,7 @@ class Registrations:
             raise _registered_already(machine, registered)
         check_has_devices(machine, NETWORK_FIRST)
         _check_may_restart(machine, request)
-        id_ = await self._insert(db, machine, server, request, account_id=caller.account_id, parent=parent)
+        id_ = await self._insert(db, machine, server, request, account_id=caller.account_id)
         return id_, _plan(machine, server, request)
 
     async def _server(self, db: Db, name: str) -> MaasServer:
@@ -150,12 +149,11 @@ class Registrations:
         request: RegisterRequest,
         *,
         account_id: int | None,
-        parent: Parent | None,
     ) -> int:
         """The address and the secret for power are chosen here, so that an attempt finds the record of another."""
         secret = PowerSecret.new()
         id_ = await open_operation(
-            db, OperationKind.REGISTER, machine, self.installation_id, account_id=account_id, parent=parent,
+            db, OperationKind.REGISTER, machine, self.installation_id, account_id=account_id,
             request={
                 REGISTRATION: secret.power_id, "server": server.name, "commission": request.commission,
                 "deployed": request.deployed, "architecture": machine.architecture,
