@@ -9,21 +9,25 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-import treq
-from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
-from OpenSSL import SSL
-from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
-from twisted.web._newclient import ParseError, RequestTransmissionFailed
-from twisted.web.client import Agent, FileBodyProducer, ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
 from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost
-from common.process.deferreds import from_deferred
+from common.process.http_request import (
+    BROKEN,
+    UNREACHABLE,
+    Breakage,
+    Broken,
+    Take,
+    header,
+    reason_of,
+    request,
+    signer,
+)
 from common.process.https_policy import HttpsPolicy
 from common.server_trust import BY_THE_COMPUTER, ServerTrust
 from innkeeper.answer import Answer, raise_error
@@ -41,14 +45,6 @@ _MAX_DIGITS = 9
 _HOW_TO_TRUST = (
     "If the region has one of your own authority, log in with --ca-file FILE. Otherwise compare: openssl x509 -noout "
     "-fingerprint -sha256 -in TLS_CERTIFICATE on the region's computer prints its fingerprint, for --fingerprint."
-)
-# OpenSSL's reasons when a handshake is answered with something else than TLS.
-_NO_TLS = (
-    "wrong version number",
-    "packet length too long",
-    "record layer failure",
-    "http request",
-    "unknown protocol",
 )
 _WARNING = re.compile(r'299 - "([^"]*)"')
 
@@ -74,7 +70,6 @@ class Api:
         self._reactor = reactor
         self._sign = _signer(key) if key else None
         self._policy = HttpsPolicy(trust)
-        self._agent = Agent(reactor, contextFactory=self._policy, connectTimeout=CONNECT_TIMEOUT_S)
 
     @classmethod
     def of(cls, profile: Profile) -> Api:
@@ -138,14 +133,14 @@ class Api:
     ) -> WebSocket:
         """Returns an open WebSocket. Raises as `send`."""
         url = self._url(path, [*([("op", op)] if op else []), *query])
-        signed = self._sign.sign(url, http_method="GET")[1]["Authorization"] if self._sign else ""
+        signed = self._sign("GET", url) if self._sign else ""
         try:
             async with asyncio.timeout(deadline_s):
                 socket = await open_websocket(self._reactor, self._policy, url, signed, connect_s=CONNECT_TIMEOUT_S)
                 response = await socket.opened()
         except TimeoutError:
             raise DeadlineExceeded(f"{self.url} did not answer within {deadline_s:.0f} s.") from None
-        except (ConnectError, DNSLookupError) as error:
+        except UNREACHABLE as error:
             raise InnkeeperError(self._unreachable(error), unreachable=True) from error
         except LinkLost as error:
             raise self._policy.rejected or error from None
@@ -177,37 +172,40 @@ class Api:
         """With `on_data`, the body of a successful response goes there, and the deadline is that of its next part."""
         sent = Headers({name: [value] for name, value in headers.items()})
         if self._sign:
-            sent.setRawHeaders("Authorization", [self._sign.sign(url, http_method=method)[1]["Authorization"]])
+            sent.setRawHeaders("Authorization", [self._sign(method, url)])
+        content: list[bytes] = []
         try:
             async with asyncio.timeout(deadline_s) as deadline:
-                producer = FileBodyProducer(BytesIO(data)) if data else None
-                response = await from_deferred(self._agent.request(method.encode(), url.encode(), sent, producer))
-                if on_data is None or response.code not in (200, 206):
-                    content = await from_deferred(treq.content(response))
-                else:
-                    content = b""
-                    await from_deferred(treq.collect(response, _postponing(deadline, deadline_s, on_data)))
+
+                def take(response: Any) -> Take:
+                    if on_data is None or response.code not in (200, 206):
+                        return content.append
+                    return _postponing(deadline, deadline_s, on_data)
+
+                response = await request(
+                    self._reactor, self._policy, method, url, sent, data, connect_s=CONNECT_TIMEOUT_S, take=take
+                )
         except TimeoutError:
             raise DeadlineExceeded(f"{self.url} did not answer within {deadline_s:.0f} s.") from None
-        except (ConnectError, DNSLookupError) as error:
+        except UNREACHABLE as error:
             raise InnkeeperError(self._unreachable(error), unreachable=True) from error
-        except (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost) as error:
+        except BROKEN as error:
             raise self._policy.rejected or _broken_connection(self.url, error) from error
         return Answer(
             status=response.code,
-            body=content,
-            content_type=_header(response, "Content-Type") or "",
-            location=_header(response, "Location"),
-            description_hash=_header(response, _DESCRIPTION_HASH),
-            warnings=tuple(_WARNING.findall(_header(response, "Warning") or "")),
-            retry_after_s=_seconds(_header(response, "Retry-After")),
+            body=b"".join(content),
+            content_type=header(response, "Content-Type") or "",
+            location=header(response, "Location"),
+            description_hash=header(response, _DESCRIPTION_HASH),
+            warnings=tuple(_WARNING.findall(header(response, "Warning") or "")),
+            retry_after_s=_seconds(header(response, "Retry-After")),
         )
 
     def _unreachable(self, error: Exception) -> str:
         parts = urlsplit(self.url)
         if isinstance(error, DNSLookupError):
             return f"Cannot resolve {parts.hostname}: check the region's address {self.url}"
-        reason = "connection refused" if isinstance(error, ConnectionRefusedError) else _reason_of(error)
+        reason = "connection refused" if isinstance(error, ConnectionRefusedError) else reason_of(error)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return f"Cannot connect to {parts.hostname}:{port}: {reason}. Is the region running?"
 
@@ -243,18 +241,12 @@ def relative_path(url: str) -> str:
     return path.partition(API_PATH)[2] if API_PATH in path else path.lstrip("/")
 
 
-def _signer(key: str) -> Client:
+def _signer(key: str) -> Callable[[str, str], str]:
     parts = key.strip().split(":")
     if len(parts) != 3 or not all(parts):
         raise InvalidRequest("An API key has three parts, separated by colons: consumer:token:secret.")
     consumer, token, secret = parts
-    return Client(
-        consumer,
-        client_secret="",
-        resource_owner_key=token,
-        resource_owner_secret=secret,
-        signature_method=SIGNATURE_PLAINTEXT,
-    )
+    return signer(consumer, token, secret)
 
 
 def _seconds(text: str | None) -> int | None:
@@ -262,39 +254,28 @@ def _seconds(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else None
 
 
-def _header(response: Any, name: str) -> str | None:
-    values = response.headers.getRawHeaders(name)
-    return values[0] if values else None
-
-
 def _broken_connection(url: str, error: Exception) -> InnkeeperError:
     """LinkLost if the connection was lost before the response: the request may have been executed.
 
     Any other error means that no region speaks there, or none that is trusted: a repeat changes nothing.
     """
-    reasons = getattr(error, "reasons", None)
-    cause: BaseException = reasons[0].value if reasons else error
-    if isinstance(cause, SSL.Error):
-        reason = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "unknown reason"
-        if any(text in reason for text in _NO_TLS):
+    broken = Broken.of(error)
+    match broken.meaning:
+        case Breakage.NO_TLS:
             other = url.replace("https:", "http:", 1)
             return _unusable(f"The server at {url} does not speak TLS. If it serves plain HTTP, use {other}")
-        if "certificate verify failed" in reason:
+        case Breakage.NOT_TRUSTED:
             return _unusable(f"No authority of this computer vouches for the certificate of {url}. {_HOW_TO_TRUST}")
-        return LinkLost(f"TLS error at {url} ({reason}). Check the server's certificate, and https or http.")
-    if isinstance(cause, ParseError):
-        other = url.replace("http:", "https:", 1)
-        return _unusable(
-            f"The server at {url} does not speak HTTP. Check the port. If the server expects TLS, use {other}"
-        )
-    return LinkLost(f"Connection to {url} lost before the response ({_reason_of(cause)}).")
+        case Breakage.TLS:
+            return LinkLost(f"TLS error at {url} ({broken.reason}). Check the server's certificate, and https or http.")
+        case Breakage.NO_HTTP:
+            other = url.replace("http:", "https:", 1)
+            return _unusable(
+                f"The server at {url} does not speak HTTP. Check the port. If the server expects TLS, use {other}"
+            )
+        case Breakage.LOST:
+            return LinkLost(f"Connection to {url} lost before the response ({broken.reason}).")
 
 
 def _unusable(message: str) -> InnkeeperError:
     return InnkeeperError(message, unreachable=True)
-
-
-def _reason_of(error: BaseException) -> str:
-    """On one line, without a full stop."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text[:200] or type(error).__name__

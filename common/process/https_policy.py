@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
@@ -15,6 +17,9 @@ from zope.interface import implementer
 
 from common.errors import NotTrusted
 from common.server_trust import ServerTrust
+
+KEPT = 64  # contexts, each of one host and its authorities
+KEPT_FOR_S = 300.0  # then the authorities of the computer are read again: they may have changed
 
 
 @implementer(IPolicyForHTTPS)
@@ -32,16 +37,22 @@ class HttpsPolicy:
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: N802  # Twisted's
         if self._pinned is not None:
             return self._pinned
-        creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(
-            hostname.decode("ascii"), trustRoot=self._roots()
-        )
-        return creator
+        age = int(time.monotonic() // KEPT_FOR_S)
+        return _creator(hostname.decode("ascii"), self._trust.authority_pem, age)
 
-    def _roots(self) -> Any:
-        if not self._trust.authority_pem:
-            return platformTrust()
-        found = x509.load_pem_x509_certificates(self._trust.authority_pem.encode())
-        return trustRootFromCertificates([Certificate.loadPEM(each.public_bytes(Encoding.PEM)) for each in found])
+
+@lru_cache(maxsize=KEPT)
+def _creator(hostname: str, authority_pem: str, _: int) -> IOpenSSLClientConnectionCreator:
+    """Returns what connects to a host: to read the authorities again for each connection takes much of its time."""
+    creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(hostname, trustRoot=_roots(authority_pem))
+    return creator
+
+
+def _roots(authority_pem: str) -> Any:
+    if not authority_pem:
+        return platformTrust()
+    found = x509.load_pem_x509_certificates(authority_pem.encode())
+    return trustRootFromCertificates([Certificate.loadPEM(each.public_bytes(Encoding.PEM)) for each in found])
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 from attrs import define, field
-from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
-from OpenSSL import SSL
-from treq import collect
-from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError, DNSLookupError
-from twisted.web._newclient import ParseError
-from twisted.web.client import (
-    Agent,
-    FileBodyProducer,
-    RequestTransmissionFailed,
-    ResponseFailed,
-    ResponseNeverReceived,
-)
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.web.http_headers import Headers
 
 from common.errors import DeadlineExceeded, InnkeeperError, LinkLost, MaasUnavailable, NotTrusted, ResponseRejected
-from common.process.deferreds import from_deferred
+from common.process.http_request import (
+    BROKEN,
+    UNREACHABLE,
+    Breakage,
+    Broken,
+    header,
+    reason_of,
+    request,
+    signer,
+)
 from common.process.https_policy import HttpsPolicy
 from regiond.maas.access import MaasAccess
 from regiond.maas.failures import MaasAnswer, content, refusal
@@ -43,9 +40,6 @@ CALL_DEADLINE_S = 120.0
 MAX_BYTES = 64 * 1024 * 1024
 _PARSED_IN_THREAD_BYTES = 256 * 1024  # a larger JSON would delay everything else of the region
 _FORM = "application/x-www-form-urlencoded"
-# OpenSSL's reasons when a handshake is answered with something else than TLS.
-_NO_TLS = ("wrong version number", "packet length too long", "record layer failure", "http request", "unknown protocol")
-_MAX_REASON = 200
 
 
 @define
@@ -110,14 +104,13 @@ class MaasClient:
         from twisted.internet import reactor  # noqa: PLC0415  # after the reactor was chosen
 
         policy = HttpsPolicy(self.access.trust)  # one each: it remembers why it rejected a certificate
-        agent = Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_DEADLINE_S)
-        where = self.access.label
+        where, received = self.access.label, _Bounded(self.max_bytes)
         try:
             async with asyncio.timeout(self.deadline_s):
-                producer = FileBodyProducer(BytesIO(body)) if body else None
-                response = await from_deferred(agent.request(method.encode(), url.encode(), headers, producer))
-                received = _Bounded(self.max_bytes)
-                await from_deferred(collect(response, received.take))
+                response = await request(
+                    reactor, policy, method, url, headers, body, connect_s=CONNECT_DEADLINE_S,
+                    take=lambda _: received.take,
+                )  # fmt: skip
         except TimeoutError:
             raise DeadlineExceeded(
                 f"{where} did not answer {call} within {self.deadline_s:.0f} s. Look there whether MAAS is overloaded, "
@@ -127,16 +120,16 @@ class MaasClient:
             raise ResponseRejected(
                 f"{where} answered {call} with more than {self.max_bytes} bytes, which is more than such an answer has."
             ) from None
-        except (ConnectError, DNSLookupError) as error:
+        except UNREACHABLE as error:
             raise MaasUnavailable(_unreachable(self.access.url, error)) from error
-        except (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost, SSL.Error) as error:
+        except BROKEN as error:
             raise _pinned_other(policy.rejected, where) or _broken(self.access, call, error) from error
         return MaasAnswer(
             status=response.code,
             body=received.content(),
-            content_type=_header(response, "Content-Type"),
-            location=_header(response, "Location"),
-            retry_after=_header(response, "Retry-After"),
+            content_type=header(response, "Content-Type") or "",
+            location=header(response, "Location") or "",
+            retry_after=header(response, "Retry-After") or "",
         )
 
     def _headers(self, method: Method, url: str, *, signed: bool, has_form: bool) -> Headers:
@@ -145,14 +138,8 @@ class MaasClient:
             headers.setRawHeaders("Content-Type", [_FORM])
         if signed:
             credential = self.access.credential
-            signing = Client(
-                credential.consumer,
-                client_secret="",
-                resource_owner_key=credential.token,
-                resource_owner_secret=credential.secret,
-                signature_method=SIGNATURE_PLAINTEXT,
-            )
-            headers.setRawHeaders("Authorization", [signing.sign(url, http_method=method)[1]["Authorization"]])
+            sign = signer(credential.consumer, credential.token, credential.secret)
+            headers.setRawHeaders("Authorization", [sign(method, url)])
         return headers
 
 
@@ -184,7 +171,7 @@ def _unreachable(url: str, error: Exception) -> str:
     parts = urlsplit(url)
     if isinstance(error, DNSLookupError):
         return f"The name {parts.hostname} of the MAAS does not resolve on the region's computer. Check the address."
-    reason = "the connection is refused" if isinstance(error, ConnectionRefusedError) else _reason_of(error)
+    reason = "the connection is refused" if isinstance(error, ConnectionRefusedError) else reason_of(error)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return (
         f"The region cannot connect to the MAAS at {parts.hostname}:{port}: {reason}. Check that MAAS runs there, its "
@@ -194,34 +181,24 @@ def _unreachable(url: str, error: Exception) -> str:
 
 def _broken(access: MaasAccess, call: str, error: Exception) -> InnkeeperError:
     """LinkLost if the connection was lost before the response; any other error is lasting."""
-    reasons = getattr(error, "reasons", None)
-    cause: BaseException = reasons[0].value if reasons else error
-    where = access.label
-    if isinstance(cause, SSL.Error):
-        reason = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "unknown reason"
-        if any(text in reason for text in _NO_TLS):
+    where, broken = access.label, Broken.of(error)
+    match broken.meaning:
+        case Breakage.NO_TLS:
             other = where.replace("https:", "http:", 1)
             return MaasUnavailable(f"The server at {where} does not speak TLS. If MAAS serves plain HTTP, use {other}")
-        if "certificate verify failed" in reason:
+        case Breakage.NOT_TRUSTED:
             return NotTrusted(
                 f"The certificate of {where} is not signed by an authority that this computer trusts, or names another "
                 "host. Give the certificates of MAAS's authority, or compare the fingerprint on its computer (openssl "
                 "x509 -noout -fingerprint -sha256 -in FILE) and give that."
             )
-        return MaasUnavailable(f"TLS with {where} failed ({reason[:_MAX_REASON]}). Check its certificate and its port.")
-    if isinstance(cause, ParseError):
-        other = where.replace("http:", "https:", 1)
-        return MaasUnavailable(f"The server at {where} does not speak HTTP. If it expects TLS, use {other}")
-    unknown = "" if call.startswith("GET ") else " It may have been carried out."
-    return LinkLost(f"The connection to {where} was lost before the answer to {call} ({_reason_of(cause)}).{unknown}")
-
-
-def _header(response: Any, name: str) -> str:
-    values = response.headers.getRawHeaders(name)
-    return str(values[0]) if values else ""
-
-
-def _reason_of(error: BaseException) -> str:
-    """On one line, without a full stop."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text[:_MAX_REASON] or type(error).__name__
+        case Breakage.TLS:
+            return MaasUnavailable(f"TLS with {where} failed ({broken.reason}). Check its certificate and its port.")
+        case Breakage.NO_HTTP:
+            other = where.replace("http:", "https:", 1)
+            return MaasUnavailable(f"The server at {where} does not speak HTTP. If it expects TLS, use {other}")
+        case Breakage.LOST:
+            unknown = "" if call.startswith("GET ") else " It may have been carried out."
+            return LinkLost(
+                f"The connection to {where} was lost before the answer to {call} ({broken.reason}).{unknown}"
+            )

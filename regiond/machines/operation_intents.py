@@ -45,6 +45,7 @@ async def open_operation(
     begins: MachineEvent | None = None,
     request: Mapping[str, Any] | None = None,
     parent: Parent | None = None,
+    max_failures: int = MAX_FAILURES,
 ) -> int:
     """Returns the operation's id. Applies `begins` to the machine's state; the request keeps the earlier one (`was`).
 
@@ -61,7 +62,7 @@ async def open_operation(
         request=request_of(
             known_spec(machine, installation_id), was=machine.state.value, **_pending(machine, kind), **(request or {})
         ),
-        max_failures=MAX_FAILURES,
+        max_failures=max_failures,
     )  # fmt: skip
     if kind in _ENDS_SYSTEM or begins is MachineEvent.REBUILD:
         await check_no_host(db, machine)

@@ -24,7 +24,7 @@ from regiond.machines.adoption.imports import MachineAdoptions
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.autostart import open_set_autostart
 from regiond.machines.autostart import set_default as set_default_autostart
-from regiond.machines.boot.model import check_has_devices
+from regiond.machines.boot.model import check_has_devices, present_devices
 from regiond.machines.boot.steps import restore_order, set_order
 from regiond.machines.boot_store import record_order
 from regiond.machines.compose.requirements import syntax_problems
@@ -97,6 +97,7 @@ __all__ = [
     "open_operation",
     "open_set_autostart",
     "open_volume_removal",
+    "present_devices",
     "read_machine",
     "record_disks",
     "record_event",

@@ -347,5 +347,5 @@ def _shown_to(caller: Caller | None, operation: Operation) -> Operation:
 
 
 def _operation(row: Row) -> Operation:
-    kind, state = OperationKind(row["kind"]), OperationState(row["state"])
+    kind, state = OperationKind.stored(row["kind"]), OperationState(row["state"])
     return of_row(Operation, row, kind=kind, state=state, undone=tuple(row["undone"]))

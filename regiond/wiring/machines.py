@@ -236,7 +236,7 @@ def wire_engine(
         RemoveNic(calls),
         ChangeNic(calls),
         RegisterInMaas(calls, maas_layer.bridge_tools),
-        UnregisterFromMaas(maas_layer.bridge_tools),
+        UnregisterFromMaas(calls, maas_layer.bridge_tools),
         BulkSteps(
             storage.database,
             layer.machines,

@@ -1,82 +1,33 @@
-"""Machines that are registered in a MAAS without VM hosts: it commissions them, switches them, and forgets them."""
+"""Machines that are registered in a MAAS without VM hosts: it commissions them and switches them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
+from tests.integration.adoption import guests
+from tests.integration.maas_bridge import (
+    NETWORK_FIRST,
+    begun_registration,
+    bridged,
+    composed,
+    maas,
+    path,
+    power_of,
+    registered,
+    values,
+)
+from tests.maas_api.bridge_server import KEY, RecordedMaas
 from tests.maas_api.machines import MaasMachine
 from tests.maas_api.webhook_driver import PowerError, WebhookDriver
 from tests.rejections import rejected_status, rejection
 from tests.waiting import eventually
 
-NETWORK_FIRST = ["network", "disk"]
-_POWER_OPEN = "select count(*) from operation where is_open and kind = 'power'"
-
-
-@pytest.fixture
-def maas() -> Iterator[RecordedMaas]:
-    with serving(RecordedMaas()) as running:
-        yield running
-
-
-async def values(innkeeper: Deployment, statement: str) -> list[Any]:
-    """The first column of each row."""
-    return [row[0] for row in await innkeeper.fetch(statement)]
-
-
-def path(machine: Any) -> str:
-    return f"machines/{machine['system_id']}/"
-
-
-def pause_of(innkeeper: Deployment) -> Any:
-    """The driver's wait: until nothing changes the power of a machine."""
-    loop = asyncio.get_running_loop()
-
-    async def is_at_rest() -> bool:
-        return await values(innkeeper, _POWER_OPEN) == [0]
-
-    def pause(_: float) -> None:
-        asyncio.run_coroutine_threadsafe(eventually(is_at_rest), loop).result()
-
-    return pause
-
-
-async def bridged(innkeeper: Deployment, maas: RecordedMaas, **fields: Any) -> Any:
-    """Adds the MAAS as `metal`."""
-    maas.pause = pause_of(innkeeper)
-    power_url = innkeeper.region.api_url.partition("/MAAS")[0]
-    return await innkeeper.post("maas-servers/", name="metal", url=maas.url, key=KEY, power_url=power_url, **fields)
-
-
-async def composed(innkeeper: Deployment, **fields: Any) -> Any:
-    host = await innkeeper.add_simulated()
-    machine = await innkeeper.compose(host["id"], hostname="web", **fields)
-    return await innkeeper.get(path(machine))
-
-
-async def registered(innkeeper: Deployment, maas: RecordedMaas, **fields: Any) -> tuple[Any, MaasMachine]:
-    """A machine that is registered and was not commissioned, here and in the MAAS."""
-    machine = await composed(innkeeper)
-    await bridged(innkeeper, maas)
-    answer = await innkeeper.post(
-        path(machine), op="register_in_maas", server="metal", **{"commission": "false", **fields}
-    )
-    return answer, maas.machines.find(answer["maas_system_id"])
-
-
-async def begun_registration(innkeeper: Deployment, machine: Any) -> int:
-    return await innkeeper.begin(path(machine), op="register_in_maas", server="metal", commission="false")
-
-
-async def power_of(innkeeper: Deployment, machine: Any) -> str:
-    return str((await innkeeper.get(path(machine)))["power_state"])
+__all__ = ["maas"]
 
 
 async def test_a_server_is_asked_before_it_is_stored(innkeeper: Deployment, maas: RecordedMaas) -> None:
@@ -115,7 +66,7 @@ async def test_the_driver_switches_a_machine_on_and_off(innkeeper: Deployment, m
     assert await asyncio.to_thread(driver.query, system_id=record.system_id) == "off"
     await asyncio.to_thread(driver.on)
     assert await power_of(innkeeper, machine) == "on"
-    await asyncio.to_thread(driver.on)  # asked again, nothing is done
+    await asyncio.to_thread(driver.on)  # asked again, the host finds nothing to do
     await asyncio.to_thread(driver.cycle)
     await asyncio.to_thread(driver.off)
     assert await asyncio.to_thread(driver.query) == "off"
@@ -123,20 +74,46 @@ async def test_the_driver_switches_a_machine_on_and_off(innkeeper: Deployment, m
     driver.query_uri += "/"
     assert await asyncio.to_thread(driver.query) == "off"
     actions = "select request ->> 'action' from operation where kind = 'power' order by id"
-    assert await values(innkeeper, actions) == ["on", "off", "on", "off"]
+    assert await values(innkeeper, actions) == ["on", "on", "off", "on", "off"]
     asked = await values(innkeeper, "select distinct username from event where kind = 'maas_power'")
     assert asked == ["MAAS server metal"]
     trail = "select action from audit_entry where username = 'MAAS server metal' and action is not null order by id"
-    assert await values(innkeeper, trail) == ["MaasPower.on", "MaasPower.off", "MaasPower.on", "MaasPower.off"]
+    assert await values(innkeeper, trail) == [f"MaasPower.{one}" for one in ("on", "on", "off", "on", "off")]
+
+
+async def test_a_record_of_power_that_is_old_does_not_count(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    _, record = await registered(innkeeper, maas)
+    await innkeeper.fetch("update machine set power_state = 'on'")
+    await asyncio.to_thread(maas.driver(record).on)
+    assert [power for _, _, power, *_ in guests(innkeeper)] == ["on"]
+
+
+async def test_requests_for_the_same_join_one_operation(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine, record = await registered(innkeeper, maas, delay_ms=200)
+    await innkeeper.begin(path(machine), op="power_on")
+    maas.pause = lambda _: None
+    driver = maas.driver(record)
+    for uri in (driver.on_uri, driver.on_uri):
+        assert (await asyncio.to_thread(driver.send, "POST", uri))[0] == 200
+    status, _, reason = await asyncio.to_thread(driver.send, "POST", driver.off_uri)
+    assert (status, "Another operation" in reason) == (409, True)
+    assert await values(innkeeper, "select count(*) from operation where kind = 'power'") == [1]
 
 
 async def test_only_the_secret_of_the_machine_counts(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    _, record = await registered(innkeeper, maas)
+    machine, record = await registered(innkeeper, maas)
     driver: WebhookDriver = maas.driver(record)
     for token in ("wrong", KEY, ""):
         driver.token = token
         with pytest.raises(PowerError, match="401"):
             await asyncio.to_thread(driver.query)
+    for _ in range(10):
+        assert (await asyncio.to_thread(driver.send, "POST", driver.on_uri))[0] == 401
+    recorded = await innkeeper.fetch(
+        "select action, object, result from audit_entry where action like 'MaasPower.%' order by id"
+    )
+    assert [tuple(row) for row in recorded[:1]] == [("MaasPower.query", path(machine).rstrip("/"), "rejected")]
+    assert len(recorded) < 13, "one of an address each second"
     secret = record.power["power_token"]
     assert secret not in str(await values(innkeeper, "select r::text from maas_registration r"))
     assert KEY not in str(await values(innkeeper, "select s::text from maas_server s"))
@@ -198,19 +175,6 @@ async def test_an_address_that_maas_knows_is_refused(innkeeper: Deployment, maas
     assert list(maas.machines.all) == ["abcdef"]
 
 
-async def test_the_end_of_a_registration_deletes_the_record(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, record = await registered(innkeeper, maas)
-    assert await rejected_status(innkeeper.delete("maas-servers/metal/")) == 409
-    driver = maas.driver(record)
-    ended = await innkeeper.post(path(machine), op="unregister_from_maas")
-    assert (ended["maas_server"], ended["maas_system_id"], ended["power_state"]) == (None, None, "off")
-    assert maas.machines.all == {}
-    with pytest.raises(PowerError, match="410"):
-        await asyncio.to_thread(driver.on)
-    assert {status for _, _, status in driver.sent} == {410}
-    await innkeeper.delete("maas-servers/metal/")
-
-
 async def test_a_locked_machine_is_refused_with_the_reason(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     await innkeeper.fetch("update machine set locked = true")
@@ -238,59 +202,3 @@ async def test_a_composed_machine_is_registered_and_stays_off(innkeeper: Deploym
     record = maas.machines.find(found["maas_system_id"])
     assert (found["maas_server"], found["power_state"], found["boot_order"]) == ("metal", "off", NETWORK_FIRST)
     assert (record.hostname, record.status) == ("web", 1)
-
-
-async def test_a_deleted_machine_is_deleted_in_the_maas(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, _ = await registered(innkeeper, maas)
-    await innkeeper.delete(path(machine))
-    await eventually(lambda: not maas.machines.all)
-    ended = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'succeeded'"
-    await eventually(lambda: is_(innkeeper, ended, 1))
-    assert (await innkeeper.get("maas-servers/metal/"))["machines"] == 0
-
-
-async def test_what_the_maas_keeps_is_found_and_deleted_later(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, record = await registered(innkeeper, maas)
-    record.locked = True
-    await innkeeper.delete(path(machine))
-    failed = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'failed'"
-    await eventually(lambda: is_(innkeeper, failed, 1))
-    with pytest.raises(PowerError, match="410"):
-        await asyncio.to_thread(maas.driver(record).query)
-    (found,) = await innkeeper.get("discrepancies/")
-    assert (found["kind"], found["repair_policy"]) == ("maas_record_left", "approval")
-    assert record.system_id in found["found"]
-    record.locked = False
-    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
-    await eventually(lambda: not maas.machines.all)
-
-
-async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, record = await registered(innkeeper, maas)
-    watch = innkeeper.region.components.maas_watch
-    await watch.look(every_s=0)
-    assert await innkeeper.get("discrepancies/") == []
-    del maas.machines.all[record.system_id]
-    before = len(maas.requests)
-    await watch.look(every_s=0)
-    assert maas.requests[before:] == ["GET machines/"]
-    (found,) = await innkeeper.get("discrepancies/")
-    assert (found["kind"], found["system_id"]) == ("maas_record_missing", machine["system_id"])
-    assert "register-in-maas web server=metal" in found["remedy"]
-    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
-    after = await innkeeper.get(path(machine))
-    assert (after["maas_server"], after["power_state"]) == (None, "off")
-    again = await innkeeper.post(path(machine), op="register_in_maas", server="metal", commission="false")
-    assert again["maas_system_id"] != record.system_id
-
-
-async def test_a_maas_that_does_not_answer_says_nothing_of_records(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    await registered(innkeeper, maas)
-    maas.is_down = True
-    await innkeeper.region.components.maas_watch.look(every_s=0)
-    assert await innkeeper.get("discrepancies/") == []
-    assert "503" in (await innkeeper.get("maas-servers/metal/"))["problem"]
-
-
-async def is_(innkeeper: Deployment, statement: str, expected: Any) -> bool:
-    return await values(innkeeper, statement) == [expected]

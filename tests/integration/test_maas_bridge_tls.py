@@ -11,7 +11,7 @@ import pytest
 from tests.certificate_pairs import Pair, make_pair
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.integration.test_maas_bridge import composed, path, pause_of, power_of
+from tests.integration.maas_bridge import composed, path, pause_of, power_of
 from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
 from tests.rejections import rejection
 from tests.waiting import eventually, settle

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tests.deployment.deployment import Deployment
-from tests.integration.test_maas_bridge import composed, maas
+from tests.integration.maas_bridge import composed, maas
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.web_client import Answer, WebClient
 from tests.maas_api.bridge_server import KEY, RecordedMaas

@@ -7,7 +7,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class RecordedMaas:
     is_admin: bool = True
     is_down: bool = False  # answers 503
     loses_answers: bool = False  # of POST: it does what is asked for, then closes the connection
+    postpones: bool = False  # it closes the connection of POST, and does it only when `carry_out` is called
+    postponed: list[Form] = field(factory=list)
     pause: Callable[[float], None] = _no_pause
     authorities: str | None = None  # a file with the CAs that its rack's system trusts
     starts_machines: bool = True  # it powers a machine on that it commissions
@@ -69,6 +71,13 @@ class RecordedMaas:
         worker = threading.Thread(target=work, daemon=True)
         self.workers.append(worker)
         worker.start()
+
+    def carry_out(self) -> None:
+        """Does what it has postponed, each by itself: a second one of the same machine is refused."""
+        for form in self.postponed:
+            with suppress(Refused):
+                self.machines.create(form)
+        self.postponed.clear()
 
     @property
     def is_idle(self) -> bool:
@@ -123,6 +132,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.state.requests.append(f"{method} {path}{f'?{parts.query}' if parts.query else ''}")
         try:
             self._check(path)
+            if method == "POST" and self.state.postpones:
+                self.state.postponed.append(form)
+                self.close_connection = True
+                self.connection.close()
+                return
             body = self._answer(method, path, query, form)
         except Refused as refused:
             self._send(refused.status, refused.body)
@@ -156,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         if (method, path, op) == ("GET", "users/", "whoami"):
             return {"username": state.username, "email": "", "is_superuser": state.is_admin}
         if path == "machines/" and method == "GET":
-            return [one.json() for one in state.machines.list(query.get("mac_address", []))]
+            return [one.json() for one in state.machines.list(query.get("mac_address", []), query.get("id"))]
         if path == "machines/" and method == "POST" and not op:
             if not state.is_admin:
                 raise Refused(403, "You do not have the required permission.")

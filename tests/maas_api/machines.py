@@ -67,9 +67,11 @@ class Machines:
             raise Refused(404, "No Machine matches the given query.")
         return self.all[system_id]
 
-    def list(self, macs: list[str]) -> list[MaasMachine]:
+    def list(self, macs: list[str], ids: list[str] | None = None) -> list[MaasMachine]:
+        """Returns those with one of the addresses and one of the ids; an empty filter is none."""
         wanted = {mac.lower() for mac in macs}
-        return [one for one in self.all.values() if not wanted or wanted & set(one.mac_addresses)]
+        found = [one for one in self.all.values() if not wanted or wanted & set(one.mac_addresses)]
+        return [one for one in found if not ids or one.system_id in ids]
 
     def create(self, form: Form) -> tuple[MaasMachine, bool]:
         """Returns the machine, and whether it is commissioned at once."""

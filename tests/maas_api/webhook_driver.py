@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from attrs import define, field
@@ -34,10 +35,6 @@ class WebhookDriver:
     off_regex: str = OFF_REGEX
     authorities: str | None = None
     sent: list[tuple[str, str, int]] = field(factory=list)  # method, path, status of the answer
-
-    @property
-    def waits(self) -> int:
-        return sum(1 for method, _, _ in self.sent if method == "POST")
 
     def query(self, *, system_id: str = "") -> str:
         """Returns on, off or unknown. Only the periodic question of the rack names the machine."""
@@ -72,16 +69,19 @@ class WebhookDriver:
             raise error
 
     def _request(self, method: str, uri: str, headers: dict[str, str]) -> str:
-        status, location, text = self._send(method, uri, headers)
+        status, location, text = self.send(method, uri, headers)
         if status == 404:  # what the second answers does not matter
-            self._send(method, f"{uri}/", headers)
+            self.send(method, f"{uri}/", headers)
         if status in _REDIRECTS and method == "GET" and location:
             return self._request(method, location, headers)
         if status in _REDIRECTS or (status >= 400 and status != 404):
             raise PowerError(f"{method} {uri}: {status} {text}")
         return text
 
-    def _send(self, method: str, uri: str, headers: dict[str, str]) -> tuple[int, str | None, str]:
+    def send(
+        self, method: str, uri: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, str | None, str]:
+        """Returns status, Location and text of the answer to one request."""
         parts = urlsplit(uri)
         connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
         try:

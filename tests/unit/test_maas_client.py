@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -236,6 +238,39 @@ def _cut(listener: socket.socket, times: int) -> None:
         connection, _ = listener.accept()
         connection.recv(65536)
         connection.close()
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+async def test_a_maas_that_stalls_within_its_answer_keeps_no_connection(
+    pair: Pair, tmp_path: Path, *, is_encrypted: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ended = threading.Event()
+        files = pair.write(tmp_path / "tls") if is_encrypted else None
+        thread = threading.Thread(target=_stall, args=(listener, files, ended))
+        thread.start()
+        url = f"{'https' if is_encrypted else 'http'}://127.0.0.1:{listener.getsockname()[1]}/MAAS"
+        trust = pair.certificate_pem.decode() if is_encrypted else ""
+        client = MaasClient(maas_access(url, "a:b:c", authority_pem=trust), deadline_s=1.0)
+        assert isinstance(await refusal(client), DeadlineExceeded)
+        await eventually(ended.is_set)
+        thread.join()
+
+
+def _stall(listener: socket.socket, files: tuple[Path, Path] | None, ended: threading.Event) -> None:
+    """Sends the beginning of an answer, and tells when the client has ended the connection."""
+    connection, _ = listener.accept()
+    if files is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        connection = context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=False)
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n[")
+    lower = socket.socket(fileno=connection.detach())  # answers no close of TLS either
+    with lower, suppress(ConnectionResetError):
+        while lower.recv(65536):
+            pass
+    ended.set()
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from attrs import frozen
 
 from common.errors import ResponseRejected
 from regiond.maas.access import MaasAccess
-from regiond.maas.bridge.model import POWER_TYPE, PowerSecret, RegisterRequest, webhook_url
+from regiond.maas.bridge.model import POWER_TYPE, PowerSecret, RegisterRequest, Registration, webhook_url
 
 Pairs = Sequence[tuple[str, str]]
+MAX_IDS = 50  # in one request: an answer of at most about a megabyte
 
 
 class MaasApi(Protocol):
@@ -19,7 +20,7 @@ class MaasApi(Protocol):
 
     async def get(self, path: str, *, op: str | None = None, query: Pairs = (), signed: bool = True) -> Any: ...
 
-    async def post(self, path: str, *, op: str | None = None, form: Pairs = ()) -> Any: ...
+    async def post(self, path: str, *, form: Pairs) -> Any: ...
 
     async def delete(self, path: str) -> None: ...
 
@@ -94,9 +95,23 @@ async def identify(api: MaasApi) -> MaasIdentity:
     )
 
 
-async def records(api: MaasApi, *, mac_addresses: Sequence[str] = ()) -> tuple[MaasRecord, ...]:
-    """Returns the machines that have one of these addresses; without any, all."""
-    query = tuple(("mac_address", mac) for mac in mac_addresses)
+async def with_addresses(api: MaasApi, mac_addresses: Sequence[str]) -> tuple[MaasRecord, ...]:
+    """Returns the machines that have one of these MAC addresses."""
+    return await _records(api, [("mac_address", mac) for mac in mac_addresses])
+
+
+async def with_ids(api: MaasApi, system_ids: Sequence[str]) -> tuple[MaasRecord, ...]:
+    """Returns the machines with these ids that exist, asked for some at a time: each is 10 to 20 KB of the answer."""
+    found: list[MaasRecord] = []
+    for first in range(0, len(system_ids), MAX_IDS):
+        found += await _records(api, [("id", one) for one in system_ids[first : first + MAX_IDS]])
+    return tuple(found)
+
+
+async def _records(api: MaasApi, query: Pairs) -> tuple[MaasRecord, ...]:
+    """A filter without values would be none: MAAS then lists all it has."""
+    if not query:
+        return ()
     found = await api.get("machines/", query=query)
     if not isinstance(found, list):
         raise _unexpected("machines/")
@@ -110,6 +125,26 @@ async def is_ours(api: MaasApi, system_id: str, power_id: str) -> bool:
     """
     parameters = _object(await api.get(f"machines/{system_id}/", op="power_parameters"), "power_parameters")
     return f"/webhook/{power_id}/" in str(parameters.get("power_query_uri", ""))
+
+
+async def own_records(api: MaasApi, found: Registration) -> tuple[MaasRecord, ...]:
+    """Returns what MAAS has of a machine because it was registered so: by MAC and by the address for power."""
+    with_macs = await with_addresses(api, found.mac_addresses)
+    return tuple([one for one in with_macs if await is_ours(api, one.system_id, found.power_id)])
+
+
+async def record_of(api: MaasApi, found: Registration) -> tuple[MaasRecord, ...]:
+    """Returns the record of a registration, nothing if MAAS has none of it.
+
+    One with its id, but neither with its MAC addresses nor with its power, is another machine's.
+    """
+    if found.maas_system_id is None:
+        return await own_records(api, found)
+    macs = {mac.lower() for mac in found.mac_addresses}
+    with_id = await with_ids(api, [found.maas_system_id])
+    return tuple(
+        [one for one in with_id if one.mac_addresses & macs or await is_ours(api, one.system_id, found.power_id)]
+    )
 
 
 async def create(api: MaasApi, record: NewMaasRecord) -> MaasRecord:

@@ -109,6 +109,7 @@ class Registration:
     system_id: str
     hostname: str
     mac_addresses: tuple[str, ...] = field(converter=tuple)
+    boot_before: tuple[str, ...] = field(converter=tuple)  # empty: not known
     asked: bool
     maas_system_id: str | None
     power_id: str

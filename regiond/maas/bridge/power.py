@@ -7,7 +7,7 @@ from contextlib import suppress
 from attrs import frozen
 
 from common.errors import Busy, DatabaseUnavailable, InnkeeperError, NotAuthenticated, OperationPending
-from common.values import PowerAction, PowerState
+from common.values import PowerAction
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
 from regiond.audit.service import Audit
 from regiond.db.pool import Database
@@ -20,7 +20,6 @@ from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
 
 REGISTERED_WITHIN_S = 5.0  # MAAS may switch a machine on while it answers the request that registers it
-_WANTED = {PowerAction.ON: PowerState.ON, PowerAction.OFF: PowerState.OFF}
 
 
 @frozen
@@ -32,27 +31,28 @@ class MaasPower:
     operations: Operations
     audit: Audit
 
-    async def query(self, power_id: str, token: str) -> PowerAnswer:
+    async def query(self, power_id: str, token: str, *, address: str, request_id: str) -> PowerAnswer:
         """Returns the state of the machine. Calls no host. Raises NotAuthenticated for a wrong secret."""
-        machine = await self._machine(power_id, token)
+        machine = await self._authenticated(power_id, token, "query", address, request_id)
         return _gone() if machine is None else PowerAnswer(result=PowerResult.DONE, power=machine.power_state)
 
     async def switch(
         self, power_id: str, token: str, action: PowerAction, *, address: str, request_id: str
     ) -> PowerAnswer:
-        """Returns at once: what it begins continues as an operation. Repeated, it begins nothing more.
+        """Returns at once: what it begins continues as an operation, which further requests for the same join.
 
-        Raises NotAuthenticated for a wrong secret.
+        Also a machine that has the state as recorded is switched, because the record may be old; the host then finds
+        that nothing is to be done. Raises NotAuthenticated for a wrong secret.
         """
-        machine = await self._machine(power_id, token)
+        machine = await self._authenticated(power_id, token, action.value, address, request_id)
         if machine is None:
             return _gone()
         if machine.operation_kind == OperationKind.REGISTER and machine.operation_id is not None:
             await self._wait(machine.operation_id)
-            machine = await self._machine(power_id, token)
+            machine = await self._machine(power_id)
             if machine is None:
                 return _gone()
-        if _is_so(machine, action):
+        if machine.gets(action):
             return PowerAnswer(result=PowerResult.DONE, power=machine.power_state)
         try:
             operation = await self.machines.start_power(None, machine.system_id, action)
@@ -66,21 +66,30 @@ class MaasPower:
         await self._record(machine, action, address, request_id, operation=operation)
         return PowerAnswer(result=PowerResult.DONE, power=machine.power_state)
 
-    async def _machine(self, power_id: str, token: str) -> SwitchedMachine | None:
-        """Returns the machine, None for one that is gone."""
+    async def _authenticated(
+        self, power_id: str, token: str, action: str, address: str, request_id: str
+    ) -> SwitchedMachine | None:
+        """Returns the machine, None for one that is gone. A wrong secret is recorded, as other strangers are."""
         async with self.database.connection() as db:
             found = await registration_store.switched(db, power_id)
         if found is None:
             return None
         if not is_token(token, found.token_hash):
-            raise NotAuthenticated("This is not the secret of the machine.")
+            error = NotAuthenticated("This is not the secret of the machine.")
+            request = _request(found, action, None, address, request_id)
+            await self.audit.record(request, AuditAnswer(result=AuditResult.REJECTED, error=error.code))
+            raise error
         return None if found.machine_id is None else found
+
+    async def _machine(self, power_id: str) -> SwitchedMachine | None:
+        async with self.database.connection() as db:
+            found = await registration_store.switched(db, power_id)
+        return None if found is None or found.machine_id is None else found
 
     async def _is_begun(self, power_id: str, action: PowerAction) -> bool:
         """Whether a request at the same time has begun the same."""
-        async with self.database.connection() as db:
-            found = await registration_store.switched(db, power_id)
-        return found is not None and found.action == action.value
+        found = await self._machine(power_id)
+        return found is not None and found.gets(action)
 
     async def _wait(self, operation_id: int) -> None:
         with suppress(OperationPending):
@@ -98,10 +107,7 @@ class MaasPower:
     ) -> None:
         """Records the change as that of the server: it has no account here."""
         by = f"MAAS server {machine.server}"
-        request = AuditRequest(
-            action=f"MaasPower.{action.value}", username=by, credential="power token", address=address,
-            request_id=request_id, object=f"machines/{machine.system_id}", object_name=machine.hostname,
-        )  # fmt: skip
+        request = _request(machine, action.value, by, address, request_id)
         answer = AuditAnswer(
             result=AuditResult.OK if error is None else AuditResult.REJECTED,
             error=None if error is None else error.code,
@@ -117,11 +123,11 @@ class MaasPower:
                 )  # fmt: skip
 
 
-def _is_so(machine: SwitchedMachine, action: PowerAction) -> bool:
-    """Whether the machine has the state and nothing changes that, or gets it now."""
-    if machine.operation_kind == OperationKind.POWER:
-        return machine.action == action.value
-    return machine.operation_id is None and machine.power_state is _WANTED[action]
+def _request(machine: SwitchedMachine, action: str, by: str | None, address: str, request_id: str) -> AuditRequest:
+    return AuditRequest(
+        action=f"MaasPower.{action}", username=by, credential="power token", address=address, request_id=request_id,
+        object=f"machines/{machine.system_id}", object_name=machine.hostname,
+    )  # fmt: skip
 
 
 def _gone() -> PowerAnswer:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from common.values import PowerState
+from common.values import PowerAction, PowerState
 from regiond.db.pool import Db, Row, of_row
 from regiond.maas.bridge.model import PowerSecret, Registration
+from regiond.machines.model import MachineView
+from regiond.operations.model import OperationKind
 
 _FIELDS = """
     select r.id, r.server_id, s.name as server, r.machine_id, r.system_id, r.hostname, r.mac_addresses,
-           r.maas_system_id, r.power_id, r.token_hash, r.sealed_token, r.asked
+           r.boot_before, r.maas_system_id, r.power_id, r.token_hash, r.sealed_token, r.asked
       from maas_registration r join maas_server s on s.id = r.server_id
 """
 _OF_POWER_ID = _FIELDS + " where r.power_id = $1"
@@ -20,11 +22,13 @@ _OF_MACHINE = _FIELDS + " where r.machine_id = $1"
 _OF_SYSTEM_ID = _FIELDS + " where r.system_id = $1 order by r.id"
 _OF_ID = _FIELDS + " where r.id = $1"
 _INSERT = """
-    insert into maas_registration (server_id, machine_id, system_id, hostname, mac_addresses, power_id, token_hash)
-    values ($1, $2, $3, $4, $5, $6, $7) returning id
+    insert into maas_registration (server_id, machine_id, system_id, hostname, mac_addresses, boot_before, power_id,
+                                   token_hash)
+    values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
 """
 _SEAL = "update maas_registration set sealed_token = $2 where id = $1"
-_ASK = "update maas_registration set asked = true where id = $1"
+_ASK = "update maas_registration set asked = true, asked_at = clock_timestamp() where id = $1"
+_REFUSE = "update maas_registration set asked = false, asked_at = null where id = $1"
 _COMPLETE = """
     update maas_registration
        set maas_system_id = $2, sealed_token = null, registered_at = clock_timestamp(), missing_since = null
@@ -40,6 +44,20 @@ _SWITCHED = """
            (select o.request ->> 'action' from operation o where o.machine_id = m.id and o.is_open) as action
       from maas_registration r join maas_server s on s.id = r.server_id left join machine m on m.id = r.machine_id
      where r.power_id = $1
+"""
+_UNSETTLED = (
+    _FIELDS
+    + """
+     where r.server_id = $1 and r.machine_id is null and r.maas_system_id is null
+       and not exists (select from operation o where o.is_open and o.request ->> 'registration' = r.power_id)
+     order by r.id limit $2
+"""
+)
+_FOUND = "update maas_registration set maas_system_id = $2 where id = $1 and machine_id is null"
+_SETTLE = """
+    delete from maas_registration
+     where id = $1 and machine_id is null and maas_system_id is null
+       and coalesce(asked_at, created_at) < clock_timestamp() - make_interval(secs => $2)
 """
 _LISTED = "select id, maas_system_id from maas_registration where server_id = $1 and maas_system_id is not null"
 _MARK_MISSING = """
@@ -66,6 +84,10 @@ class SwitchedMachine:
     operation_kind: str | None
     action: str | None
 
+    def gets(self, action: PowerAction) -> bool:
+        """Whether an operation is doing this to its power."""
+        return self.operation_kind == OperationKind.POWER and self.action == action.value
+
 
 async def of_power_id(db: Db, power_id: str) -> Registration | None:
     return _registration(await db.fetchrow(_OF_POWER_ID, power_id))
@@ -84,19 +106,12 @@ async def of_id(db: Db, registration_id: int) -> Registration | None:
     return _registration(await db.fetchrow(_OF_ID, registration_id))
 
 
-async def insert(
-    db: Db,
-    server_id: int,
-    machine_id: int,
-    system_id: str,
-    hostname: str,
-    mac_addresses: Sequence[str],
-    secret: PowerSecret,
-) -> int:
+async def insert(db: Db, server_id: int, machine: MachineView, secret: PowerSecret) -> int:
     """Returns the id, under which the caller then seals the secret. A duplicate raises UniqueViolationError."""
     id_: int = await db.fetchval(
-        _INSERT, server_id, machine_id, system_id, hostname, list(mac_addresses), secret.power_id, secret.token_hash
-    )
+        _INSERT, server_id, machine.id, machine.system_id, machine.hostname, [nic.mac_address for nic in machine.nics],
+        [one.value for one in machine.boot.lasting or ()], secret.power_id, secret.token_hash,
+    )  # fmt: skip
     return id_
 
 
@@ -107,6 +122,11 @@ async def set_token(db: Db, registration_id: int, sealed: bytes) -> None:
 async def record_asked(db: Db, registration_id: int) -> None:
     """Records that MAAS may have a record from now on. Idempotent."""
     await db.execute(_ASK, registration_id)
+
+
+async def record_refused(db: Db, registration_id: int) -> None:
+    """Records that MAAS has refused the only request for a record, so that it has none. Idempotent."""
+    await db.execute(_REFUSE, registration_id)
 
 
 async def complete(db: Db, registration_id: int, maas_system_id: str) -> None:
@@ -121,6 +141,21 @@ async def unlink(db: Db, registration_id: int) -> None:
 
 async def delete(db: Db, registration_id: int) -> None:
     await db.execute(_DELETE, registration_id)
+
+
+async def unsettled(db: Db, server_id: int, *, limit: int) -> tuple[Registration, ...]:
+    """Returns registrations that have ended without MAAS's answer to the request for a record."""
+    return tuple(of_row(Registration, row) for row in await db.fetch(_UNSETTLED, server_id, limit))
+
+
+async def record_found(db: Db, registration_id: int, maas_system_id: str) -> None:
+    """Records that MAAS has a record, which is left there. Idempotent."""
+    await db.execute(_FOUND, registration_id, maas_system_id)
+
+
+async def settle(db: Db, registration_id: int, after_s: float) -> None:
+    """Deletes a registration of which MAAS has nothing, if its last request is so old that it cannot be done later."""
+    await db.execute(_SETTLE, registration_id, after_s)
 
 
 async def switched(db: Db, power_id: str) -> SwitchedMachine | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.boot import BootDevice
+from common.boot import BootDevice, BootOrder, begins_with, known_devices, order_text
 from common.errors import InvalidRequest, WrongState
 from common.values import PowerState
 from regiond.caller import Caller
@@ -21,12 +21,18 @@ from regiond.identifiers import findable
 from regiond.maas.bridge import registration_store, server_store
 from regiond.maas.bridge.model import MaasServer, PowerSecret, RegisterRequest, Registration, RegistrationPlan
 from regiond.machines.model import MachineView
-from regiond.machines.service import HardwareRequests, changeable, check_has_devices, open_operation, read_machine
+from regiond.machines.service import (
+    HardwareRequests,
+    changeable,
+    check_has_devices,
+    open_operation,
+    present_devices,
+    read_machine,
+)
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.model import Operation, OperationKind
 from regiond.validation_messages import no_object
 
-_STILL_FROM_NETWORK = "booting from the network first: set what it boots from before it restarts."
 MAX_FAILURES = 20  # some minutes, or twenty if MAAS does not answer: the machine waits meanwhile
 REGISTRATION = "registration"  # key of the request: the part of the address for power, which identifies it
 NETWORK_FIRST = (BootDevice.NETWORK, BootDevice.DISK)
@@ -49,7 +55,6 @@ class Registrations:
         *,
         idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
-        parent: Parent | None = None,
     ) -> Operation:
         """Returns the operation that registers the machine.
 
@@ -57,13 +62,13 @@ class Registrations:
         that has no NIC, or that runs and would be restarted, Busy, and RackUnreachable with `need_rack`.
         """
         return await self.requests.start(
-            caller, system_id, lambda db: self._open(db, caller, system_id, request, parent),
+            caller, system_id, lambda db: self._open(db, caller, system_id, request),
             idempotency_key=idempotency_key, need_rack=need_rack,
         )  # fmt: skip
 
     async def plan(self, caller: Caller, system_id: str, request: RegisterRequest) -> RegistrationPlan:
         """Returns what `start` would change, and changes nothing. Raises its errors."""
-        return await self.requests.plan(lambda db: self._open(db, caller, system_id, request, None))
+        return await self.requests.plan(lambda db: self._open(db, caller, system_id, request))
 
     async def start_end(
         self,
@@ -109,7 +114,7 @@ class Registrations:
             )  # fmt: skip
             return
         request = RegisterRequest(server=server.name)
-        await self._insert(db, machine, server, request, account_id=operation.account_id, parent=None)
+        await self._insert(db, machine, server, request, account_id=operation.account_id)
 
     async def deleted(self, db: Db, operation: Operation) -> None:
         """Opens the deletion of the records of a machine that the operation has just deleted, in its transaction."""
@@ -117,7 +122,7 @@ class Registrations:
             await open_end(db, registration, account_id=operation.account_id)
 
     async def _open(
-        self, db: Db, caller: Caller, system_id: str, request: RegisterRequest, parent: Parent | None
+        self, db: Db, caller: Caller, system_id: str, request: RegisterRequest
     ) -> tuple[int, RegistrationPlan]:
         machine = await changeable(db, caller, system_id)
         server = await self._server(db, request.server)
@@ -126,7 +131,7 @@ class Registrations:
             raise _registered_already(machine, registered)
         check_has_devices(machine, NETWORK_FIRST)
         _check_may_restart(machine, request)
-        id_ = await self._insert(db, machine, server, request, account_id=caller.account_id, parent=parent)
+        id_ = await self._insert(db, machine, server, request, account_id=caller.account_id)
         return id_, _plan(machine, server, request)
 
     async def _server(self, db: Db, name: str) -> MaasServer:
@@ -144,22 +149,18 @@ class Registrations:
         request: RegisterRequest,
         *,
         account_id: int | None,
-        parent: Parent | None,
     ) -> int:
         """The address and the secret for power are chosen here, so that an attempt finds the record of another."""
         secret = PowerSecret.new()
         id_ = await open_operation(
-            db, OperationKind.REGISTER, machine, self.installation_id, account_id=account_id, parent=parent,
+            db, OperationKind.REGISTER, machine, self.installation_id, account_id=account_id,
             request={
                 REGISTRATION: secret.power_id, "server": server.name, "commission": request.commission,
                 "deployed": request.deployed, "architecture": machine.architecture,
                 "before": [one.value for one in machine.boot.lasting or ()],
             },
         )  # fmt: skip
-        macs = [nic.mac_address for nic in machine.nics]
-        registration_id = await registration_store.insert(
-            db, server.id, machine.id, machine.system_id, machine.hostname, macs, secret
-        )
+        registration_id = await registration_store.insert(db, server.id, machine, secret)
         sealed = self.seal.seal_data(registration_id, MAAS_POWER_TOKEN, secret.token.encode())
         await registration_store.set_token(db, registration_id, sealed)
         return id_
@@ -169,13 +170,44 @@ class Registrations:
         registration = await registration_store.of_machine(db, machine.id)
         if registration is None:
             raise WrongState(f"{machine.hostname} is registered in no MAAS server.")
-        id_ = await operation_service.insert(
-            db, OperationKind.UNREGISTER, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
-            system_id=machine.system_id, hostname=machine.hostname, account_id=caller.account_id,
-            request={REGISTRATION: registration.power_id, "server": registration.server, "keep_record": keep_record},
-            max_failures=MAX_FAILURES,
-        )  # fmt: skip
+        id_ = await open_end_of(
+            db, machine, registration, self.installation_id, keep_record=keep_record, account_id=caller.account_id
+        )
         return id_, _end_plan(machine, registration, keep_record=keep_record)
+
+
+async def open_end_of(
+    db: Db,
+    machine: MachineView,
+    registration: Registration,
+    installation_id: UUID,
+    *,
+    keep_record: bool,
+    is_lost: bool = False,
+    account_id: int | None = None,
+) -> int:
+    """Returns the operation that ends the registration of a machine, which gets its boot order of before again.
+
+    With `is_lost` MAAS no longer has the record. Raises Busy, WrongState.
+    """
+    return await open_operation(
+        db, OperationKind.UNREGISTER, machine, installation_id, account_id=account_id, max_failures=MAX_FAILURES,
+        request={
+            REGISTRATION: registration.power_id, "server": registration.server, "keep_record": keep_record,
+            "is_lost": is_lost, "order": [one.value for one in _order_after(machine, registration)],
+            "before": [one.value for one in machine.boot.lasting or ()],
+        },
+    )  # fmt: skip
+
+
+def _order_after(machine: MachineView, found: Registration) -> BootOrder:
+    """Returns the order that the machine gets again; empty if it has that, if another was chosen, or if none is known.
+
+    A kind of device that it no longer has is left out.
+    """
+    now, before = machine.boot.lasting or (), known_devices(found.boot_before)
+    after = present_devices(machine, before)
+    return after if begins_with(now, NETWORK_FIRST) and not begins_with(now, after) else ()
 
 
 async def open_end(db: Db, registration: Registration, *, account_id: int | None = None) -> int:
@@ -226,9 +258,15 @@ def _end_plan(machine: MachineView, found: Registration, *, keep_record: bool) -
     what = found.maas_system_id or machine.hostname
     record = AffectedRecord(kind=f"machine in the MAAS server {found.server}", id=what, name=machine.hostname)
     stays = (f"The MAAS server {found.server} can no longer switch it.",) if keep_record else ()
+    order, now = _order_after(machine, found), machine.boot.lasting or ()
+    boots = ""
+    if order:
+        boots = f", and boots from {order_text(order)} again, from its next start on"
+    elif now[:1] == (BootDevice.NETWORK,):
+        boots = ", and booting from the network first: set what it boots from before it restarts"
     return DeletionPlan(
         name=machine.hostname,
         deleted=() if keep_record else (record,),
         kept=(record,) if keep_record else (),
-        effects=(*stays, f"{machine.hostname} goes on running, and {_STILL_FROM_NETWORK}"),
+        effects=(*stays, f"{machine.hostname} goes on running{boots}."),
     )

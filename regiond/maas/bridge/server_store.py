@@ -33,7 +33,8 @@ _LOCK = "select from maas_server where id = $1 for update"
 _DELETE = "delete from maas_server where id = $1"
 _DUE = """
     select s.id from maas_server s
-     where exists (select from maas_registration r where r.server_id = s.id and r.maas_system_id is not null)
+     where exists (select from maas_registration r where r.server_id = s.id
+                      and (r.maas_system_id is not null or r.machine_id is null))
        and (s.listed_at is null or s.listed_at < clock_timestamp() - make_interval(secs => $1))
      order by s.listed_at nulls first, s.id
 """

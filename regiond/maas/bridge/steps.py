@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from attrs import frozen
 
-from common.boot import BootDevice, BootOrders
+from common.boot import BootDevice, BootOrders, order_text
 from common.errors import InnkeeperError, MaasRefused, WrongState
 from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.maas.bridge import registration_store
 from regiond.maas.bridge.connections import Connections
-from regiond.maas.bridge.maas_api import MaasApi, MaasRecord, NewMaasRecord, create, is_ours, records
+from regiond.maas.bridge.maas_api import MaasApi, NewMaasRecord, create, is_ours, own_records, record_of, with_addresses
 from regiond.maas.bridge.model import MaasServer, PowerSecret, RegisterRequest, Registration
 from regiond.maas.bridge.registrations import NETWORK_FIRST, REGISTRATION
 from regiond.machines.service import Target, record_event, record_order, restore_order, set_order
@@ -41,18 +41,9 @@ class BridgeTools:
     def base_url(self, server: MaasServer) -> str:
         return server.power_url or self.power_url()
 
-    async def own_records(self, api: MaasApi, found: Registration) -> Sequence[MaasRecord]:
-        """Returns what MAAS has of the machine because it was registered: found by MAC and address for power."""
-        with_macs = await records(api, mac_addresses=found.mac_addresses)
-        return [one for one in with_macs if await is_ours(api, one.system_id, found.power_id)]
-
     async def delete_record(self, api: MaasApi, found: Registration) -> tuple[str, ...]:
-        """Deletes the record of the machine in MAAS; returns the ids. Idempotent."""
-        ids = (
-            [one.system_id for one in await self.own_records(api, found)]
-            if found.maas_system_id is None
-            else [found.maas_system_id]
-        )
+        """Deletes the record of the machine in MAAS; returns the ids, none if that has none of it. Idempotent."""
+        ids = [one.system_id for one in await record_of(api, found)]
         for system_id in ids:
             try:
                 await api.delete(f"machines/{system_id}/")
@@ -78,12 +69,7 @@ class RegisterInMaas:
         orders = await self._boot_from_network(operation, target, journal)
         server, api = await self._tools.connections.open(found.server_id)
         record = self._record(operation, server, found)
-
-        async def asked(db: Db) -> None:
-            await registration_store.record_asked(db, found.id)
-
-        await journal.write("register_in_maas", asked)
-        maas_system_id = await self._registered(api, record, found)
+        maas_system_id = await self._registered(api, record, found, journal)
 
         async def registered(db: Db) -> None:
             if orders is not None:
@@ -144,12 +130,12 @@ class RegisterInMaas:
             ),
         )
 
-    async def _registered(self, api: MaasApi, record: NewMaasRecord, found: Registration) -> str:
+    async def _registered(self, api: MaasApi, record: NewMaasRecord, found: Registration, journal: Journal) -> str:
         """Returns the id in MAAS: of the record that an earlier attempt made, whose answer was lost, else of a new one.
 
         Raises WrongState if MAAS knows one of the addresses as another machine's.
         """
-        present = await records(api, mac_addresses=record.mac_addresses)
+        present = await with_addresses(api, record.mac_addresses)
         for one in present:
             if await is_ours(api, one.system_id, found.power_id):
                 return one.system_id
@@ -162,10 +148,32 @@ class RegisterInMaas:
                 "it there, then register this one again.",
                 maas_system_id=other.system_id,
             )
-        return (await create(api, record)).system_id
+        return await self._created(api, record, found, journal)
+
+    async def _created(self, api: MaasApi, record: NewMaasRecord, found: Registration, journal: Journal) -> str:
+        """From the note on, MAAS may have a record whose id is not known."""
+
+        async def asked(db: Db) -> None:
+            await registration_store.record_asked(db, found.id)
+
+        async def refused(db: Db) -> None:
+            await registration_store.record_refused(db, found.id)
+
+        await journal.write("register_in_maas", asked)
+        try:
+            return (await create(api, record)).system_id
+        except MaasRefused:
+            for one in await own_records(api, found):  # of an earlier request, which was carried out only now
+                return one.system_id
+            if not found.asked:
+                await journal.write("register_in_maas", refused)
+            raise
 
     async def _remove(self, operation: Operation, found: Registration) -> tuple[str, tuple[str, ...]]:
-        """Returns what may be left in MAAS, as the end of a sentence, and what was undone."""
+        """Returns what may be left in MAAS, as the end of a sentence, and what was undone.
+
+        A record that is not there may still be made: the request for it was sent, and its answer is not known.
+        """
         try:
             _, api = await self._tools.connections.open(found.server_id)
             ids = await self._tools.delete_record(api, found)
@@ -173,15 +181,21 @@ class RegisterInMaas:
             if error.retryable and operation.failures < UNDO_TRIES:
                 raise
             return f" What may be left of it there is reported: {error.message}", ()
+        if not ids:
+            return f" The MAAS server {found.server} has nothing of it yet, and is asked again later.", ()
         return "", tuple(f"machine {one} deleted in {found.server}" for one in ids)
 
 
 class UnregisterFromMaas:
-    """Deletes the record in MAAS unless it is to be kept, then forgets it. The machine may be gone."""
+    """Gives the guest its boot order of before, deletes the record in MAAS unless it is to be kept, and forgets it.
+
+    The machine may be gone. The record is deleted last, because it cannot be made again.
+    """
 
     kind = OperationKind.UNREGISTER
 
-    def __init__(self, tools: BridgeTools) -> None:
+    def __init__(self, calls: HostCalls, tools: BridgeTools) -> None:
+        self._calls = calls
         self._tools = tools
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
@@ -189,6 +203,7 @@ class UnregisterFromMaas:
         if found is None:
             return Outcome()
         keeps = bool(operation.request["keep_record"])
+        orders, as_now = await self._restore_order(operation, journal)
         await journal.step("forget_in_maas" if keeps else "remove_from_maas", server=found.server)
         ids: tuple[str, ...] = ()
         if not keeps:
@@ -196,18 +211,47 @@ class UnregisterFromMaas:
             ids = await self._tools.delete_record(api, found)
 
         async def record(db: Db) -> None:
+            if orders is not None and operation.machine_id is not None:
+                await record_order(db, operation.machine_id, orders)
             await registration_store.delete(db, found.id)
             what = f"the record {found.maas_system_id or ''} stays there" if keeps else "its record was deleted there"
-            message = f"{operation.hostname} is no longer registered in the MAAS server {found.server}; {what}"
+            if operation.request.get("is_lost") or not (ids or keeps):
+                what = "that had no record of it any more"
+            boots = f"; it boots from {order_text(orders.pending or orders.order)} again" if orders is not None else ""
+            message = (
+                f"{operation.hostname} is no longer registered in the MAAS server {found.server}; {what}{boots}{as_now}"
+            )
             await record_event(db, operation, "machine_unregistered", message)
 
         return Outcome(result={"maas_server": found.server, "deleted": list(ids)}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """The registration remains; of a machine that is gone, the reconciler reports it."""
+        """The registration remains, and the boot order that it needs; the reconciler shows one without machine."""
+        orders: BootOrders | None = None
+        if operation.machine_id is not None and operation.request.get("order"):
+            before = tuple(map(BootDevice, operation.request["before"]))
+            orders = await restore_order(self._calls, operation, Target.of(operation), before, journal)
 
         async def record(db: Db) -> None:
+            if orders is not None and operation.machine_id is not None:
+                await record_order(db, operation.machine_id, orders)
             message = f"{operation.hostname} is still registered in MAAS: {operation.error_message}"
             await record_event(db, operation, "maas_registration_left", message, level=Level.WARNING)
 
         return Outcome(undone=("registration not ended",), record=record)
+
+    async def _restore_order(self, operation: Operation, journal: Journal) -> tuple[BootOrders | None, str]:
+        """Returns what the guest boots from again, None if that does not change, and why not as the end of a sentence.
+
+        A host that cannot do it does not keep the record.
+        """
+        order = tuple(map(BootDevice, operation.request.get("order", ())))  # none: the request of an older region
+        if not order or operation.machine_id is None:
+            return None, ""
+        await journal.step("restore_boot_order", reaches_host=True, order=[one.value for one in order])
+        try:
+            return await set_order(self._calls, operation, Target.of(operation), order), ""
+        except InnkeeperError as error:
+            if error.retryable and operation.failures < UNDO_TRIES:
+                raise
+            return None, f"; it boots from the network first as before: {error.message}"

@@ -1,4 +1,4 @@
-"""Compares the registrations with what the MAAS servers list: one request for each server, whatever it has."""
+"""Compares the registrations with what the MAAS servers have of them, asked for by their ids."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from common.process.periodic import PeriodicTask
 from regiond.db.pool import Database
 from regiond.maas.bridge import registration_store, server_store
 from regiond.maas.bridge.connections import Connections
-from regiond.maas.bridge.maas_api import records
+from regiond.maas.bridge.maas_api import MaasApi, own_records, with_ids
 from regiond.maas.bridge.model import MAX_PROBLEM
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 60.0
 LIST_EVERY_S = 300.0  # each server, by one of the regions
+MADE_WITHIN_S = 600.0  # no MAAS works longer on a request whose sender has gone
+SETTLED_AT_ONCE = 20  # each takes two requests
 
 
 class MaasWatch:
@@ -52,8 +54,21 @@ class MaasWatch:
                 return
             registered = await registration_store.listed(db, server_id)
         _, api = await self._connections.open(server_id)
-        present = {one.system_id for one in await records(api)}
+        present = {one.system_id for one in await with_ids(api, sorted(registered.values()))}
         missing = [id_ for id_, system_id in registered.items() if system_id not in present]
         async with self._database.transaction() as db:
             await registration_store.mark_missing(db, list(registered), missing)
             await server_store.clear_problem(db, server_id)
+        await self._settle(server_id, api)
+
+    async def _settle(self, server_id: int, api: MaasApi) -> None:
+        """Finds the records that MAAS has made although its answer was lost and the registration undone."""
+        async with self._database.connection() as db:
+            unsettled = await registration_store.unsettled(db, server_id, limit=SETTLED_AT_ONCE)
+        for one in unsettled:
+            made = await own_records(api, one)
+            async with self._database.transaction() as db:
+                if made:
+                    await registration_store.record_found(db, one.id, made[0].system_id)
+                else:
+                    await registration_store.settle(db, one.id, MADE_WITHIN_S)

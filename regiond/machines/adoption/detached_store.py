@@ -182,6 +182,15 @@ _GROUPS = """
      where f.uuid = $1 and not exists (select from affinity_membership other
                                         where other.group_name = g.group_name and other.policy <> g.policy)
 """
+# Its registration in a MAAS, unless an operation ends that: the MAAS goes on switching it at the same address.
+_RELINK = """
+    update maas_registration r set machine_id = m.id, system_id = m.system_id
+      from detached_machine f, machine m
+     where f.uuid = $1 and m.id = $2
+       and r.id = (select max(id) from maas_registration
+                    where system_id = f.system_id and machine_id is null and maas_system_id is not null)
+       and not exists (select from operation o where o.is_open and o.request ->> 'registration' = r.power_id)
+"""
 _HOST_NAME = "select name from vm_host where id = $1"
 _INSTALLATION = "select id from installation"
 
@@ -203,6 +212,11 @@ async def names_of(db: Db, machine: UUID) -> tuple[str, str] | None:
     """Returns the system id and hostname that the machine had; None if it is not detached."""
     row = await db.fetchrow(_NAMES, machine)
     return None if row is None else (row["system_id"], row["hostname"])
+
+
+async def relink(db: Db, machine: UUID, machine_id: int) -> None:
+    """Makes the registration of the detached machine in a MAAS that of its new row. Idempotent."""
+    await db.execute(_RELINK, machine, machine_id)
 
 
 async def drop(db: Db, machine: UUID) -> None:
@@ -241,7 +255,7 @@ async def returned_guests(db: Db, host_id: int, installation_id: UUID) -> tuple[
 async def insert_restored(
     db: Db, host_id: int, guest: ReturnedGuest, state: MachineState, *, new_system_id: str
 ) -> RestoredMachine:
-    """Inserts the machine with its disks, NICs, free addresses and devices.
+    """Inserts the machine with its disks, NICs, free addresses and devices, and its registration in a MAAS.
 
     Uses `new_system_id` if its former system id is in use. Raises IdentifierTaken if its UUID, hostname or id, or a
     hostname or MAC address of it or its devices was just taken; the caller must then roll back.
@@ -264,6 +278,7 @@ async def _insert_restored(
     await db.execute(_KEPT_ADDRESSES, guest.uuid, row["id"])
     devices = await detached_device_store.insert_restored(db, guest.uuid, row["id"]) if guest.owned else ()
     await db.execute(_GROUPS, guest.uuid, row["id"])
+    await relink(db, guest.uuid, row["id"])
     lost = tuple(one["address"] for one in await db.fetch(_LOST_ADDRESSES, guest.uuid, row["id"]))
     return RestoredMachine(
         id=row["id"], system_id=row["system_id"], hostname=row["hostname"], lost_addresses=lost, devices=devices

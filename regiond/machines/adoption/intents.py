@@ -154,6 +154,7 @@ class AdoptionIntents:
             else:
                 reason = f"another machine or device is named {name}; adopt this guest alone with a hostname"
             return AdoptionIntent(guest_name=guest.record.name, rejection=reason)
+        await detached_store.relink(db, uuid, machine.id)
         await detached_store.drop(db, uuid)
         if imported is not None:
             await imported_store.begin(db, machine.id, imported)

@@ -32,14 +32,20 @@ def check_has_devices(machine: MachineView, order: BootOrder) -> None:
             f"{machine.host_name} does not list the VM of {machine.hostname}. Refresh the host: "
             f"innkeeper vm-host refresh {machine.host_name}"
         )
+    present = present_devices(machine, order)
+    missing = [one for one in order if one not in present]
+    if missing:
+        raise WrongState(missing_text(machine.hostname, missing))
+
+
+def present_devices(machine: MachineView, order: BootOrder) -> BootOrder:
+    """Returns the order without the kinds of which the machine has no device."""
     has = {
         BootDevice.DISK: bool(machine.disks),
         BootDevice.NETWORK: bool(machine.nics),
         BootDevice.ISO: bool(machine.boot.iso or machine.boot.next_iso),
     }
-    missing = [one for one in order if not has[one]]
-    if missing:
-        raise WrongState(missing_text(machine.hostname, missing))
+    return tuple(one for one in order if has[one])
 
 
 def boot_plan(machine: MachineView, order: BootOrder, *, once: bool) -> BootPlan:

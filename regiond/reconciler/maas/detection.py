@@ -45,7 +45,7 @@ def _missing(found: RegistrationFacts) -> Discrepancy:
         found=f"the MAAS server {found.server} no longer has its machine {found.maas_system_id}",
         expected="registered there",
         remedy=(
-            "This ends the registration; the VM goes on running, and booting from the network first. To "
+            "This ends the registration; the VM goes on running, and boots again as before it was registered. To "
             "register it anew afterwards: "
             f"innkeeper machine register-in-maas {found.hostname} server={found.server}"
         ),

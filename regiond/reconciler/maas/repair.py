@@ -1,4 +1,4 @@
-"""Ends registrations whose record is gone, and opens the deletion of records whose machine is gone."""
+"""Opens the end of registrations whose record is gone, and the deletion of records whose machine is gone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from regiond.reconciler.model import Discrepancy
 
 
 async def forget_record(db: Db, discrepancy: Discrepancy) -> str | None:
-    """Ends the registration of a machine that the MAAS no longer has."""
-    current = await _current(db, discrepancy)
+    """Opens the operation that ends the registration of a machine that the MAAS no longer has.
+
+    Locks nothing before: it excludes other changes of the registration, and one that waits for it would wait for ours.
+    """
+    current = await _detected(db, discrepancy)
     if current is None:
         return None
-    await maas_service.end_registration(db, current.id_of("registration"))
-    return f"{current.found}: the registration was ended"
+    operation_id = await maas_service.open_lost_end(db, current.id_of("registration"))
+    return None if operation_id is None else f"{current.found}: operation {operation_id} ends the registration"
 
 
 async def delete_record(db: Db, discrepancy: Discrepancy) -> str | None:
@@ -27,7 +30,10 @@ async def delete_record(db: Db, discrepancy: Discrepancy) -> str | None:
 
 
 async def _current(db: Db, discrepancy: Discrepancy) -> Discrepancy | None:
-    registration_id = discrepancy.id_of("registration")
-    await maas_service.lock_registration(db, registration_id)
-    found = [detection.detect(one) for one in await store.suspects(db, registration_id)]
+    await maas_service.lock_registration(db, discrepancy.id_of("registration"))
+    return await _detected(db, discrepancy)
+
+
+async def _detected(db: Db, discrepancy: Discrepancy) -> Discrepancy | None:
+    found = [detection.detect(one) for one in await store.suspects(db, discrepancy.id_of("registration"))]
     return discrepancy.revalidated(found)

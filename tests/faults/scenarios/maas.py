@@ -93,6 +93,7 @@ class UnregisterFromMaas(_InMaas):
         return [
             *problem(f"the records are {list(state.maas.machines.all)}", when=bool(state.maas.machines.all)),
             *problem(f"it is registered in {found['maas_server']}", when=found["maas_server"] is not None),
+            *problem(f"it boots from {found['boot_order']}", when=found["boot_order"] != ["disk", "network"]),
         ]
 
 

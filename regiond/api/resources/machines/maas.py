@@ -93,8 +93,10 @@ UNREGISTER = with_dry_run(
         op="unregister_from_maas",
         permission=Permission.OPERATOR,
         title="End the registration of a machine in a MAAS server",
-        doc="Its record in the MAAS is deleted; the machine goes on running, and booting from "
-        "the network first: set what it boots from.",
+        doc=(
+            "Its record in the MAAS is deleted; the machine goes on running, and boots from its next start on as "
+            "before it was registered, unless something else was chosen meanwhile."
+        ),
         fields=(
             Field(
                 "keep_record",

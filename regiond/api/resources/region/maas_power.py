@@ -19,7 +19,10 @@ POWER_JSON: Serializer[PowerAnswer] = serializer("MaasPower", key("status", STR,
 
 
 async def _query(call: Call) -> Reply:
-    return _reply(await call.services.maas_power.query(call.path["id"], _token(call)))
+    answer = await call.services.maas_power.query(
+        call.path["id"], _token(call), address=call.client_address, request_id=call.request_id
+    )
+    return _reply(answer)
 
 
 async def _switch(call: Call) -> Reply:
@@ -82,8 +85,9 @@ SWITCH = Resource(
             permission=Permission.ANYONE,
             title="Power a registered machine on or off",
             doc=(
-                "For MAAS, as the question for the power. Answers at once; repeated, it begins nothing more. 409 with "
-                "the reason while the machine cannot be switched, 410 for one that is gone."
+                "For MAAS, as the question for the power. Answers at once; while an operation does it, another request "
+                "begins nothing more. 409 with the reason while the machine cannot be switched, 410 for one that is "
+                "gone."
             ),
             result=Result(doc="The status before.", type=POWER_JSON),
             other_answers=(*_GONE, *_REFUSED),

@@ -1,0 +1,164 @@
+"""HTTP requests of clients, by Twisted: what a request gets, and what the failure of one means.
+
+Each has a connection of its own, which ends with it, whatever the server does: one that sends a part of its answer and
+then nothing would keep the connection for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from io import BytesIO
+from typing import Any
+
+from attrs import define, field, frozen
+from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
+from OpenSSL import SSL
+from treq import collect
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.web._newclient import ParseError
+from twisted.web.client import (
+    URI,
+    Agent,
+    FileBodyProducer,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from common.process.deferreds import from_deferred
+from common.process.https_policy import HttpsPolicy
+
+UNREACHABLE = (ConnectError, DNSLookupError)
+BROKEN = (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost, SSL.Error)
+# OpenSSL's reasons when a handshake is answered with something else than TLS.
+_NO_TLS = ("wrong version number", "packet length too long", "record layer failure", "http request", "unknown protocol")
+_MAX_REASON = 200
+
+Take = Callable[[bytes], None]  # of each part of a body
+
+
+async def request(
+    reactor: Any,
+    policy: HttpsPolicy,
+    method: str,
+    url: str,
+    headers: Headers,
+    data: bytes,
+    *,
+    connect_s: float,
+    take: Callable[[Any], Take],
+) -> Any:
+    """Returns Twisted's response, of which `take(response)` has taken the whole body.
+
+    Raises UNREACHABLE, BROKEN, and what `take` raises. Then, and when it is cancelled, nothing of it remains.
+    """
+    connections = _Connections(reactor, policy, connect_s)
+    agent = Agent.usingEndpointFactory(reactor, connections)
+    try:
+        producer = FileBodyProducer(BytesIO(data)) if data else None
+        response = await from_deferred(agent.request(method.encode(), url.encode(), headers, producer))
+        await from_deferred(collect(response, take(response)))
+    except BaseException:
+        connections.abort()
+        raise
+    return response
+
+
+@implementer(IStreamClientEndpoint)
+@define
+class _Recorded:
+    """An endpoint that tells which connection it has opened."""
+
+    inner: Any
+    opened: Callable[[Any], None]
+
+    def connect(self, factory: Any) -> Any:
+        return self.inner.connect(factory).addCallback(self._remember)
+
+    def _remember(self, protocol: Any) -> Any:
+        self.opened(protocol)
+        return protocol
+
+
+@implementer(IAgentEndpointFactory)
+@define
+class _Connections:
+    """Connects as Twisted's agent does, and can abort what it has opened: the agent ends it only with its answer."""
+
+    reactor: Any
+    policy: HttpsPolicy
+    connect_s: float
+    _protocols: list[Any] = field(factory=list, init=False)
+
+    def endpointForURI(self, uri: URI) -> Any:  # noqa: N802  # Twisted's
+        endpoint: Any = HostnameEndpoint(self.reactor, uri.host.decode("ascii"), uri.port, timeout=self.connect_s)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(self.policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        return _Recorded(endpoint, self._protocols.append)
+
+    def abort(self) -> None:
+        """Ends them at TCP: to end TLS takes an answer of the server. Does nothing to one that has ended."""
+        for protocol in self._protocols:
+            getattr(protocol.transport, "transport", protocol.transport).abortConnection()
+
+
+class Breakage(Enum):
+    """The meaning of an error of BROKEN."""
+
+    NO_TLS = auto()
+    NOT_TRUSTED = auto()
+    TLS = auto()
+    NO_HTTP = auto()
+    LOST = auto()  # before the response: the request may have been executed
+
+
+@frozen
+class Broken:
+    meaning: Breakage
+    reason: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Broken:
+        reasons = getattr(error, "reasons", None)
+        cause: BaseException = reasons[0].value if reasons else error
+        if isinstance(cause, SSL.Error):
+            reason = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "unknown reason"
+            if any(text in reason for text in _NO_TLS):
+                return cls(Breakage.NO_TLS, reason)
+            untrusted = "certificate verify failed" in reason
+            return cls(Breakage.NOT_TRUSTED if untrusted else Breakage.TLS, reason[:_MAX_REASON])
+        return cls(Breakage.NO_HTTP if isinstance(cause, ParseError) else Breakage.LOST, reason_of(cause))
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns the error's text on one line, without a full stop."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text[:_MAX_REASON] or type(error).__name__
+
+
+def header(response: Any, name: str) -> str | None:
+    """Returns the first value of a header; None without it."""
+    values = response.headers.getRawHeaders(name)
+    return str(values[0]) if values else None
+
+
+def signer(consumer: str, token: str, secret: str) -> Callable[[str, str], str]:
+    """Returns what makes the header `Authorization` of a request: of a method and a URL."""
+    client = Client(
+        consumer,
+        client_secret="",
+        resource_owner_key=token,
+        resource_owner_secret=secret,
+        signature_method=SIGNATURE_PLAINTEXT,
+    )
+
+    def sign(method: Any, url: str) -> str:
+        return str(client.sign(url, http_method=method)[1]["Authorization"])
+
+    return sign
