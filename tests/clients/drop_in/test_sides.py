@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.drop_in.metal import METAL
 from tests.clients.drop_in.proxies import Program
-from tests.clients.drop_in.recorded_maas import METAL
 from tests.clients.drop_in.site import INNKEEPER, KEPT, MAAS, UNLISTED, Call, site
 from tests.deployment.deployment import Deployment
 
@@ -92,6 +92,7 @@ ANSWERED_BY = {
         get(f"{API}account/?op=list_authorisation_tokens"),
         get(f"{API}machines/"),
         get(f"{API}machines/?agent_name=model"),
+        get(f"{API}machines/op-list_allocated"),
         get(f"{API}machines/?id={METAL}"),
         get(f"{API}machines/?op=power_parameters&id={METAL}"),
         get(f"{API}machines/{METAL}/"),
@@ -134,6 +135,7 @@ BY_HAPROXY = {
         post(f"{API}machines/op-allocate/", f"system_id={METAL}"),
         post(f"{API}machines/?op=allocate", "name=own&dry_run=true"),
         post(f"{API}machines/?op=allocate", "cpu_count=1&dry_run=true"),
+        post(f"{API}machines/op-allocate/", "cpu_count=1&dry_run=true"),
     ),
 }
 
