@@ -40,6 +40,8 @@ def post(target: str, body: str = "", kind: str = "application/x-www-form-urlenc
     return Call(method="POST", target=target, body=body, kind=kind)
 
 
+# What Juju reads and writes beside machines: that is why VMs need a cloud of their own.
+OF_JUJU = ("boot-resources/", "devices/", "domains/", "files/?prefix=a", "files/a/", "spaces/", "static-routes/")
 # Of both proxies. A list never asks: it comes from the side of the ids that it names.
 ANSWERED_BY = {
     INNKEEPER: (
@@ -105,6 +107,8 @@ ANSWERED_BY = {
         get(f"{API}subnets//5/"),
         get(f"{API}tags/"),
         get(f"{API}zones/"),
+        *(get(f"{API}{one}") for one in OF_JUJU),
+        post(f"{API}devices/", f"parent={METAL}&mac_addresses=52:54:00:00:00:02"),
         post(f"{API}machines/", "architecture=amd64/generic&mac_addresses=52:54:00:00:00:01"),
         post(f"{API}machines/{METAL}/?op=deploy", "distro_series=noble"),
         post(f"{API}machines/?op=release", f"machines={METAL}"),
