@@ -137,7 +137,10 @@ def test_the_rows_of_other_kinds_stay_with_their_day_and_commit() -> None:
     assert totals(rows.values()) == (3, 4)
     assert "1 cell tried, 1 green, 0 red" in page
     assert "with them 4 cells were tried, 3 green." in page
+    assert "have no row" not in page
     assert list(rows_in(text(newer, [], before=before, others=["delete"]))) == ["delete"]  # compose is no kind any more
+    untried = text(newer, [], before=before, others=["add_disk", "compose", "delete", "resize"])
+    assert "Not every cell was tried of `add_disk`, `resize`: they have no row." in untried
 
 
 def test_the_sample_has_a_row_for_each_hypervisor_and_keeps_the_others() -> None:

@@ -44,10 +44,14 @@ class Program(StrEnum):
 
 @frozen(kw_only=True)
 class Sides:
-    """The ports of both on the loopback address, and Innkeeper's machines with an id of MAAS's form that it knows."""
+    """The ports of both on the loopback address, and Innkeeper's machines with an id of MAAS's form that it knows.
+
+    `lists` is the port of merge-lists, which the examples do not ask unless that is chosen.
+    """
 
     innkeeper: int
     maas: int
+    lists: int = 5250
     ids: Sequence[str] = ()
 
 
@@ -61,14 +65,6 @@ class DropIn:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/MAAS"
-
-    async def accepts(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            return False
-        writer.close()
-        return True
 
 
 def replaced(text: str, words: Mapping[str, str]) -> str:
@@ -89,6 +85,7 @@ def _nginx(folder: Path, made: DropIn, sides: Sides, changes: Mapping[str, str])
         "/etc/nginx/innkeeper-ids": str(folder / "innkeeper-ids"),
         "127.0.0.1:5240": f"127.0.0.1:{sides.innkeeper}",
         "192.0.2.10:5240": f"127.0.0.1:{sides.maas}",
+        "127.0.0.1:5250": f"127.0.0.1:{sides.lists}",
     }
     (folder / "drop-in.conf").write_text(replaced((EXAMPLES / "nginx.conf").read_text(), {**changes, **words}))
     (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
@@ -105,6 +102,7 @@ def _haproxy(folder: Path, made: DropIn, sides: Sides, changes: Mapping[str, str
         "/etc/haproxy/innkeeper-ids.lst": str(folder / "innkeeper-ids.lst"),
         "127.0.0.1:5240": f"127.0.0.1:{sides.innkeeper}",
         "192.0.2.10:5240": f"127.0.0.1:{sides.maas}",
+        "127.0.0.1:5250": f"127.0.0.1:{sides.lists}",
     }
     (folder / "haproxy.cfg").write_text(replaced((EXAMPLES / "haproxy.cfg").read_text(), {**changes, **words}))
     return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
@@ -134,7 +132,34 @@ def _start(
         return subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
 
 
+@asynccontextmanager
+async def lists_of_both(folder: Path, sides: Sides) -> AsyncIterator[None]:
+    """Runs merge-lists at `sides.lists` until the block ends."""
+    process = _merging(folder / "innkeeper-ids.lst", sides)
+    try:
+        await eventually(lambda: answers(sides.lists))
+        yield
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, timeout=60)
+
+
+def _merging(ids: Path, sides: Sides) -> subprocess.Popen[bytes]:
+    ids.write_text("".join(f"{one}\n" for one in sides.ids))
+    addresses = [f"127.0.0.1:{port}" for port in (sides.lists, sides.innkeeper, sides.maas)]
+    return subprocess.Popen(["/usr/bin/python3", EXAMPLES / "merge-lists", *addresses, ids])
+
+
+async def answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def _is_up(made: DropIn, process: subprocess.Popen[bytes], folder: Path) -> bool:
     if process.poll() is not None:
         raise AssertionError((folder / "log").read_text())
-    return await made.accepts()
+    return await answers(made.port)

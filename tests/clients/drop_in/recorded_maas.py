@@ -2,7 +2,8 @@
 
 Where its answers are from: 410 of VM hosts, after 401 without a key, and `describe/` without them: MAAS's sources after
 its commit 08f65b9c1, which removes VM hosts. Keys of objects, 404, 409 and 400 as text, and the ids that a release
-answers: what gomaasapi, gomaasclient and Ansible's collection read (docs/reference/clients.md). The rest is a list.
+answers: what gomaasapi, gomaasclient and Ansible's collection read (docs/reference/clients.md). Its machine,
+zones, networks and domains are of `tests.maas_api`. The rest is a list.
 """
 
 from __future__ import annotations
@@ -14,19 +15,30 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from email.parser import BytesParser
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import define, field, frozen
 
-METAL = "m3t4kx"  # the system id of its machine
+from tests.clients.drop_in.metal import METAL, Metal
+from tests.maas_api import messages
+from tests.maas_api.routes import ROUTES
+from tests.maas_api.state import MAAS_4_0, Maas
+
 BY_MAAS = "x-answered-by-maas"
 HASH = "0123456789abcdef0123456789abcdef01234567"
 API = "/MAAS/api/2.0/"
 _OPEN = (f"{API}version/", f"{API}describe/")
 _VM_HOSTS = re.compile(rf"{re.escape(API)}(vm-hosts|pods|vm-clusters|virtual-machines)(/|$)")
-_MACHINE = re.compile(rf"{re.escape(API)}(?:machines|nodes)/(?!op-)([^/]+)/")
-_FIELD = re.compile(rb"""name="?(system_id|machines)"?[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]*)""")
+_MACHINE = re.compile(rf"{re.escape(API)}(?:machines|nodes)/(?!op-)([^/]+)/([a-z]*)")
+
+_PARTS = {"interfaces": "interface_set", "blockdevices": "blockdevice_set"}
+_OF_ALL: dict[str, object] = {
+    "version": {"version": "4.0.0", "subversion": "", "capabilities": ["networks-management"]},
+    "describe": {"doc": "", "hash": HASH, "handlers": [], "resources": []},
+    "users": {"username": "admin", "email": "", "is_superuser": True, "is_local": True},
+}
 
 
 @frozen(kw_only=True)
@@ -42,10 +54,19 @@ class Request:
 
     @property
     def fields(self) -> dict[str, list[str]]:
-        """Those of the query and of a form; of parts only the ids of machines."""
-        parts = {name.decode(): [value.decode()] for name, value in _FIELD.findall(self.body)}
-        is_form = self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-        return {**parse_qs(urlsplit(self.target).query), **(parse_qs(self.body.decode()) if is_form else parts)}
+        """Those of the query, and of a form or its parts."""
+        kind = self.headers.get("content-type", "")
+        found = parse_qs(urlsplit(self.target).query)
+        if kind.startswith("application/x-www-form-urlencoded"):
+            return {**found, **parse_qs(self.body.decode())}
+        if kind.startswith("multipart/form-data"):
+            whole = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + self.body)
+            for part in whole.walk():
+                if name := part.get_param("name", header="content-disposition"):
+                    content = part.get_payload(decode=True)
+                    assert isinstance(content, bytes)
+                    found.setdefault(str(name), []).append(content.decode())
+        return found
 
     @property
     def op(self) -> str:
@@ -60,6 +81,9 @@ class RecordedMaas:
     port: int = 0
     requests: list[Request] = field(factory=list)
     begun: list[str] = field(factory=list)  # the targets of those whose header was read
+    metal: Metal = field(factory=Metal)
+    more: list[dict[str, Any]] = field(factory=list)  # other records in its list of machines
+    site: Maas = field(factory=lambda: Maas(release=MAAS_4_0))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -69,7 +93,7 @@ class RecordedMaas:
                     writer.write(_opened_websocket(request.headers["sec-websocket-key"]))
                     writer.write(await reader.readexactly(4))
                     return
-                status, kind, body = _answer(request)
+                status, kind, body = self._answer(request)
                 writer.write(
                     f"HTTP/1.1 {status} Answer\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
                     f"{BY_MAAS}: yes\r\nX-MAAS-API-Hash: {HASH}\r\n\r\n".encode()
@@ -78,48 +102,73 @@ class RecordedMaas:
         finally:
             writer.close()
 
+    def _answer(self, request: Request) -> tuple[int, str, bytes]:
+        if request.path.startswith(API) and request.path not in _OPEN and "authorization" not in request.headers:
+            return _text(401, "No key.")
+        if _VM_HOSTS.match(request.path):
+            return _text(410, "There are no VM hosts any more.")
+        if not request.path.startswith(API):
+            return 200, "text/html", b"<!doctype html>"
+        if found := _MACHINE.match(request.path):
+            return self._of_machine(found[2], request) if found[1] == METAL else _text(404, "Not found.")
+        return self._of_collection(request)
 
-def _machine() -> dict[str, Any]:
-    return {
-        "system_id": METAL, "hostname": "metal", "status_name": "Ready", "resource_uri": f"{API}machines/{METAL}/",
-        "power_type": "ipmi", "hardware_info": {}, "interface_set": [], "constraints_by_type": {},
-    }  # fmt: skip
+    def _of_machine(self, part: str, request: Request) -> tuple[int, str, bytes]:
+        if part:
+            return _json(self.metal.json[_PARTS[part]] if part in _PARTS else [])
+        match request.method, request.op:
+            case "POST", "deploy":
+                return _json(self.metal.deploy())
+            case "POST", "release":
+                return _json(self.metal.release())
+            case "POST", "set_owner_data":
+                self.metal.owner_data |= {name: values[0] for name, values in request.fields.items() if name != "op"}
+            case "GET", "power_parameters":
+                return _json({"power_address": "192.0.2.9"})
+        return _json(self.metal.read())
 
+    def _of_collection(self, request: Request) -> tuple[int, str, bytes]:
+        found: object = []
+        match request.path.removeprefix(API).split("/")[0], request.method, request.op:
+            case ("version" | "describe") as name, _, _:
+                found = _OF_ALL[name]
+            case "users", "GET", "whoami":
+                found = _OF_ALL["users"]
+            case "machines", "POST", "allocate":
+                found = self.metal.allocate(request.fields)
+                if found is None:
+                    return _text(409, "No machine.")
+            case "machines", "POST", "release":
+                found = request.fields.get("machines", [])
+                if found != [METAL]:
+                    return _text(400, "Unknown machine.")
+                self.metal.release()
+            case "machines" | "nodes", "GET", "power_parameters":
+                found = {METAL: {"power_address": "192.0.2.9"}}
+            case "machines" | "nodes", "GET", "is_registered":
+                found = False
+            case "machines", "GET", "list_allocated":
+                found = [self.metal.json] if self.metal.status == "Allocated" else []
+            case "machines" | "nodes", "GET", _:
+                found = [*self.metal.list(request.fields), *self.more]
+            case _, "POST", _:
+                found = {"resource_uri": request.path}
+            case _, "GET", _:
+                return self._of_site(request)
+        return _json(found)
 
-def _answer(request: Request) -> tuple[int, str, bytes]:
-    if request.path.startswith(API) and request.path not in _OPEN and "authorization" not in request.headers:
-        return _text(401, "No key.")
-    if _VM_HOSTS.match(request.path):
-        return _text(410, "There are no VM hosts any more.")
-    if not request.path.startswith(API):
-        return 200, "text/html", b"<!doctype html>"
-    if found := _MACHINE.match(request.path):
-        return _json(_machine()) if found[1] == METAL else _text(404, "Not found.")
-    return _answer_of_collection(request)
-
-
-def _answer_of_collection(request: Request) -> tuple[int, str, bytes]:
-    found: object = []
-    match request.path.removeprefix(API).split("/")[0], request.method, request.op:
-        case "version", _, _:
-            found = {"version": "4.0.0", "subversion": "", "capabilities": ["networks-management"]}
-        case "describe", _, _:
-            found = {"doc": "", "hash": HASH, "handlers": [], "resources": []}
-        case "users", "GET", "whoami":
-            found = {"username": "admin", "email": "", "is_superuser": True, "is_local": True}
-        case "machines", "POST", "allocate":
-            if request.fields.get("system_id", [METAL]) != [METAL]:
-                return _text(409, "No machine.")
-            found = _machine()
-        case "machines", "POST", "release":
-            found = request.fields.get("machines", [])
-            if found != [METAL]:
-                return _text(400, "Unknown machine.")
-        case "machines", "GET", _:
-            found = [_machine()]
-        case _, "POST", _:
-            found = {"resource_uri": request.path}
-    return _json(found)
+    def _of_site(self, request: Request) -> tuple[int, str, bytes]:
+        path = request.path.removeprefix(API)
+        for pattern, operations in ROUTES.items():
+            handler = operations.get(("GET", request.op or None))
+            if (found := re.fullmatch(pattern, path)) and handler:
+                admin = next(one for one in self.site.rows.all("auth_user") if one["is_superuser"])
+                asked = messages.Request(
+                    method="GET", path=path, query=request.fields, user=admin, arguments=found.groups()
+                )
+                answer = handler(self.site, asked)
+                return answer.status, answer.content_type, answer.body
+        return _json([])
 
 
 def _opened_websocket(key: str) -> bytes:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from attrs import define, frozen
 
 from tests.clients.client_host import simulated_host
-from tests.clients.drop_in.proxies import DropIn, Program, Sides, drop_in
+from tests.clients.drop_in.proxies import DropIn, Program, Sides, drop_in, lists_of_both
 from tests.clients.drop_in.recorded_maas import BY_MAAS, RecordedMaas, recorded_maas
 from tests.clients.exact_bytes import Answer, Connection
 from tests.clients.go_programs import key_of
@@ -22,6 +22,10 @@ from tests.ports import free_port
 KEPT = "k3m8xw"  # the id of an imported machine
 UNLISTED = "h4n7yt"  # of another one, which the proxy's list does not have yet
 INNKEEPER, MAAS = "innkeeper", "maas"
+# Allocations by id reach their side: with nginx all are Innkeeper's, and MAAS is asked if it answers 409.
+ALLOCATED_BY_EITHER = {Program.NGINX: {'allocate$" innkeeper;': 'allocate$" ask_409;'}, Program.HAPROXY: {}}
+# What the page says to change for merge-lists.
+MERGED_BY = {Program.NGINX: {'"" maas;': '"" lists;'}, Program.HAPROXY: {"#use_backend lists": "use_backend lists"}}
 
 
 @frozen(kw_only=True)
@@ -87,9 +91,9 @@ async def _imported(innkeeper: Deployment, host_id: int, name: str, system_id: s
 @asynccontextmanager
 async def site(
     innkeeper: Deployment, program: Program, folder: Path, *,
-    without: str | None = None, changes: Mapping[str, str] | None = None,
+    without: str | None = None, changes: Mapping[str, str] | None = None, merged: bool = False,
 ) -> AsyncIterator[Site]:  # fmt: skip
-    """The proxy runs until the block ends. It does not reach the side `without`."""
+    """The proxy runs until the block ends. It does not reach the side `without`. `merged`: with merge-lists."""
     host = await simulated_host(innkeeper, "farm")
     host_id = await innkeeper.add_host(type=host.type, power_address=host.address, name="farm")
     composed = await innkeeper.compose(host_id, hostname="own", cores=1, memory=1024)
@@ -102,8 +106,12 @@ async def site(
         sides = Sides(
             innkeeper=free_port() if without == INNKEEPER else innkeeper_port,
             maas=free_port() if without == MAAS else maas.port,
+            lists=free_port(),
             ids=[KEPT],
         )
+        if merged:
+            changes = {**(changes or {}), **MERGED_BY[program]}
+            await running.enter_async_context(lists_of_both(folder, sides))
         address = await running.enter_async_context(drop_in(program, folder / "proxy", sides, changes))
         yield Site(
             innkeeper=innkeeper, region=region, maas=maas, address=address, own=composed["system_id"], host_id=host_id

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.clients.drop_in.metal import METAL
 from tests.clients.drop_in.proxies import EXAMPLES, Program, Sides, drop_in
-from tests.clients.drop_in.recorded_maas import BY_MAAS, METAL
-from tests.clients.drop_in.site import KEPT, UNLISTED, site
+from tests.clients.drop_in.recorded_maas import BY_MAAS
+from tests.clients.drop_in.site import ALLOCATED_BY_EITHER, KEPT, UNLISTED, site
 from tests.clients.environment import CHECKOUT, program, run
 from tests.clients.exact_bytes import Ansible, Gomaasclient
 from tests.clients.go_programs import PROGRAMS, built
@@ -102,14 +103,16 @@ async def test_gomaasapi_allocates_and_releases(innkeeper: Deployment, tmp_path:
 
 @BOTH
 async def test_libmaas_sees_machines_of_both(innkeeper: Deployment, tmp_path: Path, proxy: Program) -> None:
-    async with site(innkeeper, proxy, tmp_path, changes=DESCRIBED_BY_INNKEEPER[proxy]) as made:
+    changes = {**DESCRIBED_BY_INNKEEPER[proxy], **ALLOCATED_BY_EITHER[proxy]}
+    async with site(innkeeper, proxy, tmp_path, changes=changes, merged=True) as made:
         output = await run(
             program("python"), str(PROGRAMS / "libmaas_drop_in.py"), f"{made.address.url}/", made.key, KEPT, METAL,
             HOME=str(tmp_path),
         )  # fmt: skip
     assert json.loads(output) == {
         "user": "admin", "pods": ["farm"], "composed": ["libby", "READY"], "kept": "kept", "metal": "metal",
-        "list": ["metal"], "allocated": "ALLOCATED", "released": "READY",
+        "list": ["kept", "libby", "metal", "own", "unlisted"], "allocated": "ALLOCATED", "released": "READY",
+        "metal's life": ["ALLOCATED", "DEPLOYED", "READY"],
     }  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.drop_in.metal import METAL
 from tests.clients.drop_in.proxies import Program
-from tests.clients.drop_in.recorded_maas import METAL
 from tests.clients.drop_in.site import INNKEEPER, KEPT, MAAS, UNLISTED, Call, site
 from tests.deployment.deployment import Deployment
 
@@ -40,6 +40,8 @@ def post(target: str, body: str = "", kind: str = "application/x-www-form-urlenc
     return Call(method="POST", target=target, body=body, kind=kind)
 
 
+# What Juju reads and writes beside machines: that is why VMs need a cloud of their own.
+OF_JUJU = ("boot-resources/", "devices/", "domains/", "files/?prefix=a", "files/a/", "spaces/", "static-routes/")
 # Of both proxies. A list never asks: it comes from the side of the ids that it names.
 ANSWERED_BY = {
     INNKEEPER: (
@@ -92,6 +94,7 @@ ANSWERED_BY = {
         get(f"{API}account/?op=list_authorisation_tokens"),
         get(f"{API}machines/"),
         get(f"{API}machines/?agent_name=model"),
+        get(f"{API}machines/op-list_allocated"),
         get(f"{API}machines/?id={METAL}"),
         get(f"{API}machines/?op=power_parameters&id={METAL}"),
         get(f"{API}machines/{METAL}/"),
@@ -104,6 +107,8 @@ ANSWERED_BY = {
         get(f"{API}subnets//5/"),
         get(f"{API}tags/"),
         get(f"{API}zones/"),
+        *(get(f"{API}{one}") for one in OF_JUJU),
+        post(f"{API}devices/", f"parent={METAL}&mac_addresses=52:54:00:00:00:02"),
         post(f"{API}machines/", "architecture=amd64/generic&mac_addresses=52:54:00:00:00:01"),
         post(f"{API}machines/{METAL}/?op=deploy", "distro_series=noble"),
         post(f"{API}machines/?op=release", f"machines={METAL}"),
@@ -134,6 +139,7 @@ BY_HAPROXY = {
         post(f"{API}machines/op-allocate/", f"system_id={METAL}"),
         post(f"{API}machines/?op=allocate", "name=own&dry_run=true"),
         post(f"{API}machines/?op=allocate", "cpu_count=1&dry_run=true"),
+        post(f"{API}machines/op-allocate/", "cpu_count=1&dry_run=true"),
     ),
 }
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.drop_in.metal import METAL
 from tests.clients.drop_in.proxies import HOST_NAME, Program
-from tests.clients.drop_in.recorded_maas import BY_MAAS, HASH, METAL
+from tests.clients.drop_in.recorded_maas import BY_MAAS, HASH
 from tests.clients.drop_in.site import INNKEEPER, KEPT, MAAS, Call, Site, site
 from tests.clients.exact_bytes import ClusterApi
 from tests.clients.scenarios.cluster_api import hmac_key

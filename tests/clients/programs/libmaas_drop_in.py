@@ -16,10 +16,16 @@ machine = client.machines.get(composed["system_id"])
 found["composed"] = [machine.hostname, machine.status.name]
 found["kept"] = client.machines.get(kept).hostname
 found["metal"] = client.machines.get(metal).hostname
-found["list"] = [one.hostname for one in client.machines.list()]
+found["list"] = sorted(one.hostname for one in client.machines.list())
 allocated = client.machines.allocate(pod="farm")
 found["allocated"] = allocated.status.name
 allocated.release(wait=True, wait_interval=0.1)
 found["released"] = client.machines.get(allocated.system_id).status.name
+taken = client.machines.allocate(hostname="metal")
+states = [taken.status.name]
+deployed = taken.deploy(distro_series="noble", wait=True, wait_interval=0.1)
+states.append(deployed.status.name)
+deployed.release(wait=True, wait_interval=0.1)
+found["metal's life"] = [*states, client.machines.get(metal).status.name]
 machine.delete()
 print(json.dumps(found))

@@ -73,8 +73,8 @@ def text(
 ) -> str:
     """The whole page. A section without results stays as it is `before`, since it was made on another machine.
 
-    `others` are kinds that this run did not try: their rows stay as they are. They are in the order of the table. With
-    `keep_sample`, rows of the sample that are not in `real` stay, too.
+    `others` are all kinds, in the order of the table, if this run tried some: the rows of the others stay as they are.
+    With `keep_sample`, rows of the sample that are not in `real` stay, too.
     """
     every_point, sample = _section_of(before, _EVERY_POINT), _section_of(before, _SAMPLE)
     kept = {kind: row for kind, row in rows_in("\n".join(every_point)).items() if kind in others}
@@ -115,6 +115,8 @@ def _section(
             f"{number_of(tried, 'cell')} were tried, {green} green.\n"
         )
     parts += [as_markdown(HEAD, in_order), ""]
+    if untried := [f"`{kind}`" for kind in order if kind not in rows]:
+        parts.append(f"Not every cell was tried of {', '.join(untried)}: they have no row.\n")
     parts += ["Seconds from the fault until the caller had the outcome, in this run:\n", _times(results), ""]
     if why := reasons(results):
         parts += [
