@@ -140,8 +140,7 @@ async def test_a_host_may_be_added_as_incus_and_is_lxd_to_the_clients_of_maas(
 ) -> None:
     """They compare `type` with what they sent, and know lxd only; `product` says what answers."""
     incus.reports["product"] = "Incus"
-    given = {"power_address": "lxd1", "name": "box", "password": incus.token()}
-    host = await innkeeper.post("vm-hosts/", type="incus", **given)
+    host = await innkeeper.post("vm-hosts/", type="incus", power_address="lxd1", name="box", password=incus.token())
     assert (host["type"], host["product"]) == ("lxd", "Incus")
     for name in ("lxd", "incus"):
         changed = await innkeeper.put(f"vm-hosts/{host['id']}/", type=name)
