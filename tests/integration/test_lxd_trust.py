@@ -135,6 +135,21 @@ async def test_an_incus_server_is_named_before_it_trusts_us(innkeeper: Deploymen
     assert "lxc" not in told["remedy"]
 
 
+async def test_a_host_may_be_added_as_incus_and_is_lxd_to_the_clients_of_maas(
+    innkeeper: Deployment, incus: FakeLxd
+) -> None:
+    """They compare `type` with what they sent, and know lxd only; `product` says what answers."""
+    incus.reports["product"] = "Incus"
+    host = await innkeeper.post("vm-hosts/", type="incus", power_address="lxd1", name="box", password=incus.token())
+    assert (host["type"], host["product"]) == ("lxd", "Incus")
+    for name in ("lxd", "incus"):
+        changed = await innkeeper.put(f"vm-hosts/{host['id']}/", type=name)
+        assert (changed["type"], changed["product"]) == ("lxd", "Incus")
+    for query, found in (("type:incus", 1), ("type:lxd", 0)):
+        listed = await innkeeper.send("GET", "vm-hosts/", query=[("q", query)])
+        assert len(listed.json()) == found
+
+
 @pytest.mark.parametrize("trust_on_first_use", ["false", "true"])
 async def test_a_secret_that_is_no_token_is_none_for_incus(
     innkeeper: Deployment, incus: FakeLxd, trust_on_first_use: str

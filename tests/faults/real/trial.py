@@ -131,7 +131,7 @@ class Trial(ABC):
     async def _removal_problems(self) -> list[str]:
         """After the host is removed with its machines, nothing with our marker is left, and foreign guests are."""
         if not self._removed:
-            await self.site.deployment.delete(self.host.path, decompose="true")
+            await self.site.deployment.delete(self.host.path, decompose="true", destroy_adopted="true")
         problems: list[str] = []
         if self.observation.scenario.name != "remove_host":
             problems += [f"left on the host: {one}" for one in await asyncio.to_thread(self.host.left_behind)]

@@ -55,6 +55,7 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.trust": HOST,
     "hosts.confirm_server": HOST,
     "hosts.start_rotate": evolve(OPERATION, kind=OperationKind.ROTATE),
+    "hosts.known_before": (),
     "hosts.projects": (Project(name="default", guests=1, cores=2),),
     "hosts.numa": numa_usage(
         NODES,

@@ -27,7 +27,7 @@ _CLUSTER_RULES = (
 # What helps an identity of LXD. Without the second permission it sees neither the memory nor the storage of the server.
 _OF_IDENTITIES = (
     "if it is that of an identity, its groups need operator of this project, and can_view_resources and "
-    "can_view_metrics of the server (lxc auth group permission add GROUP server can_view_resources); "
+    "can_view_metrics of the server ({client} auth group permission add GROUP server can_view_resources); "
 )
 _INVALID = "validation"
 _FULL = "no space left on device"
@@ -73,7 +73,8 @@ def of_response(
         return NotAuthorized(
             f"{product} at {server} does not allow this to Innkeeper's certificate ({reason}). If the "
             f"certificate is restricted, add this project to it with {dialect.client} config trust edit; "
-            f"{_OF_IDENTITIES if has_identities else ''}if it is no longer trusted, get a new token with: "
+            f"{_OF_IDENTITIES.format(client=dialect.client) if has_identities else ''}"
+            "if it is no longer trusted, get a new token with: "
             f"{dialect.how_to_trust}"
         )
     if status in _UNAVAILABLE or any(text in reason.lower() for text in _MEMBER_DOWN):

@@ -224,7 +224,7 @@ def _replace_in_identity(client: Client, identity: Json, certificate_pem: str) -
     except (NotTrusted, DriverFailed, NotFound) as error:
         raise NotTrusted(
             f"{client.place} does not let the identity {identity.get('name')} change its certificate ({error}). "
-            "Get a token of another identity with: lxc auth identity create tls/NAME --group GROUP"
+            f"Get a token of another identity with: {client.dialect.client} auth identity create tls/NAME --group GROUP"
         ) from error
     log.info("identity_certificate_replaced", address=client.address.normalised, old=identity["id"])
 
@@ -256,7 +256,7 @@ def untrust(client: Client, of: str, *, own_pem: str) -> None:
     if not is_gone(client, of, own_pem=own_pem) and of.lower() == fingerprint(load_certificate(own_pem)):
         raise NotTrusted(
             f"{client.place} does not let the identity of Innkeeper's certificate remove itself. Run on the server: "
-            f"lxc auth identity delete tls/{of.lower()}",
+            f"{client.dialect.client} auth identity delete tls/{of.lower()}",
             **{OF_IDENTITY: True},
         )
 

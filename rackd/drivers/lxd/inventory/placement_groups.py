@@ -1,4 +1,4 @@
-"""Placement groups of a project of a cluster: LXD spreads their instances over the members, or keeps them together."""
+"""Placement groups of a project of a cluster, as LXD answers with them."""
 
 from __future__ import annotations
 
