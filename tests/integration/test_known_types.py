@@ -8,7 +8,7 @@ from asyncpg.connection import LoggedQuery
 from regiond.db.connection import forget_types
 from regiond.db.pool import connect
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.own_database]  # it looks at what a connection asks
 
 
 @pytest.fixture(autouse=True)
