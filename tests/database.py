@@ -233,8 +233,13 @@ class KeptDatabases:
 
     async def dsn(self) -> str:
         if self._kept is None:
-            made = await create_database(self._server, f"innkeeper_test_{uuid4().hex[:12]}", template=self._template)
-            self._kept = await KeptDatabase.open(made, as_superuser(made))
+            name = f"innkeeper_test_{uuid4().hex[:12]}"
+            made = await create_database(self._server, name, template=self._template)
+            try:
+                self._kept = await KeptDatabase.open(made, as_superuser(made))
+            except BaseException:
+                await drop_database(self._server, name)
+                raise
         return self._kept.dsn
 
     async def put_back(self) -> None:

@@ -26,13 +26,17 @@ LEAVES_WITHIN_S = 2.0  # a process of PostgreSQL whose client is gone
 STATEMENTS = 2_000  # that a connection keeps; the pool's own number would forget them between two tests
 _PAUSE_S = 0.003
 
-_END_SESSION = "select pg_advisory_unlock_all(); unlisten *; reset all"
-# What changes when anything in the schema does: each of its objects has a row here, whose xmin is its last change.
+_END_SESSION = (
+    "reset session authorization; reset role; reset all; close all; unlisten *; select pg_advisory_unlock_all();"
+    " discard temp; discard sequences"
+)
+# What changes when anything in the schema does: each of its parts has a row here, whose xmin is its last change.
 _SCHEMA = " union all ".join(
     f"select count(*), max(xmin::text::bigint) from {catalog}"  # noqa: S608
     for catalog in (
-        "pg_class", "pg_trigger", "pg_proc", "pg_constraint", "pg_policy", "pg_namespace", "pg_rewrite", "pg_attrdef",
-        "pg_db_role_setting", "pg_event_trigger", "pg_extension",
+        "pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_trigger", "pg_rewrite", "pg_policy", "pg_proc",
+        "pg_type", "pg_enum", "pg_sequence", "pg_namespace", "pg_default_acl", "pg_description", "pg_db_role_setting",
+        "pg_event_trigger", "pg_extension",
     )
 )  # fmt: skip
 _TABLES = """
@@ -52,8 +56,18 @@ class KeptConnection(connection.Connection):
 
     shelf: Shelf | None = None
     options: str = ""
+    is_shelved: bool = False
+
+    def is_closed(self) -> bool:
+        """Also on the shelf: to whoever had it, it is closed."""
+        return self.is_shelved or self.is_lost()
+
+    def is_lost(self) -> bool:
+        return super().is_closed()
 
     async def close(self, *, timeout: float | None = None) -> None:
+        if self.is_shelved:
+            return
         if self.shelf is None or not self._is_as_new():
             await super().close(timeout=timeout)
             return
@@ -109,18 +123,20 @@ class Shelf:
         idle = self._idle.setdefault(kept.options, [])
         if len(idle) >= MOST_IDLE:
             return False
+        kept.is_shelved = True
         idle.append(kept)
         return True
 
     def take(self, options: str) -> KeptConnection | None:
         idle = self._idle.get(options, [])
         while idle:
-            if not (kept := idle.pop()).is_closed():
+            (kept := idle.pop()).is_shelved = False
+            if not kept.is_closed():
                 return kept
         return None
 
     def processes(self) -> list[int]:
-        return [one.get_server_pid() for idle in self._idle.values() for one in idle if not one.is_closed()]
+        return [one.get_server_pid() for idle in self._idle.values() for one in idle if not one.is_lost()]
 
     def clear(self) -> None:
         for idle in self._idle.values():
