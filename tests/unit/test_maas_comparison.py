@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve
 
-from common.maas.inventory import Host, Inventory, Machine, Nic, Origin, SourceKind, User
+from common.maas.inventory import Host, Inventory, LeftOut, Machine, Nic, Origin, SourceKind, User
 from common.maas.pinning import known_pins
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.region_state import KnownUser, RegionState
@@ -120,6 +120,18 @@ def test_of_a_taken_host_only_what_maas_does_there_differs() -> None:
     assert seen(WEB, h7=taken) == []
     assert seen(evolve(WEB, system_id="other"), h7=taken) == [(3, "web", "deleted_in_maas", "", "machine abc")]
     assert seen(evolve(WEB, status=9), h7=taken) == [(3, "web", "in_motion", "Deploying", "")]
+
+
+def test_a_machine_that_maas_has_outside_its_hosts_is_not_deleted() -> None:
+    taken = evolve(A, taken=True, machines={"abc": "web"})
+
+    def kinds(*left_out: LeftOut) -> list[str]:
+        return [one.kind.value for one in compare(inventory(left_out=left_out), {"7": taken})]
+
+    assert kinds() == ["deleted_in_maas"]
+    assert kinds(LeftOut(kind="machines", id="abc", name="web", reason="It belongs to no VM host.")) == []
+    assert kinds(LeftOut(kind="machines", id="", name="abc", reason="It has no machine.")) == ["deleted_in_maas"]
+    assert kinds(LeftOut(kind="hosts", id="ops", name="ops", reason="Hosts may be missing.")) == []
 
 
 def test_machines_of_other_hosts_are_not_compared() -> None:

@@ -103,6 +103,11 @@ def _moves(
     return found
 
 
+def _may_hide(inventory: Inventory) -> bool:
+    """Returns whether the MAAS may have hosts, and machines on them, that the inventory has not."""
+    return any(one.kind == "hosts" for one in inventory.left_out)
+
+
 def _at_work(host: SeenHost, machines: Iterable[Machine]) -> Iterator[Found]:
     for one in machines:
         status = in_motion(one.status)
@@ -111,7 +116,11 @@ def _at_work(host: SeenHost, machines: Iterable[Machine]) -> Iterator[Found]:
 
 
 def _deleted(host: SeenHost, inventory: Inventory) -> Iterator[Found]:
+    """Nothing is certain of what a MAAS does not show that may hide some."""
+    if _may_hide(inventory):
+        return
     known = {one.system_id for one in inventory.machines}
+    known |= {one.id for one in inventory.left_out if one.kind == "machines"}  # of hosts that MAAS has no more
     for system_id, vm in host.machines.items():
         if system_id not in known:
             yield _difference(host, vm, DifferenceKind.DELETED_IN_MAAS, "", f"machine {system_id}")
