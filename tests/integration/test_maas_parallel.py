@@ -14,6 +14,7 @@ from common.maas.inventory import Origin, SourceKind
 from innkeeper.arguments import Usage
 from innkeeper.commands.maas_import import wanted
 from innkeeper.request_body import Body
+from regiond.maas.parallel import watch as parallel_watch
 from tests.deployment.deployment import Deployment
 from tests.integration import tables
 from tests.integration.adoption import rows
@@ -261,6 +262,26 @@ async def test_a_host_that_was_taken_over_says_what_maas_still_has_of_it(
     shown = await page(client, f"settings/maas-imports/{begun['id']}")
     assert "MAAS still lists it, VMs there: 2" in shown
     assert "deleted in MAAS" in shown
+
+
+async def test_what_is_not_shown_of_taken_hosts_stops_no_takeover(
+    innkeeper: Deployment, maas: Maas, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await watched(innkeeper, maas, url)
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    for number in range(2):
+        machine(maas, NORTH, number)["status"] = DEPLOYING
+        machine(maas, SOUTH, number)["cpu_count"] = 4
+    monkeypatch.setattr(parallel_watch, "MAX_DIFFERENCES", 1)
+    assert [one[0] for one in await differences(innkeeper, begun)] == ["kvm-south"]
+    assert "1 difference" in (await rejection(take_over(innkeeper, SOUTH))).message
+    monkeypatch.setattr(parallel_watch, "MAX_DIFFERENCES", 0)
+    assert "2 more differences" in (await rejection(take_over(innkeeper, SOUTH))).message
+    for number in range(2):
+        machine(maas, SOUTH, number)["cpu_count"] = 1
+    found = await compare(innkeeper, begun)
+    assert found["more"] == 2
+    assert (await take_over(innkeeper, SOUTH))["state"] == "succeeded"
 
 
 async def test_the_way_back_ends_with_the_first_change(innkeeper: Deployment, maas: Maas, url: str) -> None:

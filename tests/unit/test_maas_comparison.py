@@ -122,6 +122,13 @@ def test_of_a_taken_host_only_what_maas_does_there_differs() -> None:
     assert seen(evolve(WEB, status=9), h7=taken) == [(3, "web", "in_motion", "Deploying", "")]
 
 
+def test_what_differs_on_taken_hosts_is_the_last() -> None:
+    at_work = evolve(WEB, status=9)
+    assert [one[0] for one in seen(at_work, h7=A, h8=evolve(B, vms=(evolve(VM, name="other"),)))] == [3, 3, 4]
+    taken = evolve(A, taken=True)
+    assert [one[0] for one in seen(at_work, h7=taken, h8=evolve(B, vms=(evolve(VM, name="other"),)))] == [4, 3]
+
+
 def test_a_machine_that_maas_has_outside_its_hosts_is_not_deleted() -> None:
     taken = evolve(A, taken=True, machines={"abc": "web"})
 

@@ -58,7 +58,10 @@ class SeenHost:
 
 
 def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found, ...]:
-    """Returns the differences of these hosts, which are by their ids in MAAS, ordered by host, VM and kind."""
+    """Returns the differences of these hosts, which are by their ids in MAAS, ordered by host, VM and kind.
+
+    Those of hosts that were taken over are the last: they stop no other host from being taken over.
+    """
     found: list[Found] = []
     by_host: dict[str, list[Machine]] = {}
     for machine in inventory.machines:
@@ -74,7 +77,8 @@ def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found,
         else:
             found += _of_host(host, machines, moves)
     each = {(one.host_id, one.vm, one.kind): one for one in found}  # MAAS may have two machines for one VM
-    return tuple(each[key] for key in sorted(each))
+    taken = {one.host_id for one in hosts.values() if one.taken}
+    return tuple(each[key] for key in sorted(each, key=lambda key: (key[0] in taken, *key)))
 
 
 def machines_by_host(inventory: Inventory) -> dict[str, int]:
