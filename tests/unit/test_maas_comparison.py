@@ -115,6 +115,12 @@ def test_a_vm_that_moved_inside_its_cluster_is_one_difference() -> None:
         assert [one[2] for one in seen(WEB, h7=A, h8=evolve(moved, group=group))] == ["only_in_maas", "only_on_host"]
 
 
+def test_the_vm_of_another_machine_is_not_one_that_moved() -> None:
+    second = evolve(WEB, system_id="def", hostname="web-2", host_id="8")
+    differences = compare(inventory(WEB, second), {"7": A, "8": evolve(B, vms=(VM,))})
+    assert [(one.host_id, one.kind.value, one.in_maas) for one in differences] == [(3, "only_in_maas", "machine web")]
+
+
 def test_of_a_taken_host_only_what_maas_does_there_differs() -> None:
     taken = evolve(A, taken=True, machines={"abc": "web"}, problem="no route")
     assert seen(WEB, h7=taken) == []

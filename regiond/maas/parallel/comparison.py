@@ -95,13 +95,19 @@ def _moves(
     for host in hosts.values():
         if host.group is not None:
             members.setdefault(host.group, []).append(host)
+    claimed = {
+        (host.host_id, vm.name)
+        for source_id, host in hosts.items()
+        for machine in by_host.get(source_id, ())
+        if (vm := host.vm(machine.instance)) is not None
+    }  # by machines that MAAS has where they are
     found = {}
     for source_id, host in hosts.items():
         others = [] if host.group is None else [one for one in members[host.group] if one is not host]
         for machine in by_host.get(source_id, ()) if others and not host.problem else ():
             if host.vm(machine.instance) is None:
                 places = ((one, vm) for one in others if (vm := one.vm(machine.instance)) is not None)
-                place = next(places, None)
+                place = next((one for one in places if (one[0].host_id, one[1].name) not in claimed), None)
                 if place is not None:
                     found[machine.system_id] = place
     return found
