@@ -10,7 +10,7 @@ from common.maas.inventory import Host, Inventory, LeftOut, Machine, Nic, Origin
 from common.maas.pinning import known_pins
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.region_state import KnownUser, RegionState
-from regiond.maas.parallel.comparison import SeenHost, SeenVm, compare
+from regiond.maas.parallel.comparison import SeenHost, SeenVm, compare, presence_of
 
 MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 WEB = Machine(
@@ -152,6 +152,17 @@ def test_machines_of_other_hosts_are_not_compared() -> None:
 
 
 HOST = Host(id="7", name="kvm", power_type="simulated", power_address="simulated:kvm")
+
+
+def test_a_host_that_maas_may_hide_is_not_one_that_it_no_longer_has() -> None:
+    def found(**more: Any) -> list[tuple[bool | None, int | None]]:
+        presence = presence_of(inventory(WEB, hosts=(HOST,), **more), ["7", "8"])
+        return [(one.in_maas, one.machines_in_maas) for one in presence]
+
+    assert found() == [(True, 1), (False, 0)]
+    for left_out in ("8", "ops"):
+        reason = LeftOut(kind="hosts", id=left_out, name=left_out, reason="It is not shown.")
+        assert found(left_out=(reason,)) == [(True, 1), (None, None)]
 
 
 def states(state: RegionState) -> dict[str, tuple[str, str]]:

@@ -57,6 +57,15 @@ class SeenHost:
         return {one.guest_key: one for one in self.vms} | {one.name: one for one in self.vms}
 
 
+@frozen(kw_only=True)
+class Presence:
+    """What is known of a host in MAAS; None: nothing."""
+
+    source_id: str
+    in_maas: bool | None = None
+    machines_in_maas: int | None = None
+
+
 def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found, ...]:
     """Returns the differences of these hosts, which are by their ids in MAAS, ordered by host, VM and kind.
 
@@ -81,10 +90,17 @@ def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found,
     return tuple(each[key] for key in sorted(each, key=lambda key: (key[0] in taken, *key)))
 
 
-def machines_by_host(inventory: Inventory) -> dict[str, int]:
-    """Returns how many machines MAAS has on each of its hosts, by their ids; those without any are there too."""
+def presence_of(inventory: Inventory, source_ids: Iterable[str]) -> tuple[Presence, ...]:
+    """Returns whether MAAS has these hosts, by their ids there, and how many machines on each."""
     counts = Counter(one.host_id for one in inventory.machines)
-    return {host.id: counts[host.id] for host in inventory.hosts}
+    listed = {one.id for one in inventory.hosts}
+    hides = _may_hide(inventory)
+    return tuple(
+        Presence(source_id=one)
+        if hides and one not in listed
+        else Presence(source_id=one, in_maas=one in listed, machines_in_maas=counts[one])
+        for one in source_ids
+    )
 
 
 def _moves(

@@ -20,7 +20,7 @@ from regiond.maas.imports import store as import_store
 from regiond.maas.imports import watched_store
 from regiond.maas.imports.service import MaasImports, counts_of, make_plan_possible
 from regiond.maas.parallel import store
-from regiond.maas.parallel.comparison import SeenHost, compare, machines_by_host
+from regiond.maas.parallel.comparison import SeenHost, compare, presence_of
 from regiond.maas.parallel.model import MAX_DIFFERENCES, ParallelRun
 from regiond.maas.source.service import read_maas
 
@@ -110,14 +110,14 @@ class Comparisons:
             for one in watched
             if (view := views.get(one.host_id)) is not None
         }  # fmt: skip
-        counts = machines_by_host(inventory)
+        presence = presence_of(inventory, [one.source_id for one in watched])
         found = await asyncio.to_thread(compare, inventory, seen)
         async with self.database.transaction() as db:
             if await import_store.open_operation_of(db, import_id) is not None:
                 return None
             kept = found[:MAX_DIFFERENCES]
             await store.write_differences(db, import_id, kept, len(found) - len(kept))
-            await store.write_in_maas(db, import_id, {one.source_id: counts.get(one.source_id) for one in watched})
+            await store.write_in_maas(db, import_id, presence)
         taken = {one.host_id for one in watched if one.taken_at is not None}
         return sum(one.host_id not in taken for one in found[MAX_DIFFERENCES:])
 
