@@ -38,6 +38,10 @@ __all__ = ["client"]
 pytestmark = pytest.mark.slow  # each begins with an import of two hosts
 ADMIN_TOKEN = 1
 _AGED = "update maas_import set read_at = now() - interval '16 minutes' returning id"
+_ALSO_WATCHES = """
+    update maas_import i set watched = true, url = w.url, sealed_key = w.sealed_key
+      from maas_import w where i.id = $1 and w.id = $2 returning i.id
+"""
 DEPLOYING = 9
 
 
@@ -60,6 +64,11 @@ async def begin(innkeeper: Deployment, maas: Maas, url: str) -> Any:
 async def watched(innkeeper: Deployment, maas: Maas, url: str, *, unreachable: bool = False) -> Any:
     """Returns the import, applied: two hosts are here; the others are left out, or `unreachable`."""
     begun = await begin(innkeeper, maas, url)
+    await bring(innkeeper, begun, unreachable=unreachable)
+    return begun
+
+
+async def bring(innkeeper: Deployment, begun: Any, *, unreachable: bool = False) -> None:
     document = await plan(innkeeper, begun)
     for kind, objects in document["objects"].items():
         for one in objects:
@@ -69,7 +78,6 @@ async def watched(innkeeper: Deployment, maas: Maas, url: str, *, unreachable: b
                 one["choice"] = next(choice for choice in one["choices"] if not choice.endswith("="))
     operation = await apply(innkeeper, begun, document)
     assert operation["state"] == ("failed" if unreachable else "succeeded"), operation["error"]
-    return begun
 
 
 async def compare(innkeeper: Deployment, begun: Any) -> Any:
@@ -348,6 +356,18 @@ async def test_an_import_of_before_adopts_nothing_of_a_watched_maas(
                 one["choice"] = next(choice for choice in one["choices"] if not choice.endswith("="))
     assert f"Import {begun['id']} watches" in (await rejection(apply(innkeeper, before, document))).message
     assert await machines(innkeeper) == []
+
+
+async def test_two_that_watch_one_maas_already_do_not_block_each_other(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    body = Body(fields=[("url", url), ("key", api_key(maas, ADMIN_TOKEN))])
+    before = (await innkeeper.api.send("POST", "maas-imports/", body=body)).json()
+    begun = await watched(innkeeper, maas, url)
+    await tables.sql(innkeeper, _ALSO_WATCHES, before["id"], begun["id"])
+    await bring(innkeeper, begun)
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    assert await machines(innkeeper) == [name_of(NORTH, one) for one in range(3)]
 
 
 async def test_an_old_reading_is_no_ground_to_take_over(innkeeper: Deployment, maas: Maas, url: str) -> None:

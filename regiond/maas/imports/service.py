@@ -212,7 +212,8 @@ class MaasImports:
                 if active is not None:
                     return await self._joined(active, host, choices)
                 await watched_store.lock_watched(db)
-                await _check_unwatched(db, plan.origin, import_id=plan.import_id)
+                if not await watched_store.is_watched(db, plan.import_id):  # its hosts are watched by no other
+                    await _check_unwatched(db, plan.origin, import_id=plan.import_id)
                 if await store.read_at(db, plan.import_id) != read_at:
                     raise WrongState("MAAS has just been read again. Nothing was imported; try again.")
                 request = {"import": plan.import_id, "source": plan.origin.label, "choices": choices}

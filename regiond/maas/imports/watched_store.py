@@ -78,9 +78,13 @@ async def nodes_of_cores(db: Db, host_ids: Iterable[int]) -> Mapping[int, Mappin
     return found
 
 
+async def is_watched(db: Db, import_id: int) -> bool:
+    return bool(await db.fetchval(_IS_WATCHED, import_id))
+
+
 async def taken_hosts(db: Db, import_id: int) -> frozenset[str] | None:
     """Returns the ids in MAAS of hosts that were taken over; None for an import that is not watched."""
-    if not await db.fetchval(_IS_WATCHED, import_id):
+    if not await is_watched(db, import_id):
         return None
     return frozenset(row["source_id"] for row in await db.fetch(_TAKEN, import_id))
 
