@@ -38,6 +38,7 @@ __all__ = ["client"]
 pytestmark = pytest.mark.slow  # each begins with an import of two hosts
 ADMIN_TOKEN = 1
 _AGED = "update maas_import set read_at = now() - interval '16 minutes' returning id"
+_IMPORTED = "update machine set imported = $1 returning id"
 _ALSO_WATCHES = """
     update maas_import i set watched = true, url = w.url, sealed_key = w.sealed_key
       from maas_import w where i.id = $1 and w.id = $2 returning i.id
@@ -429,6 +430,38 @@ async def test_a_deleted_import_is_asked_no_more(innkeeper: Deployment, maas: Ma
     await innkeeper.region.components.maas_parallel_watch.look(every_s=0.0)
     assert maas.requests == []
     assert (await hosts(innkeeper))["kvm-north"]["maintenance"]
+
+
+async def test_a_host_that_was_taken_over_stays_so_in_the_next_import(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    first = await watched(innkeeper, maas, url)
+    for host in (NORTH, SOUTH):
+        assert (await take_over(innkeeper, host))["state"] == "succeeded"
+    await give_back(innkeeper, SOUTH)
+    north = [name_of(NORTH, one) for one in range(3)]
+
+    async def is_given_back() -> bool:
+        return await machines(innkeeper) == north
+
+    await eventually(is_given_back)
+    await innkeeper.api.send("DELETE", f"maas-imports/{first['id']}/")
+    await tables.sql(innkeeper, _IMPORTED, False)  # as if all had been released
+    released = await begin(innkeeper, maas, url)
+    assert [one["name"] for one in (await compare(innkeeper, released))["hosts"]] == ["kvm-north"]
+    await innkeeper.api.send("DELETE", f"maas-imports/{released['id']}/")
+    await tables.sql(innkeeper, _IMPORTED, True)
+    second = await begin(innkeeper, maas, url)
+    planned = states(await plan(innkeeper, second), "machines")
+    assert [planned[name_of(host, 0)] for host in (NORTH, SOUTH)] == ["exists", "left_out"]
+    await bring(innkeeper, second)
+    found = {one["name"]: bool(one["taken_over"]) for one in (await compare(innkeeper, second))["hosts"]}
+    assert found == {"kvm-north": True, "kvm-south": False}
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"] is None
+    assert await machines(innkeeper) == north
+    assert "was taken over at" in (await rejection(take_over(innkeeper, NORTH))).message
+    assert (await give_back(innkeeper, NORTH))["machines"] == north
+    await eventually(lambda: _is_empty(innkeeper))
 
 
 async def test_commands_compare_and_hand_over(innkeeper: Deployment, tmp_path: Path, maas: Maas, url: str) -> None:
