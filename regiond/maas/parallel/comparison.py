@@ -59,7 +59,7 @@ class SeenHost:
 
 @frozen(kw_only=True)
 class Presence:
-    """What is known of a host in MAAS; None: nothing."""
+    """Whether MAAS has a host, and how many machines on it; None: not known."""
 
     source_id: str
     in_maas: bool | None = None
