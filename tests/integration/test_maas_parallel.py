@@ -14,6 +14,7 @@ from common.maas.inventory import Origin, SourceKind
 from innkeeper.arguments import Usage
 from innkeeper.commands.maas_import import wanted
 from innkeeper.request_body import Body
+from regiond.maas.parallel import watch as parallel_watch
 from tests.deployment.deployment import Deployment
 from tests.integration import tables
 from tests.integration.adoption import rows
@@ -37,6 +38,11 @@ __all__ = ["client"]
 pytestmark = pytest.mark.slow  # each begins with an import of two hosts
 ADMIN_TOKEN = 1
 _AGED = "update maas_import set read_at = now() - interval '16 minutes' returning id"
+_IMPORTED = "update machine set imported = $1 returning id"
+_ALSO_WATCHES = """
+    update maas_import i set watched = true, url = w.url, sealed_key = w.sealed_key
+      from maas_import w where i.id = $1 and w.id = $2 returning i.id
+"""
 DEPLOYING = 9
 
 
@@ -59,6 +65,11 @@ async def begin(innkeeper: Deployment, maas: Maas, url: str) -> Any:
 async def watched(innkeeper: Deployment, maas: Maas, url: str, *, unreachable: bool = False) -> Any:
     """Returns the import, applied: two hosts are here; the others are left out, or `unreachable`."""
     begun = await begin(innkeeper, maas, url)
+    await bring(innkeeper, begun, unreachable=unreachable)
+    return begun
+
+
+async def bring(innkeeper: Deployment, begun: Any, *, unreachable: bool = False) -> None:
     document = await plan(innkeeper, begun)
     for kind, objects in document["objects"].items():
         for one in objects:
@@ -68,7 +79,6 @@ async def watched(innkeeper: Deployment, maas: Maas, url: str, *, unreachable: b
                 one["choice"] = next(choice for choice in one["choices"] if not choice.endswith("="))
     operation = await apply(innkeeper, begun, document)
     assert operation["state"] == ("failed" if unreachable else "succeeded"), operation["error"]
-    return begun
 
 
 async def compare(innkeeper: Deployment, begun: Any) -> Any:
@@ -263,6 +273,26 @@ async def test_a_host_that_was_taken_over_says_what_maas_still_has_of_it(
     assert "deleted in MAAS" in shown
 
 
+async def test_what_is_not_shown_of_taken_hosts_stops_no_takeover(
+    innkeeper: Deployment, maas: Maas, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await watched(innkeeper, maas, url)
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    for number in range(2):
+        machine(maas, NORTH, number)["status"] = DEPLOYING
+        machine(maas, SOUTH, number)["cpu_count"] = 4
+    monkeypatch.setattr(parallel_watch, "MAX_DIFFERENCES", 1)
+    assert [one[0] for one in await differences(innkeeper, begun)] == ["kvm-south"]
+    assert "1 difference" in (await rejection(take_over(innkeeper, SOUTH))).message
+    monkeypatch.setattr(parallel_watch, "MAX_DIFFERENCES", 0)
+    assert "2 more differences" in (await rejection(take_over(innkeeper, SOUTH))).message
+    for number in range(2):
+        machine(maas, SOUTH, number)["cpu_count"] = 1
+    found = await compare(innkeeper, begun)
+    assert found["more"] == 2
+    assert (await take_over(innkeeper, SOUTH))["state"] == "succeeded"
+
+
 async def test_the_way_back_ends_with_the_first_change(innkeeper: Deployment, maas: Maas, url: str) -> None:
     await watched(innkeeper, maas, url)
     await take_over(innkeeper, NORTH)
@@ -329,6 +359,18 @@ async def test_an_import_of_before_adopts_nothing_of_a_watched_maas(
     assert await machines(innkeeper) == []
 
 
+async def test_two_that_watch_one_maas_already_do_not_block_each_other(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    body = Body(fields=[("url", url), ("key", api_key(maas, ADMIN_TOKEN))])
+    before = (await innkeeper.api.send("POST", "maas-imports/", body=body)).json()
+    begun = await watched(innkeeper, maas, url)
+    await tables.sql(innkeeper, _ALSO_WATCHES, before["id"], begun["id"])
+    await bring(innkeeper, begun)
+    assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
+    assert await machines(innkeeper) == [name_of(NORTH, one) for one in range(3)]
+
+
 async def test_an_old_reading_is_no_ground_to_take_over(innkeeper: Deployment, maas: Maas, url: str) -> None:
     begun = await watched(innkeeper, maas, url)
     await tables.sql(innkeeper, _AGED)
@@ -388,6 +430,38 @@ async def test_a_deleted_import_is_asked_no_more(innkeeper: Deployment, maas: Ma
     await innkeeper.region.components.maas_parallel_watch.look(every_s=0.0)
     assert maas.requests == []
     assert (await hosts(innkeeper))["kvm-north"]["maintenance"]
+
+
+async def test_a_host_that_was_taken_over_stays_so_in_the_next_import(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    first = await watched(innkeeper, maas, url)
+    for host in (NORTH, SOUTH):
+        assert (await take_over(innkeeper, host))["state"] == "succeeded"
+    await give_back(innkeeper, SOUTH)
+    north = [name_of(NORTH, one) for one in range(3)]
+
+    async def is_given_back() -> bool:
+        return await machines(innkeeper) == north
+
+    await eventually(is_given_back)
+    await innkeeper.api.send("DELETE", f"maas-imports/{first['id']}/")
+    await tables.sql(innkeeper, _IMPORTED, False)  # as if all had been released
+    released = await begin(innkeeper, maas, url)
+    assert [one["name"] for one in (await compare(innkeeper, released))["hosts"]] == ["kvm-north"]
+    await innkeeper.api.send("DELETE", f"maas-imports/{released['id']}/")
+    await tables.sql(innkeeper, _IMPORTED, True)
+    second = await begin(innkeeper, maas, url)
+    planned = states(await plan(innkeeper, second), "machines")
+    assert [planned[name_of(host, 0)] for host in (NORTH, SOUTH)] == ["exists", "left_out"]
+    await bring(innkeeper, second)
+    found = {one["name"]: bool(one["taken_over"]) for one in (await compare(innkeeper, second))["hosts"]}
+    assert found == {"kvm-north": True, "kvm-south": False}
+    assert (await hosts(innkeeper))["kvm-north"]["maintenance"] is None
+    assert await machines(innkeeper) == north
+    assert "was taken over at" in (await rejection(take_over(innkeeper, NORTH))).message
+    assert (await give_back(innkeeper, NORTH))["machines"] == north
+    await eventually(lambda: _is_empty(innkeeper))
 
 
 async def test_commands_compare_and_hand_over(innkeeper: Deployment, tmp_path: Path, maas: Maas, url: str) -> None:

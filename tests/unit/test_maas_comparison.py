@@ -6,11 +6,11 @@ from typing import Any
 
 from attrs import evolve
 
-from common.maas.inventory import Host, Inventory, Machine, Nic, Origin, SourceKind, User
+from common.maas.inventory import Host, Inventory, LeftOut, Machine, Nic, Origin, SourceKind, User
 from common.maas.pinning import known_pins
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.region_state import KnownUser, RegionState
-from regiond.maas.parallel.comparison import SeenHost, SeenVm, compare
+from regiond.maas.parallel.comparison import SeenHost, SeenVm, compare, presence_of
 
 MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 WEB = Machine(
@@ -115,6 +115,12 @@ def test_a_vm_that_moved_inside_its_cluster_is_one_difference() -> None:
         assert [one[2] for one in seen(WEB, h7=A, h8=evolve(moved, group=group))] == ["only_in_maas", "only_on_host"]
 
 
+def test_the_vm_of_another_machine_is_not_one_that_moved() -> None:
+    second = evolve(WEB, system_id="def", hostname="web-2", host_id="8")
+    differences = compare(inventory(WEB, second), {"7": A, "8": evolve(B, vms=(VM,))})
+    assert [(one.host_id, one.kind.value, one.in_maas) for one in differences] == [(3, "only_in_maas", "machine web")]
+
+
 def test_of_a_taken_host_only_what_maas_does_there_differs() -> None:
     taken = evolve(A, taken=True, machines={"abc": "web"}, problem="no route")
     assert seen(WEB, h7=taken) == []
@@ -122,11 +128,41 @@ def test_of_a_taken_host_only_what_maas_does_there_differs() -> None:
     assert seen(evolve(WEB, status=9), h7=taken) == [(3, "web", "in_motion", "Deploying", "")]
 
 
+def test_what_differs_on_taken_hosts_is_the_last() -> None:
+    at_work = evolve(WEB, status=9)
+    assert [one[0] for one in seen(at_work, h7=A, h8=evolve(B, vms=(evolve(VM, name="other"),)))] == [3, 3, 4]
+    taken = evolve(A, taken=True)
+    assert [one[0] for one in seen(at_work, h7=taken, h8=evolve(B, vms=(evolve(VM, name="other"),)))] == [4, 3]
+
+
+def test_a_machine_that_maas_has_outside_its_hosts_is_not_deleted() -> None:
+    taken = evolve(A, taken=True, machines={"abc": "web"})
+
+    def kinds(*left_out: LeftOut) -> list[str]:
+        return [one.kind.value for one in compare(inventory(left_out=left_out), {"7": taken})]
+
+    assert kinds() == ["deleted_in_maas"]
+    assert kinds(LeftOut(kind="machines", id="abc", name="web", reason="It belongs to no VM host.")) == []
+    assert kinds(LeftOut(kind="machines", id="", name="abc", reason="It has no machine.")) == ["deleted_in_maas"]
+    assert kinds(LeftOut(kind="hosts", id="ops", name="ops", reason="Hosts may be missing.")) == []
+
+
 def test_machines_of_other_hosts_are_not_compared() -> None:
     assert found(evolve(WEB, host_id="8"), VM) == [("web", "only_on_host", "", "VM web")]
 
 
 HOST = Host(id="7", name="kvm", power_type="simulated", power_address="simulated:kvm")
+
+
+def test_a_host_that_maas_may_hide_is_not_one_that_it_no_longer_has() -> None:
+    def found(**more: Any) -> list[tuple[bool | None, int | None]]:
+        presence = presence_of(inventory(WEB, hosts=(HOST,), **more), ["7", "8"])
+        return [(one.in_maas, one.machines_in_maas) for one in presence]
+
+    assert found() == [(True, 1), (False, 0)]
+    for left_out in ("8", "ops"):
+        reason = LeftOut(kind="hosts", id=left_out, name=left_out, reason="It is not shown.")
+        assert found(left_out=(reason,)) == [(True, 1), (None, None)]
 
 
 def states(state: RegionState) -> dict[str, tuple[str, str]]:

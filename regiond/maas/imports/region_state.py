@@ -166,7 +166,7 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
         domains=frozenset(row["name"] for row in await db.fetch(_DOMAINS)),
         dns_names=frozenset((row["name"], row["domain"]) for row in await db.fetch(_DNS_NAMES)),
         users={row["username"]: from_dict(dict(row), KnownUser) for row in await db.fetch(_USERS, import_id)},
-        hosts=tuple(from_dict(dict(row), KnownHost) for row in await db.fetch(_HOSTS)),
+        hosts=await read_hosts(db),
         clusters={row["name"]: row["id"] for row in await db.fetch(_CLUSTERS)},
         machines={one.system_id: one for one in machines},
         hostnames=frozenset([*(one.hostname for one in machines), *devices]),
@@ -176,6 +176,10 @@ async def read_state(db: Db, import_id: int, maas_uuid: str) -> RegionState:
         watched_elsewhere=await watched_store.watched_elsewhere(db, import_id),
         taken_hosts=await watched_store.taken_hosts(db, import_id),
     )
+
+
+async def read_hosts(db: Db) -> tuple[KnownHost, ...]:
+    return tuple(from_dict(dict(row), KnownHost) for row in await db.fetch(_HOSTS))
 
 
 async def _guests(db: Db, import_id: int) -> Mapping[tuple[int, str], KnownGuest]:

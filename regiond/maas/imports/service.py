@@ -32,8 +32,8 @@ from regiond.maas.imports.model import (
     stored_choices,
 )
 from regiond.maas.imports.plan import kept_choices, make_plan
-from regiond.maas.imports.plan_hosts import address_of, driver_of, project_of
-from regiond.maas.imports.region_state import host_key, read_state
+from regiond.maas.imports.plan_hosts import address_of, driver_of, known_hosts, project_of
+from regiond.maas.imports.region_state import RegionState, host_key, read_hosts, read_state
 from regiond.maas.source.service import read_maas
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
@@ -98,6 +98,8 @@ class MaasImports:
     async def add(self, caller: Caller, inventory: Inventory, watched: NewMaasImport | None = None) -> MaasImport:
         """Keeps the inventory, sealed, and where it can be read again if it is `watched`. Nothing else changes.
 
+        Hosts that an earlier import has taken over from the MAAS that is watched stay taken over.
+
         Raises WrongState if another import watches the same MAAS: it is in charge of hosts that this one would import.
         """
         caller.require_admin()
@@ -111,6 +113,10 @@ class MaasImports:
             if watched is not None:
                 sealed = self.credentials.seal_data(import_id, MAAS_IMPORT_KEY, watched.key.encode())
                 await store.watch(db, import_id, watched, sealed)
+                state = RegionState(hosts=await read_hosts(db))
+                here = known_hosts(inventory, state, simulated_allowed=self.simulated_allowed)
+                ids = {source_id: one.id for source_id, one in here.items()}
+                await watched_store.add_taken(db, import_id, ids, [one.system_id for one in inventory.machines])
             message = f"What {inventory.origin.label} knew was read for an import from MAAS."
             await Events.record(db, "maas_import_added", message, caller=caller)
         return await self.read(caller, import_id)
@@ -212,7 +218,8 @@ class MaasImports:
                 if active is not None:
                     return await self._joined(active, host, choices)
                 await watched_store.lock_watched(db)
-                await _check_unwatched(db, plan.origin, import_id=plan.import_id)
+                if not await watched_store.is_watched(db, plan.import_id):  # its hosts are watched by no other
+                    await _check_unwatched(db, plan.origin, import_id=plan.import_id)
                 if await store.read_at(db, plan.import_id) != read_at:
                     raise WrongState("MAAS has just been read again. Nothing was imported; try again.")
                 request = {"import": plan.import_id, "source": plan.origin.label, "choices": choices}

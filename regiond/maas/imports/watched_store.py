@@ -8,6 +8,7 @@ from attrs import frozen
 
 from common.maas.inventory import Origin
 from regiond.db.pool import Db, of_row
+from regiond.maas.imports.model import PARALLEL_RUN
 
 _TAKEN = "select source_id from maas_watched_host where import_id = $1 and taken_at is not null"
 _IS_WATCHED = "select watched from maas_import where id = $1"
@@ -15,6 +16,17 @@ _ADD = """
     insert into maas_watched_host (host_id, import_id, source_id)
     select host_id, $1, source_id from unnest($2::integer[], $3::text[]) as found(host_id, source_id)
      where exists (select from vm_host h where h.id = host_id)
+        on conflict (host_id) do nothing
+"""
+# An import that was deleted has taken them over: machines that came from MAAS are here, and Innkeeper may act on them.
+_ADD_TAKEN = """
+    insert into maas_watched_host (host_id, import_id, source_id, taken_at)
+    select h.id, $1, found.source_id, min(m.created_at)
+      from unnest($2::integer[], $3::text[]) as found(host_id, source_id)
+      join vm_host h on h.id = found.host_id and h.maintenance_holder is distinct from $5
+      join machine m on m.host_id = h.id and (m.imported or m.system_id = any($4::text[]))
+     where not exists (select from operation o where o.machine_id = m.id and o.kind = 'forget' and o.is_open)
+     group by h.id, found.source_id
         on conflict (host_id) do nothing
 """
 _TAKE = "update maas_watched_host set taken_at = clock_timestamp() where host_id = $1 and taken_at is null"
@@ -78,9 +90,13 @@ async def nodes_of_cores(db: Db, host_ids: Iterable[int]) -> Mapping[int, Mappin
     return found
 
 
+async def is_watched(db: Db, import_id: int) -> bool:
+    return bool(await db.fetchval(_IS_WATCHED, import_id))
+
+
 async def taken_hosts(db: Db, import_id: int) -> frozenset[str] | None:
     """Returns the ids in MAAS of hosts that were taken over; None for an import that is not watched."""
-    if not await db.fetchval(_IS_WATCHED, import_id):
+    if not await is_watched(db, import_id):
         return None
     return frozenset(row["source_id"] for row in await db.fetch(_TAKEN, import_id))
 
@@ -88,6 +104,11 @@ async def taken_hosts(db: Db, import_id: int) -> frozenset[str] | None:
 async def add_hosts(db: Db, import_id: int, hosts: Mapping[str, int]) -> None:
     """Adds the hosts, by their ids in MAAS; one that another import watches stays there. Idempotent."""
     await db.execute(_ADD, import_id, list(hosts.values()), list(hosts))
+
+
+async def add_taken(db: Db, import_id: int, hosts: Mapping[str, int], system_ids: Iterable[str]) -> None:
+    """Adds those of the hosts, by their ids in MAAS, that were taken over before. `system_ids` are MAAS's machines."""
+    await db.execute(_ADD_TAKEN, import_id, list(hosts.values()), list(hosts), list(system_ids), PARALLEL_RUN)
 
 
 async def take(db: Db, host_id: int) -> None:

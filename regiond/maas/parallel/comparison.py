@@ -57,8 +57,20 @@ class SeenHost:
         return {one.guest_key: one for one in self.vms} | {one.name: one for one in self.vms}
 
 
+@frozen(kw_only=True)
+class Presence:
+    """Whether MAAS has a host, and how many machines on it; None: not known."""
+
+    source_id: str
+    in_maas: bool | None = None
+    machines_in_maas: int | None = None
+
+
 def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found, ...]:
-    """Returns the differences of these hosts, which are by their ids in MAAS, ordered by host, VM and kind."""
+    """Returns the differences of these hosts, which are by their ids in MAAS, ordered by host, VM and kind.
+
+    Those of hosts that were taken over are the last: they stop no other host from being taken over.
+    """
     found: list[Found] = []
     by_host: dict[str, list[Machine]] = {}
     for machine in inventory.machines:
@@ -74,13 +86,21 @@ def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found,
         else:
             found += _of_host(host, machines, moves)
     each = {(one.host_id, one.vm, one.kind): one for one in found}  # MAAS may have two machines for one VM
-    return tuple(each[key] for key in sorted(each))
+    taken = {one.host_id for one in hosts.values() if one.taken}
+    return tuple(each[key] for key in sorted(each, key=lambda key: (key[0] in taken, *key)))
 
 
-def machines_by_host(inventory: Inventory) -> dict[str, int]:
-    """Returns how many machines MAAS has on each of its hosts, by their ids; those without any are there too."""
+def presence_of(inventory: Inventory, source_ids: Iterable[str]) -> tuple[Presence, ...]:
+    """Returns whether MAAS has these hosts, by their ids there, and how many machines on each."""
     counts = Counter(one.host_id for one in inventory.machines)
-    return {host.id: counts[host.id] for host in inventory.hosts}
+    listed = {one.id for one in inventory.hosts}
+    hides = _may_hide(inventory)
+    return tuple(
+        Presence(source_id=one)
+        if hides and one not in listed
+        else Presence(source_id=one, in_maas=one in listed, machines_in_maas=counts[one])
+        for one in source_ids
+    )
 
 
 def _moves(
@@ -91,16 +111,27 @@ def _moves(
     for host in hosts.values():
         if host.group is not None:
             members.setdefault(host.group, []).append(host)
+    claimed = {
+        (host.host_id, vm.name)
+        for source_id, host in hosts.items()
+        for machine in by_host.get(source_id, ())
+        if (vm := host.vm(machine.instance)) is not None
+    }  # by machines that MAAS has where they are
     found = {}
     for source_id, host in hosts.items():
         others = [] if host.group is None else [one for one in members[host.group] if one is not host]
         for machine in by_host.get(source_id, ()) if others and not host.problem else ():
             if host.vm(machine.instance) is None:
                 places = ((one, vm) for one in others if (vm := one.vm(machine.instance)) is not None)
-                place = next(places, None)
+                place = next((one for one in places if (one[0].host_id, one[1].name) not in claimed), None)
                 if place is not None:
                     found[machine.system_id] = place
     return found
+
+
+def _may_hide(inventory: Inventory) -> bool:
+    """Returns whether the MAAS may have hosts, and machines on them, that the inventory has not."""
+    return any(one.kind == "hosts" for one in inventory.left_out)
 
 
 def _at_work(host: SeenHost, machines: Iterable[Machine]) -> Iterator[Found]:
@@ -111,7 +142,11 @@ def _at_work(host: SeenHost, machines: Iterable[Machine]) -> Iterator[Found]:
 
 
 def _deleted(host: SeenHost, inventory: Inventory) -> Iterator[Found]:
+    """Nothing is certain of what a MAAS does not show that may hide some."""
+    if _may_hide(inventory):
+        return
     known = {one.system_id for one in inventory.machines}
+    known |= {one.id for one in inventory.left_out if one.kind == "machines"}  # of hosts that MAAS has no more
     for system_id, vm in host.machines.items():
         if system_id not in known:
             yield _difference(host, vm, DifferenceKind.DELETED_IN_MAAS, "", f"machine {system_id}")

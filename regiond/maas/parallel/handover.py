@@ -68,10 +68,10 @@ class Handover:
             host = await _watched(db, host_id)
         if host.taken_at is not None:
             raise WrongState(f"{host.host_name} was taken over at {host.taken_at:%Y-%m-%d %H:%M} UTC.", host=host_id)
-        await self.comparisons.compare(host.import_id)  # the host may be new, or have changed since
+        more = await self.comparisons.compare(host.import_id)  # the host may be new, or have changed since
         async with self.database.connection() as db:
             differences = await store.differences(db, host.import_id, host_id)
-            more = await store.more_differences(db, host.import_id)
+            more = await store.more_differences(db, host.import_id) if more is None else more
             forgets = await store.open_forget_of(db, host_id)
         found = await self.imports.read(caller, host.import_id)
         if forgets is not None:

@@ -56,7 +56,8 @@ class Difference:
 class WatchedHost:
     """A VM host of a watched MAAS. `taken_at` is when Innkeeper took it over; None: that MAAS is in charge.
 
-    `in_maas` is whether that MAAS still has it, and `machines_in_maas` how many machines on it; None: not compared yet.
+    `in_maas` is whether that MAAS still has it, and `machines_in_maas` how many machines on it; None: not compared yet,
+    or MAAS may not show all hosts.
     """
 
     host_id: int

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from attrs import frozen
 
 from common.serialization import to_dict
 from regiond.db.pool import Db, of_row
-from regiond.maas.parallel.comparison import SeenVm
+from regiond.maas.parallel.comparison import Presence, SeenVm
 from regiond.maas.parallel.model import Difference, DifferenceKind, Found, WatchedHost
 
 _WATCHED = """
@@ -174,13 +174,8 @@ async def write_differences(db: Db, import_id: int, found: Sequence[Found], more
     await db.execute(_SET_MORE, import_id, more)
 
 
-async def write_in_maas(db: Db, import_id: int, counts: Mapping[str, int | None]) -> None:
-    """Records how many machines the MAAS has on each of its hosts, by their ids there; None: it has no such host."""
-    found = [
-        {"source_id": source_id, "in_maas": count is not None, "machines_in_maas": count or 0}
-        for source_id, count in counts.items()
-    ]
-    await db.execute(_SET_IN_MAAS, import_id, found)
+async def write_in_maas(db: Db, import_id: int, found: Iterable[Presence]) -> None:
+    await db.execute(_SET_IN_MAAS, import_id, [to_dict(one) for one in found])
 
 
 async def imported_machines(db: Db, host_ids: Sequence[int]) -> Mapping[int, Mapping[str, str]]:

@@ -20,7 +20,7 @@ from regiond.maas.imports import store as import_store
 from regiond.maas.imports import watched_store
 from regiond.maas.imports.service import MaasImports, counts_of, make_plan_possible
 from regiond.maas.parallel import store
-from regiond.maas.parallel.comparison import SeenHost, compare, machines_by_host
+from regiond.maas.parallel.comparison import SeenHost, compare, presence_of
 from regiond.maas.parallel.model import MAX_DIFFERENCES, ParallelRun
 from regiond.maas.source.service import read_maas
 
@@ -85,11 +85,15 @@ class Comparisons:
             await store.record_read(db, import_id)
         await self._compare(import_id, inventory)
 
-    async def compare(self, import_id: int) -> None:
-        """Compares what was read last with what the hosts have reported last, and stores the differences."""
-        await self._compare(import_id, await self.imports.inventories.read(import_id))
+    async def compare(self, import_id: int) -> int | None:
+        """Compares what was read last with what the hosts have reported last, and stores the differences.
 
-    async def _compare(self, import_id: int, inventory: Inventory) -> None:
+        Returns how many were not stored of hosts that are not taken over; None: something is imported, and nothing was
+        compared.
+        """
+        return await self._compare(import_id, await self.imports.inventories.read(import_id))
+
+    async def _compare(self, import_id: int, inventory: Inventory) -> int | None:
         async with self.database.connection() as db:
             watched = await store.watched_hosts(db, import_id)
             ids = [one.host_id for one in watched]
@@ -106,14 +110,16 @@ class Comparisons:
             for one in watched
             if (view := views.get(one.host_id)) is not None
         }  # fmt: skip
-        counts = machines_by_host(inventory)
+        presence = presence_of(inventory, [one.source_id for one in watched])
         found = await asyncio.to_thread(compare, inventory, seen)
         async with self.database.transaction() as db:
             if await import_store.open_operation_of(db, import_id) is not None:
-                return
+                return None
             kept = found[:MAX_DIFFERENCES]
             await store.write_differences(db, import_id, kept, len(found) - len(kept))
-            await store.write_in_maas(db, import_id, {one.source_id: counts.get(one.source_id) for one in watched})
+            await store.write_in_maas(db, import_id, presence)
+        taken = {one.host_id for one in watched if one.taken_at is not None}
+        return sum(one.host_id not in taken for one in found[MAX_DIFFERENCES:])
 
     async def _access(self, import_id: int) -> MaasAccess:
         async with self.database.connection() as db:
