@@ -9,7 +9,7 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, is_ready
-from tests.integration.tables import rows
+from tests.integration.tables import rows, sql
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
@@ -139,6 +139,17 @@ async def test_an_imported_certificate_stays(innkeeper: Deployment, server: Fake
     fate = await remove(innkeeper, host)
     assert (fate["removed"], "imported" in fate["message"]) == (False, True)
     assert list(server.trusted) == [pair.fingerprint]
+
+
+async def test_each_of_several_certificates_has_a_command_of_its_own(innkeeper: Deployment, server: FakeLxd) -> None:
+    """One of them is often gone, which must not stop the others."""
+    host = await add(innkeeper, password=server.token())
+    (ours,) = server.trusted
+    await sql(innkeeper, "update key_pair set retired_fingerprint = 'ab12' returning id")
+    server.lost += ["reach"] * 9
+    plan = await innkeeper.delete(f"vm-hosts/{host['id']}/", force="true", dry_run="true")
+    (planned,) = plan.json()["certificates"]
+    assert f"lxc config trust remove ab12; lxc config trust remove {ours}" in planned["explanation"]
 
 
 @pytest.mark.slow

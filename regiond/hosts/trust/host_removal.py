@@ -86,7 +86,7 @@ def _left_behind(
     of_identity: bool = False,
 ) -> CertificateFate:
     """Returns the fate of a certificate that stays, like `others` of ours, such as that of an unfinished rotation."""
-    command = " && ".join(commands.untrust(one, of_identity=of_identity) for one in (*others, fingerprint))
+    command = "; ".join(commands.untrust(one, of_identity=of_identity) for one in (*others, fingerprint))
     return CertificateFate(
         fingerprint=fingerprint,
         removed=False,
