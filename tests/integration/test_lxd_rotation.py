@@ -114,6 +114,7 @@ async def test_a_certificate_that_an_identity_cannot_remove_is_named(
     assert (await parameters(innkeeper, host))["certificate_fingerprint"] in server.trusted.keys() - {old}
     ((level, message),) = await rows(innkeeper, "select level, message from event where kind = 'credentials_rotated'")
     assert (level, "the server may still trust the old one" in message) == ("warning", True)
+    assert f"lxc auth identity delete tls/{old}" in message
 
 
 async def test_a_pair_that_cannot_be_rotated_is_rejected_with_the_reason(

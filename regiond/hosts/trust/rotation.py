@@ -247,13 +247,11 @@ class RotateCredentials:
             await self._credentials.delete(db, progress.host_id, [ROTATION_PASSWORD])
             message = f"{host}: the certificate {new.view.fingerprint} replaced {old}"
             if stays:
-                product = (await store.read_connection(db, progress.host_id)).product
-                message += (
-                    ", which was imported and stays on the server's trust list. Once nobody else uses it, run there: "
-                    f"{commands_of(product).untrust(old)}"
-                )
+                message += ", which was imported and stays trusted. Once nobody else uses it, run on the server: "
             elif level is not Level.INFO:
-                message += "; the server may still trust the old one"
+                message += "; the server may still trust the old one. To remove it, run there: "
+            if stays or level is not Level.INFO:
+                message += commands_of((await store.read_connection(db, progress.host_id)).product).untrust(old)
             await Events.record(
                 db, "credentials_rotated", message, level=level, host_id=progress.host_id, operation_id=operation.id,
                 details={"fingerprint": new.view.fingerprint, "replaced": old},
