@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from common.errors import Busy, DriverFailed, NotFound, Unsupported
+from common.errors import Busy, DriverFailed, InnkeeperError, NotFound, Unsupported
 from common.values import GuestRef
 from rackd.drivers.driver_errors import guest_is_off
 from rackd.drivers.lxd.connection.client import path
@@ -69,12 +69,15 @@ def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
 
 
 def how_to_end(instances: Instances, name: str) -> str:
-    """Returns a sentence with the command that ends what is open; empty if nothing is known.
+    """Returns sentences with the command that ends what is open; empty if nothing is known, or the server does not say.
 
     Incus 6.0 keeps a console for ever that was offered to a rack which was killed before it connected. It looks like
     one that somebody uses, so only a person can tell.
     """
-    listed = instances.client.get("operations", recursion="1", project=instances.scope.project) or {}
+    try:
+        listed = instances.client.get("operations", recursion="1", project=instances.scope.project) or {}
+    except InnkeeperError:  # the caller has an error of its own, which this must not replace
+        return ""
     found = [one for one in listed.get("running") or () if is_console(one) and name in instances_of(one)]
     if not found:
         return ""
