@@ -65,3 +65,26 @@ def test_a_question_that_fails_does_not_replace_the_answer(
         raise error
 
     assert said(opening, fail).endswith("or try again.")
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("created_at", "since"),
+    [
+        ("2026-11-27T01:30:00.123456789+02:00", " It is open since 2026-11-26T23:30:00 (UTC)."),
+        ("2026-11-27T01:30:00Z", " It is open since 2026-11-27T01:30:00 (UTC)."),
+        ("2026-11-27T01:30:00", ""),
+        ("yesterday", ""),
+        (None, ""),
+    ],
+)
+def test_the_time_since_when_a_console_is_open_is_in_utc(
+    opening: Callable[[Instances, GuestRef], object], created_at: str | None, since: str
+) -> None:
+    left = {
+        "id": "ab-12", "class": "websocket", "description": "Showing console", "created_at": created_at,
+        "resources": {"instances": ["/1.0/instances/web"]},
+    }  # fmt: skip
+    text = said(opening, lambda: {"running": [left]})
+    advice = "If nobody uses it, as after a rack that was killed, end it with: incus operation delete ab-12"
+    assert text.endswith(f"or try again.{since} {advice}")
