@@ -29,9 +29,7 @@ ELSEWHERE = {
     "vms/<system_id>/network/<nic>/remove": "test_nic_changes.py::test_a_nic_is_added_changed_and_removed",
     "vms/<system_id>/rebuild": "test_rebuild_page.py::test_a_machine_gets_another_system",
     **{f"settings/maas/<id>{end}": _SERVER for end in ("", "/delete")},
-    **{
-        f"settings/maas-imports/<import>/hosts/<host>/{way}": _HAND_OVER for way in ("take-over", "give-back")
-    },
+    **{f"settings/maas-imports/<import>/hosts/<host>/{way}": _HAND_OVER for way in ("take-over", "give-back")},
     "settings/image-upload/<image>": "test_image_pages.py::test_a_file_is_uploaded_in_parts",
 }
 # Routes that answer scripts of a page or a reload, and are no pages of their own.
