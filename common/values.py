@@ -155,15 +155,15 @@ class Profile:
 class PlacementGroup:
     """A group of a project of an LXD cluster, whose instances LXD spreads over members or keeps together.
 
-    `policy` is `spread` or `compact`, `rigor` is `strict` or `permissive`; both are as LXD says them. `guests` is the
-    number of instances that have the group themselves, not by a profile.
+    `policy` is `spread` or `compact`, `rigor` is `strict` or `permissive`; both are as LXD says them. `instances` is
+    the number of VMs and containers that have the group themselves, not by a profile.
     """
 
     name: str
     description: str = ""
     policy: str = ""
     rigor: str = ""
-    guests: int = 0
+    instances: int = 0
 
 
 @frozen(kw_only=True)

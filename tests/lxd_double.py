@@ -60,7 +60,8 @@ class FakeLxd:
     certificate_pem: str = field(init=False)
     trusted: dict[str, str] = field(factory=dict)
     restricted: set[str] = field(factory=set)
-    identities: set[str] = field(factory=set)  # certificates of identities that may not see or remove one
+    identities: set[str] = field(factory=set)  # certificates of identities that may not remove one
+    shows_identities: bool = False  # to identities
     on_trust: Callable[[str], object] = lambda _: None  # called with the fingerprint of each certificate that it trusts
     secrets: set[str] = field(factory=set)  # tokens and passwords that work once
     projects: dict[str, str] = field(factory=lambda: {"default": "Default LXD project"})
@@ -329,8 +330,8 @@ class FakeLxdDriver:
         if self._own() in self._server.restricted and fingerprint in self._server.trusted:
             raise NotTrusted("LXD: not authorized.")
         if self._own() in self._server.identities:
-            if fingerprint == self._own():
-                raise NotTrusted("LXD: it may not remove itself.", **{OF_IDENTITY: True})
+            if fingerprint == self._own() or (self._server.shows_identities and fingerprint in self._server.trusted):
+                raise NotTrusted("LXD: it may not remove an identity.", **{OF_IDENTITY: True})
             return
         self._server.trusted.pop(fingerprint, None)
         self._server.lose("untrust!")

@@ -1,7 +1,7 @@
 """HTTP requests of clients, by Twisted: what a request gets, and what the failure of one means.
 
 Each has a connection of its own, which ends with it, whatever the server does: one that sends a part of its answer and
-then nothing would keep the connection for ever.
+then nothing, or does not answer the end of TLS, would keep the connection for ever.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def request(
 ) -> Any:
     """Returns Twisted's response, of which `take(response)` has taken the whole body.
 
-    Raises UNREACHABLE, BROKEN, and what `take` raises. Then, and when it is cancelled, nothing of it remains.
+    Raises UNREACHABLE, BROKEN, and what `take` raises. Nothing of it remains, however it ends.
     """
     connections = _Connections(reactor, policy, connect_s)
     agent = Agent.usingEndpointFactory(reactor, connections)
@@ -64,9 +64,8 @@ async def request(
         producer = FileBodyProducer(BytesIO(data)) if data else None
         response = await from_deferred(agent.request(method.encode(), url.encode(), headers, producer))
         await from_deferred(collect(response, take(response)))
-    except BaseException:
+    finally:
         connections.abort()
-        raise
     return response
 
 

@@ -23,6 +23,7 @@ from tests.lxd_http.transport import key_pair, served
 
 FIRST, SECOND = key_pair("ik-first"), key_pair("ik-second")
 OPERATOR = {"project default operator", "server can_view_resources", "server can_view_metrics"}
+SEES = {"server can_view_identities"}
 
 
 @define
@@ -118,12 +119,24 @@ def test_an_identity_that_may_removes_itself(server: Server) -> None:
     driver.untrust(FIRST.fingerprint)
 
 
-def test_an_identity_that_may_not_remove_itself_says_what_does(server: Server) -> None:
-    driver = server.trusted(FIRST, *OPERATOR)
+@pytest.mark.parametrize("more", [set(), SEES], ids=["unseen", "seen"])
+def test_an_identity_that_may_not_remove_itself_says_what_does(server: Server, more: set[str]) -> None:
+    driver = server.trusted(FIRST, *OPERATOR, *more)
     with pytest.raises(NotTrusted, match=f"lxc auth identity delete tls/{FIRST.fingerprint}") as refused:
         driver.untrust(FIRST.fingerprint)
     assert refused.value.details[OF_IDENTITY] is True
     assert server.holders() == {FIRST.fingerprint: "innkeeper"}
+
+
+def test_an_identity_that_sees_another_and_may_not_remove_it_says_what_does(server: Server) -> None:
+    server.trusted(FIRST, *OPERATOR)
+    token = server.token("second", *OPERATOR, *SEES)
+    driver = server.driver(SECOND)
+    driver.trust(SECOND.certificate_pem, "innkeeper-h", token)
+    with pytest.raises(NotTrusted, match=f"lxc auth identity delete tls/{FIRST.fingerprint}") as refused:
+        driver.untrust(FIRST.fingerprint)
+    assert refused.value.details[OF_IDENTITY] is True
+    assert set(server.holders()) == {FIRST.fingerprint, SECOND.fingerprint}
 
 
 def test_a_missing_permission_of_an_identity_is_named(server: Server) -> None:

@@ -40,7 +40,7 @@ def test_a_cluster_shows_the_placement_groups_of_its_project(host: DriverFixture
     assert found.facts.placement_groups == (
         (
             PlacementGroup(name="apart", description="of the web shop", policy="compact", rigor="permissive"),
-            PlacementGroup(name="web", description="of the web shop", policy="spread", rigor="strict", guests=1),
+            PlacementGroup(name="web", description="of the web shop", policy="spread", rigor="strict", instances=1),
         )
         if has_groups
         else ()

@@ -39,7 +39,7 @@ async def test_two_projects_share_hardware_and_have_their_own_networks(
     found = await discover(innkeeper, first)
     server = evolve(found.facts, network_devices=(NETWORK_DEVICE,), gpus=(GPU,))
     profile = Profile(name="maas", description="For VMs")
-    group = PlacementGroup(name="web", policy="spread", rigor="strict", guests=2)
+    group = PlacementGroup(name="web", policy="spread", rigor="strict", instances=2)
     of_first = evolve(server, networks=(LAN, FAST), profiles=(profile,), placement_groups=(group,))
     runs = {
         first: evolve(found, facts=of_first),
@@ -61,7 +61,7 @@ async def test_two_projects_share_hardware_and_have_their_own_networks(
     assert (gpu["vendor"], gpu["driver"], gpu["numa_node"]) == ("NVIDIA Corporation", "nvidia", 1)
     assert {network["name"]: network["attachable"] for network in one["networks"]} == {"lan": True, "fast": False}
     assert (one["profiles"], other["networks"]) == ([{"name": "maas", "description": "For VMs"}], [])
-    shown = {"name": "web", "description": "", "policy": "spread", "rigor": "strict", "virtual_machines": 2}
+    shown = {"name": "web", "description": "", "policy": "spread", "rigor": "strict", "instances": 2}
     assert (one["placement_groups"], other["placement_groups"]) == ([shown], [])
     pages = [await page(client, f"hosts/{host_id}/resources") for host_id in runs]
     assert ['id="placement-groups"' in text for text in pages] == [True, False]

@@ -98,8 +98,12 @@ async def test_an_identity_of_lxd_gets_another_certificate(
     assert (level, "may still trust" in message) == ("info", False)
 
 
-async def test_a_certificate_that_an_identity_cannot_remove_is_named(innkeeper: Deployment, server: FakeLxd) -> None:
-    """A token made a second identity, which does not even see the first one."""
+@pytest.mark.parametrize("is_seen", [False, True])
+async def test_a_certificate_that_an_identity_cannot_remove_is_named(
+    innkeeper: Deployment, server: FakeLxd, *, is_seen: bool
+) -> None:
+    """A token made a second identity, which may not remove the first one, or does not even see it."""
+    server.shows_identities = is_seen
     host = await add(innkeeper, password=server.token())
     (old,) = server.trusted
     server.identities.add(old)
@@ -107,8 +111,10 @@ async def test_a_certificate_that_an_identity_cannot_remove_is_named(innkeeper: 
     server.on_trust = server.identities.add
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate", password=with_token)
     assert old in server.trusted
+    assert (await parameters(innkeeper, host))["certificate_fingerprint"] in server.trusted.keys() - {old}
     ((level, message),) = await rows(innkeeper, "select level, message from event where kind = 'credentials_rotated'")
     assert (level, "the server may still trust the old one" in message) == ("warning", True)
+    assert f"lxc auth identity delete tls/{old}" in message
 
 
 async def test_a_pair_that_cannot_be_rotated_is_rejected_with_the_reason(

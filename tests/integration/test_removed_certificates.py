@@ -9,7 +9,7 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, is_ready
-from tests.integration.tables import rows
+from tests.integration.tables import rows, sql
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
@@ -97,6 +97,29 @@ async def test_the_identity_that_may_not_remove_itself_is_named_in_a_warning(
     assert f"lxc auth identity delete tls/{ours}" in warning
 
 
+@pytest.mark.parametrize("option", ["force", "keep_trust"])
+async def test_a_certificate_that_may_be_an_identitys_has_both_commands(
+    innkeeper: Deployment, server: FakeLxd, option: str
+) -> None:
+    host = await add(innkeeper, password=server.token())
+    (ours,) = server.trusted
+    both = f"lxc config trust remove {ours} — or, if it is that of an identity: lxc auth identity delete tls/{ours}"
+    server.lost += ["reach"] * 9  # force is for hosts that do not answer
+    plan = await innkeeper.delete(f"vm-hosts/{host['id']}/", dry_run="true", **{option: "true"})
+    assert both in plan.json()["certificates"][0]["explanation"]
+    await innkeeper.delete(f"vm-hosts/{host['id']}/", **{option: "true"})
+    assert both in (await removal(innkeeper))["result"]["certificate"]["message"]
+
+
+async def test_incus_has_no_command_for_identities(innkeeper: Deployment, lxds: FakeLxds) -> None:
+    incus = FakeLxd(name="lxd1", product="Incus", reports={"product": "Incus"})
+    lxds.add(incus)
+    host = await add(innkeeper, password=incus.token())
+    (ours,) = incus.trusted
+    fate = await remove(innkeeper, host, keep_trust="true")
+    assert fate["message"].endswith(f"run on the server: incus config trust remove {ours}")
+
+
 async def test_a_certificate_that_is_kept_on_request_is_no_warning(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     answer = await innkeeper.delete(f"vm-hosts/{host['id']}/", keep_trust="true")
@@ -139,6 +162,17 @@ async def test_an_imported_certificate_stays(innkeeper: Deployment, server: Fake
     fate = await remove(innkeeper, host)
     assert (fate["removed"], "imported" in fate["message"]) == (False, True)
     assert list(server.trusted) == [pair.fingerprint]
+
+
+async def test_each_of_several_certificates_has_a_command_of_its_own(innkeeper: Deployment, server: FakeLxd) -> None:
+    """One of them is often gone, which must not stop the others."""
+    host = await add(innkeeper, password=server.token())
+    (ours,) = server.trusted
+    await sql(innkeeper, "update key_pair set retired_fingerprint = 'ab12' returning id")
+    server.lost += ["reach"] * 9
+    plan = await innkeeper.delete(f"vm-hosts/{host['id']}/", force="true", dry_run="true")
+    (planned,) = plan.json()["certificates"]
+    assert f"lxc config trust remove ab12; lxc config trust remove {ours}" in planned["explanation"]
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """The certificates that the server trusts, and the identities of LXD whose permissions come from groups.
 
 As published for LXD 6: `shared/api/auth.go` for the fields, `lxd/identities.go` for what is answered and refused, and
-the release notes. An identity without permission to see another object hears that it is not found.
+the release notes. An identity without permission to see another object hears that it is not found; one that
+may see it, and not change it, that it is forbidden.
 """
 
 from __future__ import annotations
@@ -178,14 +179,20 @@ def replace_identity(lxd: Lxd, request: Request, which: str) -> Answer:
 
 def delete_identity(lxd: Lxd, request: Request, which: str) -> Answer:
     _check_may_see(lxd, request, which)
+    if not _has_permission(lxd, request, "server can_delete_identities"):
+        raise Refused(403, "Forbidden")
     del lxd.identities[which]
     return sync(None)
 
 
 def _check_may_see(lxd: Lxd, request: Request, which: str) -> None:
     _check_has_identities(lxd)
-    if which not in lxd.identities or not _is_admin(lxd, request):
+    if which not in lxd.identities or not _has_permission(lxd, request, "server can_view_identities"):
         raise Refused(404, "Not Found")
+
+
+def _has_permission(lxd: Lxd, request: Request, permission: str) -> bool:
+    return _is_admin(lxd, request) or permission in _permissions(lxd, request)
 
 
 def _check_has_identities(lxd: Lxd) -> None:

@@ -247,7 +247,7 @@ async def test_a_maas_that_stalls_within_its_answer_keeps_no_connection(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ended = threading.Event()
         files = pair.write(tmp_path / "tls") if is_encrypted else None
-        thread = threading.Thread(target=_stall, args=(listener, files, ended))
+        thread = threading.Thread(target=_answer, args=(listener, files, b"Content-Length: 100\r\n\r\n[", ended))
         thread.start()
         url = f"{'https' if is_encrypted else 'http'}://127.0.0.1:{listener.getsockname()[1]}/MAAS"
         trust = pair.certificate_pem.decode() if is_encrypted else ""
@@ -257,15 +257,28 @@ async def test_a_maas_that_stalls_within_its_answer_keeps_no_connection(
         thread.join()
 
 
-def _stall(listener: socket.socket, files: tuple[Path, Path] | None, ended: threading.Event) -> None:
-    """Sends the beginning of an answer, and tells when the client has ended the connection."""
+async def test_a_maas_that_does_not_end_tls_keeps_no_connection(pair: Pair, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ended = threading.Event()
+        whole = b"Content-Length: 2\r\n\r\n[]"
+        thread = threading.Thread(target=_answer, args=(listener, pair.write(tmp_path / "tls"), whole, ended))
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/MAAS"
+        access = maas_access(url, "a:b:c", authority_pem=pair.certificate_pem.decode())
+        assert await MaasClient(access).get("zones/") == []
+        await eventually(ended.is_set)
+        thread.join()
+
+
+def _answer(listener: socket.socket, files: tuple[Path, Path] | None, answer: bytes, ended: threading.Event) -> None:
+    """Sends an answer or its beginning, and tells when the client has ended the connection."""
     connection, _ = listener.accept()
     if files is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*files)
         connection = context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=False)
     connection.recv(65536)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n[")
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + answer)
     lower = socket.socket(fileno=connection.detach())  # answers no close of TLS either
     with lower, suppress(ConnectionResetError):
         while lower.recv(65536):

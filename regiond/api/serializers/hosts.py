@@ -102,7 +102,7 @@ _HOST_MACHINE: Serializer[HostView] = serializer(
 _PROFILE: Serializer[Profile] = serializer("Profile", *fields_of(Profile, "name description"))
 # `policy` is spread or compact, `rigor` strict or permissive, as LXD says it.
 _PLACEMENT_GROUP: Serializer[PlacementGroup] = serializer(
-    "PlacementGroup", *fields_of(PlacementGroup, "name description policy rigor virtual_machines=guests")
+    "PlacementGroup", *fields_of(PlacementGroup, "name description policy rigor instances")
 )
 _CONFIRMATION: Serializer[Confirmation] = serializer("HostConfirmation", *fields_of(Confirmation, "op field value"))
 # Facts of an error that a person has to resolve. `confirm` is the call of the host that accepts what it presents.

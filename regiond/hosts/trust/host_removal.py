@@ -83,10 +83,13 @@ def _left_behind(
     others: Sequence[str],
     reason: str = "The host does not answer",
     *,
-    of_identity: bool = False,
+    of_identity: bool | None = None,
 ) -> CertificateFate:
-    """Returns the fate of a certificate that stays, like `others` of ours, such as that of an unfinished rotation."""
-    command = " && ".join(commands.untrust(one, of_identity=of_identity) for one in (*others, fingerprint))
+    """Returns the fate of a certificate that stays, like `others` of ours, such as that of an unfinished rotation.
+
+    `of_identity` is None if the server has not said whether it is that of an identity.
+    """
+    command = commands.untrust(*others, fingerprint, of_identity=of_identity)
     return CertificateFate(
         fingerprint=fingerprint,
         removed=False,
@@ -121,7 +124,8 @@ class HostCertificates:
             if may_retry and failed.uncertain and isinstance(failed.error, RackUnreachable):
                 raise failed.error from failed
             log.warning("certificate_not_removed", host_id=host_id, code=failed.error.code, reason=failed.error.message)
-            of_identity = failed.error.details.get(OF_IDENTITY) is True
+            refused = isinstance(failed.error, NotTrusted)
+            of_identity = failed.error.details.get(OF_IDENTITY) is True if refused else None
             reason = _reason(leaving.commands, failed.error, of_identity=of_identity)
             left = _left_behind(leaving.commands, leaving.fingerprint, leaving.others, reason, of_identity=of_identity)
             return evolve(left, uncertain=failed.uncertain)
@@ -182,7 +186,7 @@ class HostCertificates:
                 return
 
 
-def _reason(commands: ProductCommands, error: InnkeeperError, *, of_identity: bool) -> str:
+def _reason(commands: ProductCommands, error: InnkeeperError, *, of_identity: bool | None) -> str:
     if of_identity:
         return f"{commands.product} does not let an identity without the permission can_delete_identities remove itself"
     if isinstance(error, NotTrusted):  # its text would explain how to continue with the server

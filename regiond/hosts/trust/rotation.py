@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import evolve, frozen
 
-from common.errors import DriverFailed, NotFound, NotTrusted, Unsupported, WrongState
+from common.errors import OF_IDENTITY, DriverFailed, NotFound, NotTrusted, Unsupported, WrongState
 from common.product_commands import commands_of
 from common.rpc.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess
@@ -103,8 +103,12 @@ class RotateCredentials:
         old, level = progress.old.view, Level.INFO
         if not old.imported:
             await journal.step("untrust_old", fingerprint=old.fingerprint)
-            await self._untrust(progress, with_pair=new, fingerprint=old.fingerprint)
-            if await self._is_trusted(progress, progress.old):  # an identity of LXD that may not see others
+            try:
+                await self._untrust(progress, with_pair=new, fingerprint=old.fingerprint)
+            except NotTrusted as error:
+                if OF_IDENTITY not in error.details:
+                    raise
+            if await self._is_trusted(progress, progress.old):  # an identity of LXD that we may not remove, or not see
                 level = Level.WARNING
         return Outcome(
             result={"fingerprint": new.view.fingerprint, "replaced": old.fingerprint},
@@ -243,13 +247,11 @@ class RotateCredentials:
             await self._credentials.delete(db, progress.host_id, [ROTATION_PASSWORD])
             message = f"{host}: the certificate {new.view.fingerprint} replaced {old}"
             if stays:
-                product = (await store.read_connection(db, progress.host_id)).product
-                message += (
-                    ", which was imported and stays on the server's trust list. Once nobody else uses it, run there: "
-                    f"{commands_of(product).untrust(old)}"
-                )
+                message += ", which was imported and stays trusted. Once nobody else uses it, run on the server: "
             elif level is not Level.INFO:
-                message += "; the server may still trust the old one"
+                message += "; the server may still trust the old one. To remove it, run there: "
+            if stays or level is not Level.INFO:
+                message += commands_of((await store.read_connection(db, progress.host_id)).product).untrust(old)
             await Events.record(
                 db, "credentials_rotated", message, level=level, host_id=progress.host_id, operation_id=operation.id,
                 details={"fingerprint": new.view.fingerprint, "replaced": old},

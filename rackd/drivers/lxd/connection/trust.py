@@ -250,12 +250,17 @@ def untrust(client: Client, of: str, *, own_pem: str) -> None:
         return
     if not capabilities_of(client.server()).tls_identities:
         return
-    with suppress(NotFound):
-        client.delete(path(*_IDENTITIES, of.lower()))
-    # LXD does not find what an identity may not see, itself included.
-    if not is_gone(client, of, own_pem=own_pem) and of.lower() == fingerprint(load_certificate(own_pem)):
+    is_seen = False
+    with suppress(NotFound):  # also what an identity may not see, itself included
+        try:
+            client.delete(path(*_IDENTITIES, of.lower()))
+        except NotAuthorized:
+            is_seen = True
+    is_own = of.lower() == fingerprint(load_certificate(own_pem))
+    if (is_seen or is_own) and not is_gone(client, of, own_pem=own_pem):
         raise NotTrusted(
-            f"{client.place} does not let the identity of Innkeeper's certificate remove itself. Run on the server: "
+            f"{client.place} does not let the identity of Innkeeper's certificate remove "
+            f"{'itself' if is_own else 'another one'}. Run on the server: "
             f"{client.dialect.client} auth identity delete tls/{of.lower()}",
             **{OF_IDENTITY: True},
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-from common.errors import Busy, DriverFailed, NotFound, Unsupported
+from common.errors import Busy, DriverFailed, InnkeeperError, NotFound, Unsupported
 from common.values import GuestRef
 from rackd.drivers.driver_errors import guest_is_off
 from rackd.drivers.lxd.connection.client import path
@@ -69,20 +70,31 @@ def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
 
 
 def how_to_end(instances: Instances, name: str) -> str:
-    """Returns a sentence with the command that ends what is open; empty if nothing is known.
+    """Returns sentences with the command that ends what is open; empty if nothing is known, or the server does not say.
 
     Incus 6.0 keeps a console for ever that was offered to a rack which was killed before it connected. It looks like
     one that somebody uses, so only a person can tell.
     """
-    listed = instances.client.get("operations", recursion="1", project=instances.scope.project) or {}
+    try:
+        listed = instances.client.get("operations", recursion="1", project=instances.scope.project) or {}
+    except InnkeeperError:  # the caller has an error of its own, which this must not replace
+        return ""
     found = [one for one in listed.get("running") or () if is_console(one) and name in instances_of(one)]
     if not found:
         return ""
-    since = ", ".join(str(one.get("created_at", "")).partition(".")[0] for one in found)
+    times = [_in_utc(str(one.get("created_at"))) for one in found]
+    since = "" if None in times else f" It is open since {', '.join(map(str, times))} (UTC)."
     command = " && ".join(f"{instances.client.dialect.client} operation delete {one['id']}" for one in found)
-    return (
-        f" It is open since {since} (UTC). If nobody uses it, as after a rack that was killed, end it with: {command}"
-    )
+    return f"{since} If nobody uses it, as after a rack that was killed, end it with: {command}"
+
+
+def _in_utc(text: str) -> str | None:
+    """Returns a time of the server, which is in its own time zone; None for one that cannot be read."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return f"{found.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if found.tzinfo is not None else None
 
 
 def open_operation(instances: Instances, name: str, wanted: Mapping[str, object]) -> ConsoleOperation:

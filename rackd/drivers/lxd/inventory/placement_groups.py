@@ -48,5 +48,5 @@ def _group(response: Json) -> PlacementGroup:
         description=str(response.get("description") or ""),
         policy=str(config.get("policy") or ""),
         rigor=str(config.get("rigor") or ""),
-        guests=sum(str(used).startswith(_INSTANCE) for used in response.get("used_by") or ()),
+        instances=sum(str(used).startswith(_INSTANCE) for used in response.get("used_by") or ()),
     )
