@@ -7,7 +7,7 @@ from regiond.maas.model import MADE_WITHIN_S
 from regiond.reconciler.maas.detection import RegistrationFacts
 
 # A registration on which an operation acts is about to change. One of a machine that is gone is named by its request.
-# While MAAS may still make a record that was asked for, the watch looks for that: deleting the registration would end it.
+# While MAAS may still make a record that was asked for, the watch looks for it by the registration.
 _SUSPECTS = """
     select r.id, r.machine_id, r.system_id, r.hostname, s.name as server, r.maas_system_id, r.missing_since,
            r.created_at as since, m.host_id, h.name as host_name
