@@ -63,8 +63,8 @@ async def test_a_registration_that_does_not_end_keeps_its_order(innkeeper: Deplo
     assert await innkeeper.ended(begun) == "failed"
     after = await innkeeper.get(path(machine))
     assert (after["maas_system_id"], after["boot_order"]) == (record.system_id, NETWORK_FIRST)
-    restored = "select count(*) > 1 from operation_log where step = 'restore_boot_order'"  # forth and back
-    assert await values(innkeeper, restored) == [True]
+    restored = "select count(*) > 1 from operation_log where step = 'restore_boot_order' and message = 'started'"
+    assert await values(innkeeper, restored) == [True]  # forth and back
 
 
 async def test_a_deleted_machine_is_deleted_in_the_maas(innkeeper: Deployment, maas: RecordedMaas) -> None:
@@ -162,6 +162,28 @@ async def test_a_machine_that_is_adopted_again_is_registered_again(innkeeper: De
     assert (after["maas_server"], after["maas_system_id"]) == ("metal", record.system_id)
 
 
+async def test_a_forgotten_machine_is_registered_anew(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    """It is a new machine when it is adopted again; its record of before is deleted first."""
+    machine, record = await registered(innkeeper, maas)
+    host = f"vm-hosts/{machine['pod']['id']}/"
+    await innkeeper.post(path(machine), op="forget")
+    (found,) = await innkeeper.get("discrepancies/")
+    assert found["kind"] == "maas_record_left"
+    with pytest.raises(PowerError, match="410"):
+        await asyncio.to_thread(maas.driver(record).query)
+    await innkeeper.post(host, op="adopt", guests="web")
+    (adopted,) = await innkeeper.get("machines/")
+    assert adopted["maas_server"] is None
+    register = partial(innkeeper.post, path(adopted), op="register_in_maas", server="metal", deployed="true")
+    assert record.system_id in (await rejection(register())).message
+    (found,) = await innkeeper.get("discrepancies/")
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: not maas.machines.all)
+    await eventually(lambda: is_(innkeeper, "select count(*) from maas_registration", 0))
+    again = await register()
+    assert list(maas.machines.all) == [again["maas_system_id"]]
+
+
 async def test_a_record_that_is_made_after_the_undo_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
@@ -190,6 +212,20 @@ async def test_a_record_that_is_never_made_is_forgotten(innkeeper: Deployment, m
     await watch.look(every_s=0)
     assert await values(innkeeper, "select count(*) from maas_registration") == [0]
     assert await innkeeper.get("discrepancies/") == []
+
+
+async def test_what_may_still_be_made_is_reported_once_that_is_over(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    """A MAAS that is down tells nothing: then it is reported when no request can be carried out any more."""
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    await undone_without_answer(innkeeper, maas, machine)
+    assert await values(innkeeper, "select count(*) from maas_registration where machine_id is null") == [1]
+    assert await innkeeper.get("discrepancies/") == []
+    maas.is_down = True
+    await innkeeper.fetch("update maas_registration set asked_at = asked_at - interval '11 minutes'")
+    await innkeeper.region.components.maas_watch.look(every_s=0)
+    (found,) = await innkeeper.get("discrepancies/")
+    assert (found["kind"], "a machine with its MAC addresses" in found["found"]) == ("maas_record_left", True)
 
 
 async def undone_without_answer(innkeeper: Deployment, maas: RecordedMaas, machine: Any) -> None:
