@@ -42,6 +42,7 @@ FAST: Mapping[str, str] = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_wal_size": "256MB",
+    "dynamic_shared_memory_type": "mmap",  # in the folder, not in /dev/shm, whose mode can change under the server
 }
 
 
