@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regiond.maas.bridge.model import (
+    MADE_WITHIN_S,
     MaasServer,
     MaasServerChange,
     NewMaasServer,
@@ -15,6 +16,7 @@ from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport, read_
 from regiond.maas.parallel.model import Difference, DifferenceKind, GivenBack, ParallelRun, WatchedHost
 
 __all__ = [
+    "MADE_WITHIN_S",
     "Difference",
     "DifferenceKind",
     "Failure",

@@ -192,6 +192,20 @@ async def test_a_record_that_is_never_made_is_forgotten(innkeeper: Deployment, m
     assert await innkeeper.get("discrepancies/") == []
 
 
+async def test_what_may_still_be_made_is_reported_once_that_is_over(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    """A MAAS that is down tells nothing: then it is reported when no request can be carried out any more."""
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    await undone_without_answer(innkeeper, maas, machine)
+    assert await values(innkeeper, "select count(*) from maas_registration where machine_id is null") == [1]
+    assert await innkeeper.get("discrepancies/") == []
+    maas.is_down = True
+    await innkeeper.fetch("update maas_registration set asked_at = asked_at - interval '11 minutes'")
+    await innkeeper.region.components.maas_watch.look(every_s=0)
+    (found,) = await innkeeper.get("discrepancies/")
+    assert (found["kind"], "a machine with its MAC addresses" in found["found"]) == ("maas_record_left", True)
+
+
 async def undone_without_answer(innkeeper: Deployment, maas: RecordedMaas, machine: Any) -> None:
     maas.postpones = True
     begun = await begun_registration(innkeeper, machine)

@@ -16,6 +16,7 @@ from common.values import PowerState
 
 MAX_NAME = 64
 MAX_PROBLEM = 1000
+MADE_WITHIN_S = 600.0  # no MAAS works longer on a request for a record whose sender has gone
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 _BLANK = re.compile(r"\s")
 POWER_TYPE = "webhook"

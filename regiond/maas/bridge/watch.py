@@ -10,13 +10,12 @@ from regiond.db.pool import Database
 from regiond.maas.bridge import registration_store, server_store
 from regiond.maas.bridge.connections import Connections
 from regiond.maas.bridge.maas_api import MaasApi, own_records, with_ids
-from regiond.maas.bridge.model import MAX_PROBLEM
+from regiond.maas.bridge.model import MADE_WITHIN_S, MAX_PROBLEM
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 60.0
 LIST_EVERY_S = 300.0  # each server, by one of the regions
-MADE_WITHIN_S = 600.0  # no MAAS works longer on a request whose sender has gone
 SETTLED_AT_ONCE = 20  # each takes two requests
 
 
