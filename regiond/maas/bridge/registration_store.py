@@ -18,6 +18,7 @@ _FIELDS = """
       from maas_registration r join maas_server s on s.id = r.server_id
 """
 _OF_POWER_ID = _FIELDS + " where r.power_id = $1"
+_OF_POWER_ID_LOCKED = _OF_POWER_ID + " for update of r"
 _OF_MACHINE = _FIELDS + " where r.machine_id = $1"
 _OF_SYSTEM_ID = _FIELDS + " where r.system_id = $1 order by r.id"
 _OF_ID = _FIELDS + " where r.id = $1"
@@ -91,6 +92,11 @@ class SwitchedMachine:
 
 async def of_power_id(db: Db, power_id: str) -> Registration | None:
     return _registration(await db.fetchrow(_OF_POWER_ID, power_id))
+
+
+async def locked(db: Db, power_id: str) -> Registration | None:
+    """Returns the registration as the transactions have left it that were changing it, and excludes others."""
+    return _registration(await db.fetchrow(_OF_POWER_ID_LOCKED, power_id))
 
 
 async def of_machine(db: Db, machine_id: int) -> Registration | None:

@@ -199,8 +199,11 @@ class UnregisterFromMaas:
         self._tools = tools
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        found = await self._tools.registration(operation)
+        found = await self._ending(operation)
         if found is None:
+            return Outcome()
+        if operation.machine_id is None and found.machine_id is not None:
+            await journal.note("the machine is back and stays registered", machine=found.system_id, server=found.server)
             return Outcome()
         keeps = bool(operation.request["keep_record"])
         orders, as_now = await self._restore_order(operation, journal)
@@ -239,6 +242,18 @@ class UnregisterFromMaas:
             await record_event(db, operation, "maas_registration_left", message, level=Level.WARNING)
 
         return Outcome(undone=("registration not ended",), record=record)
+
+    async def _ending(self, operation: Operation) -> Registration | None:
+        """Returns the registration; that of a machine that was gone as its return leaves it.
+
+        It may return with its host, or be adopted again, while somebody approves that its record is deleted: from what
+        was read before this operation was there, the registration becomes that of its new row. A transaction that is
+        doing so is waited for.
+        """
+        if operation.machine_id is not None:
+            return await self._tools.registration(operation)
+        async with self._tools.database.transaction() as db:
+            return await registration_store.locked(db, operation.request[REGISTRATION])
 
     async def _restore_order(self, operation: Operation, journal: Journal) -> tuple[BootOrders | None, str]:
         """Returns what the guest boots from again, None if that does not change, and why not as the end of a sentence.
