@@ -63,8 +63,8 @@ async def test_a_registration_that_does_not_end_keeps_its_order(innkeeper: Deplo
     assert await innkeeper.ended(begun) == "failed"
     after = await innkeeper.get(path(machine))
     assert (after["maas_system_id"], after["boot_order"]) == (record.system_id, NETWORK_FIRST)
-    restored = "select count(*) > 1 from operation_log where step = 'restore_boot_order'"  # forth and back
-    assert await values(innkeeper, restored) == [True]
+    restored = "select count(*) > 1 from operation_log where step = 'restore_boot_order' and message = 'started'"
+    assert await values(innkeeper, restored) == [True]  # forth and back
 
 
 async def test_a_deleted_machine_is_deleted_in_the_maas(innkeeper: Deployment, maas: RecordedMaas) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from common.boot import BootDevice, BootOrders, order_text
-from common.errors import InnkeeperError, MaasRefused, WrongState
+from common.boot import BootDevice, BootOrder, BootOrders, begins_with, order_text
+from common.errors import InnkeeperError, MaasRefused, NotFound, WrongState
 from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
@@ -16,7 +16,7 @@ from regiond.maas.bridge.connections import Connections
 from regiond.maas.bridge.maas_api import MaasApi, NewMaasRecord, create, is_ours, own_records, record_of, with_addresses
 from regiond.maas.bridge.model import MaasServer, PowerSecret, RegisterRequest, Registration
 from regiond.maas.bridge.registrations import NETWORK_FIRST, REGISTRATION
-from regiond.machines.service import Target, record_event, record_order, restore_order, set_order
+from regiond.machines.service import Target, read_machine, record_event, record_order, restore_order, set_order
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
@@ -206,7 +206,7 @@ class UnregisterFromMaas:
             await journal.note("the machine is back and stays registered", machine=found.system_id, server=found.server)
             return Outcome()
         keeps = bool(operation.request["keep_record"])
-        orders, as_now = await self._restore_order(operation, journal)
+        order, as_now = await self._restore_order(operation, journal)
         await journal.step("forget_in_maas" if keeps else "remove_from_maas", server=found.server)
         ids: tuple[str, ...] = ()
         if not keeps:
@@ -214,13 +214,11 @@ class UnregisterFromMaas:
             ids = await self._tools.delete_record(api, found)
 
         async def record(db: Db) -> None:
-            if orders is not None and operation.machine_id is not None:
-                await record_order(db, operation.machine_id, orders)
             await registration_store.delete(db, found.id)
             what = f"the record {found.maas_system_id or ''} stays there" if keeps else "its record was deleted there"
             if operation.request.get("is_lost") or not (ids or keeps):
                 what = "that had no record of it any more"
-            boots = f"; it boots from {order_text(orders.pending or orders.order)} again" if orders is not None else ""
+            boots = f"; it boots from {order_text(order)} again" if order else ""
             message = (
                 f"{operation.hostname} is no longer registered in the MAAS server {found.server}; {what}{boots}{as_now}"
             )
@@ -255,18 +253,35 @@ class UnregisterFromMaas:
         async with self._tools.database.transaction() as db:
             return await registration_store.locked(db, operation.request[REGISTRATION])
 
-    async def _restore_order(self, operation: Operation, journal: Journal) -> tuple[BootOrders | None, str]:
-        """Returns what the guest boots from again, None if that does not change, and why not as the end of a sentence.
+    async def _restore_order(self, operation: Operation, journal: Journal) -> tuple[BootOrder, str]:
+        """Returns what the guest boots from again, empty if that does not change, and why not as the end of a sentence.
 
-        A host that cannot do it does not keep the record.
+        It is recorded at once: a later attempt does not ask the host again, which may not answer any more. A host that
+        cannot do it does not keep the record.
         """
         order = tuple(map(BootDevice, operation.request.get("order", ())))  # none: the request of an older region
         if not order or operation.machine_id is None:
-            return None, ""
+            return (), ""
+        restored = await self._restored(operation, order)
+        if restored:
+            return restored, ""
+        target = Target.of(operation)
         await journal.step("restore_boot_order", reaches_host=True, order=[one.value for one in order])
         try:
-            return await set_order(self._calls, operation, Target.of(operation), order), ""
+            orders = await set_order(self._calls, operation, target, order)
         except InnkeeperError as error:
             if error.retryable and operation.failures < UNDO_TRIES:
                 raise
-            return None, f"; it boots from the network first as before: {error.message}"
+            return (), f"; it boots from the network first as before: {error.message}"
+        await journal.write("restore_boot_order", lambda db: record_order(db, target.machine_id, orders))
+        return orders.pending or orders.order, ""
+
+    async def _restored(self, operation: Operation, order: BootOrder) -> BootOrder:
+        """Returns what an earlier attempt has made the guest boot from, else nothing."""
+        try:
+            async with self._tools.database.connection() as db:
+                machine = await read_machine(db, operation.system_id or "")
+        except NotFound:  # its host was removed just now
+            return ()
+        now = machine.boot.lasting or ()
+        return now if begins_with(now, order) else ()
