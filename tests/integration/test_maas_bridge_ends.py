@@ -162,6 +162,28 @@ async def test_a_machine_that_is_adopted_again_is_registered_again(innkeeper: De
     assert (after["maas_server"], after["maas_system_id"]) == ("metal", record.system_id)
 
 
+async def test_a_forgotten_machine_is_registered_anew(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    """It is a new machine when it is adopted again; its record of before is deleted first."""
+    machine, record = await registered(innkeeper, maas)
+    host = f"vm-hosts/{machine['pod']['id']}/"
+    await innkeeper.post(path(machine), op="forget")
+    (found,) = await innkeeper.get("discrepancies/")
+    assert found["kind"] == "maas_record_left"
+    with pytest.raises(PowerError, match="410"):
+        await asyncio.to_thread(maas.driver(record).query)
+    await innkeeper.post(host, op="adopt", guests="web")
+    (adopted,) = await innkeeper.get("machines/")
+    assert adopted["maas_server"] is None
+    register = partial(innkeeper.post, path(adopted), op="register_in_maas", server="metal", deployed="true")
+    assert record.system_id in (await rejection(register())).message
+    (found,) = await innkeeper.get("discrepancies/")
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: not maas.machines.all)
+    await eventually(lambda: is_(innkeeper, "select count(*) from maas_registration", 0))
+    again = await register()
+    assert list(maas.machines.all) == [again["maas_system_id"]]
+
+
 async def test_a_record_that_is_made_after_the_undo_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
