@@ -134,6 +134,20 @@ async def test_a_machine_that_runs_is_registered_as_deployed(innkeeper: Deployme
     assert await rejected_status(register(deployed="true")) == 409
 
 
+async def test_a_machine_with_secure_boot_is_refused(innkeeper: Deployment, maas: RecordedMaas) -> None:
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    await innkeeper.fetch("update guest set secure_boot = true")
+    register = partial(innkeeper.post, path(machine), op="register_in_maas", server="metal")
+    for request in (register(), register(deployed="true"), register(dry_run="true")):
+        refused = await rejection(request)
+        assert "has Secure Boot on" in refused.message
+        assert f"innkeeper vm-host refresh {machine['pod']['name']}" in refused.message
+    assert maas.machines.all == {}
+    await innkeeper.fetch("update guest set secure_boot = false")
+    assert (await register(commission="false"))["maas_server"] == "metal"
+
+
 async def test_a_lost_answer_makes_no_second_machine(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)

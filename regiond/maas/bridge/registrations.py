@@ -59,7 +59,7 @@ class Registrations:
         """Returns the operation that registers the machine.
 
         Raises NotFound, NotAllowed, InvalidRequest for an unknown server, WrongState for a machine that is registered,
-        that has no NIC, or that runs and would be restarted, Busy, and RackUnreachable with `need_rack`.
+        that has no NIC or Secure Boot, or that runs and would be restarted, Busy, and RackUnreachable with `need_rack`.
         """
         return await self.requests.start(
             caller, system_id, lambda db: self._open(db, caller, system_id, request),
@@ -130,6 +130,7 @@ class Registrations:
         if registered is not None:
             raise _registered_already(machine, registered)
         check_has_devices(machine, NETWORK_FIRST)
+        _check_secure_boot(machine)
         _check_may_restart(machine, request)
         id_ = await self._insert(db, machine, server, request, account_id=caller.account_id)
         return id_, _plan(machine, server, request)
@@ -227,6 +228,17 @@ def _registered_already(machine: MachineView, found: Registration) -> WrongState
         f"unregister-from-maas {machine.hostname}",
         maas_server=found.server,
         maas_system_id=found.maas_system_id,
+    )
+
+
+def _check_secure_boot(machine: MachineView) -> None:
+    """Raises WrongState for a machine whose firmware starts signed systems only, as a request to compose one."""
+    if machine.boot.secure_boot is not True:
+        return
+    raise WrongState(
+        f"{machine.hostname} has Secure Boot on, and MAAS starts machines from its network, with systems for which "
+        f"this has to be off. Power it off, switch Secure Boot off on {machine.host_name}, then refresh that: "
+        f"innkeeper vm-host refresh {machine.host_name}"
     )
 
 

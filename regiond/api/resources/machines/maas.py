@@ -58,7 +58,7 @@ REGISTER = with_dry_run(
         doc=(
             "The machine boots from the network first from then on, and the MAAS gets a machine with its MAC addresses "
             "that it can switch on and off, so that it commissions and deploys it. One that runs is refused unless "
-            "commission is false or deployed true."
+            "commission is false or deployed true, and one with Secure Boot."
         ),
         fields=(
             Field(
