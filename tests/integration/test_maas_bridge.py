@@ -139,8 +139,8 @@ async def test_a_machine_with_secure_boot_is_refused(innkeeper: Deployment, maas
     await bridged(innkeeper, maas)
     await innkeeper.fetch("update guest set secure_boot = true")
     register = partial(innkeeper.post, path(machine), op="register_in_maas", server="metal")
-    for ways in ({}, {"deployed": "true"}, {"dry_run": "true"}):
-        refused = await rejection(register(**ways))
+    for request in (register(), register(deployed="true"), register(dry_run="true")):
+        refused = await rejection(request)
         assert "has Secure Boot on" in refused.message
         assert f"innkeeper vm-host refresh {machine['pod']['name']}" in refused.message
     assert maas.machines.all == {}

@@ -9,6 +9,7 @@ import pytest
 from common.errors import HostUnreachable
 from regiond.maas.bridge import steps
 from regiond.maas.service import open_record_deletion
+from regiond.machines.service import set_order
 from tests.deployment.deployment import Deployment
 from tests.integration.maas_bridge import DISK_FIRST, is_, maas, path, registered, values
 from tests.maas_api.bridge_server import RecordedMaas
@@ -44,7 +45,6 @@ async def test_an_order_that_was_restored_is_known_after_the_host_has_gone_too(
     """The host answers the first attempt, and is down like the MAAS from then on."""
     machine, _ = await registered(innkeeper, maas)
     maas.is_down = True
-    set_order = steps.set_order
     asked: list[int] = []
 
     async def only_once(*args: Any) -> Any:
