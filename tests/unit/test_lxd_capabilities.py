@@ -68,6 +68,13 @@ def test_a_server_that_cannot_be_used_is_named_with_what_helps(
         ("Missing event connection with target cluster member", HostUnreachable),
         ("Unable to connect to: 10.0.0.2:8443", HostUnreachable),
         ("Server isn't ready yet", HostUnreachable),
+        ("Target cluster member is unavailable", HostUnreachable),
+        (
+            'Patch "https://10.0.0.2:8443/1.0/instances/web?project=default": read tcp 10.0.0.1:58404->10.0.0.2:8443: '
+            "read: connection reset by peer",
+            HostUnreachable,
+        ),
+        ('Get "https://images.example/streams/v1/index.json": EOF', DriverFailed),
         ('Instance "web" already exists', Conflict),
         ("UNIQUE constraint failed: instances.project_id, instances.name", Conflict),
         ("Certificate is restricted", NotAuthorized),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
 from rackd.drivers.lxd.connection.dialect import Dialect
 
 _UNAVAILABLE = {502, 503, 504}  # the server is starting, stopping, or without its cluster database
 # What it says with status 500 of a cluster member that does not respond.
-_MEMBER_DOWN = ("missing event connection", "unable to connect to", "server isn't ready yet")
+_MEMBER_DOWN = (
+    "missing event connection",
+    "unable to connect to",
+    "server isn't ready yet",
+    "target cluster member is unavailable",
+)
+_FORWARDED = re.compile(r'(get|put|post|patch|delete) "https://[^"]+/1\.0/')  # to a member, whose answer did not come
 # What Incus 6.0 says with status 500 to a certificate that is restricted to projects.
 _RESTRICTED = ("certificate is restricted", "does not have permission")
 # What a cluster refuses to any certificate, with status 403, and what helps.
@@ -77,13 +85,17 @@ def of_response(
             "if it is no longer trusted, get a new token with: "
             f"{dialect.how_to_trust}"
         )
-    if status in _UNAVAILABLE or any(text in reason.lower() for text in _MEMBER_DOWN):
+    if status in _UNAVAILABLE or _is_of_member(reason.lower()):
         return HostUnreachable(f"{product} at {server} is not ready: {reason}.")
     if status == 404:
         return NotFound(f"{product}: {reason} ({what}).")
     if status == 412:
         return PreconditionFailed(f"{product}: {reason}.")
     return Conflict(f"{product}: {reason}.") if status == 409 else of_operation(reason, dialect)
+
+
+def _is_of_member(reason: str) -> bool:
+    return any(text in reason for text in _MEMBER_DOWN) or _FORWARDED.match(reason) is not None
 
 
 def of_operation(reason: str, dialect: Dialect) -> DriverFailed:
