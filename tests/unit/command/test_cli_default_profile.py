@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -117,8 +118,8 @@ def test_another_user_reads_who_can_use_the_local_region(tmp_path: Path) -> None
     (tmp_path / "local.json").write_text("{}")
     os.chown(tmp_path, 1, 1)
     tmp_path.chmod(0o700)
-    for parent in tmp_path.parents[:-2]:
-        parent.chmod(0o755)
+    for parent in tmp_path.parents:
+        parent.chmod(stat.S_IMODE(parent.stat().st_mode) | 0o055)  # /dev/shm, for one, keeps its other bits
     program = (
         "import os; os.setgid(65534); os.setuid(65534)\n"
         "from innkeeper.local_region import local_profile\n"
