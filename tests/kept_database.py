@@ -180,10 +180,11 @@ class KeptDatabase:
     _unchanged: list[asyncpg.Record]
     _positions: str  # a query: where each sequence is
     _start: list[asyncpg.Record]
+    _leaves_within_s: float
     _uses: int = 0
 
     @classmethod
-    async def open(cls, dsn: str, superuser: str) -> KeptDatabase:
+    async def open(cls, dsn: str, superuser: str, *, leaves_within_s: float = LEAVES_WITHIN_S) -> KeptDatabase:
         """`dsn` has just been copied from the template; `superuser` is its DSN for the superuser."""
         db = await asyncpg.connect(superuser, server_settings={"session_replication_role": "replica", "jit": "off"})
         tables = [row[0] for row in await db.fetch(_TABLES)]
@@ -197,6 +198,7 @@ class KeptDatabase:
         return cls(
             dsn=dsn, shelf=shelf, db=db, schema=await db.fetch(_SCHEMA), filled=filled, rows=rows, changes=changes,
             unchanged=await db.fetch(changes), positions=positions, start=await db.fetch(positions),
+            leaves_within_s=leaves_within_s,
         )  # fmt: skip
 
     async def put_back(self) -> bool:
@@ -206,8 +208,8 @@ class KeptDatabase:
             return False
         changed = await self._db.fetch(self._changes)
         refilled = [one for one, now, then in zip(self._rows, changed, self._unchanged, strict=True) if now != then]
-        emptied = {row[0] for row in await self._db.fetch(self._filled)} - (self._rows.keys() - set(refilled))
-        if statements := [f"delete from {one}" for one in sorted({*emptied, *refilled})]:  # noqa: S608
+        used = {row[0] for row in await self._db.fetch(self._filled)} - self._rows.keys()
+        if statements := [f"delete from {one}" for one in sorted(used.union(refilled))]:  # noqa: S608
             await self._db.execute("; ".join(statements))
         for name in refilled:
             await _write(self._db, name, self._rows[name])
@@ -226,7 +228,7 @@ class KeptDatabase:
     async def _left_alone(self) -> bool:
         """Returns whether no statement can come any more but from idle connections of the shelf."""
         ours = [*self.shelf.processes(), self._db.get_server_pid()]
-        for _ in range(round(LEAVES_WITHIN_S / _PAUSE_S)):
+        for _ in range(round(self._leaves_within_s / _PAUSE_S)):
             if not await self._db.fetchval(_OTHERS, ours):
                 return True
             await asyncio.sleep(_PAUSE_S)  # a terminated client's process notices within milliseconds
