@@ -56,6 +56,14 @@ def said(opening: Callable[[Instances, GuestRef], object], operations: Callable[
     return str(busy.value)
 
 
+def left(operation_id: str, created_at: str | None) -> dict[str, Any]:
+    """An open console, as the server lists it."""
+    return {
+        "id": operation_id, "class": "websocket", "description": "Showing console", "created_at": created_at,
+        "resources": {"instances": ["/1.0/instances/web"]},
+    }  # fmt: skip
+
+
 @BOTH
 @pytest.mark.parametrize("error", [NotTrusted("restricted"), HostUnreachable("gone"), DriverFailed("strange")])
 def test_a_question_that_fails_does_not_replace_the_answer(
@@ -81,10 +89,14 @@ def test_a_question_that_fails_does_not_replace_the_answer(
 def test_the_time_since_when_a_console_is_open_is_in_utc(
     opening: Callable[[Instances, GuestRef], object], created_at: str | None, since: str
 ) -> None:
-    left = {
-        "id": "ab-12", "class": "websocket", "description": "Showing console", "created_at": created_at,
-        "resources": {"instances": ["/1.0/instances/web"]},
-    }  # fmt: skip
-    text = said(opening, lambda: {"running": [left]})
+    text = said(opening, lambda: {"running": [left("ab-12", created_at)]})
     advice = "If nobody uses it, as after a rack that was killed, end it with: incus operation delete ab-12"
     assert text.endswith(f"or try again.{since} {advice}")
+
+
+@BOTH
+def test_each_console_that_is_open_is_ended_whatever_became_of_the_others(
+    opening: Callable[[Instances, GuestRef], object],
+) -> None:
+    text = said(opening, lambda: {"running": [left("ab-12", None), left("cd-34", None)]})
+    assert text.endswith("end it with: incus operation delete ab-12; incus operation delete cd-34")

@@ -70,7 +70,7 @@ def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
 
 
 def how_to_end(instances: Instances, name: str) -> str:
-    """Returns sentences with the command that ends what is open; empty if nothing is known, or the server does not say.
+    """Returns sentences with the commands that end what is open; empty if nothing is known, or the server does not say.
 
     Incus 6.0 keeps a console for ever that was offered to a rack which was killed before it connected. It looks like
     one that somebody uses, so only a person can tell.
@@ -84,7 +84,8 @@ def how_to_end(instances: Instances, name: str) -> str:
         return ""
     times = [_in_utc(str(one.get("created_at"))) for one in found]
     since = "" if None in times else f" It is open since {', '.join(map(str, times))} (UTC)."
-    command = " && ".join(f"{instances.client.dialect.client} operation delete {one['id']}" for one in found)
+    # Each runs even if another finds that its console has ended meanwhile.
+    command = "; ".join(f"{instances.client.dialect.client} operation delete {one['id']}" for one in found)
     return f"{since} If nobody uses it, as after a rack that was killed, end it with: {command}"
 
 
