@@ -69,8 +69,7 @@ async def _add_ssh_keys(db: Db, account_id: int, keys: Sequence[str]) -> tuple[s
         try:
             key = parse_public_key(text)
         except InvalidRequest as error:
-            reason = " ".join(one for texts in error.fields.values() for one in texts) or error.message
-            problems.append(f"An SSH key was left out: {reason}")
+            problems.append(f"An SSH key was left out: {' '.join(error.texts)}")
             continue
         if count >= MAX_SSH_KEYS:
             problems.append(f"A user has at most {MAX_SSH_KEYS} SSH keys: {key.fingerprint} was left out.")

@@ -42,5 +42,4 @@ def _by_field(parse_text: Callable[[str], T], text: str) -> T:
     try:
         return parse_text(text)
     except InvalidRequest as error:
-        messages = [message for found in error.fields.values() for message in found] or [error.message]
-        raise InvalidRequest.of({"power_address": messages}) from error
+        raise InvalidRequest.of({"power_address": error.texts}) from error
