@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -24,10 +25,11 @@ KEPT_FOR_S = 300.0  # then the authorities of the computer are read again: they 
 
 @implementer(IPolicyForHTTPS)
 class HttpsPolicy:
-    """`rejected` says why the certificate of the last connection was not the pinned one."""
+    """`rejected` says why the certificate of the last connection was not the pinned one. `clock` has seconds."""
 
-    def __init__(self, trust: ServerTrust) -> None:
+    def __init__(self, trust: ServerTrust, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._trust = trust
+        self._clock = clock
         self._pinned = _PinnedTls(trust) if trust.fingerprint else None
 
     @property
@@ -37,8 +39,8 @@ class HttpsPolicy:
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: N802  # Twisted's
         if self._pinned is not None:
             return self._pinned
-        age = int(time.monotonic() // KEPT_FOR_S)
-        return _creator(hostname.decode("ascii"), self._trust.authority_pem, age)
+        period = int(self._clock() // KEPT_FOR_S)
+        return _creator(hostname.decode("ascii"), self._trust.authority_pem, period)
 
 
 @lru_cache(maxsize=KEPT)
