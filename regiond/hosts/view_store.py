@@ -19,13 +19,13 @@ from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import PRODUCT, of_column
+from regiond.hosts.maintenance.store import maintenance_of
 from regiond.hosts.model import (
     Amounts,
     ComposeTarget,
     ExpiringCertificate,
     HostState,
     HostView,
-    Maintenance,
     StoragePoolView,
 )
 from regiond.hosts.numa_usage import NumaAllocation
@@ -252,9 +252,7 @@ def _host(
         driver=DriverType(row["driver"]),
         autostart=None if row["autostart"] is None else Autostart(row["autostart"]),
         state=HostState(row["state"]),
-        maintenance=Maintenance.of_columns(
-            row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"], row["maintenance_holder"]
-        ),
+        maintenance=maintenance_of(row),
         zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
         pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
         tags=tuple(row["tags"]),

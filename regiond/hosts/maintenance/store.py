@@ -47,7 +47,7 @@ async def lock_hosts(db: Db, host_ids: Iterable[int]) -> tuple[HostToMaintain, .
         HostToMaintain(
             id=row["id"],
             name=row["name"],
-            maintenance=_maintenance(row),
+            maintenance=maintenance_of(row),
         )
         for row in rows
     )
@@ -59,7 +59,7 @@ async def begin(db: Db, host_id: int, *, by: str, reason: str | None, holder: st
     If the maintenance has begun already, only its reason changes, and with `reason` None not even that.
     """
     row = await db.fetchrow(_SET, host_id, by, reason, holder)
-    return None if row is None else _maintenance(row)
+    return None if row is None else maintenance_of(row)
 
 
 async def end(db: Db, host_id: int) -> None:
@@ -67,7 +67,8 @@ async def end(db: Db, host_id: int) -> None:
     await db.execute(_END, host_id)
 
 
-def _maintenance(row: Row) -> Maintenance | None:
+def maintenance_of(row: Row) -> Maintenance | None:
+    """Returns the maintenance of a row of `vm_host`; None if the host is not in maintenance."""
     return Maintenance.of_columns(
         row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"], row["maintenance_holder"]
     )
