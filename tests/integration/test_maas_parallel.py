@@ -237,6 +237,20 @@ async def test_only_the_maintenance_of_the_parallel_run_ends_with_it(
     assert (await hosts(innkeeper))["kvm-north"]["maintenance"]["reason"] == "new disks"
 
 
+async def test_a_maintenance_to_which_a_person_gives_a_reason_stays_at_the_takeover(
+    innkeeper: Deployment, maas: Maas, url: str
+) -> None:
+    await watched(innkeeper, maas, url)
+    found = await hosts(innkeeper)
+    await innkeeper.post(f"vm-hosts/{found['kvm-north']['id']}/", op="maintenance")
+    await innkeeper.post(f"vm-hosts/{found['kvm-south']['id']}/", op="maintenance", reason="new disks")
+    for host in (NORTH, SOUTH):
+        assert (await take_over(innkeeper, host))["state"] == "succeeded"
+    found = await hosts(innkeeper)
+    assert found["kvm-north"]["maintenance"] is None
+    assert found["kvm-south"]["maintenance"]["reason"] == "new disks"
+
+
 async def _is_empty(innkeeper: Deployment) -> bool:
     return not await machines(innkeeper)
 
