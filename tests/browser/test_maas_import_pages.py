@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from attrs import evolve
@@ -12,28 +11,16 @@ from playwright.async_api import expect
 from common.maas.inventory import Machine
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
+from tests.integration.maas_parallel import ADMIN_TOKEN, compare, hosts, maas, url, watched
 from tests.integration.test_maas_import import begin, inventory
-from tests.integration.test_maas_parallel import compare, hosts, watched
 from tests.maas_api.authentication import api_key
-from tests.maas_api.server import serving
-from tests.maas_api.simulated_site import machine, simulated_maas
+from tests.maas_api.simulated_site import machine
 from tests.maas_api.state import Maas
 from tests.maas_site.hosts import NORTH
 
+__all__ = ["maas", "url"]
 LIST = "settings/maas-imports"
-ADMIN_TOKEN = 1
 WIDTHS = (320, 1400)
-
-
-@pytest.fixture
-def maas() -> Maas:
-    return simulated_maas()
-
-
-@pytest.fixture
-def url(maas: Maas) -> Iterator[str]:
-    with serving(maas) as found:
-        yield found
 
 
 async def looks(admin: Visitor, name: str, *, reload: bool = True) -> list[str]:

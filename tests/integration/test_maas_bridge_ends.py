@@ -228,6 +228,27 @@ async def test_what_may_still_be_made_is_reported_once_that_is_over(innkeeper: D
     assert (found["kind"], "a machine with its MAC addresses" in found["found"]) == ("maas_record_left", True)
 
 
+async def test_a_record_that_is_made_after_the_machine_is_deleted_is_found(
+    innkeeper: Deployment, maas: RecordedMaas
+) -> None:
+    machine = await composed(innkeeper)
+    await bridged(innkeeper, maas)
+    await undone_without_answer(innkeeper, maas, machine)
+    await innkeeper.delete(path(machine))
+    ended = "select count(*) from operation where kind = 'unregister_from_maas' and state = 'succeeded'"
+    await eventually(lambda: is_(innkeeper, ended, 1))
+    said = "select message from event where kind = 'machine_unregistered'"
+    assert "has nothing of it yet, and is asked again later" in (await values(innkeeper, said))[0]
+    maas.carry_out()
+    (record,) = maas.machines.all.values()
+    await innkeeper.region.components.maas_watch.look(every_s=0)
+    (found,) = await innkeeper.get("discrepancies/")
+    assert (found["kind"], record.system_id in found["found"]) == ("maas_record_left", True)
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: is_(innkeeper, "select count(*) from maas_registration", 0))
+    assert maas.machines.all == {}
+
+
 async def undone_without_answer(innkeeper: Deployment, maas: RecordedMaas, machine: Any) -> None:
     maas.postpones = True
     begun = await begun_registration(innkeeper, machine)

@@ -11,8 +11,8 @@ from attrs import evolve
 from common.maas.inventory import Inventory
 from regiond.maas.imports.inventories import Inventories
 from tests.deployment.deployment import Deployment
+from tests.integration.maas_parallel import begin as begin_watched
 from tests.integration.test_maas_import import begin, inventory
-from tests.integration.test_maas_parallel import begin as begin_watched
 from tests.maas_api.server import serving
 from tests.maas_api.simulated_site import simulated_maas
 from tests.waiting import eventually

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from attrs import evolve
@@ -11,6 +12,7 @@ from common.maas.pinning import known_pins
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.region_state import KnownUser, RegionState
 from regiond.maas.parallel.comparison import SeenHost, SeenVm, compare, presence_of
+from regiond.maas.parallel.model import Difference, DifferenceKind
 
 MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 WEB = Machine(
@@ -31,6 +33,16 @@ def found(machine: Machine | None, *vms: SeenVm, problem: str = "") -> list[tupl
     machines = () if machine is None else (machine,)
     host = SeenHost(host_id=3, problem=problem, vms=vms)
     return [(one.vm, one.kind.value, one.in_maas, one.here) for one in compare(inventory(*machines), {"7": host})]
+
+
+def test_a_difference_is_part_of_a_sentence() -> None:
+    one = Difference(
+        host_id=3, host_name="hv", vm="web", kind=DifferenceKind.CORES, in_maas="2", here="4",
+        since=datetime(2026, 11, 27, tzinfo=UTC),
+    )  # fmt: skip
+    assert str(one) == "web: cores, in MAAS 2, here 4"
+    not_ready = evolve(one, vm="", kind=DifferenceKind.HOST_NOT_READY, in_maas="", here="LXD does not answer.")
+    assert str(not_ready) == "hv: host_not_ready, in MAAS none, here LXD does not answer"
 
 
 def test_what_is_the_same_is_no_difference() -> None:

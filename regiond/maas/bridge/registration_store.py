@@ -159,9 +159,12 @@ async def record_found(db: Db, registration_id: int, maas_system_id: str) -> Non
     await db.execute(_FOUND, registration_id, maas_system_id)
 
 
-async def settle(db: Db, registration_id: int, after_s: float) -> None:
-    """Deletes a registration of which MAAS has nothing, if its last request is so old that it cannot be done later."""
-    await db.execute(_SETTLE, registration_id, after_s)
+async def settle(db: Db, registration_id: int, after_s: float) -> bool:
+    """Deletes a registration of which MAAS has nothing, if its last request is so old that it cannot be done later.
+
+    Returns whether it did.
+    """
+    return await db.execute(_SETTLE, registration_id, after_s) == "DELETE 1"
 
 
 async def switched(db: Db, power_id: str) -> SwitchedMachine | None:

@@ -14,7 +14,7 @@ from regiond.events.model import Level
 from regiond.maas.bridge import registration_store
 from regiond.maas.bridge.connections import Connections
 from regiond.maas.bridge.maas_api import MaasApi, NewMaasRecord, create, is_ours, own_records, record_of, with_addresses
-from regiond.maas.bridge.model import MaasServer, PowerSecret, RegisterRequest, Registration
+from regiond.maas.bridge.model import MADE_WITHIN_S, MaasServer, PowerSecret, RegisterRequest, Registration
 from regiond.maas.bridge.registrations import NETWORK_FIRST, REGISTRATION
 from regiond.machines.service import Target, read_machine, record_event, record_order, restore_order, set_order
 from regiond.operations.model import Operation, OperationKind
@@ -214,10 +214,13 @@ class UnregisterFromMaas:
             ids = await self._tools.delete_record(api, found)
 
         async def record(db: Db) -> None:
-            await registration_store.delete(db, found.id)
             what = f"the record {found.maas_system_id or ''} stays there" if keeps else "its record was deleted there"
             if operation.request.get("is_lost") or not (ids or keeps):
                 what = "that had no record of it any more"
+            if ids or keeps or found.maas_system_id is not None:
+                await registration_store.delete(db, found.id)
+            elif not await registration_store.settle(db, found.id, MADE_WITHIN_S):
+                what = "that has nothing of it yet, and is asked again later"
             boots = f"; it boots from {order_text(order)} again" if order else ""
             message = (
                 f"{operation.hostname} is no longer registered in the MAAS server {found.server}; {what}{boots}{as_now}"

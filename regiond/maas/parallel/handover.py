@@ -166,10 +166,7 @@ async def _watched(db: Db, host_id: int, *, lock: bool = False) -> WatchedHost:
 
 
 def _differs(host: WatchedHost, differences: Iterable[Difference]) -> str:
-    named = [
-        f"{one.vm or host.host_name}: {one.kind.value}, in MAAS {one.in_maas or 'none'}, here {one.here or 'none'}"
-        for one in differences
-    ]
+    named = [str(one) for one in differences]
     return (
         f"{number_of(len(named), 'difference')} between MAAS and {host.host_name}. {first_of(named, _MAX_NAMED)}. "
         f"Mend them and compare again: innkeeper maas-import compare {host.import_id}. Or take it over as it is: "

@@ -51,6 +51,12 @@ class Difference:
     here: str
     since: datetime
 
+    def __str__(self) -> str:
+        here = self.here.removesuffix(".")  # that of a host that is not ready is a sentence
+        return (
+            f"{self.vm or self.host_name}: {self.kind.value}, in MAAS {self.in_maas or 'none'}, here {here or 'none'}"
+        )
+
 
 @frozen(kw_only=True)
 class WatchedHost:

@@ -133,7 +133,19 @@ async def problems_of(site: Site, state: Watched, *, taken: bool) -> list[str]:
     ]
 
 
-class TakeOver(RequestScenario):
+class _OfWatchedHost(RequestScenario):
+    """The marker of one VM changes, and the host and its import are removed at the end."""
+
+    def changed_guests(self, state: Watched) -> frozenset[str]:
+        return frozenset({state.vm})
+
+    async def clear(self, site: Site, state: Watched) -> None:
+        await site.remove(state.host)
+        await site.deployment.delete(f"maas-imports/{state.import_id}/")
+        state.running.close()
+
+
+class TakeOver(_OfWatchedHost):
     """A takeover that fails because the host did not answer is repeated."""
 
     name = "take_over"
@@ -155,16 +167,8 @@ class TakeOver(RequestScenario):
                 return [f"the second takeover ended {again['state']}: {again['error']}"]
         return await problems_of(site, state, taken=True)
 
-    def changed_guests(self, state: Watched) -> frozenset[str]:
-        return frozenset({state.vm})
 
-    async def clear(self, site: Site, state: Watched) -> None:
-        await site.remove(state.host)
-        await site.deployment.delete(f"maas-imports/{state.import_id}/")
-        state.running.close()
-
-
-class GiveBack(UnkeyedScenario):
+class GiveBack(_OfWatchedHost, UnkeyedScenario):
     """A caller without an answer finds the operation that forgets the machine."""
 
     name = "give_back"
@@ -192,11 +196,3 @@ class GiveBack(UnkeyedScenario):
 
     async def check(self, site: Site, state: Watched, outcome: Outcome) -> Iterable[str]:
         return await problems_of(site, state, taken=False)
-
-    def changed_guests(self, state: Watched) -> frozenset[str]:
-        return frozenset({state.vm})
-
-    async def clear(self, site: Site, state: Watched) -> None:
-        await site.remove(state.host)
-        await site.deployment.delete(f"maas-imports/{state.import_id}/")
-        state.running.close()
