@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from common.errors import OF_IDENTITY, NotTrusted
 from common.values import DriverType, HostAccess
@@ -110,6 +110,16 @@ def test_a_certificate_of_the_trust_list_stays_one(server: Server) -> None:
     server.driver(SECOND).untrust(FIRST.fingerprint)
     assert list(server.lxd.certificates) == [SECOND.fingerprint]
     assert server.holders() == {}
+
+
+def test_the_type_tells_an_identity_from_a_certificate_of_the_trust_list(server: Server) -> None:
+    server.lxd.release = evolve(server.lxd.release, says_fine_grained=False)
+    server.trusted(FIRST, *OPERATOR).trust(SECOND.certificate_pem, "innkeeper-h", None)
+    assert (server.holders(), server.lxd.certificates) == ({SECOND.fingerprint: "innkeeper"}, {})
+    server.lxd.identities.clear()
+    server.lxd.certificates[FIRST.fingerprint] = {"name": "by hand", "type": "client"}
+    server.driver(FIRST).trust(SECOND.certificate_pem, "innkeeper-h", None)
+    assert (server.holders(), set(server.lxd.certificates)) == ({}, {FIRST.fingerprint, SECOND.fingerprint})
 
 
 def test_an_identity_that_may_removes_itself(server: Server) -> None:

@@ -18,6 +18,9 @@ def test_a_standby_project_is_a_problem_of_its_host(host: DriverFixture) -> None
     double, spec = cast("LxdDoubleFixture", host), spec_for(host, "replica")
     double.driver.compose(spec)
     assert not double.driver.discover().problems
+    double.administrator.lxd.projects.add("other")
+    double.administrator.lxd.standby_projects.add("other")
+    assert not double.driver.discover().problems
     double.administrator.lxd.standby_projects.add("default")
     (problem,) = double.driver.discover().problems
     assert problem.subject == "project default"

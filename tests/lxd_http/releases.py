@@ -26,6 +26,7 @@ class Release:
     unknown_keys: frozenset[str]
     operations_have_resources: bool
     waits_end_as_errors: bool = False
+    says_fine_grained: bool = True  # of the current identity; else its type tells
     has_replicas: bool = False  # a project may be the standby of another cluster's
     product: str = "lxd"
     lists_extensions_before_trust: bool = True

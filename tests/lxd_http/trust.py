@@ -142,12 +142,16 @@ def current_identity(lxd: Lxd, request: Request) -> Answer:
     _check_has_identities(lxd)
     found = lxd.identities.get(request.caller)
     if found is not None:
-        return sync({**_shown(lxd, request.caller), "fine_grained": True})
+        return _current(lxd, _shown(lxd, request.caller), fine_grained=True)
     if request.caller not in lxd.certificates:
         raise Refused(400, "Current identity information must be requested via the HTTPS API")
     about = {"authentication_method": "tls", "type": "Client certificate (unrestricted)", "groups": []}
     name = lxd.certificates[request.caller]["name"]
-    return sync({**about, "id": request.caller, "name": name, "fine_grained": False})
+    return _current(lxd, {**about, "id": request.caller, "name": name}, fine_grained=False)
+
+
+def _current(lxd: Lxd, about: dict[str, Any], *, fine_grained: bool) -> Answer:
+    return sync({**about, "fine_grained": fine_grained} if lxd.release.says_fine_grained else about)
 
 
 def read_identity(lxd: Lxd, request: Request, which: str) -> Answer:
