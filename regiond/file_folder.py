@@ -1,20 +1,29 @@
-"""A folder with large files, which grow by parts, and the space of its disk. Everything blocks."""
+"""A folder with large files, which grow by parts, and the space of its disk. Everything but `locked` blocks."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 from attrs import define, frozen
 
 from common.errors import Busy, OutOfCapacity
 from common.process.private_files import DISK_FULL_ERRNOS, make_private_folder
 from common.units import file_size
+
+T = TypeVar("T")
+
+
+class Threads(Protocol):
+    """Threads for the files, so that a slow disk delays nothing else."""
+
+    def is_stopped(self) -> bool: ...
+    async def run(self, work: Callable[[], T]) -> T: ...
 
 
 @define
@@ -125,6 +134,18 @@ class FileFolder:
                 f"needed, and {file_size(reserve_bytes)} stay free (the region's setting image_reserve_gib). Delete "
                 f"{self.spare} that are not needed any more."
             )
+
+
+@asynccontextmanager
+async def locked(threads: Threads, lock: Callable[[], UploadFile]) -> AsyncIterator[UploadFile]:
+    """Yields the file of an upload, which `lock` has locked for this block. Raises Busy."""
+    held: list[UploadFile] = []
+    try:
+        await threads.run(lambda: held.append(lock()))
+        yield held[0]
+    finally:
+        for file in held:
+            file.close()
 
 
 def _is_same_file(path: Path, descriptor: int) -> bool:

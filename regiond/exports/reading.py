@@ -20,7 +20,8 @@ from regiond.exports.archive import Member, Stopped, checked, members_of, sha256
 from regiond.exports.disk_reader import DiskImage
 from regiond.exports.disk_writer import DiskWriter
 from regiond.exports.model import BadExport, Export, ExportedDisk
-from regiond.exports.writing import Space, Threads
+from regiond.exports.writing import Space
+from regiond.file_folder import Threads
 
 
 @frozen(kw_only=True)

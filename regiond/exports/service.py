@@ -23,7 +23,7 @@ from regiond.exports.model import MAX_FILE_BYTES, MAX_FILE_NAME, Export, ExportS
 from regiond.exports.reading import DiskParts
 from regiond.exports.store import NewExport
 from regiond.exports.writing import ExportFiles, ExportWriter, Space, WrittenFile
-from regiond.file_folder import FileFolder
+from regiond.file_folder import UploadFile, locked
 from regiond.validation_messages import no_object, shown
 
 __all__ = ["DiskParts", "Download", "ExportFiles", "ExportWriter", "Exports", "WrittenFile"]
@@ -107,29 +107,39 @@ class Exports:
         """
         if not data:
             raise InvalidRequest.of({"content": ["The body is empty: send a part as application/octet-stream."]})
-        found = await self.read(caller, export_id)
-        self._require_here(found)
-        received = found.received_bytes
+        declared = await self.read(caller, export_id)
+        self._require_here(declared)
+        async with locked(self.space.threads, partial(self.space.folder.lock, declared.file)) as file:
+            found = await self.read(caller, export_id)  # again: a part that arrived at the same time may be recorded
+            await self._check_part(found, file, len(data), offset)
+            await self.space.threads.run(partial(file.write, found.received_bytes, data))
+            await self._record_part(found, len(data))
+        return await self.read(caller, export_id)
+
+    async def _check_part(self, found: Export, file: UploadFile, length: int, offset: int | None) -> None:
         if found.state is not ExportState.UPLOADING:
             raise WrongState(f"The file {found.name} is {found.state}: it takes no content.")
+        received = found.received_bytes
+        if file.size_bytes() < received:
+            async with self.database.transaction() as db:
+                await store.forget_received(db, found.id)
+            raise WrongState("The region has lost what was uploaded: begin with offset=0.", expected_offset=0)
         if offset not in {None, received}:
             raise WrongState(
                 f"The upload has {received} bytes: continue with offset={received}.", expected_offset=received
             )
-        after = received + len(data)
+        after = received + length
         if after > found.size_bytes:
             raise InvalidRequest.of({"content": [f"{after} bytes are more than the declared {found.size_bytes}."]})
-        await self.space.require_free(len(data))
-        if not await self.space.threads.run(partial(_append, self.space.folder, found.file, received, data)):
-            async with self.database.transaction() as db:
-                await store.forget_received(db, export_id)
-            raise WrongState("The region has lost what was uploaded: begin with offset=0.", expected_offset=0)
+        await self.space.require_free(length)
+
+    async def _record_part(self, found: Export, length: int) -> None:
+        after = found.received_bytes + length
         async with self.database.transaction() as db:
-            if not await store.add_received(db, export_id, received, after, keep_days=1):
-                raise WrongState(f"The upload of {found.name} was continued by another request, or deleted.")
+            if not await store.add_received(db, found.id, found.received_bytes, after, keep_days=1):
+                raise WrongState(f"The upload of {found.name} was deleted during this part.")
         if after == found.size_bytes:
             self.wake_checks()
-        return await self.read(caller, export_id)
 
     async def delete(self, caller: Caller, export_id: int, *, dry_run: bool = False) -> DeletionPlan:
         """Deletes the file. Raises NotFound, and WrongState while an operation writes it."""
@@ -198,15 +208,6 @@ class Exports:
                 f"The file of {found.name} is in the folder of another region, which does not share it with this one. "
                 "Ask that region."
             )
-
-
-def _append(folder: FileFolder, name: str, offset: int, data: bytes) -> bool:
-    """Returns when the data is on the disk; False, with nothing written, if the file has less than `offset`. Blocks."""
-    with folder.lock(name) as file:
-        if file.size_bytes() < offset:
-            return False
-        file.write(offset, data)
-        return True
 
 
 def _completed(submitted: SubmittedFile, content: bytes) -> SubmittedFile:

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from attrs import define, frozen
@@ -22,18 +22,11 @@ from regiond.exports.description import disk_file
 from regiond.exports.disk_writer import DiskWriter
 from regiond.exports.model import ExportLimits, ExportState, MachineDescription
 from regiond.exports.store import NewExport
-from regiond.file_folder import FileFolder
+from regiond.file_folder import FileFolder, Threads
 
 T = TypeVar("T")
 _PROGRESS_EVERY_S = 2.0
 _LEAST_FREE_BYTES = 2**20
-
-
-class Threads(Protocol):
-    """Threads for the files, so that a slow disk delays nothing else."""
-
-    def is_stopped(self) -> bool: ...
-    async def run(self, work: Callable[[], T]) -> T: ...
 
 
 @frozen(kw_only=True)

@@ -13,7 +13,7 @@ from common.process.periodic import NextRoundIn
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.file_folder import UploadFile
+from regiond.file_folder import UploadFile, locked
 from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder, Stopped, sha256_of
 from regiond.images.file_threads import FileThreads
@@ -21,7 +21,6 @@ from regiond.images.inspection.confinement import ConfinementReport
 from regiond.images.inspection.service import Inspected, Inspection
 from regiond.images.model import BadImage, Image, ImageState
 from regiond.images.space import StoreSpace
-from regiond.images.uploads import locked
 
 RETRY_BUSY_S = 2.0
 MISSING = "Its content is missing in the region's folder of images. Upload it again."
@@ -58,7 +57,7 @@ class ImageChecks:
         return NextRoundIn(RETRY_BUSY_S) if skipped else None
 
     async def _check(self, image_id: int) -> None:
-        async with locked(self.folder, self.threads, image_id) as file:
+        async with locked(self.threads, partial(self.folder.lock, image_id)) as file:
             async with self.database.connection() as db:
                 image = await store.read(db, image_id)
             if image is None or image.state is not ImageState.CHECKING:

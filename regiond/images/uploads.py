@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 
 from attrs import evolve, frozen
@@ -16,7 +15,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
-from regiond.file_folder import UploadFile
+from regiond.file_folder import UploadFile, locked
 from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder
 from regiond.images.declaration import Declaration, declared, name_taken
@@ -101,7 +100,7 @@ class Uploads:
         if not data:
             raise InvalidRequest.of({"content": ["The body is empty: send a part as application/octet-stream."]})
         self._require_own(await self._read(image_id))
-        async with locked(self.folder, self.threads, image_id) as file:
+        async with locked(self.threads, partial(self.folder.lock, image_id)) as file:
             image = await self._read(image_id)
             await self._check_part(image, file, len(data), offset)
             await self.threads.run(partial(file.write, image.received_bytes, data))
@@ -219,18 +218,6 @@ class Uploads:
     def _require_own_upload(self, image: Image) -> None:
         if not image.is_ready:
             self._require_own(image)
-
-
-@asynccontextmanager
-async def locked(folder: ContentFolder, threads: FileThreads, image_id: int) -> AsyncIterator[UploadFile]:
-    """Yields the file of the upload, locked for this block. Raises Busy."""
-    held: list[UploadFile] = []
-    try:
-        await threads.run(lambda: held.append(folder.lock(image_id)))
-        yield held[0]
-    finally:
-        for file in held:
-            file.close()
 
 
 def _completed(submitted: SubmittedImage, content: bytes) -> SubmittedImage:

@@ -8,15 +8,19 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from attrs import evolve
+import pytest
+from attrs import define, evolve, field
 
 from common.disk_content import DiskPart
+from common.errors import WrongState
 from innkeeper.request_body import Body
 from regiond.exports.disk_reader import DiskImage
 from regiond.exports.model import ExportLimits
+from regiond.file_folder import Threads
 from tests.deployment.deployment import Deployment
 from tests.disk_images import raw_disk
 from tests.integration.adoption import rows
@@ -25,6 +29,7 @@ from tests.integration.users import as_user, own
 from tests.rejections import rejected_status, rejection
 from tests.waiting import eventually
 
+T = TypeVar("T")
 MIB = 2**20
 
 
@@ -294,6 +299,40 @@ async def test_an_upload_continues_where_it_ended(innkeeper: Deployment) -> None
     found = await asyncio.gather(*twice, return_exceptions=True)
     assert any(not isinstance(one, BaseException) for one in found)
     assert (await ready(innkeeper, entry))["state"] == "ready"
+
+
+@define
+class LateThreads:
+    """The threads of the region, which take up nothing before `proceed` is set."""
+
+    inner: Threads
+    proceed: asyncio.Event = field(factory=asyncio.Event)
+    waiting: int = 0
+
+    def is_stopped(self) -> bool:
+        return self.inner.is_stopped()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        self.waiting += 1
+        await self.proceed.wait()
+        return await self.inner.run(work)
+
+
+async def test_a_late_part_leaves_a_complete_file_alone(innkeeper: Deployment) -> None:
+    made = await export(innkeeper, await composed(innkeeper))
+    data = (await download(innkeeper, made)).body
+    entry = await innkeeper.post("exports/", name="x", sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    exports = innkeeper.region.components.services.exports
+    threads = LateThreads(exports.space.threads)
+    late = evolve(exports, space=evolve(exports.space, threads=threads))
+    other = asyncio.create_task(late.append(innkeeper.admin, entry["id"], bytes(len(data)), offset=0))
+    await eventually(lambda: threads.waiting)
+    await append(innkeeper, entry, data, 0)
+    uploaded = await ready(innkeeper, entry)
+    threads.proceed.set()
+    with pytest.raises(WrongState, match="it takes no content"):
+        await other
+    assert (await download(innkeeper, uploaded)).body == data
 
 
 async def test_a_viewer_uploads_nothing(innkeeper: Deployment) -> None:

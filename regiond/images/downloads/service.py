@@ -16,7 +16,7 @@ from common.units import file_size
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.file_folder import UploadFile
+from regiond.file_folder import UploadFile, locked
 from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder
 from regiond.images.download_rules import DownloadRules
@@ -26,7 +26,6 @@ from regiond.images.downloads.source_calls import run_abortable
 from regiond.images.file_threads import FileThreads
 from regiond.images.model import Image, ImageState
 from regiond.images.space import StoreSpace
-from regiond.images.uploads import locked
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -87,7 +86,7 @@ class ImageDownloads:
             waiting = await download_store.due(db, self.folder.store_id)
         for one in waiting:
             try:
-                async with locked(self.folder, self.threads, one.id) as file:
+                async with locked(self.threads, partial(self.folder.lock, one.id)) as file:
                     async with self.database.connection() as db:
                         image = await store.read(db, one.id)
                     if image is not None and image.state is ImageState.DOWNLOADING:
