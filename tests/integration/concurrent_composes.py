@@ -9,13 +9,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import uuid4
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from common.compose_request import ComposeRequest
 from regiond.db.pool import Database
 from regiond.machines.clones.service import Templates
-from regiond.machines.compose.model import NOT_COUNTED, OnClaim
+from regiond.machines.compose.model import NOT_COUNTED, OnClaim, PlacedCompose, ReservationRequest, ValidatedCompose
 from regiond.machines.compose.placement_queries import PlacementQueries
+from regiond.machines.compose.reservation import Reservations
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages, build_stages
 from regiond.operations.model import Operation
@@ -63,20 +64,46 @@ class DelayedDatabase(ComposerDatabase):
 
 
 @define
-class CountedQueries:
-    """The stage `place`; sets `all_placed` once that many composes are placed."""
+class Round:
+    """The stages `place` and `reserve` of composes that share a transaction.
 
-    queries: Any
+    Sets `is_complete` once `expected` composes have been submitted for reservation, or found no capacity for now. If
+    they are `unaware`, all but the first are placed before any of them claims: none knows of another.
+    """
+
+    queries: PlacementQueries
+    reservations: Reservations
     expected: int
-    all_placed: asyncio.Event
-    placed: int = 0
+    is_complete: asyncio.Event
+    unaware: bool = False
+    placed: list[ValidatedCompose] = field(factory=list)
+    submitted: list[ValidatedCompose] = field(factory=list)
+    _all_placed: asyncio.Event = field(factory=asyncio.Event)
+    _turn: asyncio.Lock = field(factory=asyncio.Lock)
 
-    async def place(self, validated: Any) -> Any:
-        result = await self.queries.place(validated)
-        self.placed += 1
-        if self.placed >= self.expected:
-            self.all_placed.set()
+    async def place(self, validated: ValidatedCompose) -> PlacedCompose | None:
+        if not self.unaware or not self.placed:
+            result = await self.queries.place(validated)
+            self._add(self.placed, validated)
+        else:
+            async with self._turn:  # a batch would be placed sequentially, each with the claims of those before it
+                result = await self.queries.place(validated)
+            self._add(self.placed, validated)
+            await self._all_placed.wait()
+        if result is None:
+            self._add(self.submitted, validated)
         return result
+
+    async def reserve(self, request: ReservationRequest) -> Operation | None:
+        self._add(self.submitted, request.placed.validated)
+        return await self.reservations.reserve(request)  # reaches the batch without giving way to another task
+
+    def _add(self, those: list[ValidatedCompose], validated: ValidatedCompose) -> None:
+        if all(one is not validated for one in those):
+            those.append(validated)
+        for event, reached in ((self._all_placed, self.placed), (self.is_complete, self.submitted)):
+            if len(reached) >= self.expected:
+                event.set()
 
 
 async def add_hosts(innkeeper: Deployment, **more: Any) -> dict[str, int]:
@@ -134,13 +161,22 @@ async def compose_in_one_round(
     *others: ComposeRequest,
     database: ComposerDatabase | None = None,
     on_claim: OnClaim = NOT_COUNTED,
+    unaware: bool = False,
 ) -> list[Operation | BaseException]:
-    """Returns all results: `others` arrive while `first` is being committed, and so share the next transaction."""
-    inner, all_placed = database or ComposerDatabase(innkeeper.region.components.database), asyncio.Event()
-    stages = await stages_on(innkeeper, DelayedDatabase(inner.database, inner, all_placed), on_claim)
-    queries = CountedQueries(stages.queries, 1 + len(others), all_placed)
-    composer = composer_of(innkeeper, evolve(stages, queries=in_place_of(PlacementQueries, queries)))
+    """Returns all results: `others` arrive while `first` is being committed, and so share the next transaction.
+
+    If they are `unaware`, each is placed as if there were no other.
+    """
+    inner, proceed = database or ComposerDatabase(innkeeper.region.components.database), asyncio.Event()
+    stages = await stages_on(innkeeper, DelayedDatabase(inner.database, inner, proceed), on_claim)
+    shared = Round(stages.queries, stages.reservations, 1 + len(others), proceed, unaware)
+    stages = evolve(
+        stages,
+        queries=in_place_of(PlacementQueries, shared),
+        reservations=in_place_of(Reservations, shared),
+    )
+    composer = composer_of(innkeeper, stages)
     leading = asyncio.create_task(compose_all(innkeeper, first, composer=composer))
-    await eventually(lambda: queries.placed == 1)
+    await eventually(lambda: len(shared.submitted) == 1)
     results = await compose_all(innkeeper, *others, composer=composer)
     return [*await leading, *results]

@@ -131,8 +131,9 @@ async def test_one_of_two_composes_gets_the_last_core(innkeeper: Deployment) -> 
     first, last = (ComposeRequest(**SMALL, host_id=hosts[name]) for name in ("one", "two"))
     outcomes: list[str] = []
     _, *answers = await compose_in_one_round(
-        innkeeper, first, last, last, on_claim={one: partial(outcomes.append, one) for one in ClaimOutcome}
-    )
+        innkeeper, first, last, last, unaware=True,
+        on_claim={one: partial(outcomes.append, one) for one in ClaimOutcome},
+    )  # fmt: skip
     assert {type(one) for one in answers} == {Operation, OutOfCapacity}
     assert sorted(outcomes) == ["lost", "out_of_capacity", "retried", "retried", "won", "won"]
 
