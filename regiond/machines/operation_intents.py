@@ -15,13 +15,14 @@ from common.values import DiskSize, GuestRef, OwnershipMarker
 from common.volume_names import marker_of_volume
 from regiond.db.pool import Db
 from regiond.hosts.service import host_on_machine
-from regiond.machines import lifecycle_store
+from regiond.machines import lifecycle_store, view_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
 
+_WRITES_DISKS = (OperationKind.RELEASE, OperationKind.DELETE, OperationKind.DEPLOY)
 _ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
 PENDING = "pending"  # key of the request: the size that the machine gets at its next start
 PENDING_DISKS = "pending_disks"  # key of the request: the disks that get larger at its next start
@@ -64,6 +65,9 @@ async def open_operation(
         ),
         max_failures=max_failures,
     )  # fmt: skip
+    if kind in _WRITES_DISKS and not await view_store.is_where_it_was(db, machine):
+        # The request names the disks, and one of them may be kept for its data since the machine was read.
+        raise Busy(f"{machine.hostname} has just got, lost or moved a disk, or was moved itself. Try again.")
     if kind in _ENDS_SYSTEM or begins is MachineEvent.REBUILD:
         await check_no_host(db, machine)
     if begins is not None:

@@ -331,8 +331,7 @@ class Machines(MachineSearches):
                     begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None,
                     request={**request, **earlier}, parent=parent,
                 )  # fmt: skip
-                if kind is OperationKind.POWER:
-                    await check_owner_is(db, machine)
+                await check_owner_is(db, machine)
                 await tie_key(db, operation_id)
                 return operation_id
 

@@ -130,6 +130,18 @@ _DISKS = """
      where d.machine_id = any($1::integer[]) order by d.machine_id, d.index
 """
 
+_PLACES = """
+    select m.host_id, d.ids, d.pools, d.volumes
+      from machine m
+     cross join lateral (
+           select coalesce(array_agg(d.id order by d.id), '{}') as ids,
+                  coalesce(array_agg(s.pool_key order by d.id), '{}') as pools,
+                  coalesce(array_agg(d.volume order by d.id), '{}') as volumes
+             from machine_disk d join storage_pool s on s.id = d.storage_pool_id
+            where d.machine_id = m.id) d
+     where m.id = $1
+"""
+
 
 async def list_machines(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
     """Returns the machines that the caller may see (no caller: all) ordered by id; with a limit, by hostname.
@@ -155,6 +167,13 @@ async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = 
         page = _IDS_OF_PAGE_OF_HOSTS if wanted.hosts else _IDS_OF_PAGE
         found = await db.fetchval(page, *arguments, wanted.after, wanted.limit)
     return found
+
+
+async def is_where_it_was(db: Db, machine: MachineView) -> bool:
+    """Returns whether the machine is on the host, with the disks in the places, that this view of it has."""
+    host_id, *places = await db.fetchrow(_PLACES, machine.id) or (None, [], [], [])
+    disks = sorted((disk.id, disk.storage_pool_key, disk.volume) for disk in machine.disks)
+    return (host_id, list(zip(*places, strict=True))) == (machine.host_id, disks)
 
 
 async def read_several(db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:

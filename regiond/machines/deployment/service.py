@@ -194,8 +194,7 @@ class Deployments:
                     **rebuilt,
                 },
             )  # fmt: skip
-            if request.rebuild:
-                await check_owner_is(db, machine)
+            await check_owner_is(db, machine)
             deployment_id = await store.insert(
                 db, machine.id, operation_id, ref, osystem=image.osystem, distro_series=image.series
             )

@@ -69,7 +69,8 @@ class WantedPowers:
             db, OperationKind.POWER, machine, self._installation_id, account_id=None,
             request={"action": PowerAction.ON.value, AFTER_HOST: True},
         )  # fmt: skip
-        await store.record_start(db, one.machine_id, operation_id)
+        if not await store.record_start(db, one.machine_id, operation_id):
+            raise Busy(f"{machine.hostname} is on, or somebody has accepted that it is off.")
         message = f"{machine.hostname} ran before {machine.host_name} was away: task {operation_id} starts it"
         await Events.record(
             db, "machine_start_after_host", message, host_id=one.host_id, system_id=one.system_id,

@@ -99,7 +99,11 @@ _PROGRESS = """
      where m.host_id = any($1::integer[])
      group by m.host_id
 """
-_STARTED = "update machine set start_operation_id = $2, start_tries = start_tries + 1 where id = $1"
+_STARTED = """
+    update machine set start_operation_id = $2, start_tries = start_tries + 1
+     where id = $1 and wanted_power = 'on' and power_state = 'off'
+    returning true
+"""
 
 
 @frozen(kw_only=True)
@@ -159,5 +163,6 @@ async def is_to_start(db: Db, machine_id: int) -> bool:
     return bool(await db.fetch(_TO_START, machine_id))
 
 
-async def record_start(db: Db, machine_id: int, operation_id: int) -> None:
-    await db.execute(_STARTED, machine_id, operation_id)
+async def record_start(db: Db, machine_id: int, operation_id: int) -> bool:
+    """Returns whether the machine is still off and should run."""
+    return await db.fetchval(_STARTED, machine_id, operation_id) is not None

@@ -1,0 +1,118 @@
+"""A machine changes after a request has read it and before its operation is open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.errors import Busy, InnkeeperError
+from regiond.caller import Caller
+from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.model import MachineView
+from regiond.machines.operation_intents import open_operation
+from regiond.machines.wanted_power.service import WantedPowers
+from regiond.operations.model import OperationKind
+from regiond.racks.service import read_installation_id
+from tests.deployment.deployment import Deployment
+from tests.integration.adoption import rows
+from tests.integration.host_restarts import LATER, restarted, starts
+from tests.integration.host_restarts import composed as composed_running
+from tests.integration.test_deployed_ready_machines import deploy, ready
+from tests.integration.test_disk_changes import add, composed, path, remove, volumes
+from tests.integration.users import as_user, own
+
+
+async def read(innkeeper: Deployment, machine: Any) -> MachineView:
+    return await innkeeper.region.components.services.machines.read(machine["system_id"])
+
+
+async def open_(innkeeper: Deployment, kind: OperationKind, machine: MachineView, begins: MachineEvent | None) -> int:
+    async with innkeeper.region.components.database.transaction() as db:
+        installation_id = await read_installation_id(db)
+        return await open_operation(db, kind, machine, installation_id, account_id=None, begins=begins)
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins"),
+    [
+        (OperationKind.DELETE, MachineEvent.DELETE),
+        (OperationKind.RELEASE, None),
+        (OperationKind.DEPLOY, MachineEvent.DEPLOY),
+    ],
+)
+async def test_a_disk_that_was_just_kept_is_not_deleted_with_its_machine(
+    innkeeper: Deployment, kind: OperationKind, begins: MachineEvent | None
+) -> None:
+    machine = await composed(innkeeper)
+    await add(innkeeper, machine)
+    before = await read(innkeeper, machine)
+    await remove(innkeeper, machine, keep=True)
+    with pytest.raises(Busy, match="web has just got, lost or moved a disk"):
+        await open_(innkeeper, kind, before, begins)
+    await innkeeper.delete(path(machine))
+    assert [size for _, size in volumes(innkeeper)] == [5]
+
+
+async def test_a_moved_disk_is_not_left_behind(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(cores=16, memory_mib=32768, pools="local:100,nvme:50")
+    machine = await composed(innkeeper)
+    before = await read(innkeeper, machine)
+    await innkeeper.post(path(machine), op="move_disk", disk="sda", pool="nvme")
+    with pytest.raises(Busy):
+        await open_(innkeeper, OperationKind.DELETE, before, MachineEvent.DELETE)
+
+
+async def test_a_machine_is_not_deleted_for_somebody_whose_it_is_not_any_more(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = await composed(innkeeper)
+    await as_user(innkeeper, "alice")
+    machines = innkeeper.region.components.services.machines
+    before = await read(innkeeper, machine)
+    await own(innkeeper, machine["system_id"], "alice")
+
+    async def read_before(system_id: str, *, caller: Caller | None = None) -> MachineView:
+        return before
+
+    monkeypatch.setattr(machines, "read", read_before)
+    with pytest.raises(Busy, match="The owner of web has just changed"):
+        await machines.start_delete(innkeeper.admin, machine["system_id"])
+    assert [one for one in await innkeeper.get("operations/") if one["kind"] == "delete"] == []
+
+
+async def test_an_accepted_machine_is_not_started(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    (web,) = await composed_running(innkeeper, "web")
+    await restarted(innkeeper, web)
+    powers = innkeeper.region.components.services.wanted_powers
+    assert isinstance(powers, WantedPowers)
+    await powers.round()
+    for statement in LATER:
+        await innkeeper.fetch(statement, 3)
+    is_due = "regiond.machines.wanted_power.store.is_to_start"
+
+    async def accepted_after(*_: Any) -> bool:
+        await powers.accept_off(innkeeper.admin, web["system_id"])
+        return True
+
+    monkeypatch.setattr(is_due, accepted_after)
+    await powers.round()
+    assert await starts(innkeeper) == []
+    assert rows(innkeeper, "select power from guest where name = 'web'") == [("off",)]
+
+
+async def test_a_machine_is_not_deployed_for_somebody_whose_it_is_not_any_more(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, system_id = await ready(innkeeper)
+    await innkeeper.post("machines/", op="allocate", name="web")
+    await as_user(innkeeper, "alice")
+
+    async def given_away(*_: Any) -> dict[str, int]:
+        await own(innkeeper, system_id, "alice")
+        return {}
+
+    monkeypatch.setattr("regiond.machines.deployment.service.earlier_operation", given_away)
+    with pytest.raises(InnkeeperError, match="The owner of web has just changed"):
+        await deploy(innkeeper, system_id)
+    assert (await innkeeper.get(f"machines/{system_id}/"))["status_name"] == "Allocated"
