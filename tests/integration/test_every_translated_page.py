@@ -34,7 +34,7 @@ STARTS = (
 # They show records of the API, of tasks and of a name server, whose words are English: decision 57.
 RECORDS = {
     "events", "hosts/<host>/events", "vms/<system_id>/events", "settings/audit", "settings/audit/redact",
-    "vms/<system_id>/console", "networks/dns/<id>/zone",
+    "vms/<system_id>/console", "networks/dns/<id>/zone", "settings/maas-imports/<import>",
 }  # fmt: skip
 # Effects that a dry run of the API tells; the same decision.
 EFFECTS = (
@@ -188,8 +188,8 @@ _VALUES = re.compile(r"\S*[\d/@_=]\S*|\w+[.:]\w\S*")
 # The names of what this test adds, kinds of hardware and of networks, names of states, and products.
 _NAMES = re.compile(
     r"\b(alder|birch|cedar|web|late|admin|ann|east|staging|lab|rack|default|Default pool|has local flash"
-    r"|nothing-like-this|fabric|untagged|storage|local|root|maas|pod-console-logging|viewer|operator|dynamic|reserved|vm|sim|dir"
-    r"|bridge|physical|macvlan|passthru|private|vepa|DNS|VLAN|NIC|CIDR|SHA|AAAA|DHCP|MAC|htmx|HMAC|PLAINTEXT|armhf"
+    r"|metal|nothing-like-this|fabric|untagged|storage|local|root|maas|pod-console-logging|viewer|operator|dynamic"
+    r"|reserved|vm|sim|dir|bridge|physical|macvlan|passthru|private|vepa|DNS|VLAN|NIC|CIDR|SHA|AAAA|DHCP|MAC|htmx|HMAC|PLAINTEXT|armhf"
     r"|Tab|Esc|CSV|JSON|[kGM]i?B|min|ms|Innkeeper Simulated Ethernet|Innkeeper)\b"
 )
 _KEYS = re.compile(r"^(?:(?:Ctrl|Alt)\+)*(?:Delete|Backspace|Tab|Escape|PrintScreen|F\d+)$")  # as the keyboard has them
@@ -199,7 +199,7 @@ _ANSWERS = re.compile(
     re.DOTALL,
 )
 _MESSAGES = re.compile(
-    r" was (created|added|set|composed|allocated|adopted|exported)\b|added the SSH key|missing on birch"
+    r" was (created|added|set|composed|allocated|adopted|exported|read)\b|added the SSH key|missing on birch"
     r"|reported no such guest|^a guest$|can be changed while it is|excluded by your host filter|^There is no field"
     r"|is not a time"
 )

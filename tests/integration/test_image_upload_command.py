@@ -65,7 +65,7 @@ async def test_what_cannot_be_uploaded_is_said(rackless: Deployment, home: Path)
     (home / "disk.img").write_bytes(b"<html>Not Found</html>")
     failed = await create(home)
     assert failed.status != 0
-    assert "The region cannot use the image: The content begins with 3c 68 74 6d" in failed.err
+    assert "The region cannot use the file: The content begins with 3c 68 74 6d" in failed.err
     wrong = await create(home, "filetype=tgz")
     assert "filetype: Images of the type tgz are root file systems" in wrong.err
 
