@@ -7,12 +7,26 @@ from collections.abc import Coroutine
 from typing import Any
 
 import asyncpg
-import pytest
 
 from common.errors import DatabaseUnavailable
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from tests.integration.tables import lock_waiters
 from tests.waiting import eventually
+
+
+async def _is_between(database: Database, db: Db, wanted: str) -> bool:
+    """Whether the request waits and has locked what is `wanted`: some wait for a moment only, and begin anew."""
+    if not await lock_waiters(database):
+        return False
+    attempt = db.transaction()
+    await attempt.start()
+    try:
+        await db.execute(f"select from {wanted} for update nowait")
+    except asyncpg.LockNotAvailableError:
+        return True
+    finally:
+        await attempt.rollback()
+    return False
 
 
 async def loses(database: Database, request: Coroutine[Any, Any, Any], *, held: str, wanted: str) -> bool:
@@ -27,10 +41,7 @@ async def loses(database: Database, request: Coroutine[Any, Any, Any], *, held: 
         async with database.transaction() as db:
             await db.execute(f"select from {held} for update")
             task = asyncio.create_task(request)
-            await eventually(lambda: lock_waiters(database))
-            with pytest.raises(asyncpg.LockNotAvailableError):  # without this there is no deadlock
-                async with db.transaction():
-                    await db.execute(f"select from {wanted} for update nowait")
+            await eventually(lambda: _is_between(database, db, wanted))
             await db.execute(f"select from {wanted} for update")
     except DatabaseUnavailable as error:
         if not isinstance(error.__cause__, asyncpg.DeadlockDetectedError):

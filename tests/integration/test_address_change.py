@@ -35,12 +35,13 @@ async def kept(innkeeper: Deployment) -> Any:
     return [
         await rows(innkeeper, query)
         for query in (
-            "select id, name, project, state, server_id, pinned_fingerprint, key_pair_id, error_code from vm_host",
+            "select id, name, project, state, server_id, pinned_fingerprint, key_pair_id, error_code"
+            "  from vm_host order by id",
             "select * from machine order by id",
             "select * from claim order by id",
-            "select id, fingerprint from key_pair",
-            "select id, identity from server",
-            "select rack_id, host_id, reaches from rack_reach",
+            "select id, fingerprint from key_pair order by id",
+            "select id, identity from server order by id",
+            "select rack_id, host_id, reaches from rack_reach order by rack_id, host_id",
         )
     ]
 

@@ -24,8 +24,7 @@ from tests.waiting import eventually
 __all__ = ["client"]
 pytestmark = pytest.mark.database
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-IN_12_DAYS = NOW + timedelta(days=12)
+IN_12_DAYS = datetime.now(UTC).replace(microsecond=0) + timedelta(days=12)
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA"
 _EXPIRY = "select pinned_expires_at from vm_host where id = $1"
 _UNREAD = "update vm_host set pinned_expires_at = null, driver = 'lxd'"
@@ -33,7 +32,7 @@ _CLIENT = "update rpc_client set certificate_expires_at = now() + $1::interval, 
 
 
 def certificate(expires_at: datetime = IN_12_DAYS) -> str:
-    return make_authority("elm", NOW, expires_at - NOW)[1]
+    return make_authority("elm", now := datetime.now(UTC), expires_at - now)[1]
 
 
 async def pinned(innkeeper: Deployment, host: Any, material: str) -> datetime | None:
@@ -56,10 +55,10 @@ async def test_a_pinned_certificate_that_expires_soon_is_found(innkeeper: Deploy
     assert item["text"].startswith("elm presents a certificate that expires in 11 days. It is valid until ")
     assert "Then accept the new fingerprint" in item["remedy"]
     assert age(item) < timedelta(minutes=1)  # not before the host was added
-    assert await pinned(innkeeper, host, certificate(NOW - timedelta(hours=5))) is not None
+    assert await pinned(innkeeper, host, certificate(datetime.now(UTC) - timedelta(hours=5))) is not None
     expired = (await items(innkeeper))["server_certificate_expiring"]
     assert (expired["severity"], age(expired) // timedelta(hours=1)) == ("broken", 5)
-    assert await pinned(innkeeper, host, certificate(NOW + timedelta(days=40))) is not None
+    assert await pinned(innkeeper, host, certificate(datetime.now(UTC) + timedelta(days=40))) is not None
     assert await items(innkeeper) == {}
 
 

@@ -6,6 +6,7 @@ hour ahead.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,7 +92,7 @@ async def test_after_the_database_clock_is_set_back_nothing_waits_for_it(rackles
         await db.execute("delete from region_process where id = $1", dead)  # half a minute later
         await db.execute("update operation set lease_until = now()")  # a quarter of a minute later
     (message,) = await recorded_messages(rackless, "database_clock_set")
-    assert "was set back by 3610 s" in message
+    assert re.search(r"was set back by 3(610|60\d) s", message)  # less what the test has taken
     await rackless.start_rack()
     assert [await rackless.ended(one) for one in (running, waiting)] == ["succeeded"] * 2
     assert rackless.simulated_guests() == ["one", "two"]
@@ -119,13 +120,13 @@ async def test_a_skewed_clock_is_reported_once_in_each_direction(rackless: Deplo
     await clocks.check()
     await clocks.check()
     (message,) = await recorded_messages(rackless, "clock_skewed")
-    assert "is 3600 s ahead of the database's" in message
+    assert re.search(r"is 3(59|60)\d s ahead of the database's", message)
     computer[0] = -HOUR
     await clocks.check()
     await clocks.check()
     messages = await recorded_messages(rackless, "clock_skewed")
     assert len(messages) == 2
-    assert any("is 3600 s behind the database's" in each for each in messages)
+    assert any(re.search(r"is 3(59|60)\d s behind the database's", each) for each in messages)
 
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["ahead", "behind"])

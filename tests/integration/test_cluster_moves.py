@@ -70,6 +70,7 @@ async def add_cluster(innkeeper: Deployment) -> Cluster:
     first_found, second_found = [await discover(innkeeper, host_id) for host_id in (first, second)]
     (guest,) = first_found.guests
     assert guest.marker is not None
+    await innkeeper.region.components.link_supervisor.stop()  # a watch that starts makes its host due
     return Cluster(
         database=innkeeper.region.components.database,
         refresher=innkeeper.region.components.schedule.refresher,

@@ -171,7 +171,7 @@ async def test_a_machine_that_stops_meanwhile_has_its_disk_copied_anew(innkeeper
         rows(innkeeper, "update guest set power = 'off'")
         rows(innkeeper, "insert into change (event, guest_name, guest_id, power) "
                         "select 'power', name, guest_id, power from guest")  # fmt: skip
-    await in_no_time(moving)
+    await in_no_time(moving, step_s=0.25)  # its deadlines are for threads, which are as fast as they are
     assert written(innkeeper) == [("local", "-0"), ("nvme", "-2")]
     assert volumes(innkeeper) == [("local", "-0", 8), ("nvme", "-2", 5)]
 

@@ -283,7 +283,7 @@ async def test_an_exported_file_can_be_uploaded(innkeeper: Deployment) -> None:
 async def test_what_is_no_export_fails_with_the_reason(innkeeper: Deployment) -> None:
     failed = await upload(innkeeper, raw_disk())
     assert (failed["state"], "no tar archive" in failed["error"]) == ("failed", True)
-    assert files(innkeeper) == []
+    await eventually(lambda: files(innkeeper) == [])
     damaged = await upload(innkeeper, b"x" * 2000, sha256="0" * 64)
     assert damaged["error"].startswith("The file has the SHA-256 ")
 

@@ -61,14 +61,15 @@ async def test_a_region_says_which_part_is_missing(tmp_path: Path, database_url:
 
 async def _is_not_named(database: Database, region: Deployment) -> None:
     """Errors of connections name the database, and anybody can read the page."""
-    deadline_s, database.acquire_deadline_s = database.acquire_deadline_s, 0.1
+    deadline_s = database.acquire_deadline_s
     async with AsyncExitStack() as held:
         for _ in range(database.pool_use.limit):
             await held.enter_async_context(database.connection())
+        database.acquire_deadline_s = 0.1
         with pytest.raises(DatabaseUnavailable, match=re.escape(database.described)):
             await region.region.components.heartbeat.write()
         status, _, problems = await _problems(region)
-    database.acquire_deadline_s = deadline_s
+        database.acquire_deadline_s = deadline_s
     unusable = "The database cannot be used: see the log."
     assert (status, problems["database"], problems["schema"]) == (503, unusable, unusable)
 

@@ -16,7 +16,7 @@ from tests.waiting import eventually
 
 # A compose that waits for longer than its first attempt does.
 _WAITS_WITH_HOST = """
-    select from pg_locks where not granted and waitstart < clock_timestamp() - interval '300 ms'
+    select from pg_locks where not granted and waitstart < clock_timestamp() - interval '900 ms'
 """
 _BOTH_WAIT = "select from pg_locks where not granted having count(distinct pid) = 2"
 _DISCOVERING = "select from operation where state = 'running' and step = 'discover'"

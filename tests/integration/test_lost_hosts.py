@@ -177,7 +177,7 @@ async def test_a_refresh_that_lost_its_rack_leaves_the_host_ready(innkeeper: Dep
     await eventually(lambda: link.is_idle)
     with innkeeper.held("guests"):
         refreshing = asyncio.create_task(components.schedule.refresher.refresh(host_id))
-        await eventually(lambda: not link.is_idle)
+        await eventually(lambda: innkeeper.simulated().is_holding() and not link.is_idle)
         innkeeper.kill(first.name)
         with pytest.raises(LinkLost):
             await refreshing

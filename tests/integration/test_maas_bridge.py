@@ -89,13 +89,14 @@ async def test_a_record_of_power_that_is_old_does_not_count(innkeeper: Deploymen
 
 
 async def test_requests_for_the_same_join_one_operation(innkeeper: Deployment, maas: RecordedMaas) -> None:
-    machine, record = await registered(innkeeper, maas, delay_ms=200)
-    await innkeeper.begin(path(machine), op="power_on")
+    machine, record = await registered(innkeeper, maas)
     maas.pause = lambda _: None
     driver = maas.driver(record)
-    for uri in (driver.on_uri, driver.on_uri):
-        assert (await asyncio.to_thread(driver.send, "POST", uri))[0] == 200
-    status, _, reason = await asyncio.to_thread(driver.send, "POST", driver.off_uri)
+    with innkeeper.held("power"):
+        await innkeeper.begin(path(machine), op="power_on")
+        for uri in (driver.on_uri, driver.on_uri):
+            assert (await asyncio.to_thread(driver.send, "POST", uri))[0] == 200
+        status, _, reason = await asyncio.to_thread(driver.send, "POST", driver.off_uri)
     assert (status, "Another operation" in reason) == (409, True)
     assert await values(innkeeper, "select count(*) from operation where kind = 'power'") == [1]
 

@@ -230,12 +230,25 @@ async def test_undo_is_retried_until_success_and_keeps_the_first_error(database:
 async def test_undoing_that_waits_for_another_operation_checks_soon_and_says_so(database: Database) -> None:
     """However often it has failed before. Once it has ended, its error says nothing of the waiting any more."""
     handler = failing(DriverFailed("rejected"))
-    handler.on_undo = in_turn(Busy("operation 9 acts on it"), Outcome())
+    is_read = asyncio.Event()
+    answers = in_turn(Busy("operation 9 acts on it"), Outcome())
+
+    async def undo(operation: Operation, journal: Journal) -> Outcome:
+        if handler.undone[1:]:
+            await is_read.wait()
+        return await answers(operation, journal)
+
+    handler.on_undo = undo
     operation_id = await open_operation(database)
     await execute(database, "update operation set failures = 9 where id = $1", operation_id)
+
+    async def waits() -> Operation | None:
+        found = await read(database, operation_id)
+        return found if UNDO_WAITS_FOR in (found.error_details or {}) else None
+
     async with running(database, handler) as engine:
-        await eventually(lambda: handler.undone and engine.running == 0)
-        waiting = await read(database, operation_id)
+        waiting = await eventually(waits)
+        is_read.set()
         done = await wait_until_ended(database, engine, operation_id)
     assert (waiting.error_details or {})[UNDO_WAITS_FOR] == "operation 9 acts on it"
     assert waiting.not_before is not None

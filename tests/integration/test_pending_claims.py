@@ -13,7 +13,10 @@ from attrs import define, evolve, field
 from common.compose_request import ComposeRequest
 from common.errors import WrongState
 from regiond.db.pool import Database
+from regiond.machines.compose.model import ValidatedCompose
+from regiond.machines.compose.requirements import Validator
 from regiond.machines.compose.reservation import Reservation
+from regiond.machines.model import ComposeIntent
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import (
@@ -26,6 +29,7 @@ from tests.integration.concurrent_composes import (
     composer_of,
     stages_on,
 )
+from tests.signatures import in_place_of
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -65,6 +69,19 @@ class RejectingDatabase(ComposerDatabase):
         return await self.database.in_transaction(work, **more)
 
 
+@define
+class Together:
+    """The stage `validate`, which no compose leaves before all have entered it."""
+
+    validator: Validator
+    all_of_them: asyncio.Barrier
+
+    async def validate(self, intent: ComposeIntent, **more: Any) -> ValidatedCompose:
+        validated = await self.validator.validate(intent, **more)
+        await self.all_of_them.wait()
+        return validated
+
+
 def batch_of(work: Any) -> Sequence[Reservation]:
     """Returns the reservations that the transaction writes."""
     return cast("Sequence[Reservation]", work.keywords["batch"])
@@ -85,9 +102,10 @@ async def machine_claims(database: Database, resource: str) -> list[tuple[str, i
 async def test_concurrent_pinned_composes_on_one_host_need_few_batches(innkeeper: Deployment) -> None:
     host_id = await large_host(innkeeper)
     database = innkeeper.region.components.database
-    validator = (await stages_on(innkeeper, ComposerDatabase(database))).validator
+    together = Together((await stages_on(innkeeper, ComposerDatabase(database))).validator, asyncio.Barrier(MANY))
     counted = CountingDatabase(database)
-    composer = composer_of(innkeeper, evolve(await stages_on(innkeeper, counted), validator=validator))
+    stages = evolve(await stages_on(innkeeper, counted), validator=in_place_of(Validator, together))
+    composer = composer_of(innkeeper, stages)
     request = ComposeRequest(
         host_id=host_id, pin_cores=1, memory_mib=1024, huge_pages_backed=True, storage="1",
         interfaces="eth0:vid=100,type=physical",

@@ -12,6 +12,7 @@ from attrs import evolve
 from innkeeper.websocket import WebSocket
 from rackd.drivers.simulated.screen import HEIGHT, KEYS_FROM, WIDTH, colour_of
 from regiond.machines.console.limits import ConsoleLimits
+from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.test_console_connection import DEADLINE_S, ended, limit, running
 from tests.integration.test_deployments import composed
@@ -87,13 +88,14 @@ async def test_connections_of_one_screen_count_and_are_recorded_once(innkeeper: 
 
 
 async def test_a_screen_that_only_refreshes_is_left_alone_and_ends(innkeeper: Deployment) -> None:
-    limit(innkeeper, ConsoleLimits(idle_s=1.0, check_every_s=0.1))
+    limit(innkeeper, ConsoleLimits(idle_s=30.0, check_every_s=0.1))
     async with screen(innkeeper, await running(innkeeper)) as socket:
         one = viewer(socket)
         found = await one.connect()
         await one.picture(found)
         socket.send(asked(found, incremental=True))
-        assert await ended(socket) == "Nothing was typed for 0.0166667 minutes. Open the screen again to continue."
+        await advance(31)
+        assert await ended(socket) == "Nothing was typed for 0.5 minutes. Open the screen again to continue."
 
 
 async def test_only_the_owner_sees_the_screen(innkeeper: Deployment) -> None:

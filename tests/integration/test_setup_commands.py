@@ -148,12 +148,17 @@ async def test_no_region_starts_after_a_killed_restore_until_it_is_repeated(
     path = await backed_up(database, database_url, tmp_path)
     machine.init("--for-restore", entered="")
     restore = ("restore", machine.of_server[0], str(path))
-    process = machine.started(*restore)
     is_lent = f"select pg_has_role('{machine.name}', 'member')"
-    while not await machine.value(is_lent):
-        assert process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(_ENDS_WITHIN_S)
+    holder = await connect(named(machine.administrator, f"db{machine.name}"), application_name="test")
+    try:
+        await holder.execute("begin; create table schema_migration ()")  # the restore waits to create it
+        process = machine.started(*restore)
+        while not await machine.value(is_lent):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(_ENDS_WITHIN_S)
+    finally:
+        await holder.close()
     refused = machine.runs("run", status=daemon.MISCONFIGURED)
     assert "repeat the restore" in refused
     assert await machine.value("select to_regclass('schema_migration') is null") is True

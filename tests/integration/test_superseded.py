@@ -40,8 +40,9 @@ async def composed(innkeeper: Deployment) -> str:
     host = await innkeeper.add_simulated(cores=8, storage_gb=1000)
     made = await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="vm")
     await advance(PROBE_EVERY_S)
-    database = innkeeper.region.components.database
+    database, supervisor = innkeeper.region.components.database, innkeeper.region.components.link_supervisor
     await eventually(lambda: fetchval(database, "select count(*) = 2 from rack_reach"))
+    await supervisor.settled()
     await prefer(innkeeper, FIRST)
     return f"machines/{made['system_id']}/"
 
@@ -77,7 +78,7 @@ async def begin(innkeeper: Deployment, path: str, step: str, **request: Any) -> 
     operation = await innkeeper.begin(path, **request)
     await at_step(innkeeper, operation, step)
     (link,) = innkeeper.in_process.links(FIRST)
-    await eventually(lambda: not link.is_idle)
+    await eventually(lambda: innkeeper.simulated().is_holding() and not link.is_idle)
     await prefer(innkeeper, SECOND)
     return operation
 

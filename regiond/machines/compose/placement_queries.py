@@ -131,10 +131,12 @@ class PlacementQueries:
         check_limits(requirements, host)
 
     async def _place_on_named(self, batch: Sequence[tuple[Requirements, int]]) -> Sequence[_Placed | Exception | None]:
-        pending = {**self._pending.snapshot()}
         wanted = [requirements for requirements, _ in batch]
         rules = [rule for requirements in wanted for rule in requirements.groups]
         async with self._database.connection() as db:
+            # Before and after the reads, not before the wait for the connection: claims that are committed between
+            # two snapshots that are far apart would be in neither, nor in what was read.
+            pending = {**self._pending.snapshot()}
             members = await read_members(db, groups_of(rules), within=common_pools(wanted)) if rules else NO_MEMBERS
             hosts = await read_candidates(
                 db, {host_id for _, host_id in batch}, with_nodes=any(needs_nodes(one) for one, _ in batch)
