@@ -12,6 +12,7 @@ from regiond.machines.allocation.service import Allocator
 from regiond.machines.compose.service import Composer
 from regiond.machines.model import AllocateRequest
 from regiond.operations.model import Operation
+from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.users import as_user
@@ -68,6 +69,22 @@ async def test_a_named_machine_that_is_locked_for_a_moment_is_allocated(innkeepe
             done, _ = await asyncio.wait({task}, timeout=0.3)
             assert not done
         assert (await task)["status_name"] == "Allocated"
+
+
+async def test_the_only_ready_machine_that_is_locked_for_a_moment_is_not_composed_anew(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await innkeeper.add_simulated()
+    await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="web")
+    monkeypatch.setattr("regiond.machines.allocation.service._LOCK_RETRY_S", 30.0)
+    async with innkeeper.connection() as other:
+        async with other.transaction():
+            await other.execute("select 1 from machine where hostname = 'web' for update")
+            task = asyncio.create_task(allocate(innkeeper))
+            done, _ = await asyncio.wait({task}, timeout=0.3)
+            assert not done
+        await advance(31)
+        assert (await task)["hostname"] == "web"
 
 
 async def test_a_locked_machine_delays_no_other_allocation(innkeeper: Deployment) -> None:

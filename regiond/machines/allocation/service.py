@@ -189,10 +189,10 @@ class Allocator:
     ) -> int | None:
         """Returns the id of the operation of the first machine that `take` allocates; None if it allocates none.
 
-        `take` skips a machine that another transaction has locked, for example to record a change of its guest. A
-        request that names a machine has no alternative, so it tries again.
+        `take` skips a machine that another transaction has locked, for example to record a change of its guest. So the
+        ready ones are tried once more before another machine is composed; a request that names one tries for longer.
         """
-        for tries_left in reversed(range(_LOCK_TRIES if _names_machine(request) else 1)):
+        for tries_left in reversed(range(_LOCK_TRIES if _names_machine(request) else 2)):
             has_match = False
             async for machine, labels in self._matching(request, devices, hosts):
                 has_match = True
