@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import structlog
 from attrs import define, field
 
-from common.errors import InnkeeperError, LinkLost
-from common.rpc.host_commands import HOST_EVENT, HostEvent
+from common.errors import Busy, InnkeeperError, LinkLost
+from common.rpc.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
 from common.values import GuestChange, HostAccess
 from rackd.executor import Executor
 from rackd.host_queue import CallClass
@@ -42,7 +42,10 @@ class EventWatcher:
         self._watches: dict[int, _Watch] = {}
 
     async def watch(self, link: EventLink, access: HostAccess, *, deadline_s: float) -> None:
-        """Returns when `link` receives the host's events. Idempotent; restarts the watch if `access` changed."""
+        """Returns when `link` receives the host's events. Idempotent; restarts the watch if `access` changed.
+
+        Raises Busy if the host is disconnected meanwhile.
+        """
         host_id = access.host_id
         watch = self._watches.setdefault(host_id, _Watch())
         watch.links.add(link)
@@ -53,6 +56,8 @@ class EventWatcher:
         except BaseException:
             self._remove_link(host_id, watch, link)
             raise
+        if self._watches.get(host_id) is not watch:  # `unwatch` has removed all its links
+            raise Busy(f"VM host {host_id} was disconnected while its watch began.")
         link.lost.add_done_callback(lambda _: self._remove_link(host_id, watch, link))
 
     @property
@@ -61,9 +66,13 @@ class EventWatcher:
         return {host_id: watch.access for host_id, watch in self._watches.items() if watch.access is not None}
 
     def unwatch(self, host_id: int) -> None:
-        """Sends no more events of this host. Idempotent."""
+        """Sends no more events of this host, and tells that to the regions that watch it. Idempotent.
+
+        Only one of them disconnects the host, and its removal may fail afterwards: each has to ask for a watch again.
+        """
         watch = self._watches.pop(host_id, None)
         if watch is not None:
+            self._send_all(watch, HOST_UNWATCHED, HostUnwatched(host_id=host_id))
             watch.links.clear()
             self._executor.close_connections(host_id, CallClass.WATCH)
 
@@ -92,10 +101,12 @@ class EventWatcher:
     def _send(self, watch: _Watch, access: HostAccess, change: GuestChange) -> None:
         if watch.access is not None and watch.access != access:
             return  # from the previous watch
-        event = HostEvent(host_id=access.host_id, change=change)
+        self._send_all(watch, HOST_EVENT, HostEvent(host_id=access.host_id, change=change))
+
+    def _send_all(self, watch: _Watch, name: str, body: Any) -> None:
         for link in list(watch.links):
             with suppress(LinkLost):  # its done callback removes it
-                link.send_event(HOST_EVENT, event)
+                link.send_event(name, body)
 
     def _remove_link(self, host_id: int, watch: _Watch, link: EventLink) -> None:
         watch.links.discard(link)

@@ -81,6 +81,7 @@ class RegionLinks:
         environment: Environment | None = None,
     ) -> None:
         self._identity = identity
+        self._changing = asyncio.Lock()  # of the identity, until it is saved: certificate and addresses change apart
         self._tls = MemberTls(identity.credentials)
         self._side = Side(
             role=Role.RACK,
@@ -161,20 +162,29 @@ class RegionLinks:
     async def _update_regions(self, texts: tuple[str, ...]) -> None:
         """Connects to new regions, disconnects from removed ones that have no link, and saves the addresses."""
         wanted = {Address.parse(text) for text in texts}
-        if not wanted or set(texts) == set(self._identity.addresses):
-            return
-        identity = evolve(self._identity, addresses=tuple(sorted(texts)))
-        self._identity = identity
+        removed: list[PeriodicTask] = []
+        try:
+            async with self._changing:
+                if not wanted or set(texts) == set(self._identity.addresses):
+                    return
+                self._identity = evolve(self._identity, addresses=tuple(sorted(texts)))
+                removed = self._connect_to(wanted)
+                try:
+                    await asyncio.to_thread(self._save, self._identity)
+                except OSError as error:
+                    log.warning("region_addresses_not_saved", reason=str(error))
+        finally:
+            await asyncio.gather(*(connection.stop() for connection in removed))
+
+    def _connect_to(self, wanted: set[Address]) -> list[PeriodicTask]:
+        """Connects to new regions; returns the connections of others without a link, for the caller to stop."""
         for address in wanted - set(self._connections):
             log.info("region_added", region=str(address))
             self._add_region(address)
-        for address in set(self._connections) - wanted - set(self._links):
+        removed = set(self._connections) - wanted - set(self._links)
+        for address in removed:
             log.info("region_removed", region=str(address))
-            await self._connections.pop(address).stop()
-        try:
-            await asyncio.to_thread(self._save, identity)
-        except OSError as error:
-            log.warning("region_addresses_not_saved", reason=str(error))
+        return [self._connections.pop(address) for address in removed]
 
     async def _connect(self, address: Address) -> NextRoundIn:
         """Returns after the link has ended or the connection attempt has failed."""
@@ -248,9 +258,10 @@ class RegionLinks:
         key_pem = await asyncio.to_thread(make_key)
         request_pem = make_signing_request(key_pem, self._identity.name)
         renewed = await link.call(RACK_RENEW, RenewCall(signing_request_pem=request_pem), deadline_s=RENEW_DEADLINE_S)
-        identity = self._identity.renewed(key_pem, renewed.certificate_pem, renewed.authority_pem)
-        await asyncio.to_thread(self._save, identity)
-        self._identity, self._tls = identity, MemberTls(identity.credentials)
+        async with self._changing:
+            identity = self._identity.renewed(key_pem, renewed.certificate_pem, renewed.authority_pem)
+            await asyncio.to_thread(self._save, identity)
+            self._identity, self._tls = identity, MemberTls(identity.credentials)
         ends_at = load_certificate(identity.certificate_pem).not_valid_after_utc.isoformat()
         log.info("certificate_renewed", ends_at=ends_at)
 

@@ -342,7 +342,7 @@ HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_SET_AUTOSTART = Command("host.set_autostart", SetAutostartCall, AutostartReply)
 HOST_SET_BOOT_DISK = Command("host.set_boot_disk", SetBootDiskCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
-HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
+HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until it sends HostUnwatched
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials
 
 
@@ -354,4 +354,15 @@ class HostEvent:
     change: GuestChange
 
 
+@frozen(kw_only=True)
+class HostUnwatched:
+    """Body of the link event `host.unwatched`, rack to region: the rack was disconnected from a host that it watched.
+
+    The region asks again if it still wants the events. Older regions ignore it.
+    """
+
+    host_id: int
+
+
 HOST_EVENT = "host.event"
+HOST_UNWATCHED = "host.unwatched"

@@ -12,7 +12,7 @@ from common.errors import InvalidRequest, NotAuthenticated, TooManyAttempts
 from common.rate_limit import RateLimiter
 from regiond.accounts import store, user_store
 from regiond.accounts.login_limits import LoginLimits
-from regiond.accounts.model import check_key_name
+from regiond.accounts.model import WRONG, Login, check_key_name
 from regiond.accounts.passwords import Passwords, is_foreign_hash
 from regiond.accounts.service import Accounts, RecordEvent
 from regiond.caller import Caller
@@ -24,7 +24,6 @@ EVENT_EVERY_S = 60.0
 MAX_VERIFYING = 100  # each waits for a thread, and takes 0.1 s of one
 DEFAULT_KEY_NAME = "login"
 LOGIN_KEYS = 10  # several terminals and programs of a computer can log in under one name
-WRONG = "Wrong user name or password."
 _MAX_SHOWN = 64
 
 
@@ -59,9 +58,9 @@ class Logins:
         Raises what `verify` raises, and InvalidRequest.
         """
         name = check_key_name(key_name) or DEFAULT_KEY_NAME
-        caller = await self.verify(username, password, address=address)
-        key = await self._accounts.create_key(caller, name, by_login=True)
-        await self._accounts.delete_older_logins(caller, name, keep=LOGIN_KEYS)
+        login = await self.verify(username, password, address=address)
+        key = await self._accounts.create_key(login.caller, name, login=login)
+        await self._accounts.delete_older_logins(login.caller, name, keep=LOGIN_KEYS)
         return name, key
 
     async def stop(self) -> None:
@@ -75,10 +74,10 @@ class Logins:
         """
         self._passwords.check_new(new, field="password")
         try:
-            await self.verify(caller.username, current, address=address)
+            login = await self.verify(caller.username, current, address=address)
+            await self._store(caller.account_id, caller.username, new, caller=caller, login=login)
         except NotAuthenticated:
             raise InvalidRequest.of({"current_password": ["This is not your password."]}) from None
-        await self._store(caller.account_id, caller.username, new, caller=caller)
 
     async def set_password(self, username: str, password: str) -> None:
         """Replaces the password; logins and sessions end, other API keys stay valid.
@@ -89,12 +88,13 @@ class Logins:
         user = await self._accounts.user(username)
         await self._store(user.account_id, username, password, caller=None)
 
-    async def verify(self, username: str, password: str, *, address: str) -> Caller:
-        """Returns the account with this name and password.
+    async def verify(self, username: str, password: str, *, address: str) -> Login:
+        """Returns the account with this name and password, and the hash that was right.
 
         Raises NotAuthenticated, the same and after the same time for an unknown name, a wrong password and an
         inactive account; TooManyAttempts before the delay after failed logins has passed, or while MAX_VERIFYING
         passwords are being verified. The `account` in the details, if there is one, is for the audit trail only.
+        `store.hold_login` is the first statement of the transaction that stores what the login made.
         """
         if self._verifying >= MAX_VERIFYING:
             raise TooManyAttempts(f"{MAX_VERIFYING} logins are being verified. Try again in 5 s.", retry_after_s=5)
@@ -104,29 +104,45 @@ class Logins:
         finally:
             self._verifying -= 1
 
-    async def _verify(self, username: str, password: str, address: str) -> Caller:
+    async def _verify(self, username: str, password: str, address: str) -> Login:
         attempt = self._limits.begin(address=address, username=username)
-        async with self._database.connection() as db:
-            found = await store.password_of(db, username if username.isprintable() else "")
-        is_right = await self._passwords.is_right(found.password_hash if found else None, password)
-        if found is None or not is_right or not found.is_active:
+        found, verified = await self._checked(username, password)
+        if found is None or verified is None:
             await self._record_failure(username, address)
             raise NotAuthenticated(WRONG, **({} if found is None else {"account": found.caller.username}))
         self._limits.succeed(attempt)
-        if found.password_hash is not None and is_foreign_hash(found.password_hash):
-            await self._rehash(found.caller, found.password_hash, password)
-        return found.caller
+        return Login(caller=found.caller, password_hash=verified)
 
-    async def _rehash(self, caller: Caller, foreign: str, password: str) -> None:
-        """Replaces the hash that a user brought from MAAS, now that the password is known. Its logins go on."""
+    async def _checked(self, username: str, password: str) -> tuple[store.PasswordOwner | None, str | None]:
+        """Returns the account of that name, and the hash of its password; None: it is not right, or inactive."""
+        async with self._database.connection() as db:
+            found = await store.password_of(db, username if username.isprintable() else "")
+        is_right = await self._passwords.is_right(found.password_hash if found else None, password)
+        if found is None or not is_right or not found.is_active or found.password_hash is None:
+            return found, None
+        if not is_foreign_hash(found.password_hash):
+            return found, found.password_hash
+        rehashed = await self._rehashed(found.caller, found.password_hash, password)
+        return (found, rehashed) if rehashed is not None else await self._checked(username, password)
+
+    async def _rehashed(self, caller: Caller, foreign: str, password: str) -> str | None:
+        """Replaces the hash that a user brought from MAAS, now that the password is known. Its logins go on.
+
+        Returns None if another login has replaced it, or the password was changed.
+        """
         hashed = await self._passwords.hashed(password)
         async with self._database.transaction() as db:
-            await store.rehash(db, caller.account_id, foreign, hashed)
+            return hashed if await store.rehash(db, caller.account_id, foreign, hashed) else None
 
-    async def _store(self, account_id: int, username: str, password: str, *, caller: Caller | None) -> None:
+    async def _store(
+        self, account_id: int, username: str, password: str, *, caller: Caller | None, login: Login | None = None
+    ) -> None:
+        """Raises NotAuthenticated if the password of the `login` was changed since."""
         hashed = await self._passwords.hashed(password)
         async with self._database.transaction() as db:
-            await store.set_password_hash(db, account_id, hashed)
+            if login is not None:
+                await store.hold_login(db, login)
+            await store.set_password_hash(db, account_id, hashed)  # first: it waits for logins, and they for it
             await user_store.end_logins(db, account_id, except_key=caller.api_key_id if caller else None)
             message = f"The password of {username!r} was set; its logins ended."
             await self._record_event(db, "password_set", message, caller=caller)

@@ -15,6 +15,7 @@ from common.errors import InvalidRequest, NotAllowed
 from regiond.accounts import csrf
 from regiond.caller import Caller, PoolRole
 
+WRONG = "Wrong user name or password."
 MAX_KEY_NAME = 255
 MAX_KEYS = 100  # of one user
 MAX_USERNAME = 150
@@ -73,6 +74,14 @@ class ApiKeyView:
     last_used_at: datetime | None = None
     by_login: bool = False
     signature_method: SignatureMethod = field(default=SignatureMethod.PLAINTEXT, converter=SignatureMethod)
+
+
+@frozen(kw_only=True)
+class Login:
+    """An account whose password was right, and the hash that it matched: what a login makes is for that hash only."""
+
+    caller: Caller
+    password_hash: str = field(repr=False)
 
 
 @frozen(kw_only=True)

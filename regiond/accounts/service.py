@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound, Unsupported
 from regiond.accounts import store, user_store
 from regiond.accounts.grants import Grants, RecordEvent, grant_default, still_operators, with_grants
-from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, SignatureMethod, check_key_name, secret_hash
+from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, Login, SignatureMethod, check_key_name, secret_hash
 from regiond.accounts.ssh_key_store import ssh_keys_of_user
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
@@ -192,20 +192,23 @@ class Accounts:
         name: str,
         *,
         lifetime: timedelta | None = None,
-        by_login: bool = False,
+        login: Login | None = None,
         method: SignatureMethod = SignatureMethod.PLAINTEXT,
     ) -> str:
         """Creates a key for the caller and returns its text, which cannot be read again. Raises InvalidRequest.
 
         A key that is created with a key expires no later than that one. A user has at most MAX_KEYS keys: another
-        login then replaces the one that was used the longest ago.
+        `login` then replaces the one that was used the longest ago; it raises NotAuthenticated if its password is no
+        longer valid.
         """
         name = check_key_name(name)
         key = ApiKey.random()
         sealed = self._secrets.seal(key.token_key, key.token_secret) if method is SignatureMethod.HMAC_SHA1 else None
         async with self._database.transaction() as db:
+            if login is not None:
+                await store.hold_login(db, login)
             if await store.count_keys(db, caller.account_id) >= MAX_KEYS and not (
-                by_login and await store.delete_oldest_login(db, caller.account_id)
+                login is not None and await store.delete_oldest_login(db, caller.account_id)
             ):
                 raise InvalidRequest(
                     f"{caller.username} has {MAX_KEYS} API keys, the most that a user can have. Delete one first: "
@@ -216,7 +219,7 @@ class Accounts:
                 expires_by = await store.end_of_valid_key(db, caller.account_id, caller.api_key_id)
             await store.insert_key(
                 db, caller.account_id, name, key,
-                sealed=sealed, by_login=by_login, lifetime=lifetime, expires_by=expires_by,
+                sealed=sealed, by_login=login is not None, lifetime=lifetime, expires_by=expires_by,
             )  # fmt: skip
             message = f"{caller.username} created the API key {name!r}."
             await self._record_event(db, "api_key_created", message, caller=caller)

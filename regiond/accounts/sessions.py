@@ -14,7 +14,7 @@ import structlog
 from attrs import field, frozen
 
 from common.errors import NotAuthenticated, NotFound
-from regiond.accounts import session_store
+from regiond.accounts import session_store, store
 from regiond.accounts.csrf import csrf_secret
 from regiond.accounts.grants import with_grants
 from regiond.accounts.logins import Logins
@@ -79,9 +79,11 @@ class Sessions:
 
         Raises what `Logins.verify` raises. Of more than MAX_PER_ACCOUNT sessions, those not used for longest end.
         """
-        caller = await self._logins.verify(username, password, address=address)
+        login = await self._logins.verify(username, password, address=address)
+        caller = login.caller
         token = new_token(caller.account_id)
         async with self._database.transaction() as db:
+            await store.hold_login(db, login)
             if old_token is not None:
                 await session_store.delete_by_token(db, token_hash(old_token))
             session_id = await session_store.insert(

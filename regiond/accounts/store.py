@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from common.errors import NotAuthenticated
-from regiond.accounts.model import ApiKey, ApiKeyView, secret_hash
+from regiond.accounts.model import WRONG, ApiKey, ApiKeyView, Login, secret_hash
 from regiond.caller import Caller
 from regiond.db.pool import Db, Row, of_row
 from regiond.deletion_plan import AffectedRecord
@@ -22,6 +22,10 @@ _OWNER = """
 
 # The lock makes concurrent requests of one user respect the limit.
 _LOCK_ACCOUNT = "select from account where id = $1 for no key update"
+# A hash takes seconds while others wait for a thread. Waits for a change of the password or of the account, which locks
+# the row before it ends the logins; what it committed decides. The same lock as above, since a weaker one would have to
+# be raised by the limit of keys, and two logins would deadlock.
+_HOLD_LOGIN = "select id from account where id = $1 and is_active and password_hash = $2 for no key update"
 _DELETE_EXPIRED = "delete from api_key where account_id = $1 and expires_at < now() - interval '30 days'"
 _COUNT_KEYS = "select count(*) from api_key where account_id = $1"
 _DELETE_OLDEST_LOGIN = """
@@ -214,9 +218,19 @@ async def set_password_hash(db: Db, account_id: int, password_hash: str) -> None
     await db.execute(_SET_PASSWORD, account_id, password_hash)
 
 
-async def rehash(db: Db, account_id: int, old: str, new: str) -> None:
-    """Replaces the hash by another of the same password, unless the password was changed since."""
-    await db.execute(_REHASH, account_id, old, new)
+async def hold_login(db: Db, login: Login) -> None:
+    """Returns if the password is still the verified one; nobody changes it until the end of the transaction.
+
+    It comes first in a transaction. Raises NotAuthenticated, as for a wrong password, if the password was changed, or
+    the account deactivated or deleted, while the password was verified.
+    """
+    if await db.fetchrow(_HOLD_LOGIN, login.caller.account_id, login.password_hash) is None:
+        raise NotAuthenticated(WRONG, account=login.caller.username)
+
+
+async def rehash(db: Db, account_id: int, old: str, new: str) -> bool:
+    """Replaces the hash by another of the same password; returns False if it was replaced since."""
+    return await db.execute(_REHASH, account_id, old, new) == "UPDATE 1"
 
 
 def _caller(row: Row) -> Caller:

@@ -119,6 +119,21 @@ async def lock_for_change(db: Db, host: HostView, known: KnownServer) -> None:
         raise Busy(f"{host.name} was changed by someone else at the same time. Try again.", host=host.id)
 
 
+async def lock_without_machines(db: Db, host: HostView) -> None:
+    """Locks the host until the transaction ends, for an address of another server.
+
+    Raises Busy if it has a machine since: that one is, or is being made, on the server at the old address.
+    """
+    await store.lock(db, host.id)
+    known = await known_server(db, host.id)
+    if known is not None and known.has_machines:
+        raise Busy(
+            f"The address of {host.name} was not changed: a machine was composed on it at the same time. Try again: "
+            "the server at the new address is then compared with the one that has the machine.",
+            host=host.id,
+        )
+
+
 async def pin_if_new(db: Db, host_id: int, known: KnownServer, presented: PeerIdentity | None) -> None:
     """Pins the identity of the server if it presents one at its new address and presented none before."""
     if presented is not None and known.pinned_fingerprint is None:

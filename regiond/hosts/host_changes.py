@@ -17,6 +17,7 @@ from regiond.hosts.address_change import (
     VerifiedMove,
     known_server,
     lock_for_change,
+    lock_without_machines,
     pin_if_new,
     verify_same_server,
 )
@@ -133,6 +134,8 @@ class HostChanges:
             if moved is not None:
                 await lock_for_change(db, before, moved.known)
                 await pin_if_new(db, before.id, moved.known, moved.presented)
+            elif address is not None:
+                await lock_without_machines(db, before)
             storage_pool_id = await store.storage_pool_id(db, before.id, change.default_storage_pool)
             await store.update(
                 db, before.id, name=change.name, address=address, zone_id=zone_id, pool_id=pool_id,

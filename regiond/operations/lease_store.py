@@ -109,19 +109,28 @@ _SET_STATE = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-# A child whose parent is being undone is cancelled instead of retried.
+# A child whose parent is being undone is cancelled instead of retried. A cancellation that came while the attempt ended
+# is carried out now: it made the operation due before this did. Undoing that waits is cancelled already, and waits.
 _WAIT = """
     update operation
        set cancel_requested = cancel_requested or exists (
                select from operation parent
                 where parent.id = operation.parent_id and (parent.state = 'undoing' or parent.cancel_requested)),
-           state = $4, failures = failures + 1, not_before = now() + make_interval(secs => $5),
+           state = $4, failures = failures + 1,
+           not_before = case
+               when state = 'running' and (cancel_requested or exists (
+                   select from operation parent
+                    where parent.id = operation.parent_id and (parent.state = 'undoing' or parent.cancel_requested)))
+               then now() else now() + make_interval(secs => $5) end,
            lease_owner = null, lease_until = null, error_code = $6, error_message = $7, error_details = $8
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
 _SUSPEND = """
-    update operation set not_before = now() + make_interval(secs => $4), lease_owner = null, lease_until = null
+    update operation
+       set not_before = case
+               when state = 'running' and cancel_requested then now() else now() + make_interval(secs => $4) end,
+           lease_owner = null, lease_until = null
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
@@ -234,7 +243,7 @@ async def set_state(db: Db, operation: Operation, owner: UUID, state: OperationS
 async def wait(
     db: Db, operation: Operation, owner: UUID, state: OperationState, delay_s: float, error: ErrorRecord
 ) -> bool:
-    """Releases the lease; the next attempt starts after `delay_s`."""
+    """Releases the lease; the next attempt starts after `delay_s`, or now if it has to undo a cancelled operation."""
     lease = (operation.id, operation.attempt, owner)
     return _updated(
         await db.execute(_WAIT, *lease, state.value, delay_s, error.code, error.message, dict(error.details))
@@ -242,7 +251,10 @@ async def wait(
 
 
 async def suspend(db: Db, operation: Operation, owner: UUID, at_most_s: float) -> bool:
-    """Releases the lease; the next attempt starts after `wake_parent` or `wake`, or after `at_most_s`."""
+    """Releases the lease; the next attempt starts after `wake_parent` or `wake`, or after `at_most_s`.
+
+    It starts now if it has to undo a cancelled operation.
+    """
     lease = (operation.id, operation.attempt, owner)
     return _updated(await db.execute(_SUSPEND, *lease, at_most_s))
 

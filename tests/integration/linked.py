@@ -111,6 +111,7 @@ class Region:
     admit_errors: list[str] = field(factory=list)
     links: list[Link] = field(factory=list)
     lost: list[Link] = field(factory=list)
+    renewals: int = 0
     rack_lifetime: timedelta = RACK_LIFETIME
     clock: Callable[[], datetime] = utc_now
     _listener: Listener | None = None
@@ -175,6 +176,7 @@ class Region:
         )
 
     async def renew(self, link: Link, call: RenewCall) -> Renewed:
+        self.renewals += 1
         return Renewed(
             certificate_pem=self._sign(link.peer.id, link.peer.name, call.signing_request_pem),
             authority_pem=self.authority.certificate_pem,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
-from regiond.accounts.model import MAX_KEYS, ApiKey, SignatureMethod
+from regiond.accounts.model import MAX_KEYS, ApiKey, Login, SignatureMethod
 from regiond.accounts.service import CACHE_S, Accounts
 from regiond.caller import Caller
 from regiond.credentials.service import Credentials, MasterKey
@@ -278,12 +278,15 @@ async def test_a_key_is_renamed_by_its_owner_only(accounts: Accounts, database: 
 
 async def test_a_user_has_a_limited_number_of_keys(accounts: Accounts, database: Database) -> None:
     guest = await _guest(database)
-    oldest = await accounts.create_key(guest, "login", by_login=True)
+    login = Login(caller=guest, password_hash="hash")  # noqa: S106
+    async with database.connection() as db:
+        await db.execute("update account set password_hash = 'hash' where id = $1", guest.account_id)
+    oldest = await accounts.create_key(guest, "login", login=login)
     for number in range(MAX_KEYS - 1):
         await accounts.create_key(guest, f"key {number}")
     with pytest.raises(InvalidRequest, match=f"has {MAX_KEYS} API keys"):
         await accounts.create_key(guest, "one more")
-    newest = await accounts.create_key(guest, "login", by_login=True)
+    newest = await accounts.create_key(guest, "login", login=login)
     assert await _authenticate(accounts, ApiKey.parse(newest)) == guest
     with pytest.raises(NotAuthenticated):
         await _authenticate(accounts, ApiKey.parse(oldest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, parameters
 from tests.integration.tables import rows
 from tests.lxd_double import FakeLxd, FakeLxds
+from tests.waiting import eventually
 
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024}
 
@@ -103,3 +105,18 @@ async def test_the_address_stays_while_an_operation_acts(innkeeper: Deployment) 
             await move(innkeeper, host, "simulated:sim?cores=9&memory_mib=12288")
     assert await innkeeper.ended(operation) == "succeeded"
     assert (await move(innkeeper, host, "simulated:sim?cores=9&memory_mib=12288"))["total"]["cores"] == 9
+
+
+async def test_another_server_is_refused_when_a_machine_is_composed_meanwhile(innkeeper: Deployment) -> None:
+    """The host had no machine when the change began: it may become another server, unless it has one at the end."""
+    host = await innkeeper.add_simulated("one")
+    other = "simulated:two?cores=4&memory_mib=12288"
+    async with innkeeper.region.components.database.transaction() as db:
+        await db.execute("select from vm_host for key share")  # the change waits for it, a compose does not
+        moving = asyncio.ensure_future(move(innkeeper, host, other))
+        await eventually(lambda: rows(innkeeper, "select from pg_locks where not granted"))
+        await innkeeper.compose(host["id"], **SMALL)
+    with pytest.raises(InnkeeperError, match="a machine was composed on it at the same time"):
+        await moving
+    assert (await parameters(innkeeper, host))["power_address"].startswith("simulated:one?")
+    assert "the server there is" in await refusal(innkeeper, host, other)

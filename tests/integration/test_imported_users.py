@@ -73,7 +73,7 @@ async def test_a_password_of_maas_goes_on_and_its_hash_is_replaced(
         await logins.verify("olaf", "wrong horse", address="10.0.0.1")
     assert await values(database, _HASH) == (PASSWORD_HASH,), "a wrong password replaces nothing"
     for _ in range(2):
-        assert (await logins.verify("olaf", PASSWORD, address="10.0.0.1")).username == "olaf"
+        assert (await logins.verify("olaf", PASSWORD, address="10.0.0.1")).caller.username == "olaf"
         (stored,) = await values(database, _HASH)
         assert stored.startswith("$argon2id$")
 

@@ -9,8 +9,8 @@ import pytest
 
 from common.errors import InvalidRequest, NotAuthenticated, NotFound, TooManyAttempts
 from regiond.accounts.login_limits import FREE_FAILURES
-from regiond.accounts.logins import LOGIN_KEYS, WRONG, Logins
-from regiond.accounts.model import ApiKey
+from regiond.accounts.logins import LOGIN_KEYS, Logins
+from regiond.accounts.model import WRONG, ApiKey
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.db.pool import Database

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import stat
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from structlog.testing import capture_logs
 
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.errors import BadSettings, LinkLost, NotFound, NotTrusted, TokenRejected
+from common.rpc.region_commands import REGION_ADDRESSES, RegionAddresses
 from common.rpc.tokens import JoinToken, encode_token
 from rackd import identity as identities
 from rackd.enrolment import join
@@ -144,6 +146,61 @@ async def test_the_certificate_is_renewed_in_time_and_links_replaced(region: Reg
     second = region.links[1]
     assert second.peer.id == first.peer.id
     assert second.peer.fingerprint == fingerprint(load_certificate(links.identity.certificate_pem))
+    await links.stop()
+
+
+class HeldSaves:
+    """Saves identities; the first save is held until `go`, and then waits for those that have begun since."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._changed = threading.Condition()
+        self.begun = self._ended = 0
+        self._may_go = False
+
+    def go(self) -> None:
+        with self._changed:
+            self._may_go = True
+            self._changed.notify_all()
+
+    def save(self, identity: Identity) -> None:
+        with self._changed:
+            self.begun += 1
+            if self.begun == 1:
+                self._changed.wait_for(lambda: self._may_go and self._ended == self.begun - 1)
+        identities.save(self._folder, identity)
+        with self._changed:
+            self._ended += 1
+            self._changed.notify_all()
+
+
+@pytest.mark.parametrize("first", ["addresses", "certificate"])
+async def test_a_renewal_and_new_addresses_overwrite_nothing(region: Region, rack: JoinedRack, first: str) -> None:
+    """Whichever is being saved while the other arrives, both are kept, in memory and in the file."""
+    now, saves = [utc_now()], HeldSaves(rack.folder)
+    environment = Environment(clock=lambda: now[0], sleep=sleep_briefly, backoff=QUICK)
+    links = RegionLinks(rack.identity, Behaviour().handlers(), save=saves.save, environment=environment)
+    links.start()
+    [link] = await eventually(lambda: region.links)
+    region.rack_lifetime = timedelta(days=30)
+    addresses = tuple(sorted((str(region.address), "127.0.0.1:1")))
+
+    async def announce() -> None:
+        link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=addresses))
+
+    async def renew() -> None:
+        now[0] += timedelta(days=5)
+
+    changes = (announce, renew) if first == "addresses" else (renew, announce)
+    await changes[0]()
+    await eventually(lambda: saves.begun == 1)
+    await changes[1]()
+    await eventually(lambda: region.renewals == 1)
+    await echo(link, "the rack has seen all that the region sent before")
+    await asyncio.to_thread(lambda: None)  # a save that was not held back has begun
+    saves.go()
+    await eventually(lambda: links.identity.key_pem != rack.identity.key_pem and links.identity.addresses == addresses)
+    await eventually(lambda: identities.load(rack.folder) == links.identity)
     await links.stop()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field
 
 from common.certificates import Role
-from common.rpc.host_commands import HOST_EVENT, HostEvent
+from common.rpc.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
 from common.rpc.link import Link
 from common.rpc.peers import Peer
 from common.serialization import to_dict
@@ -60,3 +60,19 @@ async def test_events_of_a_host_are_applied_in_order_of_arrival() -> None:
     changes.released.set()
     await eventually(lambda: changes.refreshes == [2, 1, 1])
     assert changes.applied[1:] == [(1, PowerState.OFF), (1, PowerState.ON)]
+
+
+async def test_a_watch_that_the_rack_ended_is_expected_anew() -> None:
+    changes = Changes()
+    receiver = HostEventReceiver(changes, changes, changes)
+    link = in_place_of(Link, RackLink(peer=Peer(role=Role.RACK, name="rack", id="r1")))
+    receiver.expect(link, 2)
+    change = GuestChange(event=GuestEvent.POWER, guest_name="vm", power=PowerState.ON)
+    receiver.on_event(link, HOST_EVENT, to_dict(HostEvent(host_id=2, change=change)))
+    receiver.on_event(link, HOST_UNWATCHED, to_dict(HostUnwatched(host_id=2)))
+    for odd in ({"host_id": 3}, {"host_id": "two"}, None):  # not watched, or nonsense: changes nothing
+        receiver.on_event(link, HOST_UNWATCHED, odd)
+    assert [receiver.is_watched(link, host_id) for host_id in (2, 3)] == [False, True]
+    await eventually(lambda: changes.applied == [(2, PowerState.ON)])  # it came before the end
+    receiver.expect(link, 2)
+    assert receiver.is_watched(link, 2)

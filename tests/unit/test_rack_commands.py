@@ -39,6 +39,7 @@ from common.rpc.host_commands import (
     HOST_POWER,
     HOST_REACH,
     HOST_REMOVE_VOLUMES,
+    HOST_UNWATCHED,
     HOST_WATCH,
     NOTHING_BEGAN,
     ComposeCall,
@@ -50,6 +51,7 @@ from common.rpc.host_commands import (
     GuestCall,
     HostCall,
     HostEvent,
+    HostUnwatched,
     MarkerCall,
     PowerCall,
     RemoveVolumesCall,
@@ -84,6 +86,7 @@ class Rack:
     commands: HostCommands
     ends: list[Link] = field(factory=list)
     events: list[HostEvent] = field(factory=list)
+    unwatched: list[int] = field(factory=list)
 
     def queued_calls(self) -> int:
         """The number of running and queued calls of host 1."""
@@ -91,6 +94,9 @@ class Rack:
 
     async def link(self) -> Link:
         def received(_: Link, name: str, body: Any) -> None:
+            if name == HOST_UNWATCHED:
+                self.unwatched.append(from_dict(body, HostUnwatched).host_id)
+                return
             assert name == HOST_EVENT
             self.events.append(from_dict(body, HostEvent))
 
@@ -383,3 +389,28 @@ async def test_disconnected_hosts_send_no_events(rack: Rack, link: Link) -> None
     await compose(link, spec("received"), host_id=2)
     await eventually(lambda: rack.events)
     assert {one.change.guest_name for one in rack.events} == {"received"}
+
+
+async def test_every_region_learns_that_its_watch_has_ended(rack: Rack, link: Link) -> None:
+    """One of them disconnects the host; the watches of the others end with it."""
+    other = await rack.link()
+    for each in (link, other):
+        await send(each, HOST_WATCH, host_call())
+    await send(link, HOST_WATCH, host_call(host_id=2))
+    await send(link, HOST_DISCONNECT, DisconnectCall(host_id=1))
+    await eventually(lambda: rack.unwatched == [1, 1])
+    await send(other, HOST_WATCH, host_call())
+    await compose(link, spec("vm"))
+    await eventually(lambda: [one.change.guest_name for one in rack.events] == ["vm"])
+
+
+async def test_a_watch_that_is_disconnected_while_it_begins_fails(rack: Rack, link: Link, tmp_path: Path) -> None:
+    with SimulatedHost(folder=tmp_path, name="host1").hold("watch"):
+        watching = asyncio.ensure_future(send(link, HOST_WATCH, host_call()))
+        await eventually(lambda: rack.executor.queued_calls(1, CallClass.WATCH) == 1)
+        await send(link, HOST_DISCONNECT, DisconnectCall(host_id=1))
+    with pytest.raises(InnkeeperError):
+        await watching
+    await send(link, HOST_WATCH, host_call())
+    await compose(link, spec("vm"))
+    await eventually(lambda: len(rack.events) == 1)

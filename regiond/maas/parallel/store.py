@@ -32,11 +32,12 @@ _CLAIM = """
     returning id
 """
 _ACCESS = "select url, sealed_key, ca, fingerprint from maas_import where id = $1 and watched"
-_RECORD_READ = """
-    update maas_import set read_at = clock_timestamp(), problem = '', problem_since = null where id = $1
-"""
+_RECORD_READ = "update maas_import set read_at = $2, problem = '', problem_since = null where id = $1"
+# One in the future is of before the clock was set back: it does not prevent readings until then.
+_IS_READ_SINCE = "select read_at >= $2 and read_at <= clock_timestamp() from maas_import where id = $1"
 _RECORD_PROBLEM = """
-    update maas_import set problem = $2, problem_since = coalesce(problem_since, clock_timestamp()) where id = $1
+    update maas_import set problem = $2, problem_since = coalesce(problem_since, clock_timestamp())
+     where id = $1 and not (read_at >= $3 and read_at <= clock_timestamp())
 """
 # A host of LXD sees the guests of its project; other drivers have no projects.
 _VMS = """
@@ -147,12 +148,19 @@ async def access(db: Db, import_id: int) -> Access | None:
     return None if row is None else of_row(Access, row)
 
 
-async def record_read(db: Db, import_id: int) -> None:
-    await db.execute(_RECORD_READ, import_id)
+async def is_read_since(db: Db, import_id: int, began: datetime) -> bool:
+    """Whether the stored inventory is of a reading that began then or later."""
+    return bool(await db.fetchval(_IS_READ_SINCE, import_id, began))
 
 
-async def record_problem(db: Db, import_id: int, problem: str) -> None:
-    await db.execute(_RECORD_PROBLEM, import_id, problem)
+async def record_read(db: Db, import_id: int, began: datetime) -> None:
+    """Records that the inventory is of a reading that began then: what it says may be as old as that."""
+    await db.execute(_RECORD_READ, import_id, began)
+
+
+async def record_problem(db: Db, import_id: int, problem: str, began: datetime) -> None:
+    """Records why a reading that began then has failed, unless a later one has succeeded."""
+    await db.execute(_RECORD_PROBLEM, import_id, problem, began)
 
 
 async def vms(db: Db, host_ids: Sequence[int]) -> Mapping[int, tuple[SeenVm, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import structlog
 from attrs import frozen
@@ -65,9 +66,12 @@ class Comparisons:
     async def read_again(self, import_id: int) -> None:
         """Replaces the inventory and the differences, or records why not and raises that.
 
-        While something is imported from the inventory, it stays, and nothing is compared.
+        While something is imported from the inventory, it stays, and nothing is compared. So does the inventory of a
+        reading that began later and was faster; it is compared.
         """
         access = await self._access(import_id)
+        async with self.database.connection() as db:
+            began = await store.now(db)
         try:
             inventory = await read_maas(access)
             make_plan_possible(inventory)
@@ -75,15 +79,20 @@ class Comparisons:
             raise
         except InnkeeperError as error:
             async with self.database.transaction() as db:
-                await store.record_problem(db, import_id, error.message[:MAX_PROBLEM])
+                await store.record_problem(db, import_id, error.message[:MAX_PROBLEM], began)
             raise
         async with self.database.transaction() as db:
             if await import_store.open_operation_of(db, import_id) is not None:
                 return
-            keys = self.imports.host_keys(inventory)
-            await self.imports.inventories.write(db, import_id, inventory, counts_of(inventory), keys)
-            await store.record_read(db, import_id)
-        await self._compare(import_id, inventory)
+            is_outdated = await store.is_read_since(db, import_id, began)
+            if not is_outdated:
+                keys = self.imports.host_keys(inventory)
+                await self.imports.inventories.write(db, import_id, inventory, counts_of(inventory), keys)
+                await store.record_read(db, import_id, began)
+        if is_outdated:
+            await self.compare(import_id)
+        else:
+            await self._compare(import_id, inventory, began)
 
     async def compare(self, import_id: int) -> int | None:
         """Compares what was read last with what the hosts have reported last, and stores the differences.
@@ -91,9 +100,9 @@ class Comparisons:
         Returns how many were not stored of hosts that are not taken over; None: something is imported, and nothing was
         compared.
         """
-        return await self._compare(import_id, await self.imports.inventories.read(import_id))
+        return await self._compare(import_id, *await self.imports.inventories.read_dated(import_id))
 
-    async def _compare(self, import_id: int, inventory: Inventory) -> int | None:
+    async def _compare(self, import_id: int, inventory: Inventory, read_at: datetime) -> int | None:
         async with self.database.connection() as db:
             watched = await store.watched_hosts(db, import_id)
             ids = [one.host_id for one in watched]
@@ -115,9 +124,13 @@ class Comparisons:
         async with self.database.transaction() as db:
             if await import_store.open_operation_of(db, import_id) is not None:
                 return None
-            kept = found[:MAX_DIFFERENCES]
-            await store.write_differences(db, import_id, kept, len(found) - len(kept))
-            await store.write_in_maas(db, import_id, presence)
+            is_newest = await import_store.read_at(db, import_id) == read_at
+            if is_newest:
+                kept = found[:MAX_DIFFERENCES]
+                await store.write_differences(db, import_id, kept, len(found) - len(kept))
+                await store.write_in_maas(db, import_id, presence)
+        if not is_newest:  # it was read again meanwhile, and what that said counts
+            return await self.compare(import_id)
         taken = {one.host_id for one in watched if one.taken_at is not None}
         return sum(one.host_id not in taken for one in found[MAX_DIFFERENCES:])
 

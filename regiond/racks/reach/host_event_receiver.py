@@ -14,7 +14,7 @@ from attrs import define, field
 from common.certificates import Role
 from common.errors import DatabaseUnavailable, InvalidRequest
 from common.rate_limit import RateLimiter
-from common.rpc.host_commands import HOST_EVENT, HostEvent
+from common.rpc.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
 from common.rpc.link import Link
 from common.serialization import from_dict
 from common.values import GuestChange
@@ -45,6 +45,7 @@ class Rejections(Protocol):
 @define(eq=False)
 class _LinkState:
     watched_hosts: set[int] = field(factory=set)  # a watch that was moved to another rack still reports for a while
+    unwatched: set[int] = field(factory=set)  # the rack has ended the watch; events that came before still count
     pending: set[asyncio.Task[None]] = field(factory=set)
     turns: defaultdict[int, asyncio.Lock] = field(factory=lambda: defaultdict(asyncio.Lock))  # by watched host
 
@@ -65,12 +66,19 @@ class HostEventReceiver:
 
     def expect(self, link: Link, host_id: int) -> None:
         """Accepts events of this host from now on. Called before the rack starts to watch it."""
-        self._state(link).watched_hosts.add(host_id)
+        state = self._state(link)
+        state.watched_hosts.add(host_id)
+        state.unwatched.discard(host_id)
+
+    def is_watched(self, link: Link, host_id: int) -> bool:
+        """Whether the rack has not ended the watch since `expect`: this and other regions disconnect hosts."""
+        return host_id not in self._state(link).unwatched
 
     def reject(self, link: Link, host_id: int) -> None:
         """Rejects events of this host from now on. Called after the rack has ended its watch."""
         state = self._state(link)
         state.watched_hosts.discard(host_id)
+        state.unwatched.discard(host_id)
         state.turns.pop(host_id, None)
 
     async def stop(self) -> None:
@@ -82,13 +90,26 @@ class HostEventReceiver:
 
     def on_event(self, link: Link, name: str, body: Any) -> None:
         """Ignores event kinds that it does not know, which a newer rack may send."""
-        if name != HOST_EVENT or link.peer.role is not Role.RACK:
+        if name not in {HOST_EVENT, HOST_UNWATCHED} or link.peer.role is not Role.RACK:
             return
         state = self._state(link)
+        if name == HOST_UNWATCHED:
+            self._end_watch(link, state, body)
+            return
         if len(state.pending) >= MAX_PENDING:
             self._drop(link, state)
             return
         self._spawn(self._receive(link, state, body), state)
+
+    def _end_watch(self, link: Link, state: _LinkState, body: Any) -> None:
+        """At once, in the order of the link: it may arrive before the task that began the watch continues."""
+        try:
+            host_id = from_dict(body, HostUnwatched).host_id
+        except InvalidRequest as error:
+            log.warning("event_invalid", rack=link.peer.name, reason=error.message)
+            return
+        if host_id in state.watched_hosts:
+            state.unwatched.add(host_id)
 
     async def _receive(self, link: Link, state: _LinkState, body: Any) -> None:
         try:

@@ -60,7 +60,11 @@ class HostWatches:
     @property
     def racks(self) -> Mapping[int, UUID]:
         """The rack that watches each watched host."""
-        return {host_id: watch.rack_id for host_id, watch in self._watches.items() if watch.link.is_open}
+        return {
+            host_id: watch.rack_id
+            for host_id, watch in self._watches.items()
+            if watch.link.is_open and self._events.is_watched(watch.link, host_id)
+        }
 
     def end(self, rack_id: UUID, host_id: int) -> None:
         """Rejects, from now on, events of the host from this rack, which no longer knows the host."""
@@ -81,7 +85,7 @@ class HostWatches:
 
     def _is_watched(self, host: SupervisedHost) -> bool:
         watch = self._watches.get(host.id)
-        return watch is not None and watch.covers(host)
+        return watch is not None and watch.covers(host) and self._events.is_watched(watch.link, host.id)
 
     async def _watch(self, host: SupervisedHost) -> None:
         for rack in await self._reach.racks_for(host.id):
