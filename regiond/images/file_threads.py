@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -25,17 +25,31 @@ class FileThreads:
         return self._stopped.is_set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Returns the result of `work`. If cancelled, waits until `work` has ended: it may still use its file."""
+        """Returns the result of `work`. If cancelled, once or more often, waits until `work` has ended: it may still use
+        its file.
+        """
         job = self._threads.submit(work)
         running = asyncio.wrap_future(job)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             if not job.cancel():
-                await asyncio.wait([running])
+                await until_done(running)
             raise
 
     async def stop(self) -> None:
         """Cancels waiting work, and returns when running work has ended. Idempotent."""
         self._stopped.set()
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+
+async def until_done(running: asyncio.Future[Any]) -> None:
+    """Returns when `running` is done. If cancelled meanwhile, however often, raises CancelledError only then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from regiond.images.downloads.http_download import HttpSource, SourceFailed
-from regiond.images.file_threads import FileThreads
+from regiond.images.file_threads import FileThreads, until_done
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ async def run_abortable(threads: FileThreads, source: HttpSource, work: Callable
             return await asyncio.shield(running)
     except (TimeoutError, asyncio.CancelledError) as error:
         source.abort()
-        await asyncio.wait([running])
+        await until_done(running)
         if isinstance(error, TimeoutError):
             raise SourceFailed(f"The server has not answered within {deadline_s:.0f} s.", is_lasting=False) from error
         raise
