@@ -6,7 +6,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from common.process.completion import until_done
 
 T = TypeVar("T")
 
@@ -41,15 +43,3 @@ class FileThreads:
         """Cancels waiting work, and returns when running work has ended. Idempotent."""
         self._stopped.set()
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
-
-
-async def until_done(running: asyncio.Future[Any]) -> None:
-    """Returns when `running` is done. If cancelled meanwhile, however often, raises CancelledError only then."""
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled

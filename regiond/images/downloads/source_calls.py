@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from common.process.completion import until_done
 from regiond.images.downloads.http_download import HttpSource, SourceFailed
-from regiond.images.file_threads import FileThreads, until_done
+from regiond.images.file_threads import FileThreads
 
 T = TypeVar("T")
 
