@@ -14,7 +14,7 @@ from attrs import frozen
 from common.deployment_spec import ImageFormat, ImageRef
 from common.disk_content import DiskPart
 from common.errors import Busy, WrongState
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.exports import store
 from regiond.exports.archive import Member, Stopped, checked, members_of, sha256_of
 from regiond.exports.disk_reader import DiskImage
@@ -22,6 +22,8 @@ from regiond.exports.disk_writer import DiskWriter
 from regiond.exports.model import BadExport, Export, ExportedDisk
 from regiond.exports.writing import Space
 from regiond.file_folder import Threads
+
+_GONE = "The file was deleted, or has expired. Upload it again."
 
 
 @frozen(kw_only=True)
@@ -49,10 +51,19 @@ class DiskParts:
         async with self.database.connection() as db:
             found = await store.read(db, export_id)
         if found is None or not found.is_ready:
-            raise WrongState("The file was deleted, or has expired. Upload it again.")
+            raise WrongState(_GONE)
         if found.store_id != self.space.store_id:
             raise Busy(f"The file of {found.name} is in the folder of another region, which has to import it.")
         return found
+
+    @staticmethod
+    async def hold(db: Db, export_id: int) -> None:
+        """Keeps the file for an import, whose operation the caller's transaction opens. Raises WrongState if it is gone.
+
+        It neither expires nor can be deleted until that operation ends, and can be imported again for a day from now.
+        """
+        if not await store.hold(db, export_id):
+            raise WrongState(_GONE)
 
     async def require(self, export_id: int) -> None:
         """Returns when the content of the file was compared with its hashes. Raises as `read`.

@@ -142,14 +142,16 @@ class Exports:
             self.wake_checks()
 
     async def delete(self, caller: Caller, export_id: int, *, dry_run: bool = False) -> DeletionPlan:
-        """Deletes the file. Raises NotFound, and WrongState while an operation writes it."""
+        """Deletes the file. Raises NotFound, and WrongState while an operation writes or imports it."""
         async with self.database.transaction(dry_run=dry_run) as db:
+            await store.lock_one(db, export_id)  # an import that is being reserved is seen, or finds no file
             found = await self.read(caller, export_id, db=db)
-            if found.state is ExportState.EXPORTING:
+            user = await store.user_of(db, export_id)
+            if user is not None:
+                doing = "exported" if found.state is ExportState.EXPORTING else f"imported as {user.hostname}"
                 raise WrongState(
-                    f"{found.name} is being exported. Cancel that first: innkeeper operation cancel "
-                    f"{found.operation_id}",
-                    operation=found.operation_id,
+                    f"{found.name} is being {doing}. Cancel that first: innkeeper operation cancel {user.id}",
+                    operation=user.id,
                 )
             await store.delete(db, export_id)
             await Events.record(

@@ -55,9 +55,32 @@ _CHECKED = """
 """
 _FAILED = "update machine_export set state = 'failed', error = $2 where id = $1 and state in ('checking', 'ready')"
 _DELETE = "delete from machine_export where id = $1"
+# An import reads its file until its operation ends. A row and the operation that writes it are committed together.
 _EXPIRE = """
-    delete from machine_export where expires_at < clock_timestamp() and state <> 'exporting'
+    delete from machine_export e
+     where e.expires_at < clock_timestamp() and e.state <> 'exporting'
+       and not exists (select from operation o
+                        where o.is_open and o.kind = 'compose' and o.request #>> '{import,export_id}' = e.id::text)
     returning id, name, account_id
+"""
+_ABANDONED = """
+    delete from machine_export e
+     where e.state = 'exporting' and not exists (select from operation o where o.is_open and o.id = e.operation_id)
+    returning id, name, account_id
+"""
+_HOLD = """
+    update machine_export set expires_at = greatest(expires_at, clock_timestamp() + interval '1 day')
+     where id = $1 and state = 'ready'
+"""
+_LOCK_ONE = "select from machine_export where id = $1 for update"
+_USER = """
+    select o.id, o.kind, o.hostname
+      from machine_export e
+      join operation o on o.is_open
+                      and (o.id = e.operation_id
+                           or (o.kind = 'compose' and o.request #>> '{import,export_id}' = e.id::text))
+     where e.id = $1
+     order by o.id limit 1
 """
 _NEEDED = "select file from machine_export where store_id = $1 and file = any($2) and state <> 'failed'"
 _USED = "select coalesce(sum(size_bytes), 0)::bigint from machine_export where store_id = $1 and id <> $2"
@@ -73,6 +96,22 @@ class NewExport:
     sha256: str = ""
     store_id: UUID | None = None
     file: str = ""
+
+
+@frozen(kw_only=True)
+class Deleted:
+    id: int
+    name: str
+    account_id: int | None
+
+
+@frozen(kw_only=True)
+class User:
+    """An operation that uses an export; `hostname` is that of its machine."""
+
+    id: int
+    kind: str
+    hostname: str
 
 
 async def lock(db: Db) -> None:
@@ -148,9 +187,30 @@ async def delete(db: Db, export_id: int) -> None:
     await db.execute(_DELETE, export_id)
 
 
-async def expire(db: Db) -> tuple[tuple[int, str, int | None], ...]:
-    """Deletes expired exports; returns id, name and account of each."""
-    return tuple((row["id"], row["name"], row["account_id"]) for row in await db.fetch(_EXPIRE))
+async def expire(db: Db) -> tuple[Deleted, ...]:
+    """Deletes expired exports, but those that an open operation imports."""
+    return tuple(Deleted(**row) for row in await db.fetch(_EXPIRE))
+
+
+async def delete_abandoned(db: Db) -> tuple[Deleted, ...]:
+    """Deletes exports whose operation has ended without completing or undoing them."""
+    return tuple(Deleted(**row) for row in await db.fetch(_ABANDONED))
+
+
+async def hold(db: Db, export_id: int) -> bool:
+    """Lets the export expire in a day at the earliest. False if it is not ready, or was deleted."""
+    return await db.execute(_HOLD, export_id) == "UPDATE 1"
+
+
+async def lock_one(db: Db, export_id: int) -> None:
+    """Nobody changes, deletes or holds the export until the transaction ends."""
+    await db.execute(_LOCK_ONE, export_id)
+
+
+async def user_of(db: Db, export_id: int) -> User | None:
+    """Returns the oldest open operation that writes or imports the export."""
+    row = await db.fetchrow(_USER, export_id)
+    return None if row is None else User(**row)
 
 
 async def needed_of(db: Db, store_id: UUID, files: Iterable[str]) -> frozenset[str]:

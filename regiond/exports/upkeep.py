@@ -1,4 +1,4 @@
-"""Checks uploaded files; deletes expired ones, and what a crash left."""
+"""Checks uploaded files; deletes expired and abandoned ones, and what a crash left."""
 
 from __future__ import annotations
 
@@ -69,10 +69,14 @@ class ExportUpkeep:
         """Runs one round. Idempotent."""
         folder, threads = self.space.folder, self.space.threads
         async with self.database.transaction() as db:
-            for export_id, name, account_id in await store.expire(db):
-                message = f"The file of the VM {name} has expired and was deleted."
-                await Events.record(db, "export_expired", message, account_id=account_id)
-                log.info("export_expired", export=export_id)
+            for one in await store.expire(db):
+                message = f"The file of the VM {one.name} has expired and was deleted."
+                await Events.record(db, "export_expired", message, account_id=one.account_id)
+                log.info("export_expired", export=one.id)
+            for one in await store.delete_abandoned(db):
+                message = f"The file of the VM {one.name} was deleted: its export has ended without completing it."
+                await Events.record(db, "export_deleted", message, account_id=one.account_id)
+                log.info("export_abandoned", export=one.id)
         found = await threads.run(folder.files)  # before the rows: a file is made after its row names it
         async with self.database.connection() as db:
             needed = await store.needed_of(db, self.space.store_id, found)
@@ -80,9 +84,9 @@ class ExportUpkeep:
         for file in sorted(found - needed):
             await threads.run(partial(folder.remove, file))
             log.info("export_file_removed", file=file)
-        for one in ready:
-            if not await threads.run(partial(folder.has, one.file, one.size_bytes)):
-                await self._fail(one, MISSING)
+        for entry in ready:
+            if not await threads.run(partial(folder.has, entry.file, entry.size_bytes)):
+                await self._fail(entry, MISSING)
 
 
 class ExportTasks:

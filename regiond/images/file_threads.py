@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from common.process.completion import until_done
+
 T = TypeVar("T")
 
 MAX_THREADS = 3  # one of them hashes at most
@@ -25,14 +27,16 @@ class FileThreads:
         return self._stopped.is_set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Returns the result of `work`. If cancelled, waits until `work` has ended: it may still use its file."""
+        """Returns the result of `work`. If cancelled, once or more often, waits until `work` has ended: it may still use
+        its file.
+        """
         job = self._threads.submit(work)
         running = asyncio.wrap_future(job)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             if not job.cancel():
-                await asyncio.wait([running])
+                await until_done(running)
             raise
 
     async def stop(self) -> None:

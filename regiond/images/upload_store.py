@@ -59,12 +59,13 @@ _HASHED = "update image set sha256 = $2, updated_at = now() where id = $1 and st
 _LOST = "update image set received_bytes = 0, updated_at = now() where id = $1 and state = 'uploading'"
 _DELETE = "delete from image where id = $1"
 _EXPIRED = SELECT + " where store_id = $1 and state = 'uploading' and expires_at < now() order by id"
-# An open deployment may still read an image that was deleted from the catalogue, until the guest reports or in time.
+# An open deployment may still read an image that was deleted from the catalogue, until the guest reports or in time; an
+# insertion until the host has its copy.
 _USED = """
     select sha256 from image where store_id = $1 and state in ('checking', 'ready') and sha256 = any($2)
     union
     select request #>> '{image,sha256}' from operation
-     where kind = 'deploy' and is_open and request #>> '{image,sha256}' = any($2)
+     where kind in ('deploy', 'insert_iso') and is_open and request #>> '{image,sha256}' = any($2)
 """
 _OPEN_UPLOADS = "select id from image where store_id = $1 and state <> 'ready'"  # a failed upload can begin again
 _USAGE = """
@@ -165,7 +166,7 @@ async def expired(db: Db, store_id: UUID) -> tuple[Image, ...]:
 
 
 async def used_of(db: Db, store_id: UUID, hashes: Iterable[str]) -> frozenset[str]:
-    """Returns those of the hashes to which an entry or an open deployment refers."""
+    """Returns those of the hashes to which an entry, an open deployment or an open insertion refers."""
     return frozenset(row["sha256"] for row in await db.fetch(_USED, store_id, list(hashes)))
 
 

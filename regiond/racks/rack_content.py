@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
+from attrs import define, field
+
 from common.errors import InvalidRequest, NotFound
+from common.process.completion import until_done
 from common.rpc.region_commands import CONTENT_PART_BYTES, ContentPart, ContentRead
 
 FileReads = Callable[[int, int], Awaitable[bytes]]  # of an offset and a size
@@ -21,6 +25,27 @@ class StoredContent(Protocol):
         """Returns up to `size` bytes; None if this region does not have the content."""
 
 
+@define(eq=False)
+class _OfferedFile:
+    """A file, and one future for each read of it that has not ended."""
+
+    read_part: FileReads
+    _reads: set[asyncio.Future[None]] = field(factory=set)
+
+    async def read(self, offset: int, size: int) -> bytes:
+        ended = asyncio.get_running_loop().create_future()
+        self._reads.add(ended)
+        try:
+            return await self.read_part(offset, size)
+        finally:
+            self._reads.remove(ended)
+            ended.set_result(None)
+
+    async def until_unread(self) -> None:
+        """Returns when no read uses the file, even if cancelled meanwhile."""
+        await until_done(*self._reads)
+
+
 class RackContent:
     """Content that racks can read. Every enrolled rack may read all of it: only a region gives it a SHA-256."""
 
@@ -28,7 +53,7 @@ class RackContent:
         self._stored = stored
         self._offered: dict[str, bytes] = {}
         self._offers: Counter[str] = Counter()
-        self._files: dict[str, list[FileReads]] = {}
+        self._files: dict[str, list[_OfferedFile]] = {}
 
     @contextmanager
     def offer(self, data: bytes) -> Iterator[str]:
@@ -43,17 +68,21 @@ class RackContent:
             if not self._offers[sha256]:
                 del self._offered[sha256], self._offers[sha256]
 
-    @contextmanager
-    def offer_file(self, sha256: str, read: FileReads) -> Iterator[None]:
-        """Lets racks read a file by its SHA-256 while the block runs. `read` returns bytes from an offset on."""
-        files = self._files.setdefault(sha256, [])
-        files.append(read)
+    @asynccontextmanager
+    async def offer_file(self, sha256: str, read: FileReads) -> AsyncIterator[None]:
+        """Lets racks read a file by its SHA-256 while the block runs. `read` returns bytes from an offset on.
+
+        Afterwards nothing reads the file: it may be closed. Of several with the same content, racks read any.
+        """
+        file, files = _OfferedFile(read), self._files.setdefault(sha256, [])
+        files.append(file)
         try:
             yield
         finally:
-            files.remove(read)
+            files.remove(file)
             if not files:
                 del self._files[sha256]
+            await file.until_unread()
 
     async def read(self, wanted: ContentRead) -> ContentPart:
         """Returns a part of the content. Raises NotFound; InvalidRequest for a negative or too large part."""
@@ -63,7 +92,7 @@ class RackContent:
         if offered is not None:
             return ContentPart(data=offered[wanted.offset : wanted.offset + wanted.size])
         if wanted.sha256 in self._files:
-            return ContentPart(data=await self._files[wanted.sha256][0](wanted.offset, wanted.size))
+            return ContentPart(data=await self._files[wanted.sha256][0].read(wanted.offset, wanted.size))
         data = await self._stored.read(wanted.sha256, wanted.offset, wanted.size)
         if data is None:
             raise NotFound(f"This region does not have the content {wanted.sha256}.")

@@ -246,6 +246,28 @@ async def test_expired_and_forgotten_files_are_removed(innkeeper: Deployment) ->
     assert await events(innkeeper, "export_expired") == ["The file of the VM web has expired and was deleted."]
 
 
+@pytest.mark.parametrize("by", ["the region", "its owner"])
+async def test_an_export_that_was_ended_with_its_host_is_deleted(innkeeper: Deployment, by: str) -> None:
+    machine = await composed(innkeeper)
+    upkeep = innkeeper.region.components.export_tasks.upkeep
+    with innkeeper.held("read disk"):
+        operation = await innkeeper.begin(path(machine), op="export")
+        await eventually(innkeeper.simulated().is_holding)
+        await upkeep.clean_up()
+        (entry,) = await innkeeper.get("exports/")
+        assert (entry["state"], len(files(innkeeper))) == ("exporting", 1)
+        with innkeeper.simulated().down():
+            await innkeeper.delete(f"vm-hosts/{innkeeper.hosts['sim']}/", force="true")
+        assert await innkeeper.ended(operation) == "failed"
+    assert [one["state"] for one in await innkeeper.get("exports/")] == ["exporting"]
+    if by == "its owner":
+        await innkeeper.delete(f"exports/{entry['id']}/")
+    await upkeep.clean_up()
+    assert (await innkeeper.get("exports/"), files(innkeeper)) == ([], [])
+    why = ": its export has ended without completing it." if by == "the region" else "."
+    assert await events(innkeeper, "export_deleted") == [f"The file of the VM web was deleted{why}"]
+
+
 async def test_a_lost_file_is_said_to_be_missing(innkeeper: Deployment) -> None:
     """By the download as by the region's own clean-up, whichever comes first."""
     made = await export(innkeeper, await composed(innkeeper))

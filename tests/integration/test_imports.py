@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -11,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from regiond.db.pool import Db
+from regiond.exports.service import DiskParts
+from regiond.machines.compose.service import Composer
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows
 from tests.integration.test_disk_changes import events, path
-from tests.integration.test_exports import CONTENT, composed, download, export, upload
+from tests.integration.test_exports import CONTENT, composed, download, export, files, upload
 from tests.integration.users import as_user, own
 from tests.rejections import invalid_fields, rejected_status, rejection
 from tests.waiting import eventually
@@ -164,6 +168,83 @@ async def test_a_cancelled_import_removes_what_it_made(innkeeper: Deployment) ->
     assert [one["hostname"] for one in await innkeeper.get("machines/")] == ["web"]
     assert (await innkeeper.get(f"exports/{made['id']}/"))["state"] == "ready"
     assert await innkeeper.discrepancies() == []
+
+
+IN_USE = "web is being imported as copy. Cancel that first: innkeeper operation cancel"
+
+
+async def test_a_file_that_expires_during_its_import_stays_until_its_end(innkeeper: Deployment) -> None:
+    made = await export(innkeeper, await composed(innkeeper))
+    upkeep = innkeeper.region.components.export_tasks.upkeep
+    with innkeeper.held("write disk"):
+        operation = await begun(innkeeper, made)
+        await eventually(innkeeper.simulated().is_holding)
+        await innkeeper.fetch("update machine_export set expires_at = now()")
+        await upkeep.clean_up()
+        error = await rejection(innkeeper.delete(f"exports/{made['id']}/"))
+        assert (error.details["status"], error.message) == (409, f"{IN_USE} {operation}")
+    assert await innkeeper.ended(operation) == "succeeded"
+    assert written(innkeeper, "copy") == ALL
+    await upkeep.clean_up()
+    assert (await innkeeper.get("exports/"), files(innkeeper)) == ([], [])
+
+
+async def test_a_file_that_is_imported_expires_in_a_day_at_the_earliest(innkeeper: Deployment) -> None:
+    made = await export(innkeeper, await composed(innkeeper))
+    left = "select expires_at > now() + interval '23 hours' from machine_export"
+    await innkeeper.fetch("update machine_export set expires_at = now() + interval '1 minute'")
+    await imported(innkeeper, made)
+    ((is_left,),) = await innkeeper.fetch(left)
+    assert is_left
+
+
+async def test_a_file_deleted_before_its_import_is_reserved_makes_nothing(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await export(innkeeper, await composed(innkeeper))
+    reserve = Composer.reserve
+
+    async def late(*args: Any, **options: Any) -> Any:
+        await innkeeper.delete(f"exports/{made['id']}/")
+        return await reserve(*args, **options)
+
+    monkeypatch.setattr(Composer, "reserve", late)
+    error = await rejection(imported(innkeeper, made))
+    assert (error.details["status"], error.message) == (409, "The file was deleted, or has expired. Upload it again.")
+    composes = [one for one in await innkeeper.get("operations/") if one["kind"] == "compose"]
+    assert [one["hostname"] for one in composes] == ["web"]
+    assert [one["hostname"] for one in await innkeeper.get("machines/")] == ["web"]
+
+
+async def test_a_deletion_waits_for_the_reservation_of_an_import(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await export(innkeeper, await composed(innkeeper))
+    hold, deletions = DiskParts.hold, list[asyncio.Task[Any]]()
+
+    async def slow(db: Db, export_id: int) -> None:
+        await hold(db, export_id)
+        deletions.append(asyncio.create_task(rejection(innkeeper.delete(f"exports/{made['id']}/"))))
+        await eventually(lambda: innkeeper.fetch(WAITS))
+
+    monkeypatch.setattr(DiskParts, "hold", staticmethod(slow))
+    with innkeeper.held("write disk"):
+        operation = await begun(innkeeper, made)
+        (deletion,) = deletions
+        assert (await deletion).message == f"{IN_USE} {operation}"
+    assert await innkeeper.ended(operation) == "succeeded"
+
+
+WAITS = """
+    select pid from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock' and query like '%machine_export%'
+"""
+
+
+async def begun(innkeeper: Deployment, made: Any) -> int:
+    """The operation that imports the file as `copy`."""
+    where = f"vm-hosts/{innkeeper.hosts['sim']}/"
+    return await innkeeper.begin(where, op="import", export=made["id"], hostname="copy")
 
 
 async def test_a_file_that_was_damaged_since_makes_nothing(innkeeper: Deployment) -> None:

@@ -221,6 +221,23 @@ async def test_a_cancelled_insertion_leaves_the_drive_as_it_was(innkeeper: Deplo
     assert (await shown(innkeeper, machine), rows(innkeeper, IN_DRIVES)) == ((INSTALLER, None), [(installer,)])
 
 
+async def test_an_image_deleted_during_its_insertion_is_copied_to_its_end(innkeeper: Deployment) -> None:
+    installer, _ = await isos(innkeeper)
+    machine = await composed(innkeeper)
+    content = innkeeper.in_process.settings.state / "images" / "sha256" / installer
+    ((image_id,),) = await innkeeper.fetch("select id from image where name = $1", INSTALLER)
+    with innkeeper.held("find image"):
+        operation = await innkeeper.begin(path(machine), op="insert_iso", image=INSTALLER)
+        await eventually(innkeeper.simulated().is_holding)
+        await innkeeper.delete(f"boot-resources/{image_id}/")
+        await innkeeper.region.components.image_tasks.clean_up()
+        assert content.exists()
+    assert await innkeeper.ended(operation) == "succeeded"
+    assert rows(innkeeper, IN_DRIVES) == [(installer,)]
+    await innkeeper.region.components.image_tasks.clean_up()
+    assert not content.exists()
+
+
 async def test_only_who_may_use_a_machine_changes_its_drive(innkeeper: Deployment) -> None:
     await isos(innkeeper)
     machine = await composed(innkeeper)

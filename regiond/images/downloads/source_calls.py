@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from common.process.completion import until_done
 from regiond.images.downloads.http_download import HttpSource, SourceFailed
 from regiond.images.file_threads import FileThreads
 
@@ -25,7 +26,7 @@ async def run_abortable(threads: FileThreads, source: HttpSource, work: Callable
             return await asyncio.shield(running)
     except (TimeoutError, asyncio.CancelledError) as error:
         source.abort()
-        await asyncio.wait([running])
+        await until_done(running)
         if isinstance(error, TimeoutError):
             raise SourceFailed(f"The server has not answered within {deadline_s:.0f} s.", is_lasting=False) from error
         raise

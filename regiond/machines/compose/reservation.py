@@ -19,6 +19,7 @@ from common.serialization import to_dict
 from regiond.batcher import Batcher
 from regiond.db.pool import CONFLICTS, STATEMENT_DEADLINE_S, Database, Db
 from regiond.events.service import Events
+from regiond.exports.service import DiskParts
 from regiond.hosts.model import inherited_tags
 from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.ledger.service import claim_batch, claim_discrete, limit_later_locks, lock_hosts, write_claims
@@ -237,6 +238,8 @@ class Reservations:
     ) -> tuple[Operation, ...]:
         """Writes the rows of each reservation and returns the operations. The totals of all are raised already."""
         await hold_sources(db, [one.copy for one in batch if one.copy is not None])
+        for export_id in sorted({one.intent.imported.export_id for one in batch if one.intent.imported is not None}):
+            await DiskParts.hold(db, export_id)
         named = zip(batch, await _hostnames(db, batch), strict=True)
         machines = [self._new_machine(one, hostname) for one, hostname in named]
         ids = await insert_machines(db, machines)

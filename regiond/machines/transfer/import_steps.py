@@ -81,7 +81,7 @@ class ImportedDisks:
         async with self._parts.image(found, disk) as file:
             await journal.step("write_disk", reaches_host=True, disk=disk.title, size_bytes=disk.size_bytes)
             fence = fence_of(operation, str(target.spec.marker.machine_id))
-            with self._content.offer_file(file.image.sha256, file.read):
+            async with self._content.offer_file(file.image.sha256, file.read):
                 await self._calls.call(
                     target.host_id,
                     HOST_FILL_DISK,
