@@ -1,4 +1,4 @@
-"""A folder with large files, which grow by parts, and the space of its disk. Everything but `locked` blocks."""
+"""A folder with large files, which grow by parts, and the space of its disk. All but `locked` blocks."""
 
 from __future__ import annotations
 
