@@ -27,8 +27,9 @@ class FileThreads:
         return self._stopped.is_set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Returns the result of `work`. If cancelled, once or more often, waits until `work` has ended: it may still use
-        its file.
+        """Returns the result of `work`.
+
+        If cancelled, once or more often, waits until `work` has ended: it may still use its file.
         """
         job = self._threads.submit(work)
         running = asyncio.wrap_future(job)
