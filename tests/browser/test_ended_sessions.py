@@ -36,9 +36,10 @@ async def test_a_preview_continues_after_a_login_on_the_page(admin: Visitor, fle
     """Nothing takes the keys that are typed: the dialog opens on request."""
     page = admin.page
     await admin.go("compose?host=birch")
-    await page.fill("#hostname", "kept-1")
-    await fleet.fetch(AGE)
+    async with page.expect_response("**/compose/preview"):
+        await page.fill("#hostname", "kept-1")
     admin.expected_statuses.add(401)
+    await fleet.fetch(AGE)
     await page.fill("#memory", "2048")
     notice = page.locator("#toast-session")
     await expect(notice).to_contain_text("Your session has ended")
@@ -62,8 +63,8 @@ async def test_a_form_is_sent_after_a_login_on_the_page(admin: Visitor, fleet: D
     page = admin.page
     await admin.go("hosts/2/settings")
     await page.fill("#tags", "kept")
-    await fleet.fetch(end)
     admin.expected_statuses.add(401)
+    await fleet.fetch(end)
     await page.get_by_role("button", name="Save").click()
     await log_in(page)
     await page.get_by_role("button", name="Save", exact=True).click()
@@ -75,8 +76,8 @@ async def test_a_login_that_is_cancelled_sends_nothing(admin: Visitor, fleet: De
     page = admin.page
     await admin.go("zones/add")
     await page.fill("#name", "east")
-    await fleet.fetch(END)
     admin.expected_statuses.add(401)
+    await fleet.fetch(END)
     await page.get_by_role("button", name="Add zone").click()
     await page.get_by_role("button", name="Cancel", exact=True).last.click()
     await expect(page.locator("#toast-session")).to_contain_text("What you typed is kept")
@@ -113,8 +114,8 @@ async def test_a_page_never_acts_as_another_user(admin: Visitor, fleet: Deployme
     await add_ann(fleet)
     await admin.go("zones/add")
     await page.fill("#name", "east")
-    await fleet.fetch(END)
     admin.expected_statuses.add(401)
+    await fleet.fetch(END)
     await page.get_by_role("button", name="Add zone").click()
     await expect(page.get_by_role("dialog")).to_contain_text("unless you log in as another user than mira")
     async with page.expect_navigation():
@@ -159,8 +160,8 @@ async def end_under(admin: Visitor, fleet: Deployment) -> None:
     await admin.go("zones/add")
     await expect(admin.page.locator("#live-state")).to_have_text("Live")
     await admin.page.fill("#name", "east")
-    await fleet.fetch(END)
     admin.expected_statuses.add(401)
+    await fleet.fetch(END)
     await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
     await expect(admin.page.locator("#toast-session")).to_contain_text("Your session has ended")
 
@@ -188,8 +189,8 @@ async def test_a_console_log_asks_for_nothing_until_the_login(admin: Visitor, fl
     await page.clock.install()
     await admin.go(f"vms/{machine['system_id']}/console")
     await expect(page.locator("#console-log[hx-trigger]")).to_be_visible()
-    await fleet.fetch(END)
     admin.expected_statuses.add(401)
+    await fleet.fetch(END)
     await page.clock.run_for(5_000)
     notice = page.locator("#toast-session")
     await expect(notice).to_contain_text("Your session has ended")
@@ -219,8 +220,8 @@ async def test_a_question_asks_for_the_login_on_the_page(admin: Visitor, fleet: 
     page = admin.page
     await admin.go("hosts/1/settings")
     await page.fill("#tags", "kept")
-    await fleet.fetch(END)
     admin.expected_statuses.add(401)
+    await fleet.fetch(END)
     await page.get_by_role("link", name="Close for placement").click()
     await log_in(page)
     await page.get_by_role("dialog").get_by_label("Reason").fill("new disks")
@@ -239,8 +240,8 @@ async def test_without_scripts_a_form_is_offered_after_the_login(plain: Visitor,
     await plain.go("zones/add")
     await page.fill("#name", "east")
     await page.fill("#description", "with <b>markup</b> & umlauts: ä")
-    await fleet.fetch(END)
     plain.expected_statuses.add(401)
+    await fleet.fetch(END)
     await page.get_by_role("button", name="Add zone").click()
     await expect(page.locator("main")).to_contain_text("What you sent is kept")
     for password in ("wrong", PASSWORD):
@@ -260,8 +261,8 @@ async def test_without_scripts_a_form_is_offered_to_its_user_only(plain: Visitor
     await add_ann(fleet)
     await plain.go("zones/add")
     await page.fill("#name", "east")
-    await fleet.fetch(END)
     plain.expected_statuses.add(401)
+    await fleet.fetch(END)
     await page.get_by_role("button", name="Add zone").click()
     await expect(page.locator("main")).to_contain_text("What you sent is kept")
     await page.fill("#username", "ann")
@@ -278,8 +279,8 @@ async def test_without_scripts_a_secret_is_in_no_page(plain: Visitor, fleet: Dep
     await page.fill("#username", "ann")
     for field in await page.locator("input[type=password]").all():
         await field.fill("vault-orbit-92")
-    await fleet.fetch(END)
     plain.expected_statuses.add(401)
+    await fleet.fetch(END)
     await page.locator("main form button[type=submit]").click()
     await expect(page.locator("main")).to_contain_text("has to be typed again")
     assert "vault-orbit-92" not in await page.content()

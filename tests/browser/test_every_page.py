@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 
@@ -31,13 +32,15 @@ async def test_every_page_is_accessible_at_each_width(admin: Visitor, paths: tup
 @pytest.mark.first_tier
 async def test_the_pages_of_a_machine_are_accessible(admin: Visitor) -> None:
     await admin.go("vms")
-    for link in ("db-1", "Delete"):
-        if link == "Delete":
-            await admin.page.get_by_role("button", name="More actions on db-1").click()
-        await admin.page.get_by_role("link", name=link, exact=True).click()
-        await admin.page.wait_for_load_state()
-        for width in (1400, 320):
-            assert await admin.look(f"vm-{link}", width=width) == []
+    await admin.page.get_by_role("link", name="db-1", exact=True).click()
+    await expect(admin.page.locator("h1")).to_have_text("db-1")
+    for width in (1400, 320):
+        assert await admin.look("vm-db-1", width=width) == []
+    await admin.page.get_by_role("button", name="More actions on db-1").click()
+    await admin.page.get_by_role("link", name="Delete", exact=True).click()
+    await expect(admin.page.get_by_role("dialog")).to_be_visible()
+    for width in (320, 1400):
+        assert await admin.look("vm-Delete", width=width, reload=False) == []
 
 
 @pytest.mark.first_tier

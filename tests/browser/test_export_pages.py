@@ -19,7 +19,8 @@ async def test_a_vm_becomes_a_file_and_that_another_vm(admin: Visitor, fleet: De
     machine = next(one for one in await fleet.get("machines/") if one["power_state"] == "off")
     await admin.go(f"vms/{machine['system_id']}/export")
     assert await admin.look("export", width=1280) == []
-    await page.get_by_role("button", name="Export VM").click()
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Export VM").click()
 
     async def is_ready() -> bool:
         return [one["state"] for one in await fleet.get("exports/")] == ["ready"]

@@ -31,6 +31,23 @@ async def test_an_action_stays_on_its_page_with_a_note(admin: Visitor, fleet: De
     await expect(admin.page.locator("h1")).to_have_text("Refresh alder")
 
 
+async def test_a_note_that_says_the_same_stays_under_the_pointer(admin: Visitor, fleet: Deployment) -> None:
+    """A click on its link would be lost if the link were replaced while the button is held."""
+    page = admin.page
+    await admin.go("hosts/1/resources")
+    with fleet.held(name="alder"):
+        await page.get_by_role("button", name="Refresh", exact=True).click()
+        await expect(page.locator("#note")).to_contain_text("running")
+        link = await page.query_selector("#note-task")
+        async with page.expect_response("**/note"):
+            await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
+        await page.wait_for_function("document.querySelector('.htmx-request') === null")
+        assert link is not None
+        assert await link.evaluate("link => link.isConnected")
+        await link.click()
+        await expect(page.locator("#task-head")).to_be_visible()
+
+
 async def test_a_note_is_shown_once_and_can_be_closed(admin: Visitor) -> None:
     await admin.go("hosts/1/vms")
     await admin.page.get_by_role("button", name="Refresh", exact=True).click()

@@ -20,6 +20,7 @@ _DEAD = "button[type=button]:enabled:not([popovertarget]):visible, [data-select-
 
 async def succeeded(plain: Visitor, fleet: Deployment) -> None:
     """The task whose page is open, or to which the note leads, ends well."""
+    await plain.page.locator("#note-task, #task-head").first.wait_for()
     if await plain.page.locator("#note-task").count():
         await plain.page.click("#note-task")
     await plain.page.wait_for_url("**/tasks/*")

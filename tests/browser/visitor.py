@@ -111,8 +111,8 @@ class Visitor:
         await self.page.goto(f"{self.origin}/MAAS/ui/login")
         await self.page.fill("#username", username or self.username)
         await self.page.fill("#password", password)
-        await self.page.click("button[type=submit]")
-        await self.page.wait_for_load_state()
+        async with self.page.expect_navigation():
+            await self.page.click("button[type=submit]")
 
     async def look(self, name: str, *, width: int, dark: bool = False, reload: bool = True) -> list[str]:
         """What is wrong with the page as it is now, loaded again at this width or not; keeps a picture of it."""

@@ -15,6 +15,7 @@ from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
 from rackd.host_queue import CallClass
+from tests.clock import advance
 from tests.unit.executor_rig import LONG_S, Rig, access, is_closed, reach, rigged
 from tests.waiting import eventually
 
@@ -110,7 +111,7 @@ async def test_a_cancelled_call_is_abandoned_at_its_deadline_within_the_grace(ri
 
 
 async def test_a_cancelled_call_that_returns_within_the_grace_is_not_abandoned(rig: Rig) -> None:
-    rig.executor = rig.make(cancel_grace_s=0.2)
+    rig.executor = rig.make(cancel_grace_s=20.0)
     gate, cancelled = await rig.block()
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -119,7 +120,7 @@ async def test_a_cancelled_call_that_returns_within_the_grace_is_not_abandoned(r
     for thread in threading.enumerate():
         if thread.name == "host-test":
             thread.join()  # its result is there before the grace can end
-    await asyncio.sleep(0.2)  # the timer of the grace comes before this one
+    await advance(20.0)
     assert rig.executor.abandoned_calls(1) == 0
     assert await rig.run(reach) == "1.0"
     assert len(rig.opened) == 1

@@ -319,9 +319,15 @@ export function start() {
   document.addEventListener("close", resumeIfEnded, true);
   addEventListener("pagehide", disconnect);
   addEventListener("beforeunload", leave);
-  // What htmx swaps in brings icons that this page did not have.
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    adoptIcons(new DOMParser().parseFromString(event.detail.serverResponse, "text/html"));
+  // What htmx swaps in brings icons that this page did not have. A note that says the same stays: a click on its link
+  // would be lost if that were replaced while the button is held.
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const page = new DOMParser().parseFromString(detail.serverResponse, "text/html");
+    adoptIcons(page);
+    const [old, fresh] = [detail.target, page].map((one) => one.querySelector(".ik-toast"));
+    if (detail.target.id === "note" && fresh?.hasAttribute("hx-get") && old?.innerHTML === fresh.innerHTML) {
+      detail.shouldSwap = false;
+    }
   });
   // A fragment in use is refreshed when it is left.
   document.addEventListener("focusout", () => setTimeout(schedule));
