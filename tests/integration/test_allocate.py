@@ -71,7 +71,7 @@ async def test_a_named_machine_that_is_locked_for_a_moment_is_allocated(innkeepe
         assert (await task)["status_name"] == "Allocated"
 
 
-async def test_the_only_ready_machine_that_is_locked_for_a_moment_is_not_composed_anew(
+async def test_the_only_ready_machine_is_allocated_though_locked_for_a_moment(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = await innkeeper.add_simulated()
