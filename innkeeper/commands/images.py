@@ -90,12 +90,15 @@ class ImageUpload:
                     raise LinkLost(f"{error.message} Repeat the command: it continues the upload.") from error
                 await asyncio.sleep(self.retry_after_s)
                 entry = await self._read(entry)
-            except InnkeeperError as error:  # an earlier attempt at this part has succeeded after all
+            except InnkeeperError as error:  # an earlier attempt at this part has succeeded after all, or is written
                 if error.details.get("status") != _CONFLICT:
                     raise
                 before, entry = entry, await self._read(entry)
                 if entry["received"] == before["received"] and _missing(entry):
-                    raise
+                    failures += 1
+                    if failures == TRIES:
+                        raise
+                    await asyncio.sleep(self.retry_after_s)
         return entry
 
     async def _sent(self, entry: Any, offset: int, data: bytes) -> Any:

@@ -109,6 +109,7 @@ class Exports:
             raise InvalidRequest.of({"content": ["The body is empty: send a part as application/octet-stream."]})
         declared = await self.read(caller, export_id)
         self._require_here(declared)
+        _require_uploading(declared)  # before the lock, which would make the file of another state
         async with locked(self.space.threads, partial(self.space.folder.lock, declared.file)) as file:
             found = await self.read(caller, export_id)  # again: a part that arrived at the same time may be recorded
             await self._check_part(found, file, len(data), offset)
@@ -117,8 +118,7 @@ class Exports:
         return await self.read(caller, export_id)
 
     async def _check_part(self, found: Export, file: UploadFile, length: int, offset: int | None) -> None:
-        if found.state is not ExportState.UPLOADING:
-            raise WrongState(f"The file {found.name} is {found.state}: it takes no content.")
+        _require_uploading(found)
         received = found.received_bytes
         if file.size_bytes() < received:
             async with self.database.transaction() as db:
@@ -149,10 +149,10 @@ class Exports:
             user = await store.user_of(db, export_id)
             if user is not None:
                 doing = "exported" if found.state is ExportState.EXPORTING else f"imported as {user.hostname}"
-                raise WrongState(
-                    f"{found.name} is being {doing}. Cancel that first: innkeeper operation cancel {user.id}",
-                    operation=user.id,
-                )
+                remedy = f"Cancel that first: innkeeper operation cancel {user.id}"
+                if user.state == "undoing":
+                    remedy = f"Operation {user.id} is being undone: the file goes when that has ended."
+                raise WrongState(f"{found.name} is being {doing}. {remedy}", operation=user.id)
             await store.delete(db, export_id)
             await Events.record(
                 db, "export_deleted", f"The file of the VM {found.name} was deleted.", caller=caller
@@ -210,6 +210,11 @@ class Exports:
                 f"The file of {found.name} is in the folder of another region, which does not share it with this one. "
                 "Ask that region."
             )
+
+
+def _require_uploading(found: Export) -> None:
+    if found.state is not ExportState.UPLOADING:
+        raise WrongState(f"The file {found.name} is {found.state}: it takes no content.")
 
 
 def _completed(submitted: SubmittedFile, content: bytes) -> SubmittedFile:

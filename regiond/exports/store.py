@@ -55,12 +55,14 @@ _CHECKED = """
 """
 _FAILED = "update machine_export set state = 'failed', error = $2 where id = $1 and state in ('checking', 'ready')"
 _DELETE = "delete from machine_export where id = $1"
-# An import reads its file until its operation ends. A row and the operation that writes it are committed together.
+# An import reads its file until its operation ends or is undone. A row and the operation that writes it are committed
+# together.
 _EXPIRE = """
     delete from machine_export e
      where e.expires_at < clock_timestamp() and e.state <> 'exporting'
        and not exists (select from operation o
-                        where o.is_open and o.kind = 'compose' and o.request #>> '{import,export_id}' = e.id::text)
+                        where o.is_open and o.state <> 'undoing' and o.kind = 'compose'
+                          and o.request #>> '{import,export_id}' = e.id::text)
     returning id, name, account_id
 """
 _ABANDONED = """
@@ -74,11 +76,12 @@ _HOLD = """
 """
 _LOCK_ONE = "select from machine_export where id = $1 for update"
 _USER = """
-    select o.id, o.kind, o.hostname
+    select o.id, o.state, o.hostname
       from machine_export e
       join operation o on o.is_open
                       and (o.id = e.operation_id
-                           or (o.kind = 'compose' and o.request #>> '{import,export_id}' = e.id::text))
+                           or (o.kind = 'compose' and o.state <> 'undoing'
+                               and o.request #>> '{import,export_id}' = e.id::text))
      where e.id = $1
      order by o.id limit 1
 """
@@ -110,7 +113,7 @@ class User:
     """An operation that uses an export; `hostname` is that of its machine."""
 
     id: int
-    kind: str
+    state: str
     hostname: str
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from common.boot import BootOnce
@@ -22,6 +22,8 @@ from regiond.machines.model import MachineState, MachineView
 from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
 
+T = TypeVar("T")
+
 _WRITES_DISKS = (OperationKind.RELEASE, OperationKind.DELETE, OperationKind.DEPLOY)
 _ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
 PENDING = "pending"  # key of the request: the size that the machine gets at its next start
@@ -29,6 +31,18 @@ PENDING_DISKS = "pending_disks"  # key of the request: the disks that get larger
 BOOT_ONCE = "boot_once"  # key of the request: the order in which the machine boots at the start that is asked for
 IMPORT = "import"  # key of the request of a compose: the file with the content of its disks
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
+
+
+class StaleView(Busy):
+    """The machine has changed since the request read it: the request may fit again when it is read anew."""
+
+
+async def with_fresh_view(request: Callable[[], Awaitable[T]]) -> T:
+    """Returns the result of `request`, which reads its machine; repeats it once if the machine changed meanwhile."""
+    try:
+        return await request()
+    except StaleView:
+        return await request()
 
 
 def request_of(spec: GuestSpec, **more: Any) -> dict[str, Any]:
@@ -65,9 +79,11 @@ async def open_operation(
         ),
         max_failures=max_failures,
     )  # fmt: skip
-    if kind in _WRITES_DISKS and not await view_store.is_where_it_was(db, machine):
-        # The request names the disks, and one of them may be kept for its data since the machine was read.
-        raise Busy(f"{machine.hostname} has just got, lost or moved a disk, or was moved itself. Try again.")
+    if kind in _WRITES_DISKS:
+        await lifecycle_store.lock_one(db, machine.id)  # waits for a refresh that moves it
+        if not await view_store.is_where_it_was(db, machine):
+            # The request names the disks, and one of them may be kept for its data since the machine was read.
+            raise StaleView(f"{machine.hostname} has just got, lost or moved a disk, or was moved itself. Try again.")
     if kind in _ENDS_SYSTEM or begins is MachineEvent.REBUILD:
         await check_no_host(db, machine)
     if begins is not None:
@@ -214,4 +230,4 @@ async def check_owner_is(db: Db, machine: MachineView) -> None:
     An operation of the machine is open now; it would act for the former owner.
     """
     if await lifecycle_store.owner_of(db, machine.id) != machine.owner:
-        raise Busy(f"The owner of {machine.hostname} has just changed. Try again.")
+        raise StaleView(f"The owner of {machine.hostname} has just changed. Try again.")

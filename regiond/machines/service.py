@@ -48,6 +48,7 @@ from regiond.machines.operation_intents import (
     open_marker_removal,
     open_operation,
     open_volume_removal,
+    with_fresh_view,
 )
 from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.power_parameter_store import power_parameters
@@ -343,7 +344,7 @@ class Machines(MachineSearches):
                 return await open_or_join_deletion(self._database, caller, machine, tie_key, partial(open_new, machine))
             return await open_new(machine)
 
-        return await self._operations.idempotent(key, open_)
+        return await self._operations.idempotent(key, partial(with_fresh_view, open_))
 
 
 def _check_may_start(caller: Caller, kind: OperationKind, machine: MachineView) -> None:

@@ -44,7 +44,7 @@ from tests.waiting import eventually
 
 __all__ = ["client", "maas", "url"]
 pytestmark = pytest.mark.slow  # each begins with an import of two hosts
-_AGED = "update maas_import set read_at = now() - interval '16 minutes' returning id"
+_AGED = "update maas_import set read_at = now() - interval '31 minutes' returning id"
 _IMPORTED = "update machine set imported = $1 returning id"
 _ALSO_WATCHES = """
     update maas_import i set watched = true, url = w.url, sealed_key = w.sealed_key
@@ -194,7 +194,7 @@ async def test_two_that_watch_one_maas_already_do_not_block_each_other(
 async def test_an_old_reading_is_no_ground_to_take_over(innkeeper: Deployment, maas: Maas, url: str) -> None:
     begun = await watched(innkeeper, maas, url)
     await tables.sql(innkeeper, _AGED)
-    assert "16 minutes ago" in (await rejection(take_over(innkeeper, NORTH))).message
+    assert "31 minutes ago" in (await rejection(take_over(innkeeper, NORTH))).message
     await compare(innkeeper, begun)
     assert (await take_over(innkeeper, NORTH))["state"] == "succeeded"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows
 from tests.integration.host_restarts import LATER, restarted, starts
 from tests.integration.host_restarts import composed as composed_running
+from tests.integration.tables import lock_waiters
 from tests.integration.test_deployed_ready_machines import deploy, ready
 from tests.integration.test_disk_changes import add, composed, path, remove, volumes
 from tests.integration.users import as_user, own
+from tests.waiting import eventually
 
 
 async def read(innkeeper: Deployment, machine: Any) -> MachineView:
@@ -61,6 +64,41 @@ async def test_a_moved_disk_is_not_left_behind(innkeeper: Deployment) -> None:
     await innkeeper.post(path(machine), op="move_disk", disk="sda", pool="nvme")
     with pytest.raises(Busy):
         await open_(innkeeper, OperationKind.DELETE, before, MachineEvent.DELETE)
+
+
+async def test_a_move_that_is_being_recorded_is_waited_for(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    other = (await innkeeper.add_simulated("other"))["id"]
+    before = await read(innkeeper, machine)
+    database = innkeeper.region.components.database
+    async with database.transaction() as refresh:
+        await refresh.execute("update machine set host_id = $2 where system_id = $1", machine["system_id"], other)
+        opening = asyncio.create_task(open_(innkeeper, OperationKind.DELETE, before, MachineEvent.DELETE))
+        await eventually(lambda: lock_waiters(database))
+    with pytest.raises(Busy, match="or was moved itself"):
+        await opening
+    await innkeeper.fetch(
+        "update machine set host_id = $2 where system_id = $1", machine["system_id"], innkeeper.hosts["sim"]
+    )
+
+
+async def test_a_request_is_tried_again_with_the_machine_as_it_is(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = await composed(innkeeper)
+    await add(innkeeper, machine)
+    machines = innkeeper.region.components.services.machines
+    views = [await read(innkeeper, machine)]
+    await remove(innkeeper, machine, keep=True)
+    views.append(await read(innkeeper, machine))
+
+    async def read_in_turn(system_id: str, *, caller: Caller | None = None) -> MachineView:
+        return views.pop(0)
+
+    monkeypatch.setattr(machines, "read", read_in_turn)
+    operation = await machines.start_delete(innkeeper.admin, machine["system_id"])
+    assert (await innkeeper.ended(operation.id), views) == ("succeeded", [])
+    assert [size for _, size in volumes(innkeeper)] == [5], "the kept one"
 
 
 async def test_a_machine_is_not_deleted_for_somebody_whose_it_is_not_any_more(
@@ -105,7 +143,8 @@ async def test_a_machine_is_not_deployed_for_somebody_whose_it_is_not_any_more(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, system_id = await ready(innkeeper)
-    await innkeeper.post("machines/", op="allocate", name="web")
+    bob = await as_user(innkeeper, "bob")
+    await bob.post("machines/", op="allocate", name="web")
     await as_user(innkeeper, "alice")
 
     async def given_away(*_: Any) -> dict[str, int]:
@@ -113,6 +152,6 @@ async def test_a_machine_is_not_deployed_for_somebody_whose_it_is_not_any_more(
         return {}
 
     monkeypatch.setattr("regiond.machines.deployment.service.earlier_operation", given_away)
-    with pytest.raises(InnkeeperError, match="The owner of web has just changed"):
-        await deploy(innkeeper, system_id)
+    with pytest.raises(InnkeeperError, match="You do not own web"):
+        await deploy(bob, system_id)
     assert (await innkeeper.get(f"machines/{system_id}/"))["status_name"] == "Allocated"

@@ -26,7 +26,8 @@ from regiond.maas.parallel.watch import Comparisons
 from regiond.machines.service import open_forget, read_machine
 from regiond.operations.model import Operation
 
-MAX_AGE = timedelta(minutes=15)  # of the reading by which a host is taken over
+# Of the reading by which a host is taken over, since its begin: it may take half of that.
+MAX_AGE = timedelta(minutes=30)
 _MAX_NAMED = 5
 
 

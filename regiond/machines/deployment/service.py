@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -30,7 +31,13 @@ from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import DeployRequest, DiskPlan, MachineState, MachineView
-from regiond.machines.operation_intents import check_idle, check_no_host, check_owner_is, open_operation
+from regiond.machines.operation_intents import (
+    check_idle,
+    check_no_host,
+    check_owner_is,
+    open_operation,
+    with_fresh_view,
+)
 from regiond.machines.ownership_rules import check_changeable, check_owner
 from regiond.machines.store import announce
 from regiond.operations import service as operation_service
@@ -97,7 +104,7 @@ class Deployments:
                 keys = await make_keys(request.vm_host, machine.hostname, self._key_pairs)
             return await self._open(caller, machine, request, user_data, keys, image, idempotency_key, parent)
 
-        return await self._operations.idempotent(idempotency_key, open_)
+        return await self._operations.idempotent(idempotency_key, partial(with_fresh_view, open_))
 
     async def check(self, request: DeployRequest, machines: Iterable[MachineView]) -> Mapping[str, Image]:
         """Returns the image by architecture; none for a rebuild with the image that each machine has.

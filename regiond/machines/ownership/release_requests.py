@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from attrs import evolve
@@ -20,7 +21,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release
 from regiond.machines.machine_removal_plan import release_plan as removal_plan
 from regiond.machines.model import DEFAULT_RELEASE, MachineState, MachineView, ReleaseOptions
-from regiond.machines.operation_intents import open_operation
+from regiond.machines.operation_intents import open_operation, with_fresh_view
 from regiond.machines.ownership_rules import (
     check_erasable,
     check_releasable,
@@ -82,7 +83,7 @@ class Releases:
             return operation_id
 
         try:
-            return await self._operations.idempotent(idempotency_key, open_)
+            return await self._operations.idempotent(idempotency_key, partial(with_fresh_view, open_))
         except _AlreadyFree:
             return None
 
@@ -144,7 +145,7 @@ class Releases:
             machines = await self._to_release(db, caller, system_ids)
             return await self._open_releases(db, caller, machines, comment, options)
 
-        return await self._database.in_transaction(write)
+        return await with_fresh_view(lambda: self._database.in_transaction(write))
 
     async def _to_release(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
         """Returns the machines. Raises InvalidRequest for unknown machines, NotAllowed for machines of others."""
