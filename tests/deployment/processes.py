@@ -30,6 +30,17 @@ from tests.waiting import eventually
 NO_PREFIX: tuple[str, ...] = ()
 NO_SETTINGS: Mapping[str, str] = {}
 SECOND_REGION = "region-2"
+_DEFAULTS = {
+    "metrics_host": "",
+    "usage_interval_s": "0",  # nothing comes between the calls of a test
+    "reconciler_auto_repair": "false",  # no repair may hide a bug
+}
+_KNOWN = """
+from attrs import fields
+from rackd.settings import RackSettings
+from regiond.settings import RegionSettings
+print(*(one.name for kind in (RackSettings, RegionSettings) for one in fields(kind)))
+"""
 _HOST_CALL = re.compile(r'\{[^{}]*"host_call_started"[^{}]*\}')
 
 
@@ -38,8 +49,8 @@ class Processes:
     """One region, its racks and a PostgreSQL in `server_folder`.
 
     `region_build` and `rack_build` are folders with their packages, by default this checkout. `rack_prefix` is put
-    before a rack's command, for example to enter a namespace. All daemons get `settings`. Each process logs to
-    `NAME.log` in `folder`.
+    before a rack's command, for example to enter a namespace. All daemons get `settings`, and `_DEFAULTS` as far as
+    their build knows them. Each process logs to `NAME.log` in `folder`.
     """
 
     folder: Path
@@ -76,15 +87,15 @@ class Processes:
     async def upgrade_region(self, name: str, build: Path, *, http_port: int, rpc_port: int) -> None:
         """Starts the region that was stopped again, with the packages in `build`; from now on `api` is its API."""
         self.http_port, self.rpc_port = http_port, rpc_port
-        await self._start_region(name, _packages(build))
+        await self._start_region(name, build=build)
 
-    async def _start_region(self, name: str, own: Mapping[str, str] = NO_SETTINGS) -> None:
+    async def _start_region(
+        self, name: str, own: Mapping[str, str] = NO_SETTINGS, *, build: Path | None = None
+    ) -> None:
         (self.folder / "simulated").mkdir(exist_ok=True)
-        self._spawn(
-            name,
-            (sys.executable, "-P", "-m", "regiond", "run"),
-            {**_packages(self.region_build), **self.region_environment(), **own},
-        )
+        environment = await self._environment_of(build or self.region_build)
+        command = (sys.executable, "-P", "-m", "regiond", "run")
+        self._spawn(name, command, {**environment, **self.region_environment(), **own})
         await eventually(self.region_is_ready)
         if not (self.folder / "state" / API_KEY_FILE).exists():
             database = await Database.open(self.dsn, min_size=1, max_size=1)
@@ -97,7 +108,8 @@ class Processes:
         """`prefix` replaces `rack_prefix` for this rack, also when it is started again."""
         if prefix is not None:
             self._prefixes[name] = prefix
-        own = {"INNKEEPER_STATE": str(self.rack_state(name)), **_packages(self.rack_build)}
+        environment = await self._environment_of(self.rack_build)
+        environment["INNKEEPER_STATE"] = str(self.rack_state(name))
         if not self.rack_state(name).exists():
             token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
             joining = await asyncio.create_subprocess_exec(
@@ -106,13 +118,13 @@ class Processes:
                 "--name",
                 name,
                 "-",
-                env=self.environment() | own,
+                env=environment,
                 stdin=subprocess.PIPE,
             )
             await joining.communicate(f"{token}\n".encode())
             assert joining.returncode == 0
         before = self.links_made(name)
-        self._spawn(name, (*self._rack_command(name), "run"), own)
+        self._spawn(name, (*self._rack_command(name), "run"), environment)
         # The region may still report the link of the process that was killed.
         await eventually(lambda: self.links_made(name) > before)
         await eventually(lambda: self.is_linked(name))
@@ -201,18 +213,29 @@ class Processes:
             "INNKEEPER_DATABASE": self.dsn,
             "INNKEEPER_STATE": str(self.folder / "state"),
             "INNKEEPER_HTTP_PORT": str(self.http_port),
-            "INNKEEPER_METRICS_HOST": "",
             "INNKEEPER_RPC_PORT": str(self.rpc_port),
             "INNKEEPER_SIMULATED_HOSTS": str(self.folder / "simulated"),
-            "INNKEEPER_USAGE_INTERVAL_S": "0",  # nothing comes between the calls of a test
-            "INNKEEPER_RECONCILER_AUTO_REPAIR": "false",  # no repair may hide a bug
-            **{f"INNKEEPER_{key.upper()}": value for key, value in self.settings.items()},
+            **{_variable(key): value for key, value in (_DEFAULTS | dict(self.settings)).items()},
         }
 
-    def _spawn(self, name: str, argv: tuple[str, ...], own: Mapping[str, str]) -> None:
+    async def _environment_of(self, build: Path | None) -> dict[str, str]:
+        """The environment of a daemon of the build: a release refuses to start with a variable that it does not know.
+
+        What a test sets is for the build to know: only those of `_DEFAULTS` are left out.
+        """
+        environment = self.environment()
+        if build is None:
+            return environment
+        environment["PYTHONPATH"] = str(build)
+        known = await _known_settings(environment)
+        for key in _DEFAULTS.keys() - self.settings.keys() - known:
+            del environment[_variable(key)]
+        return environment
+
+    def _spawn(self, name: str, argv: tuple[str, ...], environment: Mapping[str, str]) -> None:
         with self.log(name).open("ab") as log:
             self.running[name] = subprocess.Popen(
-                argv, env=self.environment() | dict(own), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                argv, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
     def _end(self, name: str, by: signal.Signals) -> None:
@@ -221,8 +244,18 @@ class Processes:
         process.wait(30)
 
 
-def _packages(build: Path | None) -> dict[str, str]:
-    return {} if build is None else {"PYTHONPATH": str(build)}
+def _variable(key: str) -> str:
+    return f"INNKEEPER_{key.upper()}"
+
+
+async def _known_settings(environment: Mapping[str, str]) -> set[str]:
+    """Returns the keys of the settings of region and rack in the packages of this environment."""
+    asking = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-c", _KNOWN, env=environment, stdout=subprocess.PIPE
+    )
+    printed, _ = await asking.communicate()
+    assert asking.returncode == 0
+    return set(printed.decode().split())
 
 
 def as_processes(folder: Path, server_folder: Path, **more: Any) -> Deployment:

@@ -76,11 +76,12 @@ class BalancedProcesses(Processes):
         files_of_page = {"/etc/haproxy/region.pem": str(both), "/etc/haproxy/region-ca.pem": str(certificate)}
         (folder / "haproxy.cfg").write_text(example(PAGE, "haproxy", files_of_page))
         (folder / "keepalived.conf").write_text(example(PAGE, "keepalived", {}))
-        self._spawn(f"{name}-haproxy", ("haproxy", "-db", "-f", str(folder / "haproxy.cfg")), {})
+        self._spawn(f"{name}-haproxy", ("haproxy", "-db", "-f", str(folder / "haproxy.cfg")), self.environment())
         files = [f"--{kind}pid={folder}/{kind}pid" for kind in ("", "vrrp_", "checkers_", "bfd_")]
         self._spawn(
             f"{name}-keepalived",
-            ("keepalived", "--dont-fork", "--log-console", f"--use-file={folder}/keepalived.conf", *files), {},
+            ("keepalived", "--dont-fork", "--log-console", f"--use-file={folder}/keepalived.conf", *files),
+            self.environment(),
         )  # fmt: skip
 
     def holder(self) -> str | None:
@@ -123,9 +124,9 @@ class BalancedProcesses(Processes):
             "INNKEEPER_TRUSTED_PROXIES": ",".join(BALANCERS.values()),
         }  # fmt: skip
 
-    def _spawn(self, name: str, argv: tuple[str, ...], own: Mapping[str, str]) -> None:
+    def _spawn(self, name: str, argv: tuple[str, ...], environment: Mapping[str, str]) -> None:
         node = self.nodes.get(name) or self.nodes.get(name.partition("-")[0])
-        super()._spawn(name, argv if node is None else (*node.entering, *argv), own)
+        super()._spawn(name, argv if node is None else (*node.entering, *argv), environment)
 
 
 @contextmanager

@@ -63,8 +63,8 @@ class ClockedProcesses(Processes):
             os.sched_yield()
         postgres.start(self.server_folder)  # waits for it
 
-    def _spawn(self, name: str, argv: tuple[str, ...], own: Mapping[str, str]) -> None:
-        super()._spawn(name, argv, {**own, **self._clocked(name)})
+    def _spawn(self, name: str, argv: tuple[str, ...], environment: Mapping[str, str]) -> None:
+        super()._spawn(name, argv, {**environment, **self._clocked(name)})
 
     def _clocked(self, name: str) -> dict[str, str]:
         self.set_clock(name, ahead_s=0)

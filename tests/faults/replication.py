@@ -76,23 +76,35 @@ class Server:
 
     def pids(self) -> list[int]:
         """The postmaster first."""
-        first = int((self.data / "postmaster.pid").read_text().split()[0])
+        first = self.postmaster
         children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
         return [first, *map(int, children)]
 
+    @property
+    def postmaster(self) -> int:
+        return int((self.data / "postmaster.pid").read_text().split()[0])
+
     def kill(self) -> None:
         """Ends every process of the server at once."""
-        for pid in self.pids():
+        for pid in reversed(self._stand_still()):  # the postmaster last: without it the ids of ended ones are free
             os.kill(pid, signal.SIGKILL)
 
     def suspend(self) -> None:
         """Stops every process: connections stay open, and nothing answers. `resume` continues them."""
-        for pid in self.pids():
+        for pid in self._stand_still():
             os.kill(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        for pid in self.pids():
+        for pid in reversed(self.pids()):  # the postmaster last, which would reap children that end
             os.kill(pid, signal.SIGCONT)
+
+    def _stand_still(self) -> list[int]:
+        """Stops the postmaster; returns all processes. None is added or reaped any more: each of the ids is in use."""
+        first = self.postmaster
+        os.kill(first, signal.SIGSTOP)
+        while Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            pass
+        return self.pids()
 
     def stop(self) -> None:
         subprocess.run(

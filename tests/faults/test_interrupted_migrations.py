@@ -46,11 +46,14 @@ _SLEEPING = """
     select pid from pg_stat_activity
      where datname = current_database() and wait_event = 'PgSleep'
 """
+_FILES = (*packaged(), *LATER)
 _PROGRAM = """
 import asyncio, sys
-from regiond.db.migrate import migrate, migration, packaged
-stuck = migration("9000_stuck.sql", "create table stuck (); select pg_sleep(600)")
-asyncio.run(migrate(sys.argv[1], [*(one for one in packaged() if not one.outside_transaction), stuck]))
+from attrs import evolve
+from regiond.db.migrate import migrate, packaged
+from tests.later_migrations import LATER
+*before, last = [*packaged(), *LATER][: int(sys.argv[2])]
+asyncio.run(migrate(sys.argv[1], [*before, evolve(last, sql=f"{last.sql}; select pg_sleep(600)")]))
 """
 
 
@@ -75,7 +78,7 @@ async def sleeper(db: asyncpg.Connection[Any]) -> int:
 async def test_a_connection_lost_during_any_migration_changes_nothing(
     empty_database_url: str, database_url: str
 ) -> None:
-    files = [*packaged(), *LATER]
+    files = _FILES
     await migrate(database_url, files)
     watcher = await connect(empty_database_url, application_name="test")
     for index, one in enumerate(files):
@@ -90,20 +93,26 @@ async def test_a_connection_lost_during_any_migration_changes_nothing(
     assert await schema_of(empty_database_url) == await schema_of(database_url)
 
 
-async def test_a_process_killed_during_a_migration_blocks_no_other(empty_database_url: str, database_url: str) -> None:
-    killed = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", _PROGRAM, empty_database_url)
+@pytest.mark.parametrize("reached", [1, len(_FILES)], ids=["first file", "last file"])
+async def test_a_process_killed_during_a_migration_blocks_no_other(
+    reached: int, empty_database_url: str, database_url: str
+) -> None:
+    """What it has committed stays: all before the transaction of the file that it was at."""
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", _PROGRAM, empty_database_url, str(reached))
     watcher = await connect(empty_database_url, application_name="test")
     await sleeper(watcher)
     killed.kill()
     await killed.wait()
-    assert not await watcher.fetchval("select count(*) from schema_migration")
+    committed = max((number for number, one in enumerate(_FILES[: reached - 1], start=1) if one.is_alone), default=0)
+    assert await watcher.fetchval("select count(*) from schema_migration") == committed
     await watcher.close()
     begun_at = time.monotonic()
-    two = await asyncio.gather(
-        migrate(empty_database_url), migrate(empty_database_url)
-    )  # two regions that start together
-    assert sorted(map(len, two)) == [0, len(packaged())]
+    two = await asyncio.gather(  # two regions that start together
+        migrate(empty_database_url, _FILES), migrate(empty_database_url, _FILES)
+    )
+    assert sorted(map(len, two)) == [0, len(_FILES) - committed]
     assert time.monotonic() - begun_at < 120.0  # not 600 s: the server checks the client connection every 2 s
+    await migrate(database_url, _FILES)
     assert await schema_of(empty_database_url) == await schema_of(database_url)
 
 

@@ -48,7 +48,7 @@ async def whole_life(deployment: Deployment) -> None:
     await deployment.post(path, op="power_off")
     await deployment.delete(path)
     assert deployment.simulated("ant").guest_names() == []
-    assert await deployment.own_discrepancies() == []
+    assert await deployment.get("discrepancies/") == []  # found by the region: an older one has another schema
 
 
 async def release_of_rack(deployment: Deployment) -> str:

@@ -21,6 +21,7 @@ from tests.faults.network.site import Link, Site
 from tests.faults.network.wire import Fault
 from tests.waiting import eventually
 
+MOST_TRIES = 10
 SPARE_DESCRIPTORS = 12  # how many more a daemon may have open than before: a full pool, connections that end
 _OPEN = "select id, kind, state from operation where is_open or lease_owner is not null"
 
@@ -40,6 +41,18 @@ class GuestHost(Protocol):
         """
 
 
+class _MissedError(Exception):
+    """A refresh, or the connection for events, found the host that stands still before the operation's call began."""
+
+    def __init__(self, operation_id: int) -> None:
+        super().__init__(operation_id)
+        self.operation_id = operation_id
+
+
+def _new_name() -> str:
+    return f"m{uuid4().hex[:8]}"
+
+
 @frozen(kw_only=True)
 class Measured:
     """What the fault did, for the results: `answer` is the status of the request, `said` the words of the failure."""
@@ -56,7 +69,7 @@ class Trial:
     site: Site
     host: GuestHost
     case: Case
-    name: str = field(factory=lambda: f"m{uuid4().hex[:8]}")
+    name: str = field(factory=_new_name)
     _said: list[str] = field(factory=list)
 
     @property
@@ -65,6 +78,14 @@ class Trial:
 
     async def run(self) -> Measured:
         """Raises AssertionError if anything was left, done twice, or took too long."""
+        for _ in range(MOST_TRIES):
+            try:
+                return await self._run_once()
+            except _MissedError as missed:
+                await self._start_over(missed.operation_id)
+        raise AssertionError(f"{MOST_TRIES} times, the host was found unreachable before the call began")
+
+    async def _run_once(self) -> Measured:
         machine = None if self.case.action is Action.COMPOSE else await self._composed()
         before = self._descriptors()
         request = self._request(machine)
@@ -107,9 +128,25 @@ class Trial:
             return operation_id, answered_s
         with self.host.in_the_middle_of(self.case.action) as is_reached:
             operation_id = int((await request())["id"])
-            await eventually(is_reached)
+
+            async def is_reached_or_missed() -> bool:
+                if is_reached():
+                    return True
+                if await self._host_is_ready():
+                    return False
+                raise _MissedError(operation_id)
+
+            await eventually(is_reached_or_missed)
             stack.enter_context(faulty)
         return operation_id, 0.0
+
+    async def _start_over(self, operation_id: int) -> None:
+        """The host continues, and the operation ends as without a fault. A further one begins on a host as before."""
+        assert await self.deployment.ended(operation_id, deadline_s=LIMITS.recovered_s) == "succeeded"
+        for machine in await self.deployment.get("machines/"):
+            await self.deployment.delete(f"machines/{machine['system_id']}/")
+        await eventually(self._host_is_ready)
+        self.name = _new_name()
 
     async def _composed(self) -> Any:
         return await self.deployment.compose(self.host.id, cores=1, memory=1024, hostname=self.name)
