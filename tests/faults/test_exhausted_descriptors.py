@@ -20,9 +20,8 @@ from tests.waiting import eventually, settle
 
 KIND = resource.RLIMIT_NOFILE
 IN_WORDS = "Too many open files"
-# Returns when their processes have ended: until then they answer.
 _DROP_CONNECTIONS = """
-    select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name = 'innkeeper-regiond'
+    select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'innkeeper-regiond'
 """
 
 
