@@ -162,7 +162,7 @@ async def test_a_former_owner_does_not_start_a_machine_just_freed(innkeeper: Dep
         starting = asyncio.ensure_future(rejected_status(ann.post(f"machines/{system_id}/", op="power_on")))
         await eventually(lambda: lock_waiters(database))
         await db.execute("update machine set state = 'ready', owner_id = null")
-    assert await starting == 409
+    assert await starting == 403, "the request is read anew, and ann owns it no more"
     assert (await machine(innkeeper, system_id))["power_state"] == "off"
 
 
