@@ -64,15 +64,23 @@ async def restarted(innkeeper: Deployment, machine: Any, *, host: str = "sim", s
 
 async def later(innkeeper: Deployment, minutes: int = 3) -> None:
     """Moves what has happened to the past, then lets the region decide."""
-    for statement in LATER:
-        await sql(innkeeper, statement, minutes)
+    await passes(innkeeper, minutes)
     await decided(innkeeper)
 
 
+async def passes(innkeeper: Deployment, minutes: int = 3) -> None:
+    for statement in LATER:
+        await sql(innkeeper, statement, minutes)
+
+
 async def decided(innkeeper: Deployment) -> None:
+    await powers_of(innkeeper).round()
+
+
+def powers_of(innkeeper: Deployment) -> WantedPowers:
     powers = innkeeper.region.components.services.wanted_powers
     assert isinstance(powers, WantedPowers)
-    await powers.round()
+    return powers
 
 
 async def starts(innkeeper: Deployment) -> list[str]:

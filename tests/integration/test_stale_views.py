@@ -12,13 +12,12 @@ from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.machines.wanted_power.service import WantedPowers
 from regiond.operations.model import OperationKind
 from regiond.racks.service import read_installation_id
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows
-from tests.integration.host_restarts import LATER, restarted, starts
 from tests.integration.host_restarts import composed as composed_running
+from tests.integration.host_restarts import decided, passes, powers_of, restarted, starts
 from tests.integration.tables import lock_waiters
 from tests.integration.test_deployed_ready_machines import deploy, ready
 from tests.integration.test_disk_changes import add, composed, path, remove, volumes
@@ -122,19 +121,16 @@ async def test_a_machine_is_not_deleted_for_somebody_whose_it_is_not_any_more(
 async def test_an_accepted_machine_is_not_started(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     (web,) = await composed_running(innkeeper, "web")
     await restarted(innkeeper, web)
-    powers = innkeeper.region.components.services.wanted_powers
-    assert isinstance(powers, WantedPowers)
-    await powers.round()
-    for statement in LATER:
-        await innkeeper.fetch(statement, 3)
+    await decided(innkeeper)
+    await passes(innkeeper)
     is_due = "regiond.machines.wanted_power.store.is_to_start"
 
     async def accepted_after(*_: Any) -> bool:
-        await powers.accept_off(innkeeper.admin, web["system_id"])
+        await powers_of(innkeeper).accept_off(innkeeper.admin, web["system_id"])
         return True
 
     monkeypatch.setattr(is_due, accepted_after)
-    await powers.round()
+    await decided(innkeeper)
     assert await starts(innkeeper) == []
     assert rows(innkeeper, "select power from guest where name = 'web'") == [("off",)]
 

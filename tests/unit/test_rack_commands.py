@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
 from structlog.testing import capture_logs
 
 from common.discovery import VolumeRef
@@ -22,153 +20,39 @@ from common.errors import (
     StaleAttempt,
     Unsupported,
 )
-from common.guest_spec import GuestSpec
-from common.rpc.command import Command
-from common.rpc.connection import Link, Role, Side
+from common.rpc.connection import Link
 from common.rpc.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
-    HOST_DISCONNECT,
-    HOST_DISCOVER,
     HOST_DISOWN,
-    HOST_EVENT,
     HOST_FENCE,
     HOST_FIND,
     HOST_IDENTIFY,
     HOST_POWER,
     HOST_REACH,
     HOST_REMOVE_VOLUMES,
-    HOST_UNWATCHED,
-    HOST_WATCH,
     NOTHING_BEGAN,
     ComposeCall,
     DecomposeCall,
-    DisconnectCall,
-    DiscoveryPart,
     Fence,
     FenceCall,
     GuestCall,
     HostCall,
-    HostEvent,
-    HostUnwatched,
     MarkerCall,
     PowerCall,
     RemoveVolumesCall,
 )
-from common.serialization import from_dict
-from common.values import DriverType, GuestEvent, HostAccess, OwnershipMarker, PowerAction, PowerState
-from rackd.commands import GUESTS_PER_PART, HostCommands
-from rackd.drivers.registry import DriverRegistry
-from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from common.values import DriverType, OwnershipMarker, PowerAction, PowerState
+from rackd.commands import GUESTS_PER_PART
 from rackd.drivers.simulated.guests import add_volume
 from rackd.drivers.simulated.store import Store
-from rackd.event_watch import EventWatcher
-from rackd.executor import Executor
-from rackd.fenced_calls import FencedCalls
-from rackd.fencing_tokens import FencingTokens
-from rackd.host_queue import CallClass
 from tests.deployment.simulated_host import SimulatedHost
-from tests.link_pair import link_pair
+from tests.unit.linked_rack import DEADLINE_S, Rack, access, compose, discover, fence, host_call, link, rack, send
 from tests.unit.simulated_hosts import INSTALLATION, spec
-from tests.waiting import eventually, settle
+from tests.waiting import eventually
 
-DEADLINE_S = 60.0
-Q = TypeVar("Q")
-R = TypeVar("R")
-
-
-@define
-class Rack:
-    """A rack, and the region's ends of its links."""
-
-    executor: Executor
-    commands: HostCommands
-    ends: list[Link] = field(factory=list)
-    events: list[HostEvent] = field(factory=list)
-    unwatched: list[int] = field(factory=list)
-
-    def queued_calls(self) -> int:
-        """The number of running and queued calls of host 1."""
-        return self.executor.queued_calls(1, CallClass.ORDERED)
-
-    async def link(self) -> Link:
-        def received(_: Link, name: str, body: Any) -> None:
-            if name == HOST_UNWATCHED:
-                self.unwatched.append(from_dict(body, HostUnwatched).host_id)
-                return
-            assert name == HOST_EVENT
-            self.events.append(from_dict(body, HostEvent))
-
-        rack, region = await link_pair(
-            rack=Side(role=Role.RACK, name="r1", handlers=self.commands.handlers()),
-            region=Side(role=Role.REGION, name="region", on_event=received),
-        )
-        self.ends += [rack, region]
-        return region
-
-
-@pytest.fixture
-def rack(tmp_path: Path) -> Iterator[Rack]:
-    drivers = DriverRegistry(
-        {DriverType.SIMULATED: SimulatedDriverFactory(tmp_path)}, absent={DriverType.LXD: "it is not written yet"}
-    )
-    executor = Executor(drivers.open, cancel_grace_s=0.1)
-    created = Rack(
-        executor,
-        HostCommands(
-            executor=executor,
-            drivers=drivers,
-            fenced=FencedCalls(executor, FencingTokens()),
-            event_watcher=EventWatcher(executor),
-        ),
-    )
-
-    async def finish() -> None:
-        for end in created.ends:
-            end.close("the test is over")
-            await end.closed()
-        await executor.stop(grace_s=0.1)
-
-    yield created
-    settle(finish())
-
-
-@pytest.fixture
-def link(rack: Rack) -> Link:
-    """The region's end of a link to the rack."""
-    return settle(rack.link())
-
-
-def access(parameters: str = "", host_id: int = 1) -> HostAccess:
-    return HostAccess(
-        host_id=host_id,
-        driver=DriverType.SIMULATED,
-        address=f"simulated:host{host_id}?{parameters}",
-        installation_id=INSTALLATION,
-    )
-
-
-def fence(of: GuestSpec, attempt: int = 1, operation_id: int = 1) -> Fence:
-    return Fence(machine_id=str(of.marker.machine_id), operation_id=operation_id, attempt=attempt)
-
-
-async def send(link: Link, command: Command[Q, R], request: Q) -> R:
-    return await link.call(command, request, deadline_s=DEADLINE_S)
-
-
-def host_call(parameters: str = "", host_id: int = 1) -> HostCall:
-    return HostCall(access=access(parameters, host_id))
-
-
-async def compose(link: Link, vm: GuestSpec, *, parameters: str = "", host_id: int = 1, attempt: int = 1) -> Any:
-    call = ComposeCall(access=access(parameters, host_id), spec=vm, fence=fence(vm, attempt))
-    return await send(link, HOST_COMPOSE, call)
-
-
-async def discover(link: Link, parameters: str) -> list[DiscoveryPart]:
-    call = host_call(parameters)
-    return [part async for part in link.stream(HOST_DISCOVER, call, deadline_s=DEADLINE_S)]
+__all__ = ["link", "rack"]
 
 
 async def test_reach_returns_the_version(link: Link) -> None:
@@ -337,80 +221,3 @@ async def test_slow_hosts_are_abandoned_at_the_deadline(rack: Rack, link: Link, 
         with pytest.raises(DeadlineExceeded):
             await stuck
         await eventually(lambda: rack.executor.abandoned_calls(1) == 1)
-
-
-async def test_events_go_to_watching_links_only(rack: Rack) -> None:
-    watching, other = await rack.link(), await rack.link()
-    await send(watching, HOST_WATCH, host_call())
-    await send(watching, HOST_WATCH, host_call())
-    await compose(other, spec("vm"))
-    await eventually(lambda: rack.events)
-    assert [(one.host_id, one.change.event, one.change.guest_name) for one in rack.events] == [
-        (1, GuestEvent.APPEARED, "vm")
-    ]
-
-
-async def test_a_watch_ends_with_its_last_link(rack: Rack) -> None:
-    first, second, other = await rack.link(), await rack.link(), await rack.link()
-    for link in (first, second):
-        await send(link, HOST_WATCH, host_call())
-    first.close("the test closes it")
-    await first.closed()
-    await compose(other, spec("one"))
-    await eventually(lambda: [one.change.guest_name for one in rack.events] == ["one"])
-    second.close("the test closes it")
-    await second.closed()
-    await send(other, HOST_WATCH, host_call())
-    await compose(other, spec("two"))
-    await eventually(lambda: [one.change.guest_name for one in rack.events] == ["one", "two"])
-
-
-async def test_a_changed_access_restarts_the_watch(rack: Rack, link: Link) -> None:
-    for parameters in ("", "cores=8"):
-        await send(link, HOST_WATCH, host_call(parameters))
-    await compose(link, spec("vm"))
-    await eventually(lambda: rack.events)
-    assert len(rack.events) == 1
-
-
-async def test_a_failed_watch_can_be_retried(rack: Rack, link: Link) -> None:
-    with pytest.raises(DeadlineExceeded):
-        await link.call(HOST_WATCH, host_call("delay_ms=5000"), deadline_s=0.2)
-    await send(link, HOST_WATCH, host_call())
-    await compose(link, spec("vm"))
-    await eventually(lambda: len(rack.events) == 1)
-
-
-async def test_disconnected_hosts_send_no_events(rack: Rack, link: Link) -> None:
-    await send(link, HOST_WATCH, host_call())
-    await send(link, HOST_WATCH, host_call(host_id=2))
-    await send(link, HOST_DISCONNECT, DisconnectCall(host_id=1))
-    await compose(link, spec("not-received"))
-    await compose(link, spec("received"), host_id=2)
-    await eventually(lambda: rack.events)
-    assert {one.change.guest_name for one in rack.events} == {"received"}
-
-
-async def test_every_region_learns_that_its_watch_has_ended(rack: Rack, link: Link) -> None:
-    """One of them disconnects the host; the watches of the others end with it."""
-    other = await rack.link()
-    for each in (link, other):
-        await send(each, HOST_WATCH, host_call())
-    await send(link, HOST_WATCH, host_call(host_id=2))
-    await send(link, HOST_DISCONNECT, DisconnectCall(host_id=1))
-    await eventually(lambda: rack.unwatched == [1, 1])
-    await send(other, HOST_WATCH, host_call())
-    await compose(link, spec("vm"))
-    await eventually(lambda: [one.change.guest_name for one in rack.events] == ["vm"])
-
-
-async def test_a_watch_that_is_disconnected_while_it_begins_fails(rack: Rack, link: Link, tmp_path: Path) -> None:
-    with SimulatedHost(folder=tmp_path, name="host1").hold("watch"):
-        watching = asyncio.ensure_future(send(link, HOST_WATCH, host_call()))
-        await eventually(lambda: rack.executor.queued_calls(1, CallClass.WATCH) == 1)
-        await send(link, HOST_DISCONNECT, DisconnectCall(host_id=1))
-    with pytest.raises(InnkeeperError):
-        await watching
-    await send(link, HOST_WATCH, host_call())
-    await compose(link, spec("vm"))
-    await eventually(lambda: len(rack.events) == 1)
