@@ -60,7 +60,8 @@ class DiskParts:
     async def hold(db: Db, export_id: int) -> None:
         """Keeps the file for an import, whose operation the caller's transaction opens.
 
-        It neither expires nor can be deleted until that operation ends, and can be imported again for a day from now.
+        It neither expires nor can be deleted until that operation ends or is undone, and can be imported again for a
+        day from now.
         Raises WrongState if it is gone.
         """
         if not await store.hold(db, export_id):

@@ -24,6 +24,7 @@ from regiond.exports.reading import DiskParts
 from regiond.exports.store import NewExport
 from regiond.exports.writing import ExportFiles, ExportWriter, Space, WrittenFile
 from regiond.file_folder import UploadFile, locked
+from regiond.operations.model import OperationState
 from regiond.validation_messages import no_object, shown
 
 __all__ = ["DiskParts", "Download", "ExportFiles", "ExportWriter", "Exports", "WrittenFile"]
@@ -150,7 +151,7 @@ class Exports:
             if user is not None:
                 doing = "exported" if found.state is ExportState.EXPORTING else f"imported as {user.hostname}"
                 remedy = f"Cancel that first: innkeeper operation cancel {user.id}"
-                if user.state == "undoing":
+                if user.state == OperationState.UNDOING:
                     remedy = f"Operation {user.id} is being undone: the file goes when that has ended."
                 raise WrongState(f"{found.name} is being {doing}. {remedy}", operation=user.id)
             await store.delete(db, export_id)

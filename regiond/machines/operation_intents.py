@@ -65,8 +65,9 @@ async def open_operation(
     """Returns the operation's id. Applies `begins` to the machine's state; the request keeps the earlier one (`was`).
 
     The caller must not hold a lock on the machine's row: transactions that open or end an operation lock the operation
-    first, so the opposite order can deadlock. Raises Busy while another operation acts on the machine or it is still
-    being composed or adopted, WrongState, NotFound.
+    first, so the opposite order can deadlock. Of kinds that write or delete disks, it locks that row afterwards. Raises
+    Busy while another operation acts on the machine or it is still being composed or adopted, StaleView if its disks or
+    its host are others than those of `machine`, WrongState, NotFound.
     """
     check_settled(machine)
     if kind is OperationKind.DELETE or (request or {}).get("erase"):

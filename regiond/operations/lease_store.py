@@ -109,22 +109,22 @@ _SET_STATE = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-# A child whose parent is being undone is cancelled instead of retried. A cancellation that came while the attempt ended
-# is carried out now: it made the operation due before this did. Undoing that waits is cancelled already, and waits.
-_WAIT = """
+# Also a child whose parent is being undone: it is cancelled instead of retried.
+_IS_CANCELLED = """(cancel_requested or exists (
+    select from operation parent
+     where parent.id = operation.parent_id and (parent.state = 'undoing' or parent.cancel_requested)))"""
+# A cancellation that came while the attempt ended is carried out now: it made the operation due before this did. Undoing
+# that waits is cancelled already, and waits.
+_WAIT = f"""
     update operation
-       set cancel_requested = cancel_requested or exists (
-               select from operation parent
-                where parent.id = operation.parent_id and (parent.state = 'undoing' or parent.cancel_requested)),
+       set cancel_requested = {_IS_CANCELLED},
            state = $4, failures = failures + 1,
            not_before = case
-               when state = 'running' and (cancel_requested or exists (
-                   select from operation parent
-                    where parent.id = operation.parent_id and (parent.state = 'undoing' or parent.cancel_requested)))
+               when state = 'running' and {_IS_CANCELLED}
                then now() else now() + make_interval(secs => $5) end,
            lease_owner = null, lease_until = null, error_code = $6, error_message = $7, error_details = $8
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
-"""
+"""  # noqa: S608  # our own texts
 
 _SUSPEND = """
     update operation

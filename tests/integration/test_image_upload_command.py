@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from common.errors import InnkeeperError, LinkLost
 from innkeeper.answer import Answer
 from innkeeper.commands.images import PART_BYTES, ImageUpload
 from innkeeper.http import Api
 from innkeeper.output.progress import Report
+from regiond.file_folder import UploadFile
 from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
 from tests.disk_images import raw_disk
@@ -25,9 +27,12 @@ pytestmark = pytest.mark.database
 MIB = 2**20
 
 
+def key_of(innkeeper: Deployment) -> str:
+    return (innkeeper.in_process.settings.state / API_KEY_FILE).read_text().strip()
+
+
 async def logged_in(innkeeper: Deployment, home: Path) -> None:
-    key = (innkeeper.in_process.settings.state / API_KEY_FILE).read_text().strip()
-    ran = await in_shell(home, f"innkeeper login admin {innkeeper.region.api_url} {key}")
+    ran = await in_shell(home, f"innkeeper login admin {innkeeper.region.api_url} {key_of(innkeeper)}")
     assert ran.status == 0, ran.err
 
 
@@ -106,11 +111,25 @@ class Unreliable(Api):
         raise LinkLost("The connection was lost.")
 
 
+class Occupied(Unreliable):
+    """Another request writes to the upload until this one is refused."""
+
+    def __init__(self, of: Api, key: str, other: UploadFile) -> None:
+        super().__init__(of, key, lost={})
+        self.other = other
+
+    async def send(self, method: Any, path: str, **more: Any) -> Answer:
+        try:
+            return await super().send(method, path, **more)
+        except InnkeeperError:
+            self.other.close()
+            raise
+
+
 def uploading(innkeeper: Deployment, path: Path, reports: Reports, lost: Mapping[int, bool]) -> ImageUpload:
-    key = (innkeeper.in_process.settings.state / API_KEY_FILE).read_text().strip()
     return ImageUpload(
-        api=Unreliable(innkeeper.api, key, lost=lost), path=path, plain=[("name", "x"), ("architecture", "amd64")],
-        waits=True, progress=reports, retry_after_s=0,
+        api=Unreliable(innkeeper.api, key_of(innkeeper), lost=lost), path=path,
+        plain=[("name", "x"), ("architecture", "amd64")], waits=True, progress=reports, retry_after_s=0,
     )  # fmt: skip
 
 
@@ -133,3 +152,18 @@ async def test_a_lost_region_ends_the_upload_which_can_continue(rackless: Deploy
     reports = Reports()
     assert (await uploading(rackless, path, reports, {}).run())["state"] == "ready"
     assert reports.steps[1] == "uploading: 4 of 8 MiB"
+
+
+async def test_a_part_that_is_still_being_written_is_tried_again(rackless: Deployment, home: Path) -> None:
+    """As after a lost connection, while the region still records what came over it."""
+    path = home / "disk.img"
+    path.write_bytes(raw_disk(MIB))
+    sending = uploading(rackless, path, Reports(), {})
+    declared = await rackless.post(
+        "boot-resources/", name="x", architecture="amd64", size=path.stat().st_size,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )  # fmt: skip
+    other = rackless.region.components.services.image_uploads.folder.lock(declared["id"])
+    occupied = Occupied(rackless.api, key_of(rackless), other)
+    assert (await evolve(sending, api=occupied).run())["state"] == "ready"
+    assert occupied.puts == 2

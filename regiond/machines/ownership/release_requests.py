@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from common.errors import Busy, InvalidRequest, NotAllowed, NotFound
+from common.errors import InvalidRequest, NotAllowed, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
@@ -21,7 +21,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release
 from regiond.machines.machine_removal_plan import release_plan as removal_plan
 from regiond.machines.model import DEFAULT_RELEASE, MachineState, MachineView, ReleaseOptions
-from regiond.machines.operation_intents import open_operation, with_fresh_view
+from regiond.machines.operation_intents import StaleView, open_operation, with_fresh_view
 from regiond.machines.ownership_rules import (
     check_erasable,
     check_releasable,
@@ -194,10 +194,9 @@ class Releases:
             account_id=caller.account_id, parent=parent,
             request={"comment": comment, **work, **earlier},
         )  # fmt: skip
-        await lifecycle_store.lock(db, [machine.system_id])
         now = await view_store.read(db, machine.system_id)
         if release_facts(now) != release_facts(machine):
-            raise Busy(f"{machine.hostname} changed while it was being released; try again.")
+            raise StaleView(f"{machine.hostname} changed while it was being released; try again.")
         await lifecycle_store.apply_event(db, machine.id, MachineEvent.RELEASE)
         message = f"{machine.hostname} is being released" + (" and destroyed" if destroys else "")
         message += ", and its disks are erased" if options.erase and not destroys else ""
