@@ -70,7 +70,7 @@ _AUTHENTICATE = {"WWW-Authenticate": 'OAuth realm="OAuth"'}
 
 def reply_for(error: InnkeeperError) -> Reply:
     """Returns the response for `error`: its message, and the headers with which the client can continue."""
-    http = HTTP_STATUS.get(type(error), HTTP_STATUS[InnkeeperError])
+    http = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)  # a room may refine one
     if isinstance(error, errors.InvalidRequest) and error.fields:
         return json_reply(error.fields, status=http.status)
     headers: dict[str, str] = {}

@@ -9,6 +9,7 @@ import pytest
 from common import errors
 from common.errors import BY_CODE, InnkeeperError, InvalidRequest
 from regiond.api.errors import HTTP_STATUS, reply_for, unexpected
+from regiond.machines.operation_intents import StaleView
 
 
 def test_every_error_has_its_status() -> None:
@@ -21,6 +22,10 @@ def test_every_error_becomes_a_response_with_its_message(kind: type[InnkeeperErr
     assert reply.status == HTTP_STATUS[kind].status >= 400
     assert reply.content_type == "text/plain; charset=utf-8"
     assert b"needs 4096 MiB, 100 free" in reply.body
+
+
+def test_an_error_that_a_room_has_refined_has_the_same_status() -> None:
+    assert reply_for(StaleView("Try again.")).status == HTTP_STATUS[errors.Busy].status
 
 
 def test_only_errors_that_are_safe_to_repeat_have_retry_after() -> None:
