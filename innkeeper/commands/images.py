@@ -26,11 +26,11 @@ CONTENT = "content"
 METADATA = "metadata"
 PART_BYTES = 4 * 1024 * 1024  # the region takes no longer body
 PART_TIMEOUT_S = 120.0
-TRIES = 5  # of one part, when the connection is lost, or an earlier try is still being written
+TRIES = 15  # of one part, after the first
 _RETRY_AFTER_S = 1.0
 _POLL_EVERY_S = 0.5
 _MIB = 1024 * 1024
-_CONFLICT = 409
+_PASSING = {409, 503}  # a part that is written already, or right now; a region that starts or stops
 
 
 def uploaded_file(wanted: ApiCall) -> Path | None:
@@ -75,30 +75,30 @@ class ImageUpload:
         return (await self.api.send("POST", self.collection, body=body)).json()
 
     async def _with_content(self, entry: Any) -> Any:
-        """Sends what the region does not have yet."""
-        failures = 0
-        while _missing(entry):
-            self._report(entry, "uploading")
-            offset = 0 if entry["state"] == "failed" else entry["received"]
-            data = await asyncio.to_thread(partial(_part, self.path, offset))
+        """Sends what the region does not have yet. It may restart meanwhile, and asks what it has then."""
+        failures, is_known = 0, True
+        while not is_known or _missing(entry):
             try:
+                if not is_known:
+                    before, entry = entry, await self._read(entry)
+                    is_known = True
+                    failures = failures if entry["received"] == before["received"] else 0
+                    continue
+                self._report(entry, "uploading")
+                offset = 0 if entry["state"] == "failed" else entry["received"]
+                data = await asyncio.to_thread(partial(_part, self.path, offset))
                 entry = await self._sent(entry, offset, data)
                 failures = 0
-            except (LinkLost, DeadlineExceeded) as error:
-                failures += 1
-                if failures == TRIES:
-                    raise LinkLost(f"{error.message} Repeat the command: it continues the upload.") from error
-                await asyncio.sleep(self.retry_after_s)
-                entry = await self._read(entry)
-            except InnkeeperError as error:  # an earlier attempt at this part has succeeded after all, or is written
-                if error.details.get("status") != _CONFLICT:
+            except InnkeeperError as error:
+                if not _may_pass(error):
                     raise
-                before, entry = entry, await self._read(entry)
-                if entry["received"] == before["received"] and _missing(entry):
-                    failures += 1
-                    if failures == TRIES:
-                        raise
-                    await asyncio.sleep(self.retry_after_s)
+                if failures == TRIES:
+                    remedy = " Repeat the command: it continues the upload."
+                    raise type(error)(f"{error.message}{remedy}", **error.details) from error
+            else:
+                continue
+            failures, is_known = failures + 1, False
+            await asyncio.sleep(self.retry_after_s)
         return entry
 
     async def _sent(self, entry: Any, offset: int, data: bytes) -> Any:
@@ -161,6 +161,15 @@ async def downloaded(api: Api, entry: Any, terminal: Terminal) -> Any:
     if entry["state"] == "failed":
         raise InnkeeperError(f"The region cannot use the image: {entry['error']}")
     return entry
+
+
+def _may_pass(error: InnkeeperError) -> bool:
+    """Whether the region may take the part soon: it restarts, the connection was lost, or it still writes this part."""
+    return (
+        isinstance(error, LinkLost | DeadlineExceeded)
+        or bool(error.details.get("unreachable"))
+        or error.details.get("status") in _PASSING
+    )
 
 
 def _missing(entry: Any) -> bool:

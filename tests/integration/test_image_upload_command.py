@@ -111,6 +111,18 @@ class Unreliable(Api):
         raise LinkLost("The connection was lost.")
 
 
+class Restarting(Unreliable):
+    """The second part finds no region, and neither do the next requests, whatever they ask."""
+
+    refusals = 5
+
+    async def send(self, method: Any, path: str, **more: Any) -> Answer:
+        if self.puts and self.refusals:
+            self.refusals -= 1
+            raise InnkeeperError("Cannot connect to the region: connection refused.", unreachable=True)
+        return await super().send(method, path, **more)
+
+
 class Occupied(Unreliable):
     """Another request writes to the upload until this one is refused."""
 
@@ -167,3 +179,11 @@ async def test_a_part_that_is_still_being_written_is_tried_again(rackless: Deplo
     occupied = Occupied(rackless.api, key_of(rackless), other)
     assert (await evolve(sending, api=occupied).run())["state"] == "ready"
     assert occupied.puts == 2
+
+
+async def test_a_region_that_restarts_continues_the_upload(rackless: Deployment, home: Path) -> None:
+    path = home / "disk.img"
+    path.write_bytes(raw_disk(2 * PART_BYTES))
+    restarting = Restarting(rackless.api, key_of(rackless), lost={})
+    entry = await evolve(uploading(rackless, path, Reports(), {}), api=restarting).run()
+    assert (entry["state"], restarting.refusals, restarting.puts) == ("ready", 0, 2)
