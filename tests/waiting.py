@@ -36,3 +36,9 @@ async def eventually(check: Callable[[], Any], *, deadline_s: float = DEADLINE_S
         if time.perf_counter() > ends_at:
             raise AssertionError(f"condition not met within {deadline_s} s; last result: {result!r}")
         await asyncio.sleep(every_s)
+
+
+async def turns() -> None:
+    """Returns when each task that can run has run several times."""
+    for _ in range(10):
+        await asyncio.sleep(0)

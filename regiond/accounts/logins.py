@@ -142,7 +142,8 @@ class Logins:
         async with self._database.transaction() as db:
             if login is not None:
                 await store.hold_login(db, login)
-            await store.set_password_hash(db, account_id, hashed)  # first: it waits for logins, and they for it
+            # Before the logins end: it waits for logins, and they for it.
+            await store.set_password_hash(db, account_id, hashed)
             await user_store.end_logins(db, account_id, except_key=caller.api_key_id if caller else None)
             message = f"The password of {username!r} was set; its logins ended."
             await self._record_event(db, "password_set", message, caller=caller)

@@ -113,8 +113,8 @@ _SET_STATE = """
 _IS_CANCELLED = """(cancel_requested or exists (
     select from operation parent
      where parent.id = operation.parent_id and (parent.state = 'undoing' or parent.cancel_requested)))"""
-# A cancellation that came while the attempt ended is carried out now: it made the operation due before this did. Undoing
-# that waits is cancelled already, and waits.
+# A cancellation that came while the attempt ended is carried out now: it made the operation due before this did.
+# Undoing that waits is cancelled already, and waits.
 _WAIT = f"""
     update operation
        set cancel_requested = {_IS_CANCELLED},

@@ -60,8 +60,9 @@ async def test_undoing_is_due_at_once(database: Database, ending: Outcome | Innk
 
 @ENDINGS
 async def test_the_engine_undoes_it_without_a_notification(
-    database: Database, ending: Outcome | InnkeeperError
+    database: Database, ending: Outcome | InnkeeperError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("regiond.operations.attempt.retry_delay_s", lambda *_: 3600.0)
     operation_id = await open_operation(database, max_failures=9)
     handler = cancelled_before(database, ending)
     async with running(database, handler):

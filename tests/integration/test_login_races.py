@@ -9,6 +9,7 @@ import pytest
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotAuthenticated
+from regiond.accounts import store
 from regiond.accounts.imported import UserImports
 from regiond.accounts.logins import Logins
 from regiond.accounts.model import WRONG, ImportedUser, UserChange
@@ -19,9 +20,10 @@ from regiond.accounts.users import Users
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from tests.administrators import add_administrator
+from tests.integration.tables import lock_waiters
 from tests.maas_site.people import PASSWORD as PASSWORD_OF_MAAS
 from tests.maas_site.people import PASSWORD_HASH
-from tests.waiting import settle
+from tests.waiting import eventually, settle
 
 pytestmark = pytest.mark.database
 
@@ -147,3 +149,19 @@ async def test_logins_and_a_change_at_the_same_time_do_not_deadlock(site: Site) 
     answers = await asyncio.gather(*logins, site.set_new(), return_exceptions=True)
     assert {type(one) for one in answers if isinstance(one, BaseException)} <= {NotAuthenticated}
     assert await site.made() == (0, 0), "logins that came before the change ended with it"
+
+
+@pytest.mark.parametrize("other", ["change", "login"])
+async def test_what_a_login_holds_is_waited_for(site: Site, other: str) -> None:
+    """By a change, which ends what it makes, and by another login: both would raise a weaker lock, and deadlock."""
+    login = await site.logins.verify("ann", OLD, address=HERE)
+
+    async def hold() -> None:
+        async with site.database.transaction() as db:
+            await store.hold_login(db, login)
+
+    async with site.database.transaction() as db:
+        await store.hold_login(db, login)
+        waiting = asyncio.create_task(site.set_new() if other == "change" else hold())
+        await eventually(lambda: lock_waiters(site.database))
+    await waiting

@@ -196,10 +196,10 @@ async def test_5000_machines_are_read_within_seconds(
     compressed = tmp_path / "plain.gz"
     await asyncio.to_thread(_compress, plain, compressed)
     for path in (plain, custom, compressed, None):
-        began_at = time.perf_counter()
+        began_at = time.process_time()  # a busy machine takes longer, not more of it
         read = read_database(empty_database_url) if path is None else read_dump(path, restorers=[programs.restorer])
         assert len((await read).machines) == MACHINES
-        assert time.perf_counter() - began_at < 300  # measured: 1.2 to 2.4 s
+        assert time.process_time() - began_at < 30  # measured: 1.2 to 2.4 s
 
 
 async def test_what_the_newest_release_dumps_is_read_or_explained(maas: str, tmp_path: Path) -> None:

@@ -100,6 +100,23 @@ async def test_a_request_is_tried_again_with_the_machine_as_it_is(
     assert [size for _, size in volumes(innkeeper)] == [5], "the kept one"
 
 
+@pytest.mark.parametrize("several", [False, True])
+async def test_a_release_is_tried_again_with_the_machine_as_it_is(innkeeper: Deployment, *, several: bool) -> None:
+    machine = await composed(innkeeper)
+    await own(innkeeper, machine["system_id"], "admin")
+    database = innkeeper.region.components.database
+    async with database.transaction() as db:
+        await db.execute("select from machine where system_id = $1 for no key update", machine["system_id"])
+        request = {"machines": machine["system_id"]} if several else {}
+        releasing = asyncio.create_task(
+            innkeeper.post("machines/" if several else path(machine), op="release", **request)
+        )
+        await eventually(lambda: lock_waiters(database))
+        await db.execute("update machine_disk set volume = volume || '-moved'")
+    await releasing
+    await innkeeper.fetch("update machine_disk set volume = replace(volume, '-moved', '')")
+
+
 async def test_a_machine_is_not_deleted_for_somebody_whose_it_is_not_any_more(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from attrs import define, field
 from regiond.images.downloads.http_download import HttpSource
 from regiond.images.downloads.source_calls import run_abortable
 from regiond.images.file_threads import FileThreads
+from tests.waiting import turns
 
 
 @define
@@ -58,7 +59,7 @@ async def test_two_cancellations_still_wait_for_the_work(call: Callable[[FileThr
     try:
         for _ in range(3):
             task.cancel()
-            await _turns()
+            await turns()
         assert was_done == []
     finally:
         work.proceed.set()
@@ -66,9 +67,3 @@ async def test_two_cancellations_still_wait_for_the_work(call: Callable[[FileThr
         await task
     assert was_done == [True]
     await threads.stop()
-
-
-async def _turns() -> None:
-    """Returns when each task that can run has run several times."""
-    for _ in range(10):
-        await asyncio.sleep(0)

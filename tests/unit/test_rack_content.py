@@ -12,6 +12,7 @@ from attrs import define, field
 from common.errors import NotFound
 from common.rpc.region_commands import ContentPart, ContentRead
 from regiond.racks.rack_content import RackContent
+from tests.waiting import turns
 
 SHA256 = "a" * 64
 
@@ -52,12 +53,6 @@ class Import:
 def import_of(folder: Path, name: str) -> Import:
     (folder / name).write_bytes(name.encode())
     return Import(SlowFile((folder / name).open("rb")))
-
-
-async def turns() -> None:
-    """Returns when each task that can run has run several times."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 def part(content: RackContent) -> asyncio.Task[ContentPart]:

@@ -139,7 +139,8 @@ EXPORT = with_dry_run(
         doc="Writes the disks of a machine that is off, and a description of its hardware, to one file on "
         "the region, and answers at once with the entry of the file in exports/, whose percent grows. The machine is "
         "not changed, and cannot be started until that is done. The file has all data of the machine, so only who "
-        "exported it and administrators see it. It is deleted after some days (keep_exports_days of the region).",
+        "exported it and administrators see it. It is deleted after some days "
+        "(keep_exports_days of the region), but not while it is imported, nor within a day after that was begun.",
         opens_operation=True,
         other_answers=(STARTED,),
         result=_EXPORT,
