@@ -19,20 +19,35 @@ from tests.deployment.runner import RACK, REGION
 from tests.waiting import eventually, settle
 
 KIND = resource.RLIMIT_NOFILE
+STANDARD_STREAMS = 3  # they stay open, so that no number below is ever free
 IN_WORDS = "Too many open files"
 _DROP_CONNECTIONS = """
-    select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'innkeeper-regiond'
+    select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name = 'innkeeper-regiond'
 """
 
 
 @contextmanager
 def exhausted(deployment: Deployment, daemon: str) -> Iterator[None]:
-    """The running daemon can open nothing until the block ends; what it has open stays open."""
+    """The running daemon can open nothing until the block ends, whatever it closes; what it has open stays open."""
+    with limited(deployment, daemon, descriptors=STANDARD_STREAMS):
+        yield
+
+
+@contextmanager
+def without_free(deployment: Deployment, daemon: str) -> Iterator[None]:
+    """As `exhausted`, but what the daemon closes can be opened again: to refuse, it closes one that it has reserved."""
     pid = deployment.processes.running[daemon].pid
-    before = resource.prlimit(pid, KIND)
     used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     first_free = next(number for number in range(len(used) + 1) if number not in used)
-    resource.prlimit(pid, KIND, (first_free, before[1]))
+    with limited(deployment, daemon, descriptors=first_free):
+        yield
+
+
+@contextmanager
+def limited(deployment: Deployment, daemon: str, *, descriptors: int) -> Iterator[None]:
+    pid = deployment.processes.running[daemon].pid
+    before = resource.prlimit(pid, KIND)
+    resource.prlimit(pid, KIND, (descriptors, before[1]))
     try:
         yield
     finally:
@@ -63,7 +78,7 @@ async def assert_works(deployment: Deployment, name: str) -> None:
 
 async def test_a_region_that_cannot_accept_serves_again_with_descriptors(innkeeper: Deployment) -> None:
     port = innkeeper.processes.http_port
-    with exhausted(innkeeper, REGION), ExitStack() as stack:
+    with without_free(innkeeper, REGION), ExitStack() as stack:
         for _ in range(20):
             with suppress(ConnectionError):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
