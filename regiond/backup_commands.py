@@ -29,7 +29,8 @@ from regiond.backup.service import (
     write_file,
 )
 from regiond.credentials.service import CREDENTIAL, is_systemd_credential, open_master_key
-from regiond.db.migrate import UNFINISHED_RESTORE, check_schema_version, has_schema, migrate, packaged
+from regiond.db.migrate import check_schema_version, has_schema, migrate
+from regiond.db.migration_files import UNFINISHED_RESTORE, packaged
 from regiond.db.pool import Database, Db, connect
 from regiond.db.unfinished_restore import begin_restore, end_restore
 from regiond.images.content import ContentFolder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.db.migrate import migration, packaged
+from regiond.db.migration_files import migration, packaged
 
 _NUMBER = packaged()[-1].number
 LATER = (

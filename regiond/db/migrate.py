@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
-import re
 import time
 from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
 
 import asyncpg
 import structlog
@@ -20,14 +15,12 @@ from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
 from regiond.db.errors import LOST, translating_errors
 from regiond.db.history import ServerHistory
+from regiond.db.migration_files import UNFINISHED_RESTORE, Migration, packaged
 from regiond.db.pool import Db, Row, connect
 from regiond.db.privileges import check_not_lent, check_owner, grant
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-_OUTSIDE = "-- no transaction"
-_USABLE = re.compile(r"(?:--.*\n)*?-- usable by releases that know (\d{4})\n")
 MIGRATION_LOCK = 0x1_4E4B_4545  # advisory lock; an arbitrary number that Innkeeper uses for nothing else
 LOCK_DEADLINE_S = 120.0
 _LOCK_EVERY_S = 0.05
@@ -75,7 +68,6 @@ _OLDEST_TRANSACTION = """
      order by xact_start limit 1
 """
 _IN_USE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-_UNCHANGED = "Nothing was changed. Start the previous release again and report"
 _CREATE_TABLE = """
     create table if not exists schema_migration (
         number integer primary key,
@@ -105,44 +97,6 @@ _FAST_DISCONNECT = {"client_connection_check_interval": "2s"}
 
 
 @frozen(kw_only=True)
-class Migration:
-    """One file. It runs outside a transaction if its first line is `-- no transaction`.
-
-    Such a file contains one statement that PostgreSQL rejects inside a transaction and that can be repeated
-    (`create index concurrently if not exists`): a crash before it is recorded repeats it.
-
-    With a comment `-- usable by releases that know 0001` at its start, regions continue that know that file but not
-    this one; without it they stop. Such a file changes one table that exists, in a transaction of its own.
-    """
-
-    number: int
-    name: str
-    sql: str
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.sql.encode()).hexdigest()
-
-    @property
-    def outside_transaction(self) -> bool:
-        return self.sql.startswith(_OUTSIDE)
-
-    @property
-    def usable_from(self) -> int:
-        """The number of the newest file that a region has to know to use the schema after this one."""
-        found = _USABLE.match(self.sql)
-        return self.number if found is None else int(found[1])
-
-    @property
-    def lets_regions_continue(self) -> bool:
-        return self.usable_from < self.number
-
-    @property
-    def is_alone(self) -> bool:
-        return self.outside_transaction or self.lets_regions_continue
-
-
-@frozen(kw_only=True)
 class _Step:
     """`release` applies the files; `grant_to` may use their tables, None: their owner is the region's role."""
 
@@ -150,24 +104,12 @@ class _Step:
     grant_to: str | None
 
 
-# Recorded while a restore has not moved the numbers of the database on: no region starts on it.
-UNFINISHED_RESTORE = Migration(number=9999, name="9999_unfinished_restore.sql", sql="select 1")
+class _FailedFile(Exception):
+    """PostgreSQL rejects the statements of the file; its error is the cause."""
 
-
-@cache  # installing a newer release over a running one adds files that the running one does not know
-def packaged(folder: Traversable | None = None) -> tuple[Migration, ...]:
-    """Returns the migrations of this release in order, as they were at the first call."""
-    files = resources.files("regiond.db.migrations") if folder is None else folder
-    names = sorted(entry.name for entry in files.iterdir() if entry.name.endswith(".sql"))
-    return tuple(migration(name, files.joinpath(name).read_text("utf-8")) for name in names)
-
-
-def migration(name: str, sql: str) -> Migration:
-    """Raises ValueError unless the name is like 0001_subject.sql."""
-    matched = _NAME.fullmatch(name)
-    if matched is None:
-        raise ValueError(f"{name} is not named like 0001_subject.sql")
-    return Migration(number=int(matched[1]), name=name, sql=sql)
+    def __init__(self, file: Migration) -> None:
+        super().__init__(file.name)
+        self.file = file
 
 
 async def migrate(
@@ -184,8 +126,9 @@ async def migrate(
     It records `release`, the running one by default, as the one that applied them. `grant_to`: the role of regions
     where it does not own the tables; it gets its rights in the same transaction.
 
-    Consecutive files share one transaction: after a kill at any time nothing was applied, and the next call starts
-    again. If nothing is missing, it writes nothing and waits for nothing, so a read-only database suffices.
+    Consecutive files after which older regions stop share one transaction; each other file has its own. After a kill at
+    any time, the next call continues with the first file whose transaction did not end. If nothing is missing, it
+    writes nothing and waits for nothing, so a read-only database suffices.
 
     Raises BadSettings if a file fails (the message names it), was edited after it was applied, if a newer release has
     made the database unusable for this one, if the role may not change it, or if it has the rights of a restore. Raises
@@ -284,8 +227,17 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
 async def _apply_missing(db: Db, migrations: Sequence[Migration], step: _Step, deadline_s: float) -> tuple[str, ...]:
     await db.execute(_CREATE_TABLE)
     missing = await missing_migrations(db, migrations)  # again, since another process may have held the lock before
+    applied: list[Migration] = []
     for batch in _batches(missing):
-        await _apply_when_unused(db, batch, step, deadline_s)
+        try:
+            await _apply_when_unused(db, batch, step, deadline_s)
+        except _FailedFile as failed:
+            raise BadSettings(
+                f"The migration {failed.file.name} of Innkeeper {step.release} failed: {failed.__cause__}. "
+                f"{_after_failure(applied)} this message.",
+                migration=failed.file.name,
+            ) from failed.__cause__
+        applied += batch
     if missing:
         log.info("database_migrated", applied=[one.name for one in missing], release=step.release)
     return tuple(one.name for one in missing)
@@ -334,6 +286,19 @@ def _batches(missing: Iterable[Migration]) -> list[list[Migration]]:
     return batches
 
 
+def _after_failure(applied: Sequence[Migration]) -> str:
+    """Returns what the transactions before the failed one have changed, and what to do, up to "this message"."""
+    if not applied:
+        return "Nothing was changed. Start the previous release again and report"
+    files = f"{', '.join(one.name for one in applied)} {'was' if len(applied) == 1 else 'were'} applied"
+    if all(one.lets_regions_continue for one in applied):
+        return f"Before it, {files}, with which the previous release continues. Start that again and report"
+    return (
+        f"Before it, {files}, with which the previous release cannot work: going back requires a backup of the "
+        "database from before the upgrade. Report"
+    )
+
+
 async def _apply(db: Db, one: Migration, release: str) -> None:
     try:
         await db.execute(one.sql)
@@ -341,10 +306,6 @@ async def _apply(db: Db, one: Migration, release: str) -> None:
         log.warning("migration_interrupted", migration=one.name)
         raise
     except asyncpg.PostgresError as error:
-        remedy = "The files before it were applied. Report" if one.outside_transaction else _UNCHANGED
-        raise BadSettings(
-            f"The migration {one.name} of Innkeeper {release} failed: {error}. {remedy} this message.",
-            migration=one.name,
-        ) from error
+        raise _FailedFile(one) from error
     await db.execute(_RECORD, one.number, one.name, one.digest, release, one.usable_from)
     await db.execute(_NOTIFY, MIGRATED_CHANNEL, one.name)

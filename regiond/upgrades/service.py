@@ -12,7 +12,8 @@ from common.addresses.ip_networks import LOOPBACK
 from common.certificates import utc_now
 from common.errors import BadSettings, DatabaseUnavailable
 from common.rpc.session import HIGHEST_VERSION, LOWEST_VERSION
-from regiond.db.migrate import Migration, missing_migrations
+from regiond.db.migrate import missing_migrations
+from regiond.db.migration_files import Migration
 from regiond.db.pool import MIN_POSTGRESQL, Database, Db
 from regiond.db.privileges import check_not_lent, check_owner
 from regiond.settings import RegionSettings

@@ -12,7 +12,7 @@ from common.rpc.tokens import JoinToken, encode_token
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.client_rpc import RpcCommands
 from regiond.components import RackLayer, Storage
-from regiond.db.migrate import packaged
+from regiond.db.migration_files import packaged
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.host_access import HostAccessReader
 from regiond.hosts.trust.exposed_credentials import ExposedCredentials

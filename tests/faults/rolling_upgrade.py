@@ -18,7 +18,7 @@ from common.errors import InnkeeperError
 from innkeeper.answer import Answer
 from innkeeper.api_description import Method
 from innkeeper.http import Api, api_url
-from regiond.db.migrate import Migration
+from regiond.db.migration_files import Migration
 from tests.deployment.api_calls import ASYNC, form
 from tests.pages.blocks import example
 

@@ -14,7 +14,8 @@ from attrs import evolve
 
 from common.errors import DatabaseUnavailable
 from common.process.daemon import MISCONFIGURED
-from regiond.db.migrate import Migration, migrate, packaged
+from regiond.db.migrate import migrate
+from regiond.db.migration_files import Migration, packaged
 from regiond.db.pool import connect
 from tests.deployment.deployment import Deployment
 from tests.later_migrations import LATER, NEWER
@@ -50,7 +51,8 @@ _FILES = (*packaged(), *LATER)
 _PROGRAM = """
 import asyncio, sys
 from attrs import evolve
-from regiond.db.migrate import migrate, packaged
+from regiond.db.migrate import migrate
+from regiond.db.migration_files import packaged
 from tests.later_migrations import LATER
 *before, last = [*packaged(), *LATER][: int(sys.argv[2])]
 asyncio.run(migrate(sys.argv[1], [*before, evolve(last, sql=f"{last.sql}; select pg_sleep(600)")]))

@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import InnkeeperError
 from innkeeper.http import Api
-from regiond.db.migrate import Migration
+from regiond.db.migration_files import Migration
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import SECOND_REGION, Processes
 from tests.deployment.runner import REGION

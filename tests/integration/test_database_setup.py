@@ -17,7 +17,8 @@ from development import postgres
 from regiond.audit.service import Audit
 from regiond.database_setup import service
 from regiond.database_setup.model import Target, as_role
-from regiond.db.migrate import migrate, packaged
+from regiond.db.migrate import migrate
+from regiond.db.migration_files import packaged
 from regiond.db.pool import Database, connect
 from tests.database import as_superuser, named
 from tests.waiting import settle

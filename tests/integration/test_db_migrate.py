@@ -12,7 +12,8 @@ import pytest
 
 from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
-from regiond.db.migrate import MIGRATION_LOCK, Migration, migrate, migration, missing_migrations, packaged
+from regiond.db.migrate import MIGRATION_LOCK, migrate, missing_migrations
+from regiond.db.migration_files import Migration, migration, packaged
 from regiond.db.pool import Db, connect
 from regiond.operations.model import OPEN_STATES, OperationState
 from tests.database import as_superuser, with_option
@@ -75,6 +76,33 @@ async def test_a_broken_file_changes_nothing_and_is_named(empty_database_url: st
     assert await _value(empty_database_url, "select max(number) from schema_migration") == 1
     assert await _value(empty_database_url, "select to_regclass('guest')::text") is None
     assert await migrate(empty_database_url, [FIRST, SECOND]) == ("0002_cores.sql",)
+
+
+_CONTINUES = "-- usable by releases that know 0001\n"
+
+
+@pytest.mark.parametrize(
+    ("comment", "applied", "said"),
+    [
+        ("", 1, "Nothing was changed. Start the previous release again and report this message."),
+        (_CONTINUES, 2, "Before it, 0002_zone.sql was applied, with which the previous release continues. Start"),
+        ("-- no transaction\n", 2, "Before it, 0002_zone.sql was applied, with which the previous release cannot"),
+    ],
+)
+async def test_a_failure_says_whether_the_previous_release_works(
+    empty_database_url: str, comment: str, applied: int, said: str
+) -> None:
+    """The transactions before that of the broken file remain; the older release then starts, or says that it cannot."""
+    await migrate(empty_database_url, [FIRST])
+    zone = migration("0002_zone.sql", f"{comment}alter table host add column zone integer;")
+    with pytest.raises(BadSettings, match=re.escape(said)):
+        await migrate(empty_database_url, [FIRST, zone, BROKEN])
+    assert await _value(empty_database_url, "select max(number) from schema_migration") == applied
+    if "cannot" in said:
+        with pytest.raises(BadSettings, match="newer than this release"):
+            await migrate(empty_database_url, [FIRST])
+    else:
+        assert await migrate(empty_database_url, [FIRST]) == ()
 
 
 async def test_a_database_that_is_being_migrated_is_no_unfinished_restore(empty_database_url: str) -> None:

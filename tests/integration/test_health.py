@@ -15,7 +15,7 @@ from twisted.internet.error import ConnectError
 from common.errors import DatabaseUnavailable
 from common.process.deferreds import from_deferred
 from common.process.systemd_notify import ServiceManager
-from regiond.db.migrate import packaged
+from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
 from regiond.service import RegionService
 from regiond.settings import RegionSettings

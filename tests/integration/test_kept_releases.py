@@ -11,7 +11,8 @@ import pytest
 from common.errors import InnkeeperError
 from regiond.admin_commands import check
 from regiond.api.resources.registry import DOCUMENTED
-from regiond.db.migrate import migrate, packaged
+from regiond.db.migrate import migrate
+from regiond.db.migration_files import packaged
 from regiond.db.pool import connect
 from regiond.machines.values.states import MachineState
 from tests.deployment.deployment import Deployment

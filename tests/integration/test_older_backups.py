@@ -18,7 +18,7 @@ from regiond.backup.target import Target
 from regiond.backup_commands import back_up, restore
 from regiond.credentials.service import open_master_key
 from regiond.db import migrate as migrations
-from regiond.db.migrate import packaged
+from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
 from regiond.racks.enrolment.installation import open_authority
 from regiond.settings import RegionSettings

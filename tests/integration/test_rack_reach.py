@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import DatabaseUnavailable, HostUnreachable
-from regiond.db.migrate import packaged
+from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
 from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.reach.heartbeat_store import RackReport

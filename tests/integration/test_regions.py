@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from common.errors import HostUnreachable
 from common.release import running_release
-from regiond.db.migrate import packaged
+from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
 from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.reach.heartbeat_store import RackReport

@@ -9,7 +9,8 @@ import pytest
 
 from common.errors import BadSettings, InnkeeperError
 from common.process.systemd_notify import ServiceManager
-from regiond.db.migrate import migrate, packaged
+from regiond.db.migrate import migrate
+from regiond.db.migration_files import packaged
 from regiond.db.pool import connect
 from regiond.service import RegionService
 from regiond.settings import RegionSettings

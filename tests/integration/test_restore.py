@@ -18,7 +18,8 @@ from regiond.backup.target import Target
 from regiond.backup_commands import restore
 from regiond.credentials.service import open_master_key
 from regiond.database_setup.service import change_own_schema
-from regiond.db.migrate import UNFINISHED_RESTORE, migrate, packaged
+from regiond.db.migrate import migrate
+from regiond.db.migration_files import UNFINISHED_RESTORE, packaged
 from regiond.db.pool import Database
 from regiond.racks.enrolment.installation import open_authority
 from regiond.settings import RegionSettings

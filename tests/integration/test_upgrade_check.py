@@ -14,7 +14,8 @@ import pytest
 from common.release import running_release
 from regiond.audit.service import Audit, local_request
 from regiond.db import migrate as migrations
-from regiond.db.migrate import migrate, packaged
+from regiond.db.migrate import migrate
+from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
 from regiond.settings import RegionSettings
 from regiond.upgrades.service import check_upgrade
