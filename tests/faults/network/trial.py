@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,7 +34,7 @@ class GuestHost(Protocol):
     def names(self) -> list[str]: ...
     def volumes(self) -> list[str]: ...
     def is_on(self, name: str) -> bool: ...
-    def in_the_middle_of(self, action: Action) -> AbstractContextManager[Callable[[], bool]]:
+    def in_the_middle_of(self, action: Action) -> AbstractContextManager[Callable[[], Awaitable[bool]]]:
         """The host does not complete the call of the action, if it can be held, until the block ends.
 
         Yields whether the call has begun.
@@ -126,17 +126,17 @@ class Trial:
             answered_s = time.monotonic() - sent
             assert answered_s < LIMITS.answered_s
             return operation_id, answered_s
-        with self.host.in_the_middle_of(self.case.action) as is_reached:
+        with self.host.in_the_middle_of(self.case.action) as is_begun:
             operation_id = int((await request())["id"])
 
-            async def is_reached_or_missed() -> bool:
-                if is_reached():
+            async def is_begun_or_missed() -> bool:
+                if await is_begun():
                     return True
                 if await self._host_is_ready():
                     return False
                 raise _MissedError(operation_id)
 
-            await eventually(is_reached_or_missed)
+            await eventually(is_begun_or_missed)
             stack.enter_context(faulty)
         return operation_id, 0.0
 
