@@ -126,8 +126,9 @@ DEEP = (
 AREAS = {area.name: area for area in (FIRST_TIER, *DEEP)}
 
 _BOOTS = {
-    "test_clients_lxd.py", "test_deployed_vm_hosts.py", "test_deployment_libvirt.py", "test_deployment_lxd.py",
-    "test_libvirt_size_in_guest.py", "test_lxd_disks_in_guest.py", "test_lxd_nics_in_guest.py",
+    "test_clients_lxd.py", "test_clone_libvirt.py", "test_deployed_vm_hosts.py", "test_deployment_libvirt.py",
+    "test_deployment_lxd.py", "test_libvirt_size_in_guest.py", "test_lxd_disks_in_guest.py",
+    "test_lxd_nics_in_guest.py",
 }  # fmt: skip
 _IN_FIRST_TIER = {"test_incus_slice.py"}  # of tests with the marker `lab`
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.tiers import deep, unstable
-from tests.tiers.areas import AREAS, area_of
+from tests.tiers.areas import AREAS, Need, area_of
 from tests.tiers.results import Failure, read
+from tests.tiers.runs import CHECKOUT
 
 TODAY = date(2026, 11, 23)
 
@@ -58,6 +60,13 @@ TODAY = date(2026, 11, 23)
 def test_each_test_has_an_area_that_collects_it(path: str, markers: set[str], parameters: str, area: str) -> None:
     assert area_of(path, markers, parameters) == area
     assert path.startswith(AREAS[area].paths)
+
+
+@pytest.mark.parametrize("path", sorted(CHECKOUT.glob("tests/lab/test_*.py")), ids=lambda path: path.name)
+def test_the_area_of_a_test_that_boots_the_image_builds_it(path: Path) -> None:
+    """It is built outside the namespace of the tests, which has no network."""
+    if re.search(r"guest_image import .*\b(image_file|upload_image)\b", path.read_text("utf-8")):
+        assert Need.IMAGES in AREAS[area_of(f"tests/lab/{path.name}", {"lab"}, "")].needs
 
 
 def test_an_area_whose_hypervisor_cannot_be_installed_is_red(
