@@ -51,7 +51,7 @@ class Sides:
 
     innkeeper: int
     maas: int
-    lists: int = 5250
+    lists: int = 5290
     ids: Sequence[str] = ()
 
 
@@ -85,7 +85,7 @@ def _nginx(folder: Path, made: DropIn, sides: Sides, changes: Mapping[str, str])
         "/etc/nginx/innkeeper-ids": str(folder / "innkeeper-ids"),
         "127.0.0.1:5240": f"127.0.0.1:{sides.innkeeper}",
         "192.0.2.10:5240": f"127.0.0.1:{sides.maas}",
-        "127.0.0.1:5250": f"127.0.0.1:{sides.lists}",
+        "127.0.0.1:5290": f"127.0.0.1:{sides.lists}",
     }
     (folder / "drop-in.conf").write_text(replaced((EXAMPLES / "nginx.conf").read_text(), {**changes, **words}))
     (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
@@ -102,7 +102,7 @@ def _haproxy(folder: Path, made: DropIn, sides: Sides, changes: Mapping[str, str
         "/etc/haproxy/innkeeper-ids.lst": str(folder / "innkeeper-ids.lst"),
         "127.0.0.1:5240": f"127.0.0.1:{sides.innkeeper}",
         "192.0.2.10:5240": f"127.0.0.1:{sides.maas}",
-        "127.0.0.1:5250": f"127.0.0.1:{sides.lists}",
+        "127.0.0.1:5290": f"127.0.0.1:{sides.lists}",
     }
     (folder / "haproxy.cfg").write_text(replaced((EXAMPLES / "haproxy.cfg").read_text(), {**changes, **words}))
     return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
