@@ -35,7 +35,8 @@ def open_master_key(folder: Path, environment: Mapping[str, str], *, create: boo
         raise BadSettings(
             f"{path} does not exist, but the database belongs to an installation, and only the installation's master "
             "key opens its secrets. No other key was created. Check the setting `state`. If it is right, copy "
-            f"{FILE} from another region, or restore it from a backup.",
+            f"{FILE} from another region, or restore it from a backup. If the key is sealed as the systemd credential "
+            f"{CREDENTIAL}, write it back, or make the backup with the service innkeeper-backup.",
             path=str(path),
         )
     return open_key_file(path)

@@ -14,6 +14,8 @@ from regiond.db.pool import Db
 # Of the first three, only the functions of the trail change rows, with the rights of their owner.
 READ_ONLY_TABLES = ("audit_entry", "audit_chain", "audit_retention", "schema_migration")
 
+_ELSEWHERE = "(database on another computer: --server -)"  # of `init` and `migrate`
+
 # Of tables that somebody else has put there, the owner of Innkeeper's grants nothing.
 _STATEMENTS = """
     select format(one, current_schema(), $1::text, current_database()) as statement
@@ -105,9 +107,12 @@ async def check_not_lent(db: Db) -> None:
         "Nothing was changed. If no restore runs, one was interrupted: as root on this computer,"
     )
     if found.has_tables:
-        raise BadSettings(f"{lent} take the rights back with: innkeeper region migrate", setting="database")
+        raise BadSettings(
+            f"{lent} take the rights back with: innkeeper region migrate {_ELSEWHERE}", setting="database"
+        )
     raise BadSettings(
-        f"{lent} repeat the restore, or make an empty installation with: innkeeper region init", setting="database"
+        f"{lent} repeat the restore, or make an empty installation with: innkeeper region init {_ELSEWHERE}",
+        setting="database",
     )
 
 
@@ -119,11 +124,12 @@ async def check_owner(db: Db) -> None:
     if row["has_tables"]:
         raise BadSettings(
             f"The database has the schema of an older release, and the role {row['role']} may not change it. Nothing "
-            "was changed. Run this as root on this computer, then start the region: innkeeper region migrate",
+            "was changed. Run this as root on this computer, then start the region: innkeeper region migrate "
+            f"{_ELSEWHERE}",
             setting="database",
         )
     raise BadSettings(
         f"The database has no tables, and the role {row['role']} may not create them. Run this as root on this "
-        "computer: innkeeper region init",
+        f"computer: innkeeper region init {_ELSEWHERE}",
         setting="database",
     )

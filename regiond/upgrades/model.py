@@ -108,12 +108,14 @@ def _role(facts: Facts) -> Finding:
         return Finding(
             check="role", level=Level.BLOCKER,
             message=f"The region's role may not read {', '.join(facts.unreadable)}.",
-            remedy="Give it its rights again, as root on this computer: innkeeper region migrate",
+            remedy="Give it its rights again, as root on this computer: innkeeper region migrate (database on another "
+            "computer: --server -)",
         )  # fmt: skip
     if facts.missing and facts.role_problem is not None:
         return Finding(
             check="role", level=Level.ATTENTION, message=facts.role_problem,
-            remedy="Migrate before you start the region: innkeeper region migrate",
+            remedy="Migrate before you start the region: innkeeper region migrate (database on another computer: "
+            "--server -)",
         )  # fmt: skip
     return Finding(check="role", message="The region's role has the rights that it needs.")
 

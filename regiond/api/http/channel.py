@@ -39,8 +39,9 @@ _TOO_MANY = text_reply("Too many connections are open; try again.", status=503, 
 _LONG_TARGET = text_reply(f"The URL is longer than {MAX_HEADERS_BYTES} bytes.", status=414)
 _LONG_HEADER = text_reply(f"A header is longer than {MAX_HEADERS_BYTES} bytes.", status=431)
 _LONG_BODY = text_reply(
-    f"The body is larger than {MAX_BODY_BYTES} bytes. The content of an image is sent in parts: declare the image with "
-    "its size, then PUT each part to the upload_uri of the answer; `innkeeper boot-resources create` does both.",
+    f"The body is larger than {MAX_BODY_BYTES} bytes, the most that a request can have. To upload an image, declare it "
+    "with its size, then PUT parts of its content to the upload_uri of the answer; `innkeeper boot-resources create` "
+    "does both.",
     status=413,
 )
 _TIMED_OUT = text_reply("The login took too long; try again.", status=503)

@@ -182,7 +182,10 @@ class SeenPlan:
         return tuple(found)
 
 
-_NO_PLAN = "This is no plan of an import from MAAS. Make one: innkeeper import maas --plan FILE"
+_NO_PLAN = (
+    "This is no plan of an import from MAAS. Make one: innkeeper import maas --import ID --plan FILE (innkeeper "
+    "maas-imports read lists the ids)"
+)
 
 
 def read_document(document: object, choices: Choices) -> SeenPlan:

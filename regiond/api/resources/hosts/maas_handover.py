@@ -47,7 +47,7 @@ TAKE_OVER = Endpoint(
     permission=Permission.ADMIN,
     title="Take a VM host over from MAAS",
     doc="Of a MAAS that is watched: adopts the machines that it has on this host, while they run, and ends the "
-    "maintenance of the host. Refused while MAAS is at work on one of them, if MAAS was not read within 15 minutes, "
+    "maintenance of the host. Refused while MAAS is at work on one of them, if MAAS was not read within 30 minutes, "
     "or if what MAAS says differs from what the host reports. Choices of the import count again.",
     fields=(
         Field("force", Boolean(), "Take it over although something differs (default false).", default=False),

@@ -130,7 +130,9 @@ def vlan_id_in(text: str | None) -> int | None:
     if not text:
         return None
     if not text.isdecimal():
-        raise InvalidRequest.of({"vlan": [f"{text!r} is not the id of a VLAN: innkeeper vlans list shows them."]})
+        raise InvalidRequest.of(
+            {"vlan": [f"{text!r} is not the id of a VLAN: innkeeper vlans read FABRIC shows them."]}
+        )
     return int(text)
 
 
