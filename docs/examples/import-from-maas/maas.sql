@@ -1,5 +1,5 @@
 --
--- A made-up MAAS 3.7 to try the import with: one host, one VM, one user. Of a real dump, other tables and columns are not read.
+-- A made-up MAAS 3.7 to try the import with: one host, one VM, two users. Of a real dump, other tables and columns are not read.
 --
 
 SET client_encoding = 'UTF8';
@@ -11,11 +11,13 @@ COPY public.alembic_version (version_num) FROM stdin;
 COPY public.auth_user (id, username, email, last_name, is_superuser, is_active, password) FROM stdin;
 1	MAAS		Special user	f	t	!
 4	olaf	olaf@example.com	Olaf	f	t	!
+5	petra	petra@example.com	Petra	f	t	!
 \.
 
 COPY public.maasserver_userprofile (user_id, is_local) FROM stdin;
 1	t
 4	t
+5	t
 \.
 
 COPY public.maasserver_sshkey (id, user_id, key) FROM stdin;
