@@ -10,8 +10,10 @@ from attrs import define
 from common.errors import Busy
 from common.guest_spec import GuestSpec
 from common.rpc.host_commands import MAX_CALL_S
+from rackd.drivers.contract import Driver
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.connection.failures import Unfinished
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.guests import disk_backups
 from rackd.drivers.lxd.inventory.ownership import INSTALLATION_KEY, MACHINE_KEY
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture
@@ -134,3 +136,43 @@ def test_a_root_disk_that_two_racks_fill_is_filled_again(host: DriverFixture) ->
         host.driver.fill_disk(spec, disk.volume, image, ContentOfTwoRacks(content, lxd_of(host), spec))
     assert lxd_of(host).images == {}
     host.driver.fill_disk(spec, disk.volume, image, content)
+
+
+def second_driver(host: DriverFixture) -> Driver:
+    """A rack serves long calls of one host by several drivers."""
+    return LxdDriverFactory().open(cast("LxdDoubleFixture", host).access)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_parts_are_read_by_drivers_that_know_an_earlier_backup(host: DriverFixture, index: int) -> None:
+    """Each driver reads another part each time, also the end, where the region checks that all parts are of one."""
+    spec = composed(host, disks=2)
+    disk = spec.disks[index]
+    cast("LxdDoubleFixture", host).write_content(spec, disk)
+    drivers = [host.driver, second_driver(host), second_driver(host)]
+    for _ in drivers:
+        begin(host, spec, index)
+        start, states = 0, set[str]()
+        for driver in drivers:
+            read = driver.read_disk(spec.ref, disk.pool_id, disk.volume, start)
+            states.add(read.state)
+            start = read.part.end if start == 0 else disk.size_bytes
+        end(host, spec, index)
+        assert len(states) == 1
+        drivers = [*drivers[1:], drivers[0]]
+    for driver in drivers:
+        if driver is not host.driver:
+            driver.close()
+
+
+def test_a_backup_that_was_made_meanwhile_has_another_state(host: DriverFixture) -> None:
+    spec = composed(host)
+    disk = spec.disks[0]
+    cast("LxdDoubleFixture", host).write_content(spec, disk)
+    begin(host, spec, 0)
+    first = host.driver.read_disk(spec.ref, disk.pool_id, disk.volume, 0)
+    other = second_driver(host)
+    other.begin_read(spec.ref, disk.pool_id, disk.volume)
+    other.close()
+    assert host.driver.read_disk(spec.ref, disk.pool_id, disk.volume, first.part.end).state != first.state
+    end(host, spec, 0)

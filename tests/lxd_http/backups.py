@@ -92,6 +92,7 @@ def import_volume(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
         lxd.volumes[request.project, pool, name] = Volume(
             pool=pool, name=name, project=request.project, content_type="block", config=config,
             disk=Disk(size_bytes=int(config["size"]), content=content.rstrip(b"\0")),
+            member=lxd.other_member(request.query.get("target", "")),
         )  # fmt: skip
 
     return operations.run(lxd, "Restoring custom volume backup", work)

@@ -1,4 +1,4 @@
-"""A cluster of one member, and the placement groups of its projects.
+"""A cluster of one member or more, and the placement groups of its projects.
 
 As published: LXD's documentation "How to use placement groups", `shared/api/placement_group.go` for the fields, and
 `lxd/placement_groups.go` for what is refused.
@@ -18,13 +18,17 @@ _POLICIES, _RIGORS = {"spread", "compact"}, {"strict", "permissive"}
 def members(lxd: Lxd, request: Request) -> Answer:
     if lxd.member is None:
         raise Refused(503, "LXD server isn't part of a cluster")
-    about = {
-        "server_name": lxd.member,
-        "url": "https://127.0.0.1:8443",
-        "status": "Online",
-        "message": "Fully operational",
-    }
-    return sync([about])
+    return sync(
+        [
+            {
+                "server_name": name,
+                "url": "https://127.0.0.1:8443",
+                "status": "Online",
+                "message": "Fully operational",
+            }
+            for name in (lxd.member, *sorted(lxd.other_members))
+        ]
+    )
 
 
 def placement_groups(lxd: Lxd, request: Request) -> Answer:

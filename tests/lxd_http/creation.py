@@ -36,17 +36,18 @@ def create(lxd: Lxd, request: Request) -> Answer:
             raise Refused(500, f'Requested profile "{profile}" doesn\'t exist')
     if source.get("type") not in {"none", "image", "copy"}:
         raise Refused(400, f"Unknown source type {source.get('type', '')}")
+    member = lxd.other_member(request.query.get("target", ""))
     if not _NAME.fullmatch(name):
         raise Refused(400, "Invalid instance name: Name can only contain alphanumeric and hyphen characters")
     return operations.run(
         lxd,
         "Creating instance",
-        lambda: _create(lxd, request.project, body),
+        lambda: _create(lxd, request.project, body, member),
         {"instances": [f"/1.0/instances/{name}"]},
     )
 
 
-def _create(lxd: Lxd, project: str, body: dict[str, Any]) -> None:
+def _create(lxd: Lxd, project: str, body: dict[str, Any], member: str) -> None:
     source = body["source"]
     image = images.source(lxd, project, source["fingerprint"]) if source["type"] == "image" else None
     original = _original(lxd, project, source) if source["type"] == "copy" else None
@@ -62,6 +63,7 @@ def _create(lxd: Lxd, project: str, body: dict[str, Any]) -> None:
         config={key: text for key, text in (body.get("config") or {}).items() if text},
         devices=without_empty(body.get("devices") or {}),
         root=Disk(size_bytes=0),
+        member=member,
     )
     try:
         _check_new(lxd, one)
@@ -126,7 +128,7 @@ def _check_new(lxd: Lxd, one: Instance) -> None:
     try:
         check_devices(lxd, one)
         check_root(lxd, one)
-        check_disks(lxd, one.project, one.devices, of=one.name)
+        check_disks(lxd, one.project, one.devices, of=one)
     except Refused as refused:
         raise Refused(refused.status, f"Failed initialising instance: {refused.message}") from refused
 

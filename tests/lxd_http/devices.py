@@ -68,8 +68,10 @@ def check_root_stays(lxd: Lxd, before: Instance, after: Instance) -> None:
         raise Refused(500, 'Failed to update device "root": Block volumes cannot be shrunk: Cannot be shrunk')
 
 
-def check_disks(lxd: Lxd, project: str, devices: Devices, *, of: str) -> None:
-    """Refuses disks without their volume, and those that another instance than `of` has, where one has a volume."""
+def check_disks(lxd: Lxd, project: str, devices: Devices, *, of: Instance) -> None:
+    """Refuses disks without their volume on the same member as the instance `of`, and those that another instance has,
+    where one has a volume.
+    """
     for name, device in sorted(devices.items()):
         pool, source = device.get("pool", ""), device.get("source", "")
         if device["type"] != "disk" or device.get("path") == "/" or source in _GENERATED:
@@ -80,7 +82,7 @@ def check_disks(lxd: Lxd, project: str, devices: Devices, *, of: str) -> None:
         if pool not in lxd.pools:
             raise Refused(404, f'{failed}Failed to get storage pool "{pool}": Storage pool not found')
         volume = lxd.volumes.get((project, pool, source))
-        if volume is None:
+        if volume is None or volume.member != of.member:
             raise Refused(404, f"{failed}Failed loading custom volume: Storage volume not found")
         if volume.content_type == "block" and device.get("path"):
             raise Refused(500, f"{failed}Custom block volumes cannot have a path defined")
@@ -90,7 +92,7 @@ def check_disks(lxd: Lxd, project: str, devices: Devices, *, of: str) -> None:
             continue
         if volume.content_type != "block" and not device.get("path"):
             raise Refused(500, f"{failed}Custom filesystem volumes require a path to be defined")
-        others = [one for one in lxd.having(volume) if one.name != of]
+        others = [one for one in lxd.having(volume) if one.name != of.name]
         if lxd.release.guards_volumes and others and volume.config.get(SHARED) != "true":
             raise Refused(500, f"{failed}Cannot add un-shared custom storage block volume to more than one instance")
 

@@ -99,7 +99,7 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
     check_devices(lxd, changed)
     check_root_stays(lxd, one, changed)
     added = {name: device for name, device in changed.devices.items() if one.devices.get(name) != device}
-    check_disks(lxd, one.project, added, of=one.name)
+    check_disks(lxd, one.project, added, of=one)
     check_nics(lxd, changed, [name for name, device in added.items() if device["type"] == "nic"], "add")
     before, runs = one.config, one.status_code != STOPPED
     if runs:
@@ -185,7 +185,7 @@ def _view(lxd: Lxd, one: Instance) -> dict[str, Any]:
         "profiles": one.profiles, "stateful": False, "description": one.description, "created_at": one.created_at,
         "expanded_config": lxd.expanded_config(one), "expanded_devices": lxd.expanded_devices(one), "name": one.name,
         "status": STATUS[one.status_code], "status_code": one.status_code, "last_used_at": one.last_used_at,
-        "location": lxd.location, "type": VM, "project": one.project,
+        "location": one.member or lxd.location, "type": VM, "project": one.project,
     }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ class Instance:
     ports: int = 0  # the slots that its QEMU has for NICs
     created_at: str = field(factory=now)
     last_used_at: str = NEVER_USED  # when it was started last
+    member: str = ""  # in a cluster, another one than that of the server
 
     @property
     def url(self) -> str:
@@ -70,6 +71,7 @@ class Volume:
     disk: Disk
     description: str = ""
     created_at: str = field(factory=now)
+    member: str = ""  # in a cluster, another one than that of the server
 
 
 @define(kw_only=True)
@@ -111,7 +113,8 @@ class Lxd:
     """The server. `lock` is held for each request, so that each sees the objects as the one before left them."""
 
     release: Release = LXD_5_0
-    member: str | None = None  # its name in a cluster that has no other member
+    member: str | None = None  # its name in a cluster
+    other_members: set[str] = field(factory=set)  # of the same cluster
     own_fingerprint: str = ""  # of its certificate
     certificates: dict[str, dict[str, Any]] = field(factory=dict)  # the trust list, by fingerprint
     trust_tokens: set[str] = field(factory=set)  # secrets
@@ -166,6 +169,12 @@ class Lxd:
     @property
     def location(self) -> str:
         return self.member or "none"
+
+    def other_member(self, target: str) -> str:
+        """The member that a request names; empty if it is the server itself."""
+        if target not in {"", self.member, *self.other_members}:
+            raise Refused(404, "Cluster member not found")
+        return target if target in self.other_members else ""
 
     def check_project(self, project: str) -> None:
         if project not in self.projects:

@@ -63,6 +63,7 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
         content_type=str(body.get("content_type") or "filesystem"),
         config=config,
         disk=Disk(size_bytes=size),
+        member=lxd.other_member(request.query.get("target", "")),
     )
     return sync({})
 
@@ -150,7 +151,8 @@ def delete(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
 def _find(lxd: Lxd, request: Request, pool: str, name: str) -> Volume:
     lxd.check_pool(pool)
     found = lxd.volumes.get((request.project, pool, name))
-    if found is None:
+    target = request.query.get("target", "")
+    if found is None or (target and found.member != lxd.other_member(target)):
         raise Refused(404, "Storage pool volume not found")
     return found
 
@@ -171,7 +173,7 @@ def _view(lxd: Lxd, one: Volume) -> dict[str, Any]:
     about = _about(lxd, one.name, "custom", one.project, used_by=_users(lxd, one))
     return {
         **about, "config": one.config, "content_type": one.content_type, "description": one.description,
-        "created_at": one.created_at,
+        "created_at": one.created_at, "location": one.member or lxd.location,
     }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ from rackd.drivers.lxd.guests import (
     boot_order,
     compose,
     console,
+    deletion,
     deployer,
     disk_changes,
     disk_growth,
@@ -63,10 +64,10 @@ from rackd.drivers.lxd.guests.instance_config import autostart_config, start_ord
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.screens import Screens
-from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
+from rackd.drivers.lxd.guests.volumes import delete_orphaned
 from rackd.drivers.lxd.inventory import facts, reader, usage
 from rackd.drivers.lxd.inventory.addresses import read_addresses_of
-from rackd.drivers.lxd.inventory.ownership import Json, config_of, replacement_name
+from rackd.drivers.lxd.inventory.ownership import Json, config_of
 from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
 from rackd.drivers.usage_counters import HostCounters
 
@@ -144,19 +145,7 @@ class LxdDriver:
     def decompose(
         self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
     ) -> None:
-        instances = self._ready()
-        owned = set(volumes)
-        found = instances.marked(name=guest.name, marker=guest.marker)
-        for _ in range(2):  # the second is a placeholder, if the replacement of the root disk was interrupted
-            if found is None:
-                break
-            if found["name"] == replacement_name(guest.marker):
-                replacement.wait_until_idle(instances, found["name"])
-            owned |= {(disk.pool_id or "", disk.volume or "") for disk in instances.guest(found).disks}
-            compose.delete_instance(instances, found["name"], self._power)
-            found = instances.marked_here(name=guest.name, marker=guest.marker)
-        delete_volumes(self._client, guest.marker, owned, instances.scope)
-        images.remove_private(self._client, guest.marker, instances.scope)  # of an import that was interrupted
+        deletion.delete_guest(self._client, self._ready(), guest, volumes, self._power)
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         scope = self._ready().scope

@@ -95,9 +95,10 @@ def _check_overwritable(client: Client, disks: Iterable[DiskSpec]) -> None:
 
 def _erase_volumes(client: Client, instances: Instances, spec: GuestSpec, name: str) -> None:
     """Creates the custom volumes of `spec` that the instance has again, without content. Idempotent."""
+    scope = instances.scope_of(instances.read(name))
 
     def make(disks: Sequence[DiskSpec]) -> None:
-        volumes.create(client, disks, instances.scope, created=[])  # deletes those that exist and are not attached
+        volumes.create(client, disks, scope, created=[])  # deletes those that exist and are not attached
 
     if count := make_anew(instances, name, spec.disks[1:], make):
         log.info("volumes_emptied", guest=name, volumes=count)

@@ -149,7 +149,10 @@ class _Image:
 
 @define
 class DiskBackups:
-    """The backups of one host, and where they have the disks. Methods raise as the driver contract says."""
+    """The backups of one host, and where they have the disks. Methods raise as the driver contract says.
+
+    Each driver of the host has its own, so that a place may be that of an earlier backup.
+    """
 
     _images: dict[str, _Image] = field(factory=dict, init=False)
 
@@ -191,10 +194,15 @@ class DiskBackups:
     def read(self, instances: Instances, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
         backup = _Backup.of(instances, instances.of_machine(guest), pool_id, volume)
         image = self._images.get(backup.where)
-        if image is None or start == 0:
+        part = _search(backup, image, start) if image is not None and 0 < start < image.size_bytes else None
+        if image is None or part is None:  # by another driver of this host, another backup may have been made
             image = self._images[backup.where] = _image_in(backup)
+            part = _search(backup, image, start)
+        if part is None:
+            raise Busy(f"Another backup of {backup.owner} was made while the disk was read.")
+        if part.end >= image.size_bytes:
+            self._images.pop(backup.where, None)
         state = f"{image.changed_at} {image.archive_bytes}"
-        part = _search(backup, image, start)
         return ReadPart(part=part, size_bytes=image.size_bytes, state=state)
 
 
@@ -204,13 +212,15 @@ def _check_same(before: Json, now: Json, volume: str) -> None:
         raise Busy(f"{now['name']} was started while its disk {volume} was read. It is read again.")
 
 
-def _search(backup: _Backup, image: _Image, start: int) -> DiskPart:
-    """Returns the next part with data. Of a disk with many zeros, larger parts are read."""
+def _search(backup: _Backup, image: _Image, start: int) -> DiskPart | None:
+    """Returns the next part with data; None if the backup is another one than that of `image`. Of a disk with many
+    zeros, larger parts are read.
+    """
     deadline, offset, wanted = time.monotonic() + _SEARCH_S, start, MAX_PART_BYTES
     while offset < image.size_bytes:
         read = backup.part(image.offset + offset, min(wanted, image.size_bytes - offset))
         if (read.total_bytes, read.changed_at) != (image.archive_bytes, image.changed_at):
-            raise Busy(f"Another backup of {backup.owner} was made while the disk was read.")
+            return None
         for first in range(0, len(read.data), _GRAIN):
             if not is_zero(read.data[first : first + _GRAIN]):
                 return DiskPart(start=start, offset=offset + first, data=read.data[first : first + MAX_PART_BYTES])

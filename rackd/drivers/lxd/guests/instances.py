@@ -52,15 +52,22 @@ class Instances:
         wanted = f"name eq {name} or config.{UUID_KEY} eq {guest_id}"
         plain = _is_filterable(name) and _is_filterable(guest_id)
         found = self.client.get("instances", recursion="1", project=self.scope.project, filter=wanted if plain else "")
-        return next((one for one in found if id_of(one) == guest_id), None)
+        same = [one for one in found if id_of(one) == guest_id]  # a restored backup has the id of its original
+        return min(same, key=lambda one: (one["name"] != name, one["name"]), default=None)
 
     def marked(self, *, name: str, marker: OwnershipMarker) -> Json | None:
         """Returns the instance with the marker; if a copy also carries it, the one with this name.
 
         Raises HostUnreachable if none is found but an unresponsive cluster member may have it.
         """
-        found = self.marked_here(name=name, marker=marker)
-        if found is None and self.scope.member is not None:
+        return next(iter(self.all_marked(name=name, marker=marker)), None)
+
+    def all_marked(self, *, name: str, marker: OwnershipMarker) -> list[Json]:
+        """Returns those with the marker, also placeholders and copies; first the one with this name. Raises as `marked`
+        does.
+        """
+        found = self.all_marked_here(name=name, marker=marker)
+        if not found and self.scope.member is not None:
             check_readable(self.client.get("instances", recursion="1", project=self.scope.project), None)
         return found
 
@@ -70,8 +77,11 @@ class Instances:
 
     def marked_here(self, *, name: str, marker: OwnershipMarker) -> Json | None:
         """Returns the instance as `marked` does, but treats unresponsive cluster members as having none."""
+        return next(iter(self.all_marked_here(name=name, marker=marker)), None)
+
+    def all_marked_here(self, *, name: str, marker: OwnershipMarker) -> list[Json]:
         found = [one for one in self.candidates(name=name, marker=marker) if marker_of(one) == marker]
-        return min(found, key=lambda one: (one["name"] != name, one["name"]), default=None)
+        return sorted(found, key=lambda one: (one["name"] != name, one["name"]))
 
     def guest(self, instance: Json, addresses: Mapping[str, tuple[str, ...]] | None = None) -> Guest:
         """Returns one guest with all details, in one request per custom volume and per network. `addresses` has those

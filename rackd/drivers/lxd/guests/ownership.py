@@ -50,7 +50,12 @@ def disown(instances: Instances, guest_id: str, name: str, marker: OwnershipMark
     if exactly and (found is None or found["name"] != name or marker_of(found) not in {marker, None}):
         raise guest_not_found(name, marker)
     if found is not None and marker_of(found) == marker:
-        instances.change_config(found["name"], dict.fromkeys((*marker_config(marker), COMPLETED_KEY), ""))
+        remove_marker(instances, found["name"], marker)
+
+
+def remove_marker(instances: Instances, name: str, marker: OwnershipMarker) -> None:
+    """Makes the instance a foreign one. Idempotent."""
+    instances.change_config(name, dict.fromkeys((*marker_config(marker), COMPLETED_KEY), ""))
 
 
 def _already_marked(carrier: str, marker: OwnershipMarker, name: str) -> NameTaken:

@@ -1,7 +1,7 @@
 """Makes custom volumes of an instance that is off again, with the same names.
 
 LXD deletes a volume only while no instance has it. The instance's config holds the devices that are detached meanwhile,
-so that a retry attaches them again.
+so that a retry attaches them again: those whose volume is still a disk of the machine, and not attached meanwhile.
 """
 
 from __future__ import annotations
@@ -33,18 +33,25 @@ def make_anew(
     by_name = {disk.volume: disk for disk in disks}
     instance, etag = client.get_with_etag(path("instances", name), project=project)
     config = config_of(instance)
-    pending: dict[str, Mapping[str, str]] = json.loads(config.get(ERASING_KEY) or "{}")
-    attached = {
-        device: entry
-        for device, entry in (instance.get("devices") or {}).items()
-        if entry.get("type") == "disk" and entry.get("source") in ({only} if only else by_name)
+    detached: dict[str, Mapping[str, str]] = json.loads(config.get(ERASING_KEY) or "{}")
+    own: dict[str, Mapping[str, str]] = {
+        device: entry for device, entry in (instance.get("devices") or {}).items() if entry.get("type") == "disk"
     }
+    sources = {entry.get("source") for entry in own.values()}
+    pending = {
+        device: entry
+        for device, entry in detached.items()
+        if entry["source"] in by_name and entry["source"] not in sources
+    }
+    attached = {device: entry for device, entry in own.items() if entry.get("source") in ({only} if only else by_name)}
     erased = {**pending, **attached}
     if not erased:
+        if detached:
+            instances.change_config(name, {ERASING_KEY: ""})
         return 0
     left = {device: entry for device, entry in instance["devices"].items() if device not in erased}
     body = instance_config.changed(instance, config={**config, ERASING_KEY: json.dumps(erased)}, devices=left)
     client.put(path("instances", name), body, etag=etag, project=project)
-    make([by_name[entry["source"]] for entry in erased.values() if entry["source"] in by_name])
+    make([by_name[entry["source"]] for entry in erased.values()])
     client.patch(path("instances", name), {"devices": erased, "config": {ERASING_KEY: ""}}, project=project)
     return len(erased)

@@ -88,6 +88,27 @@ def _without_moving(instances: list[Json]) -> list[Json]:
     return [one for one in instances if one not in copies or id_of(one) not in others]
 
 
+def is_temporary(instance: Json, marker: OwnershipMarker) -> bool:
+    """Returns whether the instance is named as the machine's placeholder, or as a copy that LXD makes to move it."""
+    name = str(instance["name"])
+    return name == replacement_name(marker) or name.startswith(MOVE_PREFIXES)
+
+
+def one_of_each_id(instances: Iterable[Json]) -> tuple[list[Json], list[tuple[Json, Json]]]:
+    """Returns the instances without those that have the id of another one of their project; and these, each with that
+    other one. A backup that is restored beside its instance has its id.
+
+    A marked one counts, then the one with the shorter name: whoever restores `vm` calls it `vm-old`, say.
+    """
+    chosen: dict[tuple[str, str], Json] = {}
+    others = []
+    for one in sorted(instances, key=lambda one: (marker_of(one) is None, len(one["name"]), one["name"])):
+        first = chosen.setdefault((str(one.get("project") or DEFAULT_PROJECT), id_of(one)), one)
+        if first is not one:
+            others.append((one, first))
+    return list(chosen.values()), others
+
+
 def is_unreadable(instance: Json) -> bool:
     """Returns whether the server knows only the name, because the instance's cluster member does not respond. LXD then
     leaves out the type, too.

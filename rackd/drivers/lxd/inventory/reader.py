@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -22,7 +22,14 @@ from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, mem
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.hardware import virtual_function_names
 from rackd.drivers.lxd.inventory.networks import with_state
-from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, is_unreadable, marker_of, without_replacements
+from rackd.drivers.lxd.inventory.ownership import (
+    DEFAULT_PROJECT,
+    id_of,
+    is_unreadable,
+    marker_of,
+    one_of_each_id,
+    without_replacements,
+)
 from rackd.drivers.lxd.inventory.placement_groups import read_groups
 from rackd.drivers.lxd.inventory.pools import list_pools
 from rackd.drivers.lxd.inventory.volume_index import (
@@ -225,7 +232,7 @@ def volumes_of_pool(client: Client, pool: str, projects: Iterable[str], problems
 
 def marked_elsewhere(responses: ServerResponses) -> Iterable[MarkerOnOtherMember]:
     """Yields the markers of instances on other cluster members, of any installation."""
-    for instance in responses.instances:
+    for instance in one_of_each_id(without_replacements(responses.instances))[0]:
         member, marker = str(instance.get("location") or ""), marker_of(instance)
         if responses.member not in {None, member} and marker is not None:
             yield MarkerOnOtherMember(marker=marker, member=member)
@@ -255,13 +262,33 @@ def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
     """Returns the instances of this server; in a cluster those of this member."""
     volumes = VolumeIndex.of(responses.volumes, volume_projects_of(responses.projects))
     ports, product = function_ports(responses.networks), dialect_of(responses.server).product
-    guests, problems = [], list(responses.problems)
-    for instance in without_replacements(responses.instances):
-        elsewhere = responses.member is not None and instance.get("location") != responses.member
-        if elsewhere or is_unreadable(instance):
+    instances, others = one_of_each_id(without_replacements(responses.instances))
+    problems = [*responses.problems, *_same_id_problems(others, responses)]
+    guests = []
+    for instance in instances:
+        if not _is_here(instance, responses) or is_unreadable(instance):
             continue
         key = str(instance.get("project") or DEFAULT_PROJECT), str(instance["name"])
         guest, found = guest_of(instance, volumes, ports, responses.addresses.get(key), product=product)
         guests.append(guest)
         problems += found
     return sorted(guests, key=lambda guest: (guest.project, guest.name)), problems
+
+
+def _same_id_problems(
+    others: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]], responses: ServerResponses
+) -> Iterable[Problem]:
+    client = dialect_of(responses.server).client
+    for one, counted in others:
+        if _is_here(one, responses):
+            name = str(one["name"])
+            yield Problem(
+                subject=name,
+                message=f"The instance has the same id as {counted['name']} ({id_of(one)}), as a restored backup has, "
+                f"so only {counted['name']} is listed and counted. To give it an id of its own, copy it, then delete "
+                f"it: {client} copy {name} NEW",
+            )
+
+
+def _is_here(instance: Mapping[str, Any], responses: ServerResponses) -> bool:
+    return responses.member is None or instance.get("location") == responses.member

@@ -1,0 +1,88 @@
+"""Deletes the instance of a machine, with what interrupted calls left of it, and its volumes.
+
+A backup that somebody restores beside the instance has its id and its marker, but is not the machine's: it stays, and
+becomes a foreign guest before the instance is deleted. So a call that is repeated does not take it for the instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from common.errors import WrongState
+from common.values import GuestRef
+from rackd.drivers.lxd.connection.client import Client, Json
+from rackd.drivers.lxd.guests import compose, images, replacement
+from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.guests.ownership import remove_marker
+from rackd.drivers.lxd.guests.volumes import delete_volumes
+from rackd.drivers.lxd.inventory.ownership import (
+    MACHINE_KEY,
+    REPLACES_KEY,
+    config_of,
+    is_temporary,
+    replacement_name,
+)
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def delete_guest(
+    client: Client,
+    instances: Instances,
+    guest: GuestRef,
+    volumes: Iterable[tuple[str, str]],
+    power: compose.PowerFactory,
+) -> None:
+    """Behaves as `decompose` of the driver contract says.
+
+    Raises WrongState, with nothing deleted, if several instances have the marker and none has the guest's name.
+    """
+    marked = instances.all_marked(name=guest.name, marker=guest.marker)
+    temporary = [one for one in marked if is_temporary(one, guest.marker)]
+    others = [one for one in marked if one not in temporary]
+    own = _own(instances, guest, others, temporary)
+    for one in others:
+        if one is not own:
+            remove_marker(instances, one["name"], guest.marker)
+            log.warning("copy_left", guest=guest.name, copy=one["name"])
+    owned = set(volumes)
+    for one in (*(() if own is None else (own,)), *temporary):
+        owned |= _delete(instances, guest, one, power)
+    for one in instances.all_marked_here(name=guest.name, marker=guest.marker):
+        if one["name"] == guest.name or is_temporary(one, guest.marker):  # LXD ended a move meanwhile
+            owned |= _delete(instances, guest, one, power)
+    delete_volumes(client, guest.marker, owned, instances.scope)
+    images.remove_private(client, guest.marker, instances.scope)  # of an import that was interrupted
+
+
+def _own(instances: Instances, guest: GuestRef, others: Sequence[Json], temporary: Sequence[Json]) -> Json | None:
+    """Returns the one of `others` that is the machine's own: the one with its name, or for which a placeholder stands.
+    If it or the machine was renamed, it is the only one.
+    """
+    names = [guest.name, *(config_of(one).get(REPLACES_KEY, "") for one in temporary)]
+    for name in names:
+        for one in others:
+            if one["name"] == name:
+                return one
+    if len(others) > 1 or (others and temporary):
+        found = ", ".join(str(one["name"]) for one in (*others, *temporary))
+        lxc = instances.capabilities.dialect.client
+        raise WrongState(
+            f"{guest.name} is not deleted: several instances carry its marker, and none has its name, so it is not "
+            f"known which is its own: {found}. The others may be restored backups. Make each of these a foreign one "
+            f"with: {lxc} config unset INSTANCE {MACHINE_KEY}",
+            name=guest.name,
+        )
+    return next(iter(others), None)
+
+
+def _delete(instances: Instances, guest: GuestRef, one: Json, power: compose.PowerFactory) -> set[tuple[str, str]]:
+    """Deletes the instance. Returns the storage pools and names of its volumes."""
+    name = str(one["name"])
+    if name == replacement_name(guest.marker):
+        replacement.wait_until_idle(instances, name)
+    owned = {(disk.pool_id or "", disk.volume or "") for disk in instances.guest(one).disks}
+    compose.delete_instance(instances, name, power)
+    return owned
