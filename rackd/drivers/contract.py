@@ -198,7 +198,8 @@ class Driver(GuestHardware, Protocol):
 
         The result is whether the guest has the short user data of `seed`, because the hypervisor does not store all.
         The guest is off. Raises NotFound without the guest; ImageMissing without the image, which `copy_image` brings;
-        WrongState while the guest runs; OutOfCapacity if the image's disk is larger than the root disk.
+        WrongState, with nothing changed, while the guest runs or something else uses its root disk; OutOfCapacity if
+        the image's disk is larger than the root disk.
 
         The host's DHCP server reserves the addresses of the NICs in `spec`, which their MAC addresses identify, instead
         of those reserved before. Raises WrongState, with nothing written, if another guest has one of them reserved.
@@ -213,7 +214,8 @@ class Driver(GuestHardware, Protocol):
 
         With `erase`, so are the other disks of `spec` that the guest has. With `overwrite`, no volume that is created
         later can have their old content, not even on storage that does not clear new volumes; raises Unsupported if
-        the hypervisor cannot do that. The guest is off. Raises NotFound without the guest, WrongState while it runs.
+        the hypervisor cannot do that. The guest is off. Raises NotFound without the guest; WrongState, with
+        nothing changed, while it runs or something else uses one of these disks.
         """
 
     def set_addresses(self, spec: GuestSpec) -> None:

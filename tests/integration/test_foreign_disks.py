@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -107,6 +108,20 @@ async def test_a_kept_disk_attached_again_outside_is_not_erased_with_the_others(
     assert (await innkeeper.get(path))["status_name"] == "Allocated"
     assert (await innkeeper.post(path, op="release"))["status_name"] == "Ready"
     assert rows(innkeeper, "select volume from written where volume = ?", volume) != []
+
+
+async def test_a_file_in_a_folder_of_a_storage_pool_is_not_adopted(innkeeper: Deployment) -> None:
+    """The host reports its storage pool and no volume. Its name could be that of somebody else's volume there."""
+    _, path = await a_machine(innkeeper)
+    (guest,) = await sql(innkeeper, "select id, disks::text as disks from guest")
+    listed = [{**disk, "volume": None} if disk["volume"] == "extra" else disk for disk in json.loads(guest["disks"])]
+    (device,) = [disk["device"] for disk in listed if disk["volume"] is None]
+    await sql(innkeeper, "update guest set disks = $2::text::jsonb where id = $1", guest["id"], json.dumps(listed))
+    await sql(innkeeper, "update machine_disk set volume = $1 where volume = 'extra'", device)
+    for dry_run in ("true", "false"):
+        with pytest.raises(InnkeeperError, match=r"disk2 of vm cannot be adopted: .* folder inside it.*pool-define-as"):
+            await innkeeper.post(path, op="adopt_disk", disk="sdc", dry_run=dry_run)
+    assert await disks(innkeeper, path) == WITH_FOREIGN
 
 
 async def test_an_adopted_disk_is_as_one_of_its_own(innkeeper: Deployment) -> None:

@@ -26,7 +26,8 @@ from rackd.drivers.libvirt.definitions.domain_xml import (
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed, remove_seed
-from rackd.drivers.libvirt.inventory.guests import PoolPaths, guest_of_domain
+from rackd.drivers.libvirt.inventory.guests import guest_of_domain
+from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import attribute, pci_address
 
 MARKER = OwnershipMarker(installation_id=UUID(int=10), machine_id=UUID(int=11))

@@ -16,12 +16,12 @@ from rackd.drivers.libvirt.connection.events import change_of
 from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed
 from rackd.drivers.libvirt.definitions.domain_config import SriovPorts, domain_config
 from rackd.drivers.libvirt.inventory.guests import (
-    PoolPaths,
     guest_of_domain,
     listing,
     paths_of,
     power_of,
 )
+from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import parse
 
 INSTALLATION = UUID("00000000-0000-4000-8000-00000000000a")
@@ -100,6 +100,13 @@ def test_a_disk_of_unknown_size_is_a_problem() -> None:
     assert [(problem.subject, "vdc" in problem.message) for problem in found.problems] == [("one", True)]
 
 
+def test_a_file_in_a_folder_of_a_pool_takes_space_there_and_is_no_volume() -> None:
+    path = "/var/lib/libvirt/images/web/data.img"
+    found = listing([bulk({**ON, "block.0.path": path})], PATHS, INSTALLATION, {}, volumes={"images": {"data.img"}})
+    assert found.guests[0].disks == (GuestDisk(device="vda", size_bytes=1_000_000_000, pool_id="images"),)
+    assert found.used_bytes == {"images": 10006528}
+
+
 @pytest.mark.parametrize("listed", [True, False], ids=["its volume exists", "its volume was deleted"])
 def test_the_disks_of_a_busy_guest_are_unread(*, listed: bool) -> None:
     volumes = {"images": {volume_name(MARKER, 0)} if listed else set()}
@@ -171,13 +178,6 @@ def test_incomplete_statistics_are_a_problem() -> None:
     found = listing([bulk({"state.state": 1}, name="busy"), bulk(ON)], PATHS, INSTALLATION, {})
     assert [guest.name for guest in found.guests] == ["one"]
     assert [problem.subject for problem in found.problems] == ["busy"]
-
-
-def test_volumes_belong_to_the_innermost_pool() -> None:
-    assert PATHS.pool_at("/var/lib/libvirt/images/a") == "images"
-    assert PATHS.pool_at("/var/lib/libvirt/images/fast/a") == "fast"
-    assert PATHS.pool_at("/var/lib/libvirt/images-old/a") is None
-    assert PATHS.volume_at("/dev/vg0/lv") == ("vg", "lv")
 
 
 @given(st.integers())

@@ -69,6 +69,7 @@ from rackd.drivers.libvirt.inventory.guest_agents import GuestAgents
 from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
+from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import text_at
 from rackd.drivers.resizing import before_start
 from rackd.drivers.usage_counters import HostCounters
@@ -114,7 +115,7 @@ class LibvirtDriver(WithoutProjects):
         names = client.volume_names({text_at(pool, "uuid") for pool in pools})
         listing = guests.listing(
             (domain for domain in domains if domain.uuid not in cached.deleted),
-            guests.PoolPaths.of((*pools, *facts.inactive_pools_of(responses))),
+            PoolPaths.of((*pools, *facts.inactive_pools_of(responses))),
             self._installation_id,
             cached.configs,
             sriov_ports_of(responses),

@@ -47,6 +47,12 @@ async def adopt(
     check_listed(machine)
     _check_adoptable(machine, disk)
     pool_id = await store.storage_pool_of(db, disk.id)
+    if not await store.is_volume(db, machine.id, pool_id, disk.volume):
+        raise WrongState(
+            f"{_title(machine, disk)} cannot be adopted: on {machine.host_name} it is no volume of the storage pool "
+            f"{disk.storage_pool_name}, but a file in a folder inside it. Make that folder a storage pool of its own "
+            f"(virsh pool-define-as, pool-start), and refresh the host: innkeeper vm-host refresh {machine.host_name}"
+        )
     users = await store.other_users(db, machine.id, pool_id, disk.volume)
     if users:
         raise WrongState(

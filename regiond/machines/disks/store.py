@@ -54,6 +54,14 @@ _OTHER_USERS = """
        and ($2, $3) in ((d.storage_pool_id, d.volume), (d.second_storage_pool_id, d.second_volume))
      order by name
 """
+# The device stands for a disk that its host reports in a storage pool, but as none of its volumes.
+_IS_VOLUME = """
+    select not exists (
+           select from guest g join storage_pool p on p.server_id = g.server_id,
+                       jsonb_to_recordset(g.disks) f (device text, pool_id text, volume text)
+                 where g.machine_id = $1 and p.id = $2 and f.pool_id = p.pool_key
+                   and f.volume is null and f.device = $3)
+"""
 _SETTLE = "update machine set settled_at = clock_timestamp() where id = $1"
 _SET_PENDING = "update machine_disk set pending_size_bytes = $2 where id = $1"
 _DETACH_FROM_GUEST = """
@@ -114,6 +122,12 @@ async def remove(db: Db, machine_id: int, pool_key: str, volume: str) -> None:
 async def set_pending(db: Db, disk_id: int, size_bytes: int | None) -> None:
     """Records the size that the disk has after the next start; None: as now."""
     await db.execute(_SET_PENDING, disk_id, size_bytes)
+
+
+async def is_volume(db: Db, machine_id: int, storage_pool_id: int, volume: str) -> bool:
+    """Returns False for a disk that the machine's guest has as something else than a volume of the storage pool."""
+    found: bool = await db.fetchval(_IS_VOLUME, machine_id, storage_pool_id, volume)
+    return found
 
 
 async def adopt(db: Db, disk_id: int, origin: DiskOrigin) -> bool:

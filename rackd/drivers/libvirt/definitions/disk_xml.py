@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -52,6 +53,11 @@ def disk_element(disk: PreparedDisk, target: str, *, order: int | None = None) -
 def path_of(disk: Element) -> str:
     """Returns its file or device, "" if it has neither."""
     return attribute(disk, "source", "file") or attribute(disk, "source", "dev")
+
+
+def normalised(path: str) -> str:
+    """Returns the path without `..` and doubled slashes, as its text has it: a symbolic link in it is not followed."""
+    return posixpath.normpath(path) if path else ""
 
 
 def set_source(disk: Element, path: str, *, block: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 import structlog
@@ -24,8 +25,10 @@ from rackd.drivers.libvirt.definitions.metadata import reservations_in, set_rese
 from rackd.drivers.libvirt.deployment import redefinition
 from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import serial_log, volumes
+from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.lookup import marked_domain
-from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
+from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element, parse
 
@@ -59,6 +62,7 @@ def deploy(
         raise ImageMissing(
             f"The storage pool {pool.pool.name} has no complete copy of the image.", pool_id=root.pool_id
         )
+    _check_unshared(client, domain, {root.pool_id: pool}, [root])
     domain.discard_saved_memory()
     written = write_image(pool, root, source)
     _set_firmware(tree, spec, capabilities, uefi=image.uefi or boots_with_uefi_only(written.head(HEAD_BYTES)))
@@ -92,9 +96,10 @@ def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
     pool = guest_pool(client, root.pool_id)
     delivery = dhcp_reservations.plan_replacement(client, spec, reservations_in(tree))
-    domain.discard_saved_memory()
     emptied = [root, *redefinition.disks_in(tree, spec.disks[1:])] if erase else [root]
     pools = {pool_id: guest_pool(client, pool_id) for pool_id in {disk.pool_id for disk in emptied}}
+    _check_unshared(client, domain, pools, emptied)
+    domain.discard_saved_memory()
     for disk in emptied:
         empty_disk(pools[disk.pool_id], disk, overwrite=overwrite)
     redefinition.boot_from_nics(tree, [nic.mac_address for nic in spec.nics if nic.boot], root.volume)
@@ -138,6 +143,28 @@ def empty_disk(pool: GuestPool, disk: DiskSpec, *, overwrite: bool) -> None:
         wiped = bytes(min(_WIPED_BYTES, size_bytes))
         for offset in {0, size_bytes - len(wiped)}:
             volume.write(wiped, offset=offset)
+
+
+def _check_unshared(client: Client, domain: Domain, pools: Mapping[str, GuestPool], disks: Sequence[DiskSpec]) -> None:
+    """Raises WrongState if another guest uses one of the disks, or another volume is based on it."""
+    guests = guests_by_volume(client)
+    for pool_id, pool in sorted(pools.items()):
+        names = [disk.volume for disk in disks if disk.pool_id == pool_id]
+        refresh(pool)  # libvirt finds out the base of a volume only when it reads the pool again
+        dependents = dependents_of(client, pool.pool, names)
+        for name in names:
+            users = [
+                *(f"the guest {other} uses it" for other in sorted(guests[name] - {domain.name})),
+                *(f"the volume {other} is based on it" for other in sorted(dependents[name])),
+            ]
+            if users:
+                raise WrongState(
+                    f"The content of {name} in the storage pool {pool.pool.name}, a disk of {domain.name}, cannot be "
+                    f"replaced: {', '.join(users)}. Nothing was changed. On the host, detach it from other guests "
+                    "(virsh detach-disk), and delete the volumes that are based on it, or make them independent: "
+                    "qemu-img rebase -b ''.",
+                    volume=name,
+                )
 
 
 def _restore_seed(

@@ -17,6 +17,7 @@ from common.errors import HostUnreachable, InnkeeperError, NotFound
 from common.volume_names import marker_of_artifact
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.storage_objects import Pool
+from rackd.drivers.libvirt.definitions.disk_xml import normalised
 from rackd.drivers.libvirt.xml import Element, attribute, parse, text_at
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -58,13 +59,9 @@ def _volume(name: str, xml: str) -> _Volume:
     is_raw = tree.get("type") != "block" and marker_of_artifact(name) is not None
     return _Volume(
         name=name,
-        path=_normalised(text_at(tree, "target/path")),
+        path=normalised(text_at(tree, "target/path")),
         base="" if is_raw else posixpath.basename(text_at(tree, "backingStore/path")),
     )
-
-
-def _normalised(path: str) -> str:
-    return posixpath.normpath(path) if path else ""
 
 
 def _formats(client: Client) -> dict[_Source, Set[str]] | None:
@@ -95,6 +92,6 @@ def _disk_formats(tree: Element) -> Iterator[tuple[_Source, str]]:
         path = attribute(disk, "source", "file") or attribute(disk, "source", "dev")
         volume = attribute(disk, "source", "volume")
         if path:
-            yield _normalised(path), name
+            yield normalised(path), name
         elif volume:
             yield (attribute(disk, "source", "pool"), volume), name

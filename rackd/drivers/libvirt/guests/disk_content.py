@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from common.disk_content import MAX_PART_BYTES, DiskPart, ReadPart, is_zero
-from common.errors import NotFound, Unsupported, WrongState
+from common.errors import Unsupported, WrongState
 from common.values import GuestRef
 from rackd.drivers.disk_moves import check_off
 from rackd.drivers.driver_errors import disk_not_found, required_guest
@@ -75,10 +75,7 @@ def _disk(client: Client, guest: GuestRef, pool_id: str, volume: str) -> _Disk:
             volume=volume,
         )
     pool = guest_pool(client, pool_id)
-    stored = pool.volume(volume)
-    if stored is None:
-        raise NotFound(f"The storage pool {pool.pool.name} has no volume {volume}.", volume=volume)
-    return _Disk(domain=domain, pool=pool, volume=stored)
+    return _Disk(domain=domain, pool=pool, volume=pool.volume_of(found, volume))
 
 
 def _search(volume: Volume, start: int, size_bytes: int) -> DiskPart:

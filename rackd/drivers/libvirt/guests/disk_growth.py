@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 import structlog
 
-from common.errors import Busy, DriverFailed, NotFound, Unsupported
+from common.errors import Busy, DriverFailed, Unsupported
 from common.values import DiskSize, GrownDisk, GuestDisk, GuestRef
 from rackd.drivers.driver_errors import disk_not_found, required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.disk_xml import format_of
+from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.guests.disk_changes import check_no_overlay
 from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot
@@ -81,10 +82,11 @@ def _grow_running(domain: Domain, device: str, size_bytes: int) -> None:
 
 
 def _grow_volume(client: Client, domain: Domain, pool: GuestPool, size: DiskSize, size_bytes: int) -> None:
-    volume = pool.volume(size.volume)
-    disk = disk_at(tree_of(domain), pool_paths(client), (size.pool_id, size.volume))
-    if volume is None or disk is None:
-        raise NotFound(f"The storage pool {pool.pool.name} has no volume {size.volume}.", volume=size.volume)
+    tree = tree_of(domain)
+    disk = disk_at(tree, pool_paths(client), (size.pool_id, size.volume))
+    if disk is None:
+        raise disk_not_found(domain.name, size.volume, volume_names(tree))
+    volume = pool.volume_of(disk, size.volume)
     wanted, found = format_of(disk), volume.format()
     if found not in {"", wanted}:  # libvirt would resize the image that the guest has written on its disk
         raise Unsupported(

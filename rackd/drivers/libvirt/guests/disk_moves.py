@@ -159,8 +159,8 @@ def movable_source(pool: GuestPool, disk: Element, domain: Domain, name: str) ->
 
     Raises Unsupported for one whose content would not be all of the disk, as `source_of` does for other formats.
     """
-    volume = pool.volume(name)
-    if volume is None or {format_of(disk), volume.format()} != {QCOW2}:
+    volume = pool.volume_of(disk, name)
+    if {format_of(disk), volume.format()} != {QCOW2}:
         return source_of(pool, disk, domain, name)
     check_independent(volume, to_copy=True)
     return volume
@@ -168,9 +168,7 @@ def movable_source(pool: GuestPool, disk: Element, domain: Domain, name: str) ->
 
 def source_of(pool: GuestPool, disk: Element, domain: Domain, name: str) -> Volume:
     """Returns the volume. Raises Unsupported for one whose content libvirt would convert instead of copying it."""
-    volume = pool.volume(name)
-    if volume is None:
-        raise NotFound(f"The storage pool {pool.pool.name} has no volume {name}.", volume=name)
+    volume = pool.volume_of(disk, name)
     wanted, found = format_of(disk), volume.format()
     if wanted != RAW or found not in {"", RAW}:
         seen = found if wanted == RAW else wanted

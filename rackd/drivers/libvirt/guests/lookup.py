@@ -10,7 +10,8 @@ from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.boot_order import is_disk
 from rackd.drivers.libvirt.definitions.disk_xml import path_of
 from rackd.drivers.libvirt.definitions.metadata import marker_in
-from rackd.drivers.libvirt.inventory.guests import PoolPaths, autostart_of, guest_of_domain
+from rackd.drivers.libvirt.inventory.guests import autostart_of, guest_of_domain
+from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import Element, parse
 
 
@@ -31,8 +32,8 @@ def definition_of(domain: Domain) -> Element:
     return parse(domain.whole_definition(), f"the guest {domain.name}")
 
 
-def place_of(disk: Element, paths: PoolPaths) -> tuple[str, str] | None:
-    """Returns (pool id, volume) of a disk in a storage pool."""
+def place_of(disk: Element, paths: PoolPaths) -> tuple[str, str | None] | None:
+    """Returns (pool id, volume) of a disk in a storage pool; no volume for a file in a folder inside the pool."""
     path = path_of(disk)
     return paths.volume_at(path) if path else None
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import structlog
 from attrs import frozen
 
-from common.errors import DriverFailed
+from common.errors import DriverFailed, NotFound, WrongState
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume
+from rackd.drivers.libvirt.definitions.disk_xml import normalised, path_of
 from rackd.drivers.libvirt.inventory.facts import POOL_TYPES
 from rackd.drivers.libvirt.xml import Element, bytes_at, parse
 
@@ -45,6 +46,23 @@ class GuestPool:
         except DriverFailed as error:  # a copy to the pool runs
             log.info("storage_pool_not_refreshed", pool=self.pool.name, reason=str(error))
         return self.pool.volume(name)
+
+    def volume_of(self, disk: Element, name: str) -> Volume:
+        """Returns the volume `name`, which is this disk of a domain.
+
+        Raises NotFound if there is none, WrongState if it is another file than the disk.
+        """
+        volume = self.volume(name)
+        if volume is None:
+            raise NotFound(f"The storage pool {self.pool.name} has no volume {name}.", volume=name)
+        path = volume.path()
+        if normalised(path) != normalised(path_of(disk)):
+            raise WrongState(
+                f"The disk {name} is {path_of(disk)}, but the volume {name} of the storage pool {self.pool.name} is "
+                f"{path}. Give the guest the volume on the host, or the disk another name: virsh edit.",
+                volume=name,
+            )
+        return volume
 
 
 def guest_pool(client: Client, pool_id: str) -> GuestPool:

@@ -21,6 +21,7 @@ from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 from rackd.drivers.libvirt.definitions.domain_config import UNKNOWN_PORTS, DomainConfig, SriovPorts, domain_config
 from rackd.drivers.libvirt.image_names import sha256_of
+from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, parse, text_at
 
 SECTOR_BYTES = 512
@@ -43,32 +44,6 @@ def power_of(state: int) -> PowerState:
 
 def autostart_of(*, flag: bool) -> Autostart:
     return Autostart.ALWAYS if flag else Autostart.NEVER
-
-
-@frozen(kw_only=True)
-class PoolPaths:
-    """The target path and id of each storage pool."""
-
-    paths: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(cls, pools: Iterable[Element]) -> PoolPaths:
-        return cls(paths=tuple((text_at(pool, "target/path"), text_at(pool, "uuid")) for pool in pools))
-
-    def pool_at(self, path: str) -> str | None:
-        """Returns the id of the pool that contains `path`; of nested pools the innermost."""
-        inside = PurePosixPath(path).is_relative_to
-        containing = [(len(root), pool_id) for root, pool_id in self.paths if root and inside(root)]
-        return max(containing)[1] if containing else None
-
-    def volume_at(self, path: str) -> tuple[str, str] | None:
-        """Returns (pool id, volume name)."""
-        pool_id = self.pool_at(path)
-        return None if pool_id is None else (pool_id, PurePosixPath(path).name)
-
-    def is_direct(self, path: str) -> bool:
-        """Returns whether `path` is that of a volume, rather than of a file in a folder inside the pool."""
-        return any(PurePosixPath(path).parent == PurePosixPath(root) for root, _ in self.paths if root)
 
 
 @frozen(kw_only=True)
@@ -103,12 +78,12 @@ class _Places:
         what counts is that libvirt cannot open the file of a guest that is off. A running guest has opened it before
         it was deleted: then only a volume that we made is known to be gone.
         """
-        found = self.paths.volume_at(disk.path) if self.paths.is_direct(disk.path) else None
-        if found is None or found[0] not in self.volumes or found[1] in self.volumes[found[0]]:
+        pool_id, volume = self.paths.volume_at(disk.path) or (None, None)
+        if pool_id is None or volume is None or volume in self.volumes.get(pool_id, (volume,)):
             return False
         if not disk.running:
             return disk.size_bytes is None
-        marker = marker_of_volume(found[1])
+        marker = marker_of_volume(volume)
         return marker is not None and marker.machine_id == UUID(uuid)
 
 

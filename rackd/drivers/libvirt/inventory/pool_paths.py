@@ -1,0 +1,45 @@
+"""The storage pool and volume at a path on a host."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from attrs import frozen
+
+from rackd.drivers.libvirt.definitions.disk_xml import normalised
+from rackd.drivers.libvirt.xml import Element, text_at
+
+
+@frozen(kw_only=True)
+class PoolPaths:
+    """The target path, normalised, and id of each storage pool."""
+
+    paths: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, pools: Iterable[Element]) -> PoolPaths:
+        return cls(paths=tuple((normalised(text_at(pool, "target/path")), text_at(pool, "uuid")) for pool in pools))
+
+    def pool_at(self, path: str) -> str | None:
+        """Returns the id of the pool that contains `path`; of nested pools the innermost."""
+        found = self._innermost(path)
+        return None if found is None else found[1]
+
+    def volume_at(self, path: str) -> tuple[str, str | None] | None:
+        """Returns (pool id, volume name).
+
+        A file in a folder inside the pool takes space there, but is no volume (None): the pool can have another file of
+        its name.
+        """
+        found = self._innermost(path)
+        if found is None:
+            return None
+        folder, name = posixpath.split(normalised(path))
+        return found[1], name if folder == found[0] else None
+
+    def _innermost(self, path: str) -> tuple[str, str] | None:
+        inside = PurePosixPath(normalised(path)).is_relative_to
+        containing = (one for one in self.paths if one[0] and inside(one[0]))
+        return max(containing, key=lambda one: (len(one[0]), one[1]), default=None)

@@ -1,0 +1,175 @@
+"""Volumes and files on libvirt that are not the machine's alone: nothing is done to them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from xml.etree import ElementTree as ET
+
+import pytest
+from attrs import evolve
+
+from common.discovery import VolumeRef
+from common.errors import InnkeeperError, NotFound, WrongState
+from common.guest_spec import DiskSpec, GuestSpec
+from common.values import DiskSize, GuestDisk
+from tests.contract.driver_fixtures import FIXTURES, CapableFixture, spec_for
+from tests.contract.guest_samples import DISK_BYTES
+from tests.contract.libvirt_fixtures import disk_element
+from tests.contract.test_deployment_contract import content, seed
+
+if TYPE_CHECKING:
+    from tests.contract.libvirt_fixtures import LibvirtFixture
+
+LIBVIRT = pytest.mark.parametrize(
+    "host", [one for one in FIXTURES if one.id in ("libvirt-test", "libvirt-qemu")], indirect=True
+)
+QEMU = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id == "libvirt-qemu"], indirect=True)
+IN_A_FOLDER = "web/data.img"
+
+
+def composed(host: CapableFixture, name: str, disks: int = 1) -> GuestSpec:
+    spec = spec_for(host, name, disks=disks)
+    host.driver.compose(spec)
+    return spec
+
+
+def path_of(host: CapableFixture, volume: str) -> str:
+    pool = cast("LibvirtFixture", host).administrator.storagePoolLookupByUUIDString(host.pool_id)
+    return str(pool.storageVolLookupByName(volume).path())
+
+
+def attach(host: CapableFixture, guest: str, path: str) -> None:
+    fixture = cast("LibvirtFixture", host)
+    fixture.attach(fixture.administrator.lookupByName(guest), disk_element("vdy", path))
+
+
+def another_uses(host: CapableFixture, volume: str) -> str:
+    """Returns the name of a foreign guest that has the volume, too."""
+    name = f"{host.prefix}other"
+    host.make_foreign(name)
+    attach(host, name, path_of(host, volume))
+    return name
+
+
+def overlay_on(host: CapableFixture, volume: str) -> str:
+    """Returns the name of an image that is based on the volume, as of a linked clone. No guest uses it."""
+    base, name = Path(path_of(host, volume)), f"{host.prefix}linked.qcow2"
+    made = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(base.with_name(name))]
+    subprocess.run(made, check=True)
+    return name
+
+
+def changes_of(host: CapableFixture, spec: GuestSpec) -> dict[str, Callable[[], object]]:
+    """Returns what replaces the content of the root disk, and of all disks."""
+    source = content(b"Ubuntu")
+    host.driver.copy_image(source.image, host.pool_id, source)
+    return {
+        "deploy": lambda: host.driver.deploy(spec, source.image, seed()),
+        "release": lambda: host.driver.undeploy(spec),
+        "erase": lambda: host.driver.undeploy(spec, erase=True),
+        "overwrite": lambda: host.driver.undeploy(spec, erase=True, overwrite=True),
+    }
+
+
+@LIBVIRT
+def test_a_release_leaves_a_volume_that_another_guest_uses(host: CapableFixture) -> None:
+    spec = composed(host, "golden", disks=2)
+    other, guest, volumes = another_uses(host, spec.disks[1].volume), host.driver.find(spec.ref), host.volumes()
+    with pytest.raises(WrongState, match=f"{spec.disks[1].volume} .*the guest {other} uses it.*virsh detach-disk"):
+        host.driver.undeploy(spec, erase=True)
+    assert (host.driver.find(spec.ref), host.volumes()) == (guest, volumes)
+    host.driver.undeploy(spec)  # its root disk is its own
+
+
+@QEMU
+@pytest.mark.parametrize("share", [another_uses, overlay_on], ids=["guest", "overlay"])
+def test_a_shared_root_disk_is_neither_deployed_nor_emptied(
+    host: CapableFixture, share: Callable[[CapableFixture, str], str]
+) -> None:
+    spec = composed(host, "golden", disks=2)
+    host.write_to_disks(spec)
+    changes, guest = changes_of(host, spec), host.driver.find(spec.ref)
+    user = share(host, spec.disks[0].volume)
+    for change in changes.values():
+        with pytest.raises(WrongState, match=f"{spec.disks[0].volume} .* cannot be replaced: the [a-z]* {user} "):
+            change()
+        assert host.driver.find(spec.ref) == guest
+        assert host.written_disks(spec) == (True, True)
+
+
+@QEMU
+def test_a_machine_that_alone_uses_its_disks_is_deployed_again_and_emptied(host: CapableFixture) -> None:
+    """Its seed, its log, the image and disks of others, also of linked clones, are in the same pool."""
+    spec, neighbour = composed(host, "alone", disks=2), composed(host, "neighbour")
+    overlay_on(host, neighbour.disks[0].volume)
+    changes = changes_of(host, spec)
+    for change in (changes["deploy"], *changes.values(), changes["deploy"]):
+        change()
+
+
+@pytest.fixture
+def nested(host: CapableFixture) -> Iterator[GuestSpec]:
+    """A guest with a disk that is a file in a folder inside its pool. The pool has a volume of that name."""
+    spec = composed(host, "nested")
+    cast("LibvirtFixture", host).make_volume(spec, disk_named("data.img", host.pool_id))
+    path = Path(path_of(host, "data.img")).parent / IN_A_FOLDER
+    if path.parent.parent.exists():  # no folder of the test driver does
+        path.parent.mkdir()
+        path.write_bytes(bytes(DISK_BYTES))
+    attach(host, spec.name, str(path))
+    yield spec
+    path.unlink(missing_ok=True)  # libvirt takes the folder for a volume, which it deletes if it is empty
+
+
+def disk_named(volume: str, pool_id: str) -> DiskSpec:
+    return DiskSpec(volume=volume, pool_id=pool_id, size_bytes=DISK_BYTES, serial="data")
+
+
+def paths_in(host: CapableFixture, spec: GuestSpec) -> list[str]:
+    domain = cast("LibvirtFixture", host).administrator.lookupByName(spec.name)
+    tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  trusted: a domain of the test
+    return [source.get("file", "") for source in tree.iterfind("devices/disk/source")]
+
+
+@LIBVIRT
+def test_a_file_in_a_folder_of_a_pool_is_a_disk_without_a_volume(host: CapableFixture, nested: GuestSpec) -> None:
+    searched = host.driver.find(nested.ref)
+    (listed,) = [one for one in host.driver.discover().guests if one.name == nested.name]
+    for guest in (searched, listed):
+        assert guest is not None
+        (disk,) = [one for one in guest.disks if one.device == "vdy"]
+        assert evolve(disk, size_bytes=0) == GuestDisk(device="vdy", size_bytes=0, pool_id=host.pool_id)
+
+
+@LIBVIRT
+def test_a_file_in_a_folder_is_not_the_volume_of_its_name(host: CapableFixture, nested: GuestSpec) -> None:
+    spec, place = nested, (host.pool_id, "data.img")
+    paths, driver = paths_in(host, spec), host.driver
+    made = disk_named(host.volume(spec.marker, 1), host.pool_id)
+    size = DiskSize(pool_id=host.pool_id, volume="data.img", size_bytes=2 * DISK_BYTES)
+    changes: list[tuple[Callable[[], object], type[InnkeeperError]]] = [
+        (lambda: driver.copy_disk(spec.ref, *place, made), NotFound),
+        (lambda: driver.grow_disk(spec.ref, size), NotFound),
+        (lambda: driver.read_disk(spec.ref, *place, 0), NotFound),
+        (
+            lambda: driver.remove_volumes(spec.marker, [VolumeRef(pool_id=place[0], name=place[1])], adopted=True),
+            WrongState,
+        ),
+    ]
+    driver.detach_disk(spec.ref, *place)
+    for change, error in changes:
+        with pytest.raises(error, match=r"data\.img"):
+            change()
+    assert paths_in(host, spec) == paths
+    assert place in host.volumes()
+    assert (host.pool_id, made.volume) not in host.volumes()
+
+
+@LIBVIRT
+def test_a_deletion_leaves_a_volume_named_like_the_file_in_a_folder(host: CapableFixture, nested: GuestSpec) -> None:
+    host.driver.decompose(nested.ref, ((host.pool_id, nested.disks[0].volume),))
+    assert (host.pool_id, "data.img") in host.volumes()
+    assert (host.pool_id, nested.disks[0].volume) not in host.volumes()
