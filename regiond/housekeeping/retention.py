@@ -19,8 +19,8 @@ BATCH = 1000  # rows that one transaction deletes, so that no lock is held for l
 class RetentionPeriods:
     """The times that rows stay after they have ended.
 
-    A tombstone stays long: a guest that reappears with the marker of a deleted machine is removed only while the
-    machine has one. A request that is repeated with its idempotency key after that key has gone is executed again.
+    A tombstone stays long: a guest of a deleted machine on a host that was away is removed only while the machine has
+    one. A request that is repeated with its idempotency key after that key has gone is executed again.
     """
 
     operations: timedelta = timedelta(days=90)

@@ -9,8 +9,8 @@ import pytest
 from regiond.db.pool import Database
 from regiond.reconciler.service import Reconciler
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import refresh, rows
-from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh, without_guests
+from tests.integration.adoption import adopt, refresh, rows
+from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh, only, without_guests
 from tests.integration.tables import sql
 from tests.waiting import eventually
 
@@ -52,6 +52,81 @@ async def test_a_leftover_on_an_unreachable_host_opens_no_operation(innkeeper: D
 
     await eventually(is_removed)
     assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
+
+
+async def deleted_machine(innkeeper: Deployment, host: Any) -> None:
+    """Composes a machine, copies its guest and volume as a backup does, and deletes the machine."""
+    machine = await innkeeper.compose(host["id"], hostname="old")
+    for table in ("guest", "disk", "volume"):
+        rows(innkeeper, f"create table {table}_backup as select * from {table}")  # noqa: S608 # our own names
+    await innkeeper.delete(f"machines/{machine['system_id']}/")
+    assert innkeeper.simulated_guests() == []
+
+
+def restore(innkeeper: Deployment) -> None:
+    """Restores the guest from its backup at the hypervisor, with its marker and id."""
+    for table in ("volume", "guest", "disk"):
+        rows(innkeeper, f"insert into {table} select * from {table}_backup")  # noqa: S608 # our own names
+
+
+async def clean_ups(innkeeper: Deployment) -> int:
+    return len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'"))
+
+
+async def pass_time(innkeeper: Deployment, time: str) -> None:
+    """Makes the tombstones, and what happened at the hosts, older."""
+    await sql(innkeeper, "update tombstone set recorded_at = recorded_at - $1::text::interval", time)
+    await sql(innkeeper, "update vm_host_schedule set refreshed_at = refreshed_at - $1::text::interval", time)
+    await sql(innkeeper, "update guest set marker_absent_at = marker_absent_at - $1::text::interval", time)
+
+
+async def test_a_guest_that_is_restored_after_its_deletion_is_kept(innkeeper: Deployment) -> None:
+    host, sweeper = await innkeeper.add_simulated(), Sweeper(innkeeper)
+    await deleted_machine(innkeeper, host)
+    await pass_time(innkeeper, "20 minutes")
+    await refresh(innkeeper, host)
+    restore(innkeeper)
+    await refresh(innkeeper, host)
+    await refresh(innkeeper, host)
+    assert [await sweeper.sweep() for _ in range(3)] == [[], [], []]
+    found = await only(innkeeper)
+    assert (found["kind"], found["repair_policy"], found["data_at_risk"]) == ("unknown_guest", "approval", True)
+    assert "was deleted" in found["found"]
+    assert (await clean_ups(innkeeper), innkeeper.simulated_guests()) == (0, ["old"])
+    events = [event["kind"] for event in await sql(innkeeper, "select kind from event order by id")]
+    assert (events.count("unknown_marker_found"), events.count("tombstone_guest_found")) == (1, 0)
+
+    (adopted,) = await adopt(innkeeper, host, all="true")
+    assert (adopted["guest"], adopted["operation"]["state"]) == ("old", "succeeded")
+    assert await kinds_after_refresh(innkeeper, host) == []
+    await innkeeper.delete(f"machines/{adopted['system_id']}/")
+    restore(innkeeper)  # at once: a stale call could have created it
+    await refresh(innkeeper, host)
+    await eventually(lambda: innkeeper.simulated_guests() == [])
+
+
+@pytest.mark.parametrize("away", ["1 minute", "5 days"])
+async def test_a_guest_that_a_refresh_finds_first_is_a_leftover(innkeeper: Deployment, away: str) -> None:
+    """It was there all the time, on a host that was not refreshed."""
+    host = await innkeeper.add_simulated()
+    await deleted_machine(innkeeper, host)
+    await refresh(innkeeper, host)
+    restore(innkeeper)
+    await pass_time(innkeeper, away)
+    await refresh(innkeeper, host)
+    await eventually(lambda: innkeeper.simulated_guests() == [])
+    assert await clean_ups(innkeeper) == 1
+
+
+async def test_a_leftover_that_cannot_be_removed_stays_a_leftover(innkeeper: Deployment) -> None:
+    host, sweeper = await innkeeper.add_simulated(guests=2), Sweeper(innkeeper)
+    await create_leftovers(innkeeper, host)
+    await pass_time(innkeeper, "5 days")
+    with innkeeper.held("remove guest"):
+        await refresh(innkeeper, host)
+        assert await clean_ups(innkeeper) == 1
+    await eventually(lambda: innkeeper.simulated_guests() == ["foreign-0002"])
+    assert await sweeper.sweep() == []
 
 
 REACHED_LEFTOVERS = """

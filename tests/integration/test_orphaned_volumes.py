@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
+from common.errors import InnkeeperError
 from common.units import BYTES_PER_GB
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
@@ -104,6 +107,56 @@ async def test_a_volume_that_another_guest_may_have_used_needs_approval(innkeepe
         " it was created for later, which was deleted, but another guest may have used it since": "approval",
     }
     assert await sweep_twice(innkeeper) == []
+
+
+async def test_a_disk_that_another_host_shows_too_is_not_offered(innkeeper: Deployment) -> None:
+    """Two libvirt hosts have the same folder of an NFS server as a storage pool."""
+    host = await innkeeper.add_simulated()
+    far = await innkeeper.add_simulated("far")
+    name = put_volume(innkeeper, await marker_of(innkeeper), host="far")
+    offered = await only_after_refresh(innkeeper, far)
+    assert offered["repair_policy"] == "approval"
+
+    await innkeeper.compose(host["id"], hostname="vm")
+    await sql(innkeeper, "update machine_disk set volume = $1", name)  # recorded after the approval was shown
+    fields = {"etag": offered["etag"], "found": offered["found"]}
+    with pytest.raises(InnkeeperError, match="has its name"):
+        await innkeeper.post(f"discrepancies/{offered['id']}/", op="approve", **fields)
+    for taken_by, change in [
+        ("a disk of vm on sim", "select"),
+        ("a disk of vm on sim", "update machine_disk set second_volume = volume, second_storage_pool_id = "
+         "storage_pool_id, volume = 'other'"),
+        ("a kept disk of sim", "with kept as (insert into kept_disk (host_id, storage_pool_id, volume, size_bytes, "
+         "hostname) select m.host_id, d.storage_pool_id, d.second_volume, 1, 'vm' from machine_disk d join machine m "
+         "on m.id = d.machine_id) update machine_disk set second_volume = null, second_storage_pool_id = null"),
+        ("a disk of vm on sim", "with kept as (delete from kept_disk returning volume) "
+         "update guest set disks = jsonb_build_array(jsonb_build_object('volume', volume)) from kept"),
+    ]:  # fmt: skip
+        await sql(innkeeper, change)
+        found = await only(innkeeper, "orphaned_volume")
+        assert (found["name"], found["repair_policy"]) == (name, "none"), change
+        assert f"but {taken_by} has its name" in found["found"]
+    assert await sweep_twice(innkeeper) == []
+    assert name in volumes(innkeeper, "far")
+    assert await sql(innkeeper, "select 1 from operation where kind = 'clean_up'") == []
+
+
+async def test_a_shared_disk_of_a_deleted_machine_is_not_deleted(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    far = await innkeeper.add_simulated("far", guests=1)
+    machine = await innkeeper.compose(host["id"], hostname="old")
+    marker = await marker_of(innkeeper, (await row_of(innkeeper, machine))["uuid"])
+    await delete(innkeeper, machine)
+    name = put_volume(innkeeper, marker)
+    rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, null from guest", name, name="far")
+    await refresh(innkeeper, far)
+    found = await only_after_refresh(innkeeper, host)
+    assert (found["name"], found["repair_policy"]) == (name, "none")
+    assert await sweep_twice(innkeeper) == []
+    assert name in volumes(innkeeper)
+    rows(innkeeper, "delete from disk where position = 7", name="far")
+    await refresh(innkeeper, far)
+    assert (await only(innkeeper))["repair_policy"] == "automatic"
 
 
 async def test_only_own_volumes_without_a_pending_operation_are_recorded(innkeeper: Deployment) -> None:

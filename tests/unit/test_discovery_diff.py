@@ -293,6 +293,18 @@ def test_a_guest_with_a_tombstone_is_reported_by_every_run() -> None:
     assert (orphaned(again), again.guests_written) == ([(ChangeKind.TOMBSTONE, "vm-1")], ())
 
 
+def test_a_guest_that_reappears_after_its_tombstone_is_no_leftover() -> None:
+    old = frozenset({machine_uuid(1)})
+    before, found = snapshot(tombstones=old, old_tombstones=old), discovery(guest("1", machine=1))
+    changes = compare(found, before)
+    assert orphaned(changes) == [(ChangeKind.UNKNOWN_MARKER, "vm-1")]
+    known = written(before, changes)
+    assert compare(found, evolve(known, reappeared=frozenset({("", "1")}))).none
+    assert orphaned(compare(found, known)) == [(ChangeKind.TOMBSTONE, "vm-1")], "it was there all the time"
+    unmarked = snapshot(guests=[record(guest("1"))], tombstones=old, old_tombstones=old)
+    assert orphaned(compare(found, unmarked)) == [(ChangeKind.UNKNOWN_MARKER, "vm-1")], "it got its marker back"
+
+
 def test_an_unknown_marker_is_reported_once() -> None:
     changes = compare(discovery(guest("1", machine=1)), snapshot())
     assert orphaned(changes) == [(ChangeKind.UNKNOWN_MARKER, "vm-1")]

@@ -85,6 +85,11 @@ def test_a_cloud_init_image_is_recognized_by_its_name() -> None:
         (evolve(MACHINE, machine_here=True), RepairPolicy.NONE, "whose guest fox does not use it"),
         (evolve(VOLUME, guest_name="stray"), RepairPolicy.NONE, "the guest stray carries its marker"),
         (evolve(DELETED, guest_name="stray"), RepairPolicy.NONE, "stray"),
+        *(
+            (evolve(one, used_by="a disk of fox on west"), RepairPolicy.NONE, "but a disk of fox on west has its name")
+            for one in (DELETED, VOLUME, MACHINE)
+        ),
+        (evolve(MACHINE, machine_here=True, used_by="a disk of fox on east"), RepairPolicy.NONE, "does not use it"),
     ],
 )
 def test_the_repair_policy_of_a_volume_depends_on_the_ledger(

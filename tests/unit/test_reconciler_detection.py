@@ -56,6 +56,7 @@ def kinds(machine: MachineFacts) -> list[Kind]:
     ("guest", "kind", "ours", "data_at_risk"),
     [
         (evolve(STRAY, has_tombstone=True), Kind.LEFTOVER_GUEST, True, False),
+        (evolve(STRAY, has_tombstone=True, reappeared=True), Kind.UNKNOWN_GUEST, False, True),
         (STRAY, Kind.UNKNOWN_GUEST, False, True),
         (evolve(KNOWN, machine_guest="fox"), Kind.DUPLICATE_GUEST, False, True),
         (KNOWN, Kind.GUEST_ON_OTHER_HOST, False, True),

@@ -266,7 +266,10 @@ def _change(kind: ChangeKind, machine: MachineSnapshot, record: GuestRecord | No
 def _orphaned_guests(
     written: Iterable[GuestRecord], records: Iterable[GuestRecord], snapshot: ServerSnapshot
 ) -> Iterator[OrphanedGuest]:
-    """Yields orphaned guests. Every run reports a guest with a tombstone until it is deleted, others only at first."""
+    """Yields orphaned guests. Every run reports a guest with a tombstone until it is deleted, others only at first.
+
+    A guest that has reappeared counts as one with an unknown marker.
+    """
     changed = {record.key for record in written}
     for record in records:
         if record.marker_installation != snapshot.installation_id or record.marker_machine is None:
@@ -275,13 +278,20 @@ def _orphaned_guests(
         if record.marker_machine in snapshot.machines:
             if record.machine_id is None and record.key in changed:
                 kind = ChangeKind.DUPLICATE_MARKER
-        elif record.marker_machine in snapshot.tombstones:
+        elif record.marker_machine in snapshot.tombstones and not _has_reappeared(record, snapshot):
             kind = ChangeKind.TOMBSTONE
         elif record.key in changed and _is_newly_marked(record, snapshot):
             is_copy = record.marker_machine in snapshot.machines_elsewhere
             kind = ChangeKind.DUPLICATE_MARKER if is_copy else ChangeKind.UNKNOWN_MARKER
         if kind is not None:
             yield OrphanedGuest(kind=kind, machine_uuid=record.marker_machine, guest_name=record.name)
+
+
+def _has_reappeared(record: GuestRecord, snapshot: ServerSnapshot) -> bool:
+    """Returns whether a run did not list the guest although no call could create it any more: it may be a backup."""
+    if _is_newly_marked(record, snapshot):
+        return record.marker_machine in snapshot.old_tombstones
+    return record.key in snapshot.reappeared
 
 
 def _is_newly_marked(record: GuestRecord, snapshot: ServerSnapshot) -> bool:

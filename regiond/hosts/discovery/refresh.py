@@ -317,8 +317,8 @@ _CHANGE_TEXTS = {
 }
 _ORPHANED_TEXTS = {
     ChangeKind.TOMBSTONE: "The guest {guest} on {host} belongs to a deleted machine; an operation removes it",
-    ChangeKind.UNKNOWN_MARKER: "The guest {guest} on {host} has our marker, but no such machine is known. "
-    "It is not changed",
+    ChangeKind.UNKNOWN_MARKER: "The guest {guest} on {host} has our marker, but its machine is not known, or was "
+    "deleted before the guest appeared. It is not changed",
     ChangeKind.DUPLICATE_MARKER: "The guest {guest} on {host} has the marker of a machine that another guest is: "
     "probably a copy. It is not changed",
 }

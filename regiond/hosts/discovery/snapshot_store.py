@@ -42,7 +42,15 @@ _OTHER_MEMBERS = """
      where h.id = $1 and other.state <> 'removing'
 """
 _TOMBSTONES = """
-    select machine_uuid, recorded_at >= $2 as is_new from tombstone where machine_uuid = any($1::uuid[])
+    select machine_uuid, recorded_at >= $2 as is_new,
+           coalesce(recorded_at + interval '15 minutes' < (
+               select max(s.refreshed_at) from vm_host_schedule s join vm_host h on h.id = s.host_id
+                where h.server_id = $3), false) as is_old
+      from tombstone where machine_uuid = any($1::uuid[])
+"""
+_REAPPEARED = """
+    select g.project, g.guest_key from guest g join tombstone t on t.machine_uuid = g.marker_machine
+     where g.server_id = $1 and g.marker_absent_at > t.recorded_at + interval '15 minutes'
 """
 _MARKED_MACHINES = "select uuid from machine where uuid = any($1::uuid[])"
 
@@ -61,7 +69,8 @@ async def read_snapshot(
     `run` names the markers to look up and the time since which machines must be unchanged to be settled.
     """
     marked = [guest.marker.machine_id for guest in run.discovery.guests if guest.marker]
-    tombstones = await db.fetch(_TOMBSTONES, marked, run.began_at) if marked else []
+    tombstones = await db.fetch(_TOMBSTONES, marked, run.began_at, server_id) if marked else []
+    reappeared = await db.fetch(_REAPPEARED, server_id) if tombstones else []
     alive = await db.fetch(_MARKED_MACHINES, marked) if marked else []
     server = await db.fetchrow(_SERVER, server_id)
     guests = [guest_of_row(row) for row in await db.fetch(_GUESTS, server_id)]
@@ -80,6 +89,8 @@ async def read_snapshot(
         markers_listed=markers_listed,
         tombstones=frozenset(row["machine_uuid"] for row in tombstones),
         new_tombstones=frozenset(row["machine_uuid"] for row in tombstones if row["is_new"]),
+        old_tombstones=frozenset(row["machine_uuid"] for row in tombstones if row["is_old"]),
+        reappeared=frozenset((row["project"], row["guest_key"]) for row in reappeared),
         huge_memory_mib=server["huge_memory_mib"] if server is not None else 0,
         discrete_totals=await read_totals(db, server_id),
         discrete=discrete,

@@ -45,8 +45,10 @@ _WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
                        kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
-                       iso, next_iso, uefi, secure_boot, tpm, start_order)
-    select $1, found.*
+                       iso, next_iso, uefi, secure_boot, tpm, start_order, marker_absent_at)
+    select $1, found.*,
+           (select max(s.refreshed_at) from vm_host_schedule s join vm_host h on h.id = s.host_id
+             where h.server_id = $1)
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
            power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
@@ -67,7 +69,9 @@ _WRITE_GUESTS = """
            next_iso = case when excluded.next_iso is not null or excluded.power_state = 'off' then excluded.next_iso
                            when guest.next_iso <> excluded.iso then guest.next_iso end,
            uefi = excluded.uefi, secure_boot = excluded.secure_boot, tpm = excluded.tpm,
-           start_order = nullif(excluded.start_order, 'null')
+           start_order = nullif(excluded.start_order, 'null'),
+           marker_absent_at = case when guest.marker_machine is distinct from excluded.marker_machine
+                                   then excluded.marker_absent_at else guest.marker_absent_at end
     returning id, project, guest_key
 """
 _CLEAR_MACHINES = """

@@ -27,7 +27,7 @@ class AdoptionContext:
 
     machines: dict[int, MachineName]  # by row id
     existing: frozenset[UUID]  # existing machines whose marker a guest has
-    tombstones: frozenset[UUID]  # deleted machines whose marker a guest has
+    leftovers: frozenset[int]  # guests of deleted machines that operations remove, by row id
     pending: dict[int, MachineName]  # open adoptions, by the row id of the guest
 
 
@@ -43,7 +43,7 @@ def obstacle_to_adoption(guest: HostGuest, installation_id: UUID, context: Adopt
         )
     if row.marker_installation is not None and row.marker_machine in context.existing:
         return f"it carries the marker of machine {row.marker_machine}, which is another guest (is this a copy?)"
-    if row.marker_installation is not None and row.marker_machine in context.tombstones:
+    if guest.id in context.leftovers:
         return "its machine was deleted, and an operation removes it"
     if row.cores < 1 or row.memory_mib < 1:
         return "its cores or memory are unknown; refresh the host"

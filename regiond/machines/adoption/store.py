@@ -59,7 +59,11 @@ _PENDING = """
      where kind = 'adopt' and host_id = $1 and is_open
 """
 _MACHINES = "select id, uuid, system_id, hostname from machine where id = any($1::integer[]) or uuid = any($2::uuid[])"
-_TOMBSTONES = "select machine_uuid from tombstone where machine_uuid = any($1::uuid[])"
+_LEFTOVERS = """
+    select g.id from guest g join tombstone t on t.machine_uuid = g.marker_machine
+     where g.server_id = (select server_id from vm_host where id = $2) and g.marker_machine = any($1::uuid[])
+       and (g.marker_absent_at > t.recorded_at + interval '15 minutes') is not true
+"""
 _DROP_TOMBSTONE = "delete from tombstone where machine_uuid = $1"
 # The operation that forgot a machine is its record. Its guest may have been adopted or deleted since.
 _FORGOTTEN = """
@@ -93,7 +97,7 @@ async def read_context(db: Db, host_id: int, machine_ids: list[int], marked_mach
     return AdoptionContext(
         machines={row["id"]: _machine_name(row) for row in machines},
         existing=frozenset(row["uuid"] for row in machines),
-        tombstones=frozenset(row["machine_uuid"] for row in await db.fetch(_TOMBSTONES, marked_machines)),
+        leftovers=frozenset(row["id"] for row in await db.fetch(_LEFTOVERS, marked_machines, host_id)),
         pending={row["guest_id"]: _machine_name(row) for row in pending},
     )
 

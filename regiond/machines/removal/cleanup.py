@@ -26,7 +26,7 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 CLEAN_UP_DEADLINE_S = 60.0
-PENDING_S = 1800.0  # the wait for a rack that does not answer; a refresh finds a guest that it creates later
+PENDING_S = 1800.0  # the wait for a rack that does not answer; a refresh reports a guest that it creates later
 
 
 class CleanUp:

@@ -23,6 +23,7 @@ class MarkedGuest(Subject):
     machine_guest: str | None = None  # the guest of that machine
     busy: bool = False  # an operation acts on the machine or on this guest
     has_tombstone: bool = False
+    reappeared: bool = False  # a refresh some time after the tombstone was recorded did not list the guest
     detached: bool = False  # the machine's host was removed while this guest remained
 
 
@@ -33,7 +34,7 @@ def detect(guest: MarkedGuest) -> Discrepancy | None:
     if guest.system_id is not None:
         return _duplicate(guest) if guest.machine_guest is not None else _moved(guest)
     if guest.has_tombstone:
-        return _leftover(guest)
+        return _reappeared(guest) if guest.reappeared else _leftover(guest)
     return None if guest.detached else _unknown(guest)
 
 
@@ -48,12 +49,18 @@ def _leftover(guest: MarkedGuest) -> Discrepancy:
     )
 
 
-def _unknown(guest: MarkedGuest) -> Discrepancy:
+def _reappeared(guest: MarkedGuest) -> Discrepancy:
+    found = f"machine {guest.marker} was deleted, and its guest was gone and has appeared again, as from a backup"
+    return _unknown(guest, found=found)
+
+
+def _unknown(guest: MarkedGuest, *, found: str | None = None) -> Discrepancy:
+    not_known = f"the guest carries our ownership marker for machine {guest.marker}, which is not in the ledger"
     return _discrepancy(
         guest,
         DiscrepancyKind.UNKNOWN_GUEST,
         policy=RepairPolicy.APPROVAL,
-        found=f"the guest carries our ownership marker for machine {guest.marker}, which is not in the ledger",
+        found=found or not_known,
         expected="a machine for this guest, or no marker",
         remedy=f"This adopts {guest.name} as a machine and does not change the guest.",
     )

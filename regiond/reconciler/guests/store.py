@@ -7,11 +7,13 @@ from attrs import frozen
 from regiond.db.pool import Db
 from regiond.reconciler.guests.detection import MarkedGuest
 
-# A guest belongs to the oldest host that sees its LXD project.
+# A guest belongs to the oldest host that sees its LXD project. A stale call can create one for a deleted machine some
+# minutes after the deletion, hence the 15 minutes.
 _MARKED_GUESTS = """
     select g.id, g.name, g.marker_machine as marker, h.id as host_id, h.name as host_name, m.system_id, m.hostname,
            mh.name as machine_host, own.name as machine_guest,
-           exists (select from tombstone t where t.machine_uuid = g.marker_machine) as has_tombstone,
+           t.machine_uuid is not null as has_tombstone,
+           coalesce(g.marker_absent_at > t.recorded_at + interval '15 minutes', false) as reappeared,
            exists (select from detached_machine f where f.uuid = g.marker_machine and not f.lost) as detached,
            exists (select from operation o
                     where o.is_open
@@ -25,6 +27,7 @@ _MARKED_GUESTS = """
                           where h.server_id = g.server_id and (h.driver <> 'lxd' or h.project = g.project)
                           order by id limit 1) h on true
       left join machine m on m.uuid = g.marker_machine
+      left join tombstone t on t.machine_uuid = g.marker_machine
       left join vm_host mh on mh.id = m.host_id
       left join guest own on own.machine_id = m.id
      where g.machine_id is null and g.marker_machine is not null and ($1::integer is null or g.id = $1)

@@ -1,4 +1,4 @@
-"""Finds volumes that are named after our ownership marker and that no guest uses."""
+"""Finds volumes that are named after our ownership marker and that no guest of their server uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy,
 
 @frozen(kw_only=True)
 class OrphanedVolume(Subject):
-    """A volume that no guest uses, as the last refresh found it, and the machine that its name refers to."""
+    """A volume that no guest of its server uses, as the last refresh found it, and the machine of its name."""
 
     WORD = "volume"
 
@@ -31,6 +31,7 @@ class OrphanedVolume(Subject):
     deleted_hostname: str | None = None  # from the machine's tombstone
     created_here: bool = False  # the tombstone lists this volume in this storage pool of this server
     was_attached: bool = False  # a refresh since the deletion did not list the volume: a guest may have used it
+    used_by: str | None = None  # a disk of this name that a machine or guest of any host has, or that is kept
     detached_hostname: str | None = None  # the machine's host was removed while its guest remained
 
 
@@ -38,6 +39,8 @@ def detect(volume: OrphanedVolume) -> Discrepancy | None:
     """Returns the discrepancy; None while an operation acts on it, and for a missing machine, itself a discrepancy."""
     if volume.busy or (volume.machine_here and volume.machine_guest is None):
         return None
+    if volume.used_by is not None and not volume.machine_here:
+        return _used_elsewhere(volume, volume.used_by)
     if volume.system_id is not None:
         return _of_machine(volume)
     if volume.guest_name is not None:
@@ -50,6 +53,16 @@ def detect(volume: OrphanedVolume) -> Discrepancy | None:
     if volume.deleted_hostname is not None and volume.created_here and not volume.was_attached:
         return _of_deleted_machine(volume)
     return _removable(volume, found=_origin(volume))
+
+
+def _used_elsewhere(volume: OrphanedVolume, used_by: str) -> Discrepancy:
+    return _reported(
+        volume,
+        found=f"but {used_by} has its name: both storage pools may show the same folder",
+        expected="a volume that only one host shows",
+        remedy="Leave it: deleting the volume here can delete that disk. If the folders are not the same, and the disk "
+        "is elsewhere, delete it at the hypervisor.",
+    )
 
 
 def _of_machine(volume: OrphanedVolume) -> Discrepancy:
@@ -109,7 +122,7 @@ def _discrepancy(
         volume,
         DiscrepancyKind.ORPHANED_VOLUME,
         RepairPolicy.NONE if unreachable else policy,
-        found=f"no guest uses the volume{size} in storage pool {volume.pool}; {found}",
+        found=f"no guest here uses the volume{size} in storage pool {volume.pool}; {found}",
         expected=expected,
         remedy="Add a VM host for the volume's server." if unreachable else remedy,
         ours=automatic,

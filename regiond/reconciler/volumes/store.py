@@ -7,8 +7,24 @@ from regiond.ledger import service as ledger
 from regiond.reconciler.volumes.detection import OrphanedVolume
 
 # A volume is removed through the oldest host of its own project, else of its server. A stale call can create a volume
-# for a deleted machine some minutes after the deletion, hence the 15 minutes.
+# for a deleted machine some minutes after the deletion, hence the 15 minutes. No two disks get the same name: a volume
+# with the name of another disk is that disk, seen through a folder that two hosts share.
 _ORPHANED_VOLUMES = """
+    with listed as (select name from orphaned_volume where $1::integer is null or id = $1),
+         used as materialized (
+             select d.volume, 'a disk of ' || m.hostname || coalesce(' on ' || h.name, '') as holder
+               from (select machine_id, volume from machine_disk
+                     union all select machine_id, second_volume from machine_disk) d
+               join machine m on m.id = d.machine_id left join vm_host h on h.id = m.host_id
+              where d.volume in (select name from listed)
+             union all
+             select k.volume, 'a kept disk of ' || h.name from kept_disk k join vm_host h on h.id = k.host_id
+              where k.volume in (select name from listed)
+             union all
+             select d.volume, 'a disk of ' || g.name || coalesce(
+                        ' on ' || (select min(h.name) from vm_host h where h.server_id = g.server_id), '')
+               from guest g, jsonb_to_recordset(g.disks) d (volume text)
+              where d.volume in (select name from listed))
     select v.id, v.name, v.project, p.pool_key, p.name as pool, v.size_bytes, v.marker_machine as marker,
            h.id as host_id, h.name as host_name, m.system_id, m.hostname, mh.name as machine_host,
            coalesce(mh.server_id = p.server_id, false) as machine_here, own.name as machine_guest,
@@ -19,6 +35,7 @@ _ORPHANED_VOLUMES = """
                'server_id', p.server_id, 'pool', p.pool_key, 'name', v.name)), false) as created_here,
            coalesce(v.last_absent_at > t.recorded_at + interval '15 minutes', false) as was_attached,
            f.hostname as detached_hostname,
+           (select min(u.holder) from used u where u.volume = v.name) as used_by,
            exists (select from operation o
                     where o.is_open
                       and (o.machine_id = m.id or (o.kind = 'remove_host' and o.host_id = h.id)
