@@ -105,6 +105,22 @@ async def test_a_guest_that_is_restored_after_its_deletion_is_kept(innkeeper: De
     await eventually(lambda: innkeeper.simulated_guests() == [])
 
 
+@pytest.mark.parametrize(("since", "kept"), [("20 minutes", ["old"]), ("1 minute", [])])
+async def test_a_guest_on_a_host_that_is_added_anew_may_be_restored(
+    innkeeper: Deployment, since: str, kept: list[str]
+) -> None:
+    """Its host was not known when no call could create a guest of the deleted machine any more."""
+    host = await innkeeper.add_simulated()
+    await deleted_machine(innkeeper, host)
+    await innkeeper.delete(f"vm-hosts/{host['id']}/")
+    await pass_time(innkeeper, since)
+    restore(innkeeper)
+    host = await innkeeper.add_simulated()
+    await refresh(innkeeper, host)
+    await eventually(lambda: innkeeper.simulated_guests() == kept)
+    assert await clean_ups(innkeeper) == (0 if kept else 1)
+
+
 @pytest.mark.parametrize("away", ["1 minute", "5 days"])
 async def test_a_guest_that_a_refresh_finds_first_is_a_leftover(innkeeper: Deployment, away: str) -> None:
     """It was there all the time, on a host that was not refreshed."""

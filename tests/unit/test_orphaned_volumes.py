@@ -10,7 +10,7 @@ from attrs import evolve
 from common.discovery import Discovery
 from common.discovery import OrphanedVolume as DiscoveredVolume
 from common.values import GuestDisk, OwnershipMarker
-from common.volume_names import marker_of_artifact, seed_name, volume_name
+from common.volume_names import marker_of_artifact, seed_name, serial_log_name, volume_name
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES as NONE
 from regiond.hosts.discovery.orphaned_volumes import VolumeChanges, VolumeRecord, VolumeSnapshot, volume_changes
@@ -79,9 +79,11 @@ def test_a_cloud_init_image_is_recognized_by_its_name() -> None:
         (DELETED, RepairPolicy.AUTOMATIC, "created for fox, which was deleted"),
         (evolve(DELETED, created_here=False), RepairPolicy.APPROVAL, "was not created here for it"),
         (evolve(DELETED, was_attached=True), RepairPolicy.APPROVAL, "another guest may have used it since"),
-        (evolve(VOLUME, detached_hostname="fox"), RepairPolicy.APPROVAL, "detached when its host was removed"),
+        (evolve(VOLUME, detached_hostname="fox"), RepairPolicy.NONE, "detached when its host was removed"),
         (VOLUME, RepairPolicy.APPROVAL, f"machine {MARKER.machine_id}, which is not in the ledger"),
         (MACHINE, RepairPolicy.APPROVAL, "created for fox, which is on west"),
+        (evolve(MACHINE, name=seed_name(MARKER)), RepairPolicy.NONE, "if both storage pools show the same folder"),
+        (evolve(MACHINE, name=serial_log_name(MARKER)), RepairPolicy.NONE, "its guest uses it there"),
         (evolve(MACHINE, machine_here=True), RepairPolicy.NONE, "whose guest fox does not use it"),
         (evolve(VOLUME, guest_name="stray"), RepairPolicy.NONE, "the guest stray carries its marker"),
         (evolve(DELETED, guest_name="stray"), RepairPolicy.NONE, "stray"),

@@ -121,7 +121,7 @@ class ServerSnapshot:
     markers_listed: bool = True  # False: listings show the marker only in the names of volumes
     tombstones: frozenset[UUID] = frozenset()
     new_tombstones: frozenset[UUID] = frozenset()  # written after the discovery run started
-    old_tombstones: frozenset[UUID] = frozenset()  # 15 minutes older than the last run of the server before this one
+    old_tombstones: frozenset[UUID] = frozenset()  # 15 minutes older than the server's last run, or its first host
     reappeared: frozenset[GuestKey] = frozenset()  # guests whose tombstone was so old when they were first recorded
     huge_memory_mib: int = 0
     discrete_totals: Mapping[ResourceKey, int] = field(factory=dict)

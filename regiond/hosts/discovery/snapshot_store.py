@@ -44,7 +44,8 @@ _OTHER_MEMBERS = """
 _TOMBSTONES = """
     select machine_uuid, recorded_at >= $2 as is_new,
            coalesce(recorded_at + interval '15 minutes' < (
-               select max(s.refreshed_at) from vm_host_schedule s join vm_host h on h.id = s.host_id
+               select coalesce(max(s.refreshed_at), min(h.created_at))
+                 from vm_host h left join vm_host_schedule s on s.host_id = h.id
                 where h.server_id = $3), false) as is_old
       from tombstone where machine_uuid = any($1::uuid[])
 """

@@ -47,7 +47,8 @@ _WRITE_GUESTS = """
                        kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
                        iso, next_iso, uefi, secure_boot, tpm, start_order, marker_absent_at)
     select $1, found.*,
-           (select max(s.refreshed_at) from vm_host_schedule s join vm_host h on h.id = s.host_id
+           (select coalesce(max(s.refreshed_at), min(h.created_at))
+              from vm_host h left join vm_host_schedule s on s.host_id = h.id
              where h.server_id = $1)
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,

@@ -50,11 +50,14 @@ def _leftover(guest: MarkedGuest) -> Discrepancy:
 
 
 def _reappeared(guest: MarkedGuest) -> Discrepancy:
-    found = f"machine {guest.marker} was deleted, and its guest was gone and has appeared again, as from a backup"
-    return _unknown(guest, found=found)
+    return _unknown(
+        guest,
+        found=f"machine {guest.marker} was deleted, and its guest has appeared since, as from a backup",
+        otherwise=" If nobody needs it, delete it at the hypervisor.",
+    )
 
 
-def _unknown(guest: MarkedGuest, *, found: str | None = None) -> Discrepancy:
+def _unknown(guest: MarkedGuest, *, found: str | None = None, otherwise: str = "") -> Discrepancy:
     not_known = f"the guest carries our ownership marker for machine {guest.marker}, which is not in the ledger"
     return _discrepancy(
         guest,
@@ -62,7 +65,7 @@ def _unknown(guest: MarkedGuest, *, found: str | None = None) -> Discrepancy:
         policy=RepairPolicy.APPROVAL,
         found=found or not_known,
         expected="a machine for this guest, or no marker",
-        remedy=f"This adopts {guest.name} as a machine and does not change the guest.",
+        remedy=f"This adopts {guest.name} as a machine and does not change the guest.{otherwise}",
     )
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.volume_names import index_of_volume
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject, Texts
 
 
@@ -50,6 +51,12 @@ def detect(volume: OrphanedVolume) -> Discrepancy | None:
             expected="a machine that uses the volume, or no volume",
             remedy=f"Adopt {volume.guest_name}, or delete it at the hypervisor.",
         )
+    return _of_no_machine(volume)
+
+
+def _of_no_machine(volume: OrphanedVolume) -> Discrepancy:
+    if volume.deleted_hostname is None and volume.detached_hostname is not None:
+        return _of_detached_machine(volume)
     if volume.deleted_hostname is not None and volume.created_here and not volume.was_attached:
         return _of_deleted_machine(volume)
     return _removable(volume, found=_origin(volume))
@@ -73,7 +80,25 @@ def _of_machine(volume: OrphanedVolume) -> Discrepancy:
             expected=f"{volume.machine_guest} uses the volume",
             remedy="Attach it to the guest again, or delete it at the hypervisor.",
         )
-    return _removable(volume, found=f"it was created for {volume.hostname}, which is on {volume.machine_host}")
+    created = f"it was created for {volume.hostname}, which is on {volume.machine_host}"
+    if index_of_volume(volume.name) is None:  # its user data or console log, which no disk names
+        return _reported(
+            volume,
+            found=f"{created}: if both storage pools show the same folder, its guest uses it there",
+            expected="no volume",
+            remedy="Leave it if they do. Else delete it at the hypervisor.",
+        )
+    return _removable(volume, found=created)
+
+
+def _of_detached_machine(volume: OrphanedVolume) -> Discrepancy:
+    return _reported(
+        volume,
+        found=f"it is named after {volume.detached_hostname}, which was detached when its host was removed",
+        expected="no volume, or a guest that uses it",
+        remedy="Add that host again, or delete the volume at the hypervisor if the guest is gone: it may use it "
+        "through a folder that both hosts show.",
+    )
 
 
 def _of_deleted_machine(volume: OrphanedVolume) -> Discrepancy:
@@ -93,8 +118,6 @@ def _origin(volume: OrphanedVolume) -> str:
         )
     if volume.deleted_hostname is not None:
         return f"it is named after {volume.deleted_hostname}, which was deleted, but was not created here for it"
-    if volume.detached_hostname is not None:
-        return f"it is named after {volume.detached_hostname}, which was detached when its host was removed"
     return f"it is named after machine {volume.marker}, which is not in the ledger"
 
 

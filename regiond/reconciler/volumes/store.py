@@ -11,7 +11,7 @@ from regiond.reconciler.volumes.detection import OrphanedVolume
 # with the name of another disk is that disk, seen through a folder that two hosts share.
 _ORPHANED_VOLUMES = """
     with listed as (select name from orphaned_volume where $1::integer is null or id = $1),
-         used as materialized (
+         found as (
              select d.volume, 'a disk of ' || m.hostname || coalesce(' on ' || h.name, '') as holder
                from (select machine_id, volume from machine_disk
                      union all select machine_id, second_volume from machine_disk) d
@@ -24,7 +24,8 @@ _ORPHANED_VOLUMES = """
              select d.volume, 'a disk of ' || g.name || coalesce(
                         ' on ' || (select min(h.name) from vm_host h where h.server_id = g.server_id), '')
                from guest g, jsonb_to_recordset(g.disks) d (volume text)
-              where d.volume in (select name from listed))
+              where d.volume in (select name from listed)),
+         used as (select volume, min(holder) as holder from found group by volume)
     select v.id, v.name, v.project, p.pool_key, p.name as pool, v.size_bytes, v.marker_machine as marker,
            h.id as host_id, h.name as host_name, m.system_id, m.hostname, mh.name as machine_host,
            coalesce(mh.server_id = p.server_id, false) as machine_here, own.name as machine_guest,
@@ -35,7 +36,7 @@ _ORPHANED_VOLUMES = """
                'server_id', p.server_id, 'pool', p.pool_key, 'name', v.name)), false) as created_here,
            coalesce(v.last_absent_at > t.recorded_at + interval '15 minutes', false) as was_attached,
            f.hostname as detached_hostname,
-           (select min(u.holder) from used u where u.volume = v.name) as used_by,
+           u.holder as used_by,
            exists (select from operation o
                     where o.is_open
                       and (o.machine_id = m.id or (o.kind = 'remove_host' and o.host_id = h.id)
@@ -54,6 +55,7 @@ _ORPHANED_VOLUMES = """
       left join guest own on own.machine_id = m.id
       left join tombstone t on t.machine_uuid = v.marker_machine
       left join detached_machine f on f.uuid = v.marker_machine
+      left join used u on u.volume = v.name
      where p.missing_since is null and p.status = 'available' and ($1::integer is null or v.id = $1)
        and not exists (select from kept_disk k where k.storage_pool_id = v.storage_pool_id and k.volume = v.name)
      order by v.id
