@@ -9,13 +9,15 @@ import pytest
 
 from common.errors import WrongState
 from common.guest_spec import GuestSpec
-from common.values import GuestRef, PowerAction
+from common.values import GuestRef, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client, Json, path
 from rackd.drivers.lxd.inventory.ownership import REPLACES_KEY, id_of, replacement_name
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture, spec_for
 from tests.contract.guest_samples import volumes_of
 from tests.contract.lxd_fixtures import LxdFixture
 from tests.contract.lxd_prepared_server import client_of
+
+PROJECT = r"--project default\."  # the end of a command
 
 pytestmark = pytest.mark.parametrize(
     "host",
@@ -97,7 +99,9 @@ def test_nothing_is_deleted_while_it_is_unknown_which_is_the_copy(host: DriverFi
     spec = composed(host, "vm")
     restore(client, spec.name, f"{host.prefix}restored")
     host.rename(spec.ref, f"{host.prefix}renamed")
-    with pytest.raises(WrongState, match=rf"{host.prefix}renamed, {host.prefix}restored.* config unset INSTANCE user"):
+    with pytest.raises(
+        WrongState, match=rf"{host.prefix}renamed, {host.prefix}restored.* user\.innkeeper\.machine {PROJECT}$"
+    ):
         host.driver.decompose(spec.ref, volumes_of(spec))
     assert instances(host, client) == {"renamed", "restored"}
     client.patch(path("instances", f"{host.prefix}restored"), {"config": {"user.innkeeper.machine": ""}})
@@ -112,7 +116,8 @@ def test_a_backup_beside_a_placeholder_stays(host: DriverFixture, client: Client
     restore(client, spec.name, placeholder, **{REPLACES_KEY: spec.name})
     restore(client, spec.name, f"{host.prefix}vm-restored")
     client.delete(path("instances", spec.name))
-    with pytest.raises(WrongState, match=placeholder):
+    clear = rf"one of: {host.prefix}vm-restored\. .* {PROJECT} Do not change {placeholder}: it is temporary"
+    with pytest.raises(WrongState, match=clear):
         host.driver.decompose(spec.ref)
     assert instances(host, client) == {placeholder, "vm-restored"}
     client.patch(path("instances", f"{host.prefix}vm-restored"), {"config": {"user.innkeeper.machine": ""}})
@@ -156,7 +161,17 @@ def test_a_restored_backup_is_a_problem_and_no_second_guest(host: DriverFixture,
     problems = {one.subject: one.message for one in found.problems}
     for name in ("a-restored", "vm-restored"):
         assert f"has the same id as {spec.name} (" in problems[f"{host.prefix}{name}"]
-        assert f"copy {host.prefix}{name} NEW" in problems[f"{host.prefix}{name}"]
+        assert problems[f"{host.prefix}{name}"].endswith(f"copy {host.prefix}{name} NEW --project default")
+
+
+def test_a_restored_backup_with_a_shorter_name_is_not_the_running_vm(host: DriverFixture, client: Client) -> None:
+    spec = composed(host, "db-production")
+    host.driver.power(spec.ref, PowerAction.ON, grace_s=1.0)
+    restore(client, spec.name, f"{host.prefix}db-old")
+    found = host.driver.discover()
+    (own,) = [guest for guest in found.guests if guest.marker == spec.marker]
+    assert (own.name, own.power) == (spec.name, PowerState.ON)
+    assert f"{host.prefix}db-old" in {one.subject for one in found.problems}
 
 
 def test_adoption_marks_the_named_one_of_two_with_the_same_id(host: DriverFixture, client: Client) -> None:

@@ -67,15 +67,19 @@ def _own(instances: Instances, guest: GuestRef, others: Sequence[Json], temporar
             if one["name"] == name:
                 return one
     if len(others) > 1 or (others and temporary):
-        found = ", ".join(str(one["name"]) for one in (*others, *temporary))
-        lxc = instances.capabilities.dialect.client
-        raise WrongState(
-            f"{guest.name} is not deleted: several instances carry its marker, and none has its name, so it is not "
-            f"known which is its own: {found}. The others may be restored backups. Make each of these a foreign one "
-            f"with: {lxc} config unset INSTANCE {MACHINE_KEY}",
-            name=guest.name,
-        )
+        raise _unclear(instances, guest, [str(one["name"]) for one in others], [str(one["name"]) for one in temporary])
     return next(iter(others), None)
+
+
+def _unclear(instances: Instances, guest: GuestRef, others: Sequence[str], temporary: Sequence[str]) -> WrongState:
+    command = f"{instances.capabilities.dialect.client} config unset INSTANCE {MACHINE_KEY}"
+    kept = f" Do not change {', '.join(temporary)}: it is temporary, and is deleted with the VM." * bool(temporary)
+    return WrongState(
+        f"{guest.name} is not deleted: several instances carry its marker, and none has its name, so it is not known "
+        f"whether its own is one of: {', '.join(others)}. Make each of these that is a restored backup a foreign one "
+        f"with: {command} --project {instances.scope.project}.{kept}",
+        name=guest.name,
+    )
 
 
 def _delete(instances: Instances, guest: GuestRef, one: Json, power: compose.PowerFactory) -> set[tuple[str, str]]:

@@ -29,6 +29,7 @@ MOVE_PREFIXES = ("lxd-move-of-", "incus-move-of-")  # of the names of copies tha
 
 DEFAULT_PROJECT = "default"
 VM, CONTAINER = "virtual-machine", "container"
+_OFF = "Stopped"  # LXD's word
 
 
 def config_of(instance: Json) -> Mapping[str, str]:
@@ -98,15 +99,21 @@ def one_of_each_id(instances: Iterable[Json]) -> tuple[list[Json], list[tuple[Js
     """Returns the instances without those that have the id of another one of their project; and these, each with that
     other one. A backup that is restored beside its instance has its id.
 
-    A marked one counts, then the one with the shorter name: whoever restores `vm` calls it `vm-old`, say.
+    A marked one counts, then one that is not off, then the one with the shorter name: whoever restores `vm` calls it
+    `vm-old`, say, and leaves it off. All members of a cluster choose the same one.
     """
     chosen: dict[tuple[str, str], Json] = {}
     others = []
-    for one in sorted(instances, key=lambda one: (marker_of(one) is None, len(one["name"]), one["name"])):
+    for one in sorted(instances, key=_rank):
         first = chosen.setdefault((str(one.get("project") or DEFAULT_PROJECT), id_of(one)), one)
         if first is not one:
             others.append((one, first))
     return list(chosen.values()), others
+
+
+def _rank(instance: Json) -> tuple[bool, bool, int, str]:
+    name = str(instance["name"])
+    return marker_of(instance) is None, instance.get("status") == _OFF, len(name), name
 
 
 def is_unreadable(instance: Json) -> bool:

@@ -281,12 +281,12 @@ def _same_id_problems(
     client = dialect_of(responses.server).client
     for one, counted in others:
         if _is_here(one, responses):
-            name = str(one["name"])
+            name, project = str(one["name"]), str(one.get("project") or DEFAULT_PROJECT)
             yield Problem(
                 subject=name,
                 message=f"The instance has the same id as {counted['name']} ({id_of(one)}), as a restored backup has, "
                 f"so only {counted['name']} is listed and counted. To give it an id of its own, copy it, then delete "
-                f"it: {client} copy {name} NEW",
+                f"it: {client} copy {name} NEW --project {project}",
             )
 
 
