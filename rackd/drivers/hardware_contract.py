@@ -49,7 +49,8 @@ class GuestHardware(Protocol):
     def detach_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
         """Returns the power state once the guest does not have the disk, now and at its next start. Idempotent.
 
-        The volume stays, with its content. Raises NotFound without the guest; WrongState, with nothing changed, if a
+        The volume stays, with its content. Raises NotFound without the guest, and if its disk of that name is another
+        file than the volume; WrongState, with nothing changed, if a
         running guest does not give the disk back within seconds, because its system uses it or is not up.
 
         LXD takes a disk from a running guest that uses it, too: what the guest has not written yet is lost, and its

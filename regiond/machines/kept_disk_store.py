@@ -50,7 +50,7 @@ _KEEP = """
     returning id
 """
 # The disks of the machine that were not made for it: attached ones, with volumes that are named after another machine,
-# and adopted ones.
+# and adopted ones. The name of an adopted one that the guest does not have may be that of somebody else's volume.
 _NOT_MADE_FOR_IT = """
     select d.id
       from machine_disk d join machine m on m.id = d.machine_id, installation i,
@@ -60,6 +60,11 @@ _NOT_MADE_FOR_IT = """
        and (d.origin = 'adopted' or starts_with(d.volume, 'ik-' || hex || '-')
             or starts_with(d.volume, 'ik-' || short || '-'))
        and d.volume not like 'ik-%-' || replace(m.uuid::text, '-', '') || '-%'
+       and not (d.origin = 'adopted' and exists (
+                select from guest g join storage_pool p on p.id = d.storage_pool_id
+                 where g.machine_id = m.id and not exists (
+                       select from jsonb_to_recordset(g.disks) f (device text, pool_id text, volume text)
+                        where (f.pool_id, coalesce(f.volume, f.device)) = (p.pool_key, d.volume))))
      order by d.id
 """
 _FIND = "select id from kept_disk where storage_pool_id = $1 and volume = $2"

@@ -153,13 +153,13 @@ def test_a_file_in_a_folder_is_not_the_volume_of_its_name(host: CapableFixture, 
     changes: list[tuple[Callable[[], object], type[InnkeeperError]]] = [
         (lambda: driver.copy_disk(spec.ref, *place, made), NotFound),
         (lambda: driver.grow_disk(spec.ref, size), NotFound),
+        (lambda: driver.detach_disk(spec.ref, *place), NotFound),
         (lambda: driver.read_disk(spec.ref, *place, 0), NotFound),
         (
             lambda: driver.remove_volumes(spec.marker, [VolumeRef(pool_id=place[0], name=place[1])], adopted=True),
             WrongState,
         ),
     ]
-    driver.detach_disk(spec.ref, *place)
     for change, error in changes:
         with pytest.raises(error, match=r"data\.img"):
             change()
@@ -173,3 +173,20 @@ def test_a_deletion_leaves_a_volume_named_like_the_file_in_a_folder(host: Capabl
     host.driver.decompose(nested.ref, ((host.pool_id, nested.disks[0].volume),))
     assert (host.pool_id, "data.img") in host.volumes()
     assert (host.pool_id, nested.disks[0].volume) not in host.volumes()
+
+
+@LIBVIRT
+def test_a_root_disk_that_was_moved_to_a_folder_is_not_replaced_elsewhere(host: CapableFixture) -> None:
+    """The volume made anew would be a stray one beside the old content, which the guest would start."""
+    spec = composed(host, "moved")
+    fixture, path = cast("LibvirtFixture", host), path_of(host, spec.disks[0].volume)
+    domain = fixture.administrator.lookupByName(spec.name)
+    moved = str(Path(path).parent / "web" / Path(path).name)
+    fixture.administrator.defineXML(domain.XMLDesc().replace(path, moved))
+    fixture.delete_volume(spec.disks[0])
+    for change in (host.driver.undeploy, lambda one: host.driver.undeploy(one, erase=True, overwrite=True)):
+        with pytest.raises(
+            WrongState, match=rf"{spec.disks[0].volume}, .*cannot be replaced: it is {moved}.*virsh edit"
+        ):
+            change(spec)
+    assert (host.pool_id, spec.disks[0].volume) not in host.volumes()

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, NotFound, WrongState
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
+from rackd.drivers.simulated.driver import SimulatedDriver
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh
@@ -38,6 +39,17 @@ async def attached_again(innkeeper: Deployment) -> tuple[Any, str, str]:
     (kept,) = await innkeeper.get("kept-disks/")
     rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, 'x1' from guest", kept["volume"])
     return host, path, kept["volume"]
+
+
+async def lose_volume_name(innkeeper: Deployment) -> str:
+    """Returns the device of the volume `extra`, which a file in a folder of its pool is from now on, as libvirt lists
+    it.
+    """
+    (guest,) = await sql(innkeeper, "select id, disks::text as disks from guest")
+    listed = [{**disk, "volume": None} if disk["volume"] == "extra" else disk for disk in json.loads(guest["disks"])]
+    (device,) = [str(disk["device"]) for disk in listed if disk["volume"] is None]
+    await sql(innkeeper, "update guest set disks = $2::text::jsonb where id = $1", guest["id"], json.dumps(listed))
+    return device
 
 
 async def disks(innkeeper: Deployment, path: str) -> list[tuple[str, int, bool]]:
@@ -113,10 +125,7 @@ async def test_a_kept_disk_attached_again_outside_is_not_erased_with_the_others(
 async def test_a_file_in_a_folder_of_a_storage_pool_is_not_adopted(innkeeper: Deployment) -> None:
     """The host reports its storage pool and no volume. Its name could be that of somebody else's volume there."""
     _, path = await a_machine(innkeeper)
-    (guest,) = await sql(innkeeper, "select id, disks::text as disks from guest")
-    listed = [{**disk, "volume": None} if disk["volume"] == "extra" else disk for disk in json.loads(guest["disks"])]
-    (device,) = [disk["device"] for disk in listed if disk["volume"] is None]
-    await sql(innkeeper, "update guest set disks = $2::text::jsonb where id = $1", guest["id"], json.dumps(listed))
+    device = await lose_volume_name(innkeeper)
     await sql(innkeeper, "update machine_disk set volume = $1 where volume = 'extra'", device)
     for dry_run in ("true", "false"):
         with pytest.raises(InnkeeperError, match=r"disk2 of vm cannot be adopted: .* folder inside it.*pool-define-as"):
@@ -234,3 +243,47 @@ async def test_the_check_records_what_a_refresh_did_not(innkeeper: Deployment) -
     assert await Sweeper(innkeeper).sweep() == []
     assert await Sweeper(innkeeper).sweep() == ["disks_changed"]
     assert await disks(innkeeper, path) == WITH_FOREIGN
+
+
+async def test_a_file_adopted_as_a_volume_of_its_name_is_not_removed(innkeeper: Deployment) -> None:
+    """It was adopted under 1.0; the volume of that name is somebody else's."""
+    _, path = await a_machine(innkeeper)
+    await innkeeper.post(path, op="adopt_disk", disk="sdc")
+    await lose_volume_name(innkeeper)
+    for keep in ("true", "false"):
+        with pytest.raises(
+            InnkeeperError, match=r"disk2 of vm cannot be removed here: .*extra in default.*refresh sim"
+        ):
+            await innkeeper.post(path, op="remove_disk", disk="sdc", keep=keep)
+    assert await disks(innkeeper, path) == ADOPTED
+    assert "extra" in innkeeper.simulated().volume_names()
+
+
+async def test_a_file_adopted_as_a_volume_of_its_name_is_not_kept(innkeeper: Deployment) -> None:
+    _, path = await a_machine(innkeeper)
+    await innkeeper.post(path, op="adopt_disk", disk="sdc")
+    await lose_volume_name(innkeeper)
+    await innkeeper.delete(path)
+    assert await innkeeper.get("kept-disks/") == []
+    assert innkeeper.simulated().volume_names() == ["extra"]
+
+
+async def test_a_disk_that_its_host_finds_to_be_another_file_is_not_kept(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No refresh has told the region yet that it is no volume."""
+    _, path = await a_machine(innkeeper)
+    await innkeeper.post(path, op="adopt_disk", disk="sdc")
+
+    def detach(*_: object) -> None:
+        raise NotFound("vm has /pool/web/extra, which is not the volume extra")
+
+    def attach(*_: object, **__: object) -> None:
+        raise WrongState("The volume extra is used by vm")
+
+    monkeypatch.setattr(SimulatedDriver, "detach_disk", detach)
+    monkeypatch.setattr(SimulatedDriver, "attach_disk", attach)
+    with pytest.raises(InnkeeperError, match="vm has /pool/web/extra"):
+        await innkeeper.post(path, op="remove_disk", disk="sdc", keep="true")
+    assert await innkeeper.get("kept-disks/") == []
+    assert await disks(innkeeper, path) == ADOPTED

@@ -9,7 +9,7 @@ import pytest
 
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
-from regiond.machines.model import ActualDisk, LedgerDisk, ListedDisks, compared
+from regiond.machines.model import ActualDisk, DiskOrigin, LedgerDisk, ListedDisks, compared
 from regiond.reconciler.disks.detection import MachineDisks, detect
 from regiond.reconciler.model import DiscrepancyKind, RepairPolicy
 
@@ -133,3 +133,32 @@ def poolless(index: int, **changes: Any) -> ActualDisk:
 )
 def test_a_disk_in_no_known_pool_is_not_detached(disks: tuple[LedgerDisk | ActualDisk, ...], found: list[str]) -> None:
     assert [one.found[: len(text)] for one, text in zip(detect(machine(*disks)), found, strict=True)] == found
+
+
+FILE = {"device": "vdb", "volume": "vdb"}  # which is no volume of its storage pool
+
+
+@pytest.mark.parametrize("serial", ["", "s1"])
+def test_a_file_adopted_as_a_volume_is_foreign_again_without_approval(serial: str) -> None:
+    disks = (ledger(0), ledger(1, origin=DiskOrigin.ADOPTED, serial=serial), actual(0))
+    found = machine(*disks, actual(1, **FILE, serial=serial))
+    (one,) = detect(found)
+    assert one.repair_policy is RepairPolicy.AUTOMATIC
+    pairs = compared(found.disks)
+    assert [disk.volume for disk in pairs.detached] == ["v1"]
+    assert [disk.volume for disk in pairs.attached] == ["vdb"]
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        ({"origin": DiskOrigin.CREATED}, FILE),
+        ({}, {**FILE, "pool_id": 2, "pool": "fast"}),
+        ({}, {**FILE, "size_bytes": 4 * GB}),
+        ({}, {"device": "vdb", "volume": "x"}),
+    ],
+)
+def test_another_disk_instead_of_an_adopted_one_needs_approval(own: dict[str, Any], other: dict[str, Any]) -> None:
+    adopted = ledger(1, serial="", **{"origin": DiskOrigin.ADOPTED, **own})
+    (one,) = detect(machine(ledger(0), adopted, actual(0), actual(1, **other, serial="")))
+    assert one.repair_policy is RepairPolicy.APPROVAL

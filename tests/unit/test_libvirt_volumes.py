@@ -116,6 +116,19 @@ def test_live_and_persistent_disks_are_both_in_use(client: Client, driver: Libvi
     assert client.volume_names({volume.pool_id}) == {volume.pool_id: (DISK,)}
 
 
+def test_a_guest_with_invalid_xml_keeps_only_what_it_names(
+    client: Client, driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, other = make_volume(client, DISK), make_volume(client, SECOND)
+    define(client, "broken", f"<disk type='file'><source file='/a-link/{DISK}'/><target dev='vda'/></disk>")
+    xml = Domain.xml
+    monkeypatch.setattr(Domain, "xml", lambda domain: f"{xml(domain)}\x01")
+    monkeypatch.setattr(Domain, "definition", Domain.xml)
+    with pytest.raises(WrongState, match=f"{DISK} in main \\(by broken\\)"):
+        driver.remove_volumes(MARKER, [disk, other])
+    assert client.volume_names({disk.pool_id}) == {disk.pool_id: (DISK,)}
+
+
 def test_base_images_are_not_removed(client: Client, driver: LibvirtDriver) -> None:
     volume = make_volume(client, DISK)
     make_volume(client, "a-snapshot", SNAPSHOT_OF.format(f"/ikdrv/main/{DISK}"))

@@ -33,6 +33,7 @@ from regiond.machines.disks.model import (
     check_ours,
     check_removable,
     grow_plan,
+    not_listed,
     remove_plan,
 )
 from regiond.machines.disks.moves import DiskMoves
@@ -205,6 +206,8 @@ class DiskChanges:
         check_listed(machine)
         check_ours(machine, disk, self._marker(machine), "removed here")
         check_removable(machine, disk)
+        if disk.origin is DiskOrigin.ADOPTED and not await store.is_listed(db, disk.id):
+            raise not_listed(machine, disk)
         pool_id = await store.storage_pool_of(db, disk.id)
         spec = DiskSpec(
             volume=disk.volume, pool_id=disk.storage_pool_key, size_bytes=disk.size_bytes,

@@ -96,6 +96,16 @@ def check_removable(machine: MachineView, disk: DiskView) -> None:
         )
 
 
+def not_listed(machine: MachineView, disk: DiskView) -> WrongState:
+    """Returns the error for an adopted disk whose volume the VM does not have: the name may be somebody else's."""
+    return WrongState(
+        f"{disk.title} of {machine.hostname} cannot be removed here: it was adopted as {disk.volume} in "
+        f"{disk.storage_pool_name}, and {machine.host_name} does not list that volume as a disk of the VM. Refresh the "
+        f"host (innkeeper vm-host refresh {machine.host_name}), then approve the disks that the VM has: innkeeper "
+        f"region check machine={machine.system_id}"
+    )
+
+
 def check_movable(machine: MachineView, disk: DiskView) -> None:
     """Raises WrongState for a machine that has to be off for that, but is not."""
     if machine.power_state == PowerState.OFF or (machine.power_state == PowerState.ON and _moves_live(machine, disk)):

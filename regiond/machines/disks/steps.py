@@ -271,7 +271,7 @@ class RemoveDisk:
         except InnkeeperError as error:
             if error.retryable:
                 raise
-            if await self._calls.find(target) is None:
+            if _had_no_such_disk(operation) or await self._calls.find(target) is None:
                 return Outcome(undone=("disk not removed",))
             return Outcome(record=lambda db: self._kept(db, operation, target))
         return Outcome(undone=("disk not removed",), record=lambda db: store.settle(db, target.machine_id))
@@ -314,6 +314,11 @@ def _was_rejected(operation: Operation) -> bool:
     """Returns whether the host answered that it changes nothing; not after a cancellation or a lost connection."""
     error = error_of(operation)
     return not error.retryable and error.code != Cancelled.code
+
+
+def _had_no_such_disk(operation: Operation) -> bool:
+    """Returns whether the host answered that the guest has another file of that name: nothing was detached."""
+    return error_of(operation).code == NotFound.code
 
 
 def _where(request: Mapping[str, Any]) -> str:

@@ -62,6 +62,13 @@ _IS_VOLUME = """
                  where g.machine_id = $1 and p.id = $2 and f.pool_id = p.pool_key
                    and f.volume is null and f.device = $3)
 """
+_IS_LISTED = """
+    select exists (
+           select from machine_disk d join guest g on g.machine_id = d.machine_id
+                  join storage_pool p on p.id = d.storage_pool_id,
+                       jsonb_to_recordset(g.disks) f (device text, pool_id text, volume text)
+                 where d.id = $1 and (f.pool_id, coalesce(f.volume, f.device)) = (p.pool_key, d.volume))
+"""
 _SETTLE = "update machine set settled_at = clock_timestamp() where id = $1"
 _SET_PENDING = "update machine_disk set pending_size_bytes = $2 where id = $1"
 _DETACH_FROM_GUEST = """
@@ -127,6 +134,12 @@ async def set_pending(db: Db, disk_id: int, size_bytes: int | None) -> None:
 async def is_volume(db: Db, machine_id: int, storage_pool_id: int, volume: str) -> bool:
     """Returns False for a disk that the machine's guest has as something else than a volume of the storage pool."""
     found: bool = await db.fetchval(_IS_VOLUME, machine_id, storage_pool_id, volume)
+    return found
+
+
+async def is_listed(db: Db, disk_id: int) -> bool:
+    """Returns whether the machine's guest has the disk's volume."""
+    found: bool = await db.fetchval(_IS_LISTED, disk_id)
     return found
 
 

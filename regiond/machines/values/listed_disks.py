@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import field, frozen
 
 from common.units import BYTES_PER_GB
@@ -101,10 +103,27 @@ def is_only_more(comparison: Comparison) -> bool:
     region records on its own.
     """
     larger = {disk.id for disk, _ in grown(comparison)}
-    return all(disk.origin is DiskOrigin.FOREIGN for disk in comparison.detached) and all(
+    return all(
+        disk.origin is DiskOrigin.FOREIGN or _was_no_volume(disk, comparison.attached) for disk in comparison.detached
+    ) and all(
         actual.pool_id is None or (has_volume(disk, actual) and (disk.id in larger or not is_resized(disk, actual)))
         for disk, actual in comparison.same
     )
+
+
+def _was_no_volume(disk: LedgerDisk, attached: Iterable[ActualDisk]) -> bool:
+    """Returns whether the disk was adopted as the volume of its name, but is a file that is no volume.
+
+    Release 1.0 took a file in a folder inside a storage pool for the pool's own volume of that name.
+    """
+    return any(
+        _is_other_file(disk, one) and one.pool_id == disk.pool_id and not is_resized(disk, one) for one in attached
+    )
+
+
+def _is_other_file(disk: LedgerDisk, actual: ActualDisk) -> bool:
+    """Returns whether the disk was adopted as a volume, and the actual one is in a storage pool, but no volume."""
+    return disk.origin is DiskOrigin.ADOPTED and actual.pool_id is not None and actual.volume == actual.device
 
 
 def is_resized(disk: LedgerDisk, actual: ActualDisk) -> bool:
@@ -119,7 +138,7 @@ def has_volume(disk: LedgerDisk, actual: ActualDisk) -> bool:
 
 
 def _has_serial(disk: LedgerDisk, actual: ActualDisk) -> bool:
-    return bool(disk.serial) and disk.serial == actual.serial
+    return bool(disk.serial) and disk.serial == actual.serial and not _is_other_file(disk, actual)
 
 
 def _may_be(disk: LedgerDisk, actual: ActualDisk) -> bool:

@@ -26,11 +26,11 @@ from rackd.drivers.libvirt.deployment import redefinition
 from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import serial_log, volumes
 from rackd.drivers.libvirt.guests.dependents import dependents_of
-from rackd.drivers.libvirt.guests.lookup import marked_domain
+from rackd.drivers.libvirt.guests.lookup import disks_named, marked_domain, pool_paths
 from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
 from rackd.drivers.libvirt.inventory.guests import power_of
-from rackd.drivers.libvirt.xml import Element, parse
+from rackd.drivers.libvirt.xml import Element, parse, text_at
 
 _BIOS_ARCHITECTURES = {"amd64", "i386"}
 # A new logical volume has the content of an earlier one. Without its first and last sectors, which have the partition
@@ -62,6 +62,7 @@ def deploy(
         raise ImageMissing(
             f"The storage pool {pool.pool.name} has no complete copy of the image.", pool_id=root.pool_id
         )
+    _check_places(client, tree, [root])
     _check_unshared(client, domain, {root.pool_id: pool}, [root])
     domain.discard_saved_memory()
     written = write_image(pool, root, source)
@@ -98,6 +99,7 @@ def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -
     delivery = dhcp_reservations.plan_replacement(client, spec, reservations_in(tree))
     emptied = [root, *redefinition.disks_in(tree, spec.disks[1:])] if erase else [root]
     pools = {pool_id: guest_pool(client, pool_id) for pool_id in {disk.pool_id for disk in emptied}}
+    _check_places(client, tree, emptied)
     _check_unshared(client, domain, pools, emptied)
     domain.discard_saved_memory()
     for disk in emptied:
@@ -143,6 +145,25 @@ def empty_disk(pool: GuestPool, disk: DiskSpec, *, overwrite: bool) -> None:
         wiped = bytes(min(_WIPED_BYTES, size_bytes))
         for offset in {0, size_bytes - len(wiped)}:
             volume.write(wiped, offset=offset)
+
+
+def _check_places(client: Client, tree: Element, disks: Sequence[DiskSpec]) -> None:
+    """Raises WrongState for a disk that somebody moved to a folder inside its pool, or to another pool.
+
+    The guest would keep the old content: a volume that is made anew is where the disk was before.
+    """
+    paths = pool_paths(client)
+    for disk in disks:
+        found = disks_named(tree, paths, disk.volume)
+        elsewhere = [path for path, place in found if place is not None]
+        if elsewhere and (disk.pool_id, disk.volume) not in [place for _, place in found]:
+            name = text_at(tree, "name")
+            raise WrongState(
+                f"The content of {disk.volume}, a disk of {name}, cannot be replaced: it is {elsewhere[0]}, no volume "
+                "of the storage pool that has the disk. Nothing was changed. Move the file back on the host, and give "
+                f"{name} that path: virsh edit.",
+                volume=disk.volume,
+            )
 
 
 def _check_unshared(client: Client, domain: Domain, pools: Mapping[str, GuestPool], disks: Sequence[DiskSpec]) -> None:

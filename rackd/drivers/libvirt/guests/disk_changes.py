@@ -30,11 +30,19 @@ from rackd.drivers.libvirt.definitions.disk_xml import (
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot, live_of, plug, unplug
-from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths, tree_of
+from rackd.drivers.libvirt.guests.lookup import (
+    definition_of,
+    disk_at,
+    disks_named,
+    marked_domain,
+    pool_paths,
+    tree_of,
+)
 from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
 from rackd.drivers.libvirt.guests.volume_formats import RAW, format_to_attach
 from rackd.drivers.libvirt.inventory.guests import power_of
+from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import Element
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -133,6 +141,7 @@ def detach(client: Client, guest: GuestRef, pool_id: str, volume: str, *, closin
     for tree in (live, definition_of(domain)):
         if tree is not None and disk_at(tree, paths, place) is None:
             check_no_overlay(domain, tree, volume)
+            _check_no_other_file(domain, tree, paths, place)
     check_next_start_is_boot(domain, "disks")
     unplugged = unplug(
         domain,
@@ -149,6 +158,22 @@ def detach(client: Client, guest: GuestRef, pool_id: str, volume: str, *, closin
     if disk is not None or unplugged:
         log.info("disk_detached", guest=domain.name, volume=volume, pool=pool_id)
     return power_of(domain.state())
+
+
+def _check_no_other_file(domain: Domain, tree: Element, paths: PoolPaths, place: _Place) -> None:
+    """Raises NotFound if the domain has a file of the volume's name that is no volume, but may be what is meant.
+
+    It is in a folder inside the storage pool, or in none that libvirt knows.
+    """
+    pool_id, volume = place
+    for path, found in disks_named(tree, paths, volume):
+        if found in (None, (pool_id, None)):
+            raise NotFound(
+                f"{domain.name} has {path}, which is not the volume {volume} of its storage pool: nothing was "
+                "detached. If that disk is meant, detach it on the host (virsh detach-disk), and refresh the host.",
+                name=domain.name,
+                volume=volume,
+            )
 
 
 def check_no_overlay(domain: Domain, tree: Element, volume: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from attrs import evolve
 
 from common.values import Guest, GuestRef, OwnershipMarker
@@ -42,6 +44,12 @@ def disk_at(domain: Element, paths: PoolPaths, place: tuple[str, str]) -> Elemen
     """Returns the disk with this (pool id, volume)."""
     disks = (disk for disk in domain.iterfind("devices/disk") if is_disk(disk))
     return next((disk for disk in disks if place_of(disk, paths) == place), None)
+
+
+def disks_named(domain: Element, paths: PoolPaths, name: str) -> list[tuple[str, tuple[str, str | None] | None]]:
+    """Returns path and place (as `place_of`) of each disk whose file or device has this name, in whatever folder."""
+    disks = (disk for disk in domain.iterfind("devices/disk") if is_disk(disk))
+    return [(path_of(disk), place_of(disk, paths)) for disk in disks if PurePosixPath(path_of(disk)).name == name]
 
 
 def markers_of(domain: Domain) -> set[OwnershipMarker | None]:

@@ -6,15 +6,18 @@ covers symbolic links and storage pools that share a folder.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from html import unescape
+from pathlib import PurePosixPath
 
 import structlog
 
 from common.discovery import OrphanedVolume, VolumeRef
-from common.errors import NotFound
+from common.errors import DriverFailed, NotFound
 from common.values import OwnershipMarker
-from common.volume_names import marker_of_artifact
+from common.volume_names import marker_of_artifact, with_kept_logs
 from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.storage_objects import Pool
@@ -23,6 +26,8 @@ from rackd.drivers.libvirt.guests import live_copies
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.volumes import delete_from
 from rackd.drivers.libvirt.xml import parse
+
+_QUOTED = re.compile(r"""=\s*(?:"|')([^"']*)""")  # the values of attributes
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -74,7 +79,10 @@ def remove(client: Client, marker: OwnershipMarker | None, volumes: Iterable[Vol
 
 
 def guests_by_volume(client: Client) -> defaultdict[str, set[str]]:
-    """Returns which guests use a volume of each name, in their live or persistent configuration."""
+    """Returns which guests use a volume of each name, in their live or persistent configuration.
+
+    Of a guest whose XML is invalid, each name in it counts: so it keeps the volumes that it may use, and no others.
+    """
     found: defaultdict[str, set[str]] = defaultdict(set)
     for domain in client.domains():
         try:
@@ -82,9 +90,18 @@ def guests_by_volume(client: Client) -> defaultdict[str, set[str]]:
         except NotFound:
             continue  # deleted since it was listed
         for xml in configs:
-            for name in volume_names(parse(xml, f"the guest {domain.name}")):
+            for name in _names_in(xml, domain.name):
                 found[name].add(domain.name)
     return found
+
+
+def _names_in(xml: str, guest: str) -> Iterable[str]:
+    try:
+        return volume_names(parse(xml, f"the guest {guest}"))
+    except DriverFailed as error:
+        log.warning("guest_not_read", guest=guest, reason=str(error))
+        names = {PurePosixPath(unescape(value)).name for value in _QUOTED.findall(xml)}
+        return names.union(*(with_kept_logs(name) for name in names))
 
 
 def _remove(pool: Pool, name: str) -> None:
