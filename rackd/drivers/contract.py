@@ -115,6 +115,9 @@ class Driver(GuestHardware, Protocol):
 
         `mac_addresses` are those of the NICs created at compose: their DHCP reservations are removed even if the guest
         was deleted by someone else.
+
+        A copy that carries the marker stays, without it. Raises WrongState, with nothing deleted, if several guests
+        carry the marker and it is not known which is the machine's own.
         """
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:

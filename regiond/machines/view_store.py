@@ -124,7 +124,9 @@ _DISKS = """
            d.size_bytes, d.pending_size_bytes, d.serial, d.tags, d.label, d.root_volume, d.origin,
            d.id = first_value(d.id) over (partition by d.machine_id order by d.boots desc, d.index) as boots,
            coalesce(g.disks @> jsonb_build_array(jsonb_build_object('volume', d.volume, 'missing', true)), false)
-               as missing
+               as missing,
+           coalesce(not g.disks @> jsonb_build_array(jsonb_build_object(
+               'device', d.volume, 'pool_id', s.pool_key, 'volume', null)), true) as is_volume
       from machine_disk d join storage_pool s on s.id = d.storage_pool_id
       left join guest g on g.machine_id = d.machine_id
      where d.machine_id = any($1::integer[]) order by d.machine_id, d.index

@@ -122,7 +122,7 @@ async def test_a_kept_disk_attached_again_outside_is_not_erased_with_the_others(
     assert rows(innkeeper, "select volume from written where volume = ?", volume) != []
 
 
-async def test_a_file_in_a_folder_of_a_storage_pool_is_not_adopted(innkeeper: Deployment) -> None:
+async def test_a_file_in_a_folder_of_a_storage_pool_is_not_copied(innkeeper: Deployment) -> None:
     """The host reports its storage pool and no volume. Its name could be that of somebody else's volume there."""
     _, path = await a_machine(innkeeper)
     device = await lose_volume_name(innkeeper)
@@ -130,6 +130,9 @@ async def test_a_file_in_a_folder_of_a_storage_pool_is_not_adopted(innkeeper: De
     for dry_run in ("true", "false"):
         with pytest.raises(InnkeeperError, match=r"disk2 of vm cannot be adopted: .* folder inside it.*pool-define-as"):
             await innkeeper.post(path, op="adopt_disk", disk="sdc", dry_run=dry_run)
+        for op, done in (("export", "exported"), ("clone", "copied")):
+            with pytest.raises(InnkeeperError, match=rf"disk2 of vm cannot be {done}: .* folder inside it"):
+                await innkeeper.post(path, op=op, dry_run=dry_run)
     assert await disks(innkeeper, path) == WITH_FOREIGN
 
 

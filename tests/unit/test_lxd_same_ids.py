@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from itertools import permutations
 from typing import Any
+from unittest.mock import create_autospec
 from uuid import UUID
 
 import pytest
 from attrs import evolve
 
+from common.errors import HostUnreachable
 from common.values import OwnershipMarker
+from rackd.drivers.lxd.connection.capabilities import capabilities_of
+from rackd.drivers.lxd.connection.client import Client, Scope
+from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory import reader
 from rackd.drivers.lxd.inventory.facts import ServerResponses
 from rackd.drivers.lxd.inventory.guests import FROZEN, RUNNING, STOPPED
@@ -65,3 +70,16 @@ def test_all_members_of_a_cluster_count_the_same_instance(status_code: int) -> N
         assert (listed(first), listed(second), elsewhere) == ([LONG], [], [[], ["n1"]])
     else:
         assert (listed(first), listed(second), elsewhere) == ([], [SHORT], [["n2"], []])
+
+
+def test_a_copy_is_not_taken_for_an_instance_whose_member_is_silent() -> None:
+    """LXD knows only the name of the original. Taken for it, the copy would be deleted and powered instead."""
+    silent = {"name": LONG, "location": "n2", "status": "Error", "type": "", "config": None}
+    client = create_autospec(Client, instance=True)
+    client.get.return_value = [silent, instance(SHORT, STOPPED)]
+    found = Instances(
+        client=client, scope=Scope(project="vms", member="n1"), capabilities=capabilities_of({"environment": {}})
+    )
+    with pytest.raises(HostUnreachable, match="n2 does not respond"):
+        found.marked(name=LONG, marker=MARKER)
+    assert found.marked(name=SHORT, marker=MARKER) is not None  # nothing of that name is silent

@@ -13,6 +13,7 @@ from common.phrases import number_of
 from common.units import gb
 from common.values import NicKind, PowerState
 from regiond.caller import Caller
+from regiond.machines.disks.model import check_volumes
 from regiond.machines.model import MAAS_STATUS, MachineState, MachineView, NicView
 from regiond.machines.ownership_rules import check_may_operate
 from regiond.placement.model import Condition, DiskRequirement, NicRequirement
@@ -50,6 +51,7 @@ def check_source(machine: MachineView) -> None:
     if missing or not machine.disks:
         what = f"the volume of {', '.join(missing)} is missing" if missing else "it has no disk in a storage pool"
         raise WrongState(f"{machine.hostname} cannot be cloned: {what}.")
+    check_volumes(machine, machine.disks, "copied")
 
 
 def with_size_of(machine: MachineView, request: ComposeRequest, hardware: Mapping[str, int | None]) -> ComposeRequest:

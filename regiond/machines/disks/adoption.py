@@ -15,7 +15,7 @@ from regiond.ledger import service as ledger
 from regiond.machines import kept_disk_store, lifecycle_store, view_store
 from regiond.machines.disks import store
 from regiond.machines.disks.kept import locked_kept_disk
-from regiond.machines.disks.model import check_listed, is_owned
+from regiond.machines.disks.model import check_listed, check_volumes, is_owned
 from regiond.machines.model import DiskOrigin, DiskPlan, DiskView, MachineView
 from regiond.machines.ownership_rules import check_may_change
 
@@ -47,12 +47,7 @@ async def adopt(
     check_listed(machine)
     _check_adoptable(machine, disk)
     pool_id = await store.storage_pool_of(db, disk.id)
-    if not await store.is_volume(db, machine.id, pool_id, disk.volume):
-        raise WrongState(
-            f"{_title(machine, disk)} cannot be adopted: on {machine.host_name} it is no volume of the storage pool "
-            f"{disk.storage_pool_name}, but a file in a folder inside it. Make that folder a storage pool of its own "
-            f"(virsh pool-define-as, pool-start), and refresh the host: innkeeper vm-host refresh {machine.host_name}"
-        )
+    check_volumes(machine, [disk], "adopted")
     users = await store.other_users(db, machine.id, pool_id, disk.volume)
     if users:
         raise WrongState(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from attrs import frozen
@@ -35,6 +36,22 @@ def check_listed(machine: MachineView) -> None:
         raise WrongState(
             f"{machine.host_name} does not list the VM of {machine.hostname}. Refresh the host: "
             f"innkeeper vm-host refresh {machine.host_name}"
+        )
+
+
+def check_volumes(machine: MachineView, disks: Iterable[DiskView], done: str) -> None:
+    """Raises WrongState if one of the disks is no volume of its storage pool: nothing can read it, nor be `done`.
+
+    On LXD, the root disk of an adopted VM is none either; LXD finds it by the instance.
+    """
+    file = next((disk for disk in disks if not disk.is_volume and machine.driver != DriverType.LXD.value), None)
+    if file is not None:
+        raise WrongState(
+            f"{file.title} of {machine.hostname} cannot be {done}: on {machine.host_name} it is no volume of the "
+            f"storage pool {file.storage_pool_name}, but a file in a folder inside it. Make that folder a storage pool "
+            "of its own (virsh pool-define-as, pool-start), and refresh the host: innkeeper vm-host refresh "
+            f"{machine.host_name}",
+            volume=file.volume,
         )
 
 

@@ -54,14 +54,6 @@ _OTHER_USERS = """
        and ($2, $3) in ((d.storage_pool_id, d.volume), (d.second_storage_pool_id, d.second_volume))
      order by name
 """
-# The device stands for a disk that its host reports in a storage pool, but as none of its volumes.
-_IS_VOLUME = """
-    select not exists (
-           select from guest g join storage_pool p on p.server_id = g.server_id,
-                       jsonb_to_recordset(g.disks) f (device text, pool_id text, volume text)
-                 where g.machine_id = $1 and p.id = $2 and f.pool_id = p.pool_key
-                   and f.volume is null and f.device = $3)
-"""
 _IS_LISTED = """
     select exists (
            select from machine_disk d join guest g on g.machine_id = d.machine_id
@@ -129,12 +121,6 @@ async def remove(db: Db, machine_id: int, pool_key: str, volume: str) -> None:
 async def set_pending(db: Db, disk_id: int, size_bytes: int | None) -> None:
     """Records the size that the disk has after the next start; None: as now."""
     await db.execute(_SET_PENDING, disk_id, size_bytes)
-
-
-async def is_volume(db: Db, machine_id: int, storage_pool_id: int, volume: str) -> bool:
-    """Returns False for a disk that the machine's guest has as something else than a volume of the storage pool."""
-    found: bool = await db.fetchval(_IS_VOLUME, machine_id, storage_pool_id, volume)
-    return found
 
 
 async def is_listed(db: Db, disk_id: int) -> bool:

@@ -10,6 +10,7 @@ from common.phrases import number_of
 from common.units import gb
 from common.values import DriverType, PowerState
 from regiond.exports.model import ExportedDisk, ExportedNic, MachineDescription
+from regiond.machines.disks.model import check_volumes
 from regiond.machines.model import DiskPlan, MachineView, NicView
 
 MAX_DISKS = 16
@@ -31,6 +32,7 @@ def check_exportable(machine: MachineView) -> None:
         raise WrongState(f"{machine.hostname} has {len(machine.disks)} disks; a file has 1 to {MAX_DISKS}.")
     if missing := [disk.title for disk in machine.disks if disk.missing]:
         raise WrongState(f"{machine.hostname} has disks whose volumes do not exist: {', '.join(missing)}.")
+    check_volumes(machine, machine.disks, "exported")
 
 
 def export_plan(machine: MachineView) -> DiskPlan:

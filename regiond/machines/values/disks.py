@@ -24,7 +24,8 @@ class DiskView:
     """A disk. If it is `missing`, its volume does not exist, and the VM cannot start. One disk of a machine `boots`: it
     is the first one that the VM tries at its next start.
 
-    `label` is from the storage constraint; empty: the constraint had none, or the VM was adopted.
+    `label` is from the storage constraint; empty: the constraint had none, or the VM was adopted. `is_volume` is False
+    for one that the host shows in the storage pool, but not as a volume of it; `volume` then names the guest's device.
     """
 
     id: int
@@ -37,6 +38,7 @@ class DiskView:
     tags: tuple[str, ...]
     label: str = ""
     missing: bool = False
+    is_volume: bool = True
     boots: bool = False
     pending_size_bytes: int | None = None  # the size that it gets when Innkeeper next starts the machine
     root_volume: str | None = None  # of a root disk that was moved: its volume since

@@ -9,7 +9,7 @@ import structlog
 
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.disk_firmware import HEAD_BYTES, boots_with_uefi_only
-from common.errors import ImageMissing, NotFound, Unsupported, WrongState
+from common.errors import ImageMissing, Unsupported, WrongState
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import PowerState
 from rackd.drivers.driver_errors import required_guest
@@ -82,9 +82,7 @@ def make_bootable(client: Client, spec: GuestSpec, capabilities: DomainCapabilit
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
     redefinition.boot_from_disk(tree, root.volume)
     pool = guest_pool(client, root.pool_id)
-    volume = pool.volume(root.volume)
-    if volume is None:
-        raise NotFound(f"The storage pool {pool.pool.name} has no volume {root.volume}.", volume=root.volume)
+    volume = pool.required_volume(root.volume)
     _set_firmware(tree, spec, capabilities, uefi=boots_with_uefi_only(volume.head(HEAD_BYTES)))
     client.define(ET.tostring(tree, encoding="unicode"), domain.name)
     log.info("guest_made_bootable", guest=domain.name, uefi=has_uefi(tree))

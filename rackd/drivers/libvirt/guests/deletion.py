@@ -43,8 +43,8 @@ def delete(
             log.warning("unmarked_guest_not_deleted", guest=domain.name)
             return
         paths = pool_paths(client)
-        places = [paths.volume_at(path) for path in disk_paths(tree).values()]
-        owned |= {(place[0], place[1]) for place in places if place is not None and place[1] is not None}
+        places = filter(None, map(paths.volume_at, disk_paths(tree).values()))
+        owned |= {(pool_id, volume) for pool_id, volume in places if volume is not None}
         dhcp_reservations.release(client, reservations_in(tree))
         _delete_domain(client, domain, tree, closing)
     elif mac_addresses:

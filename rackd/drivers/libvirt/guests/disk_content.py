@@ -75,7 +75,7 @@ def _disk(client: Client, guest: GuestRef, pool_id: str, volume: str) -> _Disk:
             volume=volume,
         )
     pool = guest_pool(client, pool_id)
-    return _Disk(domain=domain, pool=pool, volume=pool.volume_of(found, volume))
+    return _Disk(domain=domain, pool=pool, volume=pool.required_volume(volume))
 
 
 def _search(volume: Volume, start: int, size_bytes: int) -> DiskPart:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from common.disk_content import CopiedDisk
-from common.errors import DriverFailed, HostUnreachable, NotFound, Unsupported, WrongState
+from common.errors import DriverFailed, HostUnreachable, Unsupported, WrongState
 from common.guest_spec import DiskSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.disk_moves import changed_since, check_off
@@ -118,9 +118,7 @@ def use_copy(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: D
         root_companions.delete_old(definition, source_pool, pool, guest.marker)
         return power_of(domain.state())
     disk = source_in(domain, definition, client, pool_id, volume)
-    made = pool.volume(copy.volume)
-    if made is None:
-        raise NotFound(f"The storage pool {pool.pool.name} has no volume {copy.volume}.", volume=copy.volume)
+    made = pool.required_volume(copy.volume)
     if movable_source(source_pool, disk, domain, volume).written_at() != state:
         raise changed_since(domain.name, volume)
     _check_free(client, source_pool, domain, volume, copy)
@@ -134,9 +132,7 @@ def use_copy(client: Client, guest: GuestRef, pool_id: str, volume: str, copy: D
 
 def _use_live(client: Client, domain: Domain, live: Element, place: tuple[str, str], copy: DiskSpec) -> None:
     paths, pool = pool_paths(client), guest_pool(client, copy.pool_id)
-    made = pool.volume(copy.volume)
-    if made is None:
-        raise NotFound(f"The storage pool {pool.pool.name} has no volume {copy.volume}.", volume=copy.volume)
+    made = pool.required_volume(copy.volume)
     if disk_at(live, paths, place) is None and disk_at(live, paths, (copy.pool_id, copy.volume)) is None:
         raise disk_not_found(domain.name, place[1], sorted(volume_names(live)))
     live_copies.use(client, domain, live, place, made, block=pool.has_block_devices)

@@ -47,14 +47,19 @@ class GuestPool:
             log.info("storage_pool_not_refreshed", pool=self.pool.name, reason=str(error))
         return self.pool.volume(name)
 
+    def required_volume(self, name: str) -> Volume:
+        """Raises NotFound without it."""
+        volume = self.volume(name)
+        if volume is None:
+            raise NotFound(f"The storage pool {self.pool.name} has no volume {name}.", volume=name)
+        return volume
+
     def volume_of(self, disk: Element, name: str) -> Volume:
         """Returns the volume `name`, which is this disk of a domain.
 
         Raises NotFound if there is none, WrongState if it is another file than the disk.
         """
-        volume = self.volume(name)
-        if volume is None:
-            raise NotFound(f"The storage pool {self.pool.name} has no volume {name}.", volume=name)
+        volume = self.required_volume(name)
         path = volume.path()
         if normalised(path) != normalised(path_of(disk)):
             raise WrongState(

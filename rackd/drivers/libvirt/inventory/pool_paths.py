@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 from attrs import frozen
 
@@ -24,7 +23,7 @@ class PoolPaths:
 
     def pool_at(self, path: str) -> str | None:
         """Returns the id of the pool that contains `path`; of nested pools the innermost."""
-        found = self._innermost(path)
+        found = self._innermost(normalised(path))
         return None if found is None else found[1]
 
     def volume_at(self, path: str) -> tuple[str, str | None] | None:
@@ -33,13 +32,13 @@ class PoolPaths:
         A file in a folder inside the pool takes space there, but is no volume (None): the pool can have another file of
         its name.
         """
+        path = normalised(path)
         found = self._innermost(path)
         if found is None:
             return None
-        folder, name = posixpath.split(normalised(path))
+        folder, name = posixpath.split(path)
         return found[1], name if folder == found[0] else None
 
     def _innermost(self, path: str) -> tuple[str, str] | None:
-        inside = PurePosixPath(normalised(path)).is_relative_to
-        containing = (one for one in self.paths if one[0] and inside(one[0]))
+        containing = (one for one in self.paths if one[0] and path.startswith(one[0].rstrip("/") + "/"))
         return max(containing, key=lambda one: (len(one[0]), one[1]), default=None)

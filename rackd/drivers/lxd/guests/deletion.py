@@ -50,8 +50,9 @@ def delete_guest(
     owned = set(volumes)
     for one in (*(() if own is None else (own,)), *temporary):
         owned |= _delete(instances, guest, one, power)
+    names = {guest.name, *(() if own is None else (own["name"],))}
     for one in instances.all_marked_here(name=guest.name, marker=guest.marker):
-        if one["name"] == guest.name or is_temporary(one, guest.marker):  # LXD ended a move meanwhile
+        if one["name"] in names or is_temporary(one, guest.marker):  # LXD ended a move meanwhile
             owned |= _delete(instances, guest, one, power)
     delete_volumes(client, guest.marker, owned, instances.scope)
     images.remove_private(client, guest.marker, instances.scope)  # of an import that was interrupted

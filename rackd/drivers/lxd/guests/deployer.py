@@ -76,7 +76,7 @@ def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bo
     root = RootDisk(fingerprint=None, cloud_init=network, leases=leases)
     name = give_root_disk(instances, original, root, spec.marker)
     if erase:
-        _erase_volumes(client, instances, spec, name)
+        _erase_volumes(client, instances, spec, name, instances.scope_of(original))
 
 
 def _check_overwritable(client: Client, disks: Iterable[DiskSpec]) -> None:
@@ -93,9 +93,8 @@ def _check_overwritable(client: Client, disks: Iterable[DiskSpec]) -> None:
             )
 
 
-def _erase_volumes(client: Client, instances: Instances, spec: GuestSpec, name: str) -> None:
+def _erase_volumes(client: Client, instances: Instances, spec: GuestSpec, name: str, scope: Scope) -> None:
     """Creates the custom volumes of `spec` that the instance has again, without content. Idempotent."""
-    scope = instances.scope_of(instances.read(name))
 
     def make(disks: Sequence[DiskSpec]) -> None:
         volumes.create(client, disks, scope, created=[])  # deletes those that exist and are not attached

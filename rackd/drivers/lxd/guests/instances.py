@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -58,7 +58,7 @@ class Instances:
     def marked(self, *, name: str, marker: OwnershipMarker) -> Json | None:
         """Returns the instance with the marker; if a copy also carries it, the one with this name.
 
-        Raises HostUnreachable if none is found but an unresponsive cluster member may have it.
+        Raises HostUnreachable if an unresponsive cluster member has one with this name, or may have the only one.
         """
         return next(iter(self.all_marked(name=name, marker=marker)), None)
 
@@ -66,7 +66,10 @@ class Instances:
         """Returns those with the marker, also placeholders and copies; first the one with this name. Raises as `marked`
         does.
         """
-        found = self.all_marked_here(name=name, marker=marker)
+        candidates = self.candidates(name=name, marker=marker)
+        if self.scope.member is not None:
+            check_readable(candidates, None)  # a restored backup elsewhere is not taken for the one of this name
+        found = _with_marker(candidates, name, marker)
         if not found and self.scope.member is not None:
             check_readable(self.client.get("instances", recursion="1", project=self.scope.project), None)
         return found
@@ -80,8 +83,7 @@ class Instances:
         return next(iter(self.all_marked_here(name=name, marker=marker)), None)
 
     def all_marked_here(self, *, name: str, marker: OwnershipMarker) -> list[Json]:
-        found = [one for one in self.candidates(name=name, marker=marker) if marker_of(one) == marker]
-        return sorted(found, key=lambda one: (one["name"] != name, one["name"]))
+        return _with_marker(self.candidates(name=name, marker=marker), name, marker)
 
     def guest(self, instance: Json, addresses: Mapping[str, tuple[str, ...]] | None = None) -> Guest:
         """Returns one guest with all details, in one request per custom volume and per network. `addresses` has those
@@ -184,6 +186,11 @@ class Instances:
             if any(current.get(key, "") != text for key, text in config.items()):
                 raise
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
+
+
+def _with_marker(candidates: Iterable[Json], name: str, marker: OwnershipMarker) -> list[Json]:
+    found = [one for one in candidates if marker_of(one) == marker]
+    return sorted(found, key=lambda one: (one["name"] != name, one["name"]))
 
 
 def _is_filterable(name: str) -> bool:

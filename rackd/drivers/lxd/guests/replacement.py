@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from common.errors import DriverFailed, InnkeeperError, NameTaken, WrongState
 from common.values import GuestRef, OwnershipMarker
@@ -108,17 +108,17 @@ def replace(instances: Instances, original: Json, root: RootDisk, marker: Owners
     """
     placeholder = replacement_name(marker)
     name: str = config_of(original).get(REPLACES_KEY, original["name"])
-    member = instances.scope_of(original).member or ""  # which has its other disks
+    instances = evolve(instances, scope=instances.scope_of(original))  # the member that has its other disks
     if original["name"] != placeholder:
         _delete_leftover(instances, placeholder, marker)
         body = replacement_of(original, placeholder, EMPTY)
-        _create(instances, {**body, "config": {**body["config"], REPLACES_KEY: name}}, member)
+        _create(instances, {**body, "config": {**body["config"], REPLACES_KEY: name}})
         instances.delete(name)
     try:
-        _create_repeatedly(instances, replacement_of(original, name, root), member)
+        _create_repeatedly(instances, replacement_of(original, name, root))
     except DriverFailed as error:
         log.warning("root_disk_not_replaced", guest=name, reason=str(error))
-        _restore_empty(instances, replacement_of(original, name, EMPTY), marker, member)
+        _restore_empty(instances, replacement_of(original, name, EMPTY), marker)
         raise
     instances.delete(placeholder)
     log.info("root_disk_replaced", guest=name, image=root.fingerprint)
@@ -179,22 +179,22 @@ def _delete_leftover(instances: Instances, name: str, marker: OwnershipMarker) -
     instances.delete(name)
 
 
-def _create(instances: Instances, body: Mapping[str, Any], member: str) -> None:
-    """Creates the instance, in a cluster on this member, and completes it."""
+def _create(instances: Instances, body: Mapping[str, Any]) -> None:
+    """Creates the instance and completes it."""
     project = instances.scope.project
     name, uuid = str(body["name"]), body["config"].get(UUID_KEY, NO_UUID)
     try:
-        instances.client.post("instances", body, project=project, target=member)
+        instances.client.post("instances", body, project=project, target=instances.scope.member or "")
     except Conflict as error:
         raise DriverFailed(f"The host already has an instance named {name}.") from error
     instances.client.patch(path("instances", name), {"config": {COMPLETED_KEY: uuid}}, project=project)
 
 
-def _create_repeatedly(instances: Instances, body: Mapping[str, Any], member: str) -> None:
+def _create_repeatedly(instances: Instances, body: Mapping[str, Any]) -> None:
     """Creates the instance, and tries again if LXD has failed for a temporary reason."""
     for left in reversed(range(TRIES)):
         try:
-            _create(instances, body, member)
+            _create(instances, body)
         except DriverFailed as error:
             if not left or not OUTPUT_LOST.search(str(error)):
                 raise
@@ -203,7 +203,7 @@ def _create_repeatedly(instances: Instances, body: Mapping[str, Any], member: st
             return
 
 
-def _restore_empty(instances: Instances, body: Mapping[str, Any], marker: OwnershipMarker, member: str) -> None:
+def _restore_empty(instances: Instances, body: Mapping[str, Any], marker: OwnershipMarker) -> None:
     """Creates the guest with an empty root disk, after it could not be created with another one. If that fails too, the
     placeholder stays, and the next call continues from it.
     """
@@ -212,7 +212,7 @@ def _restore_empty(instances: Instances, body: Mapping[str, Any], marker: Owners
         found = instances.client.find(path("instances", name), project=instances.scope.project)
         if found is not None and marker_of(found) == marker and is_incomplete(found):
             instances.delete(name)
-        _create(instances, body, member)
+        _create(instances, body)
         instances.delete(replacement_name(marker))
     except InnkeeperError as error:
         log.warning("guest_not_restored", guest=name, reason=str(error))

@@ -45,9 +45,7 @@ def make_anew(
     }
     attached = {device: entry for device, entry in own.items() if entry.get("source") in ({only} if only else by_name)}
     erased = {**pending, **attached}
-    if not erased:
-        if detached:
-            instances.change_config(name, {ERASING_KEY: ""})
+    if not (erased or detached):
         return 0
     left = {device: entry for device, entry in instance["devices"].items() if device not in erased}
     body = instance_config.changed(instance, config={**config, ERASING_KEY: json.dumps(erased)}, devices=left)

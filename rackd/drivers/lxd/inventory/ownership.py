@@ -1,7 +1,7 @@
 """Reads and writes the ownership marker in an instance's `user.innkeeper.*` config.
 
 `lxc copy` copies the marker too. So it counts only with the instance's own UUID, which LXD retains when an
-instance moves or is renamed and never assigns twice (docs/decisions/0007).
+instance moves or is renamed, and assigns to no other but a backup that is restored beside it (docs/decisions/0007).
 """
 
 from __future__ import annotations

@@ -232,10 +232,12 @@ def volumes_of_pool(client: Client, pool: str, projects: Iterable[str], problems
 
 def marked_elsewhere(responses: ServerResponses) -> Iterable[MarkerOnOtherMember]:
     """Yields the markers of instances on other cluster members, of any installation."""
+    if responses.member is None:
+        return
     for instance in one_of_each_id(without_replacements(responses.instances))[0]:
-        member, marker = str(instance.get("location") or ""), marker_of(instance)
-        if responses.member not in {None, member} and marker is not None:
-            yield MarkerOnOtherMember(marker=marker, member=member)
+        marker = marker_of(instance)
+        if marker is not None and not _is_here(instance, responses):
+            yield MarkerOnOtherMember(marker=marker, member=str(instance.get("location") or ""))
 
 
 def orphaned_volumes(responses: ServerResponses) -> Iterable[OrphanedVolume]:
