@@ -53,19 +53,21 @@ def _reappeared(guest: MarkedGuest) -> Discrepancy:
     return _unknown(
         guest,
         found=f"machine {guest.marker} was deleted, and its guest has appeared since, as from a backup",
-        otherwise=" If nobody needs it, delete it at the hypervisor.",
+        expected="a machine for this guest, or, if nobody needs it, no guest",
     )
 
 
-def _unknown(guest: MarkedGuest, *, found: str | None = None, otherwise: str = "") -> Discrepancy:
+def _unknown(
+    guest: MarkedGuest, *, found: str = "", expected: str = "a machine for this guest, or no marker"
+) -> Discrepancy:
     not_known = f"the guest carries our ownership marker for machine {guest.marker}, which is not in the ledger"
     return _discrepancy(
         guest,
         DiscrepancyKind.UNKNOWN_GUEST,
         policy=RepairPolicy.APPROVAL,
         found=found or not_known,
-        expected="a machine for this guest, or no marker",
-        remedy=f"This adopts {guest.name} as a machine and does not change the guest.{otherwise}",
+        expected=expected,
+        remedy=f"This adopts {guest.name} as a machine and does not change the guest.",
     )
 
 
