@@ -175,18 +175,33 @@ def test_a_deletion_leaves_a_volume_named_like_the_file_in_a_folder(host: Capabl
     assert (host.pool_id, nested.disks[0].volume) not in host.volumes()
 
 
-@LIBVIRT
-def test_a_root_disk_that_was_moved_to_a_folder_is_not_replaced_elsewhere(host: CapableFixture) -> None:
-    """The volume made anew would be a stray one beside the old content, which the guest would start."""
-    spec = composed(host, "moved")
+def moved_to_a_folder(host: CapableFixture, spec: GuestSpec) -> str:
+    """Moves the root disk of the guest, and returns the error of what would replace it.
+
+    The volume made anew would be a stray one beside the old content, which the guest would start.
+    """
     fixture, path = cast("LibvirtFixture", host), path_of(host, spec.disks[0].volume)
     domain = fixture.administrator.lookupByName(spec.name)
     moved = str(Path(path).parent / "web" / Path(path).name)
     fixture.administrator.defineXML(domain.XMLDesc().replace(path, moved))
     fixture.delete_volume(spec.disks[0])
+    return rf"{spec.disks[0].volume}, .*cannot be replaced: it is {moved}.*virsh edit"
+
+
+@LIBVIRT
+def test_a_root_disk_that_was_moved_to_a_folder_is_not_emptied_elsewhere(host: CapableFixture) -> None:
+    spec = composed(host, "moved")
+    refusal = moved_to_a_folder(host, spec)
     for change in (host.driver.undeploy, lambda one: host.driver.undeploy(one, erase=True, overwrite=True)):
-        with pytest.raises(
-            WrongState, match=rf"{spec.disks[0].volume}, .*cannot be replaced: it is {moved}.*virsh edit"
-        ):
+        with pytest.raises(WrongState, match=refusal):
             change(spec)
+    assert (host.pool_id, spec.disks[0].volume) not in host.volumes()
+
+
+@QEMU
+def test_a_root_disk_that_was_moved_to_a_folder_is_not_deployed_elsewhere(host: CapableFixture) -> None:
+    spec = composed(host, "moved")
+    deploy, refusal = changes_of(host, spec)["deploy"], moved_to_a_folder(host, spec)
+    with pytest.raises(WrongState, match=refusal):
+        deploy()
     assert (host.pool_id, spec.disks[0].volume) not in host.volumes()
