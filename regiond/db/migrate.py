@@ -291,7 +291,7 @@ def _after_failure(applied: Sequence[Migration]) -> str:
     if not applied:
         return "Nothing was changed. Start the previous release again and report"
     files = f"{', '.join(one.name for one in applied)} {'was' if len(applied) == 1 else 'were'} applied"
-    if all(one.lets_regions_continue for one in applied):
+    if all(one.usable_from < applied[0].number for one in applied):
         return f"Before it, {files}, with which the previous release continues. Start that again and report"
     return (
         f"Before it, {files}, with which the previous release cannot work: going back requires a backup of the "

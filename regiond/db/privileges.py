@@ -15,6 +15,7 @@ from regiond.db.pool import Db
 READ_ONLY_TABLES = ("audit_entry", "audit_chain", "audit_retention", "schema_migration")
 
 _ELSEWHERE = "(database on another computer: --server -)"  # of `init` and `migrate`
+_MIGRATE = f"innkeeper region migrate {_ELSEWHERE}"
 
 # Of tables that somebody else has put there, the owner of Innkeeper's grants nothing.
 _STATEMENTS = """
@@ -107,9 +108,7 @@ async def check_not_lent(db: Db) -> None:
         "Nothing was changed. If no restore runs, one was interrupted: as root on this computer,"
     )
     if found.has_tables:
-        raise BadSettings(
-            f"{lent} take the rights back with: innkeeper region migrate {_ELSEWHERE}", setting="database"
-        )
+        raise BadSettings(f"{lent} take the rights back with: {_MIGRATE}", setting="database")
     raise BadSettings(
         f"{lent} repeat the restore, or make an empty installation with: innkeeper region init {_ELSEWHERE}",
         setting="database",
@@ -124,8 +123,7 @@ async def check_owner(db: Db) -> None:
     if row["has_tables"]:
         raise BadSettings(
             f"The database has the schema of an older release, and the role {row['role']} may not change it. Nothing "
-            "was changed. Run this as root on this computer, then start the region: innkeeper region migrate "
-            f"{_ELSEWHERE}",
+            f"was changed. Run this as root on this computer, then start the region: {_MIGRATE}",
             setting="database",
         )
     raise BadSettings(

@@ -21,6 +21,7 @@ from regiond.hosts.guest_record import GuestRecord, is_rounded
 from regiond.hosts.maintenance.model import Maintenance
 from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.hosts.removal_model import CertificateFate, DeletedMachines, HostRemoval
+from regiond.hosts.restored_guests import REAPPEARED, STALE_CALL
 from regiond.validation_messages import outside
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "POWER_CHANGED",
     "POWER_CHANGED_TEXT",
     "PRODUCT",
+    "REAPPEARED",
+    "STALE_CALL",
     "Amounts",
     "CertificateFate",
     "ComposeTarget",

@@ -49,9 +49,16 @@ _KEEP = """
     on conflict (storage_pool_id, volume) do nothing
     returning id
 """
+# Of a disk `d`: its machine's guest is known, and does not have its volume.
+_LACKED = """
+    exists (select from guest g join storage_pool p on p.id = d.storage_pool_id
+             where g.machine_id = d.machine_id and not exists (
+                   select from jsonb_to_recordset(g.disks) f (device text, pool_id text, volume text)
+                    where (f.pool_id, coalesce(f.volume, f.device)) = (p.pool_key, d.volume)))
+"""
 # The disks of the machine that were not made for it: attached ones, with volumes that are named after another machine,
 # and adopted ones. The name of an adopted one that the guest does not have may be that of somebody else's volume.
-_NOT_MADE_FOR_IT = """
+_NOT_MADE_FOR_IT = f"""
     select d.id
       from machine_disk d join machine m on m.id = d.machine_id, installation i,
            lateral (select replace(i.id::text, '-', '') as hex) i_hex,
@@ -60,13 +67,10 @@ _NOT_MADE_FOR_IT = """
        and (d.origin = 'adopted' or starts_with(d.volume, 'ik-' || hex || '-')
             or starts_with(d.volume, 'ik-' || short || '-'))
        and d.volume not like 'ik-%-' || replace(m.uuid::text, '-', '') || '-%'
-       and not (d.origin = 'adopted' and exists (
-                select from guest g join storage_pool p on p.id = d.storage_pool_id
-                 where g.machine_id = m.id and not exists (
-                       select from jsonb_to_recordset(g.disks) f (device text, pool_id text, volume text)
-                        where (f.pool_id, coalesce(f.volume, f.device)) = (p.pool_key, d.volume))))
+       and not (d.origin = 'adopted' and {_LACKED})
      order by d.id
-"""
+"""  # noqa: S608  a constant
+_IS_LACKED = f"select {_LACKED} from machine_disk d where d.id = $1"  # noqa: S608  a constant
 _FIND = "select id from kept_disk where storage_pool_id = $1 and volume = $2"
 _DELETE = "delete from kept_disk where id = $1"
 _RESTORE = """
@@ -117,6 +121,12 @@ async def keep(db: Db, machine_id: int, disk_id: int) -> int | None:
         (kept,) = await list_kept(db, disk_id=kept_id)
         await db.execute(_USED_ELSEWHERE, kept.storage_pool_id, kept.size_bytes)
     return kept_id
+
+
+async def guest_lacks(db: Db, disk_id: int) -> bool:
+    """Returns whether the host lists the disk's machine, but not its volume as a disk of it."""
+    found: bool = await db.fetchval(_IS_LACKED, disk_id)
+    return found
 
 
 async def keep_attached(db: Db, machine_id: int) -> None:

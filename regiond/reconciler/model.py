@@ -19,7 +19,7 @@ class DiscrepancyKind(StrEnum):
     )
     DUPLICATE_GUEST = "duplicate_guest"  # has our marker; its machine has another guest
     GUEST_ON_OTHER_HOST = "guest_on_other_host"  # on another server or in another project than its machine
-    ORPHANED_VOLUME = "orphaned_volume"  # named after our marker; no guest uses it
+    ORPHANED_VOLUME = "orphaned_volume"  # named after our marker; no guest of its server uses it
     MACHINE_MISSING = "machine_missing"  # its host reported no such guest
     MACHINE_CHANGED = "machine_changed"  # its guest has another size or other pinned cores
     VOLUME_MISSING = "volume_missing"  # a disk of its guest has no volume, so that it cannot start

@@ -23,6 +23,9 @@ class Level(StrEnum):
     BLOCKER = "blocker"
 
 
+MIGRATE = "innkeeper region migrate (database on another computer: --server -)"
+
+
 @frozen(kw_only=True)
 class Finding:
     """The result of one check, in words. `remedy` is None if nothing has to be done."""
@@ -108,14 +111,12 @@ def _role(facts: Facts) -> Finding:
         return Finding(
             check="role", level=Level.BLOCKER,
             message=f"The region's role may not read {', '.join(facts.unreadable)}.",
-            remedy="Give it its rights again, as root on this computer: innkeeper region migrate (database on another "
-            "computer: --server -)",
+            remedy=f"Give it its rights again, as root on this computer: {MIGRATE}",
         )  # fmt: skip
     if facts.missing and facts.role_problem is not None:
         return Finding(
             check="role", level=Level.ATTENTION, message=facts.role_problem,
-            remedy="Migrate before you start the region: innkeeper region migrate (database on another computer: "
-            "--server -)",
+            remedy=f"Migrate before you start the region: {MIGRATE}",
         )  # fmt: skip
     return Finding(check="role", message="The region's role has the rights that it needs.")
 

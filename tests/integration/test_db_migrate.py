@@ -82,23 +82,33 @@ _CONTINUES = "-- usable by releases that know 0001\n"
 
 
 @pytest.mark.parametrize(
-    ("comment", "applied", "said"),
+    ("comments", "applied", "said"),
     [
-        ("", 1, "Nothing was changed. Start the previous release again and report this message."),
-        (_CONTINUES, 2, "Before it, 0002_zone.sql was applied, with which the previous release continues. Start"),
-        ("-- no transaction\n", 2, "Before it, 0002_zone.sql was applied, with which the previous release cannot"),
+        ([""], 1, "Nothing was changed. Start the previous release again and report this message."),
+        ([_CONTINUES], 2, "Before it, 0002_add.sql was applied, with which the previous release continues. Start"),
+        (["-- no transaction\n"], 2, "Before it, 0002_add.sql was applied, with which the previous release cannot"),
+        (
+            [_CONTINUES, "-- usable by releases that know 0002\n"],
+            3,
+            "were applied, with which the previous release cannot",
+        ),
     ],
+    ids=["one transaction", "usable", "outside", "usable by a later one"],
 )
 async def test_a_failure_says_whether_the_previous_release_works(
-    empty_database_url: str, comment: str, applied: int, said: str
+    empty_database_url: str, comments: list[str], applied: int, said: str
 ) -> None:
     """The transactions before that of the broken file remain; the older release then starts, or says that it cannot."""
     await migrate(empty_database_url, [FIRST])
-    zone = migration("0002_zone.sql", f"{comment}alter table host add column zone integer;")
+    files = [
+        migration(f"{number:04}_add.sql", f"{comment}alter table host add column added_{number} integer;")
+        for number, comment in enumerate(comments, start=2)
+    ]
+    broken = migration(f"{len(files) + 2:04}_broken.sql", BROKEN.sql)
     with pytest.raises(BadSettings, match=re.escape(said)):
-        await migrate(empty_database_url, [FIRST, zone, BROKEN])
+        await migrate(empty_database_url, [FIRST, *files, broken])
     assert await _value(empty_database_url, "select max(number) from schema_migration") == applied
-    if "cannot" in said:
+    if "continues" not in said and applied > 1:
         with pytest.raises(BadSettings, match="newer than this release"):
             await migrate(empty_database_url, [FIRST])
     else:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from common.errors import InnkeeperError, NotFound, WrongState
+from common.errors import InnkeeperError, NotFound
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
 from rackd.drivers.simulated.driver import SimulatedDriver
@@ -282,7 +282,7 @@ async def test_a_disk_that_its_host_finds_to_be_another_file_is_not_kept(
         raise NotFound("vm has /pool/web/extra, which is not the volume extra")
 
     def attach(*_: object, **__: object) -> None:
-        raise WrongState("The volume extra is used by vm")
+        raise AssertionError("The volume extra may be somebody else's")
 
     monkeypatch.setattr(SimulatedDriver, "detach_disk", detach)
     monkeypatch.setattr(SimulatedDriver, "attach_disk", attach)

@@ -12,6 +12,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
 from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh, only, without_guests
 from tests.integration.tables import sql
+from tests.rejections import invalid_fields
 from tests.waiting import eventually
 
 
@@ -105,6 +106,23 @@ async def test_a_guest_that_is_restored_after_its_deletion_is_kept(innkeeper: De
     await eventually(lambda: innkeeper.simulated_guests() == [])
 
 
+async def test_a_guest_that_gets_its_marker_back_is_as_a_restored_one(innkeeper: Deployment) -> None:
+    """As `virsh define` of an old definition does, over one without."""
+    host = await innkeeper.add_simulated()
+    machine = await innkeeper.compose(host["id"], hostname="old")
+    ((installation_id, machine_id),) = rows(innkeeper, "select installation_id, machine_id from guest")
+    marker = "update guest set installation_id = ?, machine_id = ?"
+    rows(innkeeper, marker, None, None)
+    await refresh(innkeeper, host)
+    await innkeeper.delete(f"machines/{machine['system_id']}/")
+    await pass_time(innkeeper, "20 minutes")
+    await refresh(innkeeper, host)
+    rows(innkeeper, marker, installation_id, machine_id)
+    for _ in range(2):
+        await refresh(innkeeper, host)
+    assert (await clean_ups(innkeeper), innkeeper.simulated_guests()) == (0, ["old"])
+
+
 @pytest.mark.parametrize(("since", "kept"), [("20 minutes", ["old"]), ("1 minute", [])])
 async def test_a_guest_on_a_host_that_is_added_anew_may_be_restored(
     innkeeper: Deployment, since: str, kept: list[str]
@@ -138,9 +156,15 @@ async def test_a_leftover_that_cannot_be_removed_stays_a_leftover(innkeeper: Dep
     host, sweeper = await innkeeper.add_simulated(guests=2), Sweeper(innkeeper)
     await create_leftovers(innkeeper, host)
     await pass_time(innkeeper, "5 days")
+    await sql(innkeeper, "update vm_host_schedule set refreshed_at = now()")  # a run that listed it
+    rows(innkeeper, "update guest set memory_mib = 2048")  # its row is written again
     with innkeeper.held("remove guest"):
         await refresh(innkeeper, host)
         assert await clean_ups(innkeeper) == 1
+        for statement in ("select 1", "update guest set marker_absent_at = null"):  # as before the column was there
+            await sql(innkeeper, statement)
+            (message,) = (await invalid_fields(adopt(innkeeper, host, guests="foreign-0001")))["guests"]
+            assert "its machine was deleted, and an operation removes it" in message
     await eventually(lambda: innkeeper.simulated_guests() == ["foreign-0002"])
     assert await sweeper.sweep() == []
 

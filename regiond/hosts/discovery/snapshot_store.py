@@ -15,6 +15,7 @@ from regiond.hosts.discovery.model import DiscoveryRun, GuestChangeHandler
 from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot
 from regiond.hosts.discovery.store import guest_of_row
 from regiond.hosts.image_copies import store as image_copy_store
+from regiond.hosts.restored_guests import REAPPEARED, STALE_CALL, last_run
 from regiond.racks.service import read_installation_id
 
 _SERVER = "select * from server where id = $1"
@@ -41,18 +42,15 @@ _OTHER_MEMBERS = """
       from vm_host h join vm_host other on other.cluster_id = h.cluster_id and other.id <> h.id
      where h.id = $1 and other.state <> 'removing'
 """
-_TOMBSTONES = """
+_TOMBSTONES = f"""
     select machine_uuid, recorded_at >= $2 as is_new,
-           coalesce(recorded_at + interval '15 minutes' < (
-               select coalesce(max(s.refreshed_at), min(h.created_at))
-                 from vm_host h left join vm_host_schedule s on s.host_id = h.id
-                where h.server_id = $3), false) as is_old
+           coalesce(recorded_at + {STALE_CALL} < {last_run("$3")}, false) as is_old
       from tombstone where machine_uuid = any($1::uuid[])
-"""
-_REAPPEARED = """
+"""  # noqa: S608  constants
+_REAPPEARED = f"""
     select g.project, g.guest_key from guest g join tombstone t on t.machine_uuid = g.marker_machine
-     where g.server_id = $1 and g.marker_absent_at > t.recorded_at + interval '15 minutes'
-"""
+     where g.server_id = $1 and {REAPPEARED}
+"""  # noqa: S608  a constant
 _MARKED_MACHINES = "select uuid from machine where uuid = any($1::uuid[])"
 
 

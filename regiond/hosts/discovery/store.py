@@ -13,6 +13,7 @@ from common.values import HostFacts, StoragePool
 from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.guest_record import GuestRecord
+from regiond.hosts.restored_guests import last_run
 from regiond.ledger import service as ledger
 
 _WRITE_SERVER = """
@@ -41,15 +42,13 @@ _SET_POOLS_MISSING = """
      where server_id = $1 and pool_key = any($2::text[]) and missing_since is null
 """
 # Hypervisors do not show what a running guest gets at its next start: what was reported last stays.
-_WRITE_GUESTS = """
+_WRITE_GUESTS = f"""
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
                        kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
                        iso, next_iso, uefi, secure_boot, tpm, start_order, marker_absent_at)
     select $1, found.*,
-           (select coalesce(max(s.refreshed_at), min(h.created_at))
-              from vm_host h left join vm_host_schedule s on s.host_id = h.id
-             where h.server_id = $1)
+           {last_run("$1")}
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
            power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
@@ -74,7 +73,7 @@ _WRITE_GUESTS = """
            marker_absent_at = case when guest.marker_machine is distinct from excluded.marker_machine
                                    then excluded.marker_absent_at else guest.marker_absent_at end
     returning id, project, guest_key
-"""
+"""  # noqa: S608  a constant
 _CLEAR_MACHINES = """
     update guest set machine_id = null where machine_id = any($1::integer[])
 """

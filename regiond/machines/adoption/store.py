@@ -10,7 +10,7 @@ from common.errors import Busy
 from common.values import Guest
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db
-from regiond.hosts.model import CONSOLE_TAG
+from regiond.hosts.model import CONSOLE_TAG, REAPPEARED
 from regiond.machines.adoption.model import AdoptionContext, MachineName
 from regiond.machines.model import ForgottenMachine
 from regiond.machines.store import IdentifierTaken
@@ -59,11 +59,11 @@ _PENDING = """
      where kind = 'adopt' and host_id = $1 and is_open
 """
 _MACHINES = "select id, uuid, system_id, hostname from machine where id = any($1::integer[]) or uuid = any($2::uuid[])"
-_LEFTOVERS = """
+_LEFTOVERS = f"""
     select g.id from guest g join tombstone t on t.machine_uuid = g.marker_machine
      where g.server_id = (select server_id from vm_host where id = $2) and g.marker_machine = any($1::uuid[])
-       and (g.marker_absent_at > t.recorded_at + interval '15 minutes') is not true
-"""
+       and not {REAPPEARED}
+"""  # noqa: S608  a constant
 _DROP_TOMBSTONE = "delete from tombstone where machine_uuid = $1"
 # The operation that forgot a machine is its record. Its guest may have been adopted or deleted since.
 _FORGOTTEN = """

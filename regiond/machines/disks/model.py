@@ -118,8 +118,7 @@ def not_listed(machine: MachineView, disk: DiskView) -> WrongState:
     return WrongState(
         f"{disk.title} of {machine.hostname} cannot be removed here: it was adopted as {disk.volume} in "
         f"{disk.storage_pool_name}, and {machine.host_name} does not list that volume as a disk of the VM. Refresh the "
-        f"host (innkeeper vm-host refresh {machine.host_name}), then approve the disks that the VM has: innkeeper "
-        f"region check machine={machine.system_id}"
+        f"host: it is foreign then, or a discrepancy to approve: innkeeper vm-host refresh {machine.host_name}"
     )
 
 

@@ -265,13 +265,15 @@ class RemoveDisk:
             return Outcome(undone=("disk not removed",))
         target = Target.of(operation)
         await wait_for_command(self._all_calls, operation, target, journal)
+        if _had_no_such_disk(operation):
+            return Outcome(undone=("disk not removed",))
         await journal.step("attach_disk", reaches_host=True)
         try:
             await self._calls.attach(operation, target, create=False)
         except InnkeeperError as error:
             if error.retryable:
                 raise
-            if _had_no_such_disk(operation) or await self._calls.find(target) is None:
+            if await self._calls.find(target) is None:
                 return Outcome(undone=("disk not removed",))
             return Outcome(record=lambda db: self._kept(db, operation, target))
         return Outcome(undone=("disk not removed",), record=lambda db: store.settle(db, target.machine_id))
@@ -317,7 +319,9 @@ def _was_rejected(operation: Operation) -> bool:
 
 
 def _had_no_such_disk(operation: Operation) -> bool:
-    """Returns whether the host answered that the guest has another file of that name: nothing was detached."""
+    """Returns whether the host has no such guest, or answered that its disk is another file of that name: nothing was
+    detached, and a volume of the name may be somebody else's.
+    """
     return error_of(operation).code == NotFound.code
 
 

@@ -54,13 +54,6 @@ _OTHER_USERS = """
        and ($2, $3) in ((d.storage_pool_id, d.volume), (d.second_storage_pool_id, d.second_volume))
      order by name
 """
-_IS_LISTED = """
-    select exists (
-           select from machine_disk d join guest g on g.machine_id = d.machine_id
-                  join storage_pool p on p.id = d.storage_pool_id,
-                       jsonb_to_recordset(g.disks) f (device text, pool_id text, volume text)
-                 where d.id = $1 and (f.pool_id, coalesce(f.volume, f.device)) = (p.pool_key, d.volume))
-"""
 _SETTLE = "update machine set settled_at = clock_timestamp() where id = $1"
 _SET_PENDING = "update machine_disk set pending_size_bytes = $2 where id = $1"
 _DETACH_FROM_GUEST = """
@@ -121,12 +114,6 @@ async def remove(db: Db, machine_id: int, pool_key: str, volume: str) -> None:
 async def set_pending(db: Db, disk_id: int, size_bytes: int | None) -> None:
     """Records the size that the disk has after the next start; None: as now."""
     await db.execute(_SET_PENDING, disk_id, size_bytes)
-
-
-async def is_listed(db: Db, disk_id: int) -> bool:
-    """Returns whether the machine's guest has the disk's volume."""
-    found: bool = await db.fetchval(_IS_LISTED, disk_id)
-    return found
 
 
 async def adopt(db: Db, disk_id: int, origin: DiskOrigin) -> bool:

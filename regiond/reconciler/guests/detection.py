@@ -23,7 +23,7 @@ class MarkedGuest(Subject):
     machine_guest: str | None = None  # the guest of that machine
     busy: bool = False  # an operation acts on the machine or on this guest
     has_tombstone: bool = False
-    reappeared: bool = False  # a refresh some time after the tombstone was recorded did not list the guest
+    reappeared: bool = False  # some time after the tombstone, a refresh did not list it or its host was not known
     detached: bool = False  # the machine's host was removed while this guest remained
 
 

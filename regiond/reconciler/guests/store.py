@@ -5,22 +5,22 @@ from __future__ import annotations
 from attrs import frozen
 
 from regiond.db.pool import Db
+from regiond.hosts.model import REAPPEARED
 from regiond.reconciler.guests.detection import MarkedGuest
 
-# A guest belongs to the oldest host that sees its LXD project. A stale call can create one for a deleted machine some
-# minutes after the deletion, hence the 15 minutes.
-_MARKED_GUESTS = """
+# A guest belongs to the oldest host that sees its LXD project.
+_MARKED_GUESTS = f"""
     select g.id, g.name, g.marker_machine as marker, h.id as host_id, h.name as host_name, m.system_id, m.hostname,
            mh.name as machine_host, own.name as machine_guest,
            t.machine_uuid is not null as has_tombstone,
-           coalesce(g.marker_absent_at > t.recorded_at + interval '15 minutes', false) as reappeared,
+           {REAPPEARED} as reappeared,
            exists (select from detached_machine f where f.uuid = g.marker_machine and not f.lost) as detached,
            exists (select from operation o
                     where o.is_open
                       and (o.machine_id = m.id
                            or (o.kind = 'clean_up' and o.host_id = h.id
-                               and g.marker_machine::text in (o.request #>> '{guest,marker,machine_id}',
-                                                              o.request #>> '{copy,marker,machine_id}')))) as busy
+                               and g.marker_machine::text in (o.request #>> '{{guest,marker,machine_id}}',
+                                                              o.request #>> '{{copy,marker,machine_id}}')))) as busy
       from guest g
       join installation i on i.id = g.marker_installation
       left join lateral (select id, name from vm_host h
@@ -32,7 +32,7 @@ _MARKED_GUESTS = """
       left join guest own on own.machine_id = m.id
      where g.machine_id is null and g.marker_machine is not null and ($1::integer is null or g.id = $1)
      order by g.id
-"""
+"""  # noqa: S608  a constant
 _LOCATION = """
     select g.server_id, m.id as machine_id
       from guest g join machine m on m.uuid = g.marker_machine where g.id = $1

@@ -1,15 +1,15 @@
-"""SQL for volumes that no guest uses, with the machine that each is named after."""
+"""SQL for volumes that no guest of their server uses, with the machine that each is named after."""
 
 from __future__ import annotations
 
 from regiond.db.pool import Db
+from regiond.hosts.model import STALE_CALL
 from regiond.ledger import service as ledger
 from regiond.reconciler.volumes.detection import OrphanedVolume
 
-# A volume is removed through the oldest host of its own project, else of its server. A stale call can create a volume
-# for a deleted machine some minutes after the deletion, hence the 15 minutes. No two disks get the same name: a volume
-# with the name of another disk is that disk, seen through a folder that two hosts share.
-_ORPHANED_VOLUMES = """
+# A volume is removed through the oldest host of its own project, else of its server. No two disks get the same name: a
+# volume with the name of another disk is that disk, seen through a folder that two hosts share.
+_ORPHANED_VOLUMES = f"""
     with listed as (select name from orphaned_volume where $1::integer is null or id = $1),
          found as (
              select d.volume, 'a disk of ' || m.hostname || coalesce(' on ' || h.name, '') as holder
@@ -34,15 +34,15 @@ _ORPHANED_VOLUMES = """
            t.hostname as deleted_hostname,
            coalesce(t.volumes @> jsonb_build_array(jsonb_build_object(
                'server_id', p.server_id, 'pool', p.pool_key, 'name', v.name)), false) as created_here,
-           coalesce(v.last_absent_at > t.recorded_at + interval '15 minutes', false) as was_attached,
+           coalesce(v.last_absent_at > t.recorded_at + {STALE_CALL}, false) as was_attached,
            f.hostname as detached_hostname,
            u.holder as used_by,
            exists (select from operation o
                     where o.is_open
                       and (o.machine_id = m.id or (o.kind = 'remove_host' and o.host_id = h.id)
                            or (o.kind = 'clean_up'
-                               and v.marker_machine::text in (o.request #>> '{guest,marker,machine_id}',
-                                                              o.request #>> '{marker,machine_id}'))))
+                               and v.marker_machine::text in (o.request #>> '{{guest,marker,machine_id}}',
+                                                              o.request #>> '{{marker,machine_id}}'))))
            or exists (select from machine_disk d join operation o on o.machine_id = d.machine_id and o.is_open
                        where v.name in (d.volume, d.second_volume)) as busy
       from orphaned_volume v
@@ -59,7 +59,7 @@ _ORPHANED_VOLUMES = """
      where p.missing_since is null and p.status = 'available' and ($1::integer is null or v.id = $1)
        and not exists (select from kept_disk k where k.storage_pool_id = v.storage_pool_id and k.volume = v.name)
      order by v.id
-"""
+"""  # noqa: S608  a constant
 _SERVER = """
     select p.server_id from orphaned_volume v join storage_pool p on p.id = v.storage_pool_id where v.id = $1
 """
@@ -67,7 +67,7 @@ _LOCK = "select 1 from orphaned_volume where id = $1 for update"
 
 
 async def orphaned_volumes(db: Db, volume_id: int | None = None) -> tuple[OrphanedVolume, ...]:
-    """Returns all volumes that no guest uses, or the one with `volume_id`."""
+    """Returns all volumes that no guest of their server uses, or the one with `volume_id`."""
     return tuple(OrphanedVolume(**dict(row)) for row in await db.fetch(_ORPHANED_VOLUMES, volume_id))
 
 
