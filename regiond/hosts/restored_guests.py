@@ -1,4 +1,4 @@
-"""SQL that tells a guest which somebody restored after its machine was deleted from a leftover of the deletion."""
+"""SQL that tells a guest restored after the deletion of its machine from a leftover."""
 
 from __future__ import annotations
 
