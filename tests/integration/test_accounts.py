@@ -50,6 +50,7 @@ async def _authenticate(accounts: Accounts, key: ApiKey) -> Caller:
     return await accounts.authenticate(key.consumer_key, key.token_key, key.token_secret)
 
 
+@pytest.mark.slow
 async def test_a_key_has_three_parts_and_authenticates_its_account(accounts: Accounts) -> None:
     admin, key = await _admin(accounts)
     assert (len(key.consumer_key), len(key.token_key), len(key.token_secret)) == (18, 18, 32)

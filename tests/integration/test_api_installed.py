@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from innkeeper.request_body import Body
 from regiond.api.resources.registry import RESOURCES
 from tests.deployment.deployment import Deployment
@@ -33,6 +35,7 @@ async def a_discrepancy(innkeeper: Deployment, host: Any) -> Any:
     return found
 
 
+@pytest.mark.slow
 async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=1)
     composed = await innkeeper.compose(host["id"], hostname="fox", storage="root:8,data:5(default)")

@@ -77,6 +77,7 @@ async def test_a_release_clears_what_its_power_set(innkeeper: Deployment) -> Non
     assert started(innkeeper) == []
 
 
+@pytest.mark.slow
 async def test_the_setting_of_a_machine_is_set_on_its_host(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     changed = await innkeeper.put(path(machine), autostart="always")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from regiond.db.pool import connect
 from tests.bench import growth
 from tests.bench.lines import Against, Line, table
@@ -33,6 +35,7 @@ MISSED = Line(
 )
 
 
+@pytest.mark.slow
 async def test_each_growth_benchmark_also_measures_its_baseline(tmp_path: Path, postgres_server: str) -> None:
     bench = Bench(folder=tmp_path, server_dsn=postgres_server, quick=True, toy=True)
     curves = {curve.key: curve for curve in await growth.measure(bench)}

@@ -102,6 +102,7 @@ async def test_the_failure_of_one_does_not_stop_the_others(innkeeper: Deployment
     assert innkeeper.simulated_guests() == ["vm-0"]
 
 
+@pytest.mark.slow
 async def test_its_cancellation_leaves_those_that_have_not_begun(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 4)
     with innkeeper.held():
@@ -180,6 +181,7 @@ async def test_bad_input_is_rejected(innkeeper: Deployment, fields: dict[str, An
     assert await innkeeper.get("operations/?state=queued") == []
 
 
+@pytest.mark.slow
 async def test_a_user_acts_on_own_machines_and_may_cancel(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 3)
     ann = await as_user(innkeeper, "ann")
@@ -225,6 +227,7 @@ async def test_a_dry_run_reads_all_machines_at_once(innkeeper: Deployment, monke
         assert executed[0] == executed[1] > 0
 
 
+@pytest.mark.slow
 async def test_many_machines_are_deployed_with_one_image_and_user_data(innkeeper: Deployment) -> None:
     await add_image(innkeeper, "ubuntu/noble")
     machines = await composed(innkeeper, 3)
@@ -259,6 +262,7 @@ async def test_a_bulk_deployment_checks_image_and_user_data_first(innkeeper: Dep
     assert error.details["fields"] == {"distro_series": ["This is for the action deploy or rebuild."]}
 
 
+@pytest.mark.slow
 async def test_a_cancelled_bulk_deployment_forgets_the_user_data(innkeeper: Deployment) -> None:
     await add_image(innkeeper, "ubuntu/noble")
     machines = await composed(innkeeper, 2)

@@ -86,6 +86,7 @@ async def test_disks_of_many_machines_count_for_one_quota(innkeeper: Deployment)
     assert list((await children(innkeeper, operation_id)).values()).count("succeeded") == 1
 
 
+@pytest.mark.slow
 async def test_many_machines_boot_so_always_or_once(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 3)
     await act(innkeeper, machines[1], "power_on")
@@ -108,6 +109,7 @@ async def test_many_machines_boot_so_always_or_once(innkeeper: Deployment) -> No
     assert lost[1] == "0 machines are given the boot order."
 
 
+@pytest.mark.slow
 async def test_many_machines_get_a_nic(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 3)
     await innkeeper.post(f"machines/{machines[2]['system_id']}/", op="add_interface", name="lan")

@@ -122,6 +122,7 @@ async def test_a_disk_is_named_by_its_label(innkeeper: Deployment) -> None:
     assert await disks(innkeeper) == {"vm-0": [8, 12]}
 
 
+@pytest.mark.slow
 async def test_many_vms_change_on_the_page(innkeeper: Deployment, client: WebClient) -> None:
     vms = ids(await composed(innkeeper, DATA, DATA))
     missing = await ask(client, vms, "grow", confirmed="yes", size="12")
@@ -131,6 +132,7 @@ async def test_many_vms_change_on_the_page(innkeeper: Deployment, client: WebCli
     assert ("Grow a disk of 2 VMs" in text, "12 GB" in text) == (True, True)
 
 
+@pytest.mark.slow
 async def test_many_vms_lose_a_disk_once_their_number_is_typed(innkeeper: Deployment, client: WebClient) -> None:
     vms = ids(await composed(innkeeper, DATA, DATA))
     refused = await ask(client, vms, "remove_disk", confirmed="yes", disk="data", typed="3")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.images import add_image
 from tests.integration.test_bulk import bulk, children, ids
@@ -43,6 +45,7 @@ async def series(innkeeper: Deployment) -> dict[str, str]:
     return {one["hostname"]: one["distro_series"] for one in await innkeeper.get("machines/")}
 
 
+@pytest.mark.slow
 async def test_each_machine_is_rebuilt_with_the_image_that_it_has(innkeeper: Deployment) -> None:
     machines = await fleet_of(innkeeper)
     told = await dry_run(innkeeper, "rebuild", machines, user_data=SCRIPT)
@@ -77,6 +80,7 @@ async def test_nobody_rebuilds_what_belongs_to_others(innkeeper: Deployment) -> 
     assert error.message.startswith("Not allowed on vm-0, vm-1, vm-2.")
 
 
+@pytest.mark.slow
 async def test_the_page_asks_for_their_number_and_begins_with_the_image_of_each(
     innkeeper: Deployment, client: WebClient
 ) -> None:

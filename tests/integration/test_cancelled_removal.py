@@ -102,6 +102,7 @@ async def check_report(innkeeper: Deployment, removal: int, count: int = MACHINE
     return operation
 
 
+@pytest.mark.slow
 async def test_a_cancelled_removal_stops_and_names_what_is_gone(innkeeper: Deployment) -> None:
     host_id = await host_with_machines(innkeeper)
     with held_deletions(innkeeper):
@@ -137,6 +138,7 @@ async def test_a_cancelled_removal_does_not_end_before_its_deletions(innkeeper: 
     assert "undo_waits_for" not in (await innkeeper.get(f"operations/{removal}/"))["error"]["details"]
 
 
+@pytest.mark.slow
 async def test_a_host_can_be_removed_after_a_cancelled_removal(innkeeper: Deployment) -> None:
     host_id = await host_with_machines(innkeeper)
     with held_deletions(innkeeper):
@@ -164,6 +166,7 @@ async def test_a_failing_removal_waits_for_its_deletions(innkeeper: Deployment) 
     assert "machines on sim are still being deleted" in operation["error"]["message"]
 
 
+@pytest.mark.slow
 async def test_an_engine_that_starts_again_ends_a_cancelled_removal(innkeeper: Deployment) -> None:
     host_id = await host_with_machines(innkeeper)
     with held_deletions(innkeeper):

@@ -55,6 +55,7 @@ async def events(innkeeper: Deployment, kind: str) -> list[str]:
     return [event.message for event in await innkeeper.region.components.services.events.list() if event.kind == kind]
 
 
+@pytest.mark.slow
 async def test_a_grown_disk_has_its_new_size_and_is_claimed(innkeeper: Deployment) -> None:
     host, machine = await a_machine(innkeeper)
     grow(innkeeper, 20 * GB)

@@ -21,6 +21,7 @@ async def clones(innkeeper: Deployment, machine: Any, count: int, **fields: Any)
     return await innkeeper.get(f"operations/{begun['id']}/")
 
 
+@pytest.mark.slow
 async def test_several_clones_are_one_operation(innkeeper: Deployment) -> None:
     source = await composed(innkeeper)
     write(innkeeper)
@@ -59,6 +60,7 @@ async def test_a_repeat_makes_no_further_clones(innkeeper: Deployment) -> None:
     assert {one["hostname"] for one in await innkeeper.get("machines/")} == {"web", "copy-1", "copy-2"}
 
 
+@pytest.mark.slow
 async def test_clones_that_do_not_fit_stop_no_others(innkeeper: Deployment) -> None:
     source = await composed(innkeeper, pools="local:30,nvme:20")  # 22 and 15 GB are left
     plan = await innkeeper.post(path(source), op="clone", count=4, hostname="copy", dry_run="true")
@@ -101,6 +103,7 @@ async def test_what_no_clone_can_have_begins_none(innkeeper: Deployment, dry_run
     assert [one for one in await innkeeper.get("operations/") if one["kind"] == "bulk"] == []
 
 
+@pytest.mark.slow
 async def test_a_cancelled_series_begins_no_further_clones(innkeeper: Deployment) -> None:
     source = await composed(innkeeper)
     with innkeeper.simulated().hold("copy content of guest"):

@@ -38,6 +38,7 @@ def written(innkeeper: Deployment) -> int:
     return len(rows(innkeeper, "select 1 from written"))
 
 
+@pytest.mark.slow
 async def test_a_clone_is_like_its_source(innkeeper: Deployment) -> None:
     source = await composed(innkeeper)
     await innkeeper.post("tags/", name="gold")
@@ -64,6 +65,7 @@ async def test_a_clone_is_like_its_source(innkeeper: Deployment) -> None:
     assert "copy was composed on sim with copies of the disks of web" in await events(innkeeper, "machine_composed")
 
 
+@pytest.mark.slow
 async def test_a_clone_of_an_owned_machine_belongs_to_the_caller(innkeeper: Deployment) -> None:
     source = await composed(innkeeper)
     await innkeeper.post("machines/", op="allocate", name="web")
@@ -73,6 +75,7 @@ async def test_a_clone_of_an_owned_machine_belongs_to_the_caller(innkeeper: Depl
     assert (await innkeeper.get(path(made)))["status_name"] == "Ready"
 
 
+@pytest.mark.slow
 async def test_a_clone_of_a_deployed_machine_is_deployed_and_off(innkeeper: Deployment) -> None:
     source = await deployed(innkeeper)
     await innkeeper.post(path(source), op="power_off")
@@ -201,6 +204,7 @@ async def test_only_who_may_change_a_machine_clones_it(innkeeper: Deployment) ->
     assert made["status_name"] == "Ready"
 
 
+@pytest.mark.slow
 async def test_a_locked_machine_can_be_cloned_and_its_clone_is_not_locked(innkeeper: Deployment) -> None:
     source = await deployed(innkeeper)
     await innkeeper.post(path(source), op="power_off")

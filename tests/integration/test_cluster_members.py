@@ -70,6 +70,7 @@ async def test_members_with_the_certificate_of_the_cluster_become_hosts(innkeepe
     assert await servers(innkeeper) == {name: f"lxd/lxd:{first.fingerprint}:{name}" for name in ("m1", "m2", "m3")}
 
 
+@pytest.mark.slow
 async def test_a_cluster_does_not_take_another_host_as_its_member(innkeeper: Deployment, lxds: FakeLxds) -> None:
     victim_server = FakeLxd(name="victim")
     lxds.add(victim_server)
@@ -93,6 +94,7 @@ async def test_a_cluster_does_not_take_another_host_as_its_member(innkeeper: Dep
     assert victim_server.used == [victim_server.used[0]] * len(victim_server.used)
 
 
+@pytest.mark.slow
 async def test_a_server_joins_its_cluster_at_its_own_refresh(innkeeper: Deployment, lxds: FakeLxds) -> None:
     """A host that was added before its server joined: its pinned certificate decides, nobody else's report."""
     joining = FakeLxd(name="m2")
@@ -110,6 +112,7 @@ async def test_a_server_joins_its_cluster_at_its_own_refresh(innkeeper: Deployme
     assert len(await rows(innkeeper, "select id from server")) == 2
 
 
+@pytest.mark.slow
 async def test_a_server_that_founds_a_cluster_remains_the_same(innkeeper: Deployment, lxds: FakeLxds) -> None:
     server = FakeLxd(name="m1")
     lxds.add(server)
@@ -121,6 +124,7 @@ async def test_a_server_that_founds_a_cluster_remains_the_same(innkeeper: Deploy
     assert await servers(innkeeper) == {"m1": f"lxd/lxd:{server.fingerprint}:m1"}
 
 
+@pytest.mark.slow
 async def test_members_beyond_the_limit_are_counted_not_added(innkeeper: Deployment, lxds: FakeLxds) -> None:
     names = [f"m{number}" for number in range(1, 9)]
     first = cluster_of(lxds, *names)
@@ -132,6 +136,7 @@ async def test_members_beyond_the_limit_are_counted_not_added(innkeeper: Deploym
     assert sorted(await hosts(innkeeper)) == names[:LIMIT]
 
 
+@pytest.mark.slow
 async def test_an_offline_or_malformed_member_does_not_stop_the_refresh(innkeeper: Deployment, lxds: FakeLxds) -> None:
     members = (member("m1"), member("m2", online=False), member("m3", address="a b"), member("x\0y"))
     first = cluster_of(lxds, "m1", "m2", cluster_members=members)
@@ -146,6 +151,7 @@ async def test_an_offline_or_malformed_member_does_not_stop_the_refresh(innkeepe
     assert await problems(innkeeper, host) == []
 
 
+@pytest.mark.slow
 async def test_what_a_driver_reports_as_fingerprint_is_ignored(innkeeper: Deployment, lxds: FakeLxds) -> None:
     honest, liar = FakeLxd(name="honest"), FakeLxd(name="liar")
     lxds.add(honest, liar)

@@ -25,6 +25,7 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 async def test_keys_reach_the_machine_until_it_ends(innkeeper: Deployment, home: Path) -> None:
     await running(innkeeper)
     await logged_in(innkeeper, home)
@@ -36,6 +37,7 @@ async def test_keys_reach_the_machine_until_it_ends(innkeeper: Deployment, home:
     assert "The virtual machine has ended the console." in ran.out
 
 
+@pytest.mark.slow
 async def test_the_escape_key_leaves_the_console(innkeeper: Deployment, home: Path) -> None:
     await running(innkeeper)
     await logged_in(innkeeper, home)

@@ -63,6 +63,7 @@ async def test_regions_are_region_controllers_for_administrators(innkeeper: Depl
     assert (await rejection(ann.get("regioncontrollers/"))).details["status"] == 403
 
 
+@pytest.mark.slow
 async def test_nodes_are_machines_devices_and_racks(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     for name in ("one", "two"):

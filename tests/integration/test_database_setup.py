@@ -94,6 +94,7 @@ async def migrated(administrator: str, target: Target) -> None:
     await service.change_schema(administrator, target, lambda _: None)
 
 
+@pytest.mark.slow
 async def test_everything_is_made_once_and_found_the_second_time(server: Server) -> None:
     made = await server.set_up()
     assert [line.rpartition(": ")[2] for line in made[:3]] == ["created."] * 3
@@ -110,6 +111,7 @@ async def test_everything_is_made_once_and_found_the_second_time(server: Server)
         await server.execute("create table own (id integer)", dsn=server.target.dsn)
 
 
+@pytest.mark.slow
 async def test_a_setup_that_is_interrupted_again_and_again_ends(server: Server) -> None:
     for step in range(1, 7):
         with pytest.raises(Killed):
@@ -118,6 +120,7 @@ async def test_a_setup_that_is_interrupted_again_and_again_ends(server: Server) 
     assert await migrate(server.target.dsn) == ()
 
 
+@pytest.mark.slow
 async def test_the_tables_of_one_role_get_another_owner(server: Server) -> None:
     """As the guides made databases before; also with the owner of the audit trail that they advised."""
     role, audit = server.target.role, f"audit-{server.target.role}"
@@ -169,6 +172,7 @@ async def test_a_role_with_more_rights_is_refused(server: Server) -> None:
         await server.set_up()
 
 
+@pytest.mark.slow
 async def test_an_administrator_need_not_be_a_superuser(server: Server) -> None:
     name = f"dba-{server.target.role}"
     await server.execute(f'create role "{name}" login createrole createdb')
@@ -181,6 +185,7 @@ async def test_an_administrator_need_not_be_a_superuser(server: Server) -> None:
         await server.execute(f'drop owned by "{name}"', f'drop role "{name}"')
 
 
+@pytest.mark.slow
 async def test_rights_that_a_restore_had_lent_are_taken_back(server: Server) -> None:
     await server.set_up()
     await service.lend_owner(server.administrator, server.target)
@@ -202,6 +207,7 @@ async def test_no_region_starts_while_a_restore_has_the_rights_of_the_owner(serv
     assert await migrate(server.target.dsn) == ()
 
 
+@pytest.mark.slow
 async def test_no_region_makes_tables_for_a_restore_that_was_killed(server: Server) -> None:
     await service.make_roles_and_database(server.administrator, server.target, lambda _: None)
     await service.give_rights(server.administrator, server.target)  # as `region init --for-restore` ends
@@ -213,6 +219,7 @@ async def test_no_region_makes_tables_for_a_restore_that_was_killed(server: Serv
     assert await migrate(server.target.dsn) == ()
 
 
+@pytest.mark.slow
 async def test_the_region_knows_whether_it_owns_its_database(server: Server, database_url: str) -> None:
     await server.set_up()
     assert await service.foreign_owner(server.target.dsn) == server.target.owner

@@ -204,6 +204,7 @@ async def test_a_running_older_region_ends_its_transaction(database_url: str, fi
         await watcher.close()
 
 
+@pytest.mark.slow
 async def test_a_transaction_that_does_not_end_is_named(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST])
     region = await connect(empty_database_url, application_name="old-region")

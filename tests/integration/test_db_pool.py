@@ -110,6 +110,7 @@ async def cancelled_before_the_server_reads(database: Database, running: ExitSta
     return task, process
 
 
+@pytest.mark.slow
 async def test_a_cancellation_that_the_server_ignores_is_repeated(own_server: Path) -> None:
     database = await Database.open(postgres.start(own_server), min_size=1, max_size=1)
     with ExitStack() as running:
@@ -121,6 +122,7 @@ async def test_a_cancellation_that_the_server_ignores_is_repeated(own_server: Pa
     await database.close()
 
 
+@pytest.mark.slow
 async def test_a_cancelled_task_ends_although_the_server_does_not_react(own_server: Path) -> None:
     database = await Database.open(postgres.start(own_server), min_size=1, max_size=1)
     with ExitStack() as running:
@@ -248,6 +250,7 @@ async def test_an_old_postgresql_is_rejected(database_url: str) -> None:
         await Database.open(database_url, min_postgresql=99)
 
 
+@pytest.mark.slow
 async def test_close_ends_in_time_while_a_connection_is_in_use(database_url: str) -> None:
     database = await Database.open(database_url, min_size=1)
     with pytest.raises(DatabaseUnavailable):
@@ -290,6 +293,7 @@ async def test_an_embedded_server_uses_no_huge_pages(own_server: Path) -> None:
     await database.close()
 
 
+@pytest.mark.slow
 async def test_stopping_an_embedded_server_does_not_stop_another(own_server: Path) -> None:
     other = own_server.parent / "other"
     await asyncio.to_thread(postgres.start, other, settings=postgres.FAST)

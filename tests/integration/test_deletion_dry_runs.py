@@ -58,6 +58,7 @@ def names(plan: Any, fate: str) -> list[str]:
     return [one["name"] for one in plan[fate]]
 
 
+@pytest.mark.slow
 async def test_a_deletion_of_a_machine_names_vm_and_volumes(innkeeper: Deployment, host: Any) -> None:
     machine = await innkeeper.compose(host["id"], hostname="web", cores=1, memory=1024)
     await innkeeper.put(f"machines/{machine['system_id']}/", hostname="renamed")
@@ -81,6 +82,7 @@ async def test_a_deletion_of_an_adopted_machine_says_so(innkeeper: Deployment, h
     assert "stays on sim" in forget["effects"][0]
 
 
+@pytest.mark.slow
 async def test_a_locked_or_busy_machine_refuses_the_dry_run_too(innkeeper: Deployment, host: Any) -> None:
     machine = await innkeeper.compose(host["id"], hostname="web", cores=1, memory=1024)
     path = f"machines/{machine['system_id']}/"

@@ -74,6 +74,7 @@ async def test_a_deployment_without_a_way_to_log_in_warns(innkeeper: Deployment)
     )
 
 
+@pytest.mark.slow
 async def test_the_report_ends_the_wait(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "next_look_s", lambda *_: 3600.0)
     await add_image(innkeeper)
@@ -82,6 +83,7 @@ async def test_the_report_ends_the_wait(innkeeper: Deployment, monkeypatch: pyte
     await reaches(innkeeper, system_id, "Deployed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boot_ms", [0, 5])
 async def test_a_report_before_the_wait_is_not_overlooked(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch, boot_ms: int
@@ -95,6 +97,7 @@ async def test_a_report_before_the_wait_is_not_overlooked(
         await innkeeper.post(f"machines/{system_id}/", op="release")
 
 
+@pytest.mark.slow
 async def test_ten_deployments_copy_the_image_once(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     host = await innkeeper.add_simulated(cores=16, memory_mib=32768, storage_gb=1000)
@@ -109,6 +112,7 @@ async def test_ten_deployments_copy_the_image_once(innkeeper: Deployment) -> Non
     assert len(innkeeper.simulated().images()) == 1
 
 
+@pytest.mark.slow
 async def test_release_empties_the_root_disk(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     system_id = await composed(innkeeper)
@@ -263,6 +267,7 @@ async def test_user_data_reaches_the_guest_and_leaves_the_region(innkeeper: Depl
     assert await fetchval(database(innkeeper), "select sealed_user_data is null from deployment")
 
 
+@pytest.mark.slow
 async def test_a_restarted_region_continues_a_deployment(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     system_id = await composed(innkeeper, boot_ms=300)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from development import first_vm
 from development.first_vm import FirstVm
 from tests.deployment.deployment import Deployment
@@ -23,6 +25,7 @@ async def test_the_first_start_composes_a_vm_and_starts_it(innkeeper: Deployment
     assert vm.guest_name == vm.machine["hostname"]
 
 
+@pytest.mark.slow
 async def test_a_vm_that_a_person_powered_off_stays_off(innkeeper: Deployment) -> None:
     await innkeeper.add_simulated()
     first = await start(innkeeper)

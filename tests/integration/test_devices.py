@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from regiond.machines.values.devices import MAX_DEVICE_NICS, MAX_DEVICES, MAX_OWN_DEVICES, MAX_OWN_DEVICES_OF_ADMIN
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
@@ -100,6 +102,7 @@ async def test_devices_are_found_by_every_filter(innkeeper: Deployment) -> None:
     assert (renamed["hostname"], renamed["fqdn"], renamed["description"]) == ("box-3", "box-3.maas", "lxd")
 
 
+@pytest.mark.slow
 async def test_a_release_or_deletion_of_the_machine_deletes_its_devices(innkeeper: Deployment) -> None:
     for action in ("release", "delete"):
         nic = await allocated(innkeeper, f"for-{action}")

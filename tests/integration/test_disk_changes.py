@@ -65,6 +65,7 @@ async def events(innkeeper: Deployment, kind: str) -> list[str]:
     return [event.message for event in await innkeeper.region.components.services.events.list() if event.kind == kind]
 
 
+@pytest.mark.slow
 async def test_a_machine_gets_another_disk_off_or_on(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     grown = await add(innkeeper, machine, 5, tags="fast")

@@ -185,6 +185,7 @@ def explained(host: Candidate) -> Candidate:
     return evolve(host, cores_claimed_here=0, memory_mib_claimed_here=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "seed"), [("spread", 1), ("pack", 2)])
 async def test_the_shortlist_agrees_with_placement_over_the_whole_fleet(
     database: Database, strategy: Strategy, seed: int
@@ -260,6 +261,7 @@ def without_capacities(placement: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in {**placement, **hosts}.items() if key not in of_dry_run}
 
 
+@pytest.mark.slow
 async def test_a_dry_run_returns_the_choice_and_all_rejections(innkeeper: Deployment) -> None:
     one, two, three = await add_three_hosts(innkeeper)
     before = await counts(innkeeper)
@@ -339,6 +341,7 @@ async def test_unknown_names_in_filters_are_rejected_by_field(innkeeper: Deploym
         assert (await innkeeper.post("vm-hosts/", op="place", **named))["rejected"] == []
 
 
+@pytest.mark.slow
 async def test_a_dry_run_says_how_many_of_several_machines_fit(innkeeper: Deployment) -> None:
     await innkeeper.add_simulated("large", cores=4)
     await innkeeper.add_simulated("small", cores=2)

@@ -92,6 +92,7 @@ def _functions(node: Any) -> list[Any]:
     return [device["virtual_functions"] for device in node["network_devices"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shortage", SHORTAGES.values(), ids=SHORTAGES)
 async def test_the_rejection_names_the_exhausted_resource(innkeeper: Deployment, shortage: Shortage) -> None:
     request = {"memory": 1024, "storage": "root:8", **shortage.request}

@@ -179,6 +179,7 @@ async def test_the_reconciler_never_removes_a_returned_guest(innkeeper: Deployme
     assert found == {("unknown_guest", "web"), ("unknown_guest", "foreign-0001")}
 
 
+@pytest.mark.slow
 async def test_a_compose_in_flight_is_ended_and_stays_ended(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     with innkeeper.held():
@@ -236,6 +237,7 @@ async def test_two_removals_by_force_are_one(innkeeper: Deployment, dead: Any) -
     assert await is_gone(innkeeper)
 
 
+@pytest.mark.slow
 async def test_a_host_that_returns_in_time_is_kept(innkeeper: Deployment, host: Any) -> None:
     with innkeeper.simulated().down():
         services = innkeeper.region.components.services

@@ -74,6 +74,7 @@ async def _is_not_named(database: Database, region: Deployment) -> None:
     assert (status, problems["database"], problems["schema"]) == (503, unusable, unusable)
 
 
+@pytest.mark.slow
 async def test_a_stopped_region_serves_until_load_balancers_know(tmp_path: Path, database_url: str) -> None:
     settings = RegionSettings(
         database=database_url, state=tmp_path, http_port=free_port(), rpc_port=0, metrics_host="", drain_s=20

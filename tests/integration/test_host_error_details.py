@@ -61,6 +61,7 @@ async def test_an_unconfirmed_server_has_what_is_to_be_confirmed(innkeeper: Depl
     assert found["confirm"] == {"op": "trust", "field": "fingerprint", "value": server.fingerprint}
 
 
+@pytest.mark.slow
 async def test_a_token_of_another_server_has_both_fingerprints(
     innkeeper: Deployment, lxds: FakeLxds, server: FakeLxd
 ) -> None:

@@ -53,6 +53,7 @@ async def test_a_region_serves_https_and_its_computer_knows_it(region: Deploymen
     assert services.addresses.public_url().startswith("https://")
 
 
+@pytest.mark.slow
 async def test_commands_about_the_region_use_what_the_profile_trusts(region: Deployment, tmp_path: Path) -> None:
     state = str(region.in_process.settings.state)
     for words in (["check"], ["audit", "export"]):

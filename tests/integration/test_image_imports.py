@@ -115,6 +115,7 @@ async def test_what_cannot_be_imported_names_the_field(
         assert await rejected_status(import_(ann, releases, "noble")) == 403
 
 
+@pytest.mark.slow
 async def test_the_command_imports(tmp_path: Path, database_url: str, server: FileServer) -> None:
     server.files |= ubuntu(DISK)
     home = tmp_path / "home"

@@ -166,6 +166,7 @@ async def test_a_lost_region_ends_the_upload_which_can_continue(rackless: Deploy
     assert reports.steps[1] == "uploading: 4 of 8 MiB"
 
 
+@pytest.mark.slow
 async def test_a_part_that_is_still_being_written_is_tried_again(rackless: Deployment, home: Path) -> None:
     """As after a lost connection, while the region still records what came over it."""
     path = home / "disk.img"

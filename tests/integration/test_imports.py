@@ -58,6 +58,7 @@ def written(innkeeper: Deployment, name: str) -> dict[int, bytes]:
 ALL = {number: data for number, (_, _, data) in enumerate(CONTENT)}
 
 
+@pytest.mark.slow
 async def test_a_file_becomes_a_machine_with_the_same_content(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     made = await export(innkeeper, machine)
@@ -81,6 +82,7 @@ async def test_a_file_becomes_a_machine_with_the_same_content(innkeeper: Deploym
     assert rows(innkeeper, "select name from guest") == [("web",)]
 
 
+@pytest.mark.slow
 async def test_the_new_machine_has_the_firmware_of_the_old_one(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(cores=8, storage_gb=200)
     for number, asked in enumerate(({"uefi": "true", "tpm": "true"}, {"secure_boot": "true"}, {})):
@@ -91,6 +93,7 @@ async def test_the_new_machine_has_the_firmware_of_the_old_one(innkeeper: Deploy
             assert new[key] == machine[key], (asked, key)
 
 
+@pytest.mark.slow
 async def test_an_uploaded_file_is_imported_after_the_machine_is_gone(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     made = await export(innkeeper, machine)
@@ -216,6 +219,7 @@ async def test_a_file_deleted_before_its_import_is_reserved_makes_nothing(
     assert [one["hostname"] for one in await innkeeper.get("machines/")] == ["web"]
 
 
+@pytest.mark.slow
 async def test_a_deletion_waits_for_the_reservation_of_an_import(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +345,7 @@ async def test_an_archive_with_something_else_is_refused(innkeeper: Deployment, 
     assert (file["state"], reason in file["error"]) == ("failed", True)
 
 
+@pytest.mark.slow
 async def test_the_same_key_imports_once(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     headers = {"Idempotency-Key": "one", "Prefer": "respond-async"}

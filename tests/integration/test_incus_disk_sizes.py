@@ -22,6 +22,7 @@ def incus(lxds: FakeLxds) -> FakeLxd:
     return server
 
 
+@pytest.mark.slow
 async def test_new_and_grown_disks_are_whole_and_claimed_so(innkeeper: Deployment, incus: FakeLxd) -> None:
     host = await add(innkeeper, password=incus.token())
     assert host["product"] == "Incus"
@@ -45,6 +46,7 @@ async def test_disks_on_lxd_have_the_size_that_was_asked_for(innkeeper: Deployme
     assert [disk["size"] for disk in shown["blockdevice_set"]] == [4 * GB]
 
 
+@pytest.mark.slow
 async def test_a_file_with_disks_of_other_sizes_is_imported(
     innkeeper: Deployment, incus: FakeLxd, lxds: FakeLxds
 ) -> None:

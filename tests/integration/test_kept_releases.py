@@ -58,6 +58,7 @@ async def test_imaginary_later_migrations_keep_the_rows(kept: Kept, empty_databa
     await db.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", KEPT, ids=str)
 async def test_everything_of_a_kept_release_can_be_read(kept: Kept, empty_database_url: str, tmp_path: Path) -> None:
     await upgraded(kept, empty_database_url, tmp_path)

@@ -23,6 +23,7 @@ __all__ = ["client"]
 OTHER = UUID(int=7)
 
 
+@pytest.mark.slow
 async def test_a_token_for_a_server_that_trusts_us_is_not_used_up(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     assert await events(innkeeper, "host_trusted_already") == []
@@ -70,6 +71,7 @@ async def test_vms_of_another_installation_are_named_when_the_host_is_known(
     assert len(await events(innkeeper, "host_of_other_installation")) == 1
 
 
+@pytest.mark.slow
 async def test_the_answer_and_the_page_say_what_the_server_knew_before(
     innkeeper: Deployment, client: WebClient, server: FakeLxd, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def give_to_other_installation(folder: Path) -> None:
         store.execute("update guest set installation_id = ?", (str(OTHER),))
 
 
+@pytest.mark.slow
 async def test_vms_of_another_installation_are_named_once(
     innkeeper: Deployment, server: FakeLxd, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ async def place(innkeeper: Deployment) -> Any:
     return await innkeeper.post("vm-hosts/", op="place", cores=1, memory=1024)
 
 
+@pytest.mark.slow
 async def test_a_failed_call_makes_all_hosts_of_the_server_suspect(innkeeper: Deployment) -> None:
     host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
     other = await innkeeper.add_simulated("other", cores=2, memory_mib=2048)
@@ -89,6 +90,7 @@ async def test_a_failed_call_makes_all_hosts_of_the_server_suspect(innkeeper: De
     assert await innkeeper.ended(operation) == "succeeded"
 
 
+@pytest.mark.slow
 async def test_one_event_is_recorded_per_change_and_host(innkeeper: Deployment) -> None:
     host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
     with innkeeper.simulated().down():

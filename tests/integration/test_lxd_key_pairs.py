@@ -19,6 +19,7 @@ from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 
+@pytest.mark.slow
 async def test_hosts_of_a_server_share_its_key_pair(innkeeper: Deployment, lxds: FakeLxds, server: FakeLxd) -> None:
     lxds.aliases["lxd1-too"] = "lxd1"
     hosts = [
@@ -41,6 +42,7 @@ async def test_hosts_of_a_server_share_its_key_pair(innkeeper: Deployment, lxds:
     assert await rows(innkeeper, "select id from key_pair") == []
 
 
+@pytest.mark.slow
 async def test_supervised_hosts_agree_with_the_full_list(innkeeper: Deployment, server: FakeLxd) -> None:
     await eventually(partial(is_ready, innkeeper, await add(innkeeper, password=server.token())))
     await innkeeper.add_simulated("plain")
@@ -63,6 +65,7 @@ async def test_concurrently_added_hosts_of_a_server_share_one_pair(innkeeper: De
     assert len(await rows(innkeeper, "select id from key_pair")) == 1
 
 
+@pytest.mark.slow
 async def test_the_certificate_page_finds_a_host_by_any_name(innkeeper: Deployment, server: FakeLxd) -> None:
     await add(innkeeper, name="a/b %")
     (shown,) = await innkeeper.get("vm-hosts/")
@@ -71,6 +74,7 @@ async def test_the_certificate_page_finds_a_host_by_any_name(innkeeper: Deployme
     assert "There is no VM host named absent" in await fetched(innkeeper, base + "absent")
 
 
+@pytest.mark.slow
 async def test_an_imported_pair_is_used_by_all_hosts_of_the_server(innkeeper: Deployment, server: FakeLxd) -> None:
     imported, newer = small_pair(), small_pair()
     one = await add(innkeeper)
@@ -112,6 +116,7 @@ async def test_a_moved_host_retains_its_own_pair_but_not_a_shared_one(innkeeper:
     assert len(await rows(innkeeper, "select id from key_pair")) == 1
 
 
+@pytest.mark.slow
 async def test_an_imported_certificate_replaces_the_generated_one_on_the_server(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:
@@ -126,6 +131,7 @@ async def test_an_imported_certificate_replaces_the_generated_one_on_the_server(
     assert set(server.trusted) == {imported.fingerprint}
 
 
+@pytest.mark.slow
 async def test_a_changed_certificate_is_accepted_for_all_hosts_of_a_server(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:

@@ -67,6 +67,7 @@ async def test_another_region_continues_a_rotation(
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
 
 
+@pytest.mark.slow
 async def test_a_rejected_rotation_changes_nothing(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     (old,) = server.trusted
@@ -82,6 +83,7 @@ async def test_a_rejected_rotation_changes_nothing(innkeeper: Deployment, server
     assert await rows(innkeeper, "select name from secret") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [[], ["trust!"]])
 async def test_an_identity_of_lxd_gets_another_certificate(
     innkeeper: Deployment, server: FakeLxd, lost: list[str]
@@ -98,6 +100,7 @@ async def test_an_identity_of_lxd_gets_another_certificate(
     assert (level, "may still trust" in message) == ("info", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_seen", [False, True])
 async def test_a_certificate_that_an_identity_cannot_remove_is_named(
     innkeeper: Deployment, server: FakeLxd, *, is_seen: bool
@@ -125,6 +128,7 @@ async def test_a_pair_that_cannot_be_rotated_is_rejected_with_the_reason(
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
 
 
+@pytest.mark.slow
 async def test_an_imported_certificate_is_replaced_and_stays_trusted(innkeeper: Deployment, server: FakeLxd) -> None:
     imported = small_pair()
     server.trust(imported.certificate_pem)
@@ -154,6 +158,7 @@ async def test_an_expiring_certificate_is_reported_once_per_limit(innkeeper: Dep
     assert "expires within 7 days" in events[1][1]
 
 
+@pytest.mark.slow
 async def test_the_overview_lists_certificates_that_expire(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     await add_administrator_with_password(innkeeper)

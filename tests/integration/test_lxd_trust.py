@@ -24,6 +24,7 @@ def url_in(text: str) -> str:
     return str(found)
 
 
+@pytest.mark.slow
 async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, name="the lab")
     assert host["total"]["cores"] == 0
@@ -53,6 +54,7 @@ async def test_a_token_is_used_immediately_and_deleted(innkeeper: Deployment, se
     assert "password" not in await parameters(innkeeper, host)
 
 
+@pytest.mark.slow
 async def test_a_token_may_be_the_power_pass_that_clients_repeat(innkeeper: Deployment, server: FakeLxd) -> None:
     """Terraform, Ansible and python-libmaas have no other field for it; Terraform sends it again with each update."""
     token = server.token()
@@ -65,6 +67,7 @@ async def test_a_token_may_be_the_power_pass_that_clients_repeat(innkeeper: Depl
     assert "power_pass" not in await parameters(innkeeper, host)
 
 
+@pytest.mark.slow
 async def test_a_power_pass_of_a_server_that_does_not_trust_us_yet_is_used(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:
@@ -97,6 +100,7 @@ async def test_a_token_of_another_server_is_not_sent(innkeeper: Deployment, lxds
     assert good["total"]["cores"] == 8
 
 
+@pytest.mark.slow
 async def test_a_rejected_token_is_reported_and_manual_trust_still_works(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:
@@ -121,6 +125,7 @@ def incus(lxds: FakeLxds) -> FakeLxd:
     return found
 
 
+@pytest.mark.slow
 async def test_an_incus_server_is_named_before_it_trusts_us(innkeeper: Deployment, incus: FakeLxd) -> None:
     host = await add(innkeeper, name="box")
     _, code, message = await state(innkeeper, host)
@@ -182,6 +187,7 @@ async def test_a_changed_certificate_is_rejected_until_accepted(innkeeper: Deplo
     await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
 
 
+@pytest.mark.slow
 async def test_database_and_log_contain_no_private_key_and_no_token(
     tmp_path: Path, database_url: str, lxds: FakeLxds, server: FakeLxd, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,7 @@ async def test_a_composed_machine_is_commissioned_by_the_maas(innkeeper: Deploym
     assert answer["boot_order"] == NETWORK_FIRST
 
 
+@pytest.mark.slow
 async def test_the_driver_switches_a_machine_on_and_off(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     driver = maas.driver(record)
@@ -149,6 +150,7 @@ async def test_a_machine_with_secure_boot_is_refused(innkeeper: Deployment, maas
     assert (await register(commission="false"))["maas_server"] == "metal"
 
 
+@pytest.mark.slow
 async def test_a_lost_answer_makes_no_second_machine(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
@@ -162,6 +164,7 @@ async def test_a_lost_answer_makes_no_second_machine(innkeeper: Deployment, maas
     assert await asyncio.to_thread(maas.driver(record).query) == "off"
 
 
+@pytest.mark.slow
 async def test_a_cancelled_registration_leaves_no_record(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await innkeeper.post(path(machine), op="set_boot", order="disk")

@@ -30,6 +30,7 @@ from tests.waiting import eventually
 __all__ = ["maas"]
 
 
+@pytest.mark.slow
 async def test_the_end_of_a_registration_deletes_the_record(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     assert await rejected_status(innkeeper.delete("maas-servers/metal/")) == 409
@@ -46,6 +47,7 @@ async def test_the_end_of_a_registration_deletes_the_record(innkeeper: Deploymen
     await innkeeper.delete("maas-servers/metal/")
 
 
+@pytest.mark.slow
 async def test_an_order_that_was_chosen_meanwhile_stays(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
@@ -56,6 +58,7 @@ async def test_an_order_that_was_chosen_meanwhile_stays(innkeeper: Deployment, m
     assert (await end())["boot_order"] == DISK_FIRST
 
 
+@pytest.mark.slow
 async def test_a_registration_that_does_not_end_keeps_its_order(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     record.locked = True
@@ -134,6 +137,7 @@ async def test_a_maas_that_does_not_answer_says_nothing_of_records(innkeeper: De
     assert "503" in (await innkeeper.get("maas-servers/metal/"))["problem"]
 
 
+@pytest.mark.slow
 async def test_a_machine_that_returns_with_its_host_is_registered_again(
     innkeeper: Deployment, maas: RecordedMaas
 ) -> None:
@@ -152,6 +156,7 @@ async def test_a_machine_that_returns_with_its_host_is_registered_again(
     assert await power_of(innkeeper, machine) == "on"
 
 
+@pytest.mark.slow
 async def test_a_machine_that_is_adopted_again_is_registered_again(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     sharing = await innkeeper.add_simulated(host_name="two", delay_ms=1)
@@ -162,6 +167,7 @@ async def test_a_machine_that_is_adopted_again_is_registered_again(innkeeper: De
     assert (after["maas_server"], after["maas_system_id"]) == ("metal", record.system_id)
 
 
+@pytest.mark.slow
 async def test_a_forgotten_machine_is_registered_anew(innkeeper: Deployment, maas: RecordedMaas) -> None:
     """It is a new machine when it is adopted again; its record of before is deleted first."""
     machine, record = await registered(innkeeper, maas)
@@ -228,6 +234,7 @@ async def test_what_may_still_be_made_is_reported_once_that_is_over(innkeeper: D
     assert (found["kind"], "a machine with its MAC addresses" in found["found"]) == ("maas_record_left", True)
 
 
+@pytest.mark.slow
 async def test_a_record_that_is_made_after_the_machine_is_deleted_is_found(
     innkeeper: Deployment, maas: RecordedMaas
 ) -> None:
@@ -258,6 +265,7 @@ async def undone_without_answer(innkeeper: Deployment, maas: RecordedMaas, machi
     maas.postpones = False
 
 
+@pytest.mark.slow
 async def test_a_record_that_is_made_late_is_that_of_the_next_attempt(
     innkeeper: Deployment, maas: RecordedMaas
 ) -> None:
@@ -272,6 +280,7 @@ async def test_a_record_that_is_made_late_is_that_of_the_next_attempt(
     assert maas.machines.created == 1
 
 
+@pytest.mark.slow
 async def test_what_maas_refuses_leaves_nothing(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, _ = await registered(innkeeper, maas)
     other = await innkeeper.compose(machine["pod"]["id"], hostname="db")

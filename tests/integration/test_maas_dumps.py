@@ -97,6 +97,7 @@ async def test_a_compressed_dump_of_the_whole_server_is_read(
     assert facts(await read_dump(compressed)) == expected
 
 
+@pytest.mark.slow
 async def test_of_several_databases_of_maas_one_is_chosen(
     postgres_server: str, programs: Programs, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from common.maas.inventory import (
@@ -115,6 +116,7 @@ def states(document: Any, kind: str) -> dict[str, str]:
     return {one["name"]: one["state"] for one in document["objects"][kind]}
 
 
+@pytest.mark.slow
 async def test_what_maas_knew_is_here_afterwards(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     document = await plan(innkeeper, begun)
@@ -142,6 +144,7 @@ async def test_what_maas_knew_is_here_afterwards(innkeeper: Deployment) -> None:
     assert [one["fqdn"] for one in await innkeeper.get("dnsresources/")] == ["www.example.com"]
 
 
+@pytest.mark.slow
 async def test_guests_start_with_their_host_as_before(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     await apply(innkeeper, begun, decided(await plan(innkeeper, begun), admin="same"))
@@ -150,6 +153,7 @@ async def test_guests_start_with_their_host_as_before(innkeeper: Deployment) -> 
     assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_a_repeated_import_changes_nothing(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     document = decided(await plan(innkeeper, begun), admin="same")
@@ -164,6 +168,7 @@ async def test_a_repeated_import_changes_nothing(innkeeper: Deployment) -> None:
     assert (guests(innkeeper), markers(innkeeper), await innkeeper.get("machines/")) == before
 
 
+@pytest.mark.slow
 async def test_clients_go_on_with_their_keys(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     await apply(innkeeper, begun, decided(await plan(innkeeper, begun), admin="same"))
@@ -189,6 +194,7 @@ async def test_a_plan_of_before_is_refused(innkeeper: Deployment) -> None:
     assert "machines abcde1 (vm-1) was new, and is conflict now" in refused.message
 
 
+@pytest.mark.slow
 async def test_a_vm_that_its_host_does_not_have_is_reported(innkeeper: Deployment) -> None:
     found = inventory()
     lost = Machine(system_id="abcde9", hostname="lost", host_id="7", instance="gone", status=6)
@@ -202,6 +208,7 @@ async def test_a_vm_that_its_host_does_not_have_is_reported(innkeeper: Deploymen
     assert len(await innkeeper.get("machines/")) == 3
 
 
+@pytest.mark.slow
 async def test_disks_that_maas_made_are_kept_and_listed(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     await apply(innkeeper, begun, decided(await plan(innkeeper, begun), admin="same"))

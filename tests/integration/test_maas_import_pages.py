@@ -87,6 +87,7 @@ async def test_the_objects_of_a_plan_are_filtered(innkeeper: Deployment, client:
     assert len(names(await client.get(path))) > 10
 
 
+@pytest.mark.slow
 async def test_an_import_needs_every_choice_and_ends_with_its_result(innkeeper: Deployment, client: WebClient) -> None:
     begun = await begin(innkeeper, inventory())
     path = f"{LIST}/{begun['id']}"
@@ -105,6 +106,7 @@ async def test_an_import_needs_every_choice_and_ends_with_its_result(innkeeper: 
     assert (await client.get("/MAAS/ui/tasks")).status == 200
 
 
+@pytest.mark.slow
 async def test_another_name_and_what_is_left_out_are_sent(innkeeper: Deployment, client: WebClient) -> None:
     begun = await begin(innkeeper, inventory())
     path = f"{LIST}/{begun['id']}"
@@ -138,6 +140,7 @@ async def test_a_page_of_before_is_refused(innkeeper: Deployment, client: WebCli
     assert await innkeeper.get("vm-hosts/") == []
 
 
+@pytest.mark.slow
 async def test_failures_are_shown_with_their_reasons(innkeeper: Deployment, client: WebClient) -> None:
     found = inventory()
     lost = Machine(system_id="abcde9", hostname="lost", host_id="7", instance="<b>gone</b>", status=6)

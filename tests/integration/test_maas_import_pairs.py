@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from common.maas.inventory import Host, Inventory, Machine
@@ -33,6 +34,7 @@ async def imported(innkeeper: Deployment, found: Inventory) -> tuple[Any, Any, A
     return begun, document, await apply(innkeeper, begun, document)
 
 
+@pytest.mark.slow
 async def test_a_second_host_of_the_server_gets_the_pair_of_the_first(innkeeper: Deployment, server: FakeLxd) -> None:
     first, second = small_pair(), small_pair()
     server.trust(first.certificate_pem)
@@ -50,6 +52,7 @@ async def test_a_second_host_of_the_server_gets_the_pair_of_the_first(innkeeper:
     }
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_here_keeps_its_pair(innkeeper: Deployment, server: FakeLxd) -> None:
     here = await add(innkeeper, password=server.token())
     own = (await parameters(innkeeper, here))["certificate_fingerprint"]
@@ -61,6 +64,7 @@ async def test_a_server_that_is_here_keeps_its_pair(innkeeper: Deployment, serve
     assert "It uses the certificate of hv" in planned["notes"][0]
 
 
+@pytest.mark.slow
 async def test_a_repeated_import_asks_hosts_again_that_were_not_ready(innkeeper: Deployment, server: FakeLxd) -> None:
     pair = small_pair()
     lost = Machine(system_id="abcde1", hostname="vm", host_id="1", instance="vm", status=6)

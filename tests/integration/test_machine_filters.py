@@ -32,6 +32,7 @@ async def names(innkeeper: Deployment, *filters: tuple[str, Any]) -> list[str]:
     return [machine["hostname"] for machine in answer.json()]
 
 
+@pytest.mark.slow
 async def test_machines_are_selected_by_what_they_have(innkeeper: Deployment) -> None:
     ids = await two_machines(innkeeper)
     await as_user(innkeeper, "ann")
@@ -75,6 +76,7 @@ async def test_machines_are_selected_by_what_they_have(innkeeper: Deployment) ->
         assert await names(innkeeper, selects_none) == [], selects_none
 
 
+@pytest.mark.slow
 async def test_machines_are_selected_by_every_form_of_a_network(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(networks="front:10.1.0.0/24:0,back:10.2.0.0/24:77")
     nics = {}
@@ -150,6 +152,7 @@ async def test_a_page_of_machines_with_such_disks_has_only_those(innkeeper: Depl
     assert (first, second) == (["b", "c"], ["d"])
 
 
+@pytest.mark.slow
 async def test_a_position_alone_cuts_the_list_too(innkeeper: Deployment) -> None:
     await two_machines(innkeeper)
     assert await names(innkeeper, ("after", "big")) == ["small"]

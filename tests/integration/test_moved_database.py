@@ -34,6 +34,7 @@ async def used(dsn: str, newest: Position | None) -> tuple[Database, Position]:
     return opened, history.newest
 
 
+@pytest.mark.slow
 async def test_another_server_moves_the_database_on_once(restricted_url: str, tmp_path: Path) -> None:
     first, position = await used(restricted_url, None)
     await execute(first, _ROWS)

@@ -23,6 +23,7 @@ async def rejected(request: Awaitable[Any]) -> str:
     )
 
 
+@pytest.mark.slow
 async def test_a_host_is_reached_by_its_name_everywhere(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(host_name="a b/%é")
     for path in ("vm-hosts/a%20b%2F%25%C3%A9/", "pods/name:a%20b%2F%25%C3%A9/"):
@@ -137,6 +138,7 @@ async def test_an_unknown_object_is_named(innkeeper: Deployment) -> None:
     assert await rejected(innkeeper.get("racks/x/")) == "There is no rack 'x'."
 
 
+@pytest.mark.slow
 async def test_a_machine_is_reached_by_its_hostname(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(networks=NETWORKS)
     system_id = (await innkeeper.compose(host["id"], hostname="web"))["system_id"]

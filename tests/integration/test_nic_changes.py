@@ -156,6 +156,7 @@ async def test_what_fails_on_the_host_leaves_everything_as_it_was(
         assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_interfaces_of_maas_are_created_and_deleted(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     interfaces = f"nodes/{machine['system_id']}/interfaces/"

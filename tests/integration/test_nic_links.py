@@ -225,6 +225,7 @@ async def test_a_link_of_a_ready_machine_stays_after_a_release(innkeeper: Deploy
     assert await nic.links() == [("static", "10.1.0.9")]
 
 
+@pytest.mark.slow
 async def test_a_default_gateway_is_chosen_shown_and_forgotten(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     for cidr, gateway in (("10.1.0.0/24", "10.1.0.1"), ("10.2.0.0/24", "10.2.0.1")):

@@ -130,6 +130,7 @@ async def test_a_step_that_is_tried_again_began_the_first_time(database: Databas
     assert first == second < third == fourth
 
 
+@pytest.mark.slow
 async def test_a_waiting_operation_reports_reason_and_next_attempt(database: Database) -> None:
     async with running(database, failing(*(HostUnreachable("no route") for _ in range(9)))):
         operation_id = await open_operation(database, max_failures=9)

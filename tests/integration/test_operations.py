@@ -56,6 +56,7 @@ async def attempts(innkeeper: Deployment) -> list[int]:
     return [operation.attempt for operation in found if operation.kind == "compose"]
 
 
+@pytest.mark.slow
 async def test_two_regions_run_each_operation_once(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url) as one, second_region(one) as two:
         await one.in_process.link_rack_to("rack", one, two)
@@ -77,6 +78,7 @@ async def test_the_region_with_the_rack_runs_the_operation(tmp_path: Path, datab
         assert await attempts(one) == [1] * 4
 
 
+@pytest.mark.slow
 async def test_a_stopping_region_releases_its_compose_to_the_other(rackless: Deployment) -> None:
     remaining, hold = rackless, ExitStack()
     async with second_region(remaining) as stopping:
@@ -240,6 +242,7 @@ async def test_an_operation_without_a_rack_says_for_what_it_waits(innkeeper: Dep
     assert (done.state, await operations.wait_reason(done)) == ("succeeded", None)
 
 
+@pytest.mark.slow
 async def test_a_rack_that_stops_during_a_compose_only_delays_it(innkeeper: Deployment) -> None:
     await innkeeper.start_rack("other")
     host = await innkeeper.add_simulated(delay_ms=200)

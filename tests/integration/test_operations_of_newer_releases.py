@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.web_client import WebClient
@@ -43,6 +45,7 @@ async def is_on(innkeeper: Deployment, machine: Any) -> bool:
     return bool((await innkeeper.get(f"machines/{machine['system_id']}/"))["power_state"] == "on")
 
 
+@pytest.mark.slow
 async def test_it_is_shown_in_words(innkeeper: Deployment, client: WebClient) -> None:
     machine, operation_id = await begun_by_newer(innkeeper)
     shown = await innkeeper.get(f"operations/{operation_id}/")

@@ -151,6 +151,7 @@ async def test_what_cannot_be_unpacked_fails_with_the_reason(
     assert [files(rackless, kind) for kind in ("uploads", "unpacked", "sha256")] == [[], [], []]
 
 
+@pytest.mark.slow
 async def test_a_bomb_is_refused_before_it_takes_the_disk(tmp_path: Path, database_url: str) -> None:
     bomb = gzip.compress(raw_disk(64 * MIB) + b"x" * 64 * MIB)
     async with deployed(tmp_path, database_url, max_image_gib=0.01, max_images_gib=0.025) as innkeeper:

@@ -32,6 +32,7 @@ async def test_a_quiet_stream_beats_without_moving_its_position(region: Deployme
     assert sent.count(b"\nid: ") == 1 + sent.count(b"event: changed\n")
 
 
+@pytest.mark.slow
 async def test_a_stream_beats_while_others_see_changes(region: Deployment) -> None:
     """Such changes are no event for this caller, whose page would take the silence for an outage."""
     await region.post("users/", username="ann", password=PASSWORD, is_superuser="false")

@@ -160,6 +160,7 @@ async def test_a_slow_deletion_is_answered_and_a_repeat_joins_it(innkeeper: Depl
     assert [one["state"] for one in operations if one["kind"] == "delete"] == ["succeeded"]
 
 
+@pytest.mark.slow
 async def test_a_slow_removal_of_a_host_is_answered_and_a_repeat_joins_it(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], **SIZE)

@@ -107,6 +107,7 @@ async def guests(link: Link) -> list[Guest]:
     return [guest async for part in parts for guest in part.guests]
 
 
+@pytest.mark.slow
 async def test_an_enrolled_rack_serves_its_region_and_exits_cleanly(rack: Rack, region: Region) -> None:
     await joined(rack, region)
     async with rack.running() as process:
@@ -139,6 +140,7 @@ async def test_a_hung_host_does_not_delay_the_exit_of_a_rack(rack: Rack, region:
             await stuck
 
 
+@pytest.mark.slow
 async def test_the_service_manager_gets_ready_linked_and_stopping(rack: Rack, region: Region, tmp_path: Path) -> None:
     await joined(rack, region)
     messages: list[str] = []
@@ -182,6 +184,7 @@ async def test_a_rack_killed_during_a_compose_leaves_one_guest_after_a_retry(rac
         assert [one.marker for one in await guests(link)] == [guest.marker]
 
 
+@pytest.mark.slow
 async def test_a_rack_without_identity_prints_how_to_join(rack: Rack) -> None:
     status, output = await rack.run("run")
     assert status == 1
@@ -189,6 +192,7 @@ async def test_a_rack_without_identity_prints_how_to_join(rack: Rack) -> None:
     assert len(output.splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_the_token_is_read_from_a_file(rack: Rack, region: Region, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{region.token()}\n")
     status, output = await rack.run("join", f"@{tmp_path / 'token'}", "--name", "rack-a")

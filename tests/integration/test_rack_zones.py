@@ -71,6 +71,7 @@ async def probes_ended(innkeeper: Deployment) -> None:
     await eventually(none_untried)
 
 
+@pytest.mark.slow
 async def test_a_rack_hears_nothing_of_hosts_of_other_zones(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:
@@ -91,6 +92,7 @@ async def test_a_rack_hears_nothing_of_hosts_of_other_zones(
     assert (recorded.secrets("a"), recorded.secrets("b")) == ({"lxd1"}, {"lxd2"})
 
 
+@pytest.mark.slow
 async def test_racks_without_zones_work_with_every_host(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:

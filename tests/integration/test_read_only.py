@@ -49,6 +49,7 @@ async def health(innkeeper: Deployment) -> str:
         return error.message
 
 
+@pytest.mark.slow
 @pytest.mark.needs_owner
 @pytest.mark.own_database  # its sessions are ended, all of them
 async def test_a_read_only_database_rejects_changes_until_it_recovers(

@@ -117,6 +117,7 @@ async def test_a_rebuild_that_cannot_copy_its_image_changes_nothing(innkeeper: D
     await innkeeper.post(f"machines/{vm['system_id']}/", op="release")
 
 
+@pytest.mark.slow
 async def test_an_abort_before_the_disk_is_written_keeps_the_system(innkeeper: Deployment) -> None:
     vm = await deployed(innkeeper)
     before = innkeeper.simulated().image_of("vm")
@@ -148,6 +149,7 @@ async def test_an_abort_afterwards_empties_the_root_disk_only(innkeeper: Deploym
     assert innkeeper.simulated().written_disks_of("vm") == [False, True]
 
 
+@pytest.mark.slow
 async def test_a_failed_deployment_is_rebuilt_without_a_release(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     system_id = await composed(innkeeper, boot="fails")

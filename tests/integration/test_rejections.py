@@ -110,6 +110,7 @@ def first_reasons(explanation: dict[str, Any]) -> dict[str, str]:
     return {rejected["host"]: rejected["reasons"][0] for rejected in explanation["rejected"]}
 
 
+@pytest.mark.slow
 async def test_api_command_and_operation_report_each_of_fifty_rejections(innkeeper: Deployment) -> None:
     reasons = await fifty_hosts(innkeeper)
     assert len(reasons) == PER_SHAPE * len(SHAPES) == 50

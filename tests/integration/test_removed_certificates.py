@@ -31,6 +31,7 @@ async def remove(innkeeper: Deployment, host: Any, **fields: str) -> Any:
     return (await removal(innkeeper))["result"].get("certificate")
 
 
+@pytest.mark.slow
 async def test_the_last_host_of_a_server_takes_the_certificate_along(innkeeper: Deployment, server: FakeLxd) -> None:
     first = await add(innkeeper, password=server.token())
     second = await add(innkeeper, name="second", project="web")
@@ -62,6 +63,7 @@ async def test_a_kept_trust_needs_no_token_when_added_again(innkeeper: Deploymen
     assert await rows(innkeeper, "select id from key_pair") == []
 
 
+@pytest.mark.slow
 async def test_a_server_that_does_not_answer_keeps_the_certificate(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     (ours,) = server.trusted
@@ -73,6 +75,7 @@ async def test_a_server_that_does_not_answer_keeps_the_certificate(innkeeper: De
     assert await innkeeper.get("vm-hosts/") == []
 
 
+@pytest.mark.slow
 async def test_a_certificate_that_stays_is_named_in_a_warning(innkeeper: Deployment, server: FakeLxd) -> None:
     first = await add(innkeeper, password=server.token())
     (ours,) = server.trusted
@@ -86,6 +89,7 @@ async def test_a_certificate_that_stays_is_named_in_a_warning(innkeeper: Deploym
     assert f"lxc config trust remove {ours}" in warning
 
 
+@pytest.mark.slow
 async def test_the_identity_that_may_not_remove_itself_is_named_in_a_warning(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:
@@ -97,6 +101,7 @@ async def test_the_identity_that_may_not_remove_itself_is_named_in_a_warning(
     assert f"lxc auth identity delete tls/{ours}" in warning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["force", "keep_trust"])
 async def test_a_certificate_that_may_be_an_identitys_has_both_commands(
     innkeeper: Deployment, server: FakeLxd, option: str
@@ -111,6 +116,7 @@ async def test_a_certificate_that_may_be_an_identitys_has_both_commands(
     assert both in (await removal(innkeeper))["result"]["certificate"]["message"]
 
 
+@pytest.mark.slow
 async def test_incus_has_no_command_for_identities(innkeeper: Deployment, lxds: FakeLxds) -> None:
     incus = FakeLxd(name="lxd1", product="Incus", reports={"product": "Incus"})
     lxds.add(incus)
@@ -120,6 +126,7 @@ async def test_incus_has_no_command_for_identities(innkeeper: Deployment, lxds: 
     assert fate["message"].endswith(f"run on the server: incus config trust remove {ours}")
 
 
+@pytest.mark.slow
 async def test_a_certificate_that_is_kept_on_request_is_no_warning(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     answer = await innkeeper.delete(f"vm-hosts/{host['id']}/", keep_trust="true")
@@ -134,6 +141,7 @@ async def test_a_connection_lost_once_is_tried_again(innkeeper: Deployment, serv
     assert (server.trusted, server.lost) == ({}, [])
 
 
+@pytest.mark.slow
 async def test_an_unknown_outcome_is_not_said_to_be_one(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     (ours,) = server.trusted

@@ -18,6 +18,7 @@ from regiond.db.primary_monitor import PrimaryMonitor
 from tests.database import fetchval
 
 
+@pytest.mark.slow
 async def test_a_silent_server_delays_nothing(tmp_path: Path, database_url: str) -> None:
     silent = await asyncio.start_unix_server(lambda *_: None, tmp_path / ".s.PGSQL.5432")
     found = parse_qs(urlsplit(database_url).query)["host"][0]

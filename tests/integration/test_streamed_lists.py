@@ -62,6 +62,7 @@ async def connected(
         writer.transport.abort()
 
 
+@pytest.mark.slow
 async def test_a_long_list_is_sent_in_chunks_without_a_length(client: Client) -> None:
     response = await client.request("GET", f"{BASE}machines/")
     assert (response.status, response.headers.get("content-length")) == (200, None)
@@ -71,12 +72,14 @@ async def test_a_long_list_is_sent_in_chunks_without_a_length(client: Client) ->
     assert [one["hostname"] for one in json.loads(data)] == [f"vm-{key}" for key in range(MACHINES)]
 
 
+@pytest.mark.slow
 async def test_a_long_list_is_compressed_on_its_way(client: Client) -> None:
     response = await client.request("GET", f"{BASE}machines/", Accept_Encoding="gzip, deflate")
     assert response.headers["content-encoding"] == "gzip"
     assert len(json.loads(zlib.decompress(dechunked(response.body)[0], 31))) == MACHINES
 
 
+@pytest.mark.slow
 async def test_http_1_0_gets_the_list_until_the_connection_ends(client: Client) -> None:
     async with connected(client, version="1.0") as reader:
         assert len(json.loads(await reader.read())) == MACHINES
@@ -88,6 +91,7 @@ async def test_head_of_a_long_list_reads_only_its_start(client: Client, source: 
     assert len(source.read_keys) < MACHINES // 10
 
 
+@pytest.mark.slow
 async def test_nothing_is_read_for_a_client_that_does_not_take_it(client: Client, source: Source) -> None:
     async with connected(client) as reader:
         seen = [-1]

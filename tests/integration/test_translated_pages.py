@@ -59,6 +59,7 @@ ANSWERS = (
 )
 
 
+@pytest.mark.slow
 async def test_no_answer_to_a_form_has_another_word(client: WebClient, innkeeper: Deployment) -> None:
     ids = [one["system_id"] for one in await innkeeper.get("machines/")]
     csrf = (await client.get("/MAAS/ui/account")).csrf

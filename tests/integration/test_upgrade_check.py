@@ -72,6 +72,7 @@ async def test_settings_that_do_not_fit_together_are_a_finding(database_url: str
     assert found["schema"].level == "ok"
 
 
+@pytest.mark.slow
 async def test_a_role_that_may_not_migrate_is_told_how(restricted_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await found(restricted_url))["role"].level == "ok"
     monkeypatch.setattr(migrations, "packaged", lambda: (*packaged(), COMPATIBLE))

@@ -52,6 +52,7 @@ async def test_a_busy_vm_shows_its_cpu_and_a_host_all_of_it(innkeeper: Deploymen
     assert "memory_used" not in of_host["sums_of_guests"]
 
 
+@pytest.mark.slow
 async def test_the_history_has_all_samples(innkeeper: Deployment) -> None:
     host = await measuring(innkeeper)
     machine = await innkeeper.compose(host, hostname="web", cores=1, memory=1024, power_on="true")
@@ -69,6 +70,7 @@ async def test_the_history_has_all_samples(innkeeper: Deployment) -> None:
     assert len(of_host["history"]["cpu_percent"]) >= len(found["ages"])
 
 
+@pytest.mark.slow
 async def test_a_vm_that_is_off_says_so(innkeeper: Deployment) -> None:
     host = await measuring(innkeeper)
     machine = await innkeeper.compose(host, hostname="web", cores=1, memory=1024)

@@ -78,6 +78,7 @@ async def test_a_machine_is_idle_after_a_week_of_readings_without_work(innkeeper
     assert await found(innkeeper, "is:idle") == []
 
 
+@pytest.mark.slow
 async def test_a_gap_of_a_day_begins_the_week_anew(innkeeper: Deployment) -> None:
     host = await running(innkeeper, "quiet")
     await read(innkeeper, host, quiet=(0, 0))

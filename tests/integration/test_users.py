@@ -109,6 +109,7 @@ async def test_an_ordinary_user_finds_only_the_own_account(region: Region) -> No
     assert (await region.users.read("bob", caller=region.admin)).username == "bob"
 
 
+@pytest.mark.slow
 async def test_a_user_with_a_wrong_field_is_not_created(region: Region) -> None:
     await region.create("ann")
     for field, new in {
@@ -152,6 +153,7 @@ async def test_users_change_their_password_and_stay_logged_in(region: Region) ->
     await region.log_in("ann", OTHER_PASSWORD)
 
 
+@pytest.mark.slow
 async def test_a_deactivated_user_is_rejected_until_activated(region: Region) -> None:
     ann = await region.create("ann")
     named, login = ApiKey.parse(await region.accounts.create_key(ann, "pipeline")), await region.log_in("ann")
@@ -240,6 +242,7 @@ async def test_a_request_of_a_user_who_was_just_deleted_is_rejected(region: Regi
         await SshKeys(region.database, record_event=Events.record).add(ann, SSH_KEY)
 
 
+@pytest.mark.slow
 async def test_a_local_command_creates_only_the_first_administrator(database: Database) -> None:
     accounts = Accounts(database, record_event=Events.record)
     users = Users(database, accounts, Passwords(), record_event=Events.record)

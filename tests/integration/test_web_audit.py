@@ -58,6 +58,7 @@ async def test_a_field_is_redacted_in_all_requests_by_a_form(rackless: Deploymen
     assert "hunter2" not in (await client.get("/MAAS/ui/settings/audit")).text
 
 
+@pytest.mark.slow
 async def test_the_form_continues_where_it_ended_for_the_same_choice(rackless: Deployment, client: WebClient) -> None:
     old = json.dumps({"action": "Machine.deploy", "fields": {"user_data": "hunter2", "key": "k"}, "result": "ok"})
     async with rackless.connection() as db:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.web_client import Answer, WebClient
@@ -99,6 +101,7 @@ async def test_the_data_of_a_disk_are_deleted_after_the_name(innkeeper: Deployme
     assert await innkeeper.get("kept-disks/") == []
 
 
+@pytest.mark.slow
 async def test_a_disk_moves_on_its_page(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated(cores=8, memory_mib=16384, pools="local:500,nvme:200,small:1")
     machine = await innkeeper.compose(host["id"], hostname="web", storage="root:8,data:5", power_on="true")

@@ -74,6 +74,7 @@ async def test_the_answer_names_a_host_that_was_removed_meanwhile(region: Deploy
     assert (await region.get("vm-hosts/2/"))["maintenance"] is not None
 
 
+@pytest.mark.slow
 async def test_a_member_that_is_gone_does_not_stop_the_others(
     region: Deployment, client: WebClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ async def page(client: WebClient, path: str) -> str:
     return (await client.get(f"/MAAS/ui/{path}")).text
 
 
+@pytest.mark.slow
 async def test_the_page_of_a_vm_says_that_it_cannot_start(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated()
     machine = await innkeeper.compose(host["id"], storage="root:8,data:5")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.maas_bridge import composed, maas
 from tests.integration.test_web_lost_storage import client, page
@@ -46,6 +48,7 @@ async def test_a_server_is_added_checked_and_removed(
     assert await innkeeper.get("maas-servers/") == []
 
 
+@pytest.mark.slow
 async def test_a_vm_is_registered_on_its_page(innkeeper: Deployment, client: WebClient, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await add(client, maas)

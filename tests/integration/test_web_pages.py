@@ -159,6 +159,7 @@ async def test_markup_in_names_is_text(client: WebClient, region: Deployment) ->
     assert '"><b>' not in page.text
 
 
+@pytest.mark.slow
 async def test_a_form_that_is_sent_twice_composes_one_machine(client: WebClient, region: Deployment) -> None:
     await client.log_in("mira", PASSWORD)
     page = await client.get("/MAAS/ui/compose")
@@ -189,6 +190,7 @@ async def test_the_preview_of_a_compose_is_a_part_of_the_page_only(client: WebCl
         assert f'<symbol id="{icon}"' in answer.text  # the page may not have it yet
 
 
+@pytest.mark.slow
 async def test_the_hosts_of_a_large_region_are_suggested_by_name(
     client: WebClient, region: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +273,7 @@ async def test_the_list_of_vms_has_the_columns_that_the_address_names(client: We
         assert row.count("<td") == len(columns) + 1  # the tick
 
 
+@pytest.mark.slow
 async def test_an_administrator_ends_the_session_of_another_user(client: WebClient, region: Deployment) -> None:
     await region.post("users/", username="ann", email="ann@example.org", password=PASSWORD, is_superuser="0")
     other = WebClient(client.port)

@@ -88,6 +88,7 @@ async def state_of(region: Deployment) -> Any:
     return machines, hosts, names, pools, [one["id"] for one in await region.get("operations/")]
 
 
+@pytest.mark.slow
 async def test_no_grave_form_acts_without_its_confirmation(region: Deployment) -> None:
     client = WebClient(urlsplit(region.region.api_url).port or 0)
     await client.log_in("mira", PASSWORD)
@@ -116,6 +117,7 @@ def test_each_action_of_a_form_that_asks_is_sent_below() -> None:
         assert {name for one in forms for name in _BUTTON.findall(one)} <= {one.get("action", "") for one in sent}
 
 
+@pytest.mark.slow
 async def test_a_form_that_asks_shows_a_question_first(region: Deployment) -> None:
     client = WebClient(urlsplit(region.region.api_url).port or 0)
     await client.log_in("mira", PASSWORD)

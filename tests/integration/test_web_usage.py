@@ -45,6 +45,7 @@ async def test_tiles_of_a_vm_and_of_its_host_have_lines(innkeeper: Deployment, c
     assert "Disk and network: sum of its VMs" in await page(client, f"hosts/{host}/usage")
 
 
+@pytest.mark.slow
 async def test_a_vm_that_is_off_has_no_tiles_but_the_reason(innkeeper: Deployment, client: WebClient) -> None:
     host = await measuring(innkeeper)
     machine = await innkeeper.compose(host, hostname="web", cores=1, memory=1024)

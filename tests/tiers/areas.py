@@ -53,7 +53,7 @@ FIRST_TIER = Area(
     needs={Need.LXD, Need.INCUS},
 )
 DEEP = (
-    Area(name="slow", title="tests of the region that take over 4 s", paths=_EVERYDAY, workers=WORKERS),
+    Area(name="slow", title="tests of the region that take long", paths=_EVERYDAY, workers=WORKERS),
     Area(name="browser", title="every web page in Chromium", paths=("tests/browser",), workers=WORKERS),
     Area(name="clients", title="clients of MAAS against a region with simulated hosts", paths=("tests/clients",)),
     Area(
@@ -132,9 +132,14 @@ _BOOTS = {
 }  # fmt: skip
 _IN_FIRST_TIER = {"test_incus_slice.py"}  # of tests with the marker `lab`
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
-# Contracts that wait for a real LXD or its guests: the first tier has them on the doubles.
+# Contracts of hardware, images and screens, which wait for a real LXD or its guests: the first tier has them on the
+# doubles, and on LXD those of composition, power, deletion, ownership, adoption and volumes.
 _LXD_ALONE = {
-    "test_console_contract.py", "test_disk_moves_contract.py", "test_screen_contract.py",
+    "test_autostart_contract.py", "test_boot_disk_contract.py", "test_boot_order_contract.py",
+    "test_clone_contract.py", "test_console_beside_screen.py", "test_console_contract.py",
+    "test_deployment_contract.py", "test_disk_changes_contract.py", "test_disk_content_contract.py",
+    "test_disk_growth_contract.py", "test_disk_moves_contract.py", "test_nic_changes_contract.py",
+    "test_placed_resize_contract.py", "test_resize_contract.py", "test_screen_contract.py",
     "test_start_order_contract.py", "test_usage_contract.py",
 }  # fmt: skip
 # The host of a contract test is one of its parameters; the first match decides.

@@ -67,6 +67,7 @@ async def test_every_described_action_has_help(cli: Cli) -> None:
         assert f"innkeeper admin {each} " in ran.out
 
 
+@pytest.mark.slow
 async def test_the_documented_storage_pool_command_works(cli: Cli) -> None:
     ran = await cli(f"innkeeper admin vm-host read 4 | {POOLS_LINE}")
     rows = [line.split() for line in ran.out.splitlines()]
@@ -92,6 +93,7 @@ async def test_every_kind_of_object_is_shown_as_a_table(cli: Cli) -> None:
         assert expected in ran.out
 
 
+@pytest.mark.slow
 async def test_compose_prints_the_response_of_the_api(cli: Cli, api: ApiDouble) -> None:
     ran = await cli("innkeeper admin vm-host compose 4 cores=2 memory=2048")
     assert ran.plain["system_id"] == "wdpx3n"
@@ -99,6 +101,7 @@ async def test_compose_prints_the_response_of_the_api(cli: Cli, api: ApiDouble) 
     assert (request.host_id, request.cores, request.memory_mib) == (4, 2, 2048)
 
 
+@pytest.mark.slow
 async def test_a_dry_run_shows_what_each_host_lacks_as_a_table(cli: Cli, api: ApiDouble) -> None:
     ran = await cli("innkeeper admin vm-hosts place cores=2 zone=east zone=west not_tags=old --table")
     lines = [" ".join(line.split()) for line in ran.out.splitlines()]
@@ -110,6 +113,7 @@ async def test_a_dry_run_shows_what_each_host_lacks_as_a_table(cli: Cli, api: Ap
     assert (hosts.zones, hosts.not_tags) == (("east", "west"), ("old",))
 
 
+@pytest.mark.slow
 async def test_wait_follows_the_real_operation(cli: Cli, api: ApiDouble) -> None:
     states = iter([RUNNING, RUNNING, OPERATION])
     api.answers["composer.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
@@ -119,6 +123,7 @@ async def test_wait_follows_the_real_operation(cli: Cli, api: ApiDouble) -> None
     assert ran.plain["hostname"] == "quick-fox"
 
 
+@pytest.mark.slow
 async def test_a_failed_operation_prints_its_error(cli: Cli, api: ApiDouble) -> None:
     api.answers["composer.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
     api.answers["operations.read"] = lambda _: FAILED
@@ -126,6 +131,7 @@ async def test_a_failed_operation_prints_its_error(cli: Cli, api: ApiDouble) -> 
     assert (ran.status, ran.out, ran.err) == (6, "", "needs 4 cores, 1 of 4 free\n")
 
 
+@pytest.mark.slow
 async def test_a_rejection_and_a_wait_timeout_are_printed(cli: Cli, api: ApiDouble) -> None:
     api.answers["composer.start_compose"] = OutOfCapacity("needs 4096 MiB of memory, 2100 free")
     ran = await cli("innkeeper admin vm-host compose 4")
@@ -137,6 +143,7 @@ async def test_a_rejection_and_a_wait_timeout_are_printed(cli: Cli, api: ApiDoub
     assert "innkeeper admin operation read 77" in ran.err
 
 
+@pytest.mark.slow
 async def test_an_invalid_field_is_named(cli: Cli) -> None:
     ran = await cli("innkeeper admin vm-host compose 4 cores=many")
     assert ran.status == 1
@@ -146,10 +153,12 @@ async def test_an_invalid_field_is_named(cli: Cli) -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_a_rack_token_is_printed(cli: Cli) -> None:
     assert (await cli("innkeeper rack token lifetime_s=600")).out == "innkeeper-token\n"
 
 
+@pytest.mark.slow
 async def test_delete_and_power_actions_work(cli: Cli, api: ApiDouble) -> None:
     assert (await cli("innkeeper admin vm-host delete 4 decompose=true")).status == 0
     assert (await cli("innkeeper admin machine power-on wdpx3n")).plain["system_id"] == "wdpx3n"
@@ -169,6 +178,7 @@ async def test_networks_have_the_commands_of_maas(cli: Cli, api: ApiDouble) -> N
     assert api.call("networks.update_vlan").args[1:] == (5002, VlanChange(space="front", name="dmz"))
 
 
+@pytest.mark.slow
 async def test_what_needs_attention_is_a_table(cli: Cli) -> None:
     ran = await cli("innkeeper admin attention read --table")
     assert (ran.status, ran.err) == (0, "")

@@ -123,6 +123,7 @@ def test_gzip_holds_at_most_sixteen_mebibytes() -> None:
     assert "more than 16 MiB" in refusal(gzip.compress(largest + b"#", 1, mtime=0))
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_is_not_expanded() -> None:
     machine = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(machine.compress(bytes(1 << 20)) for _ in range(512)) + machine.flush()
@@ -210,6 +211,7 @@ def test_joined_parts_are_split_to_the_same(found: list[bytes]) -> None:
     assert [part.get_payload(decode=True) for part in read.walk() if not part.is_multipart()] == found
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=60), min_size=1, max_size=4))
 def test_messages_are_split_as_the_standard_library_does(texts: list[str]) -> None:
     message = EmailMessage(policy=email.policy.SMTP)

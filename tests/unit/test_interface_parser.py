@@ -228,6 +228,7 @@ def text_of(nic: NicRequirement) -> str:
     return f"{nic.label}:{','.join(pairs)}"
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5).flatmap(lambda count: st.tuples(*(nics(number) for number in range(count)))))
 def test_well_formed_text_parses_to_its_meaning(parsed_nics: tuple[NicRequirement, ...]) -> None:
     assert parse_interfaces(";".join(text_of(nic) for nic in parsed_nics)) == parsed_nics

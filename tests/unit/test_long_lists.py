@@ -37,6 +37,7 @@ async def whole(reply: Reply) -> bytes:
     return b"".join([chunk async for chunk in chunks_of(reply)])
 
 
+@pytest.mark.slow
 async def test_all_machines_come_in_order_as_one_array_without_blanks() -> None:
     source = Source()
     text = await whole(await list_reply(source.machines(MACHINES), MACHINE_JSON.encode))

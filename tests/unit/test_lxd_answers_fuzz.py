@@ -125,6 +125,7 @@ def test_documented_answers_are_read(lxd: AnsweringLxd, name: str) -> None:
         driver.close()
 
 
+@pytest.mark.slow
 @SERVED
 @given(damaged_answers())
 def test_a_damaged_answer_to_a_read_is_a_value_or_an_error(lxd: AnsweringLxd, answers: dict[str, Any]) -> None:
@@ -142,6 +143,7 @@ def test_a_damaged_answer_to_a_change_is_an_error_at_most(
     ends_well(lxd, CALLS[name])
 
 
+@pytest.mark.slow
 @SERVED
 @given(st.sampled_from(sorted(documented())), json_values | st.binary(max_size=50) | st.just(NESTED))
 def test_a_body_that_is_no_answer_is_an_error(lxd: AnsweringLxd, where: str, body: Any) -> None:

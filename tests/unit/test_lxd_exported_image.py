@@ -70,6 +70,7 @@ def test_a_size_that_is_not_there_is_unknown(beginning: bytes) -> None:
     assert disk_bytes(beginning) is None
 
 
+@pytest.mark.slow
 def test_an_archive_is_not_unpacked_without_end() -> None:
     assert disk_bytes(archive("xz", padding_bytes=64 * MIB)[:MIB]) is None
 

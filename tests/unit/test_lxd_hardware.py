@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +152,7 @@ resources = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(resources)
 def test_any_resources_can_be_parsed_and_sent(listed: dict[str, Any]) -> None:
     found = network_devices(listed)

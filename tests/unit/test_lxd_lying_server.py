@@ -146,6 +146,7 @@ def test_an_answer_without_end_is_an_error() -> None:
             client.close()
 
 
+@pytest.mark.slow
 def test_answers_without_end_at_the_same_time_take_the_memory_of_one() -> None:
     large_bodies = LargeBodies()
     raised: list[HostUnreachable] = []

@@ -255,6 +255,7 @@ def some_facts(draw: st.DrawFn) -> HostFacts:
     return facts(*networks)
 
 
+@pytest.mark.slow
 @given(hosts=st.lists(some_facts(), min_size=1, max_size=4), order=st.randoms(use_true_random=False))
 def test_a_repeated_run_changes_nothing_in_any_order_of_hosts(hosts: list[HostFacts], order: Any) -> None:
     first, second = StoredNetworks(), StoredNetworks()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def depth_of(value: Any) -> int:
     return 1 + max(map(depth_of, inner), default=0) if isinstance(value, dict | list) else 0
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), ANYTHING))
 def test_details_of_any_kind_become_json_that_can_be_stored(details: dict[str, Any]) -> None:
     found = bounded(details)

@@ -250,6 +250,7 @@ class FaultlessConversation(Conversation):
         assert all(end.session.error is None for end in self.ends)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Conversation, FaultlessConversation])
 def test_no_order_of_events_breaks_a_session(kind: type[Conversation]) -> None:
     case = kind.TestCase

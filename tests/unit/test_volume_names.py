@@ -49,6 +49,7 @@ def test_other_names_have_no_marker(name: str) -> None:
     assert index_of_volume(name) is None
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_any_text_can_be_parsed(name: str) -> None:
     found = marker_of_volume(name)

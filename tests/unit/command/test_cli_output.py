@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.unit.cli_region import HOST, KEY, MACHINE, Region, Reply, operation
 from tests.unit.command.processes import INNKEEPER, Cli, in_shell, on_terminal, spawned
 
@@ -25,6 +27,7 @@ async def test_a_terminal_gets_a_table_or_on_request_json(logged_in: Cli, home: 
     assert (await on_terminal(home, "admin", "machines", "read", "--json")).plain[0]["hostname"] == "kind-fox"
 
 
+@pytest.mark.slow
 async def test_a_terminal_shows_the_progress_of_an_operation(logged_in: Cli, region: Region, home: Path) -> None:
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
     waits = operation("waiting", wait_reason=f"It waits for host west, which is unreachable. {LONG}")

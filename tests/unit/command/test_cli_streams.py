@@ -41,6 +41,7 @@ async def test_each_event_is_a_line_of_json(streaming: Region, logged_in: Cli) -
     assert (ran.status, ran.err) == (0, "")
 
 
+@pytest.mark.slow
 async def test_a_terminal_gets_one_line_of_text_for_each(streaming: Region, logged_in: Cli, home: Path) -> None:
     streaming.give("GET events/?op=stream&duration=1", sent(7))
     seen = await on_terminal(home, "admin", "events", "stream", "duration=1")

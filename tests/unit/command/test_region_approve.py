@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from attrs import evolve
 
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
@@ -43,6 +44,7 @@ async def test_without_a_terminal_nothing_is_approved(logged_in: Cli, region: Re
     assert region.requests_to(APPROVE) == []
 
 
+@pytest.mark.slow
 async def test_only_a_full_yes_at_the_prompt_approves(logged_in: Cli, home: Path, region: Region) -> None:
     give(region)
     ran = await on_terminal(home, "region", "approve", "3", given={"Restore the guest. Type yes:": "y\n"})
