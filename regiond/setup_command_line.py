@@ -177,7 +177,7 @@ def _init(settings: RegionSettings, options: argparse.Namespace, config: Path, r
     administrator.run(settings, lambda: service.make_roles_and_database(administrator.dsn, target, say))
     if options.for_restore:
         administrator.run(settings, lambda: service.give_rights(administrator.dsn, target))
-        say("The database is empty. Continue with: innkeeper region restore FILE")
+        say("Roles and database: ready. Continue with: innkeeper region restore FILE")
         return daemon.OK
     days = settings.keep_audit_days
     administrator.run(settings, lambda: service.make_schema(administrator.dsn, target, days, say))

@@ -130,7 +130,7 @@ async def test_a_backup_is_restored_with_the_rights_of_the_owner(
     machine: Machine, database: Database, database_url: str, tmp_path: Path
 ) -> None:
     path = await backed_up(database, database_url, tmp_path)
-    assert "The database is empty" in machine.init("--for-restore", entered="")
+    assert "Continue with: innkeeper region restore FILE" in machine.init("--for-restore", entered="")
     said = machine.runs("restore", machine.of_server[0], str(path))
     assert "was restored from a backup of" in said
     owners = "select array_agg(distinct tableowner::text) from pg_tables where schemaname = 'public'"
