@@ -49,21 +49,15 @@ def wrong_values(one: Field) -> Iterator[object]:
         yield from ("a\x00b", "a" * (kind.max_length + 1))
 
 
-WRONG = [
-    pytest.param(resource, endpoint, one, value, id=f"{name_of(resource, endpoint)}-{one.name}-{str(value)[:12]!r}")
-    for resource, endpoint in ENDPOINTS
-    for one in endpoint.fields
-    for value in wrong_values(one)
-]
-
-
-@pytest.mark.parametrize(("resource", "endpoint", "one", "value"), WRONG)
+@each_endpoint
 def test_a_wrong_value_is_rejected_by_field_and_changes_nothing(
-    api: ApiDouble, resource: Resource, endpoint: Endpoint, one: Field, value: object
+    api: ApiDouble, resource: Resource, endpoint: Endpoint
 ) -> None:
-    reply = request(api, resource, endpoint, **{one.name: value})
-    assert reply.status == 400
-    assert list(json_of(reply)) == [one.name]
+    for one in endpoint.fields:
+        for value in wrong_values(one):
+            reply = request(api, resource, endpoint, **{one.name: value})
+            assert reply.status == 400, (one.name, value)
+            assert list(json_of(reply)) == [one.name], value
     assert {call.name for call in api.done()} <= READS
 
 
@@ -204,20 +198,20 @@ def test_the_role_is_checked_before_ids_and_fields(api: ApiDouble, resource: Res
 FOUND_FIRST = [one for one in ENDPOINTS if one[1].find is not None]
 
 
-@pytest.mark.parametrize("given", ["999", "nothing", "-1", "99999999999999999999", "1.0", "\x00"])
 @pytest.mark.parametrize(("resource", "endpoint"), FOUND_FIRST, ids=[name_of(*one) for one in FOUND_FIRST])
 def test_an_unknown_object_is_404_before_fields_are_checked(
-    api: ApiDouble, resource: Resource, endpoint: Endpoint, given: str
+    api: ApiDouble, resource: Resource, endpoint: Endpoint
 ) -> None:
-    path = resource.path
-    for name in resource.params:
-        path = path.replace(f"{{{name}}}", given if name == resource.params[-1] else "wdpx3n")
     form = with_op(endpoint, {one.name: "\x00" for one in endpoint.fields})
-    reply = api.request(endpoint.method, path, op=endpoint.op, form=form)
-    if (resource.handler, endpoint.method, given) == ("SpaceHandler", "GET", "-1"):
-        assert json_of(reply)["name"] == "undefined"  # what is in no space
-    else:
-        assert (reply.status, reply.content_type) == (404, "text/plain; charset=utf-8")
+    for unknown in ("999", "nothing", "-1", "99999999999999999999", "1.0", "\x00"):
+        path = resource.path
+        for name in resource.params:
+            path = path.replace(f"{{{name}}}", unknown if name == resource.params[-1] else "wdpx3n")
+        reply = api.request(endpoint.method, path, op=endpoint.op, form=form)
+        if (resource.handler, endpoint.method, unknown) == ("SpaceHandler", "GET", "-1"):
+            assert json_of(reply)["name"] == "undefined"  # what is in no space
+        else:
+            assert (reply.status, reply.content_type) == (404, "text/plain; charset=utf-8"), unknown
 
 
 ANY_JSON = st.recursive(
