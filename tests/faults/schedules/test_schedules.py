@@ -17,10 +17,10 @@ from tests.faults.schedules.hypothesis_runs import run_schedules
 
 EXAMPLES = int(os.environ.get("SCHEDULES", "0"))
 STEPS = int(os.environ.get("SCHEDULE_STEPS", "30"))
-FIXED = 10
+FIXED = 6
 
 
-@pytest.mark.deadline(600 + 20 * EXAMPLES)  # ten seconds; shortening a failure takes up to five minutes
+@pytest.mark.deadline(600 + 20 * EXAMPLES)  # some seconds; shortening a failure takes up to five minutes
 async def test_the_invariants_hold_in_random_schedules(postgres_server: str, template: str) -> None:
     with tempfile.TemporaryDirectory(dir=memory_folder()) as made:
         seeded = SystemRandom().getrandbits(32) if EXAMPLES else None
