@@ -81,7 +81,6 @@ async def made(innkeeper: Deployment, condition: Condition, at: Collection[Place
         yield db
 
 
-@pytest.mark.slow
 async def test_every_condition_is_seen_by_those_who_may_see_it(innkeeper: Deployment) -> None:
     pools = await two_pools(innkeeper)
     at = await places(innkeeper, pools)

@@ -181,7 +181,6 @@ async def test_bad_input_is_rejected(innkeeper: Deployment, fields: dict[str, An
     assert await innkeeper.get("operations/?state=queued") == []
 
 
-@pytest.mark.slow
 async def test_a_user_acts_on_own_machines_and_may_cancel(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 3)
     ann = await as_user(innkeeper, "ann")

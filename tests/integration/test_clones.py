@@ -65,7 +65,6 @@ async def test_a_clone_is_like_its_source(innkeeper: Deployment) -> None:
     assert "copy was composed on sim with copies of the disks of web" in await events(innkeeper, "machine_composed")
 
 
-@pytest.mark.slow
 async def test_a_clone_of_an_owned_machine_belongs_to_the_caller(innkeeper: Deployment) -> None:
     source = await composed(innkeeper)
     await innkeeper.post("machines/", op="allocate", name="web")

@@ -70,7 +70,6 @@ async def test_members_with_the_certificate_of_the_cluster_become_hosts(innkeepe
     assert await servers(innkeeper) == {name: f"lxd/lxd:{first.fingerprint}:{name}" for name in ("m1", "m2", "m3")}
 
 
-@pytest.mark.slow
 async def test_a_cluster_does_not_take_another_host_as_its_member(innkeeper: Deployment, lxds: FakeLxds) -> None:
     victim_server = FakeLxd(name="victim")
     lxds.add(victim_server)
@@ -151,7 +150,6 @@ async def test_an_offline_or_malformed_member_does_not_stop_the_refresh(innkeepe
     assert await problems(innkeeper, host) == []
 
 
-@pytest.mark.slow
 async def test_what_a_driver_reports_as_fingerprint_is_ignored(innkeeper: Deployment, lxds: FakeLxds) -> None:
     honest, liar = FakeLxd(name="honest"), FakeLxd(name="liar")
     lxds.add(honest, liar)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from regiond.caller import Caller, PoolRole
 from regiond.machines.model import MachineFilter
 from tests.deployment.deployment import Deployment
@@ -35,7 +33,6 @@ async def listed(innkeeper: Deployment, caller: Caller) -> tuple[int, ...]:
     )
 
 
-@pytest.mark.slow
 async def test_counts_agree_with_what_each_caller_is_shown(innkeeper: Deployment) -> None:
     for name, pool in (("a", "default"), ("b", "other")):
         if pool != "default":

@@ -112,7 +112,6 @@ async def test_ten_deployments_copy_the_image_once(innkeeper: Deployment) -> Non
     assert len(innkeeper.simulated().images()) == 1
 
 
-@pytest.mark.slow
 async def test_release_empties_the_root_disk(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     system_id = await composed(innkeeper)

@@ -74,7 +74,6 @@ async def test_the_removal_of_a_rack_rotates_what_it_had(
         assert any("queued: one." in one["description"] for one in events["events"])
 
 
-@pytest.mark.slow
 async def test_a_stolen_rack_exposes_what_it_was_told_to_forget(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:

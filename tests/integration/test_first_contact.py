@@ -120,7 +120,6 @@ async def test_a_certificate_beside_the_presented_one_is_not_pinned(
     assert await is_ready(innkeeper, host)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("other", ["impostor", "damaged"])
 async def test_several_stored_pins_are_not_used_until_one_is_accepted(
     innkeeper: Deployment, old: FakeLxd, other: str

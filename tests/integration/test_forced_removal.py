@@ -179,7 +179,6 @@ async def test_the_reconciler_never_removes_a_returned_guest(innkeeper: Deployme
     assert found == {("unknown_guest", "web"), ("unknown_guest", "foreign-0001")}
 
 
-@pytest.mark.slow
 async def test_a_compose_in_flight_is_ended_and_stays_ended(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     with innkeeper.held():

@@ -85,7 +85,6 @@ async def site(innkeeper: Deployment) -> tuple[Site, Deployment]:
     return Site(nic=nic, device=device, other_mac=mac, host_id=of_web), ann
 
 
-@pytest.mark.slow
 async def test_the_holder_of_an_address_is_named_to_those_who_may_see_it(innkeeper: Deployment) -> None:
     found, ann = await site(innkeeper)
     requests: tuple[Callable[[Deployment, str], Awaitable[Any]], ...] = (found.static, found.of_device, found.compose)

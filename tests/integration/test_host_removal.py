@@ -66,7 +66,6 @@ async def test_decompose_deletes_each_machine_and_no_foreign_guest(innkeeper: De
     assert await count(innkeeper, "tombstone") == 3
 
 
-@pytest.mark.slow
 async def test_a_failed_decompose_retains_the_host_and_names_the_machine(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     path = f"vm-hosts/{host['id']}/"
@@ -126,7 +125,6 @@ async def test_a_removal_during_composes_leaves_no_machine_without_a_host(innkee
     assert await count(innkeeper, "machine") == 0
 
 
-@pytest.mark.slow
 async def test_a_removal_deletes_the_machine_of_a_compose_that_commits_late(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -241,7 +241,6 @@ async def test_each_request_that_opens_an_operation_ties_its_key_to_it(innkeeper
         assert await fetchval(database, TIED, f"{number}") == kind
 
 
-@pytest.mark.slow
 async def test_a_release_or_deletion_that_joins_another_ties_its_key_too(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     system_id = (await innkeeper.compose(host["id"]))["system_id"]

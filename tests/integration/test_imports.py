@@ -219,7 +219,6 @@ async def test_a_file_deleted_before_its_import_is_reserved_makes_nothing(
     assert [one["hostname"] for one in await innkeeper.get("machines/")] == ["web"]
 
 
-@pytest.mark.slow
 async def test_a_deletion_waits_for_the_reservation_of_an_import(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,7 +344,6 @@ async def test_an_archive_with_something_else_is_refused(innkeeper: Deployment, 
     assert (file["state"], reason in file["error"]) == ("failed", True)
 
 
-@pytest.mark.slow
 async def test_the_same_key_imports_once(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     headers = {"Idempotency-Key": "one", "Prefer": "respond-async"}

@@ -23,7 +23,6 @@ __all__ = ["client"]
 OTHER = UUID(int=7)
 
 
-@pytest.mark.slow
 async def test_a_token_for_a_server_that_trusts_us_is_not_used_up(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     assert await events(innkeeper, "host_trusted_already") == []

@@ -86,7 +86,6 @@ async def test_the_threads_for_passwords_end_with_the_region(logins: Logins) -> 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("password")]
 
 
-@pytest.mark.slow
 async def test_every_failure_has_the_same_answer(logins: Logins, database: Database) -> None:
     assert await _rejection(logins, "admin", PASSWORD) == WRONG, "no password is set"
     await logins.set_password("admin", PASSWORD)
@@ -98,7 +97,6 @@ async def test_every_failure_has_the_same_answer(logins: Logins, database: Datab
     assert await _rejection(logins, "admin", PASSWORD) == WRONG
 
 
-@pytest.mark.slow
 async def test_failures_are_limited_and_one_event_names_them(logins: Logins, database: Database, clock: Clock) -> None:
     await logins.set_password("admin", PASSWORD)
     for _ in range(FREE_FAILURES):

@@ -19,7 +19,6 @@ from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 
-@pytest.mark.slow
 async def test_hosts_of_a_server_share_its_key_pair(innkeeper: Deployment, lxds: FakeLxds, server: FakeLxd) -> None:
     lxds.aliases["lxd1-too"] = "lxd1"
     hosts = [

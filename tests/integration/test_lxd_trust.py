@@ -187,7 +187,6 @@ async def test_a_changed_certificate_is_rejected_until_accepted(innkeeper: Deplo
     await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
 
 
-@pytest.mark.slow
 async def test_database_and_log_contain_no_private_key_and_no_token(
     tmp_path: Path, database_url: str, lxds: FakeLxds, server: FakeLxd, capfd: pytest.CaptureFixture[str]
 ) -> None:

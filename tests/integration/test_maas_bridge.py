@@ -150,7 +150,6 @@ async def test_a_machine_with_secure_boot_is_refused(innkeeper: Deployment, maas
     assert (await register(commission="false"))["maas_server"] == "metal"
 
 
-@pytest.mark.slow
 async def test_a_lost_answer_makes_no_second_machine(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)

@@ -116,7 +116,6 @@ def states(document: Any, kind: str) -> dict[str, str]:
     return {one["name"]: one["state"] for one in document["objects"][kind]}
 
 
-@pytest.mark.slow
 async def test_what_maas_knew_is_here_afterwards(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     document = await plan(innkeeper, begun)
@@ -153,7 +152,6 @@ async def test_guests_start_with_their_host_as_before(innkeeper: Deployment) -> 
     assert await innkeeper.discrepancies() == []
 
 
-@pytest.mark.slow
 async def test_a_repeated_import_changes_nothing(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     document = decided(await plan(innkeeper, begun), admin="same")

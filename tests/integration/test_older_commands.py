@@ -31,7 +31,6 @@ from tests.waiting import eventually
 _REPORTED = "select link_idle_timeout_s from rack where name = $1"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("action", "held", "step"),
     [("release", "empty root disk", "empty_root_disk"), ("delete", "remove guest", "remove_guest")],
@@ -55,7 +54,6 @@ async def test_another_attempt_waits_for_the_command_of_the_first(
         assert innkeeper.simulated_guests() == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("action", [*REQUESTS, "deploy"])
 async def test_a_request_waits_for_the_command_of_a_cancelled_release(innkeeper: Deployment, action: str) -> None:
     path = await composed(innkeeper)
@@ -71,7 +69,6 @@ async def test_a_request_waits_for_the_command_of_a_cancelled_release(innkeeper:
     assert await innkeeper.ended(operation) == "succeeded"
 
 
-@pytest.mark.slow
 async def test_a_deployment_waits_for_the_command_of_a_cancelled_deletion(innkeeper: Deployment) -> None:
     """Which removes the guest: the deployment fails, and finds none. Before, it could lose its own guest."""
     path = await composed(innkeeper)

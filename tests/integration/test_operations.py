@@ -56,7 +56,6 @@ async def attempts(innkeeper: Deployment) -> list[int]:
     return [operation.attempt for operation in found if operation.kind == "compose"]
 
 
-@pytest.mark.slow
 async def test_two_regions_run_each_operation_once(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url) as one, second_region(one) as two:
         await one.in_process.link_rack_to("rack", one, two)

@@ -68,7 +68,6 @@ async def test_those_who_leave_make_room(region: Deployment, monkeypatch: pytest
         await eventually(lambda: is_served(client))
 
 
-@pytest.mark.slow
 async def test_another_account_has_streams_of_its_own(region: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_stream, "MAX_PER_ACCOUNT", 1)
     await region.post("users/", username="ann", password=PASSWORD, is_superuser="false")

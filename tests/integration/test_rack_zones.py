@@ -71,7 +71,6 @@ async def probes_ended(innkeeper: Deployment) -> None:
     await eventually(none_untried)
 
 
-@pytest.mark.slow
 async def test_a_rack_hears_nothing_of_hosts_of_other_zones(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:

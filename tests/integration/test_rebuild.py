@@ -117,7 +117,6 @@ async def test_a_rebuild_that_cannot_copy_its_image_changes_nothing(innkeeper: D
     await innkeeper.post(f"machines/{vm['system_id']}/", op="release")
 
 
-@pytest.mark.slow
 async def test_an_abort_before_the_disk_is_written_keeps_the_system(innkeeper: Deployment) -> None:
     vm = await deployed(innkeeper)
     before = innkeeper.simulated().image_of("vm")

@@ -174,7 +174,6 @@ async def test_rows_that_constraints_forbid_are_reported_too(innkeeper: Deployme
     assert await kinds(innkeeper) == []
 
 
-@pytest.mark.slow
 async def test_each_change_at_the_hypervisor_is_reported_until_undone(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     far = await innkeeper.add_simulated("far", guests=1)
@@ -252,7 +251,6 @@ async def expect_none_until_done(innkeeper: Deployment, *requests: asyncio.Task[
     await asyncio.gather(*requests)
 
 
-@pytest.mark.slow
 async def test_running_operations_and_healthy_machines_are_not_reported(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=3, cores=16, delay_ms=10)
     composing = [asyncio.create_task(innkeeper.compose(host["id"], hostname=f"m{number}")) for number in range(4)]

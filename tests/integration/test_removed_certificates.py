@@ -31,7 +31,6 @@ async def remove(innkeeper: Deployment, host: Any, **fields: str) -> Any:
     return (await removal(innkeeper))["result"].get("certificate")
 
 
-@pytest.mark.slow
 async def test_the_last_host_of_a_server_takes_the_certificate_along(innkeeper: Deployment, server: FakeLxd) -> None:
     first = await add(innkeeper, password=server.token())
     second = await add(innkeeper, name="second", project="web")
@@ -63,7 +62,6 @@ async def test_a_kept_trust_needs_no_token_when_added_again(innkeeper: Deploymen
     assert await rows(innkeeper, "select id from key_pair") == []
 
 
-@pytest.mark.slow
 async def test_a_server_that_does_not_answer_keeps_the_certificate(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     (ours,) = server.trusted

@@ -52,7 +52,6 @@ async def cut_after_the_change(innkeeper: Deployment, proxy: LinkProxy, home: Pa
     return await finished(process)
 
 
-@pytest.mark.slow
 async def test_a_compose_whose_answer_is_lost_makes_one_machine(innkeeper: Deployment, tmp_path: Path) -> None:
     host = await innkeeper.add_simulated(cores=8)
     async with logged_in(innkeeper, tmp_path) as proxy:

@@ -84,7 +84,6 @@ async def _caller(site: Site, username: str) -> Caller:
     return await site.accounts.user(username)
 
 
-@pytest.mark.slow
 async def test_a_login_makes_a_session_of_the_account(site: Site) -> None:
     made = await site.log_in(user_agent="Firefox\n" + "x" * 1000)
     found = await site.sessions.authenticate(made.token, address=HERE)
@@ -99,7 +98,6 @@ async def test_a_wrong_password_makes_no_session(site: Site) -> None:
     assert await site.sessions.list(await _caller(site, "ann")) == ()
 
 
-@pytest.mark.slow
 async def test_a_login_ends_the_session_that_the_browser_had(site: Site) -> None:
     before = await site.log_in()
     after = await site.log_in(old_token=before.token)
@@ -117,7 +115,6 @@ async def test_a_token_that_a_stranger_prepared_is_never_used(site: Site) -> Non
         await site.sessions.authenticate(None, address=HERE)
 
 
-@pytest.mark.slow
 async def test_an_unused_session_ends(site: Site) -> None:
     made = await site.log_in()
     await site.age(timedelta(minutes=61))
@@ -133,7 +130,6 @@ async def test_a_used_session_ends_after_its_lifetime(site: Site) -> None:
     assert not await site.is_valid(made)
 
 
-@pytest.mark.slow
 async def test_a_logout_ends_the_session_once(site: Site) -> None:
     made = await site.log_in()
     await site.sessions.log_out(made.token)
@@ -180,7 +176,6 @@ async def test_each_session_has_its_own_csrf_token(site: Site) -> None:
             first.session.check_csrf(given)
 
 
-@pytest.mark.slow
 async def test_the_database_has_no_token(site: Site) -> None:
     made = await site.log_in()
     async with site.database.connection() as db:
@@ -190,7 +185,6 @@ async def test_the_database_has_no_token(site: Site) -> None:
     assert made.token not in repr(made)
 
 
-@pytest.mark.slow
 async def test_the_number_of_sessions_is_bounded(site: Site) -> None:
     first = await site.log_in()
     async with site.database.connection() as db:
@@ -205,7 +199,6 @@ async def test_the_number_of_sessions_is_bounded(site: Site) -> None:
     assert not await site.is_valid(first)
 
 
-@pytest.mark.slow
 async def test_ended_sessions_are_deleted(site: Site) -> None:
     await site.log_in()
     await site.age(timedelta(hours=2))

@@ -153,7 +153,6 @@ async def test_users_change_their_password_and_stay_logged_in(region: Region) ->
     await region.log_in("ann", OTHER_PASSWORD)
 
 
-@pytest.mark.slow
 async def test_a_deactivated_user_is_rejected_until_activated(region: Region) -> None:
     ann = await region.create("ann")
     named, login = ApiKey.parse(await region.accounts.create_key(ann, "pipeline")), await region.log_in("ann")

@@ -27,7 +27,6 @@ async def test_two_regions_start_each_machine_once(tmp_path: Path, database_url:
         assert sorted(await starts(one)) == ["aux", "db", "web"]
 
 
-@pytest.mark.slow
 async def test_a_region_that_is_killed_while_it_starts_a_machine_starts_it_once(
     tmp_path: Path, database_url: str
 ) -> None:

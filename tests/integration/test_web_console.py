@@ -61,7 +61,6 @@ async def test_failed_deployments_show_last_lines_to_their_owner(innkeeper: Depl
     assert (await visit(innkeeper, "mira", f"vms/{system_id}/console/log")).status == 286
 
 
-@pytest.mark.slow
 async def test_others_are_not_offered_the_console(innkeeper: Deployment, system_id: str) -> None:
     assert 'id="act-console"' not in (await visit(innkeeper, "ann", f"vms/{system_id}")).text
     for path in ("console", "console/log", "screen"):
@@ -105,7 +104,6 @@ async def test_the_screen_opens_from_pages_of_this_region_only(innkeeper: Deploy
     assert b" 403 " in await handshake(innkeeper, "ann", system_id, own, path="screen")
 
 
-@pytest.mark.slow
 async def test_the_terminal_opens_from_pages_of_this_region_only(innkeeper: Deployment, system_id: str) -> None:
     own = f"http://127.0.0.1:{urlsplit(innkeeper.region.api_url).port}"
     assert b" 101 " in await handshake(innkeeper, "mira", system_id, own)

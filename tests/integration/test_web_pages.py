@@ -159,7 +159,6 @@ async def test_markup_in_names_is_text(client: WebClient, region: Deployment) ->
     assert '"><b>' not in page.text
 
 
-@pytest.mark.slow
 async def test_a_form_that_is_sent_twice_composes_one_machine(client: WebClient, region: Deployment) -> None:
     await client.log_in("mira", PASSWORD)
     page = await client.get("/MAAS/ui/compose")
@@ -273,7 +272,6 @@ async def test_the_list_of_vms_has_the_columns_that_the_address_names(client: We
         assert row.count("<td") == len(columns) + 1  # the tick
 
 
-@pytest.mark.slow
 async def test_an_administrator_ends_the_session_of_another_user(client: WebClient, region: Deployment) -> None:
     await region.post("users/", username="ann", email="ann@example.org", password=PASSWORD, is_superuser="0")
     other = WebClient(client.port)

@@ -88,7 +88,6 @@ async def state_of(region: Deployment) -> Any:
     return machines, hosts, names, pools, [one["id"] for one in await region.get("operations/")]
 
 
-@pytest.mark.slow
 async def test_no_grave_form_acts_without_its_confirmation(region: Deployment) -> None:
     client = WebClient(urlsplit(region.region.api_url).port or 0)
     await client.log_in("mira", PASSWORD)

@@ -41,6 +41,8 @@ PATHS = PoolPaths.of(pool(pool_id, path) for pool_id, path in ROOTS.items())
     [
         (f"{IMAGES}/a.img", ("images", "a.img")),
         (f"{IMAGES}//./a.img", ("images", "a.img")),
+        (f"/{IMAGES}/a.img", ("images", "a.img")),
+        (f"//{IMAGES}/a.img", ("images", "a.img")),
         (f"{IMAGES}/../images/a.img", ("images", "a.img")),
         (f"{IMAGES}/web/../a.img", ("images", "a.img")),
         (f"{IMAGES}/fast/a.img", ("fast", "a.img")),

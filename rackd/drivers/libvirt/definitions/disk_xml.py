@@ -57,7 +57,8 @@ def path_of(disk: Element) -> str:
 
 def normalised(path: str) -> str:
     """Returns the path without `..` and doubled slashes, as its text has it: a symbolic link in it is not followed."""
-    return posixpath.normpath(path.replace("//", "/")) if path else ""  # POSIX keeps two slashes at the start
+    normal = posixpath.normpath(path) if path else ""
+    return normal.removeprefix("/") if normal.startswith("//") else normal  # POSIX keeps exactly two at the start
 
 
 def set_source(disk: Element, path: str, *, block: bool) -> None:
