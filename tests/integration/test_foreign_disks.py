@@ -130,7 +130,7 @@ async def test_a_file_in_a_folder_of_a_storage_pool_is_not_copied(innkeeper: Dep
     for dry_run in ("true", "false"):
         with pytest.raises(InnkeeperError, match=r"disk2 of vm cannot be adopted: .* folder inside it.*pool-define-as"):
             await innkeeper.post(path, op="adopt_disk", disk="sdc", dry_run=dry_run)
-        for op, done in (("export", "exported"), ("clone", "copied")):
+        for op, done in (("export", "exported"), ("clone", "cloned")):
             with pytest.raises(InnkeeperError, match=rf"disk2 of vm cannot be {done}: .* folder inside it"):
                 await innkeeper.post(path, op=op, dry_run=dry_run)
     assert await disks(innkeeper, path) == WITH_FOREIGN

@@ -51,7 +51,7 @@ def check_source(machine: MachineView) -> None:
     if missing or not machine.disks:
         what = f"the volume of {', '.join(missing)} is missing" if missing else "it has no disk in a storage pool"
         raise WrongState(f"{machine.hostname} cannot be cloned: {what}.")
-    check_volumes(machine, machine.disks, "copied")
+    check_volumes(machine, machine.disks, "cloned")
 
 
 def with_size_of(machine: MachineView, request: ComposeRequest, hardware: Mapping[str, int | None]) -> ComposeRequest:
