@@ -1,10 +1,11 @@
-"""How many streams of pages an account has open at once."""
+"""How many streams of pages an account has open at once, and their end with the region's."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -77,3 +78,23 @@ async def test_another_account_has_streams_of_its_own(region: Deployment, monkey
         assert head.startswith("HTTP/1.1 200 ")
         assert other.startswith("HTTP/1.1 200 ")
         assert not await is_served(ann)
+
+
+async def test_a_region_that_stops_disconnects_whom_it_still_sends_to(
+    region: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    is_collecting = asyncio.Event()
+
+    async def collect_for_ever(_: float) -> None:
+        is_collecting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(page_stream, "asyncio", SimpleNamespace(sleep=collect_for_ever))
+    async with stream(await logged_in(region)) as (head, rest):
+        assert head.startswith("HTTP/1.1 200 ")
+        await region.post("tags/", name="rack-7")
+        await is_collecting.wait()
+        await region.in_process.stop_region()  # the fixture `no_task_left` fails the test if one is left
+        with suppress(ConnectionResetError):
+            assert b"rack-7" not in await rest.read()
+    assert "request_crashed" not in capsys.readouterr().out

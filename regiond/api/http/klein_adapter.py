@@ -23,7 +23,8 @@ from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed, is_of_a
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.http import websocket
 from regiond.api.http.channel import merged_slashes
-from regiond.api.http.fixed_replies import health_reply, moved, not_found_text, ready_reply, shutdown_reply
+from regiond.api.http.fixed_replies import health_reply, moved, not_found_text, ready_reply
+from regiond.api.http.running_requests import RunningRequests
 from regiond.api.http.site_request import (
     SiteRequest,
     body_bytes,
@@ -80,7 +81,7 @@ class Adapter:
         self._pages = pages
         self._resources = tuple(resources)
         self._members = _members(self._resources)
-        self._unfinished: set[asyncio.Task[Reply]] = set()
+        self.running = RunningRequests()
         self.headers = {  # of every answer
             "X-MAAS-API-Hash": description_hash,
             "Vary": "Authorization, Accept-Encoding",
@@ -175,7 +176,7 @@ class Adapter:
         request.place.enter()
         counted = partial(self._counted, request, work)
         answered = _answered(request, partial(traced_reply, self._tracer, request, counted) if traced else counted)
-        reply = self._uninterrupted(answered, request) if changes else as_deferred(answered)
+        reply = (self.running.uninterrupted if changes else self.running.interruptible)(answered, request)
         sent = reply.addCallback(lambda answered: self._send(request, answered))
         return sent.addBoth(partial(_left, request)).addErrback(_cancelled)
 
@@ -193,7 +194,7 @@ class Adapter:
         if reply.upgrade is not None:
             accepted = websocket.accept(request)
             if not isinstance(accepted, Reply):
-                return as_deferred(websocket.serve(request, accepted, reply.upgrade))
+                return as_deferred(websocket.serve(request, accepted, reply.upgrade))  # ends with what it is about
             reply = accepted
         is_plain = request.method not in _COMPRESSED_METHODS or reply.content_type.startswith(_NOT_COMPRESSED)
         is_plain = is_plain or (reply.chunks is None and len(reply.body) < MIN_BYTES)
@@ -202,29 +203,9 @@ class Adapter:
         if not is_plain and accepts_gzip(header(request, "Accept-Encoding") or ""):
             reply = compressed(reply)
         body = self.write(request, reply)
-        return body if reply.chunks is None else as_deferred(send_chunks(self._tracer, request, reply.chunks))
-
-    def _uninterrupted(self, work: Coroutine[Any, Any, Reply], request: SiteRequest) -> Deferred[Reply]:
-        """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
-        request.place.enter()
-        task = asyncio.ensure_future(work)
-        self._unfinished.add(task)
-        answered: Deferred[Reply] = Deferred()
-
-        def done(ended: asyncio.Task[Reply]) -> None:
-            self._unfinished.discard(ended)
-            request.place.leave()
-            if answered.called:  # the client disconnected
-                return
-            if ended.cancelled():
-                answered.callback(shutdown_reply(request))
-            elif (error := ended.exception()) is not None:  # a bug: without an answer the client would wait for ever
-                answered.errback(error)
-            else:
-                answered.callback(ended.result())
-
-        task.add_done_callback(done)
-        return answered
+        if reply.chunks is None:
+            return body
+        return self.running.interruptible(send_chunks(self._tracer, request, reply.chunks), request)
 
     def write(self, request: IRequest, reply: Reply) -> bytes:
         """Sets status and headers; returns the body. Chunks have no known length: HTTP/1.0 ends with the connection."""
@@ -235,17 +216,6 @@ class Adapter:
         for name, value in headers.items():
             request.setHeader(name, value)
         return reply.body
-
-    def stop(self) -> None:
-        """Cancels running changes; their clients get 503. Committed operations continue."""
-        for task in tuple(self._unfinished):
-            task.cancel()
-
-    async def close(self) -> None:
-        """Cancels running changes and returns when all have ended."""
-        tasks = tuple(self._unfinished)
-        self.stop()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _old_version(self) -> Reply:
         return text_reply("2.0")

@@ -51,7 +51,7 @@ class RequestObserver(Protocol):
 
 
 class ApiSite(Site):
-    """The factory for `listenTCP`. Stopping the port cancels running requests; `close` waits until they have ended."""
+    """The factory for `listenTCP`. Stopping the port cancels running changes; `close` ends all requests."""
 
     def __init__(self, adapter: Adapter, options: SiteOptions, observer: RequestObserver | None = None) -> None:
         Site.__init__(self, adapter.app.resource(), requestFactory=SiteRequest, parsePOSTFormSubmission=False)
@@ -101,12 +101,12 @@ class ApiSite(Site):
         )
 
     def stopFactory(self) -> None:  # noqa: N802  # Twisted's name
-        self.adapter.stop()
+        self.adapter.running.stop()
         Site.stopFactory(self)
 
     async def close(self) -> None:
-        """Cancels running requests and waits for them. Stop the port first, so that no request arrives."""
-        await self.adapter.close()
+        """Ends running requests and waits for them. Stop the port first, so that no request arrives."""
+        await self.adapter.running.close()
 
 
 def make_site(
