@@ -123,15 +123,13 @@ def no_task_left(request: pytest.FixtureRequest) -> Iterator[None]:
     another was cancelled with the wait that it belonged to. These may end first.
     """
 
-    async def all_tasks() -> set[asyncio.Task[Any]]:
-        return asyncio.all_tasks() - {asyncio.current_task()}
-
     in_browser = "chromium" in request.fixturenames
-    before = settle(all_tasks())
+    loop = asyncio.get_event_loop()
+    before = asyncio.all_tasks(loop)
     yield
 
     async def leftovers() -> list[str]:
-        left = await all_tasks() - before
+        left = asyncio.all_tasks() - before - {asyncio.current_task()}
         if ending := {task for task in left if in_browser and (task.cancelling() or _is_of_playwright(task))}:
             left -= (await asyncio.wait(ending, timeout=ENDS_WITHIN_S))[0]
         described = [_description(task) for task in left]
@@ -140,8 +138,9 @@ def no_task_left(request: pytest.FixtureRequest) -> Iterator[None]:
         await asyncio.gather(*left, return_exceptions=True)
         return described
 
-    left = settle(leftovers())
-    assert not left, f"tasks left running: {left}"
+    if asyncio.all_tasks(loop) - before:
+        left = settle(leftovers())
+        assert not left, f"tasks left running: {left}"
 
 
 @pytest.fixture
