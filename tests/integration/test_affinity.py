@@ -93,6 +93,7 @@ async def test_two_hosts_of_one_server_are_one_failure_domain(innkeeper: Deploym
     }
 
 
+@pytest.mark.slow
 async def test_ready_machines_are_matched_by_their_host(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper, "a", "b")
     for name, host in (("cheap", "a"), ("other", "a"), ("large", "b")):

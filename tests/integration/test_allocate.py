@@ -120,6 +120,7 @@ async def test_labels_map_to_the_requested_disks_and_nics(innkeeper: Deployment)
     assert both.details["status"] == 409
 
 
+@pytest.mark.slow
 async def test_filters_apply_to_hosts_and_machines_alike(innkeeper: Deployment) -> None:
     await innkeeper.post("zones/", name="east")
     await innkeeper.post("resourcepools/", name="web")
@@ -208,6 +209,7 @@ async def test_every_constraint_on_networks_is_met(innkeeper: Deployment) -> Non
     assert others["hostname"] == "infront"
 
 
+@pytest.mark.slow
 async def test_slower_hosts_than_demanded_are_passed_over(innkeeper: Deployment) -> None:
     for name in ("slow", "fast"):
         host = await innkeeper.add_simulated(name)

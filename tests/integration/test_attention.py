@@ -237,6 +237,7 @@ async def test_everybody_sees_what_is_in_own_pools(innkeeper: Deployment) -> Non
             assert hidden not in str(found)
 
 
+@pytest.mark.slow
 async def test_filters_choose_kind_zone_pool_and_host(innkeeper: Deployment) -> None:
     pools = await two_pools(innkeeper)
     native = pools.contents[NATIVE]

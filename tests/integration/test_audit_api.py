@@ -139,6 +139,7 @@ async def test_what_this_release_would_not_record_is_redacted(rackless: Deployme
     assert (await rackless.post("audit/", op="redact", unlisted="true", comment="upgraded"))["requests"] == 0
 
 
+@pytest.mark.slow
 async def test_the_command_redacts_and_says_before_what_it_would(rackless: Deployment, tmp_path: Path) -> None:
     await rackless.post("zones/", name="hunter2")
     async with logged_in(rackless, tmp_path):
@@ -151,6 +152,7 @@ async def test_the_command_redacts_and_says_before_what_it_would(rackless: Deplo
     assert (await trail(rackless, object="zones"))[0]["fields"] == {"name": "(redacted)"}
 
 
+@pytest.mark.slow
 async def test_the_command_redacts_until_no_more_are_left(rackless: Deployment, tmp_path: Path) -> None:
     old = json.dumps({"action": "Machine.deploy", "fields": {"user_data": "hunter2"}, "result": "ok"})
     async with rackless.connection() as db:

@@ -55,6 +55,7 @@ async def repaired(innkeeper: Deployment) -> None:
     assert (await sweeper.sweep(), await sweeper.sweep()) == ([], ["wrong_autostart"])
 
 
+@pytest.mark.slow
 async def test_a_machine_starts_with_its_host_if_it_ran(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     assert (machine["autostart"], machine["autostart_in_effect"]) == ("default", "last-state")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
 from tests.integration.images import add_image
@@ -46,6 +48,7 @@ async def messages(innkeeper: Deployment, kind: str) -> list[str]:
     return [event.message for event in await innkeeper.region.components.services.events.list() if event.kind == kind]
 
 
+@pytest.mark.slow
 async def test_the_chosen_disk_is_set_on_the_host_and_shown(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     assert (machine["boot_disk"]["name"], on_host(innkeeper)) == ("sda", "")
@@ -62,6 +65,7 @@ async def test_the_present_boot_disk_needs_no_operation(innkeeper: Deployment) -
     assert "set_boot_disk" not in await kinds(innkeeper)
 
 
+@pytest.mark.slow
 async def test_a_running_machine_boots_from_it_at_its_next_start(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
     assert await choose(innkeeper, machine, "sdb") == "OK: web boots from sdb at its next start."
@@ -70,6 +74,7 @@ async def test_a_running_machine_boots_from_it_at_its_next_start(innkeeper: Depl
     assert (await innkeeper.get(path(machine)))["power_state"] == "on"
 
 
+@pytest.mark.slow
 async def test_a_boot_disk_changed_on_the_host_is_shown_and_reported(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     rows(innkeeper, "insert into boot_disk select guest_id, pool, volume from disk where position = 1")
@@ -107,6 +112,7 @@ async def test_an_adopted_guest_has_its_own_boot_disk(innkeeper: Deployment) -> 
     assert await messages(innkeeper, "machine_boot_disk_changed") == []
 
 
+@pytest.mark.slow
 async def test_deployment_and_release_boot_the_first_disk_again(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     machine = await composed(innkeeper)
@@ -133,6 +139,7 @@ async def test_a_busy_or_locked_machine_keeps_its_boot_disk(innkeeper: Deploymen
     assert await shown(innkeeper, machine) == "sda"
 
 
+@pytest.mark.slow
 async def test_a_choice_is_shown_before_it_is_made_on_the_host(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     with innkeeper.held("set boot disk"):

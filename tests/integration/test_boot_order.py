@@ -58,6 +58,7 @@ async def test_a_machine_that_is_off_boots_so_at_once(innkeeper: Deployment) -> 
     assert await shown(innkeeper, machine) == (NETWORK_FIRST, [], [])
 
 
+@pytest.mark.slow
 async def test_a_running_machine_gets_its_order_at_the_next_start(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
     await set_boot(innkeeper, machine, "disk")
@@ -71,6 +72,7 @@ async def test_a_running_machine_gets_its_order_at_the_next_start(innkeeper: Dep
     assert await shown(innkeeper, machine) == (DISK_FIRST, [], [])
 
 
+@pytest.mark.slow
 async def test_a_pending_order_can_be_taken_back(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
     await set_boot(innkeeper, machine, "disk")
@@ -78,6 +80,7 @@ async def test_a_pending_order_can_be_taken_back(innkeeper: Deployment) -> None:
     assert await shown(innkeeper, machine) == (NETWORK_FIRST, [], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["on", "cycle"])
 async def test_only_the_next_start_is_in_the_order_for_it(innkeeper: Deployment, action: str) -> None:
     machine = await composed(innkeeper, power_on="true" if action == "cycle" else "false")
@@ -92,6 +95,7 @@ async def test_only_the_next_start_is_in_the_order_for_it(innkeeper: Deployment,
     assert [once for _, _, once in rows(innkeeper, ON_HOST)] == [""]
 
 
+@pytest.mark.slow
 async def test_a_machine_that_keeps_running_is_still_to_be_started_so(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
     await set_boot(innkeeper, machine, "disk", once="true")
@@ -102,6 +106,7 @@ async def test_a_machine_that_keeps_running_is_still_to_be_started_so(innkeeper:
     assert await shown(innkeeper, machine) == (NETWORK_FIRST, [], [])
 
 
+@pytest.mark.slow
 async def test_the_order_of_all_starts_cancels_that_for_one(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     await set_boot(innkeeper, machine, "disk", once="true")
@@ -139,6 +144,7 @@ async def test_a_dry_run_changes_nothing(innkeeper: Deployment) -> None:
     assert "set_boot" not in [one["kind"] for one in await innkeeper.get("operations/")]
 
 
+@pytest.mark.slow
 async def test_a_deployment_replaces_what_was_chosen(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     machine = await composed(innkeeper)
@@ -158,6 +164,7 @@ async def test_other_orders_are_refused(innkeeper: Deployment, order: str) -> No
     assert await rejected_status(set_boot(innkeeper, machine, order)) == 400
 
 
+@pytest.mark.slow
 async def test_a_host_that_refuses_leaves_the_order(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     rows(innkeeper, "delete from nic")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import guests, refresh, rows
 from tests.integration.test_resize import claimed, messages, path, refuse, resize, shown
@@ -45,6 +47,7 @@ async def on_host(innkeeper: Deployment) -> tuple[list[int], bool]:
     return guest["pinned_cores"], guest["hugepages_backed"]
 
 
+@pytest.mark.slow
 async def test_pinned_cores_grow_and_shrink_on_their_node(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, pinned_cores=[9, 10])
     await resize(innkeeper, machine, cores=5)
@@ -60,6 +63,7 @@ async def test_pinned_cores_grow_and_shrink_on_their_node(innkeeper: Deployment)
     ] == "web on sim has 2 cores and 4096 MiB of memory, pinned to 8-9"
 
 
+@pytest.mark.slow
 async def test_more_than_its_node_has_is_refused_with_what_would_help(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, pin_cores=2)
     await composed(innkeeper, hostname="other", pinned_cores=[2, 3, 4, 8])
@@ -76,6 +80,7 @@ async def test_more_than_its_node_has_is_refused_with_what_would_help(innkeeper:
     assert error.message == "web cannot be pinned: core 8 is already pinned by other."
 
 
+@pytest.mark.slow
 async def test_memory_in_huge_pages_changes_on_its_node(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, pinned_cores=[8, 9], hugepages_backed="true")
     await resize(innkeeper, machine, memory=6144)
@@ -93,6 +98,7 @@ async def test_memory_in_huge_pages_changes_on_its_node(innkeeper: Deployment) -
     assert "not a multiple of 1 GiB" in (await rejection(resize(innkeeper, machine, memory=2560))).message
 
 
+@pytest.mark.slow
 async def test_a_machine_is_bound_and_unbound(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, cores=2)
     await resize(innkeeper, machine, pin_cores=3)
@@ -107,6 +113,7 @@ async def test_a_machine_is_bound_and_unbound(innkeeper: Deployment) -> None:
     assert (await on_host(innkeeper), await claimed(innkeeper)) == (([], False), (1, 1024))
 
 
+@pytest.mark.slow
 async def test_a_bound_machine_that_runs_is_told_to_power_off(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, pin_cores=2, power_on="true")
     before = await bound(innkeeper)
@@ -176,6 +183,7 @@ async def test_a_cancelled_resize_gives_the_new_cores_back(innkeeper: Deployment
     assert (await on_host(innkeeper), await claimed(innkeeper)) == (([0, 1], False), (2, 2048))
 
 
+@pytest.mark.slow
 async def test_a_host_that_refuses_leaves_the_cores_as_before(innkeeper: Deployment, monkeypatch: Any) -> None:
     machine = await composed(innkeeper, pin_cores=2)
     with monkeypatch.context() as refusing:
@@ -185,6 +193,7 @@ async def test_a_host_that_refuses_leaves_the_cores_as_before(innkeeper: Deploym
     assert (await on_host(innkeeper))[0] == [0, 1]
 
 
+@pytest.mark.slow
 async def test_many_machines_share_the_free_cores(innkeeper: Deployment) -> None:
     web = await composed(innkeeper, pinned_cores=[0, 1])
     two = await composed(innkeeper, hostname="two", pinned_cores=[4, 5])

@@ -44,6 +44,7 @@ async def children(innkeeper: Deployment, operation_id: int) -> dict[str, str]:
     return {one["hostname"]: one["state"] for one in found}
 
 
+@pytest.mark.slow
 async def test_each_machine_has_a_child_and_the_result_counts_them(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 5)
     operation_id = await bulk(innkeeper, "power_on", ids(machines), at_once=2)
@@ -72,6 +73,7 @@ async def _has_children(innkeeper: Deployment, operation_id: int, number: int) -
     return len(states) == number and set(states.values()) == {"running"}
 
 
+@pytest.mark.slow
 async def test_the_end_of_a_child_wakes_its_parent(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "CHILD_FALLBACK_S", 3600.0)
     machines = await composed(innkeeper, 1)
@@ -181,6 +183,7 @@ async def test_bad_input_is_rejected(innkeeper: Deployment, fields: dict[str, An
     assert await innkeeper.get("operations/?state=queued") == []
 
 
+@pytest.mark.slow
 async def test_a_user_acts_on_own_machines_and_may_cancel(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 3)
     ann = await as_user(innkeeper, "ann")

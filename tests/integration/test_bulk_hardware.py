@@ -42,6 +42,7 @@ async def locked(innkeeper: Deployment, machine: Any) -> None:
     await act(innkeeper, machine, "lock")
 
 
+@pytest.mark.slow
 async def test_each_machine_gets_a_disk_while_there_is_space(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(cores=8, memory_mib=16384, storage_gb=60)
     machines = [
@@ -128,6 +129,7 @@ async def test_many_machines_get_a_nic(innkeeper: Deployment) -> None:
     assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("action", "fields", "field", "message"),
     [

@@ -36,6 +36,7 @@ async def outcome(innkeeper: Deployment, action: str, machines: list[Any], **fie
     return await innkeeper.ended(operation_id), await children(innkeeper, operation_id)
 
 
+@pytest.mark.slow
 async def test_the_disk_of_each_grows_while_there_is_space(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, DATA, "root:8", DATA, DATA)
     told = await dry_run(innkeeper, "grow_disk", machines, disk="data", size=24)
@@ -66,6 +67,7 @@ async def test_growth_of_many_counts_for_one_quota(innkeeper: Deployment) -> Non
     assert "quota" in told[1]
 
 
+@pytest.mark.slow
 async def test_the_disk_of_each_is_removed_or_kept(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, DATA, DATA)
     assert await outcome(innkeeper, "remove_disk", machines[:1], disk="data") == ("succeeded", {"vm-0": "succeeded"})
@@ -86,6 +88,7 @@ async def test_the_disk_of_each_moves(innkeeper: Deployment) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_the_nic_of_each_is_changed_and_removed(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, DATA, DATA, virtual_functions="1x4")
     assert (await outcome(innkeeper, "add_interface", machines))[0] == "succeeded"
@@ -99,6 +102,7 @@ async def test_the_nic_of_each_is_changed_and_removed(innkeeper: Deployment) -> 
     assert told[0] == "vm-0 stays as it is: vm-0 has no NIC eth1; it has eth0."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("action", "missing"),
     [
@@ -116,6 +120,7 @@ async def test_each_needs_its_fields(innkeeper: Deployment, action: str, missing
     assert set(error.fields) == missing
 
 
+@pytest.mark.slow
 async def test_a_disk_is_named_by_its_label(innkeeper: Deployment) -> None:
     (machine,) = await composed(innkeeper, DATA)
     await innkeeper.post(f"machines/{machine['system_id']}/", op="grow_disk", disk="data", size=12)

@@ -83,6 +83,7 @@ async def test_what_does_not_fit_or_is_locked_stops_no_other(innkeeper: Deployme
     assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_a_machine_that_has_the_size_is_unchanged(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 2)
     await innkeeper.post(f"machines/{machines[0]['system_id']}/", op="resize", cores=3)
@@ -92,6 +93,7 @@ async def test_a_machine_that_has_the_size_is_unchanged(innkeeper: Deployment) -
     assert set((await sizes(innkeeper)).values()) == {(3, 1024, None)}
 
 
+@pytest.mark.slow
 async def test_the_present_size_takes_back_what_is_pending(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 2)
     await act(innkeeper, machines[0], "power_on")
@@ -179,6 +181,7 @@ async def test_an_operator_resizes_own_and_free_machines(innkeeper: Deployment) 
     assert error.details["status"] == 403
 
 
+@pytest.mark.slow
 async def test_what_machines_give_back_is_there_for_those_after_them(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
     big = await innkeeper.compose(host["id"], cores=5, memory=1024, hostname="vm-0")

@@ -38,6 +38,7 @@ async def test_several_clones_are_one_operation(innkeeper: Deployment) -> None:
     assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_several_clones_without_a_name_have_two_words_each(innkeeper: Deployment) -> None:
     source = await composed(innkeeper)
     assert (await clones(innkeeper, source, 2))["state"] == "succeeded"
@@ -84,6 +85,7 @@ async def test_the_dry_run_counts_clones_together_against_the_quota(innkeeper: D
     assert "machines" in three["refused"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry_run", ["true", "false"])
 async def test_what_no_clone_can_have_begins_none(innkeeper: Deployment, dry_run: str) -> None:
     source = await composed(innkeeper)

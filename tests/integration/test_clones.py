@@ -264,6 +264,7 @@ async def test_a_cancelled_clone_leaves_nothing(innkeeper: Deployment, call: Cal
     await innkeeper.post(path(source), op="power_on")
 
 
+@pytest.mark.slow
 async def test_a_source_that_was_started_meanwhile_is_copied_again(innkeeper: Deployment) -> None:
     """Started on its host, beside Innkeeper: the copies may lack what it has written."""
     source = await composed(innkeeper)

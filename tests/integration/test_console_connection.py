@@ -62,6 +62,7 @@ async def event_messages(innkeeper: Deployment) -> list[str]:
     return [event["description"] for event in answer["events"] if "console" in event["description"].lower()]
 
 
+@pytest.mark.slow
 async def test_what_is_typed_is_echoed_and_recorded(innkeeper: Deployment) -> None:
     system_id = await running(innkeeper)
     async with console(innkeeper, system_id) as socket:
@@ -89,6 +90,7 @@ async def test_long_input_and_output_arrive_whole(innkeeper: Deployment) -> None
         await shown(socket, line + b"\r\n" + line)
 
 
+@pytest.mark.slow
 async def test_closing_the_terminal_ends_the_console(innkeeper: Deployment) -> None:
     system_id = await running(innkeeper)
     async with console(innkeeper, system_id) as socket:
@@ -96,6 +98,7 @@ async def test_closing_the_terminal_ends_the_console(innkeeper: Deployment) -> N
     await eventually(lambda: _has_events(innkeeper, "The console of vm was closed"))
 
 
+@pytest.mark.slow
 async def test_a_vm_that_is_switched_off_ends_its_console(innkeeper: Deployment) -> None:
     system_id = await running(innkeeper)
     async with console(innkeeper, system_id) as socket:
@@ -148,6 +151,7 @@ async def test_a_console_that_is_left_open_ends(innkeeper: Deployment, limits: C
         assert reason in await ended(socket)
 
 
+@pytest.mark.slow
 async def test_a_user_has_so_many_consoles(innkeeper: Deployment) -> None:
     system_id = await running(innkeeper)
     limit(innkeeper, ConsoleLimits(per_account=1))

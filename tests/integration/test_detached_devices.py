@@ -54,6 +54,7 @@ async def test_devices_return_with_their_machine(innkeeper: Deployment) -> None:
     assert await innkeeper.get("discrepancies/") == []
 
 
+@pytest.mark.slow
 async def test_a_device_returns_without_what_others_have_now(innkeeper: Deployment) -> None:
     nic, device = await with_device(innkeeper)
     await remove_host(innkeeper)
@@ -69,6 +70,7 @@ async def test_a_device_returns_without_what_others_have_now(innkeeper: Deployme
     assert (f"its former addresses {ADDRESS} are in use" in event["message"], event["level"]) == (True, "warning")
 
 
+@pytest.mark.slow
 async def test_a_device_whose_names_are_all_taken_does_not_hold_its_machine_back(innkeeper: Deployment) -> None:
     nic, device = await with_device(innkeeper)
     await remove_host(innkeeper)

@@ -40,6 +40,7 @@ def interface_of(device: Any, number: int = 0) -> str:
     return f"nodes/{device['system_id']}/interfaces/{device['interface_set'][number]['id']}/"
 
 
+@pytest.mark.slow
 async def test_a_container_gets_addresses_as_juju_asks_for_them(innkeeper: Deployment) -> None:
     nic = await allocated(innkeeper)
     of_subnet = await subnet(innkeeper)
@@ -68,6 +69,7 @@ async def test_a_container_gets_addresses_as_juju_asks_for_them(innkeeper: Deplo
     assert (await innkeeper.get("devices/"), await rows(innkeeper, "select 1 from ip_address")) == ([], [])
 
 
+@pytest.mark.slow
 async def test_devices_are_found_by_every_filter(innkeeper: Deployment) -> None:
     web, db = await allocated(innkeeper), await allocated(innkeeper, "db")
     await innkeeper.post("resourcepools/", name="other")

@@ -103,6 +103,7 @@ async def test_an_event_waits_for_earlier_ids_that_are_not_committed(rackless: D
         assert messages(await following) == (["late"] if ends == "rollback" else ["early", "late"])
 
 
+@pytest.mark.slow
 async def test_ids_come_in_order_with_many_writers_and_rollbacks(
     rackless: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def content_at(parts: list[DiskPart], at: int, length: int) -> bytes:
     return bytes(found)
 
 
+@pytest.mark.slow
 async def test_a_machine_is_exported_with_its_content(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     before = content_of(innkeeper)
@@ -131,12 +132,14 @@ async def test_a_machine_is_exported_with_its_content(innkeeper: Deployment) -> 
     assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_equal_content_makes_equal_images(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     found = [(await export(innkeeper, machine))["description"]["disks"] for _ in range(2)]
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 async def test_a_part_of_the_file_continues_a_download(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     whole = (await download(innkeeper, made)).body

@@ -61,6 +61,7 @@ def contents(message: bytes) -> list[bytes]:
     return [bytes(part.get_payload(decode=True) or b"") for part in parts if not part.is_multipart()]
 
 
+@pytest.mark.slow
 async def test_a_guest_fetches_what_its_host_does_not_store(innkeeper: Deployment) -> None:
     system_id = await deployed(innkeeper)
     await reaches(innkeeper, system_id, "Deployed")
@@ -100,6 +101,7 @@ async def test_only_the_secret_of_the_deployment_opens_its_user_data(innkeeper: 
     assert await fetch(innkeeper, path) == (404, GONE)
 
 
+@pytest.mark.slow
 async def test_a_guest_fetches_a_limited_number_of_times(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +112,7 @@ async def test_a_guest_fetches_a_limited_number_of_times(
     assert [(await fetch(innkeeper, path))[0] for _ in range(4)] == [200, 200, 429, 429]
 
 
+@pytest.mark.slow
 async def test_a_guest_that_does_not_read_holds_two_answers_at_most(innkeeper: Deployment) -> None:
     await deployed(innkeeper, LARGEST, boot="fails")
     found = await address_of(innkeeper)

@@ -54,6 +54,7 @@ async def test_a_refused_token_and_a_refused_password_are_told_apart(innkeeper: 
     assert (found["kind"], found["secret"]) == ("secret_rejected", "password")
 
 
+@pytest.mark.slow
 async def test_an_unconfirmed_server_has_what_is_to_be_confirmed(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=PHRASE)
     found = await details(innkeeper, host)
@@ -71,6 +72,7 @@ async def test_a_token_of_another_server_has_both_fingerprints(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_another_server_than_the_named_one_can_be_accepted(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, fingerprint="ab" * 32, password=server.token())
     found = await details(innkeeper, host)

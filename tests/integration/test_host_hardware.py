@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 
 from common.hardware import Gpu, NetworkDevice, NetworkPort
@@ -31,6 +32,7 @@ LAN = HostNetwork(kind=NicKind.NETWORK, name="lan", type="bridge", bridge="lan",
 FAST = HostNetwork(kind=NicKind.NETWORK, name="fast", type="sriov", attachable=False)
 
 
+@pytest.mark.slow
 async def test_two_projects_share_hardware_and_have_their_own_networks(
     innkeeper: Deployment, client: WebClient, database_url: str
 ) -> None:

@@ -68,6 +68,7 @@ async def test_the_name_is_the_alias_and_naming_it_again_changes_nothing(innkeep
     assert await add(innkeeper, vm_host="sim", fingerprint=NOBLE[:8], name="noble") == first
 
 
+@pytest.mark.slow
 async def test_a_machine_of_the_host_is_deployed_without_a_copy(innkeeper: Deployment) -> None:
     system_id = await composed(innkeeper)
     await add(innkeeper, vm_host="sim", alias="noble")
@@ -92,6 +93,7 @@ async def test_it_cannot_be_deployed_on_another_host(innkeeper: Deployment) -> N
     assert (await innkeeper.get(f"machines/{other}/"))["status_name"] == "Ready"
 
 
+@pytest.mark.slow
 async def test_a_deployment_that_names_none_takes_that_of_the_region(innkeeper: Deployment) -> None:
     system_id = await composed(innkeeper)
     await add(innkeeper, vm_host="sim", alias="noble")
@@ -117,6 +119,7 @@ async def test_an_image_that_vanished_fails_the_deployment_before_anything_is_wr
     assert released["status_name"] == "Ready"
 
 
+@pytest.mark.slow
 async def test_a_root_disk_that_is_too_small_is_rejected(innkeeper: Deployment) -> None:
     system_id = await composed(innkeeper, images="large:9")
     await add(innkeeper, vm_host="sim", alias="large")
@@ -206,6 +209,7 @@ async def test_its_entry_goes_with_the_host(innkeeper: Deployment) -> None:
     assert [event["message"] for event in events] == ["The image custom/noble for amd64 was deleted: it was on sim."]
 
 
+@pytest.mark.slow
 async def test_the_members_of_a_cluster_share_it(innkeeper: Deployment) -> None:
     await composed(innkeeper)
     member = await composed(innkeeper, "member")
@@ -225,6 +229,7 @@ async def test_the_members_of_a_cluster_share_it(innkeeper: Deployment) -> None:
     assert (await innkeeper.get(f"boot-resources/{entry['id']}/"))["vm_host"]["name"] == "member"
 
 
+@pytest.mark.slow
 async def test_copies_on_hosts_are_listed(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     system_id = await composed(innkeeper)

@@ -29,6 +29,7 @@ async def add(innkeeper: Deployment, server: str, name: str | None = None) -> st
     return str(made["name"])
 
 
+@pytest.mark.slow
 async def test_a_taken_name_is_refused_and_names_the_other_host(innkeeper: Deployment) -> None:
     assert await add(innkeeper, "a", name="one") == "one"
     refused = "VM host 1 already has the name 'one'. Choose another name."

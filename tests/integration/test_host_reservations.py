@@ -71,6 +71,7 @@ async def test_the_links_of_a_running_guest_are_not_restored(innkeeper: Deployme
     assert await web.links() == [("static", OLD)]
 
 
+@pytest.mark.slow
 async def test_an_address_is_free_when_the_host_reserves_it_no_more(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     web, other = await relinked(innkeeper), await ready(innkeeper, "other")

@@ -135,6 +135,7 @@ async def test_the_reserve_of_a_host_is_shown_and_limited(innkeeper: Deployment)
     }
 
 
+@pytest.mark.slow
 async def test_an_update_leaves_other_fields_unchanged(innkeeper: Deployment) -> None:
     await innkeeper.post("zones/", name="dmz")
     await innkeeper.post("resourcepools/", name="web")
@@ -176,6 +177,7 @@ async def test_an_update_discovers_new_hardware(innkeeper: Deployment) -> None:
     assert grown["total"]["cores"] == 16
 
 
+@pytest.mark.slow
 async def test_a_host_without_machines_may_move_to_another_server(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated("old", guests=2)
     remaining = await innkeeper.add_simulated("old", host_name="other", delay_ms=1)
@@ -203,6 +205,7 @@ async def test_a_host_with_machines_cannot_move_to_another_server(innkeeper: Dep
     assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["status_name"] == "Ready"
 
 
+@pytest.mark.slow
 async def test_disks_are_created_in_the_default_storage_pool(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(pools=2)
     await innkeeper.put(f"vm-hosts/{host['id']}/", default_storage_pool="fast")

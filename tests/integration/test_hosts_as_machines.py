@@ -32,6 +32,7 @@ async def test_a_vm_host_reads_as_a_deployed_machine(innkeeper: Deployment) -> N
     assert await innkeeper.get(f"machines/{system_id}/", op="query_power_state") == {"state": "on"}
 
 
+@pytest.mark.slow
 async def test_only_a_list_by_id_contains_vm_hosts(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     vm = (await innkeeper.compose(host["id"], cores=1, memory=1024))["system_id"]
@@ -52,6 +53,7 @@ async def test_a_vm_host_is_no_machine_to_act_on(innkeeper: Deployment, op: str)
     assert (status, "is the VM host sim" in message) == (409, True)
 
 
+@pytest.mark.slow
 async def test_a_vm_host_is_neither_allocated_nor_deleted_as_a_machine(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     system_id = host["host"]["system_id"]
@@ -60,6 +62,7 @@ async def test_a_vm_host_is_neither_allocated_nor_deleted_as_a_machine(innkeeper
     assert (await failure_of(innkeeper.delete(f"machines/{system_id}/")))[0] == 409
 
 
+@pytest.mark.slow
 async def test_tags_of_a_vm_host_are_set_as_those_of_a_machine(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     path = f"machines/{host['host']['system_id']}/"
@@ -69,6 +72,7 @@ async def test_tags_of_a_vm_host_are_set_as_those_of_a_machine(innkeeper: Deploy
     assert "fast" in (await innkeeper.get(f"vm-hosts/{host['id']}/"))["tags"]
 
 
+@pytest.mark.slow
 async def test_a_removed_host_is_no_machine_from_the_answer_on(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

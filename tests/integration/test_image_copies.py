@@ -88,6 +88,7 @@ async def _equals(found: Any, wanted: object) -> bool:
     return bool(await found == wanted)
 
 
+@pytest.mark.slow
 async def test_a_pool_without_space_for_the_copy_fails_at_once(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     _, (system_id,) = await composed(innkeeper, storage_gb=8)
@@ -112,6 +113,7 @@ async def test_a_copy_that_is_gone_claims_nothing_after_a_refresh(innkeeper: Dep
     assert await fetchval(innkeeper.region.components.database, "select claimed_bytes from storage_pool") == 8 * GB
 
 
+@pytest.mark.slow
 async def test_a_copy_that_the_host_reports_is_known_again(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     host_id, (system_id,) = await composed(innkeeper)
@@ -159,6 +161,7 @@ async def unused_for(innkeeper: Deployment, days: int) -> None:
     await execute(innkeeper.region.components.database, statement, days)
 
 
+@pytest.mark.slow
 async def test_a_copy_that_was_not_used_for_days_is_removed(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     host_id, (system_id,) = await deployed(innkeeper)
@@ -178,6 +181,7 @@ async def hostname(innkeeper: Deployment, system_id: str) -> str:
     return str((await innkeeper.get(f"machines/{system_id}/"))["hostname"])
 
 
+@pytest.mark.slow
 async def test_a_copy_that_its_host_uses_is_tried_again_a_day_later(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +206,7 @@ async def test_a_copy_that_its_host_uses_is_tried_again_a_day_later(
     assert await copies(innkeeper) == []
 
 
+@pytest.mark.slow
 async def test_a_deployment_makes_a_copy_used_again(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     _, (system_id,) = await deployed(innkeeper)
@@ -213,6 +218,7 @@ async def test_a_deployment_makes_a_copy_used_again(innkeeper: Deployment) -> No
     assert len(innkeeper.simulated().images()) == 1
 
 
+@pytest.mark.slow
 async def test_a_copy_goes_with_its_image(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     await deployed(innkeeper)
@@ -227,6 +233,7 @@ async def test_a_copy_goes_with_its_image(innkeeper: Deployment) -> None:
     assert await copies(innkeeper) == []
 
 
+@pytest.mark.slow
 async def test_a_copy_that_a_deployment_uses_stays(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     _, (_, system_id) = await composed(innkeeper, 2)
@@ -262,6 +269,7 @@ async def test_a_deployment_waits_for_the_removal_and_copies_again(innkeeper: De
     assert len(innkeeper.simulated().images()) == 1
 
 
+@pytest.mark.slow
 async def test_only_old_incomplete_copies_are_removed(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     await deployed(innkeeper)
@@ -274,6 +282,7 @@ async def test_only_old_incomplete_copies_are_removed(innkeeper: Deployment) -> 
     assert await copies(innkeeper) == []
 
 
+@pytest.mark.slow
 async def test_a_host_that_is_removed_loses_the_copies_on_it(innkeeper: Deployment) -> None:
     sha256 = await add_image(innkeeper)
     host_id, (system_id,) = await deployed(innkeeper)
@@ -311,6 +320,7 @@ async def test_an_image_deleted_during_a_deployment_is_read_to_its_end(innkeeper
     assert not content.exists()
 
 
+@pytest.mark.slow
 async def test_a_host_that_does_not_answer_keeps_its_copies_and_they_are_named(innkeeper: Deployment) -> None:
     sha256 = await add_image(innkeeper)
     host_id, _ = await deployed(innkeeper)
@@ -323,6 +333,7 @@ async def test_a_host_that_does_not_answer_keeps_its_copies_and_they_are_named(i
     assert len(innkeeper.simulated().images()) == 1
 
 
+@pytest.mark.slow
 async def test_a_copy_that_somebody_deletes_meanwhile_is_made_again(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     _, (system_id,) = await composed(innkeeper)

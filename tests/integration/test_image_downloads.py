@@ -90,6 +90,7 @@ async def test_an_image_is_downloaded_and_checked(tmp_path: Path, database_url: 
         assert (other["state"], len(server.requests)) == ("ready", 1)
 
 
+@pytest.mark.slow
 async def test_progress_is_shown(tmp_path: Path, database_url: str, server: FileServer) -> None:
     server.hold = threading.Event()
     async with downloading(tmp_path, database_url) as innkeeper:
@@ -107,6 +108,7 @@ async def test_progress_is_shown(tmp_path: Path, database_url: str, server: File
         assert await innkeeper.get("boot-resources/", op="is_importing") is False
 
 
+@pytest.mark.slow
 async def test_a_cut_download_continues_where_it_ended(tmp_path: Path, database_url: str, server: FileServer) -> None:
     server.cuts = [MIB, 2 * MIB]
     server.statuses = [503]
@@ -127,6 +129,7 @@ async def test_a_server_without_ranges_begins_again(
         assert (ready["state"], ready["size"]) == ("ready", len(DISK))
 
 
+@pytest.mark.slow
 async def test_redirects_are_followed_and_packed_files_unpacked(
     tmp_path: Path, database_url: str, server: FileServer
 ) -> None:
@@ -139,6 +142,7 @@ async def test_redirects_are_followed_and_packed_files_unpacked(
         assert (ready["state"], ready["content_sha256"], ready["url"]) == ("ready", SHA256, server.url("/a"))
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_downloaded_fails_with_the_reason(
     tmp_path: Path, database_url: str, server: FileServer
 ) -> None:
@@ -165,6 +169,7 @@ async def test_what_cannot_be_downloaded_fails_with_the_reason(
         assert "The file has more than" in failed["error"]
 
 
+@pytest.mark.slow
 async def test_a_server_that_stays_away_is_given_up(tmp_path: Path, database_url: str, server: FileServer) -> None:
     server.statuses = [503] * 8
     async with downloading(tmp_path, database_url) as innkeeper:
@@ -211,6 +216,7 @@ async def test_a_deleted_download_ends_and_leaves_nothing(
         assert ready["state"] == "ready"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "stopped"])
 async def test_a_download_continues_with_the_next_region(
     tmp_path: Path, database_url: str, server: FileServer, killed: bool

@@ -102,6 +102,7 @@ async def test_a_failed_upload_begins_again_at_its_address(rackless: Deployment)
     assert (again["state"], again["error"], again["received"]) == ("uploading", None, MIB)
 
 
+@pytest.mark.slow
 async def test_limits_of_the_folder_are_refused_in_numbers(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, max_image_gib=0.003, max_images_gib=0.004) as innkeeper:
         assert (await upload(innkeeper, raw_disk(3 * MIB), name="a"))["state"] == "ready"
@@ -239,6 +240,7 @@ async def _is_ready(innkeeper: Deployment) -> bool:
     return bool(image["state"] == "ready")
 
 
+@pytest.mark.slow
 async def test_a_start_removes_files_without_an_entry(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url) as innkeeper:
         ready = await upload(innkeeper, raw_disk())

@@ -44,6 +44,7 @@ async def import_(innkeeper: Deployment, server: str, image: str, **fields: Any)
     return await innkeeper.post("boot-resources/", op="import", **given)
 
 
+@pytest.mark.slow
 async def test_an_image_of_ubuntu_is_imported(tmp_path: Path, database_url: str, server: FileServer) -> None:
     server.files |= ubuntu(DISK)
     async with downloading(tmp_path, database_url) as innkeeper:
@@ -62,6 +63,7 @@ async def test_an_image_of_ubuntu_is_imported(tmp_path: Path, database_url: str,
         assert (failed["name"], failed["state"]) == ("custom/old", "failed")  # its content is no disk
 
 
+@pytest.mark.slow
 async def test_an_image_of_an_lxd_server_is_imported(tmp_path: Path, database_url: str, server: FileServer) -> None:
     disk = qcow2(tmp_path / "disk", data=DISK)
     server.files |= lxd(disk)

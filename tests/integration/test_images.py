@@ -94,6 +94,7 @@ class Raw(Body):
         return self.content or b"", "multipart/form-data; boundary=b"
 
 
+@pytest.mark.slow
 async def test_an_upload_resumes_where_it_ended(rackless: Deployment) -> None:
     data = raw_disk(3 * MIB)
     entry = await declare(rackless, data)
@@ -111,6 +112,7 @@ async def test_an_upload_resumes_where_it_ended(rackless: Deployment) -> None:
     assert await rejected_status(append(rackless, entry, b"more")) == 409
 
 
+@pytest.mark.slow
 async def test_other_content_replaces_an_unfinished_upload(rackless: Deployment) -> None:
     first, second = raw_disk(2 * MIB), raw_disk(2 * MIB, seed=1)
     old = await declare(rackless, first)
@@ -124,6 +126,7 @@ async def test_other_content_replaces_an_unfinished_upload(rackless: Deployment)
     assert await rejected_status(declare(rackless, first)) == 409
 
 
+@pytest.mark.slow
 async def test_equal_content_is_stored_and_sent_once(rackless: Deployment) -> None:
     data = raw_disk()
     first = await upload(rackless, data, name="ubuntu/noble")
@@ -169,6 +172,7 @@ async def test_users_read_and_administrators_write(rackless: Deployment) -> None
     assert await rejected_status(append(anonymous, uploading, data)) == 401
 
 
+@pytest.mark.slow
 async def test_each_architecture_of_the_hosts_has_an_entry(innkeeper: Deployment) -> None:
     await innkeeper.add_simulated()
     (listed,) = await innkeeper.get("boot-resources/")
@@ -227,11 +231,13 @@ async def test_an_upload_may_have_no_declared_hash(rackless: Deployment, pack: C
     assert (await declare(rackless, data))["id"] == ready["id"]
 
 
+@pytest.mark.slow
 async def test_uploads_are_not_slowed_down_by_the_limit_of_long_bodies(rackless: Deployment) -> None:
     data = raw_disk(int(1.2 * LONG_BODY_BYTES_PER_S * BURST_S) // 512 * 512)
     assert (await upload(rackless, data))["state"] == "ready"
 
 
+@pytest.mark.slow
 async def test_parts_at_the_same_time_do_not_mix(rackless: Deployment) -> None:
     data = raw_disk(2 * MIB)
     entry = await declare(rackless, data)

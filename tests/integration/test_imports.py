@@ -106,6 +106,7 @@ async def test_an_uploaded_file_is_imported_after_the_machine_is_gone(innkeeper:
     assert (new["power_state"], written(innkeeper, "copy")) == ("on", ALL)
 
 
+@pytest.mark.slow
 async def test_a_mac_address_in_use_is_refused(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     for dry_run in ("true", "false"):
@@ -121,6 +122,7 @@ async def test_a_dry_run_changes_nothing(innkeeper: Deployment) -> None:
     assert len(await innkeeper.get("machines/")) == 1
 
 
+@pytest.mark.slow
 async def test_what_the_host_lacks_is_refused_in_numbers(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     assert await rejected_status(imported(innkeeper, made, storage_pool="none")) in (400, 503)
@@ -145,6 +147,7 @@ async def test_only_the_owner_of_a_file_imports_it(innkeeper: Deployment) -> Non
     assert await rejected_status(imported(alice, made, hostname="other")) == 403
 
 
+@pytest.mark.slow
 async def test_a_missing_network_is_named(innkeeper: Deployment) -> None:
     archive = await of_changed(innkeeper, lambda told: told["nics"][0].update(subnet="10.99.0.0/24"))
     file = await upload(innkeeper, archive)
@@ -176,6 +179,7 @@ async def test_a_cancelled_import_removes_what_it_made(innkeeper: Deployment) ->
 IN_USE = "web is being imported as copy. Cancel that first: innkeeper operation cancel"
 
 
+@pytest.mark.slow
 async def test_a_file_that_expires_during_its_import_stays_until_its_end(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     upkeep = innkeeper.region.components.export_tasks.upkeep
@@ -219,6 +223,7 @@ async def test_a_file_deleted_before_its_import_is_reserved_makes_nothing(
     assert [one["hostname"] for one in await innkeeper.get("machines/")] == ["web"]
 
 
+@pytest.mark.slow
 async def test_a_deletion_waits_for_the_reservation_of_an_import(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

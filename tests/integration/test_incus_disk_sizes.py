@@ -39,6 +39,7 @@ async def test_new_and_grown_disks_are_whole_and_claimed_so(innkeeper: Deploymen
     assert await innkeeper.own_discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_disks_on_lxd_have_the_size_that_was_asked_for(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     machine = await innkeeper.compose(host["id"], hostname="web", storage="root:4")

@@ -89,6 +89,7 @@ async def test_a_record_of_power_that_is_old_does_not_count(innkeeper: Deploymen
     assert [power for _, _, power, *_ in guests(innkeeper)] == ["on"]
 
 
+@pytest.mark.slow
 async def test_requests_for_the_same_join_one_operation(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     maas.pause = lambda _: None
@@ -121,6 +122,7 @@ async def test_only_the_secret_of_the_machine_counts(innkeeper: Deployment, maas
     assert KEY not in str(await values(innkeeper, "select s::text from maas_server s"))
 
 
+@pytest.mark.slow
 async def test_a_machine_that_runs_is_registered_as_deployed(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper, power_on="true")
     await bridged(innkeeper, maas)
@@ -136,6 +138,7 @@ async def test_a_machine_that_runs_is_registered_as_deployed(innkeeper: Deployme
     assert await rejected_status(register(deployed="true")) == 409
 
 
+@pytest.mark.slow
 async def test_a_machine_with_secure_boot_is_refused(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
@@ -179,6 +182,7 @@ async def test_a_cancelled_registration_leaves_no_record(innkeeper: Deployment, 
     assert (after["maas_server"], after["boot_order"]) == (None, ["disk", "network"])
 
 
+@pytest.mark.slow
 async def test_an_address_that_maas_knows_is_refused(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)

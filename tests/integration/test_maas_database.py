@@ -202,6 +202,7 @@ async def test_5000_machines_are_read_within_seconds(
         assert time.process_time() - began_at < 30  # measured: 1.2 to 2.4 s
 
 
+@pytest.mark.slow
 async def test_what_the_newest_release_dumps_is_read_or_explained(maas: str, tmp_path: Path) -> None:
     """Its script is read as any other; its archive needs its own `pg_restore`, not an older one."""
     newest, oldest = Programs(NEWEST), find("pg_restore", at_least=1)

@@ -116,6 +116,7 @@ def states(document: Any, kind: str) -> dict[str, str]:
     return {one["name"]: one["state"] for one in document["objects"][kind]}
 
 
+@pytest.mark.slow
 async def test_what_maas_knew_is_here_afterwards(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     document = await plan(innkeeper, begun)
@@ -223,6 +224,7 @@ async def test_what_is_no_inventory_is_refused(innkeeper: Deployment) -> None:
         assert "inventory" in await invalid_fields(wrong)
 
 
+@pytest.mark.slow
 async def test_addresses_stay_with_their_machines(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(host_name="old-kvm", networks="front:10.77.0.0/24:77")
     composed = await innkeeper.compose(host["id"], hostname="made", interfaces="eth0:vid=77")

@@ -276,6 +276,7 @@ async def test_a_machine_that_comes_or_goes_meanwhile_is_no_hidden_one(
     assert len(maas.asked("machines/", "power_parameters")) <= 2
 
 
+@pytest.mark.slow
 async def test_an_answer_of_another_form_is_named(client: MaasClient, maas: Maas) -> None:
     for path, body, message in (
         ("zones/", b'{"a": 1}', "zones/ is no list of objects"),

@@ -141,6 +141,7 @@ async def test_groups_are_counted_over_all_pages_and_keep_the_sort(database: Dat
     assert (none.machines, none.total, none.offset) == ((), 0, 0)
 
 
+@pytest.mark.slow
 async def test_any_search_is_answered_or_refused_with_reasons(database: Database, database_url: str) -> None:
     """Random terms, with values that exist and others: no text makes a statement that fails."""
     await prefill(database_url, hosts=2, machines_each=2)

@@ -33,6 +33,7 @@ async def test_a_composed_machine_is_in_the_zone_of_its_host(innkeeper: Deployme
     assert await zone_of(innkeeper, await innkeeper.post("machines/", op="allocate", mem=1024)) == "east"
 
 
+@pytest.mark.slow
 async def test_a_zone_and_a_pool_can_be_chosen_for_the_machine(innkeeper: Deployment) -> None:
     host = await host_in_east(innkeeper)
     await innkeeper.post("resourcepools/", name="lab")
@@ -44,6 +45,7 @@ async def test_a_zone_and_a_pool_can_be_chosen_for_the_machine(innkeeper: Deploy
     assert (machine["zone"]["name"], machine["pool"]["name"]) == ("west", "lab")
 
 
+@pytest.mark.slow
 async def test_machines_follow_their_host_to_another_zone(innkeeper: Deployment) -> None:
     host = await host_in_east(innkeeper)
     follows = await innkeeper.compose(host, memory=1024)
@@ -54,6 +56,7 @@ async def test_machines_follow_their_host_to_another_zone(innkeeper: Deployment)
     assert await zone_of(innkeeper, follows) == "west"
 
 
+@pytest.mark.slow
 async def test_a_chosen_zone_stays_when_the_host_passes_through_it(innkeeper: Deployment) -> None:
     host = await host_in_east(innkeeper)
     chosen = await innkeeper.compose(host, memory=1024, zone="west")
@@ -62,6 +65,7 @@ async def test_a_chosen_zone_stays_when_the_host_passes_through_it(innkeeper: De
         assert await zone_of(innkeeper, chosen) == "west"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", ["update", "set_zone"])
 async def test_a_machine_in_the_zone_of_its_host_follows_it_again(innkeeper: Deployment, op: str) -> None:
     """Choosing the zone of the host ends an earlier choice; choosing another one begins one."""

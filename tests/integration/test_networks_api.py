@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.rejections import invalid_fields, rejected_status, rejection
 
@@ -22,6 +24,7 @@ async def interface_of(innkeeper: Deployment, host: Any, name: str) -> Any:
     return next(each for each in found if each["name"] == name)
 
 
+@pytest.mark.slow
 async def test_networks_of_a_host_remain_when_it_is_removed(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(networks=NETWORKS)
     dmz, lan = await subnet_of(innkeeper, "10.1.0.0/24"), await subnet_of(innkeeper, "10.2.0.0/24")

@@ -158,6 +158,7 @@ async def test_two_nics_at_once_get_different_addresses(innkeeper: Deployment) -
     assert len({one["links"][0]["ip_address"] for one in linked}) == len(nics)
 
 
+@pytest.mark.slow
 async def test_links_change_only_before_deployment(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     nic = await allocated(innkeeper)
@@ -187,6 +188,7 @@ async def test_only_the_owner_changes_an_allocated_machine(innkeeper: Deployment
     assert await nic.links() == [("auto", FIRST_FREE)]
 
 
+@pytest.mark.slow
 async def test_a_deployed_guest_has_the_new_address(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     nic = await allocated(innkeeper, interfaces="eth0:ip=10.1.0.7")
@@ -283,6 +285,7 @@ async def test_a_nic_has_a_name_and_tags(innkeeper: Deployment) -> None:
     assert (await innkeeper.get(nic.path))["tags"] == ["b", "c"]
 
 
+@pytest.mark.slow
 async def test_links_stay_when_the_host_is_removed_and_added_again(innkeeper: Deployment) -> None:
     nic = await allocated(innkeeper, interfaces="eth0:ip=10.1.0.7")
     await nic.link("STATIC", ip_address="10.1.0.9", force="true")

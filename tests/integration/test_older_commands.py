@@ -81,6 +81,7 @@ async def test_a_deployment_waits_for_the_command_of_a_cancelled_deletion(innkee
     assert await innkeeper.ended(deployment) == "failed"
 
 
+@pytest.mark.slow
 async def test_a_rack_is_waited_for_as_long_as_it_keeps_its_links(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

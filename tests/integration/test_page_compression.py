@@ -28,6 +28,7 @@ def client(rackless: Deployment) -> WebClient:
     return client
 
 
+@pytest.mark.slow
 async def test_a_row_of_a_host_costs_at_most_500_bytes(rackless: Deployment, client: WebClient) -> None:
     await prefill(rackless.dsn, hosts=ROWS, machines_each=5)
     sizes = {}

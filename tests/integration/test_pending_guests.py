@@ -6,6 +6,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import pytest
+
 from regiond.machines.removal.cleanup import PENDING_S
 from regiond.operations.model import OperationKind
 from tests.clock import in_no_time
@@ -45,6 +47,7 @@ async def waiting(innkeeper: Deployment, operation_id: int) -> Any:
     return operation if operation["state"] == "waiting" else None
 
 
+@pytest.mark.slow
 async def test_a_vm_that_may_still_appear_is_pending_until_its_rack_answers(innkeeper: Deployment) -> None:
     with innkeeper.held("define guest"):
         compose = await cancelled_compose(innkeeper)

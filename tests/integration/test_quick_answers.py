@@ -200,6 +200,7 @@ async def test_a_host_that_does_not_answer_is_added_with_what_is_known(innkeeper
     await eventually(is_refreshed)
 
 
+@pytest.mark.slow
 async def test_a_client_can_wait_longer(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     with innkeeper.held("create volume"):

@@ -207,6 +207,7 @@ async def test_the_help_of_join_names_the_token_on_the_command_line_last(rack: R
     assert (status, output.splitlines()[0]) == (0, "usage: rackd join [-h] [--name NAME] - | @FILE | TOKEN")
 
 
+@pytest.mark.slow
 async def test_an_invalid_token_is_one_line(rack: Rack) -> None:
     status, output = await rack.run("join", "nonsense")
     assert status == 1

@@ -166,6 +166,7 @@ _candidate = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(_candidate, unique_by=lambda one: one.rack_id))
 def test_the_order_is_total_and_the_oldest_failure_comes_first(candidates: list[RackCandidate]) -> None:
     ordered = sort_candidates(candidates)

@@ -51,6 +51,7 @@ async def test_the_first_administrator_is_created_once(database: Database, creat
     assert [tuple(row) for row in rows] == [("admin", True, True), ("ann", True, True)]
 
 
+@pytest.mark.slow
 def test_a_wrong_use_of_the_command_is_a_usage_error(create: Create) -> None:
     status, output = create("extra")
     assert (status, "region admin create" in output) == (2, True), output

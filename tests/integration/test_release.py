@@ -94,6 +94,7 @@ async def test_only_owners_and_admins_release_and_only_in_some_states(innkeeper:
     assert (released["status_name"], released["power_state"]) == ("Ready", "off")
 
 
+@pytest.mark.slow
 async def test_a_fixed_machine_that_was_allocated_is_ready(innkeeper: Deployment) -> None:
     nic = await ready(innkeeper)
     path = f"machines/{nic.system_id}/"
@@ -230,6 +231,7 @@ async def test_release_records_that_the_guest_is_missing(
         ]
 
 
+@pytest.mark.slow
 async def test_a_machine_is_updated_by_field(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], hostname="taken", memory=1024)

@@ -67,6 +67,7 @@ async def test_a_release_of_many_erases_too(innkeeper: Deployment) -> None:
     assert innkeeper.simulated().written_disks_of("vm") == [False, False]
 
 
+@pytest.mark.slow
 async def test_a_bulk_release_has_the_same_options(innkeeper: Deployment) -> None:
     system_id = await deployed(innkeeper)
     fields: dict[str, Any] = {
@@ -83,6 +84,7 @@ async def test_a_bulk_release_has_the_same_options(innkeeper: Deployment) -> Non
     assert "shut_down" not in await steps_of_release(innkeeper)
 
 
+@pytest.mark.slow
 async def test_only_a_bulk_release_erases(innkeeper: Deployment) -> None:
     system_id = await deployed(innkeeper)
     rejected = await rejection(
@@ -92,6 +94,7 @@ async def test_only_a_bulk_release_erases(innkeeper: Deployment) -> None:
     assert "erase" in rejected.fields
 
 
+@pytest.mark.slow
 async def test_disks_of_a_machine_that_is_not_deployed_are_erased(innkeeper: Deployment) -> None:
     """An allocated machine on which a person has installed something."""
     system_id = await deployed(innkeeper)
@@ -122,6 +125,7 @@ async def test_with_force_a_guest_is_powered_off_at_once(innkeeper: Deployment) 
     assert "shut_down" not in await steps_of_release(innkeeper)
 
 
+@pytest.mark.slow
 async def test_a_guest_that_did_not_boot_is_powered_off_at_once(innkeeper: Deployment) -> None:
     system_id = await deployed(innkeeper)
     await execute(database(innkeeper), "update machine set state = 'failed_deployment'")
@@ -129,6 +133,7 @@ async def test_a_guest_that_did_not_boot_is_powered_off_at_once(innkeeper: Deplo
     assert "shut_down" not in await steps_of_release(innkeeper)
 
 
+@pytest.mark.slow
 async def test_a_slow_shutdown_does_not_hold_up_the_answer(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def take_many(limits: RequestLimits, address: str) -> None:
         limits.take(ADA, address)
 
 
+@pytest.mark.slow
 async def test_a_running_region_applies_what_has_changed(innkeeper: Deployment, tmp_path: Path) -> None:
     components = innkeeper.region.components
     unlogged = reloadable(RegionSettings) - {"log_level"}  # which would change the log of the tests

@@ -48,6 +48,7 @@ async def used(innkeeper: Deployment) -> dict[str, Any]:
     return {host["name"]: host["used"]["cores"] for host in await innkeeper.get("vm-hosts/")}
 
 
+@pytest.mark.slow
 async def test_a_vanished_pool_reschedules_and_is_recorded(innkeeper: Deployment) -> None:
     await add_hosts(innkeeper)
 
@@ -75,6 +76,7 @@ async def test_a_vanished_pool_reschedules_and_is_recorded(innkeeper: Deployment
     assert "compose_rescheduled" in kinds
 
 
+@pytest.mark.slow
 async def test_tags_of_users_stay_and_those_of_the_host_follow_it(innkeeper: Deployment) -> None:
     await add_hosts(innkeeper)
     for host in await innkeeper.get("vm-hosts/"):
@@ -93,6 +95,7 @@ async def test_tags_of_users_stay_and_those_of_the_host_follow_it(innkeeper: Dep
     assert (await allocating)["tag_names"] == ["simulated", "on-small", "web"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("named", "zone"), [({}, "west"), ({"machine_zone": "east"}, "east")])
 async def test_a_zone_that_the_request_names_stays(innkeeper: Deployment, named: Mapping[str, Any], zone: str) -> None:
     """Also if the first host is in it, so that the machine seemed to be there because of its host."""
@@ -108,6 +111,7 @@ async def test_a_zone_that_the_request_names_stays(innkeeper: Deployment, named:
     assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["zone"]["name"] == (zone if named else "default")
 
 
+@pytest.mark.slow
 async def test_a_name_taken_on_one_host_is_free_on_the_next(innkeeper: Deployment) -> None:
     await add_hosts(innkeeper, guests=1)
     (foreign,) = innkeeper.simulated_guests("large")
@@ -119,6 +123,7 @@ async def test_a_name_taken_on_one_host_is_free_on_the_next(innkeeper: Deploymen
     assert (await innkeeper.get("machines/"))[0]["pod"]["name"] == "small"
 
 
+@pytest.mark.slow
 async def test_when_all_hosts_fail_all_reasons_are_reported(innkeeper: Deployment) -> None:
     await add_hosts(innkeeper)
     await innkeeper.add_simulated("tiny", cores=1, memory_mib=1024)

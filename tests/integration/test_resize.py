@@ -61,6 +61,7 @@ async def messages(innkeeper: Deployment, kind: str) -> list[str]:
     return [event.message for event in await innkeeper.region.components.services.events.list() if event.kind == kind]
 
 
+@pytest.mark.slow
 async def test_a_machine_that_is_off_gets_its_size_at_once(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     grown = await resize(innkeeper, machine, cores=4, memory=4096)
@@ -74,6 +75,7 @@ async def test_a_machine_that_is_off_gets_its_size_at_once(innkeeper: Deployment
     assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_what_a_running_machine_cannot_get_now_is_pending(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
     await resize(innkeeper, machine, cores=4, memory=4096)
@@ -132,6 +134,7 @@ async def test_the_present_size_cancels_what_is_pending(innkeeper: Deployment) -
     assert on_host(innkeeper) == (2, 2048)
 
 
+@pytest.mark.slow
 async def test_a_size_that_the_host_refuses_at_the_start_stays_pending(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +280,7 @@ async def test_a_quota_counts_what_is_pending(innkeeper: Deployment) -> None:
     assert "3072 MiB of memory, 0 MiB used, 4096 MiB asked" in error.message
 
 
+@pytest.mark.slow
 async def test_a_deployment_starts_with_what_is_pending(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     machine = await composed(innkeeper, power_on="true")
@@ -315,6 +319,7 @@ async def test_without_a_size_the_request_is_rejected_by_field(innkeeper: Deploy
     assert "Name the cores, the memory or both." in str(error.details)
 
 
+@pytest.mark.slow
 async def test_a_machine_prepared_for_more_gets_it_while_it_runs(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, max_cores=4, max_memory=6144, power_on="true")
     found = await innkeeper.get(path(machine))

@@ -20,6 +20,7 @@ async def names(innkeeper: Deployment, machine: Any) -> list[str]:
     return [nic["name"] for nic in (await innkeeper.get(path(machine)))["interface_set"]]
 
 
+@pytest.mark.slow
 async def test_a_client_adds_grows_and_removes_disks(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     vm = machine["system_id"]
@@ -61,6 +62,7 @@ async def test_a_repeated_request_with_its_key_adds_one_disk_or_nic(innkeeper: D
     assert await names(innkeeper, machine) == ["eth0", "eth1"]
 
 
+@pytest.mark.slow
 async def test_a_client_adds_changes_and_removes_nics(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     vm = machine["system_id"]

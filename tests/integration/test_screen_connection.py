@@ -114,6 +114,7 @@ async def test_a_vm_that_is_off_says_that_it_has_no_screen_yet(innkeeper: Deploy
         assert "is off: it has a screen once it is started" in await ended(socket)
 
 
+@pytest.mark.slow
 async def test_a_vm_that_is_switched_off_ends_its_screen(innkeeper: Deployment) -> None:
     system_id = await running(innkeeper)
     async with screen(innkeeper, system_id) as socket:

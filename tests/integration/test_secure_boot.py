@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.images import add_image
@@ -24,6 +26,7 @@ async def test_a_machine_is_composed_with_them(innkeeper: Deployment) -> None:
     assert (found["secure_boot"], found["tpm"]) == (True, True)
 
 
+@pytest.mark.slow
 async def test_a_machine_has_uefi_also_after_a_release(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     machine = await composed(innkeeper, uefi="true")
@@ -40,6 +43,7 @@ async def test_a_machine_has_neither_unless_asked(innkeeper: Deployment) -> None
     assert (machine["uefi"], machine["secure_boot"], machine["tpm"]) == (False, False, False)
 
 
+@pytest.mark.slow
 async def test_a_deployment_and_a_release_keep_them(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     machine = await composed(innkeeper, secure_boot="true")

@@ -140,6 +140,7 @@ async def test_an_error_before_the_first_chunk_has_its_status(client: Client, so
     assert (await client.request("GET", f"{BASE}machines/")).status == 503
 
 
+@pytest.mark.slow
 async def test_rpc_and_http_list_every_machine_and_host(rackless: Deployment) -> None:
     """More than a batch, and with owner data, which only HTTP shows."""
     await prefill(rackless.dsn, hosts=60, machines_each=3)

@@ -44,6 +44,7 @@ async def test_a_host_without_the_firmware_is_refused_before_anything_changes(in
     assert innkeeper.simulated().images() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("disk", "firmware"), [(UEFI_ONLY, True), (UEFI_ONLY, None), (EITHER, False)])
 async def test_other_hosts_and_images_are_deployed(innkeeper: Deployment, disk: bytes, firmware: bool | None) -> None:
     await uploaded(innkeeper, disk)

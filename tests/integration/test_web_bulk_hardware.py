@@ -28,6 +28,7 @@ async def done(innkeeper: Deployment, client: WebClient, vms: list[str], action:
     return f"tasks/{task['id']}"
 
 
+@pytest.mark.slow
 async def test_many_vms_get_a_disk(innkeeper: Deployment, client: WebClient) -> None:
     vms = ids(await composed(innkeeper, 2))
     missing = await ask(client, vms, "disk", confirmed="yes")
@@ -40,6 +41,7 @@ async def test_many_vms_get_a_disk(innkeeper: Deployment, client: WebClient) -> 
     assert ("Add a disk to 2 VMs" in text, "3 GB" in text, "data, ssd" in text) == (True, True, True)
 
 
+@pytest.mark.slow
 async def test_many_vms_get_a_nic(innkeeper: Deployment, client: WebClient) -> None:
     vms = ids(await composed(innkeeper, 2))
     wrong = await ask(client, vms, "nic", confirmed="yes", interfaces="eth1:ip=10.0.0.9")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.test_clones import composed
@@ -11,6 +13,7 @@ from tests.integration.web_client import WebClient
 from tests.waiting import eventually
 
 
+@pytest.mark.slow
 async def test_several_clones_lead_to_their_task(innkeeper: Deployment) -> None:
     await add_administrator_with_password(innkeeper)
     source = await composed(innkeeper)

@@ -34,6 +34,7 @@ async def visit(innkeeper: Deployment, username: str, path: str) -> Answer:
     return await client.get(UI + path)
 
 
+@pytest.mark.slow
 async def test_the_console_page_follows_a_deployment(innkeeper: Deployment, system_id: str) -> None:
     path = f"vms/{system_id}/console"
     assert "has written nothing" in (await visit(innkeeper, "mira", path)).text

@@ -27,6 +27,7 @@ async def results(client: WebClient, text: str) -> str:
     return page[page.index('id="results"') :]
 
 
+@pytest.mark.slow
 async def test_the_search_finds_devices(innkeeper: Deployment, client: WebClient) -> None:
     device = await innkeeper.post("devices/", hostname="printer", mac_addresses=MAC, description="second floor")
     link = f'href="/MAAS/ui/networks/devices/{device["system_id"]}"'
@@ -35,6 +36,7 @@ async def test_the_search_finds_devices(innkeeper: Deployment, client: WebClient
     assert "printer" not in await results(client, "scanner")
 
 
+@pytest.mark.slow
 async def test_the_search_counts_the_devices_that_it_does_not_show(innkeeper: Deployment, client: WebClient) -> None:
     for number in range(9):
         await innkeeper.post("devices/", hostname=f"box-{number}", mac_addresses=f"{MAC[:-1]}{number}")
@@ -43,6 +45,7 @@ async def test_the_search_counts_the_devices_that_it_does_not_show(innkeeper: De
     assert 'href="/MAAS/ui/networks/devices?q=box">All 9 devices<' in found
 
 
+@pytest.mark.slow
 async def test_a_vm_links_to_its_devices(innkeeper: Deployment, client: WebClient) -> None:
     await innkeeper.add_simulated()
     await innkeeper.compose(1, hostname="web-1")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows
@@ -12,6 +14,7 @@ from tests.integration.web_client import WebClient
 from tests.waiting import eventually
 
 
+@pytest.mark.slow
 async def test_a_discrepancy_links_only_to_what_there_is(innkeeper: Deployment) -> None:
     await add_administrator_with_password(innkeeper)
     client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)

@@ -35,6 +35,7 @@ async def carry_out(innkeeper: Deployment, client: WebClient, path: str, **form:
     assert await innkeeper.ended(newest) == "succeeded"
 
 
+@pytest.mark.slow
 async def test_a_disk_is_added_and_grown_on_its_pages(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated(cores=8, memory_mib=16384, pools="local:500,nvme:200")
     machine = await innkeeper.compose(host["id"], hostname="web", storage="root:8", power_on="true")

@@ -46,6 +46,7 @@ def files(page: str) -> dict[str, str]:
     return {kind: unescape(address) for address, kind in found}
 
 
+@pytest.mark.slow
 async def test_the_tasks_of_a_vm_are_filtered(innkeeper: Deployment, client: WebClient) -> None:
     web = await system_id(innkeeper, "web-1")
     await innkeeper.post(f"machines/{web}/", op="power_on")
@@ -92,6 +93,7 @@ async def test_the_events_of_a_vm_are_filtered(innkeeper: Deployment, client: We
     assert {json.loads(line)["node"] for line in lines} == {web}
 
 
+@pytest.mark.slow
 async def test_the_events_of_a_host_are_filtered(innkeeper: Deployment, client: WebClient) -> None:
     path = f"hosts/{innkeeper.hosts['alder']}/events"
     page = await content(client, path)
@@ -102,6 +104,7 @@ async def test_the_events_of_a_host_are_filtered(innkeeper: Deployment, client: 
     assert "No event matches" in page
 
 
+@pytest.mark.slow
 async def test_the_list_of_tasks_can_be_of_one_vm(innkeeper: Deployment, client: WebClient) -> None:
     page = await content(client, f"tasks?vm={await system_id(innkeeper, 'web-1')}")
     assert ("Compose web-1" in page, "web-2" in page, 'name="vm"' in page) == (True, False, True)

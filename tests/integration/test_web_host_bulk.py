@@ -54,6 +54,7 @@ async def note(client: WebClient, answer: Answer) -> str:
     return " ".join(re.sub("<[^>]*>", "", page.partition('id="note"')[2].partition("</div>")[0]).split())
 
 
+@pytest.mark.slow
 async def test_a_removed_host_does_not_stop_the_others(region: Deployment, client: WebClient) -> None:
     answer = await send(client, ("action", "refresh"), ("selected", "1"), ("selected", "99"), ("selected", "2"))
     said = await note(client, answer)
@@ -63,6 +64,7 @@ async def test_a_removed_host_does_not_stop_the_others(region: Deployment, clien
     assert "1 host is no longer there: host 99." in alone
 
 
+@pytest.mark.slow
 async def test_the_answer_names_a_host_that_was_removed_meanwhile(region: Deployment, client: WebClient) -> None:
     asked = await send(client, ("action", "close"), ("selected", "1"), ("selected", "2"))
     named = [("name-1", asked.hidden["name-1"]), ("name-2", asked.hidden["name-2"])]

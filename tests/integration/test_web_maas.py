@@ -30,6 +30,7 @@ async def add(client: WebClient, maas: RecordedMaas, **fields: str) -> Answer:
     return await sent(client, "settings/new-maas", name="metal", url=maas.url, **{"key": KEY, **fields})
 
 
+@pytest.mark.slow
 async def test_a_server_is_added_checked_and_removed(
     innkeeper: Deployment, client: WebClient, maas: RecordedMaas
 ) -> None:

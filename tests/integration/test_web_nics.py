@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.deployment.deployment import Deployment
 from tests.integration.test_web_disks import UI, carry_out, send
 from tests.integration.test_web_lost_storage import client, page
@@ -11,6 +13,7 @@ __all__ = ["client"]
 EMPTY = {"source": "", "ip_address": "", "name": "", "mac_address": "", "tags": ""}
 
 
+@pytest.mark.slow
 async def test_a_nic_is_added_and_removed_on_its_pages(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated(cores=8, memory_mib=16384, networks="lan:10.1.0.0/24,dmz:10.2.0.0/24:100")
     machine = await innkeeper.compose(host["id"], hostname="web", power_on="true")

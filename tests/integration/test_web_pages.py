@@ -287,6 +287,7 @@ async def test_an_administrator_ends_the_session_of_another_user(client: WebClie
     assert (await other.get("/MAAS/ui/hosts")).headers["Location"].startswith("/MAAS/ui/login")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stopped_request_limits")
 async def test_strangers_may_ask_for_pages_as_often_as_for_anything_else(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, anonymous_requests_per_s=1) as innkeeper:

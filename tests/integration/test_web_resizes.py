@@ -17,6 +17,7 @@ from tests.integration.web_client import Answer, WebClient
 __all__ = ["client"]
 
 
+@pytest.mark.slow
 async def test_a_vm_is_resized_on_its_page(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
     machine = await innkeeper.compose(host["id"], hostname="web", cores=2, memory=2048, power_on="true")
@@ -58,6 +59,7 @@ async def ask(client: WebClient, machines: list[str], action: str = "resize", **
     )
 
 
+@pytest.mark.slow
 async def test_many_vms_are_resized_once_the_page_has_said_what_changes(
     innkeeper: Deployment, client: WebClient
 ) -> None:

@@ -28,6 +28,7 @@ def client(innkeeper: Deployment) -> WebClient:
     return client
 
 
+@pytest.mark.slow
 async def test_a_bulk_task_is_tried_again_only_for_what_failed(innkeeper: Deployment, client: WebClient) -> None:
     machines = await composed(innkeeper, 3)
     locked = f"machines/{machines[0]['system_id']}/"
