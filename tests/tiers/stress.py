@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -29,11 +30,12 @@ def repeat(times: int, tests: Iterable[str], *, stressed: bool) -> int:
     """Returns 1 if a run failed. The seed of each order is printed; `--shuffle SEED` of pytest repeats it."""
     tests, failed = list(tests), 0
     for number in range(1, times + 1):
-        seed = random.randrange(10**6)  # noqa: S311  an order, not a secret
+        seed, began_s = random.randrange(10**6), time.monotonic()  # noqa: S311  an order, not a secret
         with results_file() as path, under_stress() if stressed else nullcontext():
             status, results = run(FIRST_TIER, path, tests=tests, options=[f"--shuffle={seed}"])
         failed += status != 0
-        say(f"run {number} of {times}, order {seed}: {'failed' if status else 'passed'}")
+        outcome = f"{'failed' if status else 'passed'}, {(time.monotonic() - began_s) / 60:.1f} min"
+        say(f"run {number} of {times}, order {seed}: {outcome}")
         for failure in results.failures:
             say(f"failed: {failure.test}")
     say(f"{failed} of {times} runs failed")
