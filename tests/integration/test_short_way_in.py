@@ -13,8 +13,8 @@ pytestmark = pytest.mark.database
 # Two modules of each are those of traces: a request that is not traced asks them for that.
 MOST_OF_A_READ = 26
 # Until its rows are committed. One of them says which request the operation is of, one what a copy begins with, one how
-# its disks are named, and one how large a product makes them.
-MOST_OF_A_COMPOSE = 66
+# its disks are named, one how large a product makes them, and one what the end of the region interrupts.
+MOST_OF_A_COMPOSE = 67
 ANSWERS = "regiond.api.declaration.operation_wait"  # reads the operation, which is committed then
 REQUESTS = 3
 
