@@ -128,7 +128,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _stay_on_one_core(worker: str) -> None:
     """Keeps this worker and all that it starts on one core, in turn.
 
-    A test and its PostgreSQL take turns: to wake the other one on another core took a quarter of the run.
+    A test and its PostgreSQL take turns: on an idle machine, to wake the other one on another core takes a quarter of
+    the time of a test, and on a busy one a tenth.
     """
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from attrs import define, field
@@ -65,10 +66,14 @@ class RunningRequests:
         changes = tuple(self._changes)
         self.stop()
         await asyncio.gather(*changes, return_exceptions=True)
-        if self._reads:
-            await asyncio.wait(self._reads, timeout=READS_END_S)
-        reads = dict(self._reads)
-        for request in reads.values():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READS_END_S):
+                await self._reads_end()
+        for request in tuple(self._reads.values()):
             if request.channel is not None:  # else disconnected
                 cast(LimitedChannel, request.channel).abort()
-        await asyncio.gather(*reads, return_exceptions=True)  # the disconnection cancels them
+        await self._reads_end()  # the disconnection cancels them
+
+    async def _reads_end(self) -> None:
+        while self._reads:  # a reply that is known begins to be sent
+            await asyncio.wait(self._reads)

@@ -51,7 +51,7 @@ class RequestObserver(Protocol):
 
 
 class ApiSite(Site):
-    """The factory for `listenTCP`. Stopping the port cancels running changes; `close` ends all requests."""
+    """The factory for `listenTCP`. Stopping the port cancels changes; `close` ends all requests but WebSockets."""
 
     def __init__(self, adapter: Adapter, options: SiteOptions, observer: RequestObserver | None = None) -> None:
         Site.__init__(self, adapter.app.resource(), requestFactory=SiteRequest, parsePOSTFormSubmission=False)
@@ -105,7 +105,7 @@ class ApiSite(Site):
         Site.stopFactory(self)
 
     async def close(self) -> None:
-        """Ends running requests and waits for them. Stop the port first, so that no request arrives."""
+        """Ends requests, but for WebSockets, and waits for them. Stop the port first, so that no request arrives."""
         await self.adapter.running.close()
 
 
