@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from twisted.internet import protocol
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from websockets.client import ClientProtocol
@@ -19,6 +19,7 @@ from websockets.uri import parse_uri
 
 from common.errors import InnkeeperError, LinkLost
 from common.process.deferreds import from_deferred
+from common.process.tcp_endpoint import tcp_endpoint
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 _DATA = frozenset({Opcode.BINARY, Opcode.TEXT, Opcode.CONT})
@@ -108,7 +109,7 @@ async def open_websocket(
 ) -> WebSocket:
     """Connects to an http or https URL, and returns before the handshake is answered. Raises Twisted's errors."""
     uri = parse_uri(url.replace("http", "ws", 1))
-    endpoint: Any = HostnameEndpoint(reactor, uri.host.encode("ascii"), uri.port, timeout=connect_s)
+    endpoint: Any = tcp_endpoint(reactor, uri.host, uri.port, connect_s=connect_s)
     if uri.secure:
         endpoint = wrapClientTLS(policy.creatorForNetloc(uri.host.encode("ascii"), uri.port), endpoint)
     client = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES)

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
 from OpenSSL import SSL
 from treq import collect
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web._newclient import ParseError
@@ -33,6 +33,7 @@ from zope.interface import implementer
 
 from common.process.deferreds import from_deferred
 from common.process.https_policy import HttpsPolicy
+from common.process.tcp_endpoint import tcp_endpoint
 
 UNREACHABLE = (ConnectError, DNSLookupError)
 BROKEN = (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost, SSL.Error)
@@ -96,7 +97,7 @@ class _Connections:
     _protocols: list[Any] = field(factory=list, init=False)
 
     def endpointForURI(self, uri: URI) -> Any:  # noqa: N802  # Twisted's
-        endpoint: Any = HostnameEndpoint(self.reactor, uri.host.decode("ascii"), uri.port, timeout=self.connect_s)
+        endpoint: Any = tcp_endpoint(self.reactor, uri.host.decode("ascii"), uri.port, connect_s=self.connect_s)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.policy.creatorForNetloc(uri.host, uri.port), endpoint)
         return _Recorded(endpoint, self._protocols.append)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from OpenSSL import SSL
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionDone, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
@@ -18,6 +17,7 @@ from zope.interface import implementer
 
 from common.errors import InnkeeperError, LinkLost, NotTrusted
 from common.process.deferreds import from_deferred
+from common.process.tcp_endpoint import tcp_endpoint
 from common.rpc.frame_reader import FrameReader, Take
 from common.rpc.frames import LINK_ID, Error, encode
 from common.rpc.framing import prefixed
@@ -269,7 +269,7 @@ async def connect(address: Address, tls: MemberTls | JoiningTls, side: Side, *, 
 async def _dial(address: Address, tls: MemberTls | JoiningTls, factory: LinkFactory, deadline_s: float) -> None:
     from twisted.internet import reactor  # noqa: PLC0415  # the entry module installs the reactor before
 
-    endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=deadline_s)
+    endpoint = tcp_endpoint(reactor, address.host, address.port, connect_s=deadline_s)
     try:
         await from_deferred(endpoint.connect(TLSMemoryBIOFactory(tls, True, factory)))
     except (ConnectError, ConnectTimeout, DNSLookupError, OSError) as error:

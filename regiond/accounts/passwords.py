@@ -17,6 +17,7 @@ from typing import TypeVar
 import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from attrs import frozen
 
 from common.errors import InvalidRequest
 from regiond.accounts.model import MAX_PASSWORD
@@ -26,10 +27,6 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 MIN_LENGTH = 12
 MAX_THREADS = 2
 NICENESS = 10  # of these threads, added to the region's own: strangers can start them, and requests come first
-# The parameters of RFC 9106 for limited memory.
-_HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
-# Of a random text, with the same parameters: a login that has no hash takes as long as one with a wrong password.
-_NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$TndlQyB6VP626aXvsGpQWw$Mmx8cEIUoZ53+Yntn10llwiXW7RbFNKh8zKJrUYZ52w"  # noqa: S105  # matches no password
 _DJANGO = re.compile(r"pbkdf2_sha256\$([0-9]{1,8})\$([^$]{1,128})\$([A-Za-z0-9+/=]{1,128})", re.ASCII)
 _MAX_ITERATIONS = 5_000_000  # some seconds
 _COMMON = frozenset(resources.files("regiond.accounts").joinpath("common_passwords.txt").read_text("ascii").split())
@@ -37,6 +34,25 @@ _FILLERS = "0123456789!?.,:;-_+*# "
 _LOOK_ALIKES = str.maketrans("013457@$!", "oleastasi")
 
 T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class Hashing:
+    """A way to hash passwords.
+
+    `no_password` is the hash of a random text with the same parameters: a login that has no hash takes as long as one
+    with a wrong password.
+    """
+
+    hasher: PasswordHasher
+    no_password: str
+
+
+# The parameters of RFC 9106 for limited memory.
+HASHING = Hashing(
+    hasher=PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4),
+    no_password="$argon2id$v=19$m=65536,t=3,p=4$TndlQyB6VP626aXvsGpQWw$Mmx8cEIUoZ53+Yntn10llwiXW7RbFNKh8zKJrUYZ52w",  # noqa: S106  # matches no password
+)
 
 
 class Passwords:
@@ -61,11 +77,11 @@ class Passwords:
             raise InvalidRequest.of({field: [problem]})
 
     async def hashed(self, password: str) -> str:
-        return await self._run(lambda: _HASHER.hash(password))
+        return await self._run(lambda: HASHING.hasher.hash(password))
 
     async def is_right(self, stored_hash: str | None, password: str) -> bool:
         """False, after the same time, if there is no hash."""
-        matches = await self._run(lambda: _matches(stored_hash or _NO_PASSWORD, password))
+        matches = await self._run(lambda: _matches(stored_hash or HASHING.no_password, password))
         return matches and stored_hash is not None
 
     async def stop(self) -> None:
@@ -149,6 +165,6 @@ def _matches(stored_hash: str, password: str) -> bool:
         found = hashlib.pbkdf2_hmac("sha256", password.encode(errors="replace"), salt, iterations)
         return hmac.compare_digest(found, expected)
     try:
-        return _HASHER.verify(stored_hash, password)
+        return HASHING.hasher.verify(stored_hash, password)
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from uuid import UUID
 
 from regiond import client_rpc
@@ -16,6 +18,7 @@ from regiond.api.resources.registry import SERVED
 from regiond.audit.export.model import parse_destination
 from regiond.audit.export.senders import Secrets, make_sender
 from regiond.audit.export.service import AuditExport
+from regiond.audit.model import RecordedFields
 from regiond.audit.service import Audit
 from regiond.components import AccountLayer
 from regiond.credentials.service import Credentials
@@ -45,12 +48,18 @@ def wire_accounts(settings: RegionSettings, database: Database, credentials: Cre
         audit=Audit(
             database,
             retention=timedelta(days=settings.keep_audit_days),
-            recorded={**recorded_by_action(SERVED), **client_rpc.recorded_by_action()},
+            recorded=_recorded_by_action(),
         ),
         events=Events(database, retention=timedelta(days=settings.keep_events_days)),
         event_tail=event_tail,
         event_streams=EventStreams(database, event_tail, still=accounts.still),
     )
+
+
+@cache
+def _recorded_by_action() -> Mapping[str, RecordedFields]:
+    """The regions of one process share it."""
+    return {**recorded_by_action(SERVED), **client_rpc.recorded_by_action()}
 
 
 def request_rates(settings: RegionSettings) -> RequestRates:

@@ -11,7 +11,10 @@ import pytest
 
 from regiond.accounts.passwords import MAX_THREADS, Passwords
 from tests.bench.machine import peak_from_now, status_mib
+from tests.hashes import PRODUCT
 from tests.waiting import settle
+
+pytestmark = pytest.mark.usefixtures("product_hashes")
 
 HASH_MIB = 64
 
@@ -21,6 +24,12 @@ def passwords() -> Iterator[Passwords]:
     created = Passwords()
     yield created
     settle(created.stop())
+
+
+async def test_hashes_have_the_parameters_of_rfc_9106(passwords: Passwords) -> None:
+    """Those for limited memory, also the one with which a login without a hash is compared."""
+    for one in (await passwords.hashed("vault-orbit-kettle-91"), PRODUCT.no_password):
+        assert one.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
 async def test_many_logins_at_once_take_the_memory_of_two(passwords: Passwords) -> None:

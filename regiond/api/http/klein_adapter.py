@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from klein import Klein
@@ -54,6 +54,14 @@ _LAST_NAME = re.compile(r"(.*/)\{\w+\}/?")
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
+class _Key(NamedTuple):
+    """Tells resources apart for the routing, which adapters share."""
+
+    handler: str
+    path: str
+    takes_slashes: bool
+
+
 class Pages(Protocol):
     """The web pages: `answers` are pairs of a routing rule and what answers it."""
 
@@ -79,67 +87,16 @@ class Adapter:
         self._api = api
         self._tracer = tracer
         self._pages = pages
-        self._resources = tuple(resources)
-        self._members = _members(self._resources)
+        self._resources = {_key(resource): resource for resource in resources}
+        self._answers = dict(() if pages is None else pages.answers())  # by routing rule
         self.running = RunningRequests()
         self.headers = {  # of every answer
             "X-MAAS-API-Hash": description_hash,
             "Vary": "Authorization, Accept-Encoding",
             "X-Content-Type-Options": "nosniff",
         }
-        self.handlers: dict[tuple[str, str], Callable[..., Deferred[bytes]]] = {}  # by rule and name
-        self._mount()
         # Klein's way of serving one instance of a class: each handler gets the instance.
-        self.app = _routing(tuple(self.handlers)).__get__(self, Adapter)
-
-    def _mount(self) -> None:
-        for resource in self._resources:
-            self._mount_resource(resource)
-        self._mount_page("/MAAS/api/version/", "old version", self._old_version)
-        self._mount_page("/MAAS/api/1.0/<path:rest>", "version 1.0", self._version_1)
-        self._mount_page("/healthz/live", "live", self._live)
-        self._mount_page("/healthz/ready", "ready", self._ready)
-        self._mount_page("/healthz/details", "health details", self._details)
-        for rule, answer in () if self._pages is None else self._pages.answers():
-            self._mount_web_page(rule, answer)
-
-    def _mount_resource(self, resource: Resource) -> None:
-        path = resource.full_path.replace("{", "<path:" if resource.takes_slashes else "<").replace("}", ">")
-
-        def handle(request: SiteRequest, **parts: str) -> Deferred[bytes]:
-            return self._serve(resource, request, parts, op_suffix=None)
-
-        member = self._members.get(resource.full_path)
-
-        def handle_suffixed(request: SiteRequest, _op: str, **parts: str) -> Deferred[bytes]:
-            if member is not None and (not knows_op(resource, method_of(request), _op) or op_in_form(request)):
-                name = member.params[-1]
-                return self._serve(member, request, {**parts, name: f"op-{_op}"}, op_suffix=None)
-            return self._serve(resource, request, parts, op_suffix=_op)
-
-        suffixed = (path if path.endswith("/") else path + "/") + "op-<_op>"
-        self._route(path, f"{resource.handler} {path}", handle)
-        self._route(suffixed, f"{resource.handler} {suffixed}", handle_suffixed)
-
-    def _mount_page(self, path: str, name: str, page: Work) -> None:
-        def handle(request: SiteRequest, **_: str) -> Deferred[bytes]:
-            request.name_endpoint(name)
-            return self._reply(request, page, changes=False, traced=False)  # load balancers read some every second
-
-        self._route(path, name, handle)
-
-    def _mount_web_page(
-        self, rule: str, answer: Callable[[SiteRequest, Mapping[str, str]], Coroutine[Any, Any, Reply]]
-    ) -> None:
-        def handle(request: SiteRequest, **parts: str) -> Deferred[bytes]:
-            changes = request.method.decode("ascii", "replace") not in _SAFE_METHODS
-            request.name_endpoint(f"page {rule}")
-            return self._reply(request, partial(answer, request, parts), changes=changes)
-
-        self._route(rule, f"page {rule}", handle)
-
-    def _route(self, path: str, name: str, handle: Callable[..., Deferred[bytes]]) -> None:
-        self.handlers[path, name] = handle
+        self.app = _routing(tuple(self._resources), tuple(self._answers)).__get__(self, Adapter)
 
     async def refuses_body(self, request: SiteRequest, target: bytes) -> Reply | None:
         """None if the headers, or the query in `target`, name a caller who may log in; else the answer, late.
@@ -160,6 +117,28 @@ class Adapter:
         if refusal is not None:
             await asyncio.sleep(REFUSAL_DELAY_S)
         return refusal
+
+    def serve_resource(
+        self, key: _Key, request: SiteRequest, parts: dict[str, str], *, member: _Key | None, op_suffix: str | None
+    ) -> Deferred[bytes]:
+        """Serves the resource; its `member` if the operation in the path is none of its own, but an object's name."""
+        resource = self._resources[key]
+        if member is None or op_suffix is None:
+            return self._serve(resource, request, parts, op_suffix=op_suffix)
+        if knows_op(resource, method_of(request), op_suffix) and not op_in_form(request):
+            return self._serve(resource, request, parts, op_suffix=op_suffix)
+        one = self._resources[member]
+        return self._serve(one, request, {**parts, one.params[-1]: f"op-{op_suffix}"}, op_suffix=None)
+
+    def serve_page(self, rule: str, request: SiteRequest, parts: dict[str, str]) -> Deferred[bytes]:
+        changes = request.method.decode("ascii", "replace") not in _SAFE_METHODS
+        request.name_endpoint(f"page {rule}")
+        return self._reply(request, partial(self._answers[rule], request, parts), changes=changes)
+
+    def serve_fixed(self, name: str, request: SiteRequest) -> Deferred[bytes]:
+        request.name_endpoint(name)
+        work = partial(_FIXED[name][1], self)
+        return self._reply(request, work, changes=False, traced=False)  # load balancers read some every second
 
     def _serve(
         self, resource: Resource, request: SiteRequest, parts: dict[str, str], *, op_suffix: str | None
@@ -217,19 +196,19 @@ class Adapter:
             request.setHeader(name, value)
         return reply.body
 
-    async def _old_version(self) -> Reply:
+    async def old_version(self) -> Reply:
         return text_reply("2.0")
 
-    async def _version_1(self) -> Reply:
+    async def version_1(self) -> Reply:
         return text_reply("The 1.0 API is no longer available. Please use API version 2.0.", status=410)
 
-    async def _live(self) -> Reply:
+    async def live(self) -> Reply:
         return text_reply("live")
 
-    async def _ready(self) -> Reply:
+    async def ready(self) -> Reply:
         return ready_reply(await self._api.info.health())
 
-    async def _details(self) -> Reply:
+    async def details(self) -> Reply:
         return health_reply(await self._api.info.health())
 
     def routing_failed(self, request: Any, failure: Failure) -> bytes:
@@ -251,24 +230,59 @@ class Adapter:
         return self.write(request, errors.unexpected(id_))
 
 
+# What anyone may ask besides the API and the pages, by name: the rule of the path, and what answers.
+_FIXED = {
+    "old version": ("/MAAS/api/version/", Adapter.old_version),
+    "version 1.0": ("/MAAS/api/1.0/<path:rest>", Adapter.version_1),
+    "live": ("/healthz/live", Adapter.live),
+    "ready": ("/healthz/ready", Adapter.ready),
+    "health details": ("/healthz/details", Adapter.details),
+}
+
+
 @lru_cache(maxsize=4)
-def _routing(rules: tuple[tuple[str, str], ...]) -> Klein:
-    """Routes to `Adapter.handlers`. To compile the rules takes 0.2 s, so the regions of one process share them.
+def _routing(resources: tuple[_Key, ...], rules: tuple[str, ...]) -> Klein:
+    """Routes to the methods of an Adapter. To compile the rules takes 0.2 s, so the regions of one process share them.
 
     A rule matches the path with and without its final slash, so that only a GET is ever redirected.
     """
     app = Klein()
+
+    def route(path: str, name: str, handle: Callable[..., Deferred[bytes]]) -> None:
+        app.route(path, endpoint=name, strict_slashes=False, merge_slashes=False)(handle)
+
+    members = _members(resources)
+    for key in resources:
+        path = key.path.replace("{", "<path:" if key.takes_slashes else "<").replace("}", ">")
+        suffixed = (path if path.endswith("/") else path + "/") + "op-<_op>"
+        route(path, f"{key.handler} {path}", _resource_handler(key, None))
+        route(suffixed, f"{key.handler} {suffixed}", _resource_handler(key, members.get(key.path)))
+    for name, (path, _) in _FIXED.items():
+        route(path, name, _fixed_handler(name))
     for rule in rules:
-        path, name = rule
-        app.route(path, endpoint=name, strict_slashes=False, merge_slashes=False)(_handler(rule))
+        route(rule, f"page {rule}", _page_handler(rule))
     app.handle_errors(HTTPException)(Adapter.routing_failed)
     app.handle_errors(Exception)(Adapter.crashed)
     return app
 
 
-def _handler(rule: tuple[str, str]) -> Callable[..., Deferred[bytes]]:
+def _resource_handler(key: _Key, member: _Key | None) -> Callable[..., Deferred[bytes]]:
+    def handle(adapter: Adapter, request: SiteRequest, _op: str | None = None, **parts: str) -> Deferred[bytes]:
+        return adapter.serve_resource(key, request, parts, member=member, op_suffix=_op)
+
+    return handle
+
+
+def _page_handler(rule: str) -> Callable[..., Deferred[bytes]]:
     def handle(adapter: Adapter, request: SiteRequest, **parts: str) -> Deferred[bytes]:
-        return adapter.handlers[rule](request, **parts)
+        return adapter.serve_page(rule, request, parts)
+
+    return handle
+
+
+def _fixed_handler(name: str) -> Callable[..., Deferred[bytes]]:
+    def handle(adapter: Adapter, request: SiteRequest, **_: str) -> Deferred[bytes]:
+        return adapter.serve_fixed(name, request)
 
     return handle
 
@@ -308,11 +322,15 @@ def _cancelled(failure: Failure) -> Any:
     raise CancelledError from failure.value
 
 
+def _key(resource: Resource) -> _Key:
+    return _Key(resource.handler, resource.full_path, resource.takes_slashes)
+
+
 def _lacks_slash(resource: Resource, request: IRequest) -> bool:
     return resource.path.endswith("/") and not request.path.endswith(b"/")
 
 
-def _members(resources: Iterable[Resource]) -> dict[str, Resource]:
+def _members(resources: Iterable[_Key]) -> dict[str, _Key]:
     """Returns the resource of one object for each path of a collection: `machines/{system_id}/` for `machines/`."""
-    split = ((_LAST_NAME.fullmatch(resource.full_path), resource) for resource in resources)
-    return {matched[1]: resource for matched, resource in split if matched is not None}
+    split = ((_LAST_NAME.fullmatch(key.path), key) for key in resources)
+    return {matched[1]: key for matched, key in split if matched is not None}
