@@ -24,7 +24,7 @@ from tests.waiting import settle
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment
 
-pytest_plugins = ["tests.database", "tests.hashes"]
+pytest_plugins = ["tests.database", "tests.cheap_cryptography"]
 
 # Far above what any test takes on a busy machine, also one that boots guests: it finds only what hangs, apart from the
 # conditions that it waits for (`tests/waiting.py`).

@@ -53,6 +53,7 @@ def rejected(certificate: str | None, key: str | None) -> dict[str, list[str]]:
     return caught.value.fields
 
 
+@pytest.mark.usefixtures("product_cryptography")
 def test_a_generated_pair_has_the_reference_properties() -> None:
     pair = make_key_pair("hv-01", "region", INSTALLATION, NOW)
     certificate = pair.certificate

@@ -11,10 +11,10 @@ import pytest
 
 from regiond.accounts.passwords import MAX_THREADS, Passwords
 from tests.bench.machine import peak_from_now, status_mib
-from tests.hashes import PRODUCT
+from tests.cheap_cryptography import PRODUCT_HASHING
 from tests.waiting import settle
 
-pytestmark = pytest.mark.usefixtures("product_hashes")
+pytestmark = pytest.mark.usefixtures("product_cryptography")
 
 HASH_MIB = 64
 
@@ -28,7 +28,7 @@ def passwords() -> Iterator[Passwords]:
 
 async def test_hashes_have_the_parameters_of_rfc_9106(passwords: Passwords) -> None:
     """Those for limited memory, also the one with which a login without a hash is compared."""
-    for one in (await passwords.hashed("vault-orbit-kettle-91"), PRODUCT.no_password):
+    for one in (await passwords.hashed("vault-orbit-kettle-91"), PRODUCT_HASHING.no_password):
         assert one.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
