@@ -46,6 +46,7 @@ def test_the_region_takes_commands_of_lxc_from_the_product() -> None:
     found = [
         text
         for file in sorted(_REGION.rglob("*.py"))
+        if "lxc" in file.read_text()  # to parse every module takes seconds
         for text in _literals(file)
         if _COMMAND.search(text) and not _BOTH.search(text)
     ]
