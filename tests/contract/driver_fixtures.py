@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -25,7 +24,16 @@ from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import deployments, guest_resources, guests
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.store import Store
-from tests.contract.guest_samples import DISK_BYTES, OwnImage, free_serial, new_marker, nic, small_guest, write_parts
+from tests.contract.guest_samples import (
+    DISK_BYTES,
+    OwnImage,
+    free_serial,
+    new_marker,
+    nic,
+    sha256_of,
+    small_guest,
+    write_parts,
+)
 from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
 from tests.contract.lxd_double_fixture import incus_double_fixture, lxd_6_double_fixture, lxd_double_fixture
 from tests.contract.lxd_fixtures import incus_cluster_fixture, incus_fixture, lxd_cluster_fixture, lxd_fixture
@@ -225,12 +233,10 @@ class SimulatedFixture:
         return self.content_of(spec, disk)
 
     def content_of(self, spec: GuestSpec, disk: DiskSpec) -> str:
-        content = bytearray(disk.size_bytes)
         with self._store.reading() as db:
             place = (disk.pool_id, disk.volume)
-            for row in db.execute("select at, data from content where pool = ? and volume = ?", place):
-                content[row["at"] : row["at"] + len(row["data"])] = row["data"]
-        return hashlib.sha256(content).hexdigest()
+            rows = db.execute("select at, data from content where pool = ? and volume = ?", place)
+            return sha256_of(disk.size_bytes, ((row["at"], row["data"]) for row in rows))
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         return free_serial(marker, index)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from common.volume_names import volume_name
 
 MIB = 1024 * 1024
 DISK_BYTES = 64 * MIB
+_ZEROS = bytes(MIB)
 
 
 def nic(number: int, kind: NicKind, source: str = "", **fields: Any) -> NicSpec:
@@ -27,6 +29,25 @@ def write_parts(file: BinaryIO, size_bytes: int) -> None:
     for offset in (0, size_bytes // 2, size_bytes - MIB):
         file.seek(offset)
         file.write(os.urandom(MIB))
+
+
+def sha256_of(size_bytes: int, parts: Iterable[tuple[int, bytes]]) -> str:
+    """Returns the SHA-256 of a disk that holds these parts, by offset, and zeros."""
+    digest, end = hashlib.sha256(), 0
+    for offset, data in sorted(parts):
+        assert offset >= end, "no part overlaps another"
+        _add_zeros(digest, offset - end)
+        digest.update(data)
+        end = offset + len(data)
+    _add_zeros(digest, size_bytes - end)
+    return digest.hexdigest()
+
+
+def _add_zeros(digest: Any, count: int) -> None:
+    """One buffer serves for all: to fill the memory of a disk with zeros takes longer than their hash."""
+    for _ in range(count // MIB):
+        digest.update(_ZEROS)
+    digest.update(_ZEROS[: count % MIB])
 
 
 def address(text: str) -> NicAddress:

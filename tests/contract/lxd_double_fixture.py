@@ -13,7 +13,7 @@ from common.guest_spec import DiskSpec, GuestSpec
 from common.values import DriverType, HostAccess, NicKind
 from rackd.drivers.lxd.factory import CERTIFICATE, KEY
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
-from tests.contract.guest_samples import OwnImage, nic, write_parts
+from tests.contract.guest_samples import OwnImage, nic, sha256_of, write_parts
 from tests.contract.lxd_fixtures import LxdFixture
 from tests.lxd_http.administrator import Administrator
 from tests.lxd_http.qcow2 import empty_disk
@@ -62,7 +62,7 @@ class LxdDoubleFixture(LxdFixture):
 
     def content_of(self, spec: GuestSpec, disk: DiskSpec) -> str:
         found = self._disk(spec, disk)
-        return hashlib.sha256(found.content.ljust(found.size_bytes, b"\0")).hexdigest()
+        return sha256_of(found.size_bytes, [(0, found.content)])
 
     def _disk(self, spec: GuestSpec, disk: DiskSpec) -> Disk:
         if disk.volume == spec.disks[0].volume:

@@ -19,7 +19,7 @@ from common.guest_spec import DiskSpec, GuestSpec
 from common.values import PowerAction
 from regiond.exports.disk_writer import DiskWriter
 from tests.contract.driver_fixtures import Capability, CapableFixture, DriverFixture, requires
-from tests.contract.guest_samples import DISK_BYTES, MIB
+from tests.contract.guest_samples import DISK_BYTES, MIB, sha256_of
 from tests.contract.test_disk_changes_contract import composed, listed, switch
 
 HAS_CONTENT = requires(Capability.DISK_CONTENT)
@@ -58,10 +58,7 @@ def parts(host: DriverFixture, spec: GuestSpec, disk: DiskSpec) -> list[DiskPart
 
 
 def content_in(read: list[DiskPart], size_bytes: int) -> str:
-    content = bytearray(size_bytes)
-    for part in read:
-        content[part.offset : part.end] = part.data
-    return hashlib.sha256(content).hexdigest()
+    return sha256_of(size_bytes, ((part.offset, part.data) for part in read))
 
 
 def write(host: DriverFixture, spec: GuestSpec, disk: DiskSpec, *written: DiskPart) -> None:
