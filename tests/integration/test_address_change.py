@@ -84,6 +84,7 @@ async def test_an_address_where_nothing_answers_is_refused(innkeeper: Deployment
     assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["state"] == "ready"
 
 
+@pytest.mark.slow
 async def test_a_new_address_that_hangs_is_refused_before_clients_give_up(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated("one")
     await innkeeper.compose(host["id"], **SMALL)

@@ -177,6 +177,7 @@ REJECTED: list[tuple[str, dict[str, str], int, str]] = [
 ]
 
 
+@pytest.mark.slow
 async def test_invalid_input_is_rejected_and_writes_nothing(innkeeper: Deployment) -> None:
     await innkeeper.add_simulated()
     before = await counts(innkeeper)

@@ -115,6 +115,7 @@ async def test_frames_are_taken_at_a_bounded_rate(client: Client, opcode: Opcode
     assert loop.time() - began > 30.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waits_for_input", [True, False])
 async def test_a_client_that_never_reads_is_cut_off(client: Client, waits_for_input: bool) -> None:
     console = Console(output=LONG, waits_for_input=waits_for_input)

@@ -125,6 +125,7 @@ async def test_a_certificate_that_is_valid_for_an_hour_is_no_item_at_once(innkee
     assert list(await items(innkeeper)) == ["client_certificate_expiring"]
 
 
+@pytest.mark.slow
 async def test_pages_of_the_objects_say_the_same(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated("elm")
     await innkeeper.post("rpc-clients/", name="east")

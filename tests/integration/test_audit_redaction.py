@@ -300,6 +300,7 @@ async def test_redacted_entries_are_pruned_like_others(audit: Audit, database: D
     assert (await audit.verify()).problems == ()
 
 
+@pytest.mark.slow
 async def test_many_requests_are_redacted_in_batches(audit: Audit, database: Database) -> None:
     text = json.dumps({"action": "Machine.deploy", "username": "ada", "fields": {"user_data": PLANTED}, "result": "ok"})
     async with database.connection() as db:

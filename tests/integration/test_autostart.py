@@ -94,6 +94,7 @@ async def test_the_setting_of_a_machine_is_set_on_its_host(innkeeper: Deployment
     assert [*await invalid_fields(innkeeper.put(path(machine), autostart="sometimes"))] == ["autostart"]
 
 
+@pytest.mark.slow
 async def test_the_setting_of_a_host_is_that_of_its_machines(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     host = await innkeeper.put(f"vm-hosts/{machine['pod']['id']}/", autostart="always")

@@ -55,6 +55,7 @@ async def test_each_machine_has_a_child_and_the_result_counts_them(innkeeper: De
     assert {one["power_state"] for one in await innkeeper.get("machines/")} == {"on"}
 
 
+@pytest.mark.slow
 async def test_no_more_than_chosen_are_open_at_once(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 5)
     with innkeeper.held():
@@ -88,6 +89,7 @@ async def _waits(innkeeper: Deployment, operation_id: int) -> bool:
     return bool(await fetchval(innkeeper.region.components.database, waiting, operation_id))
 
 
+@pytest.mark.slow
 async def test_the_failure_of_one_does_not_stop_the_others(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 4)
     await make_deployed(innkeeper, machines[0])
@@ -278,6 +280,7 @@ async def test_a_cancelled_bulk_deployment_forgets_the_user_data(innkeeper: Depl
     assert await fetchval(innkeeper.region.components.database, "select count(*) from bulk_user_data") == 0
 
 
+@pytest.mark.slow
 async def test_a_dry_run_of_a_deployment_leaves_out_what_is_refused(innkeeper: Deployment) -> None:
     """One is broken, the disk of one is too small, and the quota has room for one of the three that are free."""
     await add_image(innkeeper, "ubuntu/noble", disk_bytes=2_000_000_000)

@@ -66,6 +66,7 @@ async def test_each_machine_is_rebuilt_with_the_image_that_it_has(innkeeper: Dep
     assert [identity(one) for one in await innkeeper.get("machines/")] == [identity(one) for one in machines]
 
 
+@pytest.mark.slow
 async def test_all_get_the_image_that_is_named(innkeeper: Deployment) -> None:
     machines = (await fleet_of(innkeeper))[:2]
     assert await rejected_status(bulk(innkeeper, "rebuild", ids(machines), distro_series="nosuch")) == 400

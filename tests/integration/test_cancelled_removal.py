@@ -180,6 +180,7 @@ async def test_an_engine_that_starts_again_ends_a_cancelled_removal(innkeeper: D
     await check_report(innkeeper, removal)
 
 
+@pytest.mark.slow
 async def test_the_removal_of_an_unreachable_host_can_be_cancelled(innkeeper: Deployment) -> None:
     host_id = await host_with_machines(innkeeper, count=2)
     await innkeeper.stop_rack("rack")

@@ -259,6 +259,7 @@ async def test_close_ends_in_time_while_a_connection_is_in_use(database_url: str
     await database.close()
 
 
+@pytest.mark.slow
 async def test_the_pool_works_again_after_a_server_restart(own_server: Path) -> None:
     dsn = await asyncio.to_thread(postgres.start, own_server, settings=postgres.FAST)
     database = await Database.open(dsn)

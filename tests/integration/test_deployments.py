@@ -126,6 +126,7 @@ async def test_release_empties_the_root_disk(innkeeper: Deployment) -> None:
     await reaches(innkeeper, system_id, "Deployed")
 
 
+@pytest.mark.slow
 async def test_a_guest_that_never_reports_fails_its_deployment(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     system_id = await composed(innkeeper, boot="fails")

@@ -152,6 +152,7 @@ async def test_a_guest_that_reports_without_its_user_data_fails(innkeeper: Deplo
     assert "booted without its user data" in machine["status_message"]
 
 
+@pytest.mark.slow
 async def test_a_guest_that_never_fetches_fails_with_that_reason(innkeeper: Deployment) -> None:
     system_id = await deployed(innkeeper, boot="fails")
     await wait_for_boot(innkeeper)

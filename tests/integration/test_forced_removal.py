@@ -144,6 +144,7 @@ async def test_force_and_decompose_exclude_each_other(innkeeper: Deployment, dea
     assert list(fields) == ["force"]
 
 
+@pytest.mark.slow
 async def test_a_returned_host_shows_guests_that_can_be_adopted(innkeeper: Deployment, host: Any) -> None:
     mac = await mac_of(innkeeper, "web")
     with innkeeper.simulated().down():

@@ -43,6 +43,7 @@ async def test_decompose_keeps_adopted_and_foreign_vms(innkeeper: Deployment, ho
     assert await innkeeper.get("machines/") == []
 
 
+@pytest.mark.slow
 async def test_a_kept_adopted_machine_returns_with_its_host(innkeeper: Deployment, host: Any) -> None:
     await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true")
     await innkeeper.add_simulated(guests=2, cores=8)

@@ -86,6 +86,7 @@ async def test_an_address_is_free_when_the_host_reserves_it_no_more(innkeeper: D
     assert await takes(other, NEW)
 
 
+@pytest.mark.slow
 async def test_a_release_after_an_aborted_deployment_restores_the_reservations(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     await innkeeper.add_simulated(cores=8, storage_gb=1000, networks=NETWORKS, boot="fails")

@@ -251,6 +251,7 @@ async def test_a_copy_that_a_deployment_uses_stays(innkeeper: Deployment) -> Non
     await reaches(innkeeper, system_id, "Deployed")
 
 
+@pytest.mark.slow
 async def test_a_deployment_waits_for_the_removal_and_copies_again(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     _, (first, second) = await composed(innkeeper, 2)

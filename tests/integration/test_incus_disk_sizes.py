@@ -69,6 +69,7 @@ async def test_a_file_with_disks_of_other_sizes_is_imported(
     assert await innkeeper.own_discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_disks_of_whole_gb_fill_a_quota_of_whole_gb(innkeeper: Deployment, incus: FakeLxd) -> None:
     """New machines and disks, larger ones and those of bulk operations are charged with what their host makes."""
     host = await add(innkeeper, password=incus.token())

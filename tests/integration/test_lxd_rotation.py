@@ -120,6 +120,7 @@ async def test_a_certificate_that_an_identity_cannot_remove_is_named(
     assert f"lxc auth identity delete tls/{old}" in message
 
 
+@pytest.mark.slow
 async def test_a_pair_that_cannot_be_rotated_is_rejected_with_the_reason(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:

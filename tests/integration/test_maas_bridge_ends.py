@@ -129,6 +129,7 @@ async def test_a_maas_is_asked_for_a_few_of_our_machines_at_a_time(innkeeper: De
     assert await values(innkeeper, present) == [1]
 
 
+@pytest.mark.slow
 async def test_a_maas_that_does_not_answer_says_nothing_of_records(innkeeper: Deployment, maas: RecordedMaas) -> None:
     await registered(innkeeper, maas)
     maas.is_down = True

@@ -153,6 +153,7 @@ async def test_guests_start_with_their_host_as_before(innkeeper: Deployment) -> 
     assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 async def test_a_repeated_import_changes_nothing(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
     document = decided(await plan(innkeeper, begun), admin="same")

@@ -200,6 +200,7 @@ async def test_a_deployed_guest_has_the_new_address(innkeeper: Deployment) -> No
     assert innkeeper.simulated().reserved_addresses_of("web") == ["10.1.0.9"]
 
 
+@pytest.mark.slow
 async def test_release_restores_the_links_from_before_the_allocation(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     nic = await allocated(innkeeper, interfaces="eth0:ip=10.1.0.7")

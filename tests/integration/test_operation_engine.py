@@ -265,6 +265,7 @@ async def test_an_operation_that_is_undone_cannot_be_cancelled(database: Databas
     assert not (await read(database, operation_id)).cancel_requested
 
 
+@pytest.mark.slow
 async def test_a_reconnected_rack_wakes_operations_being_undone(database: Database) -> None:
     handler = failing(DriverFailed("rejected"))
     handler.on_undo = in_turn(HostUnreachable("no route"))

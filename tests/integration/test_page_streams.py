@@ -47,6 +47,7 @@ async def is_served(client: WebClient) -> bool:
         return head.startswith("HTTP/1.1 200 ")
 
 
+@pytest.mark.slow
 async def test_the_sessions_of_an_account_share_its_streams(region: Deployment) -> None:
     first, second = await logged_in(region), await logged_in(region)
     async with AsyncExitStack() as reading:

@@ -67,6 +67,7 @@ async def test_a_vm_that_may_still_appear_is_pending_until_its_rack_answers(innk
     assert await innkeeper.ended(clean_up) == "succeeded"
 
 
+@pytest.mark.slow
 async def test_a_rack_that_never_answers_is_not_waited_for_without_limit(innkeeper: Deployment) -> None:
     with innkeeper.held("define guest"):
         await cancelled_compose(innkeeper)

@@ -197,6 +197,7 @@ async def test_only_a_removed_host_is_no_longer_watched(innkeeper: Deployment) -
     await eventually(lambda: supervisor.watched == {hosts[1]["id"], late["id"]})
 
 
+@pytest.mark.slow
 async def test_many_reconnected_hosts_are_refreshed_concurrently(innkeeper: Deployment) -> None:
     """More hosts than the pool has connections: a refresh must not need a second connection."""
     hosts = await asyncio.gather(*(innkeeper.add_simulated(f"h{number}") for number in range(16)))

@@ -91,6 +91,7 @@ async def test_the_dry_run_names_what_is_lost_and_kept(innkeeper: Deployment) ->
     assert await innkeeper.get(f"machines/{vm['system_id']}/") == vm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("force", "step"), [("false", "shut_down"), ("true", "power_off")])
 async def test_the_machine_runs_until_its_host_has_the_image(innkeeper: Deployment, force: str, step: str) -> None:
     vm = await deployed(innkeeper)
@@ -117,6 +118,7 @@ async def test_a_rebuild_that_cannot_copy_its_image_changes_nothing(innkeeper: D
     await innkeeper.post(f"machines/{vm['system_id']}/", op="release")
 
 
+@pytest.mark.slow
 async def test_an_abort_before_the_disk_is_written_keeps_the_system(innkeeper: Deployment) -> None:
     vm = await deployed(innkeeper)
     before = innkeeper.simulated().image_of("vm")

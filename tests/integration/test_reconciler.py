@@ -174,6 +174,7 @@ async def test_rows_that_constraints_forbid_are_reported_too(innkeeper: Deployme
     assert await kinds(innkeeper) == []
 
 
+@pytest.mark.slow
 async def test_each_change_at_the_hypervisor_is_reported_until_undone(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     far = await innkeeper.add_simulated("far", guests=1)

@@ -162,6 +162,7 @@ async def test_what_could_be_lost_is_left_as_it_is(
         await restored(settings, path)
 
 
+@pytest.mark.slow
 async def test_a_missing_role_is_named_and_its_rights_are_restored(
     database: Database, database_url: str, settings: RegionSettings, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ async def test_a_role_that_may_not_migrate_is_told_how(restricted_url: str, monk
     assert "innkeeper region migrate" in str(newer["role"].remedy)
 
 
+@pytest.mark.slow
 async def test_the_command_prints_json_and_exits_with_1(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,7 @@ async def test_a_machine_that_was_busy_when_its_host_was_back_is_listed(innkeepe
     assert (await names(innkeeper), await starts(innkeeper)) == (["web"], [])
 
 
+@pytest.mark.slow
 async def test_a_start_that_fails_is_listed_and_tried_after_the_next_outage_only(innkeeper: Deployment) -> None:
     (web,) = await composed(innkeeper, "web")
     await restarted(innkeeper, web)
@@ -255,6 +256,7 @@ async def _gave_up(innkeeper: Deployment) -> bool:
     return bool(await sql(innkeeper, _NO_MORE_RETRIES))
 
 
+@pytest.mark.slow
 async def test_a_host_that_flaps_starts_each_machine_once(innkeeper: Deployment) -> None:
     web, db = await composed(innkeeper, "web", "db")
     await restarted(innkeeper, web)

@@ -105,6 +105,7 @@ async def _begun(port: int, path: str, session: str) -> bytes:
     return answer
 
 
+@pytest.mark.slow
 async def test_long_user_data_is_taken_from_sessions_only(region: Deployment) -> None:
     client, machine = await _logged_in(region), await _machine(region)
     path, script = f"vms/{machine['system_id']}/deploy", "#!/bin/sh\n" + "a" * 1_000_000
@@ -208,6 +209,7 @@ async def test_the_default_image_of_many_is_chosen_only_if_it_suits_all(region: 
     assert ('<option value="">Choose an image</option>' in asked.text, _selected(asked)) == (True, [])
 
 
+@pytest.mark.slow
 async def test_a_rebuild_asks_for_the_name_and_keeps_the_chosen_image(region: Deployment) -> None:
     client, machine = await _logged_in(region), await _machine(region)
     await add_image(region, "debian/bookworm")

@@ -59,6 +59,7 @@ async def test_a_disk_is_added_and_grown_on_its_pages(innkeeper: Deployment, cli
     assert "GB at the next start" not in await page(client, storage)
 
 
+@pytest.mark.slow
 async def test_a_disk_is_kept_attached_elsewhere_and_deleted(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
     web = await innkeeper.compose(host["id"], hostname="web", storage="root:8,data:5")

@@ -86,6 +86,7 @@ async def test_a_refusal_is_at_its_field_and_keeps_what_was_typed(innkeeper: Dep
     assert (await innkeeper.get(f"machines/{machine['system_id']}/"))["status_name"] == "Deployed"
 
 
+@pytest.mark.slow
 async def test_the_release_of_an_adopted_vm_takes_its_name(innkeeper: Deployment) -> None:
     await add_administrator_with_password(innkeeper)
     host = await innkeeper.add_simulated("elm", guests=1)
