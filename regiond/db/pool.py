@@ -21,6 +21,7 @@ from regiond.db.connection import NOTICES_LOST_CLIENT, Connection
 from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool_use import PoolUse
+from regiond.db.pool_warnings import shorten_warnings
 from regiond.db.servers import check_certificate_file, described, open_primary
 from regiond.db.statement_spans import record_statement
 
@@ -97,6 +98,7 @@ class Database:
         # Their types are those of plain connections.
         hooks: dict[str, Any] = {"connect": open_one, "init": prepare, "reset": _no_reset}
         found = await _check_server(dsn, min_postgresql, history)
+        shorten_warnings()
         with translating_connect_errors(found):
             pool = await asyncpg.create_pool(
                 dsn,
