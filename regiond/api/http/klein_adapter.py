@@ -123,9 +123,7 @@ class Adapter:
     ) -> Deferred[bytes]:
         """Serves the resource; its `member` if the operation in the path is none of its own, but an object's name."""
         resource = self._resources[key]
-        if member is None or op_suffix is None:
-            return self._serve(resource, request, parts, op_suffix=op_suffix)
-        if knows_op(resource, method_of(request), op_suffix) and not op_in_form(request):
+        if member is None or op_suffix is None or _has_op(resource, request, op_suffix):
             return self._serve(resource, request, parts, op_suffix=op_suffix)
         one = self._resources[member]
         return self._serve(one, request, {**parts, one.params[-1]: f"op-{op_suffix}"}, op_suffix=None)
@@ -135,9 +133,8 @@ class Adapter:
         request.name_endpoint(f"page {rule}")
         return self._reply(request, partial(self._answers[rule], request, parts), changes=changes)
 
-    def serve_fixed(self, name: str, request: SiteRequest) -> Deferred[bytes]:
+    def serve_fixed(self, name: str, request: SiteRequest, work: Work) -> Deferred[bytes]:
         request.name_endpoint(name)
-        work = partial(_FIXED[name][1], self)
         return self._reply(request, work, changes=False, traced=False)  # load balancers read some every second
 
     def _serve(
@@ -257,8 +254,8 @@ def _routing(resources: tuple[_Key, ...], rules: tuple[str, ...]) -> Klein:
         suffixed = (path if path.endswith("/") else path + "/") + "op-<_op>"
         route(path, f"{key.handler} {path}", _resource_handler(key, None))
         route(suffixed, f"{key.handler} {suffixed}", _resource_handler(key, members.get(key.path)))
-    for name, (path, _) in _FIXED.items():
-        route(path, name, _fixed_handler(name))
+    for name, (path, answer) in _FIXED.items():
+        route(path, name, _fixed_handler(name, answer))
     for rule in rules:
         route(rule, f"page {rule}", _page_handler(rule))
     app.handle_errors(HTTPException)(Adapter.routing_failed)
@@ -280,9 +277,11 @@ def _page_handler(rule: str) -> Callable[..., Deferred[bytes]]:
     return handle
 
 
-def _fixed_handler(name: str) -> Callable[..., Deferred[bytes]]:
+def _fixed_handler(
+    name: str, answer: Callable[[Adapter], Coroutine[Any, Any, Reply]]
+) -> Callable[..., Deferred[bytes]]:
     def handle(adapter: Adapter, request: SiteRequest, **_: str) -> Deferred[bytes]:
-        return adapter.serve_fixed(name, request)
+        return adapter.serve_fixed(name, request, partial(answer, adapter))
 
     return handle
 
@@ -324,6 +323,11 @@ def _cancelled(failure: Failure) -> Any:
 
 def _key(resource: Resource) -> _Key:
     return _Key(resource.handler, resource.full_path, resource.takes_slashes)
+
+
+def _has_op(resource: Resource, request: SiteRequest, op: str) -> bool:
+    """Whether the operation in the path is one of the resource, rather than the name of one of its objects."""
+    return knows_op(resource, method_of(request), op) and not op_in_form(request)
 
 
 def _lacks_slash(resource: Resource, request: IRequest) -> bool:
