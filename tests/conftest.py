@@ -32,11 +32,12 @@ TEST_DEADLINE_S = 1800.0
 ENDS_WITHIN_S = 10.0  # tasks of Playwright
 OWN_FOLDER = pytest.StashKey[str]()
 
-# `ci` bounds each property; `long` (--hypothesis-profile=long) searches for what it misses. The deadline of an example
-# is far above its time on a busy machine: it finds only what hangs.
+# `ci` bounds each property; the area `properties` (`deep`) and --hypothesis-profile=long search for what it misses. The
+# deadline of an example is far above its time on a busy machine: it finds only what hangs.
 hypothesis.settings.register_profile(
-    "ci", max_examples=100, deadline=timedelta(seconds=20), suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "ci", max_examples=50, deadline=timedelta(seconds=20), suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("deep", hypothesis.settings.get_profile("ci"), max_examples=1_000)
 hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("ci"), max_examples=20_000)
 hypothesis.settings.load_profile("ci")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,8 @@ _FOLDER = Path(regiond.__file__).parent
 _METHODS = frozenset({"fetch", "fetchrow", "fetchval", "execute", "executemany", "cursor"})
 
 
-def statements() -> dict[str, str]:
+@cache
+def statements() -> Mapping[str, str]:
     """The statements by the place that names them, such as `regiond.hosts.store._INSERT`.
 
     Each is the first argument of a call of a connection: a constant, one of two, or one of a table.

@@ -318,6 +318,7 @@ async def test_an_answer_that_nobody_reads_ends(client: Client, monkeypatch: pyt
         await eventually(lambda: len(client.connections) == 0)
 
 
+@pytest.mark.slow
 async def test_no_request_is_answered_before_the_client_reads(client: Client) -> None:
     answer_in_mib(client, 1)
     many = 20

@@ -95,6 +95,7 @@ async def test_every_condition_is_seen_by_those_who_may_see_it(innkeeper: Deploy
     assert wrong == []
 
 
+@pytest.mark.slow
 async def test_searches_find_what_needs_attention(innkeeper: Deployment) -> None:
     pools = await two_pools(innkeeper)
     at = (await places(innkeeper, pools))[NATIVE]

@@ -71,6 +71,7 @@ async def test_a_compose_that_powers_on_counts_as_running(innkeeper: Deployment)
     assert started(innkeeper) == ["web"]
 
 
+@pytest.mark.slow
 async def test_a_release_clears_what_its_power_set(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, power_on="true")
     await innkeeper.post("machines/", op="allocate", name="web")
@@ -175,6 +176,7 @@ async def test_a_guest_that_just_stopped_starts_again_for_an_hour(innkeeper: Dep
     await becomes(innkeeper, [])
 
 
+@pytest.mark.slow
 async def test_the_hour_begins_when_its_host_is_reachable_again(innkeeper: Deployment) -> None:
     """Its host was down for longer, and could not start the guest yet."""
     machine = await composed(innkeeper, power_on="true")

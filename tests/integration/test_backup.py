@@ -79,6 +79,7 @@ async def test_a_backup_has_the_rows_the_keys_and_the_settings(
     assert contents.manifest.migrations[0].name == "0001_initial.sql"
 
 
+@pytest.mark.slow
 async def test_images_are_saved_on_request(database: Database, database_url: str, tmp_path: Path) -> None:
     content = b"an image" * 1000
     sha256 = hashlib.sha256(content).hexdigest()

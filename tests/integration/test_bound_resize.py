@@ -153,6 +153,7 @@ async def test_a_dry_run_names_the_cores_and_pages(innkeeper: Deployment) -> Non
     assert await bound(innkeeper) == ([0, 1], {"0/1048576": 2}, 0)
 
 
+@pytest.mark.slow
 async def test_a_request_that_contradicts_itself_is_refused_by_field(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper, cores=2)
     for fields, names in (

@@ -96,6 +96,7 @@ async def test_a_locked_or_busy_machine_refuses_the_dry_run_too(innkeeper: Deplo
     assert dry_error.details["status"] in (409, 503)
 
 
+@pytest.mark.slow
 async def test_a_release_says_what_it_destroys(innkeeper: Deployment, host: Any) -> None:
     await innkeeper.compose(host["id"], hostname="ready", cores=1, memory=1024)
     kept = await innkeeper.post("machines/", op="allocate", name="ready")

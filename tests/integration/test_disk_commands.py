@@ -48,6 +48,7 @@ async def test_disks_are_changed_and_kept_on_a_terminal(innkeeper: Deployment, h
     assert "no VMs" not in grave
 
 
+@pytest.mark.slow
 async def test_a_kept_disk_is_deleted_after_its_plan(innkeeper: Deployment, home: Path) -> None:
     await innkeeper.add_simulated("shelf")
     machine = await innkeeper.compose(innkeeper.hosts["shelf"], hostname="web", storage="root:8,data:5")

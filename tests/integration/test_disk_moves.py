@@ -161,6 +161,7 @@ async def test_a_disk_of_a_running_machine_moves(innkeeper: Deployment) -> None:
     assert await innkeeper.discrepancies() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["copy content of disk", "use copy of disk"])
 async def test_a_machine_that_stops_meanwhile_has_its_disk_copied_anew(innkeeper: Deployment, call: Call) -> None:
     machine = await composed(innkeeper, power_on="true")

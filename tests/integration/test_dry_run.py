@@ -305,6 +305,7 @@ async def test_a_dry_run_returns_the_choice_and_all_rejections(innkeeper: Deploy
     assert await counts(innkeeper) == before
 
 
+@pytest.mark.slow
 async def test_a_dry_run_equals_the_explanation_of_a_compose(innkeeper: Deployment) -> None:
     await add_three_hosts(innkeeper)
     found = await innkeeper.post("vm-hosts/", op="place", cores=2, storage="8(default)")

@@ -354,6 +354,7 @@ class LateThreads:
         return await self.inner.run(work)
 
 
+@pytest.mark.slow
 async def test_a_late_part_leaves_a_complete_file_alone(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     data = (await download(innkeeper, made)).body

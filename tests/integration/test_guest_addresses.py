@@ -48,6 +48,7 @@ async def test_a_deployed_machine_is_shown_with_its_address(innkeeper: Deploymen
     ]
 
 
+@pytest.mark.slow
 async def test_a_guest_that_is_off_has_no_address(innkeeper: Deployment) -> None:
     machine = await deployed(innkeeper)
     path, before = f"machines/{machine['system_id']}/", machine["ip_addresses"]
@@ -61,6 +62,7 @@ async def _has_addresses(innkeeper: Deployment, path: str, wanted: list[str]) ->
     return bool((await innkeeper.get(path))["ip_addresses"] == wanted)
 
 
+@pytest.mark.slow
 async def test_a_released_machine_has_no_address(innkeeper: Deployment) -> None:
     machine = await deployed(innkeeper)
     released = await innkeeper.post(f"machines/{machine['system_id']}/", op="release")

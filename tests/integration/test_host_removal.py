@@ -66,6 +66,7 @@ async def test_decompose_deletes_each_machine_and_no_foreign_guest(innkeeper: De
     assert await count(innkeeper, "tombstone") == 3
 
 
+@pytest.mark.slow
 async def test_a_failed_decompose_retains_the_host_and_names_the_machine(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     path = f"vm-hosts/{host['id']}/"

@@ -88,6 +88,7 @@ async def test_a_dry_run_lists_what_goes_and_what_stays(
     assert await count(innkeeper, "operation where kind = 'remove_host'") == 0
 
 
+@pytest.mark.slow
 async def test_the_result_lists_what_was_deleted_and_kept(innkeeper: Deployment, host: Any) -> None:
     volume = next(name for _, name, _ in volumes(innkeeper) if name.startswith("ik-"))
     answer = await innkeeper.send("DELETE", f"vm-hosts/{host['id']}/", query=[("decompose", "true")], headers=ASYNC)

@@ -58,6 +58,7 @@ async def takes(nic: Nic, address: str) -> bool:
     return bool(linked["links"][0]["ip_address"] == address)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("force", "step"), [("true", "power_off"), ("false", "shut_down")])
 async def test_the_links_of_a_running_guest_are_not_restored(innkeeper: Deployment, force: str, step: str) -> None:
     await add_image(innkeeper)

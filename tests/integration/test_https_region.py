@@ -140,6 +140,7 @@ def test_settings_that_contradict_each_other_are_named(wrong: dict[str, Any], me
         RegionSettings(**wrong).check()
 
 
+@pytest.mark.slow
 async def test_sighup_reads_the_certificate_again(
     tmp_path: Path, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

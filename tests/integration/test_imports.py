@@ -160,6 +160,7 @@ async def test_a_missing_network_is_named(innkeeper: Deployment) -> None:
     assert "The file does not name the network of" in found["interfaces"][0]
 
 
+@pytest.mark.slow
 async def test_a_cancelled_import_removes_what_it_made(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     with innkeeper.held("write disk"):
@@ -196,6 +197,7 @@ async def test_a_file_that_expires_during_its_import_stays_until_its_end(innkeep
     assert (await innkeeper.get("exports/"), files(innkeeper)) == ([], [])
 
 
+@pytest.mark.slow
 async def test_a_file_that_is_imported_expires_in_a_day_at_the_earliest(innkeeper: Deployment) -> None:
     made = await export(innkeeper, await composed(innkeeper))
     left = "select expires_at > now() + interval '23 hours' from machine_export"
@@ -312,6 +314,7 @@ def told_with(archive: bytes, image: bytes) -> bytes:
     return with_members(archive, machine_json=json.dumps(told).encode(), disk_0_qcow2=image)
 
 
+@pytest.mark.slow
 async def test_an_image_that_names_another_file_is_refused(innkeeper: Deployment) -> None:
     archive = await archive_of(innkeeper)
     image = bytearray(member_of(archive, "disk-0.qcow2"))

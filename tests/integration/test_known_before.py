@@ -47,6 +47,7 @@ async def test_an_imported_certificate_that_others_may_have_is_named(innkeeper: 
     assert "such as another region, loses access when it is removed" in event["description"]
 
 
+@pytest.mark.slow
 async def test_vms_of_another_installation_are_named_when_the_host_is_known(
     innkeeper: Deployment, server: FakeLxd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

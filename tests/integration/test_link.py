@@ -304,6 +304,7 @@ async def test_a_connection_without_a_handshake_affects_no_other(region: Region)
     writer.close()
 
 
+@pytest.mark.slow
 async def test_many_concurrent_calls_succeed_despite_the_limit(rack: Dialled) -> None:
     replies = await asyncio.gather(
         *(rack.link.call(ECHO, Text(text=str(number)), deadline_s=30) for number in range(1000))

@@ -46,6 +46,7 @@ async def test_a_server_is_asked_before_it_is_stored(innkeeper: Deployment, maas
     assert (await change(power_url="http://10.0.0.9:5240"))["power_url"] == "http://10.0.0.9:5240"
 
 
+@pytest.mark.slow
 async def test_a_composed_machine_is_commissioned_by_the_maas(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
@@ -82,6 +83,7 @@ async def test_the_driver_switches_a_machine_on_and_off(innkeeper: Deployment, m
     assert await values(innkeeper, trail) == [f"MaasPower.{one}" for one in ("on", "on", "off", "on", "off")]
 
 
+@pytest.mark.slow
 async def test_a_record_of_power_that_is_old_does_not_count(innkeeper: Deployment, maas: RecordedMaas) -> None:
     _, record = await registered(innkeeper, maas)
     await innkeeper.fetch("update machine set power_state = 'on'")

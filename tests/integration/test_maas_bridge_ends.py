@@ -79,6 +79,7 @@ async def test_a_deleted_machine_is_deleted_in_the_maas(innkeeper: Deployment, m
     assert (await innkeeper.get("maas-servers/metal/"))["machines"] == 0
 
 
+@pytest.mark.slow
 async def test_what_the_maas_keeps_is_found_and_deleted_later(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     record.locked = True
@@ -95,6 +96,7 @@ async def test_what_the_maas_keeps_is_found_and_deleted_later(innkeeper: Deploym
     await eventually(lambda: not maas.machines.all)
 
 
+@pytest.mark.slow
 async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
     watch = innkeeper.region.components.maas_watch
@@ -115,6 +117,7 @@ async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas:
     assert again["maas_system_id"] != record.system_id
 
 
+@pytest.mark.slow
 async def test_a_maas_is_asked_for_a_few_of_our_machines_at_a_time(innkeeper: Deployment, maas: RecordedMaas) -> None:
     await registered(innkeeper, maas)
     await innkeeper.fetch(
@@ -191,6 +194,7 @@ async def test_a_forgotten_machine_is_registered_anew(innkeeper: Deployment, maa
     assert list(maas.machines.all) == [again["maas_system_id"]]
 
 
+@pytest.mark.slow
 async def test_a_record_that_is_made_after_the_undo_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
@@ -208,6 +212,7 @@ async def test_a_record_that_is_made_after_the_undo_is_found(innkeeper: Deployme
     await eventually(lambda: is_(innkeeper, "select count(*) from maas_registration", 0))
 
 
+@pytest.mark.slow
 async def test_a_record_that_is_never_made_is_forgotten(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
@@ -221,6 +226,7 @@ async def test_a_record_that_is_never_made_is_forgotten(innkeeper: Deployment, m
     assert await innkeeper.get("discrepancies/") == []
 
 
+@pytest.mark.slow
 async def test_what_may_still_be_made_is_reported_once_that_is_over(innkeeper: Deployment, maas: RecordedMaas) -> None:
     """A MAAS that is down tells nothing: then it is reported when no request can be carried out any more."""
     machine = await composed(innkeeper)

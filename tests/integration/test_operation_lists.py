@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from regiond.caller import Caller, PoolRole
 from tests.deployment.deployment import Deployment
 
@@ -25,6 +27,7 @@ async def test_operations_are_found_by_part_of_a_name_and_by_user(innkeeper: Dep
     assert await found(text="%") == set()
 
 
+@pytest.mark.slow
 async def test_operations_are_listed_from_either_end_and_counted(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated("alder")
     for name in ("web-1", "web-2", "web-3"):

@@ -68,6 +68,7 @@ async def test_two_regions_run_each_operation_once(tmp_path: Path, database_url:
         await one.stop_rack("rack")
 
 
+@pytest.mark.slow
 async def test_the_region_with_the_rack_runs_the_operation(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url) as one, second_region(one) as two:
         await one.start_rack()

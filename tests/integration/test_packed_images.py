@@ -38,6 +38,7 @@ def archive(members: dict[str, bytes], mode: str = "w") -> bytes:
     return made.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("filetype", "pack", "packing"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.bench.prefilled import prefill
 from tests.bench.ui import MAX_SENT_KB
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
@@ -28,6 +30,7 @@ _FURNISH = """
 """
 
 
+@pytest.mark.slow
 async def test_a_list_of_200_vms_is_in_its_budget(rackless: Deployment) -> None:
     await prefill(rackless.dsn, hosts=10, machines_each=ROWS // 10)
     await add_administrator_with_password(rackless)

@@ -192,6 +192,7 @@ async def _unreachable(innkeeper: Deployment, host: Any) -> bool:
     return (await state(innkeeper, host))[0] is HostState.UNREACHABLE and not await rows(innkeeper, _HELD)
 
 
+@pytest.mark.slow
 async def test_another_rack_takes_over_the_hosts_of_a_zone(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:

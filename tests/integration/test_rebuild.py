@@ -105,6 +105,7 @@ async def test_the_machine_runs_until_its_host_has_the_image(innkeeper: Deployme
     assert steps.index("copy_image") < steps.index(step) < steps.index("write_disk")
 
 
+@pytest.mark.slow
 async def test_a_rebuild_that_cannot_copy_its_image_changes_nothing(innkeeper: Deployment) -> None:
     vm = await deployed(innkeeper)
     (innkeeper.in_process.settings.state / "images" / "sha256").rename(innkeeper.folder / "away")
@@ -136,6 +137,7 @@ async def test_an_abort_before_the_disk_is_written_keeps_the_system(innkeeper: D
     assert (await reaches(innkeeper, vm["system_id"], "Deployed"))["distro_series"] == "jammy"
 
 
+@pytest.mark.slow
 async def test_an_abort_afterwards_empties_the_root_disk_only(innkeeper: Deployment) -> None:
     vm = await deployed(innkeeper)
     path = f"machines/{vm['system_id']}/"
@@ -164,6 +166,7 @@ async def test_a_failed_deployment_is_rebuilt_without_a_release(innkeeper: Deplo
     assert (rebuilt["status_name"], rebuilt["owner"]) == ("Deploying", "admin")
 
 
+@pytest.mark.slow
 async def test_user_data_are_those_of_the_rebuild(innkeeper: Deployment) -> None:
     vm = await deployed(innkeeper)
     await rebuild(innkeeper, vm, user_data=base64.b64encode(b"#!/bin/sh\necho anew\n").decode())

@@ -252,6 +252,7 @@ async def expect_none_until_done(innkeeper: Deployment, *requests: asyncio.Task[
     await asyncio.gather(*requests)
 
 
+@pytest.mark.slow
 async def test_running_operations_and_healthy_machines_are_not_reported(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=3, cores=16, delay_ms=10)
     composing = [asyncio.create_task(innkeeper.compose(host["id"], hostname=f"m{number}")) for number in range(4)]

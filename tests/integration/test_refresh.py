@@ -10,6 +10,7 @@ from tests.row_versions import versions
 from tests.waiting import eventually
 
 
+@pytest.mark.slow
 async def test_an_unchanged_refresh_writes_no_row_at_a_constant_number_of_calls(
     innkeeper: Deployment, database_url: str
 ) -> None:

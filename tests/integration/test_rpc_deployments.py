@@ -57,6 +57,7 @@ async def test_a_client_clones_a_machine_that_is_off(innkeeper: Deployment) -> N
     assert (found["hostname"], found["cpu_count"], found["memory"]) == ("like", 3, 1024)
 
 
+@pytest.mark.slow
 async def test_a_client_deploys_and_rebuilds_a_machine(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     vm = machine["system_id"]
@@ -81,6 +82,7 @@ async def test_a_client_deploys_and_rebuilds_a_machine(innkeeper: Deployment) ->
     assert "hunter2" not in str(entries)
 
 
+@pytest.mark.slow
 async def test_a_client_exports_a_machine_that_is_off(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = await composed(innkeeper)
     vm = machine["system_id"]

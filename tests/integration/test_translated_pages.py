@@ -37,6 +37,7 @@ def english_in(page: str) -> list[str]:
     return [text for text in found if re.search("[A-Za-z]{2}", DATA.sub(" ", text))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["vms", "vms/{vm}", "hosts/1/vms"])
 async def test_no_word_of_a_page_is_outside_the_catalogue(client: WebClient, innkeeper: Deployment, path: str) -> None:
     ids = [one["system_id"] for one in await innkeeper.get("machines/")]

@@ -136,6 +136,7 @@ async def test_what_its_hypervisor_has_started_is_not_started_again(innkeeper: D
     assert await starts(innkeeper) == ["db"]
 
 
+@pytest.mark.slow
 async def test_machines_start_by_their_priority_and_with_their_delay(innkeeper: Deployment) -> None:
     web, db, _ = await composed(innkeeper, "web", "db", "aux")
     await innkeeper.post(path(web), op="set_start_order", priority=1)

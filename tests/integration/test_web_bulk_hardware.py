@@ -51,6 +51,7 @@ async def test_many_vms_get_a_nic(innkeeper: Deployment, client: WebClient) -> N
     assert "Add a NIC to 2 VMs" in await page(client, task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("once", ["", "true"])
 async def test_many_vms_get_a_boot_order(innkeeper: Deployment, client: WebClient, once: str) -> None:
     vms = ids(await composed(innkeeper, 2))

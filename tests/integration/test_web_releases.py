@@ -47,6 +47,7 @@ async def release(innkeeper: Deployment, system_id: str, **fields: str) -> Answe
     return await client.post(path, None, **{**page.hidden, "erase": "", "comment": "", **fields})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "left", "shuts_down"),
     [
@@ -132,6 +133,7 @@ async def _are_owned(innkeeper: Deployment, owners: set[str]) -> bool:
     return {machine["owner"] for machine in await innkeeper.get("machines/")} == owners
 
 
+@pytest.mark.slow
 async def test_a_release_that_deletes_takes_the_name_and_offers_no_quick_erase(
     innkeeper: Deployment, system_id: str
 ) -> None:
@@ -153,6 +155,7 @@ async def _is_gone(innkeeper: Deployment) -> bool:
     return list(await innkeeper.get("machines/")) == []
 
 
+@pytest.mark.slow
 async def test_several_are_released_with_the_same_options(innkeeper: Deployment, system_id: str) -> None:
     client = await logged_in(innkeeper)
     csrf = (await client.get("/MAAS/ui/account/ssh-keys")).csrf

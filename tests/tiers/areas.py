@@ -1,7 +1,7 @@
 """Areas of tests: which tests run together, where they are, and what they need of the machine.
 
-Every test belongs to exactly one area. `postgresql-15` repeats tests of the region on another server, and
-`least-privilege` with a role that does not own the tables.
+Every test belongs to exactly one area. `postgresql-15` repeats tests of the region on another server,
+`least-privilege` with a role that does not own the tables, and `properties` those with Hypothesis with more examples.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from attrs import frozen
 FIRST = "first"
 POSTGRESQL = "postgresql-15"
 LEAST_PRIVILEGE = "least-privilege"
+PROPERTIES = "properties"
 REPEATED = "database"  # the marker of the tests that these two repeat
 NEEDS_OWNER = "needs_owner"  # of those that change the schema with the region's role
 
@@ -31,13 +32,17 @@ class Need(StrEnum):
 
 @frozen(kw_only=True)
 class Area:
-    """`paths` are relative to the checkout; pytest collects only these. `workers`: 0 runs the tests in one process."""
+    """`paths` are relative to the checkout; pytest collects only these. `workers`: 0 runs the tests in one process.
+
+    `options` are pytest's.
+    """
 
     name: str
     title: str
     paths: tuple[str, ...]
     workers: int = 0
     needs: Set[Need] = frozenset()
+    options: tuple[str, ...] = ()
 
 
 # While a test waits for its daemons, another one has the core. Each worker has a PostgreSQL of its own.
@@ -122,6 +127,13 @@ DEEP = (
         paths=("tests/integration",),
         workers=WORKERS,
     ),
+    Area(
+        name=PROPERTIES,
+        title="properties with twenty times the examples",
+        paths=("tests/unit", "tests/integration"),
+        workers=WORKERS,
+        options=("--hypothesis-profile=deep",),
+    ),
 )
 AREAS = {area.name: area for area in (FIRST_TIER, *DEEP)}
 
@@ -155,6 +167,8 @@ def _area_of_host(parameters: str) -> str | None:
 
 def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
     """Whether the area repeats a test of the area `found`; None if it repeats none of others."""
+    if area == PROPERTIES:
+        return found in {FIRST, "slow"} and "hypothesis" in markers  # Hypothesis sets the marker
     if area not in (POSTGRESQL, LEAST_PRIVILEGE):
         return None
     return found in {FIRST, "slow"} and REPEATED in markers and not (area == LEAST_PRIVILEGE and NEEDS_OWNER in markers)

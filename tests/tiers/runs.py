@@ -58,7 +58,7 @@ def run(
     command = [sys.executable, "-P", "-m", "pytest", "-p", "tests.tiers.plugin", "--results", str(results), "-q"]
     if area.workers and not alone:
         command += ["-n", str(area.workers), "--dist", "worksteal"]
-    command += [*options, *(list(tests) or ("--area", area.name, *area.paths))]
+    command += [*options, *(list(tests) or ("--area", area.name, *area.options, *area.paths))]
     if Need.IMAGES in area.needs and os.geteuid() == 0:
         for image in ([], ["", "hypervisors"]):  # built once, in a minute and three
             call([str(LAB), "image", *image], environment={**os.environ})

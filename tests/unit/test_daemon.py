@@ -114,6 +114,7 @@ def test_this_installation_passes_its_check() -> None:
     check_installation()
 
 
+@pytest.mark.slow
 def test_frozen_objects_are_not_collected_again() -> None:
     before = gc.get_freeze_count()
     try:

@@ -242,6 +242,7 @@ def test_a_frame_takes_linear_time(unit: str) -> None:
     assert is_linear(lambda text: decode(text.encode("latin-1"), max_bytes=2**30), unit)
 
 
+@pytest.mark.slow
 def test_the_criterion_finds_quadratic_time() -> None:
     def quadratic(text: str) -> object:
         return re.findall(r'[a-z]+"', text)

@@ -32,6 +32,7 @@ async def test_hashes_have_the_parameters_of_rfc_9106(passwords: Passwords) -> N
         assert one.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
+@pytest.mark.slow
 async def test_many_logins_at_once_take_the_memory_of_two(passwords: Passwords) -> None:
     before_mib = peak_from_now("self")
     assert not any(await asyncio.gather(*(passwords.is_right(None, "wrong") for _ in range(8))))
@@ -47,6 +48,7 @@ async def test_hashes_take_one_core_at_a_lower_priority(passwords: Passwords) ->
     assert len(os.sched_getaffinity(thread)) == 1
 
 
+@pytest.mark.slow
 async def test_a_change_of_the_length_allows_no_more_hashes_at_a_time(passwords: Passwords) -> None:
     before = set(threading.enumerate())
     async with asyncio.TaskGroup() as hashes:

@@ -53,14 +53,17 @@ class Marked(NullTranslations):
         return f"[{msgid1 if n == 1 else msgid2}]"
 
 
+def present() -> str:
+    return (CHECKOUT / CATALOGUE).read_text(encoding="utf-8")
+
+
 def test_the_catalogue_has_the_texts_of_the_present_pages() -> None:
-    present = (CHECKOUT / CATALOGUE).read_text(encoding="utf-8")
-    assert present == catalogue(), "run python -m development.text_catalogue --write"
+    assert present() == catalogue(), "run python -m development.text_catalogue --write"
 
 
 def test_the_catalogue_has_each_message_once() -> None:
     """As gettext's tools demand: a message with a plural somewhere has it everywhere."""
-    messages = re.findall(r'^msgid "(.*)"$', catalogue(), re.MULTILINE)
+    messages = re.findall(r'^msgid "(.*)"$', present(), re.MULTILINE)
     assert [message for message, number in Counter(messages).items() if number > 1] == []
 
 
@@ -91,7 +94,7 @@ def test_an_empty_text_stays_empty() -> None:
 
 
 def test_messages_are_texts_and_neither_markup_nor_commands() -> None:
-    messages = re.findall(r'^msgid(?:_plural)? "(.*)"$', catalogue(), re.MULTILINE)
+    messages = re.findall(r'^msgid(?:_plural)? "(.*)"$', present(), re.MULTILINE)
     code = re.compile(r"[=<>$|\\]|\bik-|^(lxc|virsh|innkeeper) |\{[_A-Z]")
     assert len(messages) > 1000
     assert [message for message in messages if code.search(message)] == []

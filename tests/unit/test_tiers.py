@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiers import deep, unstable
-from tests.tiers.areas import AREAS, Need, area_of
+from tests.tiers.areas import AREAS, LEAST_PRIVILEGE, POSTGRESQL, PROPERTIES, Need, area_of, repeats
 from tests.tiers.results import Failure, read
 from tests.tiers.runs import CHECKOUT
 
@@ -60,6 +60,25 @@ TODAY = date(2026, 11, 23)
 def test_each_test_has_an_area_that_collects_it(path: str, markers: set[str], parameters: str, area: str) -> None:
     assert area_of(path, markers, parameters) == area
     assert path.startswith(AREAS[area].paths)
+
+
+@pytest.mark.parametrize(
+    ("area", "found", "markers", "repeated"),
+    [
+        (POSTGRESQL, "first", {"database"}, True),
+        (POSTGRESQL, "slow", {"database", "needs_owner"}, True),
+        (POSTGRESQL, "first", {"hypothesis"}, False),
+        (LEAST_PRIVILEGE, "first", {"database"}, True),
+        (LEAST_PRIVILEGE, "first", {"database", "needs_owner"}, False),
+        (PROPERTIES, "first", {"hypothesis"}, True),
+        (PROPERTIES, "slow", {"hypothesis", "slow"}, True),
+        (PROPERTIES, "faults", {"hypothesis", "fault"}, False),
+        (PROPERTIES, "first", {"database"}, False),
+        ("slow", "first", {"hypothesis"}, None),
+    ],
+)
+def test_some_areas_repeat_tests_of_others(area: str, found: str, markers: set[str], repeated: bool | None) -> None:
+    assert repeats(area, found, markers) is repeated
 
 
 @pytest.mark.parametrize("path", sorted(CHECKOUT.glob("tests/lab/test_*.py")), ids=lambda path: path.name)

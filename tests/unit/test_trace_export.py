@@ -87,6 +87,7 @@ async def test_a_collector_that_never_answers_delays_nothing(monkeypatch: pytest
     assert took_s < 8, "far below the deadline of an export and of the SDK"
 
 
+@pytest.mark.slow
 async def test_lost_spans_are_logged_once_a_minute() -> None:
     from common.tracing.opentelemetry_tracer import Destination, _Exporter
 

@@ -38,6 +38,7 @@ async def test_a_rack_that_cannot_store_its_identity_sends_no_token(tmp_path: Pa
         await join(encode_token(token), tmp_path / "file", "rack")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("--help",), ("profiles",)])
 @pytest.mark.parametrize(
     ("streams", "status", "message"),
