@@ -1,7 +1,8 @@
 """Selects the tests of an area inside pytest, measures each, and writes a line for each result.
 
 Options: `--area NAME`; `--results FILE`, to which a JSON line is appended for each phase of a test that matters;
-`--passed FILE`, whose tests are not run again; `--cpu-limit SECONDS` for the call of one test; `--shuffle SEED`.
+`--passed FILE`, whose tests are not run again; `--cpu-limit SECONDS` for the call of one test; `--shuffle SEED`;
+`--own-networks` of the workers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiers import worker_network
 from tests.tiers.areas import AREAS, area_of, repeats
 
 _SPENT = pytest.StashKey[float]()
@@ -30,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--passed", help="do not run the tests that this file names, one a line")
     group.addoption("--cpu-limit", type=float, help="a test whose call takes more seconds of CPU time fails")
     group.addoption("--shuffle", type=int, help="run the tests in the random order of this seed")
+    group.addoption("--own-networks", action="store_true", help="each worker has a network of its own; needs root")
 
 
 @pytest.hookimpl(trylast=True)  # after conftest.py files have added their markers
@@ -121,6 +124,8 @@ class Results:
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         _stay_on_one_core(config.workerinput["workerid"])
+        if config.option.own_networks:
+            worker_network.enter()
     elif config.option.results:
         config.pluginmanager.register(Results(config.option.results), "innkeeper-results")
 

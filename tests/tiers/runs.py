@@ -58,6 +58,8 @@ def run(
     command = [sys.executable, "-P", "-m", "pytest", "-p", "tests.tiers.plugin", "--results", str(results), "-q"]
     if area.workers and not alone:
         command += ["-n", str(area.workers), "--dist", "worksteal"]
+        if os.geteuid() == 0 and Need.LIBVIRT not in area.needs:  # which has one libvirtd for all
+            command += ["--own-networks"]
     command += [*options, *(list(tests) or ("--area", area.name, *area.options, *area.paths))]
     if Need.IMAGES in area.needs and os.geteuid() == 0:
         for image in ([], ["", "hypervisors"]):  # built once, in a minute and three
