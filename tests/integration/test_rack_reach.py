@@ -39,6 +39,21 @@ async def test_a_rack_is_connected_while_a_live_region_has_a_link(
     assert not (await racks.read(joined.rack_id)).connected
 
 
+async def test_a_rack_whose_link_just_ended_is_disconnected(
+    racks: Racks, heartbeat: Heartbeat, reach: RackReach, database: Database
+) -> None:
+    """The link ends before its row is deleted. Else what another rack says of the host would be the reason."""
+    rack, host_id = UUID((await joined_rack(racks)).rack_id), await add_host_row(database, "h")
+    await heartbeat.add_link(rack)
+    await reach.record_reach(str(rack), host_id)
+    assert await reach.disconnected_racks(host_id, linked=[rack]) == ()
+    assert [one.name for one in await reach.disconnected_racks(host_id, linked=[])] == ["rack-1"]
+    other = Heartbeat(database, hostname="region-2", pid=1)
+    await other.write()
+    await other.add_link(rack)
+    assert await reach.disconnected_racks(host_id, linked=[]) == ()
+
+
 async def test_a_live_region_restores_its_deleted_rows(racks: Racks, heartbeat: Heartbeat, database: Database) -> None:
     joined = await joined_rack(racks)
     await heartbeat.add_link(UUID(joined.rack_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -68,7 +68,7 @@ class Region:
     async def racks_for(self, _: int) -> Sequence[RackCandidate]:
         return [RackCandidate(rack_id=rack_id, name=str(rack_id), here=True) for rack_id in (FIRST, SECOND)]
 
-    async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
+    async def disconnected_racks(self, _: int, *, linked: Collection[UUID]) -> Sequence[DisconnectedRack]:
         return ()
 
     async def zone_coverage(self, _: int) -> ZoneCoverage | None:

@@ -105,7 +105,7 @@ class ConnectedRacks:
     ) -> Sequence[str]:
         return [rack.name for rack in self.lost if rack.rack_id not in ended]
 
-    async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
+    async def disconnected_racks(self, _: int, *, linked: Collection[UUID]) -> Sequence[DisconnectedRack]:
         return self._disconnected
 
     async def zone_coverage(self, _: int) -> ZoneCoverage:
@@ -197,7 +197,7 @@ async def test_a_rack_that_reconnects_between_the_two_reads_of_racks_is_tried() 
     """Else the error of the other rack, which ends the operation, would be the answer."""
 
     class Reconnecting(ConnectedRacks):
-        async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
+        async def disconnected_racks(self, _: int, *, linked: Collection[UUID]) -> Sequence[DisconnectedRack]:
             self.connect(LATER, lambda _: REACHED)
             return ()
 

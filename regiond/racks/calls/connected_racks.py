@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
+from uuid import UUID
 
 import structlog
 
@@ -35,8 +36,11 @@ class KnownReach(Protocol):
     async def racks_for(self, host_id: int) -> Sequence[RackCandidate]:
         """Returns connected racks, best first: see `reach_model.sort_candidates`."""
 
-    async def disconnected_racks(self, host_id: int) -> Sequence[DisconnectedRack]:
-        """Returns racks whose last attempt reached the host and that have no link now."""
+    async def disconnected_racks(self, host_id: int, *, linked: Collection[UUID]) -> Sequence[DisconnectedRack]:
+        """Returns racks whose last attempt reached the host and that have no link now.
+
+        `linked`: those with a link to this process, which know it before the database does.
+        """
 
     async def zone_coverage(self, host_id: int) -> ZoneCoverage | None:
         """Returns the name of the host and which racks serve its zone; None if the host was deleted."""
@@ -62,7 +66,7 @@ class ConnectedRacks:
 
         A disconnected rack that reached the host is the likely reason, whatever error other racks met.
         """
-        disconnected = await self._reach.disconnected_racks(host_id)
+        disconnected = await self._reach.disconnected_racks(host_id, linked=self._links.open.keys())
         if failed and (not disconnected or any(isinstance(error, HostHung) for error in failed.values())):
             return representative(failed.values())
         messages = {name: error.message for name, error in failed.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +15,7 @@ from regiond.racks.enrolment.rejections import Rejections
 from regiond.racks.reach import store as reach_store
 from regiond.racks.reach import zone_store
 from regiond.racks.reach.zone_store import UnservedHost
-from regiond.racks.reach_model import RackCandidate, RecordedReach, Zones, sort_candidates
+from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach, Zones, sort_candidates
 
 
 class RackReach:
@@ -43,7 +43,11 @@ class RackReach:
         async with self._database.connection() as db:
             return sort_candidates(await reach_store.candidates(db, host_id, self._region_id))
 
-    disconnected_racks = reading(reach_store.disconnected_racks)
+    async def disconnected_racks(self, host_id: int, *, linked: Collection[UUID]) -> tuple[DisconnectedRack, ...]:
+        """Returns the racks that reached the host and have no link now; `linked`: those with a link to this process."""
+        async with self._database.connection() as db:
+            return await reach_store.disconnected_racks(db, host_id, self._region_id, linked)
+
     racks_to_wait_for = reading(reach_store.racks_to_wait_for)
     racks_that_may_have_called = reading(reach_store.racks_that_may_have_called)
 

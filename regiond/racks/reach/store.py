@@ -75,9 +75,10 @@ _DISCONNECTED_RACKS = """
       join rack_reach x on x.rack_id = r.id and x.host_id = $1 and x.reaches
       join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
      where r.removed_at is null
+       and not (r.id = any($3::uuid[]))
        and not exists (select from rack_link l
                          join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
-                        where l.rack_id = r.id)
+                        where l.rack_id = r.id and l.region_id <> $2)
      order by r.name
 """
 
@@ -116,9 +117,15 @@ async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandida
     return tuple(RackCandidate(**row) for row in await db.fetch(_CANDIDATES, host_id, region_id))
 
 
-async def disconnected_racks(db: Db, host_id: int) -> tuple[DisconnectedRack, ...]:
-    """Returns the racks whose last attempt reached the host and that have no link now."""
-    return tuple(DisconnectedRack(**row) for row in await db.fetch(_DISCONNECTED_RACKS, host_id))
+async def disconnected_racks(
+    db: Db, host_id: int, region_id: UUID, linked: Collection[UUID]
+) -> tuple[DisconnectedRack, ...]:
+    """Returns the racks whose last attempt reached the host and that have no link now.
+
+    `linked` are the racks with a link to this region, whose own rows can be late.
+    """
+    rows = await db.fetch(_DISCONNECTED_RACKS, host_id, region_id, list(linked))
+    return tuple(DisconnectedRack(**row) for row in rows)
 
 
 async def racks_to_wait_for(
