@@ -16,8 +16,9 @@ FIRST = "first"
 POSTGRESQL = "postgresql-15"
 LEAST_PRIVILEGE = "least-privilege"
 PROPERTIES = "properties"
-REPEATED = "database"  # the marker of the tests that these two repeat
-NEEDS_OWNER = "needs_owner"  # of those that change the schema with the region's role
+NEEDS_OWNER = "needs_owner"  # the marker of tests that change the schema with the region's role
+# The markers of the tests that these repeat; Hypothesis sets its own.
+_REPEATED = {POSTGRESQL: "database", LEAST_PRIVILEGE: "database", PROPERTIES: "hypothesis"}
 
 
 class Need(StrEnum):
@@ -167,11 +168,10 @@ def _area_of_host(parameters: str) -> str | None:
 
 def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
     """Whether the area repeats a test of the area `found`; None if it repeats none of others."""
-    if area == PROPERTIES:
-        return found in {FIRST, "slow"} and "hypothesis" in markers  # Hypothesis sets the marker
-    if area not in (POSTGRESQL, LEAST_PRIVILEGE):
+    if area not in _REPEATED:
         return None
-    return found in {FIRST, "slow"} and REPEATED in markers and not (area == LEAST_PRIVILEGE and NEEDS_OWNER in markers)
+    left_out = area == LEAST_PRIVILEGE and NEEDS_OWNER in markers
+    return found in {FIRST, "slow"} and _REPEATED[area] in markers and not left_out
 
 
 def area_of(path: str, markers: Set[str], parameters: str) -> str:

@@ -206,6 +206,20 @@ async def test_a_rack_that_reconnects_between_the_two_reads_of_racks_is_tried() 
     assert await racks.reach_host() == REACHED
 
 
+async def test_a_rack_with_a_link_is_not_disconnected() -> None:
+    """Its row in the database may be missing still, as it may be there still after the link."""
+
+    class WithoutRows(ConnectedRacks):
+        async def disconnected_racks(self, _: int, *, linked: Collection[UUID]) -> Sequence[DisconnectedRack]:
+            return [DisconnectedRack(name=name, seen_at=None) for rack, name in NAMES.items() if rack not in linked]
+
+    racks = WithoutRows()
+    for rack in NAMES:
+        racks.connect_failing(rack, HostUnreachable("no route"))
+    with pytest.raises(HostUnreachable, match=r"^no route$"):
+        await racks.reach_host()
+
+
 async def test_the_error_names_disconnected_racks_and_other_errors() -> None:
     later = DisconnectedRack(name="later", seen_at=datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
     racks = ConnectedRacks(disconnected=(later,))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiers import deep, unstable
+from tests.tiers import deep, runs, unstable
 from tests.tiers.areas import AREAS, LEAST_PRIVILEGE, POSTGRESQL, PROPERTIES, Need, area_of, repeats
 from tests.tiers.results import Failure, read
 from tests.tiers.runs import CHECKOUT
@@ -79,6 +79,17 @@ def test_each_test_has_an_area_that_collects_it(path: str, markers: set[str], pa
 )
 def test_some_areas_repeat_tests_of_others(area: str, found: str, markers: set[str], repeated: bool | None) -> None:
     assert repeats(area, found, markers) is repeated
+
+
+@pytest.mark.parametrize(("area", "own"), [("first", True), ("slow", True), ("network", False)])
+def test_workers_have_own_networks_unless_one_libvirtd_serves_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, area: str, own: bool
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(runs, "call", lambda command, **_: commands.append(command))
+    runs.run(AREAS[area], tmp_path / "results.jsonl")
+    assert ["--own-networks" in command for command in commands] == [own]
 
 
 @pytest.mark.parametrize("path", sorted(CHECKOUT.glob("tests/lab/test_*.py")), ids=lambda path: path.name)

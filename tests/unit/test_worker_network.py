@@ -21,14 +21,34 @@ with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for namespaces")
+_COMPARES = """
+import os
+
+def test_the_network_is_another_one():
+    assert os.readlink("/proc/self/ns/net") != os.environ["NETWORK"]
+"""
+CHECKOUT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for namespaces")
+
+
 def test_a_worker_sees_its_own_interfaces_only() -> None:
     before, mounts = os.listdir("/sys/class/net"), Path("/proc/self/mounts").read_text()
     done = subprocess.run(
         [sys.executable, "-c", _IN_ITS_OWN],
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=60,
+        cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [["ikown0", "lo"], True]
     assert os.listdir("/sys/class/net") == before
     assert Path("/proc/self/mounts").read_text() == mounts
+
+
+@pytest.mark.parametrize(("option", "failed"), [("--own-networks", 0), ("--verbose", 1)])
+def test_workers_of_pytest_have_them_on_request(tmp_path: Path, option: str, failed: int) -> None:
+    (tmp_path / "test_network.py").write_text(_COMPARES)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.tiers.plugin", "-n", "1", option, str(tmp_path)],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "NETWORK": os.readlink("/proc/self/ns/net")},
+    )  # fmt: skip
+    assert (done.returncode, "1 passed" in done.stdout) == (failed, not failed), done.stdout + done.stderr

@@ -39,7 +39,7 @@ class KnownReach(Protocol):
     async def disconnected_racks(self, host_id: int, *, linked: Collection[UUID]) -> Sequence[DisconnectedRack]:
         """Returns racks whose last attempt reached the host and that have no link now.
 
-        `linked`: those with a link to this process, which know it before the database does.
+        `linked`: those with a link to this process. It knows of its links before the database does.
         """
 
     async def zone_coverage(self, host_id: int) -> ZoneCoverage | None:
