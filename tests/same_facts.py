@@ -11,9 +11,13 @@ _BRIDGES = ("lxdbr", "incbr")
 
 
 def without_other_use(facts: HostFacts) -> HostFacts:
-    """The facts without the space that others than guests use on the pools' disks, and without others' bridges."""
+    """The facts without what other tests change: the use of the pools' disks, the number of huge pages, bridges."""
     pools = tuple(evolve(pool, used_elsewhere_bytes=0) for pool in facts.storage_pools)
     networks = tuple(
         one for one in facts.networks if one.kind is not NicKind.BRIDGE or not one.name.startswith(_BRIDGES)
     )
-    return evolve(facts, storage_pools=pools, networks=networks)
+    nodes = tuple(
+        evolve(node, huge_pages=tuple(evolve(pages, total=0, free=None) for pages in node.huge_pages))
+        for node in facts.numa_nodes
+    )
+    return evolve(facts, storage_pools=pools, networks=networks, numa_nodes=nodes)

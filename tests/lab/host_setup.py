@@ -47,23 +47,23 @@ def host_interface() -> Iterator[str]:
 
 @contextmanager
 def huge_pages(count: int) -> Iterator[None]:
-    """Adds this many huge pages until the block ends. The machine has one number of them, for all namespaces."""
+    """Adds this many huge pages until the block ends. The machine has one number of them, for all namespaces.
+
+    Their file system stays mounted, as systemd mounts it on every machine: other tests may use it.
+    """
     _add_huge_pages(count)
-    mounted = "hugetlbfs" in Path("/proc/mounts").read_text()
     try:
-        if not mounted:
-            _FOLDER.mkdir(exist_ok=True)
-            run("mount", "-t", "hugetlbfs", "none", str(_FOLDER))
         yield
     finally:
         _add_huge_pages(-count)
-        if not mounted:
-            run("umount", "--lazy", str(_FOLDER))
 
 
 def _add_huge_pages(count: int) -> None:
     with HUGE_PAGES.open("r+") as file:
         flock(file, LOCK_EX)  # other tests, in other processes, add theirs
+        if "hugetlbfs" not in Path("/proc/mounts").read_text():
+            _FOLDER.mkdir(exist_ok=True)
+            run("mount", "-t", "hugetlbfs", "none", str(_FOLDER))
         wanted = int(file.read()) + count
         for _ in range(TRIES):
             file.seek(0)
