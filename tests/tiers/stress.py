@@ -24,6 +24,8 @@ BUSY = 4
 _BUSY_LOOP = "while True: pass"
 PAUSE_S = (0.05, 0.6)
 FREEZE_S = (0.005, 0.8)
+# These stop themselves when their child is stopped, until somebody continues them.
+STOP_WITH_CHILD = {"runuser", "script", "su", "sudo"}
 
 
 def repeat(times: int, tests: Iterable[str], *, stressed: bool) -> int:
@@ -62,7 +64,7 @@ def under_stress() -> Iterator[None]:
 def _freeze(ended: threading.Event, spared: set[int]) -> None:
     """Stops one process below this one after the other for a moment."""
     while not ended.wait(random.uniform(*PAUSE_S)):  # noqa: S311
-        if candidates := [pid for pid in _descendants(os.getpid()) if pid not in spared]:
+        if candidates := [pid for pid in descendants(os.getpid()) if pid not in spared]:
             pid = random.choice(candidates)  # noqa: S311
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
@@ -72,9 +74,13 @@ def _freeze(ended: threading.Event, spared: set[int]) -> None:
                     os.kill(pid, signal.SIGCONT)
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """The processes below this one that may be stopped for a moment."""
+    with suppress(OSError):
+        if Path(f"/proc/{pid}/comm").read_text().strip() in STOP_WITH_CHILD:
+            return
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             for child in map(int, children.read_text().split()):
                 yield child
-                yield from _descendants(child)
+                yield from descendants(child)
