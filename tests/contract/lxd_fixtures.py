@@ -261,7 +261,7 @@ class RealLxdFixture(LxdFixture):
         content = alias.encode().ljust(MIB, b".")
         with TemporaryDirectory() as folder:
             disk = qcow2(Path(folder), alias, size_bytes=1024 * MIB if large else MIB, content=content)
-            import_image(self.administrator, Path(folder), disk, alias, properties={"os": "Own"})
+            import_image(self.administrator, disk, alias, properties={"os": "Own"})
         return OwnImage(
             alias,
             ImageRef(

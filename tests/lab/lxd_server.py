@@ -28,7 +28,7 @@ from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY
 from tests.lab.key_pair import KeyPair
 from tests.lab.needs import LAB_DIR
 from tests.lab.qemu_monitor import ask_qemu
-from tests.lab.socket_api import ask
+from tests.lab.socket_api import ask, send_files
 
 LAB = Path(__file__).parent / "lab"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
@@ -84,8 +84,12 @@ class LxdServer:
         return done.stdout
 
     def ask(self, path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Any:
-        """Returns the metadata of the response; waits for background operations."""
+        """Returns the metadata of the response; waits for background operations, and returns them as they ended."""
         return ask(self.own_folder / "unix.socket", path, method=method, body=body)
+
+    def send_files(self, path: str, files: Mapping[str, bytes]) -> Any:
+        """Posts a form with the files, and returns the operation as it ended."""
+        return send_files(self.own_folder / "unix.socket", path, files)
 
     def access(
         self, pair: KeyPair, *, project: str = "default", pinned: str | None = None, installation: UUID | None = None

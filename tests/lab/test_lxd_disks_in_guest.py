@@ -33,11 +33,11 @@ DEVICE = "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_lxd_disk1"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[LxdServer]:
+def server() -> Iterator[LxdServer]:
     require(why_no_lxd())
     server = booting_server()
     with server.restored(PREFIX):
-        import_image(server, tmp_path, image_file(), f"{PREFIX}image")
+        import_image(server, image_file(), f"{PREFIX}image")
         yield server
     delete_images(server, PREFIX)
 

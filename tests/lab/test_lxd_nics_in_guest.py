@@ -22,11 +22,11 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[LxdServer]:
+def server() -> Iterator[LxdServer]:
     require(why_no_lxd())
     server = booting_server()
     with server.restored(PREFIX):
-        import_image(server, tmp_path, image_file(), f"{PREFIX}image")
+        import_image(server, image_file(), f"{PREFIX}image")
         yield server
     delete_images(server, PREFIX)
 

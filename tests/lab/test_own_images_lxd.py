@@ -56,7 +56,7 @@ async def test_an_image_of_the_server_is_deployed_and_stays(
     content = random.Random(11).randbytes(MIB)  # noqa: S311  # not a secret
     disk = qcow2(tmp_path, "disk", size_bytes=64 * MIB, content=content)
     words = {"os": "Debian", "release": "bookworm", "description": "Debian bookworm of the server"}
-    fingerprint = import_image(server, tmp_path, disk, ALIAS, properties=words)
+    fingerprint = import_image(server, disk, ALIAS, properties=words)
     images = server.ask("/1.0/images?recursion=1")
     async with deployed(tmp_path, database_url, guest_url=bridge.guest_url) as innkeeper:
         await bridge.start_rack(innkeeper)
@@ -93,8 +93,8 @@ async def test_what_the_server_does_not_have_is_refused(tmp_path: Path, database
     disk = qcow2(tmp_path, "disk", size_bytes=2 * MIB, content=b"own")
     container = tmp_path / "rootfs.squashfs"
     container.write_bytes(b"hsqs".ljust(512, b"."))  # how a squashfs begins
-    fingerprint = import_image(server, tmp_path, disk, f"{PREFIX}vm")
-    import_image(server, tmp_path, container, f"{PREFIX}container")
+    fingerprint = import_image(server, disk, f"{PREFIX}vm")
+    import_image(server, container, f"{PREFIX}container")
     async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await add_lxd(innkeeper, server)
@@ -115,7 +115,7 @@ async def test_an_image_that_the_server_has_lost_fails_the_deployment(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
     disk = qcow2(tmp_path, "disk", size_bytes=2 * MIB, content=b"lost")
-    fingerprint = import_image(server, tmp_path, disk, f"{PREFIX}vm")
+    fingerprint = import_image(server, disk, f"{PREFIX}vm")
     async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await add_lxd(innkeeper, server)
@@ -133,7 +133,7 @@ async def test_an_image_that_the_server_has_lost_fails_the_deployment(
 
 def test_a_restricted_certificate_suffices(lxd: LxdServer, prefix: str, tmp_path: Path) -> None:
     disk = qcow2(tmp_path, "disk", size_bytes=2 * MIB, content=prefix.encode())
-    import_image(lxd, tmp_path, disk, f"{prefix}vm")
+    import_image(lxd, disk, f"{prefix}vm")
     pair = make_key_pair("ik-restricted")
     with lxd.trusting(pair, "--restricted", "--projects", "default"):
         driver = LxdDriverFactory().open(lxd.access(pair))
@@ -148,7 +148,7 @@ def test_lxd_itself_refuses_a_disk_of_unknown_size_that_is_too_large(
     lxd: LxdServer, driver: LxdDriver, prefix: str, tmp_path: Path
 ) -> None:
     disk = qcow2(tmp_path, "large", size_bytes=1024 * MIB, content=b"large")
-    import_image(lxd, tmp_path, disk, f"{prefix}large", padding_bytes=2 * BEGINNING_BYTES)
+    import_image(lxd, disk, f"{prefix}large", padding_bytes=2 * BEGINNING_BYTES)
     spec = small_spec(f"{prefix}vm", ("default",))
     driver.compose(spec)
     try:
