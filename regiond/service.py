@@ -23,7 +23,7 @@ from common.release import running_release
 from common.rpc.peers import Peer, Role
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.forwarding import ProxyHeaders, TrustedProxies
-from regiond.api.http.site import SiteOptions, make_site
+from regiond.api.http.site import ApiSite, SiteOptions, make_site
 from regiond.components import Components
 from regiond.db.migrate import MIGRATED_CHANNEL
 from regiond.events.changes import CHANGED_CHANNEL
@@ -155,12 +155,19 @@ class RegionService:
         if components.metrics_listener is not None:
             components.metrics_listener.start()
             running.push_async_callback(components.metrics_listener.stop)
+        site = self._site(components)
+
+        async def close_websockets() -> None:  # after the links, whose consoles they are
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await site.close_websockets()
+
+        running.push_async_callback(close_websockets)
         try:
             components.listener.start()
             running.push_async_callback(components.listener.stop)
             components.addresses.rpc_port = components.listener.port
             await components.heartbeat.write()  # now with the address
-            self._start_api(components, running)
+            self._start_api(components, site, running)
         except CannotListenError as error:
             raise BadSettings(f"Cannot listen on {error.interface}:{error.port}: {error.socketError}") from error
         for component in (
@@ -172,20 +179,22 @@ class RegionService:
             component.start()
             running.push_async_callback(component.stop)
 
-    def _start_api(self, components: Components, running: AsyncExitStack) -> None:
+    def _site(self, components: Components) -> ApiSite:
         info = SiteInfo(
             simulated_hosts=self._settings.simulated_hosts is not None,
             health=wire_health(components, is_stopping=lambda: self._is_stopping).check,
             rpc_address=components.addresses.rpc,
             default_distro_series=self._settings.default_distro_series,
         )
-        site = make_site(
+        return make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,
             observer=components.metrics.requests, tracer=components.tracer,
             pages=partial(
                 make_pages, sessions=components.services.sessions, feed=components.changes, version=running_release()
             ),
         )  # fmt: skip
+
+    def _start_api(self, components: Components, site: ApiSite, running: AsyncExitStack) -> None:
         factory = site if components.https is None else TLSMemoryBIOFactory(components.https, False, site)
         port = listen(factory, host=self._settings.http_host, port=self._settings.http_port)
 

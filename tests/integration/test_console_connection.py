@@ -6,11 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 from attrs import evolve
 
 from innkeeper.websocket import WebSocket
+from regiond.api.http import running_requests
+from regiond.api.http.websocket import serve
 from regiond.machines.console.limits import ConsoleLimits
 from regiond.machines.console.service import Consoles
 from tests.database import execute
@@ -55,6 +58,11 @@ async def ended(socket: WebSocket) -> str:
             pass
     assert message is not None
     return str(json.loads(message)["ended"])
+
+
+def websockets() -> list[asyncio.Task[Any]]:
+    """Returns the tasks of those that the region serves."""
+    return [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "cr_code", None) is serve.__code__]
 
 
 async def event_messages(innkeeper: Deployment) -> list[str]:
@@ -201,3 +209,16 @@ async def test_a_region_that_stops_says_so(innkeeper: Deployment) -> None:
         await shown(socket, b"vm$ ")
         await innkeeper.in_process.stop_region()
         assert await ended(socket) == "the region is stopping"
+
+
+async def test_a_region_that_stops_disconnects_who_does_not_answer(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running_requests, "WEBSOCKETS_END_S", 0.1)
+    async with console(innkeeper, await running(innkeeper)) as socket:
+        await shown(socket, b"vm$ ")
+        cast(Any, socket.transport).pauseProducing()
+        assert len(websockets()) == 1
+        await innkeeper.in_process.stop_region()
+        assert websockets() == []
+    assert "request_crashed" not in capsys.readouterr().out

@@ -38,6 +38,10 @@ class Client:
         self.channel.work = self.running.interruptible(work, request)
         return self.channel.work.addErrback(lambda _: None)
 
+    def open(self, work: Any) -> None:
+        self.channel.work = self.running.websocket(work, cast(SiteRequest, self))
+        self.channel.work.addErrback(lambda _: None)
+
 
 @pytest.fixture
 def client() -> Client:
@@ -71,4 +75,23 @@ async def test_a_reply_that_is_never_read_is_cut(client: Client) -> None:
     known.set()
     await turns()
     await in_no_time(closing)
+    assert client.channel.is_cut
+
+
+async def test_a_websocket_is_not_ended_with_the_requests(client: Client) -> None:
+    over = asyncio.Event()
+    client.open(over.wait())
+    await client.running.close()
+    assert not client.channel.is_cut
+    closing = asyncio.ensure_future(client.running.close_websockets())
+    await turns()
+    assert not closing.done()
+    over.set()
+    await closing
+    assert not client.channel.is_cut
+
+
+async def test_a_websocket_whose_client_does_not_answer_is_cut(client: Client) -> None:
+    client.open(asyncio.Event().wait())
+    await in_no_time(client.running.close_websockets())
     assert client.channel.is_cut

@@ -16,7 +16,6 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 from common.errors import TooManyAttempts
-from common.process.deferreds import as_deferred
 from common.tracing.spans import NO_TRACES, Tracer
 from regiond.api import errors
 from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed, is_of_another_site
@@ -170,7 +169,7 @@ class Adapter:
         if reply.upgrade is not None:
             accepted = websocket.accept(request)
             if not isinstance(accepted, Reply):
-                return as_deferred(websocket.serve(request, accepted, reply.upgrade))  # ends with what it is about
+                return self.running.websocket(websocket.serve(request, accepted, reply.upgrade), request)
             reply = accepted
         is_plain = request.method not in _COMPRESSED_METHODS or reply.content_type.startswith(_NOT_COMPRESSED)
         is_plain = is_plain or (reply.chunks is None and len(reply.body) < MIN_BYTES)

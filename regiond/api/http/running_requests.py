@@ -18,21 +18,24 @@ from regiond.api.replies import Reply
 T = TypeVar("T")
 
 READS_END_S = 0.5  # streams of events end by themselves when the region stops; a download would take longer
+WEBSOCKETS_END_S = 2.0  # in which a client must answer the end of its WebSocket when the region stops
 
 
 @define(eq=False)
 class RunningRequests:
-    """All but WebSockets, which end with what they are about."""
+    """WebSockets are apart from the others: they end with what they are about."""
 
     _changes: set[asyncio.Task[Reply]] = field(factory=set, init=False)
     _reads: dict[asyncio.Task[Any], SiteRequest] = field(factory=dict, init=False)
+    _websockets: dict[asyncio.Task[Any], SiteRequest] = field(factory=dict, init=False)
 
     def interruptible(self, work: Coroutine[Any, Any, T], request: SiteRequest) -> Deferred[T]:
         """Runs what only reads, or sends, until its end or until the client disconnects."""
-        task = asyncio.ensure_future(work)
-        self._reads[task] = request
-        task.add_done_callback(self._reads.pop)
-        return Deferred.fromFuture(task)
+        return _started(work, request, self._reads)
+
+    def websocket(self, work: Coroutine[Any, Any, T], request: SiteRequest) -> Deferred[T]:
+        """Runs a WebSocket until its end or until the client disconnects."""
+        return _started(work, request, self._websockets)
 
     def uninterrupted(self, work: Coroutine[Any, Any, Reply], request: SiteRequest) -> Deferred[Reply]:
         """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
@@ -66,14 +69,36 @@ class RunningRequests:
         changes = tuple(self._changes)
         self.stop()
         await asyncio.gather(*changes, return_exceptions=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(READS_END_S):
-                await self._reads_end()
-        for request in tuple(self._reads.values()):
-            if request.channel is not None:  # else disconnected
-                cast(LimitedChannel, request.channel).abort()
-        await self._reads_end()  # the disconnection cancels them
+        await _ended(self._reads, within_s=READS_END_S)
 
-    async def _reads_end(self) -> None:
-        while self._reads:  # a reply that is known begins to be sent
-            await asyncio.wait(self._reads)
+    async def close_websockets(self) -> None:
+        """Returns when all WebSockets have ended. Call it once what they are about has ended, so that clients know why.
+
+        A client that does not answer is disconnected.
+        """
+        await _ended(self._websockets, within_s=WEBSOCKETS_END_S)
+
+
+def _started(
+    work: Coroutine[Any, Any, T], request: SiteRequest, running: dict[asyncio.Task[Any], SiteRequest]
+) -> Deferred[T]:
+    task = asyncio.ensure_future(work)
+    running[task] = request
+    task.add_done_callback(running.pop)
+    return Deferred.fromFuture(task)
+
+
+async def _ended(running: dict[asyncio.Task[Any], SiteRequest], *, within_s: float) -> None:
+    """Returns when all have ended; disconnects the clients of those that last longer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await _end(running)
+    for request in tuple(running.values()):
+        if request.channel is not None:  # else disconnected
+            cast(LimitedChannel, request.channel).abort()
+    await _end(running)  # the disconnection cancels them
+
+
+async def _end(running: dict[asyncio.Task[Any], SiteRequest]) -> None:
+    while running:  # a reply that is known begins to be sent
+        await asyncio.wait(running)

@@ -51,7 +51,10 @@ class RequestObserver(Protocol):
 
 
 class ApiSite(Site):
-    """The factory for `listenTCP`. Stopping the port cancels changes; `close` ends all requests but WebSockets."""
+    """The factory for `listenTCP`. Stopping the port cancels changes; `close` ends all requests but WebSockets.
+
+    Those end last: `close_websockets`.
+    """
 
     def __init__(self, adapter: Adapter, options: SiteOptions, observer: RequestObserver | None = None) -> None:
         Site.__init__(self, adapter.app.resource(), requestFactory=SiteRequest, parsePOSTFormSubmission=False)
@@ -107,6 +110,10 @@ class ApiSite(Site):
     async def close(self) -> None:
         """Ends requests, but for WebSockets, and waits for them. Stop the port first, so that no request arrives."""
         await self.adapter.running.close()
+
+    async def close_websockets(self) -> None:
+        """Waits for the end of WebSockets. End what they are about first, so that their clients are told why."""
+        await self.adapter.running.close_websockets()
 
 
 def make_site(
