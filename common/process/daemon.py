@@ -135,7 +135,7 @@ def hard_exit(status: int) -> NoReturn:
     os._exit(status)
 
 
-async def _outcome(task: asyncio.Future[None], when_interrupted: int) -> int:
+async def _outcome(task: asyncio.Task[None], when_interrupted: int) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _interrupt, task)
@@ -164,12 +164,17 @@ def _print_error(text: str) -> None:
         print(text, file=sys.stderr)  # noqa: T201  # see above
 
 
-def _interrupt(task: asyncio.Future[None]) -> None:
-    """Cancels the task and ignores later signals: a second cancellation would interrupt the shutdown."""
+def _interrupt(task: asyncio.Task[None]) -> None:
+    """Cancels the task and ignores later signals: a second cancellation would interrupt the shutdown.
+
+    The task that shuts down no longer counts as cancelled: in a cancelled one, an asyncio.timeout that expires raises
+    CancelledError instead of TimeoutError before Python 3.11.3 (CPython's gh-102780), and what follows is skipped.
+    """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: None)
     task.cancel()
+    loop.call_soon(task.uncancel)  # once it has got its CancelledError
 
 
 async def _cancel_other_tasks() -> None:

@@ -38,7 +38,6 @@ _TOO_WIDE = """(width) => {
   }
   return found;
 }"""
-# Of cards: what sticks out of one sideways, unless something in the card scrolls or hides it.
 # Where main scrolls by itself, a document that scrolls too shows nothing there.
 _SCROLLS_TWICE = """() => {
   const [main, document_] = [document.querySelector(".ik-main"), document.documentElement];
@@ -46,6 +45,10 @@ _SCROLLS_TWICE = """() => {
   const scrolls = main && getComputedStyle(main).overflowY === "auto" && beyond > 0;
   return scrolls ? [`the document scrolls by ${beyond} px`] : [];
 }"""
+_SEEN_THOUGH_HIDDEN = """() => [...document.querySelectorAll("[hidden]:not(.ik-bulk)")]
+  .filter((each) => each.checkVisibility())
+  .map((each) => `${each.tagName.toLowerCase()}#${each.id} is hidden, and is seen`)"""
+# Of cards: what sticks out of one sideways, unless something in the card scrolls or hides it.
 _OUT_OF_CARDS = """() => {
   const isLoose = (element, card) => {
     for (let parent = element.parentElement; parent !== card; parent = parent.parentElement) {
@@ -130,7 +133,8 @@ class Visitor:
         if SCREENSHOTS:
             theme = "dark" if dark else "light"
             await self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{width}-{theme}.png", full_page=True)
-        return [*await self.violations(), *await self._overflow(width)]
+        seen = await self.page.evaluate(_SEEN_THOUGH_HIDDEN)
+        return [*seen, *await self.violations(), *await self._overflow(width)]
 
     async def problems_of(self, paths: Iterable[str]) -> dict[tuple[str, int], list[str]]:
         """By page and width: what is wrong. By default each page is examined once, and the other width only measured.

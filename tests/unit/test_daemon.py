@@ -71,6 +71,20 @@ finally:
     assert run(work, number=number) == (0, "started\nshut down\n", "")
 
 
+def test_deadlines_hold_in_the_shutdown() -> None:
+    work = """\
+try:
+    print('started', flush=True)
+    await asyncio.Event().wait()
+finally:
+    try:
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        print('not closed in time')"""
+    assert run(work, number=signal.SIGTERM) == (0, "started\nnot closed in time\n", "")
+
+
 def test_a_hung_thread_does_not_delay_the_exit() -> None:
     work = """\
 hanging = asyncio.ensure_future(asyncio.to_thread(threading.Event().wait))

@@ -69,14 +69,14 @@ class RunningRequests:
         changes = tuple(self._changes)
         self.stop()
         await asyncio.gather(*changes, return_exceptions=True)
-        await _ended(self._reads, within_s=READS_END_S)
+        await _finish(self._reads, within_s=READS_END_S)
 
     async def close_websockets(self) -> None:
         """Returns when all WebSockets have ended. Call it once what they are about has ended, so that clients know why.
 
         A client that does not answer is disconnected.
         """
-        await _ended(self._websockets, within_s=WEBSOCKETS_END_S)
+        await _finish(self._websockets, within_s=WEBSOCKETS_END_S)
 
 
 def _started(
@@ -88,17 +88,17 @@ def _started(
     return Deferred.fromFuture(task)
 
 
-async def _ended(running: dict[asyncio.Task[Any], SiteRequest], *, within_s: float) -> None:
+async def _finish(running: dict[asyncio.Task[Any], SiteRequest], *, within_s: float) -> None:
     """Returns when all have ended; disconnects the clients of those that last longer."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            await _end(running)
+            await _all_ended(running)
     for request in tuple(running.values()):
         if request.channel is not None:  # else disconnected
             cast(LimitedChannel, request.channel).abort()
-    await _end(running)  # the disconnection cancels them
+    await _all_ended(running)  # the disconnection cancels them
 
 
-async def _end(running: dict[asyncio.Task[Any], SiteRequest]) -> None:
+async def _all_ended(running: dict[asyncio.Task[Any], SiteRequest]) -> None:
     while running:  # a reply that is known begins to be sent
         await asyncio.wait(running)
