@@ -37,9 +37,12 @@ Parse = Callable[[str], object]
 SHORTEST, LONGEST = 256, 262_144  # characters; doubled until they take MEASURABLE_S more than none
 MEASURABLE_S = 0.0002
 GROWTH = 16
-# Of the time for GROWTH times the input: about 16 when linear, 256 when quadratic. Linear may be 3 times as much: what
-# takes megabytes gets them page by page from the kernel, and that counts as time of the thread.
+# Of the time for GROWTH times the input: about 16 when linear, 256 when quadratic.
 LIMIT = 64.0
+# For each character. What takes less only copies, a 4 MB input up to 6 times as slowly as a short one, which fits the
+# processor's cache and needs no new pages of the kernel. Quadratic time is GROWTH * MEASURABLE_S / LONGEST, 12 ns, or
+# more.
+COPIED_S = 5e-9
 ATTEMPTS = 4
 
 
@@ -65,14 +68,15 @@ def seconds(parse: Parse, text: str) -> float:
 
 
 def growth(parse: Parse, unit: str) -> float:
-    """How much longer GROWTH times the input takes; 1.0 if even the longest takes too little time to measure."""
+    """How much longer GROWTH times the input takes; 1.0 if it takes too little time to say."""
     at_least_s = seconds(parse, "") + MEASURABLE_S
     length = SHORTEST
     while seconds(parse, filled(unit, length)) < at_least_s:
         if length == LONGEST:
             return 1.0
         length *= 2
-    return seconds(parse, filled(unit, length * GROWTH)) / seconds(parse, filled(unit, length))
+    longer_s = seconds(parse, filled(unit, length * GROWTH))
+    return 1.0 if longer_s < length * GROWTH * COPIED_S else longer_s / seconds(parse, filled(unit, length))
 
 
 def filled(unit: str, length: int) -> str:
