@@ -71,12 +71,14 @@ def growth(parse: Parse, unit: str) -> float:
     """How much longer GROWTH times the input takes; 1.0 if it takes too little time to say."""
     at_least_s = seconds(parse, "") + MEASURABLE_S
     length = SHORTEST
-    while seconds(parse, filled(unit, length)) < at_least_s:
+    while (before_s := seconds(parse, filled(unit, length))) < at_least_s:
         if length == LONGEST:
             return 1.0
         length *= 2
     longer_s = seconds(parse, filled(unit, length * GROWTH))
-    return 1.0 if longer_s < length * GROWTH * COPIED_S else longer_s / seconds(parse, filled(unit, length))
+    if longer_s < length * GROWTH * COPIED_S:
+        return 1.0
+    return longer_s / min(before_s, seconds(parse, filled(unit, length)))
 
 
 def filled(unit: str, length: int) -> str:
