@@ -67,6 +67,11 @@ class ApiCalls(ABC):
 
         return await eventually(matching)
 
+    async def cancel(self, operation_id: int) -> None:
+        """Returns once the operation is being undone: a call that the test holds could still succeed before."""
+        await self.post(f"operations/{operation_id}/", op="cancel")
+        await self.wait_for_state(operation_id, "undoing", "cancelled", "failed")
+
     async def poll(self, path: str) -> Any:
         """As `get`; None while the region does not answer or answers with an error."""
         try:

@@ -232,7 +232,7 @@ async def test_a_cancelled_adoption_removes_the_marker(innkeeper: Deployment) ->
     with innkeeper.held("add marker"):
         operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
         await reached(innkeeper, operation, "write_marker")
-        await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
+        await innkeeper.cancel(operation["id"])
     ended = await reached(innkeeper, operation, "cancelled")
     assert ended["undone"] == ["marker removed from the guest", "machine record removed"]
     assert markers(innkeeper) == {"foreign-0001": None}

@@ -12,7 +12,7 @@ from common.boot import BootDevice
 from common.values import Guest, PowerState
 from regiond.hosts.service import record_guest
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import reached, refresh, rows
+from tests.integration.adoption import refresh, rows
 from tests.integration.images import add_image
 from tests.integration.test_boot_disk import messages
 from tests.integration.users import as_user
@@ -193,8 +193,7 @@ async def test_a_cancelled_change_is_undone_on_the_host(innkeeper: Deployment) -
     with innkeeper.held("set boot order"):
         operation = await innkeeper.begin(path(machine), op="set_boot", order="disk")
         await eventually(innkeeper.simulated().is_holding)
-        await innkeeper.post(f"operations/{operation}/", op="cancel")
-        await reached(innkeeper, {"id": operation}, "undoing")
+        await innkeeper.cancel(operation)
     assert await innkeeper.ended(operation) == "cancelled"
     assert [order for order, _, _ in rows(innkeeper, ON_HOST)] in (["network,disk"], [])
     await refresh(innkeeper, machine["pod"])

@@ -178,7 +178,7 @@ async def test_a_cancelled_resize_gives_the_new_cores_back(innkeeper: Deployment
         operation = await innkeeper.begin(path(machine), op="resize", cores="4", hugepages_backed="true")
         await eventually(innkeeper.simulated().is_holding)
         assert await bound(innkeeper) == ([0, 1, 2, 3], {"0/1048576": 2}, 2048)
-        await innkeeper.post(f"operations/{operation}/", op="cancel")
+        await innkeeper.cancel(operation)
     assert await innkeeper.ended(operation) == "cancelled"
     assert await bound(innkeeper) == ([0, 1], {}, 2048)
     assert (await on_host(innkeeper), await claimed(innkeeper)) == (([0, 1], False), (2, 2048))

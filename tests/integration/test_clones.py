@@ -255,7 +255,7 @@ async def test_a_cancelled_clone_leaves_nothing(innkeeper: Deployment, call: Cal
         cloning = asyncio.create_task(clone(innkeeper, source))
         await eventually(lambda: innkeeper.simulated().is_holding())
         (operation,) = await innkeeper.fetch("select id from operation where is_open")
-        await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
+        await innkeeper.cancel(operation["id"])
     await asyncio.gather(cloning, return_exceptions=True)
     await innkeeper.ended(operation["id"])
     assert rows(innkeeper, "select pool, name from volume order by 1, 2") == before

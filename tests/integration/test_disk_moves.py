@@ -238,7 +238,7 @@ async def test_a_cancelled_move_leaves_one_whole_disk(innkeeper: Deployment, cal
         moving = asyncio.create_task(move(innkeeper, machine))
         await eventually(lambda: innkeeper.simulated().is_holding())
         (operation,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "move_disk"]
-        await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
+        await innkeeper.cancel(operation["id"])
     await asyncio.gather(moving, return_exceptions=True)
     await innkeeper.ended(operation["id"])
     (_, where) = (await pools_of(innkeeper, machine))[1]

@@ -168,7 +168,7 @@ async def test_a_cancelled_import_removes_what_it_made(innkeeper: Deployment) ->
             f"vm-hosts/{innkeeper.hosts['sim']}/", op="import", export=made["id"], hostname="copy"
         )
         await eventually(lambda: innkeeper.simulated().is_holding())
-        await innkeeper.post(f"operations/{operation}/", op="cancel")
+        await innkeeper.cancel(operation)
     assert await innkeeper.ended(operation) == "cancelled"
     assert rows(innkeeper, "select name from guest") == [("web",)]
     assert len(rows(innkeeper, "select name from volume")) == 2

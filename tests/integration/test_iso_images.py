@@ -12,7 +12,7 @@ from regiond.hosts.image_copies.store import removable_with_host
 from regiond.machines.deployment.image_copy_store import unused_copies
 from tests.deployment.deployment import Deployment
 from tests.disk_images import checked, upload
-from tests.integration.adoption import reached, refresh, rows
+from tests.integration.adoption import refresh, rows
 from tests.integration.images import add_image
 from tests.integration.test_boot_disk import messages
 from tests.integration.users import as_user
@@ -215,8 +215,7 @@ async def test_a_cancelled_insertion_leaves_the_drive_as_it_was(innkeeper: Deplo
     with innkeeper.held("copy image"):
         operation = await innkeeper.begin(path(machine), op="insert_iso", image=RESCUE)
         await eventually(innkeeper.simulated().is_holding)
-        await innkeeper.post(f"operations/{operation}/", op="cancel")
-        await reached(innkeeper, {"id": operation}, "undoing")
+        await innkeeper.cancel(operation)
     assert await innkeeper.ended(operation) == "cancelled"
     assert (await shown(innkeeper, machine), rows(innkeeper, IN_DRIVES)) == ((INSTALLER, None), [(installer,)])
 

@@ -84,7 +84,7 @@ async def test_a_compose_that_every_rack_has_ended_leaves_nothing_pending(innkee
     with innkeeper.held("define guest"):
         operation = await innkeeper.begin_compose(host["id"], cores=1, memory=1024, hostname="late")
         await eventually(innkeeper.simulated().volume_names)
-        await innkeeper.post(f"operations/{operation}/", op="cancel")
+        await innkeeper.cancel(operation)
     assert await innkeeper.ended(operation) == "cancelled"
     kinds = {one["kind"] for one in await innkeeper.get("operations/")}
     assert OperationKind.CLEAN_UP.value not in kinds

@@ -61,7 +61,7 @@ async def failed_machine(innkeeper: Deployment, host_id: int, **more: Any) -> st
     with innkeeper.held("create volume"):
         composed = await compose(innkeeper, host_id, **more)
         (operation,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "compose"]
-        await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
+        await innkeeper.cancel(operation["id"])
     path = f"machines/{composed['system_id']}/"
     await reaches(innkeeper, path, "Failed commissioning")
     return path
@@ -102,7 +102,7 @@ async def test_a_compose_that_fails_before_the_answer_leaves_no_machine(innkeepe
     host = await innkeeper.add_simulated()
     with innkeeper.held("create volume"):
         operation_id = await innkeeper.begin_compose(host["id"], **SIZE)
-        await innkeeper.post(f"operations/{operation_id}/", op="cancel")
+        await innkeeper.cancel(operation_id)
     assert await innkeeper.ended(operation_id) == "cancelled"
     assert await innkeeper.get("machines/") == []
 

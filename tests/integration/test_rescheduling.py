@@ -156,7 +156,7 @@ async def test_a_cancelled_compose_is_not_rescheduled(innkeeper: Deployment) -> 
     with innkeeper.held("define guest", name="large"):
         operation = await innkeeper.post("machines/", op="allocate", headers=ASYNC, mem=1024)
         await reached(innkeeper, operation, "compose_on_host")
-        await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
+        await innkeeper.cancel(operation["id"])
     await reached(innkeeper, operation, "cancelled")
     assert innkeeper.simulated_guests("large") == innkeeper.simulated_guests("small") == []
     assert await innkeeper.get("machines/") == []

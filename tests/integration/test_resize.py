@@ -260,7 +260,7 @@ async def test_a_cancelled_resize_restores_the_size_of_before(innkeeper: Deploym
         operation = await innkeeper.begin(path(machine), op="resize", cores="4")
         await eventually(innkeeper.simulated().is_holding)
         assert await claimed(innkeeper) == (4, 2048)
-        await innkeeper.post(f"operations/{operation}/", op="cancel")
+        await innkeeper.cancel(operation)
     assert await innkeeper.ended(operation) == "cancelled"
     assert on_host(innkeeper) == await claimed(innkeeper) == (2, 2048)
     assert await shown(innkeeper, machine) == (2, 2048, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import reached, refresh, rows
+from tests.integration.adoption import refresh, rows
 from tests.integration.test_boot_disk import messages
 from tests.integration.users import as_user
 from tests.rejections import rejected_status
@@ -60,8 +60,7 @@ async def test_a_cancelled_change_is_undone(innkeeper: Deployment) -> None:
     with innkeeper.held("set start order"):
         operation = await innkeeper.begin(path(machine), op="set_start_order", priority="9")
         await eventually(innkeeper.simulated().is_holding)
-        await innkeeper.post(f"operations/{operation}/", op="cancel")
-        await reached(innkeeper, {"id": operation}, "undoing")
+        await innkeeper.cancel(operation)
     assert await innkeeper.ended(operation) == "cancelled"
     assert (await shown(innkeeper, machine), rows(innkeeper, ON_HOST)) == ((5, 0), [(5, 0)])
 

@@ -44,7 +44,7 @@ async def test_a_failed_clone_is_repeated_with_what_was_asked_for(innkeeper: Dep
             f"machines/{source['system_id']}/", op="clone", hostname="copy", memory=2048, storage_pool="nvme"
         )
         await eventually(lambda: innkeeper.simulated().is_holding())
-        await innkeeper.post(f"operations/{operation}/", op="cancel")
+        await innkeeper.cancel(operation)
     assert await innkeeper.ended(operation) == "cancelled"
     client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
     await client.log_in("mira", PASSWORD)

@@ -51,7 +51,7 @@ async def test_the_page_of_a_vm_says_why_it_was_not_created(innkeeper: Deploymen
     with innkeeper.held("create volume"):
         answer = await compose(client, hostname="web-1")
         task = await task_of_compose(innkeeper)
-        await innkeeper.post(f"operations/{task['id']}/", op="cancel")
+        await innkeeper.cancel(task["id"])
     assert await innkeeper.ended(task["id"]) == "cancelled"
     for path in (answer.headers["Location"], "/MAAS/ui/attention"):
         page = await client.get(path)
