@@ -1,19 +1,13 @@
-"""Converts between asyncio and Twisted: the only module in which the two meet."""
+"""Waits in asyncio for what Twisted does."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
 T = TypeVar("T")
-
-
-def as_deferred(work: Coroutine[Any, Any, T]) -> Deferred[T]:
-    """Starts `work` as a task and returns its result as a Deferred. Cancelling the Deferred cancels the task."""
-    return Deferred.fromFuture(asyncio.ensure_future(work))
 
 
 async def from_deferred(deferred: Deferred[T]) -> T:
