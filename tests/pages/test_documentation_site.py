@@ -22,6 +22,7 @@ from playwright.async_api import expect
 from development.releases.versioned_site import add
 from tests.browser.chromium import chromium
 from tests.pages.blocks import CHECKOUT
+from tests.pages.fresh_machine import in_outer_network
 
 pytestmark = [pytest.mark.lab]
 
@@ -32,8 +33,9 @@ BUILD_S = 900.0
 def built() -> Path:
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}
     done = subprocess.run(
-        [str(CHECKOUT / "dev"), "docs"], env=environment, capture_output=True, text=True, check=False, timeout=BUILD_S
-    )
+        [*in_outer_network(), str(CHECKOUT / "dev"), "docs"],
+        env=environment, capture_output=True, text=True, check=False, timeout=BUILD_S,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr  # also for a link or an anchor that leads nowhere
     return CHECKOUT / "build"
 
