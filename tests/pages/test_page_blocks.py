@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
 import pytest
 
 from tests.pages.blocks import CHECKOUT, GUIDES, MACHINES, NEEDS, PAGES, SKIPS, blocks_of, missing_lines
 
 COMMANDS = ("innkeeper", ".venv/", "./dev", "virsh", "git", "apt-get", "runuser", "curl", "rackd", "regiond", "kill")
+
+IMPORTED = "docs/examples/import-from-maas/maas.sql"
+OF_TABLE = {
+    "zone": "zones",
+    "resourcepool": "resource-pools",
+    "space": "spaces",
+    "fabric": "fabrics",
+    "bmc": "vm-hosts",
+}
+AGAIN = "boot-resources"  # an image is uploaded again, as its next version
+
+
+def created(page: str) -> Iterator[tuple[str, str]]:
+    """Yields kinds and names of what the page's commands create in the region that all pages share."""
+    for block in blocks_of(page):
+        if block.marked("skip") is None and block.runs_on_the_tests_machine:
+            for line in block.text.replace("\\\n", " ").splitlines():
+                if found := re.match(r"innkeeper (\S+) create\b.*?\bname=(\S+)", line):
+                    yield found[1], found[2]
+
+
+def imported() -> Iterator[tuple[str, str]]:
+    """Yields the same of what the sample of a MAAS database brings into that region."""
+    text = (CHECKOUT / IMPORTED).read_text()
+    tables = re.findall(r"COPY public\.maasserver_(\w+) \((.*?)\) FROM stdin;\n(.*?)\\\.", text, re.DOTALL)
+    for table, columns, rows in tables:
+        if table in OF_TABLE:
+            at = columns.split(", ").index("name")
+            for row in rows.splitlines():
+                yield OF_TABLE[table], row.split("\t")[at]
+
+
+def test_no_two_pages_create_objects_of_one_name() -> None:
+    places: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for page in PAGES:
+        for one in created(page):
+            places[one].add(page)
+    for one in imported():
+        places[one].add(IMPORTED)
+    assert {one: found for one, found in places.items() if len(found) > 1 and one[0] != AGAIN} == {}
 
 
 def test_every_guide_is_in_the_order_of_the_test() -> None:
