@@ -16,6 +16,7 @@ from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
+from common.addresses.host_names import bracketed
 from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost
 from common.process.http_request import (
     BROKEN,
@@ -207,7 +208,7 @@ class Api:
             return f"Cannot resolve {parts.hostname}: check the region's address {self.url}"
         reason = "connection refused" if isinstance(error, ConnectionRefusedError) else reason_of(error)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        return f"Cannot connect to {parts.hostname}:{port}: {reason}. Is the region running?"
+        return f"Cannot connect to {bracketed(parts.hostname or '')}:{port}: {reason}. Is the region running?"
 
 
 def _postponing(deadline: asyncio.Timeout, by_s: float, on_data: Callable[[bytes], None]) -> Callable[[bytes], None]:

@@ -1,4 +1,4 @@
-"""Parses the host part of an address: a host name or an IP address."""
+"""Parses and formats the host part of an address: a host name or an IP address."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def parse_host(text: str) -> str:
     if len(text) > 253 or _NAME.fullmatch(text) is None:
         raise InvalidRequest("The host of the address is not a valid host name.")
     return text.lower()
+
+
+def bracketed(host: str) -> str:
+    """Returns the host as it precedes a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from common.addresses.host_names import parse_host
+from common.addresses.host_names import bracketed, parse_host
 from common.errors import InvalidRequest
 
 SSH_PORT = 22
@@ -54,8 +54,7 @@ class LibvirtAddress:
 
     @property
     def bracketed_host(self) -> str:
-        host = self.host or ""
-        return f"[{host}]" if ":" in host else host
+        return bracketed(self.host or "")
 
     @property
     def needs_ssh_key(self) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from attrs import frozen
 
-from common.addresses.host_names import parse_host
+from common.addresses.host_names import bracketed, parse_host
 from common.errors import InvalidRequest
 
 PORT = 8443
@@ -27,7 +27,7 @@ class LxdAddress:
     @property
     def host_and_port(self) -> str:
         """`host:port`, the form in which clusters list their members."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
     @property
     def normalised(self) -> str:

@@ -12,6 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.web.server import NOT_DONE_YET, Request
 
+from common.addresses.host_names import bracketed
 from common.errors import BadSettings
 from common.process.deferreds import from_deferred
 
@@ -61,9 +62,9 @@ class HttpListener:
         try:
             self._listening = reactor.listenTCP(address.port, site, interface=address.host)
         except CannotListenError as error:
+            where = f"{bracketed(address.host)}:{address.port}"
             raise BadSettings(
-                f"Cannot listen on {address.host}:{address.port} for {address.purpose}: {error.socketError}. "
-                f"{address.advice}"
+                f"Cannot listen on {where} for {address.purpose}: {error.socketError}. {address.advice}"
             ) from error
         log.info("listening", purpose=address.purpose, host=address.host, port=self.port)
 

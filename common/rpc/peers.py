@@ -7,6 +7,7 @@ from datetime import datetime
 
 from attrs import frozen
 
+from common.addresses.host_names import bracketed
 from common.certificates import Role
 from common.errors import InvalidRequest
 from common.rpc.session import LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
@@ -34,7 +35,7 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> Address:

@@ -16,6 +16,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from attrs import frozen
 
+from common.addresses.host_names import bracketed
 from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.connection import Connection
 from regiond.db.errors import LOST, REJECTED, no_primary
@@ -33,7 +34,7 @@ class Server:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
 
 @frozen
@@ -75,9 +76,7 @@ def _server(text: str, port: int) -> Server:
 def described(dsn: str) -> str:
     """Returns database and servers, without user, password and other options."""
     try:
-        servers = ", ".join(
-            one.host if one.port == DEFAULT_PORT else f"{one.host}:{one.port}" for one in servers_of(dsn)
-        )
+        servers = ", ".join(bracketed(one.host) if one.port == DEFAULT_PORT else str(one) for one in servers_of(dsn))
         return f"{urlsplit(dsn).path.strip('/') or '(default)'} on {servers or 'the local socket'}"
     except ValueError:
         return "of the setting"  # asyncpg reports the error in it

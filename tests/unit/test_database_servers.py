@@ -26,6 +26,7 @@ def test_the_servers_of_a_dsn_have_its_order(dsn: str, servers: list[tuple[str, 
     ("dsn", "text"),
     [
         ("postgresql://u:secret@a:1,b/inn?target_session_attrs=read-write", "inn on a:1, b"),
+        ("postgresql://[2001:db8::1]:6,[2001:db8::2]/inn", "inn on [2001:db8::1]:6, [2001:db8::2]"),
         ("postgresql:///inn", "inn on the local socket"),
         ("postgresql://u:secret@a:x,b:y/inn", "of the setting"),
     ],

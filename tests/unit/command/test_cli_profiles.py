@@ -64,10 +64,11 @@ async def test_errors_are_printed_as_one_sentence(cli: Cli, words: tuple[str, ..
     assert expected in ran.err
 
 
-async def test_an_unreachable_region_is_named_with_the_reason(cli: Cli) -> None:
-    ran = await cli("login", "admin", "http://127.0.0.1:1", KEY)
+@pytest.mark.parametrize("where", ["127.0.0.1:1", "[::1]:1"])
+async def test_an_unreachable_region_is_named_with_the_reason(cli: Cli, where: str) -> None:
+    ran = await cli("login", "admin", f"http://{where}", KEY)
     assert ran.status == 7
-    assert "Cannot connect to 127.0.0.1:1: connection refused" in ran.err
+    assert f"Cannot connect to {where}: connection refused" in ran.err
     assert len(ran.err.splitlines()) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from common.addresses.host_names import bracketed
 from common.errors import DeploymentFailed
 from common.values import DriverType
 from common.vm_host_report import VmHostReport
@@ -44,7 +45,7 @@ def new_host(machine: MachineView, setup: VmHostSetup, private_key: str) -> NewH
     """Returns the VM host to add. Raises DeploymentFailed as `check_report`."""
     report = check_report(setup, machine.hostname)
     is_lxd = setup.driver is DriverType.LXD
-    where = f"[{report.address}]" if ":" in report.address else report.address
+    where = bracketed(report.address)
     pair = KeyPair(certificate_pem=setup.public, key_pem=private_key) if is_lxd else None
     ssh = None if is_lxd else SshKeyPair(public_line=setup.public, private_pem=private_key)
     return NewHost(
