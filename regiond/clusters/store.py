@@ -63,13 +63,18 @@ _JOIN_EXISTING = """
      where driver = $3 and address = $4 and project = $5 and cluster_id is null and pinned_fingerprint = $6
     returning id
 """
+# Who else is in charge of the members, such as a MAAS, is in charge of a new one, too. A person's maintenance is not.
 _ADD = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
                          memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
-                         pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, member)
+                         pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, member,
+                         maintenance_since, maintenance_by, maintenance_reason, maintenance_holder)
     select $5, driver, $3, project, zone_id, pool_id, tags, cpu_over_commit_ratio, memory_over_commit_ratio,
            reserved_cores, reserved_memory_mib, default_macvlan_mode, $4,
-           pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, $2
+           pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, $2,
+           case when maintenance_holder is not null then now() end,
+           case when maintenance_holder is not null then maintenance_by end,
+           case when maintenance_holder is not null then maintenance_reason end, maintenance_holder
       from vm_host where id = $1
     on conflict (driver, address, project) do nothing
     returning id

@@ -10,6 +10,9 @@ import pytest
 
 from common.errors import InnkeeperError
 from common.values import ClusterMember
+from regiond.caller import Caller
+from regiond.hosts.service import begin_maintenance
+from regiond.maas.imports.model import PARALLEL_RUN
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import recorded_messages
 from tests.integration.lxd_hosts import add
@@ -19,6 +22,7 @@ from tests.lxd_double import FakeLxd, FakeLxds
 from tests.waiting import settle
 
 LIMIT = 5
+ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 
 
 @pytest.fixture
@@ -91,6 +95,23 @@ async def test_a_cluster_does_not_take_another_host_as_its_member(innkeeper: Dep
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     assert await recorded_messages(innkeeper, "cluster_member_rejected") == found
     assert victim_server.used == [victim_server.used[0]] * len(victim_server.used)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("holder", "inherits"), [(PARALLEL_RUN, True), (None, False)], ids=["maas", "person"])
+async def test_maas_is_in_charge_of_a_new_member_as_of_the_others(
+    innkeeper: Deployment, lxds: FakeLxds, holder: str | None, inherits: bool
+) -> None:
+    first = cluster_of(lxds, "m1", "m2")
+    both, first.reports = first.reports, {"cluster_member": "m1", "cluster_members": (member("m1"),)}
+    host = await add(innkeeper, "m1", password=first.token())
+    assert await hosts(innkeeper) == ["m1"]
+    async with innkeeper.region.components.database.transaction() as db:
+        await begin_maintenance(db, ADMIN, [host["id"]], "MAAS is in charge", holder=holder)
+    first.reports = both
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    found = await innkeeper.get("vm-hosts/m2/")
+    assert (found["maintenance"] or {}).get("reason") == ("MAAS is in charge" if inherits else None)
 
 
 @pytest.mark.slow

@@ -8,6 +8,9 @@ import pytest
 from attrs import evolve
 
 from common.maas.inventory import Cluster, Host, Inventory
+from regiond.caller import Caller
+from regiond.hosts.model import HostView, NewHost
+from regiond.hosts.service import Hosts
 from tests.deployment.deployment import Deployment
 from tests.integration.test_cluster_members import cluster_of
 from tests.integration.test_maas_import import apply, begin, inventory, plan
@@ -15,6 +18,7 @@ from tests.lxd_double import FakeLxds
 from tests.unit.test_key_pairs import small_pair
 
 pytestmark = pytest.mark.slow
+REFRESH_S = 30.0
 ADDRESS = "simulated:sim?cores=8&memory_mib=32768&guests=4&pools=2"
 
 
@@ -75,6 +79,28 @@ async def test_a_cluster_gets_its_name_zone_and_pool(innkeeper: Deployment, lxds
     assert (known["name"], known["vmhost_count"]) == ("sky", 2)
     members = {(one["zone"]["name"], one["pool"]["name"]) for one in await innkeeper.get("vm-hosts/")}
     assert members == {("east", "web")}
+
+
+async def test_a_member_that_the_refresh_of_another_adds_is_brought(
+    innkeeper: Deployment, lxds: FakeLxds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Hosts.create
+
+    async def create_and_refresh(hosts: Hosts, caller: Caller, new: NewHost, *, wait_s: float) -> HostView:
+        assert wait_s < REFRESH_S, "the import waits for no refresh"
+        return await create(hosts, caller, new, wait_s=REFRESH_S)
+
+    monkeypatch.setattr(Hosts, "create", create_and_refresh)
+    found, certificate = cluster("m1", "m2")
+    first, second = found.hosts
+    second = evolve(second, tags=("fast",), cpu_over_commit_ratio=3.0, memory_over_commit_ratio=2.0)
+    cluster_of(lxds, "m1", "m2").trust(certificate)
+    _, operation = await imported(innkeeper, evolve(found, hosts=(first, second)))
+    assert operation["state"] == "succeeded", operation["error"]
+    here = {one["name"]: one for one in await innkeeper.get("vm-hosts/")}
+    ratios = {name: (one["cpu_over_commit_ratio"], one["memory_over_commit_ratio"]) for name, one in here.items()}
+    assert ratios == {"m1": (1.0, 1.0), "m2": (3.0, 2.0)}
+    assert [("fast" in here[name]["tags"]) for name in ("m1", "m2")] == [False, True]
 
 
 async def test_a_cluster_whose_members_are_away_is_told_and_brought_later(

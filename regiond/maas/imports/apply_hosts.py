@@ -6,20 +6,21 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
+from common.errors import InvalidRequest
 from common.maas.inventory import Host
 from regiond.clusters.model import ClusterChange
-from regiond.hosts.model import HostChange, HostState, HostView, NewHost
+from regiond.hosts.model import HostChange, HostState, HostView, NewHost, with_console_tag
 from regiond.maas.imports.model import PARALLEL_RUN, PlanItem
 from regiond.maas.imports.plan_groups import problem_of
 from regiond.maas.imports.plan_hosts import driver_of, known_hosts
-from regiond.maas.imports.region_state import RegionState
+from regiond.maas.imports.region_state import RegionState, read_hosts
 from regiond.maas.imports.work import Work
 from regiond.tags.model import check_name as check_tag_name
 
 _NO_WAIT_S = 0.05  # the import waits for the first refreshes of all hosts together
 
 
-async def bring_hosts(work: Work) -> None:
+async def bring_hosts(work: Work, *, simulated_allowed: bool) -> None:
     by_id = {one.id: one for one in work.inventory.hosts}
     zones, pools, tags = work.new_names("zones"), work.new_names("pools"), work.tag_names()
     for item in work.to_do("hosts"):
@@ -28,7 +29,18 @@ async def bring_hosts(work: Work) -> None:
             new = _new_host(evolve(host, tags=tags(host.tags)), item, zones=zones, pools=pools)
             if not work.state.is_in_charge(item.source_id):
                 new = evolve(new, maintenance=work.in_charge, maintenance_holder=PARALLEL_RUN)
-            await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)
+            try:
+                await work.rooms.hosts.create(work.caller, new, wait_s=_NO_WAIT_S)
+            except InvalidRequest:
+                # The first refresh of another member may have added it since the plan; `finish_hosts` does the rest.
+                if not await _is_here(work, host, simulated_allowed=simulated_allowed):
+                    raise
+
+
+async def _is_here(work: Work, host: Host, *, simulated_allowed: bool) -> bool:
+    async with work.rooms.database.connection() as db:
+        state = evolve(work.state, hosts=await read_hosts(db))
+    return host.id in known_hosts(work.inventory, state, simulated_allowed=simulated_allowed)
 
 
 def _new_host(host: Host, item: PlanItem, *, zones: Mapping[str, str], pools: Mapping[str, str]) -> NewHost:
@@ -69,18 +81,45 @@ def unusable(host: HostView) -> str:
 
 
 async def finish_hosts(work: Work, here: dict[str, HostView]) -> None:
-    """Gives hosts and clusters of this import what can be known only after their first refresh."""
+    """Gives hosts and clusters of this import what can be known only after their first refresh.
+
+    A member that the refresh of another one has added gets its tags and ratios, too; its name is that of the member,
+    and zone and resource pool are those of the cluster.
+    """
+    tags = work.tag_names()
     for host in work.inventory.hosts:
         view = here.get(host.id)
-        if view is None or view.created_at < work.began_at or not host.default_storage_pool:
+        if view is None or view.created_at < work.began_at:
             continue
-        wanted = next((one for one in view.storage_pools if one.name == host.default_storage_pool), None)
-        if wanted is not None and not wanted.is_default:
-            item = next(one for one in work.plan.of("hosts") if one.source_id == host.id)
+        item = next(one for one in work.plan.of("hosts") if one.source_id == host.id)
+        change = _default_pool(host, view)
+        if view.cluster_id is not None:
+            new = _new_host(evolve(host, tags=tags(host.tags)), item, zones={}, pools={})
+            change = _of_member(new, view, change)
+        if change != HostChange():
             async with work.attempt(item):
-                change = HostChange(default_storage_pool=wanted.pool_key)
                 await work.rooms.hosts.update(work.caller, view.id, change, wait_s=_NO_WAIT_S)
     await _finish_clusters(work, here)
+
+
+def _default_pool(host: Host, view: HostView) -> HostChange:
+    wanted = next((one for one in view.storage_pools if one.name == host.default_storage_pool), None)
+    return HostChange(default_storage_pool=None if wanted is None or wanted.is_default else wanted.pool_key)
+
+
+def _of_member(new: NewHost, view: HostView, change: HostChange) -> HostChange:
+    """Returns the change with what differs from the host that the import would have created."""
+    same_tags = with_console_tag(new.tags) == with_console_tag(view.tags)
+    same_mode = new.default_macvlan_mode in {None, view.default_macvlan_mode}
+    same_cpu = new.cpu_over_commit_ratio == view.cpu_over_commit_ratio
+    same_memory = new.memory_over_commit_ratio == view.memory_over_commit_ratio
+    return evolve(
+        change,
+        tags=None if same_tags else new.tags,
+        cpu_over_commit_ratio=None if same_cpu else new.cpu_over_commit_ratio,
+        memory_over_commit_ratio=None if same_memory else new.memory_over_commit_ratio,
+        default_macvlan_mode=None if same_mode else new.default_macvlan_mode,
+    )
 
 
 async def _finish_clusters(work: Work, here: dict[str, HostView]) -> None:

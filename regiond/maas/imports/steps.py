@@ -99,7 +99,7 @@ class ImportMaas:
             await bring_users(work)
         if work.to_do("hosts"):
             await journal.step("import_hosts")
-            await bring_hosts(work)
+            await bring_hosts(work, simulated_allowed=self.simulated_allowed)
         await self._write_failures(operation, work)
 
     async def _watch(self, work: Work, here: Mapping[str, HostView]) -> None:
