@@ -15,6 +15,7 @@ import pytest
 
 from common.errors import InvalidRequest
 from common.maas.inventory import Inventory, SourceKind
+from development import postgres
 from innkeeper.maas_import.service import read_database, read_dump
 from regiond.db.pool import connect
 from tests.database import create_database, drop_database, named
@@ -38,6 +39,12 @@ async def _release(dsn: str) -> int:
         return int(await connection.fetchval("show server_version_num")) // 10_000
     finally:
         await connection.close()
+
+
+@pytest.fixture
+def own_server(server_folder: Path) -> str:
+    """A server on which no other test has databases: pg_dumpall fails if one is dropped meanwhile."""
+    return postgres.start(server_folder)
 
 
 @asynccontextmanager
@@ -84,13 +91,11 @@ async def test_other_archives_of_pg_dump_are_read(
     assert facts(found) == facts(await read_database(empty_database_url))
 
 
-async def test_a_compressed_dump_of_the_whole_server_is_read(
-    postgres_server: str, programs: Programs, tmp_path: Path
-) -> None:
+async def test_a_compressed_dump_of_the_whole_server_is_read(own_server: str, tmp_path: Path) -> None:
     path, compressed = tmp_path / "all.sql", tmp_path / "all.sql.gz"
-    async with maas_databases(postgres_server, f"MAAS \"of\" the 'site' {uuid4().hex[:6]}") as (dsn,):
+    async with maas_databases(own_server, f"MAAS \"of\" the 'site' {uuid4().hex[:6]}") as (dsn,):
         await build(dsn, site_of("3.6", site()))
-        await asyncio.to_thread(programs.dump_all, postgres_server, path, "--exclude-database=innkeeper*")
+        await asyncio.to_thread(Programs(await _release(own_server)).dump_all, own_server, path)
         expected = facts(await read_database(dsn))
     compressed.write_bytes(gzip.compress(path.read_bytes()))
     assert facts(await read_dump(path)) == expected
@@ -98,15 +103,13 @@ async def test_a_compressed_dump_of_the_whole_server_is_read(
 
 
 @pytest.mark.slow
-async def test_of_several_databases_of_maas_one_is_chosen(
-    postgres_server: str, programs: Programs, tmp_path: Path
-) -> None:
+async def test_of_several_databases_of_maas_one_is_chosen(own_server: str, tmp_path: Path) -> None:
     path = tmp_path / "all.sql"
     names = sorted(f"maas-{uuid4().hex[:8]}" for _ in range(2))
-    async with maas_databases(postgres_server, *names) as dsns:
+    async with maas_databases(own_server, *names) as dsns:
         for dsn, version in zip(dsns, ("3.5", NEWEST_WITH_HOSTS), strict=True):
             await build(dsn, site_of(version, site()))
-        await asyncio.to_thread(programs.dump_all, postgres_server, path, "--exclude-database=innkeeper*")
+        await asyncio.to_thread(Programs(await _release(own_server)).dump_all, own_server, path)
     with pytest.raises(InvalidRequest, match=f"several databases of MAAS: {', '.join(names)}"):
         await read_dump(path)
     assert (await read_dump(path, database=names[0])).origin.version == "3.5"

@@ -109,7 +109,7 @@ class Programs:
         return self._run("pg_dump", dsn, target, *options)
 
     def dump_all(self, dsn: str, target: Path, *options: str) -> Path:
-        """Writes a dump of all databases of the server but those of other tests, as MAAS's guide says."""
+        """Writes a dump of all databases of the server, as MAAS's guide says."""
         return self._run("pg_dumpall", as_superuser(dsn), target, "--clean", *options)
 
     def _run(self, program: str, dsn: str, target: Path, *options: str) -> Path:
