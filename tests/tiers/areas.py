@@ -103,7 +103,7 @@ DEEP = (
         name="systemd",
         title="the Debian packages on a guest with systemd, by the installation guide",
         paths=("tests/systemd",),
-        needs={Need.DISKS},
+        needs={Need.DISKS, Need.IMAGES},
     ),
     Area(
         name="pages",
@@ -141,7 +141,7 @@ AREAS = {area.name: area for area in (FIRST_TIER, *DEEP)}
 _BOOTS = {
     "test_clients_lxd.py", "test_clone_libvirt.py", "test_deployed_vm_hosts.py", "test_deployment_libvirt.py",
     "test_deployment_lxd.py", "test_libvirt_size_in_guest.py", "test_lxd_disks_in_guest.py",
-    "test_lxd_nics_in_guest.py",
+    "test_lxd_nics_in_guest.py", "test_lxd_usage.py",
 }  # fmt: skip
 _IN_FIRST_TIER = {"test_incus_slice.py"}  # of tests with the marker `lab`
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}

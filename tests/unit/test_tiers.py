@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.tiers.results import Failure, read
 from tests.tiers.runs import CHECKOUT
 
 TODAY = date(2026, 11, 23)
+MAY_USE_THE_IMAGE = sorted([*CHECKOUT.glob("tests/lab/test_*.py"), *CHECKOUT.glob("tests/systemd/*.py")])
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_workers_have_own_networks_unless_one_libvirtd_serves_them(
     assert ["--own-networks" in command for command in commands] == [own]
 
 
-@pytest.mark.parametrize("path", sorted(CHECKOUT.glob("tests/lab/test_*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MAY_USE_THE_IMAGE, ids=lambda path: path.name)
 def test_the_area_of_a_test_that_boots_the_image_builds_it(path: Path) -> None:
     """It is built outside the namespace of the tests, which has no network."""
-    if re.search(r"guest_image import .*\b(image_file|upload_image)\b", path.read_text("utf-8")):
-        assert Need.IMAGES in AREAS[area_of(f"tests/lab/{path.name}", {"lab"}, "")].needs
+    if "from tests.lab.guest_image import" in path.read_text("utf-8"):
+        assert Need.IMAGES in AREAS[area_of(str(path.relative_to(CHECKOUT)), {"lab"}, "")].needs
 
 
 def test_an_area_whose_hypervisor_cannot_be_installed_is_red(
