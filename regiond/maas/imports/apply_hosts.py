@@ -40,7 +40,7 @@ async def bring_hosts(work: Work, *, simulated_allowed: bool) -> None:
 async def _is_here(work: Work, host: Host, *, simulated_allowed: bool) -> bool:
     async with work.rooms.database.connection() as db:
         state = evolve(work.state, hosts=await read_hosts(db))
-    return host.id in known_hosts(work.inventory, state, simulated_allowed=simulated_allowed)
+    return bool(known_hosts(evolve(work.inventory, hosts=(host,)), state, simulated_allowed=simulated_allowed))
 
 
 def _new_host(host: Host, item: PlanItem, *, zones: Mapping[str, str], pools: Mapping[str, str]) -> NewHost:
@@ -86,13 +86,12 @@ async def finish_hosts(work: Work, here: dict[str, HostView]) -> None:
     A member that the refresh of another one has added gets its tags and ratios, too; its name is that of the member,
     and zone and resource pool are those of the cluster.
     """
-    tags = work.tag_names()
+    tags, items = work.tag_names(), {one.source_id: one for one in work.plan.of("hosts")}
     for host in work.inventory.hosts:
         view = here.get(host.id)
         if view is None or view.created_at < work.began_at:
             continue
-        item = next(one for one in work.plan.of("hosts") if one.source_id == host.id)
-        change = _default_pool(host, view)
+        item, change = items[host.id], _default_pool(host, view)
         if view.cluster_id is not None:
             new = _new_host(evolve(host, tags=tags(host.tags)), item, zones={}, pools={})
             change = _of_member(new, view, change)
@@ -108,18 +107,16 @@ def _default_pool(host: Host, view: HostView) -> HostChange:
 
 
 def _of_member(new: NewHost, view: HostView, change: HostChange) -> HostChange:
-    """Returns the change with what differs from the host that the import would have created."""
-    same_tags = with_console_tag(new.tags) == with_console_tag(view.tags)
-    same_mode = new.default_macvlan_mode in {None, view.default_macvlan_mode}
-    same_cpu = new.cpu_over_commit_ratio == view.cpu_over_commit_ratio
-    same_memory = new.memory_over_commit_ratio == view.memory_over_commit_ratio
+    """Returns the change with what the import would have created the host with, if the host differs from it."""
+    mode = new.default_macvlan_mode or view.default_macvlan_mode
+    wanted = (with_console_tag(new.tags), new.cpu_over_commit_ratio, new.memory_over_commit_ratio, mode)
+    found = (with_console_tag(view.tags), view.cpu_over_commit_ratio, view.memory_over_commit_ratio)
+    if wanted == (*found, view.default_macvlan_mode):
+        return change
     return evolve(
-        change,
-        tags=None if same_tags else new.tags,
-        cpu_over_commit_ratio=None if same_cpu else new.cpu_over_commit_ratio,
-        memory_over_commit_ratio=None if same_memory else new.memory_over_commit_ratio,
-        default_macvlan_mode=None if same_mode else new.default_macvlan_mode,
-    )
+        change, tags=new.tags, default_macvlan_mode=new.default_macvlan_mode,
+        cpu_over_commit_ratio=new.cpu_over_commit_ratio, memory_over_commit_ratio=new.memory_over_commit_ratio,
+    )  # fmt: skip
 
 
 async def _finish_clusters(work: Work, here: dict[str, HostView]) -> None:
