@@ -158,21 +158,32 @@ class LxdServer:
                 os.sched_yield()
 
     def start(self) -> None:
-        """Starts LXD after `kill`. Returns when it answers and, in a cluster, has sent a heartbeat."""
+        """Starts LXD after `kill`. Returns when it answers and, in a cluster, is in touch with the other members."""
         started_at = datetime.now(UTC).isoformat()
         run_lab(*self.start_command, self.name)
         ends_at = time.monotonic() + START_S
-        # Until then the other members may mark it offline: their last heartbeat of it is from before the kill, and
-        # they wait only 20 s.
-        while self.member and self._last_heartbeat() < started_at:
-            assert time.monotonic() < ends_at, f"no heartbeat of {self.name}"
+        while self.member and not self._is_back(started_at):
+            assert time.monotonic() < ends_at, f"the other members do not find {self.name}"
             time.sleep(0.1)
 
-    def _last_heartbeat(self) -> str:
-        """This member's newest heartbeat in the cluster's database."""
-        query = f"select heartbeat from nodes where name = '{self.member}'"  # noqa: S608  # a constant name
-        found = self.ask("/internal/sql", method="POST", body={"database": "global", "query": query})
-        return str(found["Results"][0]["rows"][0][0])
+    def _is_back(self, since: str) -> bool:
+        """Returns whether this member has sent a heartbeat, and those that run forward requests to it.
+
+        Before its heartbeat they may mark it offline: the last one is from before the kill, and they wait only 20 s.
+        Incus refuses to forward requests to it until it has connected to it, with the heartbeat after that.
+        """
+        query = {"database": "global", "query": "select name, heartbeat from nodes"}
+        heartbeats = dict(self.ask("/internal/sql", method="POST", body=query)["Results"][0]["rows"])
+        if str(heartbeats.pop(self.member)) < since:
+            return False
+        for name in heartbeats:
+            try:
+                ask(LAB_DIR / f"{self.kind}-{name}" / "unix.socket", f"/1.0?target={self.member}")
+            except OSError:
+                continue  # it does not run
+            except AssertionError:
+                return False
+        return True
 
     def restart(self) -> None:
         self.kill()
