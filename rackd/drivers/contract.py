@@ -235,7 +235,7 @@ class Driver(GuestHardware, Protocol):
         """
 
     def open_console(self, guest: GuestRef) -> ConsoleStream:
-        """Connects to the guest's serial port. The caller closes the stream, which ends with this driver's connection.
+        """Connects to the guest's serial port. The caller closes the stream, which ends with this driver.
 
         Raises NotFound without the guest, WrongState while it is off, Busy while somebody else has its console open,
         and Unsupported if it has none.

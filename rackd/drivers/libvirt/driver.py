@@ -33,9 +33,9 @@ from common.values import (
 from rackd.drivers.contract import ConsoleStream, ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, only_parts_of_disks, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
-from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.connection.own_connection import OwnConnections
 from rackd.drivers.libvirt.connection.session import Session
 from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
@@ -91,9 +91,10 @@ class LibvirtDriver(WithoutProjects):
     def __init__(
         self, connect: Callable[[], Client], installation_id: UUID, *, reread_domains: int = REREAD_DOMAINS
     ) -> None:
-        """`connect` opens a connection. The first method call opens one."""
+        """`connect` opens a connection. The first method call opens one, and each console and screen another."""
         self._installation_id = installation_id
         self._session = Session(connect)
+        self._consoles = OwnConnections(connect)
         self._reread_domains = reread_domains
         self._watches: set[Watch] = set()
         self._agents = GuestAgents()
@@ -349,12 +350,12 @@ class LibvirtDriver(WithoutProjects):
         """Raises Unsupported for guests that Innkeeper did not compose, or on a storage pool of block devices."""
         return serial_log.read(self._session.client(), guest, max_bytes=max_bytes)
 
-    def open_console(self, guest: GuestRef) -> LibvirtConsole:
-        return console.open_console(self._session.client(), guest)
+    def open_console(self, guest: GuestRef) -> ConsoleStream:
+        return self._consoles.open(lambda client: console.open_console(client, guest))
 
     def open_screen(self, guest: GuestRef) -> ConsoleStream:
         """Over SSH and TLS it is made of screenshots and keys, without a pointer: libvirt passes on no more there."""
-        return screen.open_screen(self._session.client(), guest)
+        return self._consoles.open(lambda client: screen.open_screen(client, guest))
 
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
         """Raises Unsupported for a transient domain, which libvirt cannot start again."""
@@ -378,6 +379,7 @@ class LibvirtDriver(WithoutProjects):
         for watch in tuple(self._watches):
             watch.stop()
         self._watches.clear()
+        self._consoles.close()
         self._session.close()
 
     def _capabilities_of(

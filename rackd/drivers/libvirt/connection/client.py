@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
@@ -67,6 +68,8 @@ class Client:
         self.calls = 0  # round trips to the hypervisor so far
         self._host = HostReader(self, connection)
         self._callbacks: list[int] = []
+        # The threads of a screen take turns: see own_connection.py. libvirt's event thread makes no calls.
+        self._turn = threading.RLock()
 
     @classmethod
     def open(cls, uri: str) -> Client:
@@ -83,11 +86,12 @@ class Client:
 
     def call(self, what: str, function: Callable[..., T], *arguments: object) -> T:
         """Counts and makes one libvirt call; `what` (an imperative phrase) starts the message of its error."""
-        self.calls += 1
-        try:
-            return function(*arguments)
-        except libvirt.libvirtError as error:
-            raise translate(error, what, connected=self.alive()) from error
+        with self._turn:
+            self.calls += 1
+            try:
+                return function(*arguments)
+            except libvirt.libvirtError as error:
+                raise translate(error, what, connected=self.alive()) from error
 
     def alive(self) -> bool:
         """Makes no round trip."""

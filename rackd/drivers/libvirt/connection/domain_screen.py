@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import libvirt
 
-from common.errors import DriverFailed
+from common.errors import DriverFailed, InnkeeperError
 from rackd.drivers.libvirt.connection.screen_socket import ScreenSocket
 
 T = TypeVar("T")
@@ -50,10 +50,10 @@ class DomainScreen:
             if len(found) <= _MAX_PICTURE_BYTES:
                 self._call("look at", stream.finish)
             else:
-                stream.abort()
+                self._call("look at", stream.abort)
         except BaseException:
-            with suppress(libvirt.libvirtError):
-                stream.abort()
+            with suppress(InnkeeperError):
+                self._call("look at", stream.abort)
             raise
         if len(found) > _MAX_PICTURE_BYTES:
             raise DriverFailed(f"The screen of {self._name} has more than {_MAX_PICTURE_BYTES} bytes.")

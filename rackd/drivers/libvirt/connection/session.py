@@ -16,7 +16,7 @@ CLOSE_WAIT_S = 1.0
 
 
 class Session:
-    """Thread-safe: the host's call slots and its watches use it at the same time."""
+    """Thread-safe. One thread at a time makes calls through its connection (see own_connection.py)."""
 
     def __init__(self, connect: Callable[[], Client]) -> None:
         self._connect = connect

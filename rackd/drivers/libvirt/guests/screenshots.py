@@ -1,7 +1,7 @@
 """The screen of a guest as libvirt's screenshots, its keyboard as libvirt's keys.
 
 libvirt passes a VNC connection on only to programs on the host itself. Over SSH and TLS, a screenshot and keys pass
-through the connection that is there, so the host needs no open port for it.
+through a connection like the others, so the host needs no open port for it.
 """
 
 from __future__ import annotations
