@@ -1,12 +1,14 @@
 """A request passes few modules of the region: a new one on its way has to be worth it."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import pytest
 
 from development.request_trace import ASYNC, traced
 from innkeeper.api_description import Method
-from tests.deployment.deployment import Deployment
+from tests.deployment.deployment import ENDED, Deployment
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 
@@ -19,15 +21,23 @@ ANSWERS = "regiond.api.declaration.operation_wait"  # reads the operation, which
 REQUESTS = 3
 
 
+async def _nothing_runs(innkeeper: Deployment) -> bool:
+    return all(one["state"] in ENDED for one in await innkeeper.get("operations/"))
+
+
 async def _modules_passed(
     innkeeper: Deployment, method: Method, path: str, op: str | None = None, fields: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Returns the modules that each of some equal requests passed: a timer of the region may run beside one."""
+    """Returns the modules that each of some equal requests passed: a timer of the region may run beside one.
+
+    The operation of the request before has ended: beside one, a request may open a connection to the database.
+    """
     traces = []
     for _ in range(1 + REQUESTS):  # the first does what is done once
         with traced() as trace:
             await innkeeper.send(method, path, op=op, fields=fields, headers=ASYNC)
         traces.append(trace.modules)
+        await eventually(partial(_nothing_runs, innkeeper))
     return [name for name in traces[-1] if all(name in modules for modules in traces[1:])]
 
 
