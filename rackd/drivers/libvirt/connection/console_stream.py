@@ -47,7 +47,7 @@ class LibvirtConsole:
         self._stream = client.call(self._what, client.connection.newStream, libvirt.VIR_STREAM_NONBLOCK)
         client.call(f"open the console of the guest {domain.name()}", domain.openConsole, None, self._stream, 0)
         try:
-            client.call(self._what, self._stream.eventAddCallback, _EVENTS, self._on_event, None)
+            client.call(self._what, self._stream.eventAddCallback, _EVENTS, _on_event, self._wake)
         except BaseException:
             self.close()
             raise
@@ -65,6 +65,8 @@ class LibvirtConsole:
         ends_at = time.monotonic() + _WRITE_S
         while data and not self._closed.is_set():
             with self._lock:
+                if self._closed.is_set():
+                    return
                 sent = self._client.call(self._what, self._stream.send, data)
             if sent == _WOULD_BLOCK:
                 if time.monotonic() > ends_at:
@@ -79,7 +81,9 @@ class LibvirtConsole:
         self._closed.set()
         self._wake.set()
         with self._lock:
-            for end in (self._stream.eventRemoveCallback, self._stream.abort):
+            # The last one frees libvirt's part of the stream, which would keep the connection open: its library never
+            # forgets a stream that had a callback, so that Python does not free it.
+            for end in (self._stream.eventRemoveCallback, self._stream.abort, self._stream.__del__):
                 with suppress(libvirt.libvirtError):  # the guest or the connection has ended it
                     end()
 
@@ -94,8 +98,9 @@ class LibvirtConsole:
             self._client.call(self._what, self._stream.eventUpdateCallback, _EVENTS)
             return None
 
-    def _on_event(self, stream: Any, _events: int, _opaque: object) -> None:
-        """Wakes the reader, from libvirt's event thread. libvirt repeats an event until the output has been read."""
-        with suppress(libvirt.libvirtError):
-            stream.eventUpdateCallback(0)
-        self._wake.set()
+
+def _on_event(stream: Any, _events: int, reader: threading.Event) -> None:
+    """Wakes the reader, from libvirt's event thread. libvirt repeats an event until the output has been read."""
+    with suppress(libvirt.libvirtError):
+        stream.eventUpdateCallback(0)
+    reader.set()

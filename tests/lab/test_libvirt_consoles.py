@@ -1,7 +1,9 @@
-"""Consoles of a libvirtd that hangs, in a process of their own: libvirt's library can end the process that uses it."""
+"""Consoles and screens of libvirt leave no connection behind, and end no process when libvirtd hangs."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -10,11 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from common.values import PowerAction
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.driver import LibvirtDriver
+from tests.contract.guest_samples import new_marker, small_guest
+from tests.lab.conftest import INSTALLATION
 from tests.lab.lab_host import LabHost
 from tests.lab.own_libvirtd import OwnLibvirtd
+from tests.waiting import eventually
 
 CONSOLES = 6
 DEADLINE_S = 90.0
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture
@@ -24,6 +36,23 @@ def lab_host(tmp_path: Path, own_libvirtd: OwnLibvirtd) -> Iterator[LabHost]:
     yield host
     host.connect()
     host.close()
+
+
+@pytest.mark.parametrize("opening", ["open_console", "open_screen"])
+async def test_a_closed_console_leaves_no_descriptor(
+    own_libvirtd: OwnLibvirtd, lab_host: LabHost, opening: str
+) -> None:
+    driver = LibvirtDriver(lambda: Client.open(own_libvirtd.uri), INSTALLATION)
+    spec = small_guest(f"{lab_host.prefix}many", new_marker(INSTALLATION), (lab_host.pool_id,))
+    await asyncio.to_thread(driver.compose, spec)
+    await asyncio.to_thread(driver.power, spec.ref, PowerAction.ON, grace_s=0.1)
+    before = descriptors()
+    for _ in range(CONSOLES):
+        console = await asyncio.to_thread(getattr(driver, opening), spec.ref)
+        await asyncio.to_thread(console.close)
+        del console
+    await eventually(lambda: descriptors() <= before)
+    await asyncio.to_thread(driver.close)
 
 
 def test_closing_the_consoles_of_a_hung_libvirtd_ends_no_process(own_libvirtd: OwnLibvirtd, lab_host: LabHost) -> None:
