@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from common.values import PowerAction
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.contract.guest_samples import new_marker, small_guest
+from tests.descriptors import descriptors
 from tests.lab.conftest import INSTALLATION
 from tests.lab.lab_host import LabHost
 from tests.lab.own_libvirtd import OwnLibvirtd
@@ -23,10 +23,6 @@ from tests.waiting import eventually
 
 CONSOLES = 6
 DEADLINE_S = 90.0
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture

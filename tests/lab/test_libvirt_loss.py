@@ -14,11 +14,13 @@ from common.errors import HostUnreachable
 from common.values import GuestChange, GuestEvent
 from rackd.drivers.libvirt.connection.client import KEEPALIVE_EVERY_S, KEEPALIVE_MISSES, Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
+from tests.descriptors import descriptors
 from tests.lab.conftest import INSTALLATION
 from tests.lab.own_libvirtd import OwnLibvirtd
 from tests.waiting import eventually
 
 NOTICED_S = KEEPALIVE_EVERY_S * (KEEPALIVE_MISSES + 1)
+ONE_CONNECTION = 2  # descriptors
 FOREIGN = "<domain type='qemu'><name>other</name><memory>65536</memory><os><type>hvm</type></os></domain>"
 
 
@@ -61,6 +63,25 @@ async def test_a_watch_resyncs_after_a_gap_and_continues(own_libvirtd: OwnLibvir
     await eventually(lambda: (GuestEvent.APPEARED, "other") in [(one.event, one.guest_name) for one in seen])
     await asyncio.to_thread(domain.undefine)
     await asyncio.to_thread(administrator.close)
+    await asyncio.to_thread(stop)
+
+
+async def test_a_watch_keeps_no_connection_that_was_lost(own_libvirtd: OwnLibvirtd, driver: LibvirtDriver) -> None:
+    seen: list[GuestChange] = []
+    stop = await asyncio.to_thread(driver.watch, seen.append)
+
+    async def lose_it() -> None:
+        reports = len(seen)
+        await asyncio.to_thread(own_libvirtd.kill)
+        await eventually(lambda: len(seen) == reports + 1)  # the first attempt to reconnect has failed
+        await asyncio.to_thread(own_libvirtd.start)
+        await eventually(lambda: len(seen) == reports + 2)
+
+    await lose_it()
+    before = descriptors()
+    for _ in range(2 * ONE_CONNECTION):
+        await lose_it()
+    await eventually(lambda: descriptors() <= before + ONE_CONNECTION)  # libvirt frees the last one some time later
     await asyncio.to_thread(stop)
 
 

@@ -253,6 +253,7 @@ class Client:
 
         register = self.connection.domainEventRegisterAny
         number = self.call("register for events", register, None, CONFIG_EVENTS[0], callback, None)
+        self._callbacks.append(number)
 
         def stop() -> None:
             with suppress(libvirt.libvirtError):
