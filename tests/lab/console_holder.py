@@ -1,5 +1,6 @@
-"""A process that composes domains and holds their consoles open: `python -m tests.lab.console_holder URI POOL NUMBER`.
+"""A process that composes domains and holds their consoles open.
 
+Start it with `python -m tests.lab.console_holder URI POOL PREFIX NUMBER`; the names of the domains begin with PREFIX.
 It writes a line when the consoles are open, closes all of them at once after a line on its input, and writes another
 line when they are closed.
 """
