@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import ASYNC, adopt, guests, kinds_of_events, reached, refresh, rows
+from tests.integration.images import add_image
 from tests.integration.tables import rows as sql
 from tests.integration.users import as_user
 from tests.rejections import invalid_fields, rejected_status, rejection
@@ -192,6 +193,24 @@ async def goes_and_returns(innkeeper: Deployment, machine: Any) -> None:
     assert (await innkeeper.get(path(machine)))["status_name"] == "Missing"
     rows(innkeeper, "update guest set machine_id = ? where name = 'elsewhere'", machine["hardware_uuid"])
     await refresh(innkeeper, host)
+
+
+async def test_nothing_writes_over_the_root_disk_of_an_adopted_machine(innkeeper: Deployment) -> None:
+    """Also without owner, which an aborted rebuild would leave as allocated."""
+    machine = await adopted_machine(innkeeper)
+    await add_image(innkeeper, "ubuntu/noble")
+    before = guests(innkeeper)
+    for owner in ("admin", None):
+        if owner is None:
+            await sql(innkeeper, "update machine set owner_id = null")
+        for dry_run in ("false", "true"):
+            refused = await rejection(
+                innkeeper.post(path(machine), op="rebuild", distro_series="ubuntu/noble", dry_run=dry_run)
+            )
+            assert refused.details["status"] == 409
+            assert "no root disk that Innkeeper created" in refused.message
+        assert await standing(innkeeper, machine) == ("Deployed", owner, "on")
+    assert guests(innkeeper) == before
 
 
 async def test_an_adopted_machine_is_deployed_again_after_all(innkeeper: Deployment) -> None:
