@@ -198,8 +198,10 @@ async def goes_and_returns(innkeeper: Deployment, machine: Any) -> None:
 async def test_nothing_writes_over_the_root_disk_of_an_adopted_machine(innkeeper: Deployment) -> None:
     """Also without owner, which an aborted rebuild would leave as allocated."""
     machine = await adopted_machine(innkeeper)
-    await add_image(innkeeper, "ubuntu/noble")
     before = guests(innkeeper)
+    without_image = await rejection(innkeeper.post(path(machine), op="rebuild"))
+    assert "no root disk that Innkeeper created" in without_image.message  # not that there is no image yet
+    await add_image(innkeeper, "ubuntu/noble")
     for owner in ("admin", None):
         if owner is None:
             await sql(innkeeper, "update machine set owner_id = null")

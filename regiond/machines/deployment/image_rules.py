@@ -7,7 +7,7 @@ from common.errors import WrongState
 from common.values import DriverType
 from regiond.caller import Caller
 from regiond.images.model import Image
-from regiond.machines.model import MachineView
+from regiond.machines.model import DiskView, MachineView
 
 
 def check_may_be_host(caller: Caller, machine: MachineView) -> None:
@@ -27,13 +27,19 @@ def check_image_host(machine: MachineView, image: Image) -> None:
         )
 
 
-def check_root_disk(machine: MachineView, image: ImageRef) -> None:
-    """Raises WrongState if the machine has no root disk of its own that is large enough."""
+def own_root_disk(machine: MachineView) -> DiskView:
+    """Returns the disk that an image is written to. Raises WrongState if Innkeeper created none."""
     root = min(machine.disks, key=lambda disk: disk.index, default=None)
     if root is None or machine.adopted:
         raise WrongState(
             f"{machine.hostname} has no root disk that Innkeeper created, so it cannot be deployed: compose a machine."
         )
+    return root
+
+
+def check_root_disk(machine: MachineView, image: ImageRef) -> None:
+    """Raises WrongState if the machine has no root disk of its own that is large enough."""
+    root = own_root_disk(machine)
     if root.size_bytes < image.virtual_size_bytes:
         raise WrongState(
             f"The root disk of {machine.hostname} has {root.size_bytes} bytes; the image needs "

@@ -20,7 +20,13 @@ from regiond.images.service import Images
 from regiond.machines import view_store
 from regiond.machines.adoption.affected_guests import affected_guest
 from regiond.machines.deployment import store
-from regiond.machines.deployment.image_rules import check_image_host, check_may_be_host, check_root_disk, image_ref
+from regiond.machines.deployment.image_rules import (
+    check_image_host,
+    check_may_be_host,
+    check_root_disk,
+    image_ref,
+    own_root_disk,
+)
 from regiond.machines.deployment.outcome import earlier_operation
 from regiond.machines.deployment.rebuild import is_untouched, rebuild_fields, rebuild_plan, with_image
 from regiond.machines.deployment.user_data import decode_user_data
@@ -160,6 +166,7 @@ class Deployments:
         """Returns the image. Raises NotFound, NotAllowed and WrongState if the machine cannot get or run it."""
         if request.vm_host is not None:
             check_may_be_host(caller, machine)
+        own_root_disk(machine)  # before the image: without the disk none fits
         image = await self._images.find_for_deployment(request.image_name, machine.architecture)
         async with self._database.connection() as db:
             lacking = await _hosts_lacking_uefi(db, [machine], {machine.architecture: image})
