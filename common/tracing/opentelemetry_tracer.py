@@ -65,9 +65,10 @@ class OpenTelemetryTracer:
             span_limits=SpanLimits(max_attributes=32, max_links=64, max_events=8, max_attribute_length=512),
             shutdown_on_exit=False,
         )
+        self._exporter = _Exporter(destination)
         self._provider.add_span_processor(
             BatchSpanProcessor(
-                _Exporter(destination),
+                self._exporter,
                 max_queue_size=QUEUE_LENGTH,
                 max_export_batch_size=BATCH,
                 schedule_delay_millis=EXPORT_EVERY_S * 1000,
@@ -102,6 +103,7 @@ class OpenTelemetryTracer:
             self._stopping = threading.Thread(target=self._provider.shutdown, name="traces-stop", daemon=True)
             self._stopping.start()
         await asyncio.to_thread(self._stopping.join, STOP_S)
+        self._exporter.shutdown()  # else its thread would retry what is left in the queue for the rest of the 30 s
 
     def _is_sampled(self, trace_id: int, name: str) -> bool:
         return self._ratio.should_sample(None, trace_id, name).decision is Decision.RECORD_AND_SAMPLE
@@ -194,6 +196,7 @@ class _Exporter:
         self._failures = RateLimiter(every_s=LOG_EVERY_S)
         self._url = destination.url
         self._lost = 0
+        self._is_shut_down = False
 
     def export(self, spans: Sequence[Any]) -> SpanExportResult:
         result = self._exporter.export(spans)
@@ -205,7 +208,9 @@ class _Exporter:
         return result
 
     def shutdown(self) -> None:
-        self._exporter.shutdown()
+        if not self._is_shut_down:  # the SDK calls this, too
+            self._is_shut_down = True
+            self._exporter.shutdown()
 
     def force_flush(self, _: int = 0) -> bool:
         return True

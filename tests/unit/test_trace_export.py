@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ async def test_a_collector_that_never_answers_delays_nothing(monkeypatch: pytest
     from common.tracing import opentelemetry_tracer as tracing
 
     monkeypatch.setattr(tracing, "STOP_S", 0.1)
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
         tracer = made(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
         longest_s = 0.0
@@ -85,6 +87,10 @@ async def test_a_collector_that_never_answers_delays_nothing(monkeypatch: pytest
         took_s = time.monotonic() - began_at
     assert longest_s < 0.5, "CPU of this thread, which would be the event loop's"
     assert took_s < 8, "far below the deadline of an export and of the SDK"
+    for thread in set(threading.enumerate()) - before:
+        if not thread.name.startswith("asyncio"):
+            thread.join(8)
+            assert not thread.is_alive(), f"{thread.name} ends with the connection, however much is in the queue"
 
 
 @pytest.mark.slow
