@@ -46,7 +46,7 @@ def web_server(folder: Path) -> Iterator[list[str]]:
             asked.append(self.path)
 
     with ThreadingHTTPServer(("0.0.0.0", PORT), partial(Handler, directory=str(folder))) as server:  # noqa: S104
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield asked

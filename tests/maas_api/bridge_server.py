@@ -99,7 +99,7 @@ def serving(maas: RecordedMaas, *, pair: tuple[Path, Path] | None = None) -> Ite
         server.socket = context.wrap_socket(server.socket, server_side=True)
         maas.tls = True
     maas.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield maas

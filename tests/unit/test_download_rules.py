@@ -85,7 +85,7 @@ class Redirects(BaseHTTPRequestHandler):
 @pytest.fixture
 def port() -> Iterator[int]:
     server = HTTPServer(("0.0.0.0", 0), Redirects)  # noqa: S104  # several addresses of this computer
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server.server_port
     server.shutdown()
