@@ -14,6 +14,7 @@ from tests.lab.needs import HUGE_PAGES
 HUGE_PAGE_KIB = 2048
 TRIES = 5
 _FOLDER = Path("/dev/hugepages")  # where LXD expects their file system
+_LOCK = Path("/run/innkeeper-tests-huge-pages.lock")  # /run is one for all test runs, /proc is not
 
 
 def run(*command: str) -> str:
@@ -49,18 +50,21 @@ def host_interface() -> Iterator[str]:
 def huge_pages(count: int) -> Iterator[None]:
     """Adds this many huge pages until the block ends. The machine has one number of them, for all namespaces.
 
-    Their file system stays mounted, as systemd mounts it on every machine: other tests may use it.
+    One block at a time has huge pages, so that a test which uses them up meets the refusal: another's pages would
+    let its machine through. Their file system stays mounted, as systemd mounts it on every machine: other tests may
+    use it.
     """
-    _add_huge_pages(count)
-    try:
-        yield
-    finally:
-        _add_huge_pages(-count)
+    with _LOCK.open("w") as lock:
+        flock(lock, LOCK_EX)
+        _add_huge_pages(count)
+        try:
+            yield
+        finally:
+            _add_huge_pages(-count)
 
 
 def _add_huge_pages(count: int) -> None:
     with HUGE_PAGES.open("r+") as file:
-        flock(file, LOCK_EX)  # other tests, in other processes, add theirs
         if "hugetlbfs" not in Path("/proc/mounts").read_text():
             _FOLDER.mkdir(exist_ok=True)
             run("mount", "-t", "hugetlbfs", "none", str(_FOLDER))
