@@ -54,21 +54,26 @@ def huge_pages(count: int) -> Iterator[None]:
     let its machine through. Their file system stays mounted, as systemd mounts it on every machine: other tests may
     use it.
     """
-    with _LOCK.open("w") as lock:
+    with _LOCK.open("a+") as lock:
         flock(lock, LOCK_EX)
-        _add_huge_pages(count)
+        lock.seek(0)
+        before = int(lock.read() or HUGE_PAGES.read_text())  # written by a block that was killed and left its pages
+        lock.truncate(0)
+        lock.write(str(before))
+        lock.flush()
         try:
+            _set_huge_pages(before + count)
             yield
         finally:
-            _add_huge_pages(-count)
+            _set_huge_pages(before)
+            lock.truncate(0)
 
 
-def _add_huge_pages(count: int) -> None:
+def _set_huge_pages(wanted: int) -> None:
     with HUGE_PAGES.open("r+") as file:
         if "hugetlbfs" not in Path("/proc/mounts").read_text():
             _FOLDER.mkdir(exist_ok=True)
             run("mount", "-t", "hugetlbfs", "none", str(_FOLDER))
-        wanted = int(file.read()) + count
         for _ in range(TRIES):
             file.seek(0)
             file.write(str(wanted))
@@ -79,4 +84,4 @@ def _add_huge_pages(count: int) -> None:
             # The kernel gives what it finds in one piece: its caches may be in the way.
             Path("/proc/sys/vm/drop_caches").write_text("1")
             Path("/proc/sys/vm/compact_memory").write_text("1")
-    raise AssertionError(f"this machine has no free memory for {count} huge pages more")
+    raise AssertionError(f"this machine has no free memory for {wanted} huge pages")
