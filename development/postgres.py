@@ -23,13 +23,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 USER = "pgserver"  # PostgreSQL does not run as root
 SUPERUSER = "postgres"
 ROLE, DATABASE = "innkeeper-regiond", "innkeeper"  # one role, so that the region migrates at its start
+ACCOUNT_LOCK = Path("/run/innkeeper-pgserver.lock")
 DEADLINE_S = 60
 MAX_SOCKET_FOLDER_LENGTH = 107 - len("/.s.PGSQL.5432")
 DURABLE: Mapping[str, str] = {
@@ -66,7 +67,7 @@ def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    owner = _owner()
+    owner = account()
     sockets = _socket_folder(folder)
     for path in (folder, sockets):
         _create_private(path, owner)
@@ -127,7 +128,7 @@ def _stop(folder: Path) -> None:
     if pid is None:
         return
     for mode in ("fast", "immediate"):
-        stopped = _run(folder, _owner(), "pg_ctl", "stop", "-w", "-t", "20", "-m", mode, "-D", str(folder / "data"))
+        stopped = _run(folder, account(), "pg_ctl", "stop", "-w", "-t", "20", "-m", mode, "-D", str(folder / "data"))
         if stopped.returncode == 0 or running_pid(folder) is None:
             return
     if running_pid(folder) == pid:
@@ -248,8 +249,14 @@ def _works_in(pid: int, data: Path) -> bool:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Serializes starts and stops of the server of `folder` across processes."""
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _exclusive(folder / "lock"):
+        yield
+
+
+@contextmanager
+def _exclusive(file: Path) -> Iterator[None]:
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -305,21 +312,24 @@ def _programs() -> Path:
     return folders[-1]
 
 
-def _owner() -> pwd.struct_passwd | None:
+def account() -> pwd.struct_passwd | None:
     """Returns the user that the server runs as; None: the current user."""
     if os.geteuid():
         return None
-    try:
+    with suppress(KeyError):
         return pwd.getpwnam(USER)
-    except KeyError:
+    with _exclusive(ACCOUNT_LOCK):
+        with suppress(KeyError):
+            return pwd.getpwnam(USER)
+        # Two at once would both succeed: the second replaces the account, and the first one's UID is nobody's.
         completed = subprocess.run(
             ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER],
             capture_output=True,
             text=True,
             check=False,
         )
-        if completed.returncode not in (0, 9):  # 9: another process created it meanwhile
-            raise PostgresFailed(f"The system user {USER} could not be created: {completed.stderr.strip()}") from None
+        if completed.returncode:
+            raise PostgresFailed(f"The system user {USER} could not be created: {completed.stderr.strip()}")
         return pwd.getpwnam(USER)
 
 
