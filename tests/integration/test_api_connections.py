@@ -198,6 +198,19 @@ def chunked(authorization: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_read_whose_empty_body_is_chunked_is_answered(client: Client, pieces: int) -> None:
+    """Go sends it so on a busy computer, where it could not read the end of the body within 0.2 s."""
+    client.api.answers["groups.zones"] = ()
+    head = client.encode("GET", f"{BASE}zones/", body=b"", signed=True, host="r")
+    head, end = head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"), b"0\r\n\r\n"
+    async with connected(client, head + end if pieces == 1 else head) as (reader, writer):
+        if pieces == 2:
+            await eventually(lambda: len(client.connections) == 1)
+            writer.write(end)
+        assert b"HTTP/1.1 200 " in await reader.read()
+
+
 async def test_an_idle_connection_ends_when_there_are_too_many(client: Client) -> None:
     async with connected(client) as (oldest, _), connected(client), connected(client):
         await eventually(lambda: len(client.connections) == 3)
