@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from attrs import frozen
@@ -18,6 +19,7 @@ from regiond.request_limits import RequestLimits
 from tests.unit.api_double import NOW_S, ApiDouble
 
 BASE = "/MAAS/api/2.0/"
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @frozen
@@ -64,6 +66,17 @@ class Client:
             lines.append(f"Authorization: {self.api.signed()}")
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+@asynccontextmanager
+async def connected(client: Client, data: bytes = b"") -> AsyncIterator[Streams]:
+    """A connection on which `data` was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(data)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
 
 
 def serve(

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import oauthlib.oauth1
 import pytest
 from attrs import evolve
 
@@ -22,12 +21,11 @@ from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.resources.registry import SERVED
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
-from tests.integration.api_over_http import BASE, Client, HeldCall, serve
+from tests.integration.api_over_http import BASE, Client, HeldCall, connected, serve
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
-from tests.unit.api_double import NOW_S, ApiDouble
+from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 PATH = f"{BASE}vm-hosts/4/?op=refresh"
 WRONG_KEY = evolve(ADMIN_KEY, token_secret="wrong")  # noqa: S106
 LONG = b"x=" + b"a" * (2 * ANONYMOUS_BODY_BYTES)
@@ -44,18 +42,6 @@ def client() -> Iterator[Client]:
 def is_of_the_region(answer: bytes) -> bool:
     """Whether a client can tell that it is no answer of a proxy in front of the region."""
     return f"\r\nX-MAAS-API-Hash: {description_hash(SERVED)}\r\n".encode() in answer
-
-
-@asynccontextmanager
-async def connected(
-    client: Client, data: bytes = b""
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(data)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
 
 
 async def test_headers_have_a_deadline_however_slowly_they_arrive(
@@ -168,47 +154,6 @@ async def test_bodies_that_only_name_a_key_do_not_count_for_its_account(client: 
         assert (await reader.read()).startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
     async with connected(client, data) as (reader, _):
         assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
-
-
-@pytest.mark.parametrize("body", [b"x=1", LONG], ids=["short", "long"])
-async def test_proven_bodies_of_unknown_length_do_not_count_for_their_address(client: Client, body: bytes) -> None:
-    for _ in range(2 * int(BURST_S * LONG_BODY_BYTES_PER_S / MAX_BODY_BYTES)):
-        async with connected(client, chunked(signed(body))) as (reader, writer):
-            assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
-            writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
-            assert b"HTTP/1.1 200 " in await reader.read()
-
-
-def signed(body: bytes) -> str:
-    """Returns the header of a request with this form, signed with HMAC-SHA1."""
-    client = oauthlib.oauth1.Client(
-        SIGNING_KEY.consumer_key, client_secret="", resource_owner_key=SIGNING_KEY.token_key,
-        resource_owner_secret=SIGNING_KEY.token_secret, timestamp=str(int(NOW_S)),
-    )  # fmt: skip
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
-    header: str = client.sign(f"http://r{PATH}", "POST", body.decode(), form)[1]["Authorization"]
-    return header
-
-
-def chunked(authorization: str) -> bytes:
-    lines = (
-        f"POST {PATH} HTTP/1.1", "Host: r", "Connection: close", "Transfer-Encoding: chunked", "Expect: 100-continue",
-        "Content-Type: application/x-www-form-urlencoded", f"Authorization: {authorization}",
-    )  # fmt: skip
-    return "\r\n".join(lines).encode() + b"\r\n\r\n"
-
-
-@pytest.mark.parametrize("pieces", [1, 2])
-async def test_a_read_whose_empty_body_is_chunked_is_answered(client: Client, pieces: int) -> None:
-    """Go sends it so on a busy computer, where it could not read the end of the body within 0.2 s."""
-    client.api.answers["groups.zones"] = ()
-    head = client.encode("GET", f"{BASE}zones/", body=b"", signed=True, host="r")
-    head, end = head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"), b"0\r\n\r\n"
-    async with connected(client, head + end if pieces == 1 else head) as (reader, writer):
-        if pieces == 2:
-            await eventually(lambda: len(client.connections) == 1)
-            writer.write(end)
-        assert b"HTTP/1.1 200 " in await reader.read()
 
 
 async def test_an_idle_connection_ends_when_there_are_too_many(client: Client) -> None:

@@ -72,6 +72,7 @@ class LimitedChannel(HTTPChannel):
         self._on_end = on_end
         self._timer: asyncio.TimerHandle | None = None
         self._admission: asyncio.Task[None] | None = None
+        self._has_asked = False  # whether the sender of this request may send a long body
         self._awaits_continue = False
         self._receive: Callable[[bytes], None] | None = None
         self._tell_lost: Callable[[], None] | None = None
@@ -118,6 +119,14 @@ class LimitedChannel(HTTPChannel):
             self.transport.write(_closing(reply, self._headers))
         self.has_refused = True
 
+    def admit_long_body(self) -> None:
+        """Reads on only once the sender of the request is known to be one who may log in. Idempotent."""
+        if self._has_asked or self.has_refused:
+            return
+        self._has_asked = True
+        self._networkProducer.pauseProducing()
+        self._admission = asyncio.get_running_loop().create_task(self._admit(self.requests[-1], self._path))
+
     def pause_reading(self) -> None:
         self._networkProducer.pauseProducing()
 
@@ -140,16 +149,18 @@ class LimitedChannel(HTTPChannel):
         self.end(_closing(_LONG_HEADER if self.requests else _LONG_TARGET, self._headers))
 
     def allHeadersReceived(self) -> None:  # noqa: N802  # Twisted's name
+        """A body whose length is unknown may be short: its request asks for admission once it is not."""
         self._end_within(BODY_S)
-        if self.length is None or self.length > ANONYMOUS_BODY_BYTES:
-            self._networkProducer.pauseProducing()
-            self._admission = asyncio.get_running_loop().create_task(self._admit(self.requests[-1], self._path))
+        self._has_asked = self._awaits_continue = False
+        if self.length is not None and self.length > ANONYMOUS_BODY_BYTES:
+            self.admit_long_body()
         HTTPChannel.allHeadersReceived(self)
 
     def allContentReceived(self) -> None:  # noqa: N802  # Twisted's name
         self._end_within(None)
-        if self._admission is not None:  # the body came with the headers
+        if self._admission is not None:  # the rest of the body had been read already
             self._admission.cancel()
+            self._admission = None
             self._networkProducer.resumeProducing()
         HTTPChannel.allContentReceived(self)
 

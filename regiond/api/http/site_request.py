@@ -13,6 +13,7 @@ from twisted.web.server import Request
 
 from regiond.api.http.channel import LimitedChannel, merged_slashes
 from regiond.api.http.forwarding import Sender, TrustedProxies, is_host
+from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.api.pipeline.request import MAX_BODY_BYTES, ApiRequest, names_op
 from regiond.api.replies import TEXT_UTF8
 from regiond.request_limits import Place
@@ -43,6 +44,8 @@ class SiteRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         """Drops what is beyond the limit. Only a body whose length was not declared gets there without a refusal."""
         self._body_bytes += len(data)
+        if self._body_bytes > ANONYMOUS_BODY_BYTES:
+            self._channel.admit_long_body()
         if self._body_bytes > MAX_BODY_BYTES:
             self._channel.refuse_long_body()
         elif not self._channel.has_refused:
