@@ -95,8 +95,9 @@ async def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> N
         reader.follow(page)
         if page == BACKUP:
             await _lose_and_restore(reader)
+    await eventually(lambda: _is_ready(reader), deadline_s=60.0, every_s=1.0)
     (host,) = reader.asks("vm-hosts read")
-    assert (host["name"], host["state"], host["problems"]) == ("local", "ready", [])
+    assert (host["name"], host["problems"]) == ("local", [])
     (machine,) = reader.asks("machines read")
     assert (machine["hostname"], machine["status_name"], machine["power_state"]) == ("web-1", "Ready", "on")
 
@@ -118,6 +119,11 @@ async def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> N
     assert reader.asks("--profile other region check") == []
 
 
+def _is_ready(reader: Reader) -> bool:
+    """Whether the one host is: not before its first refresh, where a guide has restarted the region."""
+    return [host["state"] for host in reader.asks("vm-hosts read")] == ["ready"]
+
+
 async def _lose_and_restore(reader: Reader) -> None:
     """The region is lost and restored, moves to a database and a folder of another machine, and returns to a moment."""
 
@@ -125,9 +131,7 @@ async def _lose_and_restore(reader: Reader) -> None:
         return {zone["name"] for zone in reader.asks("zones read")} - {"default"}
 
     async def back() -> None:
-        await eventually(
-            lambda: [host["state"] for host in reader.asks("vm-hosts read")] == ["ready"], deadline_s=60.0, every_s=1.0
-        )
+        await eventually(lambda: _is_ready(reader), deadline_s=60.0, every_s=1.0)
         (machine,) = reader.asks("machines read")
         assert (machine["hostname"], machine["power_state"]) == ("web-1", "on")
 
