@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import oauthlib.oauth1
@@ -87,15 +88,41 @@ async def test_a_chunked_body_is_refused_beyond_the_limit(client: Client) -> Non
     assert not client.api.done()
 
 
-@pytest.mark.parametrize("body", [b"x=1", LONG], ids=["short", "long"])
-async def test_proven_chunked_bodies_do_not_count_for_their_address(client: Client, body: bytes) -> None:
-    for _ in range(2 * int(BURST_S * LONG_BODY_BYTES_PER_S / MAX_BODY_BYTES)):
-        async with connected(client, form_head(client, body)) as (reader, writer):
+@pytest.fixture
+def counted_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What was counted for an address, in bytes, for each body that was not proven yet."""
+    counted: list[int] = []
+    take: Any = RequestLimits.take_unproven_body
+
+    def observe(limits: Any, address: str, length: int) -> None:
+        take(limits, address, length)
+        counted.append(length)
+
+    monkeypatch.setattr(RequestLimits, "take_unproven_body", observe)
+    return counted
+
+
+def has_length(values: list[int], length: int) -> bool:
+    return len(values) == length
+
+
+async def test_proven_chunked_bodies_do_not_count_for_their_address(client: Client, counted_bytes: list[int]) -> None:
+    for number in range(1, 1 + 2 * int(BURST_S * LONG_BODY_BYTES_PER_S / MAX_BODY_BYTES)):
+        async with connected(client, form_head(client, LONG)) as (reader, writer):
             assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
-            for piece in (body[:1], body[1 : len(body) - 1], body[-1:]):
-                writer.write(chunk(piece))
-            writer.write(LAST_CHUNK)
+            writer.write(chunk(LONG[:1]) + chunk(LONG[1:-1]))
+            await eventually(partial(has_length, counted_bytes, number))
+            writer.write(chunk(LONG[-1:]) + LAST_CHUNK)
             assert b"HTTP/1.1 200 " in await reader.read()
+    assert set(counted_bytes) == {MAX_BODY_BYTES}
+
+
+async def test_short_chunked_bodies_are_not_counted(client: Client, counted_bytes: list[int]) -> None:
+    async with connected(client, form_head(client, b"x=1")) as (reader, writer):
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        writer.write(chunk(b"x=1") + LAST_CHUNK)
+        assert b"HTTP/1.1 200 " in await reader.read()
+    assert counted_bytes == []
 
 
 async def test_a_request_after_a_long_one_is_told_to_go_on(client: Client) -> None:
