@@ -5,6 +5,7 @@ The doubles only record their calls; `tests/lab/fresh-machine` runs the real pro
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -133,6 +134,37 @@ def test_check_runs_all_four_and_fails_when_one_does(machine: Machine) -> None:
     assert machine.dev("check").returncode == 1
     assert machine.calls("ruff") == ["format --quiet --check --diff .", "check --quiet ."]
     assert machine.calls("mypy") == machine.calls("lint-imports") == [""]
+
+
+@pytest.fixture
+def recording_kills(machine: Machine, tmp_path: Path) -> str:
+    """A file for BASH_ENV: `kill` also records its call."""
+    file = tmp_path / "environment.bash"
+    file.write_text(f'kill() {{ echo "kill $*" >>{machine.calls_file}; builtin kill "$@"; }}\n')
+    return str(file)
+
+
+def test_checks_that_have_ended_are_not_killed(machine: Machine, recording_kills: str) -> None:
+    """By then another process may have their number, and root may kill every process."""
+    digest = hashlib.sha256((machine.checkout / "requirements/clients.lock").read_bytes()).hexdigest()
+    (machine.checkout / ".venv-clients").mkdir()
+    (machine.checkout / ".venv-clients/installed").write_text(f"{digest}  - in {machine.checkout}")
+    done = machine.dev("test", BASH_ENV=recording_kills)
+    assert done.returncode == 0, done.stderr
+    assert machine.calls("mypy") == [""]
+    assert machine.calls("kill") == []
+
+
+def test_checks_that_still_run_end_with_the_script(machine: Machine, recording_kills: str, tmp_path: Path) -> None:
+    running = tmp_path / "running"
+    running.touch()
+    machine.double(machine.checkout / ".venv/bin/ruff", f"while [ -e {running} ]; do :; done")
+    (machine.checkout / "requirements/clients.lock").unlink()
+    try:
+        assert machine.dev("test", BASH_ENV=recording_kills).returncode == 1
+    finally:
+        running.unlink()
+    assert len(machine.calls("kill")) == 1
 
 
 def test_state_is_in_the_checkout_unless_the_environment_overrides_it(machine: Machine, tmp_path: Path) -> None:
