@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,15 @@ async def host_on(innkeeper: Deployment, system_id: str) -> Any:
     return found[0] if found and found[0]["total"]["cores"] else None
 
 
+async def discovered(innkeeper: Deployment, system_id: str) -> Any:
+    """Returns the VM host on the machine. Fails with all that the region says of its hosts."""
+    try:
+        return await eventually(lambda: host_on(innkeeper, system_id), deadline_s=BOOT_S, every_s=1.0)
+    except AssertionError as error:
+        hosts, events = await innkeeper.get("vm-hosts/"), await innkeeper.get("events/", op="query")
+        raise AssertionError(f"{error}\n{json.dumps([hosts, events], indent=1)}") from error
+
+
 @frozen(kw_only=True)
 class Server:
     """A machine that becomes a VM host: `field` asks for it."""
@@ -73,7 +83,7 @@ async def check_vm_host(innkeeper: Deployment, key: SshKey, machine: Any, server
         innkeeper, machine, lambda: lab_host.console(name),
         user_data=server.user_data, deadline_s=TWO_BOOTS_S, **{server.field: True},
     )  # fmt: skip
-    host = await eventually(lambda: host_on(innkeeper, system_id), deadline_s=BOOT_S)
+    host = await discovered(innkeeper, system_id)
     assert (host["name"], host["type"]) == (name, server.kind)
     assert (host["zone"]["name"], host["pool"]["name"]) == (machine["zone"]["name"], machine["pool"]["name"])
     # Each of these may take longer than a request waits: the hypervisor runs under emulation.
