@@ -34,7 +34,13 @@ cat >/usr/local/sbin/qemu-system-x86_64 <<'END_OF_SHIM'
 {(SHIM / "qemu-system-x86_64").read_text()}
 END_OF_SHIM
 chmod 755 /usr/local/sbin/*
-systemctl restart lxd
+# At its start LXD waits ten seconds for an answer of QEMU; if none comes, as on a busy machine, it offers no VMs.
+export HOME=/root
+for try in 1 2 3 4 5 6; do
+  systemctl restart lxd
+  if lxc info | grep -q '^ *driver: .*qemu'; then exit 0; fi
+done
+exit 1
 """
 
 
