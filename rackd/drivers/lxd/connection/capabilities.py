@@ -95,7 +95,8 @@ def check_usable(server: Mapping[str, Any], address: str) -> Capabilities:
         )
     if "qemu" not in str(server["environment"].get("driver", "")):
         raise Unsupported(
-            f"{product} at {address} cannot run virtual machines: it has no QEMU with KVM "
-            f"(drivers: {server['environment'].get('driver')})."
+            f"{product} at {address} cannot run virtual machines (drivers: {server['environment'].get('driver')}). "
+            "It looks for QEMU and KVM only when it starts, and its log says what was missing: mend that, then restart "
+            f"{product}."
         )
     return found
