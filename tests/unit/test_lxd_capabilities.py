@@ -52,7 +52,11 @@ def test_incus_takes_tokens_only_in_their_own_field() -> None:
         (INCUS_7_BEFORE_TRUST, NotTrusted, "Incus at https://h .*: incus config trust add innkeeper "),
         (LXD_BEFORE_TRUST, NotTrusted, "LXD at https://h .*: lxc config trust add --name innkeeper "),
         ({"auth": "untrusted", "api_extensions": ["projects"]}, Unsupported, "LXD 4.16 or newer, or Incus"),
-        (trusting("incus", driver="lxc"), Unsupported, "cannot run virtual machines .*, then restart Incus"),
+        (
+            trusting("incus", driver="lxc"),
+            Unsupported,
+            "Incus at https://h cannot run virtual machines .*, then restart Incus",
+        ),
     ],
 )  # fmt: skip
 def test_a_server_that_cannot_be_used_is_named_with_what_helps(
