@@ -126,7 +126,9 @@ class _LoadRun:
                 *invariants.after_step(
                     before, now, changed_by_stale_calls=set(), copied=set(), touched=_adoptable(before)
                 ),
-                *invariants.at_rest(now, copied=set(), deleted=invariants.deleted_machines(before, now)),
+                *invariants.at_rest(
+                    now, changed_by_stale_calls=set(), copied=set(), deleted=invariants.deleted_machines(before, now)
+                ),
             ]
             before, ended, self.checkpoints = now, await self._count(_ENDED), self.checkpoints + 1
         return ended

@@ -59,7 +59,7 @@ class ResettableDatabase:
     _administration: Db | None = None  # only a superuser may switch off foreign keys
 
     async def open(self) -> ControlledRegion:
-        return await open_region(self.folder, named(self.server, self.name), await self._reset())
+        return await open_region(self.folder, named(self.server, self.name), await self.reset())
 
     async def close(self) -> None:
         if self._administration is not None:
@@ -68,7 +68,8 @@ class ResettableDatabase:
             await self._database.close()
             await drop_database(self.server, self.name)
 
-    async def _reset(self) -> Database:
+    async def reset(self) -> Database:
+        """Returns the database in its first state. The first call makes it."""
         if self._database is None:
             dsn = await create_database(self.server, self.name, template=self.template)
             self._database = await Database.open(dsn, application_name="schedules", min_size=1, max_size=4)

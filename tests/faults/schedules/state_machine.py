@@ -98,7 +98,11 @@ class StateMachine(RuleBasedStateMachine):
             await region.run_all_due()
         now = await self._snapshot()
         self.deleted |= invariants.deleted_machines(self.snapshot, now)
-        faults = [*invariants.at_rest(now, copied=self.copied, deleted=self.deleted), *await _leaked_secrets(region)]
+        stale = region.activities.changed_by_stale_calls
+        faults = [
+            *invariants.at_rest(now, changed_by_stale_calls=stale, copied=self.copied, deleted=self.deleted),
+            *await _leaked_secrets(region),
+        ]
         assert not faults, "\n".join(faults)
 
     # Helpers --------------------------------------------------------------------------------------------------------

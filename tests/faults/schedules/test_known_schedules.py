@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from common.values import PowerState
 from regiond.racks.calls.slow_calls import SLOW_AFTER_S
@@ -14,6 +16,7 @@ from tests.clock import advance
 from tests.database import memory_folder
 from tests.faults.schedules.database_reset import ResettableDatabase
 from tests.faults.schedules.schedule import Schedules
+from tests.waiting import settle
 
 
 def copy_of_a_deleted_machine(schedule: Schedules) -> None:
@@ -34,6 +37,27 @@ def stale_call_of_a_removed_rack(schedule: Schedules) -> None:
     assert schedule.snapshot.open == ()
     schedule.stale_call_acts(which=0)
     assert len(list(schedule.snapshot.marked())) == 1
+
+
+def stale_call_on_a_removed_host(schedule: Schedules) -> None:
+    """It creates the guest again after its machine and host were removed. Guard: the tombstone, which has no host."""
+    schedule.a_deployment(machines=0, racks=1)
+    schedule.compose(host=1, cores=1, memory_mib=1024, storage="root:4", interfaces="", power_on=False, then="begun")
+    schedule.region_restarts(late=True, same_computer=True)
+    schedule.rack_is_removed(which=0, late=False)
+    schedule.rack_joins()
+    schedule.run_everything_due()
+    schedule.remove_host(host=1, decompose=True, destroy_adopted=False, then="runs")
+    while schedule.snapshot.open:
+        schedule.time_passes()
+        schedule.run_everything_due()
+    assert "bee" not in schedule.snapshot.host_ids
+    schedule.stale_call_acts(which=0)
+    assert len(list(schedule.snapshot.marked())) == 1
+    schedule.add_host()
+    schedule.run_everything_due()
+    assert "bee" in schedule.snapshot.host_ids
+    assert list(schedule.snapshot.marked()) == []
 
 
 def deletion_whose_rack_was_removed(schedule: Schedules) -> None:
@@ -220,6 +244,7 @@ def guest_switched_on_by_an_administrator(schedule: Schedules) -> None:
 KNOWN = (
     copy_of_a_deleted_machine,
     stale_call_of_a_removed_rack,
+    stale_call_on_a_removed_host,
     deletion_whose_rack_was_removed,
     slow_schedule,
     discovery_run_older_than_the_machine,
@@ -238,14 +263,20 @@ KNOWN = (
 )
 
 
-async def test_fixed_schedules_keep_the_invariants(postgres_server: str, template: str) -> None:
+@pytest.fixture(scope="module")
+def databases(postgres_server: str, template: str) -> Iterator[ResettableDatabase]:
     with tempfile.TemporaryDirectory(dir=memory_folder()) as made:
-        databases = ResettableDatabase(folder=Path(made), server=postgres_server, template=template)
-        try:
-            for steps in KNOWN:
-                await asyncio.to_thread(_tried, steps, databases, asyncio.get_running_loop())
-        finally:
-            await databases.close()
+        opened = ResettableDatabase(folder=Path(made), server=postgres_server, template=template)
+        settle(opened.reset())
+        yield opened
+        settle(opened.close())
+
+
+@pytest.mark.parametrize("steps", KNOWN, ids=lambda steps: steps.__name__)
+async def test_fixed_schedules_keep_the_invariants(
+    databases: ResettableDatabase, steps: Callable[[Schedules], None]
+) -> None:
+    await asyncio.to_thread(_tried, steps, databases, asyncio.get_running_loop())
 
 
 def _tried(steps: Callable[[Schedules], None], on: ResettableDatabase, in_loop: asyncio.AbstractEventLoop) -> None:
