@@ -59,15 +59,15 @@ def each_call(pools: TwoPools) -> list[tuple[Resource, Endpoint, str, Mapping[st
     ]
 
 
-async def test_each_role_may_do_what_its_declaration_says(innkeeper: Deployment) -> None:
+@pytest.mark.parametrize("role", Role)
+async def test_each_role_may_do_what_its_declaration_says(innkeeper: Deployment, role: Role) -> None:
     pools = await two_pools(innkeeper)
     problems: list[str | None] = []
     for resource, endpoint, where, path in each_call(pools):
         pooled = resource.path.split("/")[0] in IN_POOLS and bool(resource.params)
-        for role in Role:
-            refusals = expected(endpoint, role, pooled=pooled, where=where)
-            reply = await pools.send(role, resource, endpoint, path, harmless=not refusals)
-            problems.append(problem_of(reply.status, refusals, resource, endpoint, role, where))
+        refusals = expected(endpoint, role, pooled=pooled, where=where)
+        reply = await pools.send(role, resource, endpoint, path, harmless=not refusals)
+        problems.append(problem_of(reply.status, refusals, resource, endpoint, role, where))
     assert [problem for problem in problems if problem] == []
     assert {one["hostname"] for one in await innkeeper.get("machines/")} == {f"{NATIVE}-machine", f"{FOREIGN}-machine"}
 
