@@ -14,13 +14,12 @@ from tests.lab.lxd_server import LxdServer
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment
 
-HERE = Path(__file__).parent
 PREFIX = "ikkill-"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:
+        if item.nodeid.startswith("tests/faults/"):
             item.add_marker(pytest.mark.fault)
 
 

@@ -24,12 +24,11 @@ if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c002")
-HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:
+        if item.nodeid.startswith("tests/lab/"):
             item.add_marker(pytest.mark.lab)
 
 
