@@ -94,7 +94,7 @@ async def test_a_screen_that_only_refreshes_is_left_alone_and_ends(innkeeper: De
         found = await one.connect()
         await one.picture(found)
         await advance(9)  # less than `INPUT_DEADLINE_S`: the last request may still be on its way to the rack
-        await one.picture(found)
+        await one.picture(found)  # if it counted, `longest_s` would end the screen
         await advance(9)
         assert await ended(socket) == "Nothing was typed for 0.3 minutes. Open the screen again to continue."
 

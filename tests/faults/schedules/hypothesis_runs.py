@@ -32,16 +32,16 @@ async def run_schedules(
     *,
     examples: int,
     steps: int,
-    seeded: int | None = None,
+    seeded: int,
     shrinks: bool = True,
 ) -> None:
     """Raises the first violation or bug, with the shortest schedule that shows it in the error's notes.
 
-    `template` is a migrated database of `server`. Without a seed, every run tries the same schedules.
+    `template` is a migrated database of `server`.
     """
     phases = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
     wanted = settings(
-        max_examples=examples, stateful_step_count=steps, derandomize=seeded is None, database=None, deadline=None,
+        max_examples=examples, stateful_step_count=steps, database=None, deadline=None,
         print_blob=False, report_multiple_bugs=False, phases=phases,
     )  # fmt: skip
 
@@ -51,8 +51,7 @@ async def run_schedules(
         loop = asyncio.get_running_loop()
         databases = made
 
-    machine = Scheduled if seeded is None else seed(seeded)(Scheduled)
     try:
-        await asyncio.to_thread(run_state_machine_as_test, machine, settings=wanted)
+        await asyncio.to_thread(run_state_machine_as_test, seed(seeded)(Scheduled), settings=wanted)
     finally:
         await made.close()

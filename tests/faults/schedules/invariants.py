@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -183,7 +183,7 @@ def deleted_machines(before: Snapshot, now: Snapshot) -> set[UUID]:
 
 
 def at_rest(
-    now: Snapshot, *, changed_by_stale_calls: Set[UUID], copied: set[UUID], deleted: set[UUID]
+    now: Snapshot, *, changed_by_stale_calls: set[UUID], copied: set[UUID], deleted: set[UUID]
 ) -> Iterator[str]:
     """Yields violations when no operation is open and all hosts are refreshed; `deleted` are machines ever deleted.
 
