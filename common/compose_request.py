@@ -18,6 +18,9 @@ class ComposeRequest:
     0 MiB, no `storage` and no `interfaces` mean those of the template, and its disks are copied to `storage_pool`
     (empty: each to its own).
 
+    The machine belongs to the caller, or to the account `owner`, once it exists. With `stock` it belongs to nobody:
+    operators of its resource pool may allocate it until somebody has used it.
+
     `register_in_maas` is the name of the MAAS server that the machine is registered in once it is composed.
     """
 
@@ -46,3 +49,5 @@ class ComposeRequest:
     template: str | None = None
     storage_pool: str = ""
     register_in_maas: str | None = None
+    owner: str | None = None
+    stock: bool = False

@@ -167,7 +167,15 @@ def parse_call(description: Description, words: Sequence[str]) -> ApiCall:
         raise Usage(f"A name must not be empty.\n{usage}")
     if not action.any_field:
         check_known(fields, action.fields, of=f"{resource.command} {action.command}", usage=usage)
-    return call_of(resource, action, names, [one for given in fields for one in _in_format(action, given)])
+    given = [one for given in fields for one in _in_format(action, given)]
+    return call_of(resource, action, names, [*given, *_for_whom(action, given)])
+
+
+def _for_whom(action: Action, given: Iterable[Given]) -> tuple[Given, ...]:
+    """What a person composes is for that person: only programs that send nothing compose stock, as MAAS does."""
+    says_so = {"stock", "owner"} & {one.name for one in given}
+    takes_it = action.op == "compose" and "stock" in action.fields
+    return (Given(name="stock", value="false"),) if takes_it and not says_so else ()
 
 
 def call_of(resource: Resource, action: Action, names: Sequence[str], fields: Iterable[Given] = ()) -> ApiCall:

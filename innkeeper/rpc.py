@@ -96,8 +96,13 @@ class Region(ChangeCalls):
         max_cores: int | None = None,
         max_memory_mib: int | None = None,
         template: str | None = None,
+        owner: str | None = None,
+        stock: bool = False,
     ) -> OperationSummary:
         """Starts the operation that composes a machine; without `host`, placement chooses one.
+
+        It belongs to the certificate's account, or to `owner`, whom administrators may name. With `stock` it belongs to
+        nobody, and operators of its pool may allocate it until somebody has used it.
 
         It has 1 core and 2048 MiB. With `template`, the id or hostname of a machine that is off, it begins with copies
         of the disks of that one, on its host: what is not given is as the template has it.
@@ -114,7 +119,7 @@ class Region(ChangeCalls):
             interfaces=interfaces, pinned_cores=tuple(pinned_cores), pin_cores=pin_cores,
             huge_pages_backed=huge_pages_backed, huge_page_size_mib=huge_page_size_mib, one_numa_node=one_numa_node,
             uefi=uefi, secure_boot=secure_boot, tpm=tpm, affinity=tuple(affinity), anti_affinity=tuple(anti_affinity),
-            max_cores=max_cores, max_memory_mib=max_memory_mib,
+            max_cores=max_cores, max_memory_mib=max_memory_mib, owner=owner, stock=stock,
         )  # fmt: skip
         call = ClientComposeCall(
             request=request, host=None if host is None else str(host), idempotency_key=idempotency_key

@@ -47,7 +47,7 @@ MAX_KEY_CHARS = 255
 
 # Each command needs the permission of the API endpoint that does the same.
 PERMISSIONS: Mapping[str, Permission] = {
-    one.name: Permission.OPERATOR
+    one.name: Permission.OWNER
     for one in (
         CLIENT_ADD_DISK, CLIENT_GROW_DISK, CLIENT_REMOVE_DISK, CLIENT_ADD_INTERFACE, CLIENT_CHANGE_INTERFACE,
         CLIENT_REMOVE_INTERFACE, CLIENT_SET_BOOT,
@@ -118,7 +118,7 @@ class ChangeCommands:
 
     async def _machine(self, caller: Caller, system_id: str) -> MachineView:
         found = await self._services.machines.read(system_id, caller=caller)
-        check_object(Permission.OPERATOR, caller, found)
+        check_object(Permission.OWNER, caller, found)
         return found
 
 

@@ -34,7 +34,7 @@ from regiond.operations.model import Operation
 
 # Each command needs the permission of the API endpoint that does the same.
 PERMISSIONS: Mapping[str, Permission] = {
-    CLIENT_CLONE.name: Permission.OPERATOR,
+    CLIENT_CLONE.name: Permission.OWNER,
     CLIENT_DEPLOY.name: Permission.OPERATOR,
     CLIENT_REBUILD.name: Permission.OWNER,
     CLIENT_EXPORT.name: Permission.OWNER,

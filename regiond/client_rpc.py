@@ -79,7 +79,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_LIST_MACHINES.name: Permission.USER,
     CLIENT_COMPOSE.name: Permission.OPERATOR,
     CLIENT_POWER.name: Permission.OWNER,
-    CLIENT_RESIZE.name: Permission.OPERATOR,
+    CLIENT_RESIZE.name: Permission.OWNER,
     CLIENT_DELETE.name: Permission.OWNER,
     CLIENT_OPERATION.name: Permission.USER,
     CLIENT_WAIT.name: Permission.USER,

@@ -11,6 +11,7 @@ from regiond.machines import boot_store, lifecycle_store, store
 from regiond.machines.foreign_disks.store import record_more
 from regiond.machines.lifecycle import NEXT, MachineEvent
 from regiond.machines.model import MachineState
+from regiond.machines.stock import STARTED_ELSEWHERE, record_end
 
 
 class MachineGuestChanges:
@@ -38,7 +39,9 @@ class MachineGuestChanges:
         await store.move(db, machine_id, host_id=host_id, server_id=server_id)
 
     async def power_changed(self, db: Db, machine_id: int, power_state: str) -> None:
-        await store.set_listed_power(db, machine_id, power_state)
+        ended = await store.set_listed_power(db, machine_id, power_state)
+        if ended is not None:
+            await record_end(db, ended, STARTED_ELSEWHERE)
 
     async def guest_resized(self, db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:
         await store.set_size(db, machine_id, cores=cores, memory_mib=memory_mib)

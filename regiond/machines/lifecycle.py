@@ -123,25 +123,15 @@ _BACK: Mapping[MachineState | None, tuple[MachineEvent, ...]] = {  # from ready 
     _S.DEPLOYED: (_E.STILL_DEPLOYED,),
     _S.FAILED_DEPLOYMENT: (_E.STILL_FAILED,),
 }
-_LOCKABLE = (_S.DEPLOYING, _S.DEPLOYED)
-PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE, MachineEvent.REBUILD})
+PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE, MachineEvent.DEPLOY, MachineEvent.REBUILD})
 
 
 def protection_text(hostname: str, system_id: str) -> str:
     """Returns the message for a machine that is not changed, released or deleted, because a user locked it."""
     return (
-        f"{hostname} is locked, which protects it from deletion, release and changes. To unlock it: "
+        f"{hostname} is locked, which protects it from deletion, release, deployment and changes. To unlock it: "
         f"innkeeper machine unlock {system_id}"
     )
-
-
-def check_lockable(hostname: str, state: MachineState) -> None:
-    """Raises WrongState unless the machine is deployed or being deployed: in other states a lock protects nothing."""
-    if state not in _LOCKABLE:
-        raise WrongState(
-            f"{hostname} is {MAAS_STATUS[state].name}: only machines that are Deploying or Deployed can be locked.",
-            state=state.value,
-        )
 
 
 def next_state(state: MachineState, event: MachineEvent) -> MachineState:

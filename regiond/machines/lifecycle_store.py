@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import asyncpg
 
 from common.errors import InvalidRequest, NotFound, WrongState
-from regiond.db.pool import Db
+from regiond.caller import Caller
+from regiond.db.pool import Db, of_row
 from regiond.machines.lifecycle import (
     NEXT,
     PREVENTED_BY_LOCK,
@@ -17,7 +18,7 @@ from regiond.machines.lifecycle import (
     not_removed_events,
     protection_text,
 )
-from regiond.machines.model import MachineState
+from regiond.machines.model import EndedStock, MachineState
 
 _LOCK = "select state, owner_id is not null or as_found as owned from machine where id = $1 for update"
 _LOCK_ALL = "select 1 from machine where system_id = any($1::text[]) order by id for update"
@@ -30,12 +31,24 @@ _SET_STATE = """
      where id = $1
 """
 _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
-_SET_FIRST_OWNER = "update machine set owner_id = $2, agent_name = $3, composed_by_allocate = true where id = $1"
+# What was used and not emptied has data of its owner, who counts as its maker: nobody else gets it. Administrators
+# decide about an adopted one, whose data was there before. One that came from MAAS is released as it was there.
 _CLEAR_OWNER = """
     update machine set owner_id = null, agent_name = '', owner_data = '{}', workload_annotations = '{}',
-                       as_found = false, imported = false, composed_by_allocate = false
+                       as_found = false, imported = false, composed_by_allocate = false,
+                       is_stock = not adopted and (is_stock or imported or $2),
+                       composed_by_id = case when adopted then null
+                                         when is_stock or imported or $2 then composed_by_id
+                                         else coalesce(owner_id, composed_by_id) end
      where id = $1
 """
+_END_STOCK = """
+    update machine m set is_stock = false where id = $1 and is_stock
+    returning m.hostname, m.system_id, m.host_id, m.owner_id is null and m.state = 'ready' as was_stock,
+              (select username from account where id = m.composed_by_id) as made_by,
+              (select username from account where id = $2) as used_by
+"""
+_EMPTIED = "update machine set is_stock = not adopted where id = $1"
 _OWNER_DATA = "update machine set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
 _ANNOTATIONS = """
     update machine set workload_annotations = (workload_annotations - $2::text[]) || $3::jsonb where id = $1
@@ -78,7 +91,9 @@ _IS_AT_REST = """
 # A machine that another transaction has locked is skipped, not waited for.
 _LOCK_ALLOCATABLE = """
     select m.id from machine m
-     where m.id = $1 and m.state = 'ready' and m.owner_id is null and not m.as_found
+     where m.id = $1 and m.state = 'ready' and m.owner_id is null and not m.as_found and not m.locked
+       and (m.is_stock and not exists (select from machine_disk d where d.machine_id = m.id and d.origin = 'foreign')
+            or $2 or m.composed_by_id = $3)
        and not exists (select 1 from operation o
                         where o.machine_id = m.id and o.is_open)
        for update skip locked
@@ -137,13 +152,34 @@ async def end_compose(db: Db, machine_id: int) -> MachineState:
     return await _transition(db, machine_id, state, MachineEvent.ALLOCATED) if owned else state
 
 
-async def allocate(db: Db, machine_id: int, account_id: int, agent_name: str) -> bool:
-    """Returns whether the machine is now allocated; if it is no longer ready or is locked, nothing is changed."""
-    if await db.fetchval(_LOCK_ALLOCATABLE, machine_id) is None:
+async def allocate(db: Db, machine_id: int, caller: Caller, agent_name: str) -> bool:
+    """Returns whether the machine is now allocated to the caller.
+
+    Nothing is changed if it is no longer ready, is locked, or is in use by then and not the caller's.
+    """
+    if await db.fetchval(_LOCK_ALLOCATABLE, machine_id, caller.is_admin, caller.account_id) is None:
         return False
-    await db.execute(_SET_OWNER, machine_id, account_id, agent_name)
+    await db.execute(_SET_OWNER, machine_id, caller.account_id, agent_name)
     await apply_event(db, machine_id, MachineEvent.ALLOCATED)
     return True
+
+
+async def end_stock(db: Db, machine_id: int, account_id: int | None) -> EndedStock | None:
+    """Records that a use of the machine begins, by this account if one asked for it.
+
+    Returns the machine if it was stock; None if it had an owner, or was used before. Idempotent.
+    """
+    return ended_stock(await db.fetchrow(_END_STOCK, machine_id, account_id))
+
+
+def ended_stock(row: asyncpg.Record | None) -> EndedStock | None:
+    """Returns the machine of a row whose `was_stock` says that it was stock until now; otherwise None."""
+    return None if row is None or not row["was_stock"] else of_row(EndedStock, row)
+
+
+async def set_emptied(db: Db, machine_id: int) -> None:
+    """Records that the root disk of the machine is empty again: it is stock when it is released, unless used before."""
+    await db.execute(_EMPTIED, machine_id)
 
 
 async def set_owner(db: Db, machine_id: int, account_id: int) -> None:
@@ -155,11 +191,6 @@ async def owner_of(db: Db, machine_id: int) -> str | None:
     """Returns the name of the account that owns the machine now."""
     found: str | None = await db.fetchval(_OWNER, machine_id)
     return found
-
-
-async def set_first_owner(db: Db, machine_id: int, account_id: int, agent_name: str) -> None:
-    """Gives a machine that is being composed an owner; its release will destroy it."""
-    await db.execute(_SET_FIRST_OWNER, machine_id, account_id, agent_name)
 
 
 async def set_locked(db: Db, machine_id: int, *, locked: bool) -> None:
@@ -186,13 +217,14 @@ async def lock_one(db: Db, machine_id: int) -> None:
     await db.execute(_LOCK, machine_id)
 
 
-async def clear_owner(db: Db, machine_id: int) -> None:
-    """Removes the owner, the agent name, the owner data and the workload annotations. Idempotent.
+async def clear_owner(db: Db, machine_id: int, *, emptied: bool) -> None:
+    """Removes the owner, the agent name, the owner data and the workload annotations.
 
     An adopted machine is no longer as it was found, and the next release does not destroy a machine that was composed
-    for this owner.
+    for this owner. The machine is stock if it was not used, or its disks were `emptied`; otherwise it is in use, and
+    its owner is who made it.
     """
-    await db.execute(_CLEAR_OWNER, machine_id)
+    await db.execute(_CLEAR_OWNER, machine_id, emptied)
 
 
 async def set_owner_data(db: Db, machine_id: int, *, values: Mapping[str, str], removed: Iterable[str]) -> None:

@@ -52,7 +52,10 @@ def forget_plan(guest: AffectedGuest) -> MachineRemovalPlan:
 
 @frozen(kw_only=True)
 class Release:
-    """A machine to release; without `owner` it is not changed. `destroyed`: allocation had composed it."""
+    """A machine to release; without `owner` it is not changed. `destroyed`: allocation had composed it.
+
+    `left_to`: who acts on it afterwards, because its data stay; empty: it is stock.
+    """
 
     guest: AffectedGuest
     owner: str | None
@@ -60,6 +63,7 @@ class Release:
     destroyed: bool
     pool: str = ""
     as_found: bool = False  # adopted, and not released since
+    left_to: str = ""
 
 
 def release_plan(releases: Sequence[Release], *, erase: bool = False) -> MachineRemovalPlan:
@@ -84,7 +88,10 @@ def _effect(one: Release, *, erase: bool) -> str:
     if one.as_found:
         return _effect_on_adopted(one)
     erased = ", and all its disks are emptied" if erase else ""
-    return f"{name} is powered off and loses its owner{f' {one.owner}' if one.owner else ''}{erased}."
+    loses = f"{name} is powered off and loses its owner{f' {one.owner}' if one.owner else ''}{erased}."
+    if one.left_to:
+        return f"{loses} It keeps what is on its disks, so it is no stock: only {one.left_to} act on it."
+    return f"{loses} Then it is stock: operators of the pool {one.pool} can allocate it."
 
 
 def _effect_on_adopted(one: Release) -> str:
@@ -92,7 +99,7 @@ def _effect_on_adopted(one: Release) -> str:
     stops = f"It is running: its release shuts {name} down" if running else f"Its release leaves {name} off"
     owner = f"{one.owner} no longer owns it, and " if one.owner else ""
     return (
-        f"{name} was adopted with what it runs. {stops}. Then {owner}operators of the pool {one.pool} can allocate it "
-        "by name, with all that is on its disks. To leave it as it is, forget it instead: "
+        f"{name} was adopted with what it runs. {stops}. Then {owner}only administrators act on it, with all that is "
+        "on its disks. To leave it as it is, forget it instead: "
         f"innkeeper machine forget {name}"
     )

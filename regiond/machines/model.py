@@ -132,6 +132,7 @@ __all__ = [
     "DiskToMove",
     "DiskToRemove",
     "DiskView",
+    "EndedStock",
     "ForgottenMachine",
     "GroupCounts",
     "GroupSizes",
@@ -230,7 +231,8 @@ class MachineView:
     workload_annotations: Mapping[str, str] | None = field(factory=dict)  # None: not read
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken, or failed
-    locked: bool = False  # it is not deleted, released or changed
+    locked: bool = False  # it is not allocated, deployed, deleted, released or changed
+    is_stock: bool = False  # nobody has used it since it was composed as stock, or emptied by a release
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # the name on its host; None: the host does not list it
     autostart: Autostart | None = None  # its own setting; None: as its host, or for an adopted machine as its guest
@@ -270,6 +272,11 @@ class MachineView:
         return SizeRefusal(reason=self.size_refused, since=self.size_refused_at)
 
     @property
+    def is_stock_now(self) -> bool:
+        """Whether operators of its pool may allocate it now."""
+        return self.is_stock and self.owner is None and self.state is MachineState.READY and not self.locked
+
+    @property
     def screen_protocol(self) -> ScreenProtocol:
         return protocol_on(self.driver)
 
@@ -279,7 +286,7 @@ class MachineView:
         return next((disk for disk in self.disks if disk.boots), self.disks[0] if self.disks else None)
 
     def belongs_to(self, caller: Caller) -> bool:
-        """Returns whether the caller owns the machine; without owner it belongs to the account that composed it."""
+        """Returns whether the caller owns the machine; without owner it belongs to the account that made it."""
         return (self.composed_by if self.owner is None else self.owner) == caller.username
 
 
@@ -318,13 +325,25 @@ class MachineToCompose:
 
 
 @frozen(kw_only=True)
+class EndedStock:
+    """A machine that was stock until its use began. `used_by`: the name of the account that began it, if one did."""
+
+    hostname: str
+    system_id: str
+    host_id: int | None
+    made_by: str | None
+    used_by: str | None = None
+
+
+@frozen(kw_only=True)
 class GuestPowerChange:
-    """A change of a machine's power state that no operation made."""
+    """A change of a machine's power state that no operation made. `ended`: it was stock until then."""
 
     system_id: str
     hostname: str
     host_name: str
     power_before: str
+    ended: EndedStock | None = None
 
 
 @frozen(kw_only=True)

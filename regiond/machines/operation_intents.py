@@ -19,6 +19,7 @@ from regiond.machines import lifecycle_store, view_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
+from regiond.machines.stock import begin_use, use_begun_by
 from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
 
@@ -65,11 +66,13 @@ async def open_operation(
     """Returns the operation's id. Applies `begins` to the machine's state; the request keeps the earlier one (`was`).
 
     The caller must not hold a lock on the machine's row: transactions that open or end an operation lock the operation
-    first, so the opposite order can deadlock. Of kinds that write or delete disks, it locks that row afterwards. Raises
+    first, so the opposite order can deadlock. Of kinds that write or delete disks, it locks that row afterwards. Stock
+    of which a use begins is stock no longer. Raises
     Busy while another operation acts on the machine or it is still being composed or adopted, StaleView if its disks or
     its host are others than those of `machine`, WrongState, NotFound.
     """
     check_settled(machine)
+    use = use_begun_by(kind, request or {})
     if kind is OperationKind.DELETE or (request or {}).get("erase"):
         check_no_disk_goes_along(machine, installation_id)
     operation_id = await operation_service.insert(
@@ -89,6 +92,8 @@ async def open_operation(
         await check_no_host(db, machine)
     if begins is not None:
         await lifecycle_store.apply_event(db, machine.id, begins)
+    if use is not None and machine.is_stock:
+        await begin_use(db, machine.id, use, account_id=account_id, operation_id=operation_id)
     return operation_id
 
 

@@ -39,6 +39,18 @@ def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, boo
     }
 
 
+def left_to(machine: MachineView, options: ReleaseOptions) -> str:
+    """Returns who acts on the machine after its release, in words; empty if it is stock then.
+
+    A machine that was used is stock only if its release empties its disks. See `lifecycle_store.clear_owner`.
+    """
+    if machine.adopted:
+        return "administrators"
+    if machine.is_stock or machine.imported or machine.osystem or options.erase:
+        return ""
+    return f"{machine.owner or machine.composed_by or 'its maker'} and administrators"
+
+
 def check_erasable(machine: MachineView, options: ReleaseOptions) -> None:
     if options.erase and machine.adopted and not machine.composed_by_allocate:
         reason = f"{machine.hostname} was adopted: Innkeeper did not create its disks, and does not erase them."
@@ -59,10 +71,36 @@ def check_release_confirmed(machine: MachineView, options: ReleaseOptions) -> No
         )
 
 
+def may_act(caller: Caller, machine: MachineView) -> bool:
+    """Returns whether the caller may change, copy, start and open the machine, and read its content."""
+    return caller.may_operate(machine.pool.id) and _is_owner(caller, machine)
+
+
+def may_allocate(caller: Caller, machine: MachineView) -> bool:
+    """Returns whether the machine may be allocated to the caller, also by a deployment: stock, or what is its own."""
+    is_free = machine.state is MachineState.READY and machine.owner is None and not machine.locked
+    return is_free and caller.may_operate(machine.pool.id) and (machine.is_stock or _is_owner(caller, machine))
+
+
+def allocation_obstacle(caller: Caller, machine: MachineView) -> str:
+    """Returns why a machine without owner is not allocated to the caller, in words; empty if none of these is why."""
+    if machine.locked:
+        return protection_text(machine.hostname, machine.system_id)
+    is_taken = machine.owner is None and machine.state is MachineState.READY and not may_allocate(caller, machine)
+    return not_owner(machine).message if is_taken else ""
+
+
+def check_deployable(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed for a machine that is neither the caller's own nor allocated to it by its deployment."""
+    if not may_allocate(caller, machine):
+        check_owner(caller, machine)
+        check_unlocked(machine)
+
+
 def may_release(caller: Caller, machine: MachineView) -> bool:
     """Returns whether the caller may release the machine. Every operator of its pool may if it has no owner.
 
-    Such a release changes nothing.
+    Such a release changes nothing; clients of MAAS repeat a release.
     """
     return caller.may_operate(machine.pool.id) and (_is_owner(caller, machine) or is_free(machine))
 
@@ -72,6 +110,10 @@ def _is_owner(caller: Caller, machine: MachineView) -> bool:
 
 
 def check_owner(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed unless the machine belongs to the caller, or the caller is an administrator.
+
+    A machine without owner belongs to whoever made it. Others may allocate it if it is stock, and nothing else.
+    """
     if not _is_owner(caller, machine):
         raise not_owner(machine)
 
@@ -83,20 +125,16 @@ def check_unlocked(machine: MachineView) -> None:
 
 
 def check_may_change(caller: Caller, machine: MachineView) -> None:
-    """Raises NotAllowed if the caller may not change the guest of the machine, also if the machine is locked.
-
-    Every operator of its resource pool may change a machine without owner, because it could allocate the machine.
-    """
+    """Raises NotAllowed if the caller may not change the guest of the machine, also if the machine is locked."""
     check_may_operate(caller, machine)
     check_unlocked(machine)
 
 
 def check_may_operate(caller: Caller, machine: MachineView) -> None:
     """Raises NotAllowed if the caller may not change the guest of the machine while it is unlocked."""
+    check_owner(caller, machine)
     if machine.owner is None:
         caller.require_operator(machine.pool.id, machine.pool.name)
-    else:
-        check_owner(caller, machine)
 
 
 def check_changeable(caller: Caller, machine: MachineView) -> None:
@@ -106,7 +144,17 @@ def check_changeable(caller: Caller, machine: MachineView) -> None:
 
 
 def not_owner(machine: MachineView) -> NotAllowed:
-    return NotAllowed(f"You do not own {machine.hostname}.")
+    name, system_id = machine.hostname, machine.system_id
+    if machine.is_stock_now:
+        return NotAllowed(
+            f"{name} is stock, and not yours: only administrators and whoever made it act on it. Allocate it first: "
+            f"innkeeper machines allocate system_id={system_id}",
+            system_id=system_id,
+        )
+    if machine.owner is None:
+        made_by = f"{machine.composed_by}, who made it," if machine.composed_by else "an administrator"
+        return NotAllowed(f"{name} is in use, and not yours. Ask {made_by} to act on it.", system_id=system_id)
+    return NotAllowed(f"You do not own {name}.", system_id=system_id)
 
 
 def is_free(machine: MachineView) -> bool:
@@ -116,10 +164,10 @@ def is_free(machine: MachineView) -> bool:
 def is_freed_by_fixing(machine: MachineView, *, at_rest: bool) -> bool:
     """Returns whether an owned machine that is marked fixed becomes ready, as in MAAS.
 
-    False if it is not `at_rest` (it runs or may run soon), has an operating system, is as it was adopted or is locked:
-    only a release ends the use of such a machine.
+    False if it is not `at_rest` (it runs or may run soon), was used, is as it was adopted or is locked: only a release
+    ends the use of such a machine.
     """
-    used = bool(machine.osystem) or machine.as_found or machine.locked
+    used = not machine.is_stock or bool(machine.osystem) or machine.as_found or machine.locked
     return machine.owner is not None and machine.guest_id is not None and at_rest and not used
 
 

@@ -50,13 +50,14 @@ from regiond.machines.operation_intents import (
     open_volume_removal,
     with_fresh_view,
 )
-from regiond.machines.ownership_rules import check_unlocked
+from regiond.machines.ownership_rules import check_owner, check_unlocked
 from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.removal import released_store
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
 from regiond.machines.removal.host_removal import host_removal_plan
 from regiond.machines.search.fields import MACHINE_FIELDS
 from regiond.machines.steps import Target, record_event
+from regiond.machines.stock import STARTED_ELSEWHERE, record_end
 from regiond.machines.store import announce
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
@@ -288,6 +289,8 @@ class Machines(MachineSearches):
                 await Events.record(
                     db, POWER_CHANGED, f"{changed.hostname}: {text}", host_id=host_id, system_id=changed.system_id
                 )
+                if changed.ended is not None:
+                    await record_end(db, changed.ended, STARTED_ELSEWHERE)
         return True
 
     async def clean_up(self, db: Db, host_id: int, host_name: str, guest_name: str, marker: OwnershipMarker) -> None:
@@ -348,8 +351,7 @@ class Machines(MachineSearches):
 
 
 def _check_may_start(caller: Caller, kind: OperationKind, machine: MachineView) -> None:
-    if not caller.is_admin and not machine.belongs_to(caller):
-        raise NotAllowed(f"You do not own {machine.hostname}.")
+    check_owner(caller, machine)
     may_delete = caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
     if kind is OperationKind.DELETE and not may_delete:
         raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")

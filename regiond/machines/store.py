@@ -8,8 +8,9 @@ from uuid import UUID
 from attrs import frozen
 
 from common.values import PowerState
-from regiond.db.pool import Db
-from regiond.machines.model import GuestPowerChange
+from regiond.db.pool import Db, of_row
+from regiond.machines.lifecycle_store import ended_stock
+from regiond.machines.model import EndedStock, GuestPowerChange
 from regiond.machines.values.power import AFTER_HOST
 from regiond.operations.model import Operation
 
@@ -29,7 +30,7 @@ _DELETE = "delete from machine where id = $1"
 # follows another event counts.
 _GUEST_POWER = """
     with before as (
-        select m.id, m.power_state, h.name as host_name
+        select m.id, m.power_state, m.is_stock, h.name as host_name
           from machine m join vm_host h on h.id = m.host_id
          where h.id = $1 and (m.uuid::text = $2 or m.hostname = $3)
            and not exists (select from operation o
@@ -39,7 +40,9 @@ _GUEST_POWER = """
     )
     update machine m set power_state = $4, settled_at = clock_timestamp()
       from before where m.id = before.id and before.power_state <> $4
-    returning m.system_id, m.hostname, before.host_name, before.power_state as power_before
+    returning m.system_id, m.hostname, m.host_id, before.host_name, before.power_state as power_before,
+              before.is_stock and not m.is_stock and m.owner_id is null and m.state = 'ready' as was_stock,
+              (select username from account where id = m.composed_by_id) as made_by, null as used_by
 """
 # Updates the guest's own row, which a discovery run would otherwise change a moment later; also without a machine.
 _LISTED_GUEST_POWER = """
@@ -88,7 +91,13 @@ _MOVED_OFF = """
        and not exists (select from operation o where o.machine_id = m.id and o.is_open)
     returning m.system_id, m.hostname, old.name as left_host, new.name as host
 """
-_LISTED_POWER = "update machine set power_state = $2 where id = $1"
+_LISTED_POWER = """
+    with before as (select id, is_stock from machine where id = $1 for no key update)
+    update machine m set power_state = $2 from before where m.id = before.id
+    returning m.system_id, m.hostname, m.host_id,
+              before.is_stock and not m.is_stock and m.owner_id is null and m.state = 'ready' as was_stock,
+              (select username from account where id = m.composed_by_id) as made_by, null as used_by
+"""
 # A pending size that the guest now has is pending no longer.
 _SIZE = """
     update machine set cores = $2, memory_mib = $3, pending_cores = nullif(pending_cores, $2),
@@ -129,9 +138,12 @@ async def set_power(db: Db, machine_id: int, power_state: PowerState, asked_by: 
         await db.execute(_ASKED_POWER, machine_id, power_state.value, asked_by.kind.value, asked_by.username)
 
 
-async def set_listed_power(db: Db, machine_id: int, power_state: str) -> None:
-    """Records the power state that a discovery run found; unlike `set_power`, other runs may still change it."""
-    await db.execute(_LISTED_POWER, machine_id, power_state)
+async def set_listed_power(db: Db, machine_id: int, power_state: str) -> EndedStock | None:
+    """Records the power state that a discovery run found; unlike `set_power`, other runs may still change it.
+
+    Returns the machine if it was stock until it was found on.
+    """
+    return ended_stock(await db.fetchrow(_LISTED_POWER, machine_id, power_state))
 
 
 async def set_size(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:
@@ -165,7 +177,7 @@ async def guest_power_changed(
     """
     await db.execute(_LISTED_GUEST_POWER, host_id, guest_id, name, power_state)
     row = await db.fetchrow(_GUEST_POWER, host_id, guest_id, name, power_state)
-    return None if row is None else GuestPowerChange(**row)
+    return None if row is None else of_row(GuestPowerChange, row, ended=ended_stock(row))
 
 
 async def announce(db: Db, machine_id: int) -> bool:

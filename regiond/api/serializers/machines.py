@@ -36,6 +36,7 @@ from regiond.api.serializers.groups import DOMAIN_JSON, POOL_JSON, ZONE_JSON
 from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
 from regiond.api.urls import machine_uri, uri
+from regiond.caller import Caller
 from regiond.groups.model import ResourcePool
 from regiond.hosts.model import AS_ABOVE
 from regiond.machines.model import (
@@ -125,6 +126,9 @@ class DiskOfMachine:
     @property
     def pool(self) -> ResourcePool:
         return self.machine.pool
+
+    def belongs_to(self, caller: Caller) -> bool:
+        return self.machine.belongs_to(caller)
 
     @property
     def id_path(self) -> str | None:
@@ -238,6 +242,8 @@ _MACHINE: Serializer[MachineView] = serializer(
     *fields_of(MachineView, "system_id hostname"),
     key("fqdn", STR, lambda machine: f"{machine.hostname}.{DOMAIN_NAME}"),
     *fields_of(MachineView, "tag_names=tags owner"),
+    key("made_by", nullable(STR), lambda machine: machine.composed_by),  # MAAS lacks it
+    key("stock", BOOL, lambda machine: machine.is_stock_now),  # MAAS lacks it
     key("owner_data", mapping(STR), _owner_data),
     key("agent_name", STR, lambda machine: machine.agent_name),
     key("workload_annotations", mapping(STR), _annotations),

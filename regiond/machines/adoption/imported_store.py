@@ -8,12 +8,12 @@ from regiond.db.pool import Db
 from regiond.machines.model import MachineState, ManagedLink, ManagedVm
 from regiond.operations.model import Parent
 
-# A machine that nobody used can be chosen by constraints, as before; its next deployment writes its root disk anew.
+# A machine that was Ready and is off is stock, as before; its next deployment writes its root disk anew.
 _BEGIN = """
     update machine set owner_id = $2, pool_id = coalesce($3, pool_id), zone_id = coalesce($4, zone_id),
                        zone_chosen = coalesce($4 <> zone_id, false), tags = $5, description = $6, owner_data = $7,
                        composed_by_allocate = $8, error_description = $9, adopted = false, as_found = $10,
-                       imported = true
+                       imported = true, is_stock = $11 and power_state = 'off'
      where id = $1
 """
 # MAAS made them for this VM. LXD's first one is part of the instance, and goes with it. Of volumes that another machine
@@ -62,6 +62,7 @@ async def begin(db: Db, machine_id: int, new: NewImport) -> None:
     await db.execute(
         _BEGIN, machine_id, new.owner_id, new.pool_id, new.zone_id, list(one.tags), one.description,
         dict(one.owner_data), one.composed_by_allocate, one.error_description, one.state is MachineState.DEPLOYED,
+        one.state is MachineState.READY,
     )  # fmt: skip
 
 

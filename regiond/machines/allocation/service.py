@@ -33,7 +33,16 @@ from regiond.machines.allocation.store import list_ready
 from regiond.machines.compose.host_constraints import resolve_host_filter
 from regiond.machines.compose.requirements import collecting
 from regiond.machines.compose.service import Composer
-from regiond.machines.model import Allocated, AllocateRequest, Labels, MachineToCompose, MachineView, requested_fields
+from regiond.machines.model import (
+    Allocated,
+    AllocateRequest,
+    Labels,
+    MachineFilter,
+    MachineToCompose,
+    MachineView,
+    requested_fields,
+)
+from regiond.machines.ownership_rules import allocation_obstacle
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
@@ -75,10 +84,10 @@ class Allocator:
         async def open_() -> Operation | int:
             devices, hosts = await self._validate(caller, request)
             take = partial(self._allocate, caller, request, key=idempotency_key, requested=requested)
-            taken = await self._take(request, devices, hosts, take)
+            taken = await self._take(caller, request, devices, hosts, take)
             if taken is not None:
                 return taken
-            _check_may_compose(request)
+            await self._check_may_compose(caller, request)
             return await self._compose(caller, request, idempotency_key)
 
         try:
@@ -96,13 +105,13 @@ class Allocator:
         request = AllocateRequest(system_id=system_id, agent_name=agent_name)
         hosts = evolve(ANY_HOST, within_pool_ids=caller.operated_pools)
         take = partial(self._allocate, caller, request, key=None, requested=_requested(request))
-        if await self._take(request, DeviceConstraints(), hosts, take) is None:
+        if await self._take(caller, request, DeviceConstraints(), hosts, take) is None:
             raise NoneAvailable(no_match(request))
 
     async def refusals(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> Mapping[str, str]:
         """Returns by system id the message of the NoneAvailable that `take` would raise, by one query."""
         hosts = evolve(ANY_HOST, within_pool_ids=caller.operated_pools)
-        ready = {one.system_id for one in await list_ready(db, AllocateRequest(), hosts, system_ids=system_ids)}
+        ready = {one.system_id for one in await list_ready(db, caller, AllocateRequest(), hosts, system_ids=system_ids)}
         return {one: no_match(AllocateRequest(system_id=one)) for one in system_ids if one not in ready}
 
     async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated:
@@ -116,9 +125,9 @@ class Allocator:
     async def dry_run(self, caller: Caller, request: AllocateRequest) -> Allocated | MachineToCompose:
         """Returns the machine that `start` would allocate or compose. Writes nothing. Raises as `start`."""
         devices, hosts = await self._validate(caller, request)
-        async for machine, labels in self._matching(request, devices, hosts):
+        async for machine, labels in self._matching(caller, request, devices, hosts):
             return Allocated(machine=machine, labels=labels)
-        _check_may_compose(request)
+        await self._check_may_compose(caller, request)
         intent = compose_intent(request)
         placement = (await self._composer.dry_run(caller, intent.request, intent.hosts)).placement
         if placement.chosen is None:
@@ -170,18 +179,32 @@ class Allocator:
             raise InvalidRequest.of(problems)
         return devices, evolve(hosts, within_pool_ids=caller.operated_pools)
 
+    async def _check_may_compose(self, caller: Caller, request: AllocateRequest) -> None:
+        """Raises NoneAvailable for a request that names a machine: no other machine may be composed for it."""
+        if not _names_machine(request):
+            return
+        wanted = MachineFilter(
+            system_ids=() if request.system_id is None else (request.system_id,),
+            hostnames=() if request.name is None else (request.name,),
+        )
+        async with self._database.connection() as db:
+            found = await view_store.list_machines(db, wanted, caller=caller)
+        reasons = [f" {obstacle}" for one in found if (obstacle := allocation_obstacle(caller, one))]
+        raise NoneAvailable(no_match(request) + "".join(reasons))
+
     async def _matching(
-        self, request: AllocateRequest, devices: DeviceConstraints, hosts: HostFilter
+        self, caller: Caller, request: AllocateRequest, devices: DeviceConstraints, hosts: HostFilter
     ) -> AsyncIterator[tuple[MachineView, Labels]]:
         """Yields ready machines that satisfy all constraints: by soft rules of groups, then the cheapest first."""
         async with self._database.connection() as db:
-            every = await list_ready(db, request, hosts)
+            every = await list_ready(db, caller, request, hosts)
             ready = await ready_by_preference(db, request, every, within=hosts.within_pool_ids)
         async for found in matching(self._database, [one.machine_id for one in ready], devices):
             yield found
 
     async def _take(
         self,
+        caller: Caller,
         request: AllocateRequest,
         devices: DeviceConstraints,
         hosts: HostFilter,
@@ -194,7 +217,7 @@ class Allocator:
         """
         for tries_left in reversed(range(_LOCK_TRIES if _names_machine(request) else 2)):
             has_match = False
-            async for machine, labels in self._matching(request, devices, hosts):
+            async for machine, labels in self._matching(caller, request, devices, hosts):
                 has_match = True
                 operation_id = await take(machine, labels)
                 if operation_id is not None:
@@ -220,7 +243,7 @@ class Allocator:
             await _check_permitted(db, caller, machine)
             if not await join_by_allocation(db, request, machine):
                 return None
-            if not await lifecycle_store.allocate(db, machine.id, caller.account_id, request.agent_name):
+            if not await lifecycle_store.allocate(db, machine.id, caller, request.agent_name):
                 return None
             operation_id = await operation_service.insert_succeeded(
                 db, OperationKind.ALLOCATE, host_id=machine.host_id, host_name=machine.host_name,
@@ -254,12 +277,6 @@ def none_available(request: AllocateRequest, error: InnkeeperError) -> NoneAvail
     why = " | ".join(reasons) or error.message or "There is no VM host."
     details = {"placement": placement} if placement else {}
     return NoneAvailable(f"{no_match(request)} {why}", **details)
-
-
-def _check_may_compose(request: AllocateRequest) -> None:
-    """Raises NoneAvailable for a request that names a machine: no other machine may be composed for it."""
-    if _names_machine(request):
-        raise NoneAvailable(no_match(request))
 
 
 def _names_machine(request: AllocateRequest) -> bool:

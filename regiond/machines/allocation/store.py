@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.machines.affinity.service import ReadyMachine
 from regiond.machines.model import AllocateRequest
 from regiond.placement.model import HostFilter
 
 # Cheapest first: a core costs as much as a GiB. Machines with an open operation, or on a host that is being removed or
-# in maintenance, are not available. An adopted machine still has earlier data: only a request that names it gets it.
+# in maintenance, are not available. A machine in use is only for a request that names it, of whoever made it or an
+# administrator.
 _READY = """
     select m.id as machine_id, m.system_id, h.id as host_id, h.name as host_name, h.server_id
       from machine m join vm_host h on h.id = m.host_id
       join zone z on z.id = m.zone_id join resource_pool p on p.id = m.pool_id
       left join server s on s.id = h.server_id
      where m.state = 'ready' and m.owner_id is null and h.state <> 'removing' and h.maintenance_since is null
-       and not m.as_found and (not m.adopted or $1::text[] is not null or $2::text is not null)
+       and not m.as_found and not m.locked
+       and (m.is_stock and not exists (select from machine_disk d where d.machine_id = m.id and d.origin = 'foreign')
+            or (($1::text[] is not null or $2::text is not null) and ($19 or m.composed_by_id = $20)))
        and ($1::text[] is null or m.system_id = any($1)) and ($2::text is null or m.hostname = $2)
        and ($3::integer is null or coalesce(m.pending_cores, m.cores) >= $3)
        and ($4::bigint is null or coalesce(m.pending_memory_mib, m.memory_mib) >= $4)
@@ -42,11 +46,11 @@ async def reported_architectures(db: Db) -> frozenset[str]:
 
 
 async def list_ready(
-    db: Db, request: AllocateRequest, hosts: HostFilter, *, system_ids: Sequence[str] | None = None
+    db: Db, caller: Caller, request: AllocateRequest, hosts: HostFilter, *, system_ids: Sequence[str] | None = None
 ) -> list[ReadyMachine]:
     """Returns the ready machines that satisfy all constraints except those on devices and groups, cheapest first.
 
-    With `system_ids`, the request may name any of these.
+    They are stock, or belong to the caller and the request names them. With `system_ids`, it may name any of these.
     """
     named = [request.system_id] if system_ids is None and request.system_id is not None else system_ids
     rows = await db.fetch(
@@ -54,6 +58,6 @@ async def list_ready(
         hosts.not_architectures, hosts.tags, hosts.not_tags, hosts.zones, hosts.not_zones, hosts.pools,
         hosts.not_pools, sorted(hosts.host_ids), sorted(hosts.not_host_ids), hosts.drivers, hosts.not_drivers,
         None if hosts.within_pool_ids is None else sorted(hosts.within_pool_ids),
-        request.cpu_speed_mhz,
+        request.cpu_speed_mhz, caller.is_admin, caller.account_id,
     )  # fmt: skip
     return [ReadyMachine(**dict(row)) for row in rows]

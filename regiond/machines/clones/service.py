@@ -47,7 +47,8 @@ class Templates:
     async def plan(self, caller: Caller, request: ComposeRequest) -> CopyPlan:
         """Returns the request with what it leaves to its template, and what is copied. Only reads.
 
-        Who may change the template may copy it, also while it is locked: a copy shows all its data. Raises NotFound,
+        Who may change the template may copy it, also while it is locked: a copy shows all its data. One that is asked
+        for as stock has it too, for whoever allocates it, and no system that is known as deployed. Raises NotFound,
         NotAllowed, WrongState with what helps, OutOfCapacity for a subnet without a free address, and InvalidRequest.
         """
         async with self.database.connection() as db:
@@ -67,16 +68,16 @@ class Templates:
             return CopyPlan(
                 asked=request,
                 request=with_size_of(machine, request, await store.hardware_of(db, machine.id)),
-                copied=await self._copied(db, machine, len(disks), same_nics=nics is not None),
+                copied=await self._copied(db, machine, len(disks), same_nics=nics is not None, stock=request.stock),
                 source=machine,
                 disks=disks,
                 nics=nics,
             )
 
-    async def _copied(self, db: Db, machine: MachineView, disks: int, *, same_nics: bool) -> Copied:
+    async def _copied(self, db: Db, machine: MachineView, disks: int, *, same_nics: bool, stock: bool) -> Copied:
         deployment = await deployment_store.of_machine(db, machine.id)
-        is_deployed = machine.state is MachineState.DEPLOYED and deployment is not None
-        becomes = MachineState.READY if machine.owner is None else MachineState.ALLOCATED
+        is_deployed = machine.state is MachineState.DEPLOYED and deployment is not None and not stock
+        becomes = MachineState.DEPLOYED if is_deployed else MachineState.READY if stock else MachineState.ALLOCATED
         order = machine.boot.lasting or ()
         boots = machine.boot_disk
         return Copied(
@@ -88,7 +89,7 @@ class Templates:
                 marker=OwnershipMarker(installation_id=self.installation_id, machine_id=machine.uuid),
             ),
             disks=sources_of(machine, disks),
-            becomes=MachineState.DEPLOYED if is_deployed else becomes,
+            becomes=becomes,
             tags=machine.tags,
             boot_order=tuple(one for one in order if one is not BootDevice.ISO),
             same_nics=same_nics,

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import Busy
-from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.compose.model import CopyPlan
-from regiond.machines.model import Copied, MachineState
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import OperationKind
 
 
 async def hold_sources(db: Db, copies: Sequence[CopyPlan]) -> None:
@@ -30,14 +27,3 @@ async def hold_sources(db: Db, copies: Sequence[CopyPlan]) -> None:
         facts = ((one.state, one.power_state, one.owner, one.disks, one.host_id) for one in (source, now))
         if len(set(facts)) > 1:
             raise Busy(f"{source.hostname} has just been changed. Try again.")
-
-
-async def give_to(db: Db, caller: Caller, operation: Operation, copied: Copied) -> None:
-    """Makes the caller the owner of a copy of a machine that has an owner: it has the data of that one."""
-    if copied.becomes is MachineState.READY or operation.machine_id is None:
-        return
-    await lifecycle_store.set_owner(db, operation.machine_id, caller.account_id)
-    await Events.record(
-        db, "machine_allocated", f"{operation.hostname} is being composed for {caller.username}", caller=caller,
-        host_id=operation.host_id, system_id=operation.system_id, operation_id=operation.id,
-    )  # fmt: skip

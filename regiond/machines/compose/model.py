@@ -80,7 +80,10 @@ class MaasRegistrations(Protocol):
 
 @frozen(kw_only=True)
 class ValidatedCompose:
-    """The result of *validate*: names are resolved and exist. No `zone_id` or `pool_id`: that of the host."""
+    """The result of *validate*: names are resolved and exist. No `zone_id` or `pool_id`: that of the host.
+
+    `owner` is whose the machine will be; None: it is stock.
+    """
 
     intent: ComposeIntent
     requirements: Requirements
@@ -89,6 +92,7 @@ class ValidatedCompose:
     zone_id: int | None
     pool_id: int | None
     copy: CopyPlan | None = None
+    owner: Caller | None = None
 
 
 @frozen(kw_only=True)

@@ -25,7 +25,8 @@ def pool_of(assignment: HostAssignment) -> int:
 
 
 def _charge(caller: Caller, assignment: HostAssignment) -> Charge:
-    return Charge(account_id=caller.account_id, pool_id=pool_of(assignment), asked=holdings_asked(assignment))
+    holder = assignment.validated.owner or caller
+    return Charge(account_id=holder.account_id, pool_id=pool_of(assignment), asked=holdings_asked(assignment))
 
 
 async def quota_refusal(db: Db, caller: Caller, assignments: Sequence[HostAssignment]) -> str | None:
@@ -67,13 +68,31 @@ async def permit(db: Db, composes: Sequence[Compose], *, wait: bool) -> list[boo
     Call it before other locks are taken. Without `wait`, a compose whose quota is locked is not permitted; with `wait`,
     raises NotAllowed or QuotaExceeded for the first that is not permitted.
     """
-    needed = [(caller, pool) for caller, one in composes for pool in (one.host.pool_id, pool_of(one))]
+    needed = [
+        pair
+        for caller, one in composes
+        for pair in (
+            (caller, one.host.pool_id),
+            (caller, pool_of(one)),
+            (one.validated.owner or caller, pool_of(one)),
+        )
+    ]
     operators = await still_operators(db, needed)
-    allowed = [all(pair) for pair in zip(operators[::2], operators[1::2], strict=True)]
+    allowed = [all(three) for three in zip(operators[::3], operators[1::3], operators[2::3], strict=True)]
     if wait and not all(allowed):
-        raise NotAllowed("Your role in the resource pool has just been revoked. Nothing was composed.")
+        raise NotAllowed(_no_operator(*composes[allowed.index(False)]))
     within = await permitted(db, [_charge(caller, one) for caller, one in composes], wait=wait)
     return [may and fits for may, fits in zip(allowed, within, strict=True)]
+
+
+def _no_operator(caller: Caller, one: HostAssignment) -> str:
+    owner = one.validated.owner or caller
+    if owner.account_id == caller.account_id:
+        return "Your role in the resource pool has just been revoked. Nothing was composed."
+    return (
+        f"You or {owner.username} are no operator of the machine's resource pool. Nothing was composed. To grant the "
+        f"role: innkeeper resource-pool grant {pool_of(one)} user={owner.username} role=operator"
+    )
 
 
 async def admit(db: Db, assignments: Sequence[HostAssignment], *, wait: bool) -> list[bool]:

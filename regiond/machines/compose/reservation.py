@@ -23,10 +23,9 @@ from regiond.exports.service import DiskParts
 from regiond.hosts.model import inherited_tags
 from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.ledger.service import claim_batch, claim_discrete, limit_later_locks, lock_hosts, write_claims
-from regiond.machines import lifecycle_store
 from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
-from regiond.machines.compose.copies import give_to, hold_sources
+from regiond.machines.compose.copies import hold_sources
 from regiond.machines.compose.model import (
     ASKED,
     COPIED,
@@ -86,6 +85,12 @@ class Reservation:
     @property
     def copy(self) -> CopyPlan | None:
         return self.assignment.validated.copy
+
+    @property
+    def owner_id(self) -> int | None:
+        """The account that the machine belongs to; None: it is stock."""
+        owner = self.assignment.validated.owner
+        return None if owner is None else owner.account_id
 
     @property
     def hostname(self) -> str | None:
@@ -258,14 +263,15 @@ class Reservations:
             db, OperationKind.COMPOSE, [_new_operation(*parts) for parts in written]
         )
         for one, operation in zip(batch, operations, strict=True):
-            await _write_key_and_owner(db, one, operation)
+            await _write_key_and_event(db, one, operation)
         return operations
 
     def _new_machine(self, reservation: Reservation, hostname: str) -> NewMachine:
         one = reservation.assignment
         return NewMachine(
             spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=one.host.id,
-            composed_by_id=reservation.request.caller.account_id, pool_id=pool_of(one),
+            composed_by_id=reservation.request.caller.account_id, owner_id=reservation.owner_id,
+            agent_name=reservation.intent.agent_name, pool_id=pool_of(one),
             chosen_zone_id=one.validated.zone_id, tags=_tags(reservation),
             disks=one.evaluation.disks, nics=one.evaluation.nics,
         )  # fmt: skip
@@ -311,20 +317,13 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
     )  # fmt: skip
 
 
-async def _write_key_and_owner(db: Db, one: Reservation, operation: Operation) -> None:
-    """Writes the idempotency key, if any, and the owner of a machine that is imported, or composed by allocate."""
-    caller, intent = one.request.caller, one.intent
+async def _write_key_and_event(db: Db, one: Reservation, operation: Operation) -> None:
+    """Writes the idempotency key, if any, and an event that says whose the machine will be, unless it is stock."""
+    caller, owner, comment = one.request.caller, one.assignment.validated.owner, one.intent.comment
     await operation_service.tie_key(db, one.request.idempotency_key, operation.id)
-    if one.copy is not None and operation.machine_id is not None:
-        await give_to(db, caller, operation, one.copy.copied)
-        return
-    if intent.imported is not None and operation.machine_id is not None:  # its disks have somebody's data
-        await lifecycle_store.set_owner(db, operation.machine_id, caller.account_id)
-    if intent.agent_name is None or operation.machine_id is None:
-        return
-    await lifecycle_store.set_first_owner(db, operation.machine_id, caller.account_id, intent.agent_name)
-    await Events.record(
-        db, "machine_allocated", f"{operation.hostname} is being composed for {caller.username}", caller=caller,
-        host_id=operation.host_id, system_id=operation.system_id, operation_id=operation.id,
-        details={"comment": intent.comment} if intent.comment else None,
-    )  # fmt: skip
+    if owner is not None:
+        await Events.record(
+            db, "machine_allocated", f"{operation.hostname} is being composed for {owner.username}", caller=caller,
+            host_id=operation.host_id, system_id=operation.system_id, operation_id=operation.id,
+            details={"comment": comment} if comment else None,
+        )  # fmt: skip

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from attrs import asdict, evolve
 
 from common.compose_request import ComposeRequest
-from common.errors import InvalidRequest, OutOfCapacity
+from common.errors import InvalidRequest, NotAllowed, OutOfCapacity
+from regiond.accounts.service import active_user, with_grants
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
@@ -27,6 +28,7 @@ from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
 from regiond.placement.model import DryRun, Strategy
 from regiond.racks.service import HostCalls
+from regiond.validation_messages import no_object
 
 PLACE_ATTEMPTS = 100  # each follows a lost race, which another request won
 
@@ -182,7 +184,30 @@ class Composer:
         if intent.request.template is not None:
             copy = await self._templates.plan(caller, intent.request)
             intent = evolve(intent, request=copy.request)
-        return await self._stages.validator.validate(intent, caller=caller, copy=copy)
+        owner = await self._owner(caller, intent.request)
+        if owner is not None and owner.operated_pools is not None:
+            pool_ids = owner.operated_pools if intent.pool_ids is None else owner.operated_pools & {*intent.pool_ids}
+            intent = evolve(intent, pool_ids=tuple(sorted(pool_ids)))
+        return evolve(await self._stages.validator.validate(intent, caller=caller, copy=copy), owner=owner)
+
+    async def _owner(self, caller: Caller, request: ComposeRequest) -> Caller | None:
+        """Returns whose the machine will be; None for stock. Raises NotAllowed, and InvalidRequest under `owner`."""
+        if request.stock and request.owner is not None:
+            raise InvalidRequest.of({"owner": ["Stock belongs to nobody. Give owner, or stock=true, not both."]})
+        if request.stock:
+            return None
+        if request.owner in {None, caller.username}:
+            return caller
+        if not caller.is_admin:
+            raise NotAllowed(
+                f"Only administrators compose for others: {caller.username} cannot compose for {request.owner}. "
+                "Leave out owner to compose for yourself."
+            )
+        async with self._database.connection() as db:
+            found = await active_user(db, request.owner or "") if (request.owner or "").isprintable() else None
+            if found is None:
+                raise InvalidRequest.of({"owner": [no_object("active user", request.owner or "")]})
+            return await with_grants(db, found)
 
     @property
     def has_racks(self) -> bool:

@@ -20,6 +20,7 @@ from regiond.machines.console.screens import OpenScreens
 from regiond.machines.console.serial_log import read_text
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView, ScreenProtocol
+from regiond.machines.stock import begin_use
 from regiond.racks.service import HostCalls
 
 OPEN_DEADLINE_S = 40.0
@@ -97,7 +98,8 @@ class Consoles:
             )
             reason = _LOST
             try:
-                await self._record(caller, machine, "console_opened", f"The console of {machine.hostname} was opened")
+                text = f"The console of {machine.hostname} was opened"
+                await self._record(caller, machine, "console_opened", text, use="its console was opened")
                 connection = ConsoleConnection(stream, terminal, console_id, self._limits)
                 reason = await connection.run(lambda: self._still_allowed(caller, system_id, still_open))
             except InnkeeperError as error:
@@ -133,7 +135,8 @@ class Consoles:
             reason = _LOST
             try:
                 if shown.begins():
-                    await self._record(caller, machine, "screen_opened", f"The screen of {machine.hostname} was opened")
+                    text = f"The screen of {machine.hostname} was opened"
+                    await self._record(caller, machine, "screen_opened", text, use="its screen was opened")
                 activity = VncActivity() if is_vnc else SpiceActivity()
                 connection = ConsoleConnection(
                     stream, terminal, console_id, self._limits, noun="screen", use=shown.use, activity=activity
@@ -161,8 +164,13 @@ class Consoles:
             return True
         return True
 
-    async def _record(self, caller: Caller, machine: MachineView, kind: str, message: str) -> None:
+    async def _record(
+        self, caller: Caller, machine: MachineView, kind: str, message: str, *, use: str | None = None
+    ) -> None:
+        """Records the event, and that the machine is used, if that is a `use`: what is typed there stays."""
         async with self._database.transaction() as db:
+            if use is not None and machine.is_stock:
+                await begin_use(db, machine.id, use, account_id=caller.account_id)
             await Events.record(db, kind, message, caller=caller, host_id=machine.host_id, system_id=machine.system_id)
 
     async def _read(self, caller: Caller, system_id: str) -> MachineView:

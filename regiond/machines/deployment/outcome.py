@@ -80,3 +80,4 @@ async def abort_deployment(db: Db, machine_id: int, operation: Operation) -> Non
     await machine_store.set_power(db, machine_id, PowerState.OFF, operation)
     await network_service.forget_addresses(db, machine_id)
     await store.delete(db, machine_id)
+    await lifecycle_store.set_emptied(db, machine_id)

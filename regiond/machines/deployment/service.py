@@ -44,7 +44,7 @@ from regiond.machines.operation_intents import (
     open_operation,
     with_fresh_view,
 )
-from regiond.machines.ownership_rules import check_changeable, check_owner
+from regiond.machines.ownership_rules import check_changeable, check_deployable, check_owner
 from regiond.machines.store import announce
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
@@ -100,6 +100,8 @@ class Deployments:
             machine = await self._read(caller, system_id)
             if request.rebuild:
                 _check_rebuildable(caller, machine)
+            else:
+                check_deployable(caller, machine)
             image = await self._fitting_image(caller, machine, with_image(request, machine))
             if _is_ready(machine) and not request.rebuild:
                 await self._allocation.take(caller, system_id, request.agent_name)
@@ -143,8 +145,8 @@ class Deployments:
                 if request.vm_host is not None:
                     check_may_be_host(caller, machine)
                 self._check_image(machine, images[machine.architecture], lacking)
+                check_deployable(caller, machine)
                 if not _is_ready(machine):
-                    check_owner(caller, machine)
                     check_idle(machine, in_use)
                     next_state(machine.state, MachineEvent.DEPLOY)
             except InnkeeperError as error:

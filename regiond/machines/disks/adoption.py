@@ -18,6 +18,7 @@ from regiond.machines.disks.kept import locked_kept_disk
 from regiond.machines.disks.model import check_listed, check_volumes, is_owned
 from regiond.machines.model import DiskOrigin, DiskPlan, DiskView, MachineView
 from regiond.machines.ownership_rules import check_may_change
+from regiond.machines.stock import begin_use
 
 
 async def adopt(
@@ -60,6 +61,7 @@ async def adopt(
     origin = DiskOrigin.ADOPTED if found is None else DiskOrigin.CREATED
     if not await store.adopt(db, disk.id, origin):
         raise Busy(f"{_title(machine, disk)} has just been changed. Try again.")
+    await begin_use(db, machine.id, "it gets a foreign disk", account_id=caller.account_id)
     goes = found is not None and found.machine_id == machine.uuid
     own = evolve(
         machine, disks=tuple(evolve(one, origin=origin) if one.id == disk.id else one for one in machine.disks)

@@ -34,7 +34,7 @@ async def begin_commission(db: Db, caller: Caller, machine: MachineView, comment
         await device_store.delete_of(db, machine.id)
         event = fixed_event(owned=False, listed=machine.guest_id is not None)
         await lifecycle_store.apply_event(db, machine.id, event)
-        await lifecycle_store.clear_owner(db, machine.id)
+        await lifecycle_store.clear_owner(db, machine.id, emptied=False)
         await affinity_store.end_allocation(db, machine.id)
     message = f"{machine.hostname} is commissioned: {host.name} is refreshed" + (f": {comment}" if comment else "")
     await Events.record(

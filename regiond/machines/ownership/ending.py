@@ -24,14 +24,14 @@ async def take_back_links(db: Db, caller: Caller, machine: MachineView) -> None:
         )  # fmt: skip
 
 
-async def end_ownership(db: Db, machine_id: int) -> None:
+async def end_ownership(db: Db, machine_id: int, *, emptied: bool) -> None:
     """Deletes the machine's devices, and clears owner, owner data, annotations, its allocation's groups, and what was
     chosen for its next start.
 
-    Also clears the addresses that its guest, which is off, had. Idempotent.
+    Also clears the addresses that its guest, which is off, had. `emptied`: as of `lifecycle_store.clear_owner`.
     """
     await device_store.delete_of(db, machine_id)
-    await lifecycle_store.clear_owner(db, machine_id)
+    await lifecycle_store.clear_owner(db, machine_id, emptied=emptied)
     await affinity_store.end_allocation(db, machine_id)
     await boot_store.set_once(db, machine_id, (), "")
     await network_service.forget_addresses(db, machine_id)

@@ -60,7 +60,8 @@ class ReleaseMachine:
             await _restore_links(db, operation, target)
             if power is not None:
                 await network_service.end_reservation(db, target.machine_id)
-            await end_ownership(db, target.machine_id)
+            request = operation.request
+            await end_ownership(db, target.machine_id, emptied=bool(request.get("deployed") or request.get("erase")))
             if operation.request.get("deployed"):
                 await deployment_store.delete(db, target.machine_id)
                 await lifecycle_store.set_error_description(db, target.machine_id, "")

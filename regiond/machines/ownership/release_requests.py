@@ -27,6 +27,7 @@ from regiond.machines.ownership_rules import (
     check_releasable,
     check_release_confirmed,
     is_free,
+    left_to,
     may_release,
     not_owner,
     release_facts,
@@ -107,7 +108,7 @@ class Releases:
             machine = await view_store.read(db, system_id)
             if not may_release(caller, machine):
                 raise not_owner(machine)
-            plan = removal_plan([await _release(db, machine)], erase=options.erase)
+            plan = removal_plan([await _release(db, machine, options)], erase=options.erase)
             if not is_free(machine) and machine.state is not MachineState.RELEASING:
                 await self._open_release(db, caller, machine, "", evolve(options, adopted=asks or options.adopted))
             return plan
@@ -121,7 +122,7 @@ class Releases:
 
         async def write(db: Db) -> MachineRemovalPlan:
             machines = await self._to_release(db, caller, system_ids)
-            plan = removal_plan([await _release(db, machine) for machine in machines], erase=options.erase)
+            plan = removal_plan([await _release(db, machine, options) for machine in machines], erase=options.erase)
             await self._open_releases(db, caller, machines, "", options)
             return plan
 
@@ -207,7 +208,7 @@ class Releases:
         return operation_id
 
 
-async def _release(db: Db, machine: MachineView) -> Release:
+async def _release(db: Db, machine: MachineView, options: ReleaseOptions) -> Release:
     return Release(
         guest=await affected_guest(db, machine),
         owner=machine.owner,
@@ -215,6 +216,7 @@ async def _release(db: Db, machine: MachineView) -> Release:
         destroyed=machine.composed_by_allocate,
         pool=machine.pool.name,
         as_found=machine.as_found and not machine.imported,
+        left_to=left_to(machine, options),
     )
 
 

@@ -17,7 +17,7 @@ from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affinity.service import affinity_change
 from regiond.machines.autostart import open_set_autostart
-from regiond.machines.lifecycle import MachineEvent, check_lockable, fixed_event
+from regiond.machines.lifecycle import MachineEvent, fixed_event
 from regiond.machines.model import MachineChange, MachineView
 from regiond.machines.operation_intents import check_settled
 from regiond.machines.ownership.commissioning import begin_commission
@@ -124,7 +124,7 @@ class Ownership:
             await lifecycle_store.apply_event(db, machine.id, event)
             if freed:
                 await take_back_links(db, caller, machine)
-                await end_ownership(db, machine.id)
+                await end_ownership(db, machine.id, emptied=False)
             await lifecycle_store.set_error_description(db, machine.id, "")
             message = f"{machine.hostname} was marked fixed" + (f": {reason}" if reason else "")
             await Events.record(db, "machine_marked_fixed", message, caller=caller, system_id=system_id)
@@ -133,16 +133,14 @@ class Ownership:
         return await self._database.in_transaction(fix)
 
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView:
-        """Protects the machine from deletion, release and changes, or ends the protection. Idempotent.
+        """Protects the machine from allocation, deployment, deletion, release and changes, or ends the protection.
 
-        Operations that have begun continue. Raises NotFound, NotAllowed, WrongState for a machine that is not deployed.
+        Works in every state. Operations that have begun continue. Idempotent. Raises NotFound, NotAllowed.
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             if machine.locked != locked:
-                if locked:
-                    check_lockable(machine.hostname, machine.state)
                 await lifecycle_store.set_locked(db, machine.id, locked=locked)
                 kind = "machine_locked" if locked else "machine_unlocked"
                 done = "locked against deletion, release and changes" if locked else "unlocked"

@@ -60,7 +60,7 @@ class BulkAction(StrEnum):
 
     @property
     def changes_hardware(self) -> bool:
-        """Whether it is a HardwareChange: operators may make it to machines without owner, too."""
+        """Whether it is a HardwareChange."""
         return self in _OF_HARDWARE
 
     @property
@@ -87,7 +87,7 @@ _OF_HARDWARE = frozenset(
         BulkAction.REMOVE_INTERFACE,
     }
 )
-_OF_OPERATORS = _OF_HARDWARE | {BulkAction.RELEASE, BulkAction.DEPLOY, BulkAction.CLONE}
+_OF_OPERATORS = frozenset({BulkAction.RELEASE, BulkAction.DEPLOY})  # of stock, a deployment allocates it
 _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.RELEASE: OperationKind.RELEASE,
     BulkAction.DELETE: OperationKind.DELETE,

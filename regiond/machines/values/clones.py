@@ -30,10 +30,10 @@ class CloneRequest:
 class Copied:
     """The source of a new machine, as its operation stores it.
 
-    `disks` has the source of each disk of the new machine; None: it is empty. The new machine `becomes` ready,
-    allocated or deployed: with `image`, `osystem` and `distro_series`, as the source was deployed, if it was. It boots
-    in `boot_order`, if that is known, first from the disk with the number `boot_disk`. With `same_nics` it has NICs
-    like those of the source, in their order.
+    `disks` has the source of each disk of the new machine; None: it is empty. The new machine `becomes` ready, as
+    stock, allocated or deployed: with `image`, `osystem` and `distro_series`, as the source was deployed, if it was. It
+    boots in `boot_order`, if that is known, first from the disk with the number `boot_disk`. With `same_nics` it has
+    NICs like those of the source, in their order.
     """
 
     machine_id: int

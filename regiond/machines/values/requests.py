@@ -113,7 +113,7 @@ class DeployRequest:
 
 _LATER_FIELDS = frozenset({
     "affinity", "anti_affinity", "cpu_speed_mhz", "fabric_classes", "link_speed", "not_fabric_classes",
-    "not_vlans", "register_in_maas", "storage_pool", "template", "vlans",
+    "not_vlans", "owner", "register_in_maas", "stock", "storage_pool", "template", "vlans",
 })  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, MachineView
 from regiond.machines.model import BulkAction as Task
+from regiond.machines.ownership_rules import may_act, may_allocate
 from regiond.ui.machines.machine_questions import CUTS_POWER, REPLACES_SYSTEM, RESTARTS, SHUTS_DOWN
 from regiond.ui.texts import constant, text
 from regiond.ui.vm_state_words import VM_STATE_WORDS
@@ -35,9 +36,7 @@ def _without_host(vm: MachineView) -> str | None:
 
 
 def _lock(vm: MachineView) -> str | None:
-    if vm.locked:
-        return text("locked already")
-    return None if vm.state is MachineState.DEPLOYED else text("not deployed")
+    return text("locked already") if vm.locked else None
 
 
 def _release(vm: MachineView) -> str | None:
@@ -62,14 +61,9 @@ def _state(vm: MachineView) -> str:
     return VM_STATE_WORDS[vm.state.value].lower()
 
 
-def _owns(caller: Caller, vm: MachineView) -> bool:
-    return caller.is_admin or (vm.belongs_to(caller) and caller.may_operate(vm.pool.id))
-
-
 def _may_deploy(caller: Caller, vm: MachineView) -> bool:
-    """A ready VM without owner is allocated to whoever deploys it."""
-    is_free = vm.state is MachineState.READY and vm.owner is None
-    return caller.may_operate(vm.pool.id) and (is_free or _owns(caller, vm))
+    """Stock is allocated to whoever deploys it."""
+    return may_allocate(caller, vm) or may_act(caller, vm)
 
 
 @frozen(kw_only=True)
@@ -98,12 +92,7 @@ class BulkAction:
     is_typed: bool = False  # the name of one VM or the number of several
     for_admins: bool = False
     in_menu: bool = False  # of the changes of hardware, in place of a button of its own
-    may: Callable[[Caller, MachineView], bool] = _owns
-
-
-def _may_change(caller: Caller, vm: MachineView) -> bool:
-    """Every operator of its pool may change the hardware of a VM without owner."""
-    return caller.may_operate(vm.pool.id) and (vm.owner is None or _owns(caller, vm))
+    may: Callable[[Caller, MachineView], bool] = may_act
 
 
 def _unchangeable(vm: MachineView) -> str | None:
@@ -144,7 +133,6 @@ def _of_hardware(
         as_task=task,
         left=left,
         asks=asks or key,
-        may=_may_change,
         is_dangerous=task in {Task.REMOVE_DISK, Task.REMOVE_INTERFACE},
         is_typed=task is Task.REMOVE_DISK,
         in_menu=True,

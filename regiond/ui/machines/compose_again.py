@@ -47,7 +47,7 @@ def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
             "max_cores": _number(asked.max_cores), "max_memory": _number(asked.max_memory_mib),
             "template": asked.template or "", "of_template": asked.template or "",
             "affinity": _names(asked.affinity), "anti_affinity": _names(asked.anti_affinity),
-            "register_in_maas": asked.register_in_maas or "",
+            "register_in_maas": asked.register_in_maas or "", "owner": asked.owner or "",
         }  # fmt: skip
         disks = parse_storage(asked.storage) if asked.storage else ()
         nics = parse_interfaces(asked.interfaces) if asked.interfaces else ()
@@ -90,6 +90,7 @@ def _ticks(asked: ComposeRequest) -> Mapping[str, bool]:
         "one_numa_node": asked.one_numa_node,
         "uefi": asked.uefi,
         "secure_boot": asked.secure_boot,
+        "stock": asked.stock,
         "tpm": asked.tpm,
         "power_on": asked.power_on,
     }

@@ -18,12 +18,15 @@ _COUNT = re.compile(r"\d{1,2}", re.ASCII)
 TEXTS = (
     "hostname", "count", "vm_zone", "vm_pool", "host", "zone", "pool", "tags", "architecture", "cores", "memory",
     "pinned_cores", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory", "template", "of_template",
-    "register_in_maas",
+    "register_in_maas", "owner",
 )  # fmt: skip
-ADVANCED = ("architecture", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory", "register_in_maas")
+ADVANCED = (
+    "architecture", "hugepage_size", "affinity", "anti_affinity", "max_cores", "max_memory", "register_in_maas",
+    "owner",
+)  # fmt: skip
 DISK_FIELDS = ("size", "pool", "tags")
 NIC_FIELDS = ("name", "space", "subnet", "kind", "ip")
-TICKS = ("hugepages_backed", "one_numa_node", "uefi", "secure_boot", "tpm", "power_on")
+TICKS = ("hugepages_backed", "one_numa_node", "uefi", "secure_boot", "tpm", "power_on", "stock")
 ANY, PIN_COUNT, PIN_IDS = "no", "count", "yes"  # of the field `pins`: how cores are chosen
 _LABELS: Mapping[str, str] = {
     "hostname": constant("Name"),
@@ -46,6 +49,8 @@ _LABELS: Mapping[str, str] = {
     "secure_boot": constant("Secure Boot"),
     "tpm": constant("TPM"),
     "power_on": constant("Start"),
+    "owner": constant("Owner"),
+    "stock": constant("Stock"),
     "register_in_maas": constant("MAAS"),
     "max_cores": constant("Most cores while it runs"),
     "max_memory": constant("Most RAM while it runs"),

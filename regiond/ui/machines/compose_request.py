@@ -37,7 +37,7 @@ _PLACES: Mapping[str, str] = {
 _PLAIN: Mapping[str, str] = {
     "hostname": "hostname", "host": "host", "vm_zone": "machine_zone", "vm_pool": "machine_pool",
     "architecture": "architecture", "memory": "memory", "hugepage_size": "hugepage_size", "max_cores": "max_cores",
-    "max_memory": "max_memory", "template": "template", "register_in_maas": "register_in_maas",
+    "max_memory": "max_memory", "template": "template", "register_in_maas": "register_in_maas", "owner": "owner",
 }  # fmt: skip
 
 
@@ -55,6 +55,8 @@ def asked_by(form: ComposeForm) -> Asked:
     fields: dict[str, Any] = {sent: form.text(name) or None for name, sent in _PLAIN.items()}
     fields |= _cores(form, problems)
     fields |= {name: "true" if name in form.ticks else None for name in TICKS}
+    if "stock" not in form.ticks and not form.text("owner"):
+        fields["stock"] = "false"  # for the user of the page
     for name, excluded in (("zone", "not_in_zone"), ("pool", "not_in_pool"), ("tags", "not_tags")):
         wanted = _names(form, name, problems)
         fields[name] = [one for one in wanted if not one.startswith(_NOT)] or None

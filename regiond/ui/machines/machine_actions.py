@@ -12,6 +12,7 @@ from regiond.caller import Caller
 from regiond.machines.clones.model import CLONEABLE
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import TRANSIENT, MachineState, MachineView
+from regiond.machines.ownership_rules import may_act, may_allocate, not_owner
 from regiond.ui.texts import constant, text
 
 
@@ -69,18 +70,14 @@ _COMMISSIONED = frozenset({MachineState.NEW, MachineState.FAILED})  # a refresh 
 _ACTING = frozenset({MachineState.READY, MachineState.ALLOCATED, MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT})
 
 
-def owns(caller: Caller, machine: MachineView) -> bool:
-    return caller.is_admin or (machine.belongs_to(caller) and caller.may_operate(machine.pool.id))
-
-
 def sees_console(caller: Caller, machine: MachineView) -> bool:
     """Whether the VM is on a host and the caller may see what it writes, which can be secrets."""
-    return machine.host_id is not None and machine.state is not MachineState.MISSING and owns(caller, machine)
+    return machine.host_id is not None and machine.state is not MachineState.MISSING and may_act(caller, machine)
 
 
 def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
     """The actions that the caller may use on the machine as it is now."""
-    if not owns(caller, machine) or machine.state in TRANSIENT:
+    if not may_act(caller, machine) or machine.state in TRANSIENT:
         return {}
     names = [name for name, action in ACTIONS.items() if machine.power_state in action.power_states]
     if machine.locked:
@@ -88,7 +85,7 @@ def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
     found = names if machine.state in _ACTING and machine.host_id is not None else []
     wants_on = machine.wanted_power is not None and machine.wanted_power.on
     found = [*found, "accept_off"] if machine.power_state == "off" and wants_on else found
-    found = [*found, "lock"] if machine.state is MachineState.DEPLOYED else found
+    found = [*found, "lock"]
     found += ["broken"] if _allows(machine, MachineEvent.MARK_BROKEN) else []
     found += ["fixed"] if _allows(machine, MachineEvent.FIXED) else []
     found += ["commission"] if machine.state in _COMMISSIONED and machine.host_id is not None else []
@@ -97,7 +94,7 @@ def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
 
 def removals(caller: Caller, machine: MachineView) -> tuple[str, ...]:
     """`release` and `delete`, each with a page that tells what it removes."""
-    if not owns(caller, machine) or machine.locked or machine.state in TRANSIENT:
+    if not may_act(caller, machine) or machine.locked or machine.state in TRANSIENT:
         return ()
     releases = machine.state is not MachineState.READY and _allows(machine, MachineEvent.RELEASE)
     return (*(("release",) if releases and machine.owner is not None else ()), "delete")
@@ -106,13 +103,13 @@ def removals(caller: Caller, machine: MachineView) -> tuple[str, ...]:
 def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:
     """Why the caller cannot deploy the machine as it is now; None if nothing is in the way. Images are not considered.
 
-    A ready machine without owner is allocated to whoever deploys it.
+    Stock is allocated to whoever deploys it, and a ready machine in use to whoever it belongs to.
     """
     is_free = machine.state is MachineState.READY and machine.owner is None
     if not caller.may_operate(machine.pool.id):
         return text("Only operators of the resource pool {name} deploy its VMs.", name=machine.pool.name)
-    if not is_free and not owns(caller, machine):
-        return text("You do not own {hostname}.", hostname=machine.hostname)
+    if not (may_allocate(caller, machine) or may_act(caller, machine)):
+        return not_owner(machine).message
     if not is_free:
         try:
             next_state(machine.state, MachineEvent.DEPLOY)
@@ -130,23 +127,24 @@ def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:
 def may_export(caller: Caller, machine: MachineView) -> bool:
     """Whether the caller may export the machine, which is off."""
     readable = machine.guest_id is not None and bool(machine.disks)
-    return readable and machine.power_state == PowerState.OFF and owns(caller, machine)
+    return readable and machine.power_state == PowerState.OFF and may_act(caller, machine)
 
 
 def may_rebuild(caller: Caller, machine: MachineView) -> bool:
     """Whether the caller may deploy the machine again, which has a system on a root disk that Innkeeper created."""
     created = bool(machine.disks) and not machine.adopted and machine.host_id is not None
-    return created and not machine.locked and owns(caller, machine) and _allows(machine, MachineEvent.REBUILD)
+    return created and not machine.locked and may_act(caller, machine) and _allows(machine, MachineEvent.REBUILD)
 
 
 def may_clone(caller: Caller, machine: MachineView) -> bool:
     """Whether the caller may clone the machine when it is off. Also a locked one, which does not change."""
-    may = owns(caller, machine) if machine.owner is not None else caller.may_operate(machine.pool.id)
-    return may and machine.state in CLONEABLE and machine.host_id is not None and bool(machine.disks)
+    return (
+        may_act(caller, machine) and machine.state in CLONEABLE and machine.host_id is not None and bool(machine.disks)
+    )
 
 
 def may_abort(caller: Caller, machine: MachineView) -> bool:
-    return machine.state is MachineState.DEPLOYING and owns(caller, machine)
+    return machine.state is MachineState.DEPLOYING and may_act(caller, machine)
 
 
 def _allows(machine: MachineView, event: MachineEvent) -> bool:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from common.errors import NotAllowed
 from regiond.accounts.sessions import Sessions
 from regiond.api.replies import Reply
+from regiond.machines.ownership_rules import may_act
 from regiond.ui.machines.console_page import open_socket
 from regiond.ui.machines.details.frame import SCREEN, read_vm, vm_page
-from regiond.ui.machines.machine_actions import owns
 from regiond.ui.page import Page, Visit
 
 
 async def show(visit: Visit) -> Reply:
     vm = await read_vm(visit)
-    if not owns(visit.caller, vm.machine):
+    if not may_act(visit.caller, vm.machine):
         raise NotAllowed("Only the owner of a VM, as an operator of its pool, and administrators see its screen.")
     return await vm_page(visit, vm, SCREEN, protocol=vm.machine.screen_protocol)
 

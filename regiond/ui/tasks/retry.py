@@ -13,12 +13,13 @@ from regiond.machines.bulk.progress import BulkRequest
 from regiond.machines.compose.model import COPIED
 from regiond.machines.deployment.rebuild import REBUILD
 from regiond.machines.model import BulkAction, CloneRequest, MachineView, ReleaseOptions
+from regiond.machines.ownership_rules import may_act, may_allocate
 from regiond.operations.model import Child, Operation, OperationKind, OperationState
 from regiond.ui.machines import bulk_actions
 from regiond.ui.machines.bulk_changes import fields_again
 from regiond.ui.machines.clone_again import clone_of, is_shown, page_again
 from regiond.ui.machines.compose_again import asked_copy, form_again
-from regiond.ui.machines.machine_actions import ACTIONS, owns
+from regiond.ui.machines.machine_actions import ACTIONS
 from regiond.ui.machines.release_form import NO, QUICK, SECURE
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
@@ -68,8 +69,8 @@ def _may(task: Operation, caller: Caller, machine: MachineView | None) -> bool:
         return caller.operated_pools != frozenset()
     if task.kind in _OF_ADMINISTRATORS or machine is None:
         return False
-    begins_free = task.kind in {OperationKind.DEPLOY, OperationKind.ALLOCATE} and machine.owner is None
-    return owns(caller, machine) or (begins_free and caller.may_operate(machine.pool.id))
+    allocates = task.kind in {OperationKind.DEPLOY, OperationKind.ALLOCATE}
+    return may_act(caller, machine) or (allocates and may_allocate(caller, machine))
 
 
 def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:

@@ -64,7 +64,7 @@ SET_BOOT = with_dry_run(
     Endpoint(
         method="POST",
         op="set_boot",
-        permission=Permission.OPERATOR,
+        permission=Permission.OWNER,
         title="Set what a machine boots from",
         doc="A machine that runs is not disturbed, and boots so from its next start on. If its hypervisor cannot "
         "change a running VM, the order is pending: the machine shows it, and Innkeeper makes the change when it next "

@@ -52,7 +52,7 @@ CLONE = with_dry_run(
     Endpoint(
         method="POST",
         op="clone",
-        permission=Permission.OPERATOR,
+        permission=Permission.OWNER,
         expensive=True,
         title="Clone a machine",
         doc=(

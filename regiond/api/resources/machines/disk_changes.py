@@ -160,7 +160,7 @@ ADOPT_DISK = with_dry_run(
     Endpoint(
         method="POST",
         op="adopt_disk",
-        permission=Permission.OPERATOR,
+        permission=Permission.OWNER,
         title="Make a foreign disk the machine's own",
         doc="A disk that somebody attached on the hypervisor is `foreign`: it is shown and claimed, and Innkeeper "
         "never changes or deletes it. Its adoption changes nothing on the host; from then on the disk can be grown, "

@@ -152,7 +152,7 @@ BLOCK_DEVICES = Resource(
         ),
         Endpoint(
             method="POST",
-            permission=Permission.OPERATOR,
+            permission=Permission.OWNER,
             title="Add a block device to a machine",
             doc="An empty disk in the host's default storage pool: add_disk of the machine names another one. The "
             "guest's system finds it by its serial number, which Innkeeper chooses.",
@@ -187,7 +187,7 @@ BLOCK_DEVICE = Resource(
         crud.read_target(_BLOCK_DEVICE, find_disk, title="Read a block device"),
         Endpoint(
             method="PUT",
-            permission=Permission.OPERATOR,
+            permission=Permission.OWNER,
             title="Update a block device",
             doc="With a larger size, the disk grows, as with grow_disk of the machine. The other fields are for "
             "clients that send what they have read: another value is rejected.",
@@ -209,7 +209,7 @@ BLOCK_DEVICE = Resource(
         with_dry_run(
             Endpoint(
                 method="DELETE",
-                permission=Permission.OPERATOR,
+                permission=Permission.OWNER,
                 title="Remove a block device from a machine",
                 doc="All data on it are deleted: remove_disk of the machine can keep them. A running VM has to give "
                 "the disk back first; the first disk of a machine cannot be removed.",
@@ -232,7 +232,7 @@ BLOCK_DEVICE = Resource(
                 run,
                 title=title,
                 doc="The storage constraints of allocations name tags of disks.",
-                permission=Permission.OPERATOR,
+                permission=Permission.OWNER,
                 fields=(_TAG,),
                 find=find_disk,
             )
@@ -244,7 +244,7 @@ BLOCK_DEVICE = Resource(
         Endpoint(
             method="POST",
             op="set_boot_disk",
-            permission=Permission.OPERATOR,
+            permission=Permission.OWNER,
             title="Set the boot disk of a machine",
             doc="The machine tries this disk before its other ones from its next start on. An operation changes the "
             "boot order on the host. A machine that boots from a NIC first continues to do so. A deployment, and the "

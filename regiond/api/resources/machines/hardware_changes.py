@@ -74,7 +74,7 @@ def changing_hardware(
     endpoint = Endpoint(
         method="POST",
         op=op,
-        permission=Permission.OPERATOR,
+        permission=Permission.OWNER,
         title=title,
         doc=doc,
         fields=fields,

@@ -184,7 +184,7 @@ def _action(
 ) -> Endpoint:
     return crud.action(
         op, INTERFACE_RESULT, run, title=title, doc=doc, fields=fields, accepted=accepted,
-        permission=Permission.OPERATOR, find=find_nic,
+        permission=Permission.OWNER, find=find_nic,
     )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ CLEAR_DEFAULT_GATEWAY = _action(
 ENDPOINTS = (
     Endpoint(
         method="PUT",
-        permission=Permission.OPERATOR,
+        permission=Permission.OWNER,
         title="Update an interface",
         doc=(
             "Names and tags a NIC of a machine, and gives it another VLAN or MAC address, as change_interface does. Of "

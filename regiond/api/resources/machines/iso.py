@@ -50,7 +50,7 @@ OF_ONE = (
         Endpoint(
             method="POST",
             op="insert_iso",
-            permission=Permission.OPERATOR,
+            permission=Permission.OWNER,
             title="Insert an ISO image into a machine",
             doc="The machine's host gets a copy of the image, unless it has one. A machine that runs has the image at "
             "once if its hypervisor can do that, else at its next start: next_iso shows that. It boots from the image "
@@ -79,7 +79,7 @@ OF_ONE = (
         Endpoint(
             method="POST",
             op="eject_iso",
-            permission=Permission.OPERATOR,
+            permission=Permission.OWNER,
             title="Eject the ISO image of a machine",
             doc="Also while its system uses it. The host keeps its copy of the image for other machines.",
             opens_operation=True,

@@ -53,7 +53,7 @@ REGISTER = with_dry_run(
     Endpoint(
         method="POST",
         op="register_in_maas",
-        permission=Permission.OPERATOR,
+        permission=Permission.OWNER,
         title="Register a machine in a MAAS server",
         doc=(
             "The machine boots from the network first from then on, and the MAAS gets a machine with its MAC addresses "
@@ -91,7 +91,7 @@ UNREGISTER = with_dry_run(
     Endpoint(
         method="POST",
         op="unregister_from_maas",
-        permission=Permission.OPERATOR,
+        permission=Permission.OWNER,
         title="End the registration of a machine in a MAAS server",
         doc=(
             "Its record in the MAAS is deleted; the machine goes on running, and boots from its next start on as "

@@ -281,7 +281,7 @@ CLEAR_DEFAULT_GATEWAYS = crud.action(
     serve(lambda s: s.machine_nics.clear_default_gateways, system_id=_ID),
     title="Forget which NICs have the default routes of a machine",
     doc="The first address whose subnet has a gateway decides again.",
-    permission=Permission.OPERATOR,
+    permission=Permission.OWNER,
     find=find_machine,
 )
 SET_OWNER_DATA = crud.action(

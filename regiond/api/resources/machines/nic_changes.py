@@ -178,7 +178,7 @@ OF_ONE = (ADD_INTERFACE, CHANGE_INTERFACE, REMOVE_INTERFACE)
 CREATE_PHYSICAL = Endpoint(
     method="POST",
     op="create_physical",
-    permission=Permission.OPERATOR,
+    permission=Permission.OWNER,
     title="Add an interface to a machine or device",
     doc="A machine gets another NIC on its host, as with add_interface.",
     fields=(
@@ -196,7 +196,7 @@ CREATE_PHYSICAL = Endpoint(
 )
 DELETE_INTERFACE = Endpoint(
     method="DELETE",
-    permission=Permission.OPERATOR,
+    permission=Permission.OWNER,
     title="Delete an interface of a machine or device",
     doc="Releases its addresses. A machine loses the NIC, as with remove_interface.",
     fields=(DRY_RUN,),

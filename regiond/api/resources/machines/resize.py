@@ -106,7 +106,7 @@ RESIZE = with_dry_run(
     Endpoint(
         method="POST",
         op="resize",
-        permission=Permission.OPERATOR,
+        permission=Permission.OWNER,
         title="Change the cores and memory of a machine",
         doc="A machine that is off gets the new size at once. Of one that runs, what its hypervisor cannot change now "
         "is pending: the machine shows it, claims it, and gets it when Innkeeper next starts it. Memory is never taken "

@@ -129,6 +129,20 @@ COMPOSE = (
         "first, stays off, and that MAAS starts it to commission it.",
         recorded=True,
     ),
+    Field(
+        "owner",
+        Text(max_length=256, blank=None),
+        "Name of the user whom the machine belongs to; only administrators name another than themselves. It is "
+        "allocated then, and no stock.",
+        recorded=True,
+    ),
+    Field(
+        "stock",
+        Boolean(),
+        "Whether the machine is stock: Ready, without owner, for any operator of its pool to allocate until somebody "
+        "uses it. False: it is allocated to you, or to owner. Default true, as in MAAS, without owner and template; "
+        "the command innkeeper sends false.",
+    ),
     *AFFINITY,
     Field(
         "skip_commissioning",
@@ -172,7 +186,15 @@ def compose_request(values: Values) -> ComposeRequest:
         anti_affinity=values["anti_affinity"],
         max_cores=values["max_cores"],
         max_memory_mib=values["max_memory"],
+        owner=values["owner"],
+        stock=_is_stock(values),
     )
+
+
+def _is_stock(values: Values) -> bool:
+    """A copy has the data of its template: it is stock only if that is asked for."""
+    stock: bool | None = values["stock"]
+    return stock if stock is not None else not (values["owner"] or values.get("template"))
 
 
 def own_architecture(name: str | None) -> str | None:

@@ -13,12 +13,12 @@ from regiond.caller import Caller
 from regiond.hosts.model import GuestView, HostView
 from regiond.machines.disks.model import check_movable
 from regiond.machines.model import DiskView, MachineView
-from regiond.machines.ownership_rules import check_may_change
+from regiond.machines.ownership_rules import check_may_change, may_act
 from regiond.operations.model import OPEN_STATES
 from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.boot_words import boot_words
 from regiond.ui.machines.details.head_actions import HeadActions, head_actions
-from regiond.ui.machines.machine_actions import owns, removals, sees_console
+from regiond.ui.machines.machine_actions import removals, sees_console
 from regiond.ui.page import Visit
 from regiond.ui.texts import constant
 from regiond.ui.wanted_power_words import wanted_words
@@ -111,7 +111,7 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
         tabs=_tabs(visit, machine, running=len(running)),
         head=actions,
         removals=removals(caller, machine),
-        owns=owns(caller, machine),
+        owns=may_act(caller, machine),
         may_change=not change_obstacle(caller, machine),
         may_see_console=sees_console(caller, machine),
         boot_words=boot_words,

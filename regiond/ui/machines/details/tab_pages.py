@@ -8,6 +8,7 @@ from regiond.api.replies import Reply
 from regiond.hosts.model import HostView
 from regiond.images.model import split_architecture
 from regiond.machines.model import MachineView
+from regiond.machines.ownership_rules import may_act
 from regiond.machines.values.devices import DeviceFilter
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui.autostart_words import AUTOSTART_WORDS
@@ -31,7 +32,6 @@ from regiond.ui.machines.details.frame import (
     vm_page,
 )
 from regiond.ui.machines.details.placement_card import Chosen, Place, PlacementCard, chosen_by, placement_card
-from regiond.ui.machines.machine_actions import owns
 from regiond.ui.page import Page, Visit
 from regiond.ui.run_steps import run_steps
 from regiond.ui.usage.usage_card import UsageCard, usage_card
@@ -117,7 +117,7 @@ async def network(visit: Visit) -> Reply:
     cannot = nic_pages.obstacle(visit.caller, vm.machine)
     return await vm_page(
         visit, vm, NETWORK, devices=devices, may_change_nics=not cannot,
-        cannot_change_nics=cannot if owns(visit.caller, vm.machine) else "",
+        cannot_change_nics=cannot if may_act(visit.caller, vm.machine) else "",
     )  # fmt: skip
 
 
