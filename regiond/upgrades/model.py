@@ -8,10 +8,11 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from common.phrases import number_of
+from common.phrases import first_of, number_of
 
 BACKUP_WITHIN = timedelta(days=1)
 _GIB = 1024**3
+_MOST_NAMED = 50
 _BACK_UP = "Make one: innkeeper region backup FILE"
 
 
@@ -71,6 +72,7 @@ class Facts:
     open_operations: Mapping[str, int] = field(factory=dict)
     regions: tuple[RunningRegion, ...] = ()
     racks: tuple[RackVersions, ...] = ()
+    in_use: tuple[str, ...] = ()  # names of Ready machines without owner that become in use
     database_bytes: int = 0
     free_bytes: int | None = None
     last_backup_at: datetime | None = None
@@ -90,8 +92,8 @@ def settings_finding(problems: Iterable[str]) -> Finding:
 def findings(facts: Facts, *, supported: tuple[int, int]) -> tuple[Finding, ...]:
     """Returns one finding of each check. `supported`: the lowest and the highest version of the protocol."""
     return (
-        _schema(facts), _role(facts), _regions(facts), _operations(facts), _racks(facts, supported), _disk(facts),
-        _backup(facts),
+        _schema(facts), _role(facts), _regions(facts), _operations(facts), _racks(facts, supported), _stock(facts),
+        _disk(facts), _backup(facts),
     )  # fmt: skip
 
 
@@ -160,6 +162,18 @@ def _racks(facts: Facts, supported: tuple[int, int]) -> Finding:
         check="racks", level=Level.BLOCKER, message=f"Racks {'; '.join(filter(None, parts))}.",
         remedy="Upgrade the racks that are too old first, to a release that both understand; do not go back with the "
         "region below the release of a rack.",
+    )  # fmt: skip
+
+
+def _stock(facts: Facts) -> Finding:
+    if not facts.in_use:
+        return Finding(check="stock", message="No Ready machine without owner becomes in use.")
+    return Finding(
+        check="stock", level=Level.ATTENTION,
+        message=f"{number_of(len(facts.in_use), 'Ready machine')} without owner will be in use, allocated to nobody "
+        "else: they were started, adopted, imported or restored, or have an ISO image. They belong to whoever composed "
+        f"them, others to administrators: {first_of(facts.in_use, _MOST_NAMED)}",
+        remedy="To have one allocated by others after the upgrade: allocate it, and release it with erase=true.",
     )  # fmt: skip
 
 

@@ -79,6 +79,7 @@ async def _facts(db: Db, missing: Iterable[Migration]) -> Facts:
         open_operations=await store.open_operations(db),
         regions=await store.regions(db),
         racks=await store.racks(db),
+        in_use=await store.ready_in_use(db),
         database_bytes=await store.database_bytes(db),
         free_bytes=await _free_bytes(db),
         last_backup_at=await store.last_backup_at(db),

@@ -36,7 +36,9 @@ def expected(endpoint: Endpoint, role: Role, *, pooled: bool, where: str) -> set
         return {401}
     if needs is Permission.ADMIN or (role is Role.VIEWER and needs in {Permission.OPERATOR, Permission.OWNER}):
         return {403}
-    return {404} if pooled and GRANTS[role][0] != where else set()
+    if pooled and GRANTS[role][0] != where:
+        return {404}
+    return {403} if pooled and needs is Permission.OWNER and role is Role.COLLEAGUE else set()
 
 
 def problem_of(

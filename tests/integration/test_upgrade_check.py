@@ -31,6 +31,43 @@ _ROWS = """
 """
 
 
+_MACHINES = """
+    insert into account (username) values ('ann');
+    insert into server (identity, architecture, hypervisor_version, cores, memory_mib)
+    values ('s', 'amd64', '1', 9, 9216);
+    insert into vm_host (name, driver, address, server_id, zone_id, pool_id, system_id)
+    select 'h', 'simulated', 'h', id, 1, 0, 'hosth1' from server;
+    insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
+                         memory_mib, adopted, wanted_power, owner_id)
+    select gen_random_uuid(), w.name, w.name, h.id, 0, 1, 'ready', case w.name when 'running' then 'on' else 'off' end,
+           'amd64', 1, 1024, w.name = 'adopted', case w.name when 'stopped-with-host' then 'on' else 'off' end,
+           case w.name when 'owned' then (select id from account where username = 'ann') end
+      from vm_host h, unnest(array['free', 'running', 'adopted', 'stopped-with-host', 'measured', 'iso', 'console',
+                                   'started', 'emptied', 'imported', 'composed-on', 'kept', 'owned', 'stopped'])
+           w (name);
+    insert into machine_usage (machine_id, measured_since, measured_at)
+    select id, now(), now() from machine where hostname = 'measured';
+    insert into guest (server_id, guest_key, name, power_state, cores, memory_mib, machine_id, iso)
+    select s.id, 'iso', 'iso', 'off', 1, 1024, m.id, 'abc' from machine m, server s where hostname = 'iso';
+    insert into event (kind, level, message, system_id) values ('console_opened', 'info', '', 'console');
+    insert into operation (kind, max_failures, state, machine_id, account_id, request, created_at, finished_at)
+    select o.kind, 1, 'succeeded', m.id, (select id from account where username = 'ann'), o.request::jsonb,
+           now() - o.age, now() - o.age
+      from machine m join (values
+           ('free', 'compose', '{"power_on": false}', interval '9 h'),
+           ('started', 'power', '{"action": "on"}', interval '1 h'),
+           ('stopped', 'power', '{"action": "off"}', interval '1 h'),
+           ('emptied', 'power', '{"action": "on"}', interval '3 h'),
+           ('emptied', 'release', '{"deployed": true}', interval '2 h'),
+           ('console', 'release', '{"deployed": false, "erase": false}', interval '-1 h'),
+           ('imported', 'compose', '{"import": {}}', interval '9 h'),
+           ('composed-on', 'compose', '{"power_on": true}', interval '9 h'),
+           ('kept', 'add_disk', '{"kept": {"id": 1}}', interval '1 h'),
+           ('free', 'add_disk', '{"kept": null}', interval '1 h')
+      ) o (name, kind, request, age) on o.name = m.hostname;
+"""
+
+
 async def found(dsn: str, *problems: str) -> dict[str, Any]:
     return {one.check: one for one in await check_upgrade(RegionSettings(database=dsn), problems)}
 
@@ -63,6 +100,26 @@ async def test_a_newer_schema_stops_the_upgrade_unless_it_is_usable(database_url
     await migrate(database_url, [*packaged(), COMPATIBLE, NEWER], release="9.0.0")
     newer = (await found(database_url))["schema"]
     assert (newer.level.value, "Innkeeper 9.0.0 applied" in newer.message) == ("blocker", True)
+
+
+@pytest.mark.needs_owner
+async def test_machines_that_become_in_use_are_named_before(empty_database_url: str) -> None:
+    before = [one for one in packaged() if one.number < 27]
+    await migrate(empty_database_url, before)
+    database = await Database.open(empty_database_url, min_size=1, max_size=1)
+    await execute(database, _MACHINES)
+    used = ["adopted", "composed-on", "console", "imported", "iso", "kept", "measured", "running", "started"]
+    used = sorted([*used, "stopped-with-host"])
+    finding = (await found(empty_database_url))["stock"]
+    assert (finding.level.value, finding.message.rpartition(": ")[2]) == ("attention", ", ".join(used))
+    await migrate(empty_database_url, packaged())
+    async with database.connection() as db:
+        in_use = await db.fetch("select hostname from machine where not is_stock and owner_id is null order by 1")
+        assert [row["hostname"] for row in in_use] == used
+        maker = "select username from account a join machine m on m.composed_by_id = a.id where hostname = $1"
+        assert [await db.fetchval(maker, name) for name in ("composed-on", "adopted")] == ["ann", None]
+    await database.close()
+    assert (await found(empty_database_url))["stock"].level == "ok"
 
 
 async def test_settings_that_do_not_fit_together_are_a_finding(database_url: str) -> None:

@@ -28,6 +28,7 @@ class Role(StrEnum):
     STRANGER = "stranger"
     VIEWER = "viewer"
     OPERATOR = "operator"
+    COLLEAGUE = "operator who owns nothing"
     ELSEWHERE = "operator of the other pool"
     ADMIN = "administrator"
 
@@ -36,9 +37,12 @@ NATIVE, FOREIGN = "native", "foreign"
 GRANTS = {
     Role.VIEWER: (NATIVE, PoolRole.VIEWER),
     Role.OPERATOR: (NATIVE, PoolRole.OPERATOR),
+    Role.COLLEAGUE: (NATIVE, PoolRole.OPERATOR),
     Role.ELSEWHERE: (FOREIGN, PoolRole.OPERATOR),
 }
-USERNAMES = {Role.VIEWER: "vera", Role.OPERATOR: "olga", Role.ELSEWHERE: "emil", Role.ADMIN: "admin"}
+USERNAMES = {
+    Role.VIEWER: "vera", Role.OPERATOR: "olga", Role.COLLEAGUE: "otto", Role.ELSEWHERE: "emil", Role.ADMIN: "admin",
+}  # fmt: skip
 OWNERS = {NATIVE: "olga", FOREIGN: "emil"}
 _DEVICE = """
     insert into device (system_id, hostname, parent_id) select $1, $2, id from machine where system_id = $3

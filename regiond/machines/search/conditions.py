@@ -43,6 +43,8 @@ _CONDITIONS: Mapping[str, str] = {
     "power": "m.power_state = any({})",
     "is": f"(('attention' = any({{}}) and {_ATTENTION})"
     " or ('locked' = any({}) and m.locked) or ('adopted' = any({}) and m.adopted)"
+    " or (m.state = 'ready' and m.owner_id is null"
+    "     and (('stock' = any({}) and m.is_stock) or ('in_use' = any({}) and not m.is_stock)))"
     f" or ('idle' = any({{}}) and {_IDLE}) or ('at_limit' = any({{}}) and exists (select {AT_LIMIT})))",
     "host": "coalesce(h.name, '') = any({})",
     "cluster": "coalesce(c.name, '') = any({})",

@@ -22,7 +22,7 @@ _STATES: Mapping[str, tuple[str, ...]] = {
     "failed_release": (MachineState.FAILED.value,),
 }
 _POWER_STATES = {"on": ("on",), "off": ("off",), "paused": ("paused",), "unknown": ("unknown",)}
-_PROPERTIES = {name: (name,) for name in ("attention", "locked", "adopted", "idle", "at_limit")}
+_PROPERTIES = {name: (name,) for name in ("attention", "stock", "in_use", "locked", "adopted", "idle", "at_limit")}
 
 MACHINE_FIELDS: Fields = fields_by_name((
     SearchField(name="name", kind=Kind.TEXT, doc="A part of the name.", example="name:web"),

@@ -17,6 +17,8 @@ from regiond.ui.vm_state_words import VM_STATE_WORDS
 from regiond.ui.web_request import WebRequest, page_url
 
 PROPERTY_WORDS: Mapping[str, str] = {
+    "stock": constant("Stock"),
+    "in_use": constant("In use without owner"),
     "idle": constant("Idle for a week"),
     "at_limit": constant("At its limit"),
     "attention": constant("Needs attention"),
