@@ -1,4 +1,4 @@
-"""Reads the generation that is written beside an ownership marker, and decides whether to write a higher one. Pure."""
+"""Reads the generation written beside an ownership marker, and decides whether to raise it. Pure."""
 
 from __future__ import annotations
 

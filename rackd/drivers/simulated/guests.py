@@ -336,7 +336,7 @@ def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic
         secure_boot=bool(row["secure_boot"]),
         tpm=bool(row["tpm"]),
         booted_once=row["once_key"],
-        generation=row["generation"],
+        generation=None if row["machine_id"] is None else row["generation"],
     )
 
 

@@ -1,4 +1,7 @@
-"""Adds the ownership marker to a foreign domain, writes a generation in it, or removes it. Changes nothing else."""
+"""Adds the ownership marker to a domain, writes a generation in it, or removes it.
+
+Changes nothing else.
+"""
 
 from __future__ import annotations
 

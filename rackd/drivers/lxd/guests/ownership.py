@@ -1,4 +1,4 @@
-"""Adds the ownership marker to a foreign instance, writes a generation beside it, or removes both.
+"""Adds the ownership marker to an instance, writes a generation beside it, or removes both.
 
 Changes nothing else.
 """
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import structlog
 
-from common.errors import NameTaken, NotFound, Unsupported
+from common.errors import DriverFailed, NameTaken, NotFound, Unsupported
 from common.values import Guest, GuestRef, OwnershipMarker
 from rackd.drivers.driver_errors import guest_not_found, required_guest
 from rackd.drivers.generation import is_higher
 from rackd.drivers.lxd.connection.client import path
-from rackd.drivers.lxd.connection.failures import PreconditionFailed
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.ownership import (
     COMPLETED_KEY,
@@ -88,13 +87,16 @@ def set_generation(instances: Instances, guest: GuestRef, generation: int) -> No
 
 
 def _raise_generation(instances: Instances, name: str, generation: int) -> None:
+    """Reads the instance again if something else has changed it: LXD then refuses the ETag, or an update at once with
+    another one.
+    """
     for left in reversed(range(_TRIES)):
         found, etag = instances.client.get_with_etag(path("instances", name), project=instances.scope.project)
         if not is_higher(generation, generation_of(found)):
             return
         try:
             instances.change_config(name, {GENERATION_KEY: str(generation)}, etag=etag)
-        except PreconditionFailed:
+        except DriverFailed:
             if not left:
                 raise
         else:
