@@ -7,7 +7,7 @@ from common.rpc.host_commands import HOST_SET_GENERATION, SetGenerationCall
 from regiond.machines.steps import Target
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.service import HostCalls, lacks_command
 
 GENERATION = "generation"  # key of the request: the generation of the use that the operation begins
 DEADLINE_S = 60.0
@@ -32,4 +32,6 @@ async def write_generation(calls: HostCalls, operation: Operation, target: Targe
             deadline_s=DEADLINE_S,
         )
     except UnsupportedByPeer as error:
+        if not lacks_command(error):
+            raise
         raise RackUnreachable(error.message, host=target.host_id) from error
