@@ -12,13 +12,14 @@ from enum import StrEnum
 from uuid import UUID
 
 from attrs import field, frozen
-from attrs.validators import ge, min_len
+from attrs.validators import ge, le, min_len, optional
 
 from common.boot import BootOrder, StartOrder
 from common.hardware import Gpu, NetworkDevice
 from common.phrases import number_of
 
 MAX_VID = 4094  # of VLAN tags; 0 means untagged
+MAX_GENERATION = 2**31 - 1  # as the column has
 POOL_AVAILABLE = "available"  # the status of a storage pool in which disks can be made
 
 
@@ -269,7 +270,11 @@ class Autostart(StrEnum):
 
 @frozen(kw_only=True)
 class Guest:
-    """An instance or domain as a driver reports it. `marker` is None for a foreign guest."""
+    """An instance or domain as a driver reports it. `marker` is None for a foreign guest.
+
+    `generation` says how often a use of the machine has begun. It is written beside the marker when that happens; None:
+    it was not, or the guest is foreign.
+    """
 
     name: str
     guest_id: str  # the hypervisor's, stable while the guest exists, such as libvirt's UUID
@@ -298,6 +303,7 @@ class Guest:
     secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
     tpm: bool | None = None
     booted_once: str | None = None  # the key of the order for one start with which it was started
+    generation: int | None = field(default=None, validator=optional([ge(0), le(MAX_GENERATION)]))
 
 
 @frozen(kw_only=True)

@@ -33,6 +33,7 @@ from common.rpc.host_commands import (
     HOST_REMOVE_VOLUMES,
     HOST_SET_AUTOSTART,
     HOST_SET_BOOT_DISK,
+    HOST_SET_GENERATION,
     HOST_TRUST,
     HOST_UNTRUST,
     HOST_WATCH,
@@ -56,6 +57,7 @@ from common.rpc.host_commands import (
     RemoveVolumesCall,
     SetAutostartCall,
     SetBootDiskCall,
+    SetGenerationCall,
     TrustCall,
     UntrustCall,
 )
@@ -102,6 +104,7 @@ class HostCommands:
             HOST_FENCE: self.fence,
             HOST_POWER: self.power,
             HOST_SET_AUTOSTART: self.set_autostart,
+            HOST_SET_GENERATION: self.set_generation,
             HOST_SET_BOOT_DISK: self.set_boot_disk,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
@@ -177,6 +180,11 @@ class HostCommands:
             call, lambda driver: driver.set_autostart(call.guest, call.autostart), what="set autostart"
         )
         return AutostartReply(reported=reported)
+
+    async def set_generation(self, _: EventLink, call: SetGenerationCall) -> Done:
+        return await self._fenced.change(
+            call, lambda driver: driver.set_generation(call.guest, call.generation), what="set generation"
+        )
 
     async def set_boot_disk(self, _: EventLink, call: SetBootDiskCall) -> PowerReply:
         power = await self._fenced.run(

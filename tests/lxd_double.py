@@ -294,6 +294,9 @@ class FakeLxdDriver:
     def disown(self, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool = False) -> None:
         self._trusted_host().disown(guest_id, name, marker, exactly=exactly)
 
+    def set_generation(self, guest: GuestRef, generation: int) -> None:
+        self._trusted_host().set_generation(guest, generation)
+
     def projects(self) -> tuple[Project, ...]:
         self._check_trust()
         return tuple(Project(name=name, description=text) for name, text in self._server.projects.items())

@@ -6,6 +6,7 @@ Released commands only grow.
 from __future__ import annotations
 
 from attrs import field, frozen
+from attrs.validators import ge, le
 
 from common.boot import BootOnce
 from common.deployment_spec import HostImage, ImageRef
@@ -13,6 +14,7 @@ from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Pro
 from common.guest_spec import GuestSpec
 from common.rpc.command import Command, Done
 from common.values import (
+    MAX_GENERATION,
     Autostart,
     DiskSize,
     Guest,
@@ -144,6 +146,14 @@ class SetAutostartCall(GuestCall):
     """Decides what becomes of the guest when its host starts."""
 
     autostart: Autostart
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class SetGenerationCall(GuestCall):
+    """Writes, beside the marker, how often a use of the machine has begun. A guest that has more keeps that."""
+
+    generation: int = field(validator=[ge(0), le(MAX_GENERATION)])
     fence: Fence
 
 
@@ -340,6 +350,7 @@ HOST_SET_ADDRESSES = Command("host.set_addresses", SetAddressesCall, Done)
 HOST_FENCE = Command("host.fence", FenceCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_SET_AUTOSTART = Command("host.set_autostart", SetAutostartCall, AutostartReply)
+HOST_SET_GENERATION = Command("host.set_generation", SetGenerationCall, Done)
 HOST_SET_BOOT_DISK = Command("host.set_boot_disk", SetBootDiskCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until it sends HostUnwatched

@@ -265,6 +265,13 @@ class Driver(GuestHardware, Protocol):
         raises NotFound if it does not exist or carries another marker.
         """
 
+    def set_generation(self, guest: GuestRef, generation: int) -> None:
+        """Writes the generation beside the marker of the guest, running or not, and changes nothing else. Idempotent.
+
+        A guest that has this generation or a higher one stays as it is. `disown` removes it with the marker, and no
+        copy or clone has that of its source. Raises NotFound without the guest.
+        """
+
     def projects(self) -> tuple[Project, ...]:
         """Returns the host's projects with the resources of their guests; empty without projects. Only reads."""
 

@@ -28,7 +28,8 @@ _LOCK_GUESTS = """
      order by g.id for no key update of g
 """
 _CLEAR_MARKER = """
-    update guest set marker_installation = null, marker_machine = null where id = $1 and machine_id is null
+    update guest set marker_installation = null, marker_machine = null, generation = null
+     where id = $1 and machine_id is null
 """
 _SHARES_SERVER = """
     select exists (select from vm_host h join vm_host other on other.server_id = h.server_id and other.id <> h.id
@@ -103,7 +104,7 @@ async def detach_guest(db: Db, machine_id: int, *, marked: bool = True) -> None:
         return
     server_id, foreign = found[0], evolve(found[1], machine_id=None)
     if not marked:
-        foreign = evolve(foreign, marker_installation=None, marker_machine=None)
+        foreign = evolve(foreign, marker_installation=None, marker_machine=None, generation=None)
     held = await allocation_of(db, server_id, foreign, machine_id)
     await ledger.release_machine(db, machine_id)
     await ledger.lock_server(db, server_id)

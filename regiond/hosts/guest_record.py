@@ -43,6 +43,7 @@ class GuestRecord:
     secure_boot: bool | None = None
     start_order: Mapping[str, Any] | None = None
     tpm: bool | None = None
+    generation: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:

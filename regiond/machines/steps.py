@@ -1,4 +1,4 @@
-"""The operation handler for power actions, and functions that all handlers of machines share."""
+"""Functions that all operation handlers of machines share."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.machines import boot_store, disk_size_store, size_store, store
 from regiond.machines.operation_intents import BOOT_ONCE, PENDING, PENDING_DISKS
-from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, Operation, OperationKind
-from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, Operation
+from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls
 
 _RACKS_NAMED = 5
@@ -196,30 +196,3 @@ async def record_event(db: Db, operation: Operation, kind: str, message: str, *,
         db, kind, message, level=level, host_id=operation.host_id, system_id=operation.system_id,
         operation_id=operation.id, account_id=operation.account_id, username=operation.username,
     )  # fmt: skip
-
-
-class PowerMachine:
-    """Powers a machine on, off or through a cycle. A guest that ignores a shutdown is powered off after `grace_s`."""
-
-    kind = OperationKind.POWER
-
-    def __init__(self, calls: HostCalls, *, grace_s: float = POWER_OFF_GRACE_S) -> None:
-        self._calls = calls
-        self._grace_s = grace_s
-
-    async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        target = Target.of(operation)
-        action = PowerAction(operation.request["action"])
-        await journal.step(f"power_{action.value}", reaches_host=True)
-        reply = await set_power(self._calls, operation, target, action, grace_s=self._grace_s)
-        await note_refusals(journal, reply)
-
-        async def record(db: Db) -> None:
-            await record_power(db, operation, target, reply)
-
-        refused = {"size_refused": reply.size_refused} if reply.size_refused else {}
-        return Outcome(result={"power_state": reply.power.value, **refused}, record=record)
-
-    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Changes nothing: the next refresh of the host records the power state."""
-        return Outcome()

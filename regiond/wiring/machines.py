@@ -58,6 +58,7 @@ from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release import ReleaseMachine
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
+from regiond.machines.power import PowerMachine
 from regiond.machines.removal.cleanup import CleanUp
 from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
@@ -66,7 +67,6 @@ from regiond.machines.resize.steps import Resize
 from regiond.machines.service import Machines
 from regiond.machines.start_order.service import StartOrders
 from regiond.machines.start_order.steps import SetStartOrder
-from regiond.machines.steps import PowerMachine
 from regiond.machines.transfer.export_steps import ExportMachine
 from regiond.machines.transfer.exports import MachineExports
 from regiond.machines.transfer.import_steps import ImportedDisks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,8 +40,17 @@ async def joined(innkeeper: Deployment, name: str) -> Identity:
 
 
 @asynccontextmanager
-async def byzantine_rack(innkeeper: Deployment, lies: Lies = NO_LIES, name: str = "byzantine") -> AsyncIterator[Link]:
-    """Connects the rack, which reaches every simulated host of the deployment. Its link is registered in the region."""
+async def byzantine_rack(
+    innkeeper: Deployment,
+    lies: Lies = NO_LIES,
+    name: str = "byzantine",
+    *,
+    lacks: Collection[Command[Any, Any]] = (),
+) -> AsyncIterator[Link]:
+    """Connects the rack, which reaches every simulated host of the deployment. Its link is registered in the region.
+
+    `lacks` are commands that it does not have, as one of a release before.
+    """
     identity = await joined(innkeeper, name)
     settings = RackSettings(state=innkeeper.folder / name, simulated_hosts=innkeeper.folder / "simulated")
     drivers = make_drivers(settings, GuestReports(lambda: ()))
@@ -52,7 +61,8 @@ async def byzantine_rack(innkeeper: Deployment, lies: Lies = NO_LIES, name: str 
         fenced=FencedCalls(executor, FencingTokens()),
         event_watcher=EventWatcher(executor),
     )
-    side = Side(role=Role.RACK, name="other-rack", handlers={**honest.handlers(), **lies})
+    handlers = {command: handler for command, handler in honest.handlers().items() if command not in lacks}
+    side = Side(role=Role.RACK, name="other-rack", handlers={**handlers, **lies})
     address = Address(host="127.0.0.1", port=innkeeper.region.components.listener.port)
     link = await connect(address, MemberTls(identity.credentials), side)
     try:

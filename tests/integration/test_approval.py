@@ -185,10 +185,14 @@ async def test_the_marker_is_removed_from_a_copy_and_not_from_the_machine(innkee
     await innkeeper.compose(host["id"], hostname="vm")
     marker, (own,) = rows(innkeeper, "select installation_id, machine_id from guest"), markers(innkeeper).values()
     rows(innkeeper, "update guest set installation_id = ?, machine_id = ?", *marker[0], name="far")
+    rows(innkeeper, "insert into generation select guest_id, 3 from guest", name="far")
     copy = await only_after_refresh(innkeeper, other, "duplicate_guest")
     assert (copy["name"], copy["host_name"]) == ("foreign-0001", "far")
+    (recorded,) = await sql(innkeeper, "select id from guest where generation = 3")
     await repair(innkeeper, copy)
     assert rows(innkeeper, "select name, machine_id from guest", name="far") == [("foreign-0001", None)]
+    assert await sql(innkeeper, "select id from guest where generation is null and id = $1", recorded["id"])
+    assert rows(innkeeper, "select * from generation", name="far") == []
     assert markers(innkeeper) == {"vm": own}
     assert await kinds(innkeeper) == []
     assert await kinds_after_refresh(innkeeper, other) == []

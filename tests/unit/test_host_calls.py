@@ -35,6 +35,7 @@ from tests.signatures import in_place_of
 
 RACK, LATER = uuid4(), uuid4()
 NAMES = {RACK: "rack", LATER: "later"}
+NO_COMMAND = UnsupportedByPeer("the peer does not have the command host.new", method="host.new")
 REACHED = Reached(hypervisor_version="5.0")
 
 
@@ -276,6 +277,22 @@ async def test_only_a_host_that_no_rack_reached_is_reported() -> None:
     with pytest.raises(HostUnreachable):
         await racks.reach_host()
     assert [error.message for error in racks.failures] == ["no route"]
+
+
+async def test_a_rack_that_lacks_a_command_says_nothing_about_the_host() -> None:
+    racks = ConnectedRacks()
+    racks.connect_failing(RACK, NO_COMMAND)
+    with pytest.raises(UnsupportedByPeer, match=r"rack rack is of an older release, .* Upgrade it: apt-get install"):
+        await racks.reach_host()
+    assert (racks.unreached, racks.failures) == ([], [])
+
+
+async def test_a_command_that_the_connected_racks_lack_waits_for_another_rack() -> None:
+    racks = ConnectedRacks(disconnected=(DisconnectedRack(name="later", seen_at=None),))
+    racks.connect_failing(RACK, NO_COMMAND)
+    with pytest.raises(RackUnreachable, match=r"reached it: later.* rack rack is of an older release"):
+        await racks.reach_host()
+    assert (racks.unreached, racks.failures) == ([], [])
 
 
 async def test_a_rack_that_does_not_answer_delays_no_other_disconnect() -> None:

@@ -28,6 +28,7 @@ FULL = guest(
     huge_pages_backed=True,
     disks=(GuestDisk(device="vda", size_bytes=GIB, pool_id="default", serial="first"),),
     nics=(GuestNic(mac_address="52:54:00:00:00:01", kind=NicKind.SRIOV, source="eth3"),),
+    generation=4,
 )
 LISTED = evolve(
     FULL,
@@ -36,6 +37,7 @@ LISTED = evolve(
     huge_pages_backed=False,
     disks=(evolve(FULL.disks[0], serial=None),),
     nics=(),
+    generation=None,
     is_complete=False,
 )
 

@@ -321,7 +321,8 @@ def test_lifecycle_events_become_changes() -> None:
 
 
 def test_disk_names_without_a_marker_are_foreign() -> None:
-    tree = parse(DEFINITION, "a guest")
+    """A foreign guest has no generation either."""
+    tree = parse(DEFINITION.replace(" installation=", " generation='5' installation="), "a guest")
     config = domain_config(tree)
     for marker, expected in (
         (config.marker, config.marker),
@@ -329,4 +330,5 @@ def test_disk_names_without_a_marker_are_foreign() -> None:
         (OwnershipMarker(installation_id=MACHINE, machine_id=MACHINE), None),
     ):
         configs = {str(MACHINE): evolve(config, marker=marker)}
-        assert listing([bulk(ON)], PATHS, INSTALLATION, configs).guests[0].marker == expected
+        (found,) = listing([bulk(ON)], PATHS, INSTALLATION, configs).guests
+        assert (found.marker, found.generation) == (expected, None if expected is None else 5)

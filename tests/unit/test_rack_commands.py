@@ -32,6 +32,7 @@ from common.rpc.host_commands import (
     HOST_POWER,
     HOST_REACH,
     HOST_REMOVE_VOLUMES,
+    HOST_SET_GENERATION,
     NOTHING_BEGAN,
     ComposeCall,
     DecomposeCall,
@@ -42,6 +43,7 @@ from common.rpc.host_commands import (
     MarkerCall,
     PowerCall,
     RemoveVolumesCall,
+    SetGenerationCall,
 )
 from common.values import DriverType, OwnershipMarker, PowerAction, PowerState
 from rackd.commands import GUESTS_PER_PART
@@ -106,6 +108,23 @@ async def test_a_guest_is_adopted_and_disowned(link: Link) -> None:
     await send(link, HOST_DISOWN, call(2))
     (part,) = await discover(link, "guests=1")
     assert part.guests == (found,)
+
+
+async def test_a_generation_is_written_by_the_newest_attempt_only(link: Link) -> None:
+    vm = spec("vm")
+    guest = await compose(link, vm)
+
+    def call(generation: int, attempt: int) -> SetGenerationCall:
+        return SetGenerationCall(access=access(), guest=vm.ref, generation=generation, fence=fence(vm, attempt))
+
+    await send(link, HOST_SET_GENERATION, call(1, 2))
+    with pytest.raises(StaleAttempt):
+        await send(link, HOST_SET_GENERATION, call(2, 1))
+    (part,) = await discover(link, "")
+    assert part.guests == (evolve(guest, generation=1),)
+    lost = evolve(call(1, 2), guest=spec("lost").ref)
+    with pytest.raises(NotFound, match="lost"):
+        await send(link, HOST_SET_GENERATION, lost)
 
 
 async def test_a_machine_is_composed_and_decomposed(link: Link) -> None:

@@ -364,6 +364,11 @@ class LibvirtDriver(WithoutProjects):
     def disown(self, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool = False) -> None:
         ownership.disown(self._session.client(), guest_id, name, marker, exactly=exactly)
 
+    def set_generation(self, guest: GuestRef, generation: int) -> None:
+        domain = self._marked(guest)
+        ownership.set_generation(domain, generation)
+        self._cache_of(self._session.client()).has_changed(domain.uuid)
+
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         watch = Watch(self._session, notify)
         self._watches.add(watch)

@@ -307,6 +307,9 @@ class LxdDriver:
     def disown(self, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool = False) -> None:
         ownership.disown(self._ready(), guest_id, name, marker, exactly=exactly)
 
+    def set_generation(self, guest: GuestRef, generation: int) -> None:
+        ownership.set_generation(self._ready(), guest, generation)
+
     def projects(self) -> tuple[Project, ...]:
         """Returns the projects that the certificate may see; in a cluster with the guests of all members."""
         self._ready()

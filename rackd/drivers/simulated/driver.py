@@ -343,6 +343,11 @@ class SimulatedDriver(WithoutProjects):
             if found is not None and found.marker == marker:
                 guests.set_marker(db, found, None)
 
+    def set_generation(self, guest: GuestRef, generation: int) -> None:
+        self._faults.call("set generation")
+        with self._store.writing() as db:
+            guests.raise_generation(db, guests.of_machine(db, self._address, guest), generation)
+
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         self._faults.call("watch")
         watch = Watch(self._path, notify)

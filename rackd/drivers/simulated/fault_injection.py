@@ -12,8 +12,8 @@ from common.errors import DriverFailed, HostUnreachable
 
 Call = Literal[
     "connect", "version", "facts", "storage pools", "guests", "watch", "find existing guest", "create volume",
-    "define guest", "find guest", "power", "add marker", "remove marker", "remove guest", "remove volumes",
-    "find image",
+    "define guest", "find guest", "power", "add marker", "remove marker", "set generation", "remove guest",
+    "remove volumes", "find image",
     "find own image", "copy image", "remove image", "write root disk", "empty root disk",
     "set addresses", "set autostart", "set boot disk", "set boot order", "set start order", "insert ISO", "eject ISO",
     "resize guest", "read serial log",

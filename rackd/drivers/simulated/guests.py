@@ -35,7 +35,7 @@ _GUESTS = """
     select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart,
            boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso, firmware.secure_boot,
            firmware.tpm, uefi.guest_id is not null as uefi, start_order.priority, start_order.delay_s,
-           deployment.guest_id is not null as is_deployed,
+           deployment.guest_id is not null as is_deployed, generation.number as generation,
            coalesce((select position from disk
                       where disk.guest_id = guest.guest_id
                         and disk.pool = boot_disk.pool and disk.volume = boot_disk.volume),
@@ -47,6 +47,7 @@ _GUESTS = """
            left join uefi using (guest_id)
            left join start_order using (guest_id)
            left join deployment using (guest_id)
+           left join generation using (guest_id)
 """
 _ALL = _GUESTS + " order by name"
 _BY_MARKER = _GUESTS + " where installation_id = ? and machine_id = ?"
@@ -69,6 +70,9 @@ _UNATTACHED = """
      group by pool
 """
 _NO_AUTOSTART = "delete from autostart where guest_id = ?"
+_RAISE_GENERATION = """
+    insert into generation values (?, ?) on conflict (guest_id) do update set number = max(number, excluded.number)
+"""
 _ORPHANED = """
     select * from volume
      where machine_id is not null and (pool, name) not in (select disk.pool, disk.volume from disk) order by pool, name
@@ -119,11 +123,17 @@ def by_id(db: sqlite3.Connection, guest_id: str) -> Guest | None:
 
 
 def set_marker(db: sqlite3.Connection, guest: Guest, marker: OwnershipMarker | None) -> Guest:
-    """Sets or (None) removes the guest's marker. The owner of its volumes does not change."""
+    """Sets or (None) removes the guest's marker, without a generation. The owner of its volumes does not change."""
     texts = _marker_texts(marker)
     db.execute("update guest set installation_id = ?, machine_id = ? where guest_id = ?", (*texts, guest.guest_id))
+    db.execute("delete from generation where guest_id = ?", (guest.guest_id,))
     record(db, GuestChange(event=GuestEvent.CHANGED, guest_name=guest.name, guest_id=guest.guest_id))
-    return evolve(guest, marker=marker)
+    return evolve(guest, marker=marker, generation=None)
+
+
+def raise_generation(db: sqlite3.Connection, guest: Guest, generation: int) -> None:
+    """Writes the generation unless the guest has a higher one."""
+    db.execute(_RAISE_GENERATION, (guest.guest_id, generation))
 
 
 def name_exists(db: sqlite3.Connection, name: str) -> bool:
@@ -326,6 +336,7 @@ def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic
         secure_boot=bool(row["secure_boot"]),
         tpm=bool(row["tpm"]),
         booted_once=row["once_key"],
+        generation=None if row["machine_id"] is None else row["generation"],
     )
 
 

@@ -155,6 +155,10 @@ create table if not exists boot_order (
     once     text,
     once_key text
 ) strict;
+create table if not exists generation (
+    guest_id text primary key references guest on delete cascade,
+    number   integer not null
+) strict;
 create table if not exists seeded (at text not null) strict;
 """
 

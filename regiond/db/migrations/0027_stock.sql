@@ -6,6 +6,14 @@ comment on column machine.composed_by_id is
     'Account that made the machine: that composed it, or released it with its data. The machine counts for its quota and belongs to it while it has no owner. Null: adopted, or unknown; it belongs to administrators.';
 comment on column machine.locked is 'True: neither allocated, deployed, changed, released nor deleted until it is unlocked.';
 
+alter table machine add column generation integer not null default 0;
+comment on column machine.generation is
+    'How often stock has become used. A guest with a higher one was used after the backup from which the database was restored.';
+alter table guest add column generation integer;
+comment on column guest.generation is
+    'The generation that is written on the host beside the marker; null: no marker, or none is written.';
+alter table detached_machine add column generation integer not null default 0;
+comment on column detached_machine.generation is 'As of the machine.';
 alter table detached_machine add column composed_by_id integer references account on delete set null;
 comment on column detached_machine.composed_by_id is 'As of the machine; null: adopted, or detached before this column was there.';
 create index detached_machine_composed_by_id_idx on detached_machine (composed_by_id) where composed_by_id is not null;

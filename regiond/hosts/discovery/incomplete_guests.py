@@ -39,6 +39,7 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             secure_boot=before.secure_boot,
             start_order=before.start_order,
             tpm=before.tpm,
+            generation=before.generation,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
     claimed = claimed or NO_DISCRETE_RESOURCES

@@ -82,6 +82,7 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         secure_boot=guest.secure_boot,
         start_order=None if guest.start_order is None else to_dict(guest.start_order),
         tpm=guest.tpm,
+        generation=guest.generation,
     )
 
 

@@ -46,7 +46,7 @@ _WRITE_GUESTS = f"""
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
                        kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
-                       iso, next_iso, uefi, secure_boot, tpm, start_order, marker_absent_at)
+                       iso, next_iso, uefi, secure_boot, tpm, start_order, generation, marker_absent_at)
     select $1, found.*,
            {last_run("$1")}
       from jsonb_to_recordset($2::jsonb) found (
@@ -55,7 +55,7 @@ _WRITE_GUESTS = f"""
            huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text, started_at timestamptz,
            boot_device text, boot_order text[], pending_boot_order text[], booted_once text,
            iso text, next_iso text, uefi boolean, secure_boot boolean, tpm boolean,
-           start_order jsonb)
+           start_order jsonb, generation integer)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marker_installation = excluded.marker_installation,
            marker_machine = excluded.marker_machine, machine_id = excluded.machine_id,
@@ -69,7 +69,7 @@ _WRITE_GUESTS = f"""
            next_iso = case when excluded.next_iso is not null or excluded.power_state = 'off' then excluded.next_iso
                            when guest.next_iso <> excluded.iso then guest.next_iso end,
            uefi = excluded.uefi, secure_boot = excluded.secure_boot, tpm = excluded.tpm,
-           start_order = nullif(excluded.start_order, 'null'),
+           start_order = nullif(excluded.start_order, 'null'), generation = excluded.generation,
            marker_absent_at = case when guest.marker_machine is distinct from excluded.marker_machine
                                    then excluded.marker_absent_at else guest.marker_absent_at end
     returning id, project, guest_key

@@ -21,6 +21,7 @@ from regiond.machines.affinity import store as affinity_store
 from regiond.machines.compose.model import COPIED, REGISTER, MaasRegistrations
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler, stored_intent
 from regiond.machines.compose.store import clear_devices, leave_host, lock_announced
+from regiond.machines.generation import write_generation
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.operation_intents import IMPORT, open_clean_up
 from regiond.machines.removal.deletion import record_tombstone, remove_guest
@@ -109,6 +110,7 @@ class ComposeMachine:
         else:
             guest = await self._compose_on_host(operation, target, journal)
         power = guest.power
+        await write_generation(self._calls, operation, target, journal)
         if imports:
             await self._content.fill(operation, target, journal)
         if operation.request.get("power_on"):

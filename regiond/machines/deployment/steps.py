@@ -37,6 +37,7 @@ from regiond.machines.deployment.outcome import abort_deployment, end_deployment
 from regiond.machines.deployment.rebuild import FORCE, REBUILD, EarlierSystem, earlier_system, is_untouched
 from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.vm_host.model import new_host
+from regiond.machines.generation import write_generation
 from regiond.machines.nics.reservations import with_nics_of_ledger
 from regiond.machines.steps import (
     POWER_OFF_GRACE_S,
@@ -234,6 +235,7 @@ class DeployMachine:
         tools, fence = self._tools, fence_of(operation, str(target.spec.marker.machine_id))
         root, image = target.spec.root_disk(), deployment.image
         await wait_for_older_commands(tools.calls, operation, target, journal)
+        await write_generation(tools.calls, operation, target, journal)
         if image.of_host:
             await self._check_host_image(operation, target, deployment, journal)
         else:

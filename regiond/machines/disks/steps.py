@@ -27,6 +27,7 @@ from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines import disk_size_store, kept_disk_store
 from regiond.machines.disks import store
+from regiond.machines.generation import write_generation
 from regiond.machines.model import KeptDisk
 from regiond.machines.steps import Target, record_event, wait_for_command
 from regiond.operations.model import Operation, OperationKind
@@ -117,6 +118,7 @@ class AddDisk:
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target, request = Target.of(operation), operation.request
         disk = from_dict(request["disk"], DiskSpec)
+        await write_generation(self._all_calls, operation, target, journal)
         await journal.step("attach_disk", reaches_host=True, volume=disk.volume, size_bytes=disk.size_bytes)
         await self._calls.attach(operation, target, create=request["kept"] is None)
         guest = await self._found(target)

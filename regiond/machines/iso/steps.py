@@ -11,6 +11,7 @@ from common.serialization import from_dict
 from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.machines import boot_store
+from regiond.machines.generation import write_generation
 from regiond.machines.steps import Target, record_event, wait_for_command
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -68,6 +69,7 @@ class InsertIso:
         image, pool_id = from_dict(request["image"], ImageRef), str(request["pool"])
         await journal.step("check_drive")
         await self._drive.insert(operation, target, image.sha256, pool_id, check_only=True)
+        await write_generation(self._calls, operation, target, journal)
         await journal.write(
             "claim_image_copy", lambda db: host_service.claim_image_copy(db, target.host_id, image, pool_id)
         )

@@ -72,7 +72,13 @@ class ConnectedRacks:
         messages = {name: error.message for name, error in failed.items()}
         coverage = await self._reach.zone_coverage(host_id)
         text = unreachable_message(host_id, len(self._links.open), disconnected, messages, coverage)
-        return HostUnreachable(text, host=host_id) if failed else RackUnreachable(text, host=host_id)
+        was_tried = any(not lacks_command(error) for error in failed.values())
+        return HostUnreachable(text, host=host_id) if was_tried else RackUnreachable(text, host=host_id)
+
+
+def lacks_command(error: InnkeeperError) -> bool:
+    """Returns whether the rack is of an older release, which does not have the command, and called no host."""
+    return isinstance(error, UnsupportedByPeer) and "method" in error.details
 
 
 def representative(failed: Iterable[InnkeeperError]) -> InnkeeperError:

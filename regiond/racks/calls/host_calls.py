@@ -31,7 +31,7 @@ from common.rpc.link import Link
 from common.rpc.session import IDLE_TIMEOUT_S
 from common.values import HostAccess
 from regiond.racks.calls.access_guard import AccessGuard, HostRequest, NotServed, greet
-from regiond.racks.calls.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach, disconnect
+from regiond.racks.calls.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach, disconnect, lacks_command
 from regiond.racks.calls.discovery_parts import gather_discovery
 from regiond.racks.calls.host_stream import HostStream
 from regiond.racks.calls.live_links import LiveLinks
@@ -41,6 +41,8 @@ from regiond.racks.calls.slow_calls import PROBE_DEADLINE_S, SLOW_AFTER_S, SlowC
 from regiond.racks.reach_model import RackCandidate, RecordedReach
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+_UPGRADE_RACK = "apt-get install ./innkeeper_*.deb ./innkeeper-rack_*.deb"
 
 Q = TypeVar("Q", bound=HostRequest)
 R = TypeVar("R")
@@ -288,6 +290,12 @@ class HostCalls:
         except LinkLost as error:
             raise type(error)(f"The link to {link.peer} was lost: {error.message}", **error.details) from error
         except NEXT_RACK as error:
+            if lacks_command(error):  # which says nothing about the host
+                raise UnsupportedByPeer(
+                    f"{link.peer} is of an older release, which does not have the command {error.details['method']}. "
+                    f"Upgrade it: {_UPGRADE_RACK}",
+                    **error.details,
+                ) from error
             if isinstance(error, ResponseRejected):
                 await self._reach.record_rejection(str(rack_id), host_id, error.message)
             await self._reach.record_reach(str(rack_id), host_id, error)

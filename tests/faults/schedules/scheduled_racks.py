@@ -22,6 +22,7 @@ from common.rpc.host_commands import (
     HOST_POWER,
     HOST_REACH,
     HOST_REMOVE_VOLUMES,
+    HOST_SET_GENERATION,
     Fence,
 )
 from common.rpc.peers import Peer, Role
@@ -38,9 +39,8 @@ from tests.faults.schedules.hypervisors import Outages, ScheduledHosts
 
 T = TypeVar("T")
 
-ACTING = {
-    command.name for command in (HOST_COMPOSE, HOST_DECOMPOSE, HOST_POWER, HOST_ADOPT, HOST_DISOWN, HOST_REMOVE_VOLUMES)
-}
+_ON_GUESTS = (HOST_COMPOSE, HOST_DECOMPOSE, HOST_POWER, HOST_ADOPT, HOST_DISOWN, HOST_REMOVE_VOLUMES)
+ACTING = {command.name for command in (*_ON_GUESTS, HOST_SET_GENERATION)}
 HELD = {*ACTING, HOST_DISCOVER.name, HOST_REACH.name}  # calls that wait for the schedule; others run at once
 GONE = "the schedule ended the link"
 

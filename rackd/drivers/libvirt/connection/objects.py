@@ -41,8 +41,16 @@ class Domain(NamedObject):
     def set_marker(self, element: str | None, namespace: str) -> None:
         """Writes or (None) removes the metadata element of `namespace`, in the live and the persistent XML."""
         flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
-        if self._call("read the state of", self._handle.isActive):
+        if self.is_active():
             flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._set_metadata(element, namespace, flags)
+
+    def set_marker_in(self, element: str, namespace: str, *, live: bool) -> None:
+        """Writes the metadata element of `namespace` in the live or in the persistent XML only."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE if live else libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        self._set_metadata(element, namespace, flags)
+
+    def _set_metadata(self, element: str | None, namespace: str, flags: int) -> None:
         arguments = (libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "innkeeper", namespace, flags)
         self._call("change the metadata of", self._handle.setMetadata, *arguments)
 

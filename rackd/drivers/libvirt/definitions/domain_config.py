@@ -15,7 +15,7 @@ from rackd.drivers.libvirt.definitions.boot_order import first_disk, kinds
 from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot, has_uefi
 from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
-from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, marker_in
+from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, generation_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"  # through which libvirt talks to the QEMU guest agent
@@ -81,6 +81,7 @@ class DomainConfig:
     uefi: bool = False
     secure_boot: bool = False
     tpm: bool = False
+    generation: int | None = None
 
     def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
         return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
@@ -108,6 +109,7 @@ def domain_config(tree: Element) -> DomainConfig:
         secure_boot=has_secure_boot(tree),
         tpm=tree.find("devices/tpm") is not None,
         booted_once=booted_once(tree) if _is_active(tree) else None,
+        generation=generation_in(tree),
     )
 
 

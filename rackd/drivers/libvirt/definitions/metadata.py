@@ -8,10 +8,12 @@ from xml.etree import ElementTree as ET
 
 from common.guest_spec import GuestSpec
 from common.values import OwnershipMarker
+from rackd.drivers.generation import is_higher, parsed_generation
 from rackd.drivers.libvirt.addresses.delivery import Reservation
 from rackd.drivers.libvirt.xml import Element
 
 MARKER_NAMESPACE = "urn:innkeeper:marker:1"
+_GENERATION = "generation"  # an attribute of the marker
 _MARKER, _RESERVATION, _FUNCTION, _VARIABLES, _MAXIMUM, _BOOTED_ONCE, _UEFI = (
     f"{{{MARKER_NAMESPACE}}}{tag}"
     for tag in ("marker", "reservation", "function", "firmware-variables", "maximum", "booted-once", "uefi")
@@ -70,6 +72,24 @@ def marker_in(domain: Element) -> OwnershipMarker | None:
         return OwnershipMarker(installation_id=UUID(found.get("installation")), machine_id=UUID(found.get("machine")))
     except (TypeError, ValueError):
         return None
+
+
+def generation_in(domain: Element) -> int | None:
+    """Returns how often a use of the machine has begun, as the marker says; None if it does not."""
+    marker = _find(domain)
+    return None if marker is None else parsed_generation(marker.get(_GENERATION))
+
+
+def raised_generation(domain: Element, generation: int) -> str | None:
+    """Returns the marker as `recorded_marker` does, with this generation.
+
+    None without a marker, or if it has this generation or a higher one.
+    """
+    marker = _find(domain)
+    if marker is None or not is_higher(generation, generation_in(domain)):
+        return None
+    marker.set(_GENERATION, str(generation))
+    return recorded_marker(domain)
 
 
 def reservations_in(domain: Element) -> tuple[Reservation, ...]:

@@ -1,4 +1,7 @@
-"""Adds the ownership marker to a foreign domain, or removes it, and changes nothing else."""
+"""Adds the ownership marker to a domain, writes a generation in it, or removes it.
+
+Changes nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from common.errors import InvalidRequest, NameTaken, NotFound, Unsupported
 from common.values import Guest, OwnershipMarker
 from rackd.drivers.driver_errors import guest_not_found
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE, marker_element
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE, marker_element, raised_generation
 from rackd.drivers.libvirt.guests.lookup import markers_of, read_guest
+from rackd.drivers.libvirt.xml import parse
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -54,3 +59,16 @@ def disown(client: Client, guest_id: str, name: str, marker: OwnershipMarker, *,
     if domain is not None and marker in markers:
         domain.set_marker(None, MARKER_NAMESPACE)
         log.info("guest_disowned", guest=domain.name)
+
+
+def set_generation(domain: Domain, generation: int) -> None:
+    """Writes the generation in the marker, unless that has a higher one. Idempotent.
+
+    The running domain and its persistent definition each keep what else their own marker records.
+    """
+    states = [(domain.definition(), False), *([(domain.xml(), True)] if domain.is_active() else [])]
+    for xml, live in states:
+        element = raised_generation(parse(xml, f"the guest {domain.name}"), generation)
+        if element is not None:
+            domain.set_marker_in(element, MARKER_NAMESPACE, live=live)
+            log.info("generation_written", guest=domain.name, generation=generation, live=live)

@@ -153,9 +153,11 @@ def _guest(domain: BulkDomain, places: _Places, installation_id: UUID, progress:
 def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts, installation_id: UUID) -> Guest:
     if config is None:
         return evolve(guest, is_complete=False)
+    marker = _marker_of_config(guest, config, installation_id)
     return evolve(
         guest,
-        marker=_marker_of_config(guest, config, installation_id),
+        marker=marker,
+        generation=None if marker is None else config.generation,
         memory_mib=max(0, guest.memory_mib - config.absent_memory_kib // 1024),
         architecture=config.architecture,
         huge_pages_backed=config.huge_pages_backed,
@@ -249,6 +251,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
             for device, path in disk_paths(tree).items()
         ),
         nics=config.nics_on(UNKNOWN_PORTS),
+        generation=config.generation,
         boot_device=config.boot_device,
         boot_order=config.boot_order,
         booted_once=config.booted_once,

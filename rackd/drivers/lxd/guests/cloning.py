@@ -26,7 +26,7 @@ from rackd.drivers.lxd.guests.instances import Instances, name_taken
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
 from rackd.drivers.lxd.inventory.boot_order import Device
 from rackd.drivers.lxd.inventory.guests import power_of
-from rackd.drivers.lxd.inventory.ownership import Json
+from rackd.drivers.lxd.inventory.ownership import GENERATION_KEY, Json
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -100,7 +100,12 @@ class Source:
         hidden = {name: _HIDDEN for name in self.found.get("devices") or {}}
         copy = {"type": "copy", "source": self.name, "instance_only": True}
         size = {"size": str(self._root_bytes(spec))}  # it grows only as a disk of a complete instance
-        first = {**body, "source": copy, "devices": {**hidden, root: {**body["devices"][root], **size}}}
+        first = {
+            **body,
+            "config": {**body["config"], GENERATION_KEY: ""},
+            "source": copy,
+            "devices": {**hidden, root: {**body["devices"][root], **size}},
+        }
         try:
             with limits_as_capacity():
                 client.post("instances", first, wait_s=MAX_CALL_S, project=scope.project, target=scope.member or "")

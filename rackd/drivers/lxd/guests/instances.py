@@ -176,10 +176,13 @@ class Instances:
         """
         self.client.patch(path("instances", name), {"devices": devices, "config": config}, project=self.scope.project)
 
-    def change_config(self, name: str, config: Mapping[str, str]) -> None:
-        """Changes these keys; an empty value deletes a key. Idempotent."""
+    def change_config(self, name: str, config: Mapping[str, str], *, etag: str = "") -> None:
+        """Changes these keys; an empty value deletes a key. Idempotent.
+
+        With the `etag` of an earlier read, raises PreconditionFailed after another change.
+        """
         try:
-            self.client.patch(path("instances", name), {"config": config}, project=self.scope.project)
+            self.client.patch(path("instances", name), {"config": config}, etag=etag, project=self.scope.project)
         except DriverFailed as error:
             # LXD changes the config, then fails if a running guest has no agent to notify.
             current = config_of(self.read(name))

@@ -29,6 +29,7 @@ from rackd.drivers.lxd.inventory.ownership import (
     VM,
     Json,
     config_of,
+    generation_of,
     id_of,
     marker_of,
 )
@@ -113,6 +114,7 @@ def guest_of(
         uefi=parser.uefi() if parser.is_vm else None,
         secure_boot=parser.secure_boot() if parser.is_vm else None,
         tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
+        generation=generation_of(instance),
     )
     return guest, tuple(parser.problems)
 

@@ -11,11 +11,13 @@ from typing import Any
 from uuid import UUID
 
 from common.values import OwnershipMarker
+from rackd.drivers.generation import parsed_generation
 
 Json = Mapping[str, Any]
 
 INSTALLATION_KEY, MACHINE_KEY = "user.innkeeper.installation", "user.innkeeper.machine"
 COMPLETED_KEY = "user.innkeeper.made"  # INCOMPLETE-ATTEMPT until compose has completed, then the instance's UUID
+GENERATION_KEY = "user.innkeeper.generation"  # how often a use of the machine has begun
 ROOT_VOLUME_KEY = "user.innkeeper.root"  # the root disk's name in the ledger
 REPLACES_KEY = "user.innkeeper.replaces"  # of a placeholder: the name of the instance that it stands for
 ERASING_KEY = "user.innkeeper.erasing"  # the devices, in JSON, whose volumes are being replaced by empty ones
@@ -53,6 +55,11 @@ def marker_of(instance: Json) -> OwnershipMarker | None:
         return OwnershipMarker(installation_id=UUID(config[INSTALLATION_KEY]), machine_id=UUID(config[MACHINE_KEY]))
     except (KeyError, ValueError):
         return None
+
+
+def generation_of(instance: Json) -> int | None:
+    """Returns None for foreign instances, too: a copy has the key of its source."""
+    return None if marker_of(instance) is None else parsed_generation(config_of(instance).get(GENERATION_KEY))
 
 
 def incomplete(attempt: str) -> str:

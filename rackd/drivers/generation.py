@@ -1,0 +1,19 @@
+"""Reads the generation written beside an ownership marker, and decides whether to raise it. Pure."""
+
+from __future__ import annotations
+
+from common.values import MAX_GENERATION
+
+_MAX_DIGITS = len(str(MAX_GENERATION))
+
+
+def parsed_generation(text: str | None) -> int | None:
+    """Returns the generation; None for a text that is none, which an administrator of the host may have written."""
+    if text is None or len(text) > _MAX_DIGITS or not (text.isascii() and text.isdecimal()):
+        return None
+    return number if (number := int(text)) <= MAX_GENERATION else None
+
+
+def is_higher(generation: int, present: int | None) -> bool:
+    """Returns whether a guest with the generation `present` gets this one."""
+    return present is None or generation > present
