@@ -1,4 +1,4 @@
-"""Prints whose a machine is, and which role may call which endpoint, from the code; `--write` updates the page.
+"""Prints whose a machine is and which role may call which endpoint; `--write` updates the page.
 
 python -m development.role_table [--write]
 """

@@ -172,7 +172,7 @@ def parse_call(description: Description, words: Sequence[str]) -> ApiCall:
 
 
 def _for_whom(action: Action, given: Iterable[Given]) -> tuple[Given, ...]:
-    """What a person composes is for that person: only programs that send nothing compose stock, as MAAS does."""
+    """Returns the field with which a compose is for the user, unless the command says for whom, or that it is stock."""
     says_so = {"stock", "owner"} & {one.name for one in given}
     takes_it = action.op == "compose" and "stock" in action.fields
     return (Given(name="stock", value="false"),) if takes_it and not says_so else ()

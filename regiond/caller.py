@@ -120,6 +120,14 @@ class _Owned(Protocol):
     def belongs_to(self, caller: Caller) -> bool: ...
 
 
+@runtime_checkable
+class _Explained(Protocol):
+    """A machine, or a part of one, that says why it is not the caller's."""
+
+    @property
+    def not_yours(self) -> str: ...
+
+
 def check_role(permission: Permission, caller: Caller | None) -> None:
     """Raises NotAllowed if the caller may not use this on any object. Called before the object is read.
 
@@ -154,7 +162,8 @@ def check_object(permission: Permission, caller: Caller | None, target: Any) -> 
         raise TypeError(f"{permission} cannot be checked for a {type(target).__name__}: it is in no resource pool")
     needs_owner = permission is Permission.OWNER or target.pool is None
     if needs_owner and not (isinstance(target, _Owned) and target.belongs_to(caller)):
-        raise NotAllowed("Only the machine's owner and administrators may do this.")
+        known = "Only the machine's owner and administrators may do this."
+        raise NotAllowed(target.not_yours if isinstance(target, _Explained) else known)
     if target.pool is None:
         return
     caller.require_operator(target.pool.id, target.pool.name)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from common.errors import UnsupportedByPeer
 from common.rpc.host_commands import HOST_SET_GENERATION, SetGenerationCall
 from regiond.machines.steps import Target
+from regiond.machines.stock import GENERATION
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls, lacks_command
 
-GENERATION = "generation"  # key of the request: the generation of the use that the operation begins
 DEADLINE_S = 60.0
 
 
@@ -17,7 +17,7 @@ async def write_generation(calls: HostCalls, operation: Operation, target: Targe
     """Returns when the guest has the generation of the operation, if that begins a use of the machine. Idempotent.
 
     A database that is restored from an earlier backup then shows that the guest was used since. A rack of an older
-    release cannot write it, and the use begins without. Raises NotFound without the guest.
+    release cannot write it: the use begins without. Raises NotFound without the guest.
     """
     generation = operation.request.get(GENERATION)
     if generation is None:

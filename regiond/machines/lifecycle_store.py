@@ -43,7 +43,7 @@ _CLEAR_OWNER = """
      where id = $1
 """
 _END_STOCK = """
-    update machine m set is_stock = false where id = $1 and is_stock
+    update machine m set is_stock = false, generation = generation + 1 where id = $1 and is_stock
     returning m.hostname, m.system_id, m.host_id, m.owner_id is null and m.state = 'ready' as was_stock,
               (select username from account where id = m.composed_by_id) as made_by,
               (select username from account where id = $2) as used_by

@@ -232,6 +232,7 @@ class MachineView:
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken, or failed
     locked: bool = False  # it is not allocated, deployed, deleted, released or changed
+    generation: int = 0  # how often it has become used since it was stock
     is_stock: bool = False  # nobody has used it since it was composed as stock, or emptied by a release
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # the name on its host; None: the host does not list it
@@ -284,6 +285,19 @@ class MachineView:
     def boot_disk(self) -> DiskView | None:
         """The disk that boots first at the next start; None without disks."""
         return next((disk for disk in self.disks if disk.boots), self.disks[0] if self.disks else None)
+
+    @property
+    def not_yours(self) -> str:
+        """Says to somebody to whom the machine does not belong why it refuses them, and what helps."""
+        if self.owner is not None:
+            return f"You do not own {self.hostname}."
+        if self.is_stock_now:
+            return (
+                f"{self.hostname} is stock: only whoever made it and administrators act on it. Allocate it first: "
+                f"innkeeper machines allocate system_id={self.system_id}"
+            )
+        made_by = f"{self.composed_by}, who made it," if self.composed_by else "an administrator"
+        return f"{self.hostname} is in use, and not yours. Ask {made_by} to act on it."
 
     def belongs_to(self, caller: Caller) -> bool:
         """Returns whether the caller owns the machine; without owner it belongs to the account that made it."""

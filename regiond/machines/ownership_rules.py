@@ -144,17 +144,7 @@ def check_changeable(caller: Caller, machine: MachineView) -> None:
 
 
 def not_owner(machine: MachineView) -> NotAllowed:
-    name, system_id = machine.hostname, machine.system_id
-    if machine.is_stock_now:
-        return NotAllowed(
-            f"{name} is stock, and not yours: only administrators and whoever made it act on it. Allocate it first: "
-            f"innkeeper machines allocate system_id={system_id}",
-            system_id=system_id,
-        )
-    if machine.owner is None:
-        made_by = f"{machine.composed_by}, who made it," if machine.composed_by else "an administrator"
-        return NotAllowed(f"{name} is in use, and not yours. Ask {made_by} to act on it.", system_id=system_id)
-    return NotAllowed(f"You do not own {name}.", system_id=system_id)
+    return NotAllowed(machine.not_yours, system_id=machine.system_id)
 
 
 def is_free(machine: MachineView) -> bool:

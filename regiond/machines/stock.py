@@ -14,6 +14,7 @@ from regiond.machines.values.power import AFTER_HOST
 from regiond.operations.model import OperationKind
 
 IN_USE = "machine_in_use"
+GENERATION = "generation"  # key of the request: that of the machine once the operation has begun to use it
 STARTED_ELSEWHERE = "it was started by other means"
 
 
@@ -35,7 +36,7 @@ def use_begun_by(kind: OperationKind, request: Mapping[str, Any]) -> str | None:
 async def begin_use(
     db: Db, machine_id: int, why: str, *, account_id: int | None = None, operation_id: int | None = None
 ) -> None:
-    """Records that the machine is used, with an event if it was stock. Idempotent."""
+    """Records that the machine is used, as its next generation, with an event if it was stock. Idempotent."""
     ended = await lifecycle_store.end_stock(db, machine_id, account_id)
     if ended is not None:
         await record_end(db, ended, why, account_id=account_id, operation_id=operation_id)

@@ -50,7 +50,7 @@ async def claims(innkeeper: Deployment, hosts: int, times: int, *, is_named: boo
     async def claim(number: int) -> None:
         host_id = _named(number, hosts) if is_named else None
         await composer.start_compose(
-            innkeeper.admin, ComposeRequest(host_id=host_id, cores=1, memory_mib=1024), need_rack=True
+            innkeeper.admin, ComposeRequest(stock=True, host_id=host_id, cores=1, memory_mib=1024), need_rack=True
         )
 
     return await _timed_when_warm(claim, times)

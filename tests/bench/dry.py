@@ -33,7 +33,7 @@ async def measure(bench: Bench) -> list[Line]:
 
 async def dry_runs(innkeeper: Deployment, times: int) -> Times:
     composer = innkeeper.region.components.services.composer
-    request, anywhere = ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
+    request, anywhere = ComposeRequest(stock=True, cores=1, memory_mib=1024), HostConstraints()
 
     async def dry(_: int) -> None:
         placement = (await composer.dry_run(ADMIN, request, anywhere)).placement
@@ -56,7 +56,7 @@ async def reading_all(innkeeper: Deployment, times: int) -> Times:
 
 async def _check_that_both_choose_alike(innkeeper: Deployment) -> None:
     found = await innkeeper.region.components.services.composer.dry_run(
-        ADMIN, ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
+        ADMIN, ComposeRequest(stock=True, cores=1, memory_mib=1024), HostConstraints()
     )
     ours = found.placement
     async with innkeeper.region.components.database.connection() as db:

@@ -47,16 +47,19 @@ async def test_an_allocation_does_not_get_an_adopted_machine(innkeeper: Deployme
     assert await standing(innkeeper, machine) == ("Deployed", "admin", "on")
 
 
-async def test_a_released_adopted_machine_is_allocated_by_name_only(innkeeper: Deployment) -> None:
+async def test_a_released_adopted_machine_is_of_administrators(innkeeper: Deployment) -> None:
     machine = await adopted_machine(innkeeper)
     await innkeeper.post(path(machine), op="release", **CONFIRMED)
     assert await standing(innkeeper, machine) == ("Ready", None, "off")
     ann = await as_user(innkeeper, "ann")
     other = await ann.post("machines/", op="allocate", cpu_count=1, mem=1024)
     assert other["system_id"] != machine["system_id"]
-    named = await ann.post("machines/", op="allocate", system_id=machine["system_id"])
-    assert (named["status_name"], named["owner"]) == ("Allocated", "ann")
-    await ann.post(path(machine), op="release")
+    refused = await rejection(ann.post("machines/", op="allocate", system_id=machine["system_id"]))
+    assert "is in use, and not yours. Ask an administrator" in refused.message
+    named = await innkeeper.post("machines/", op="allocate", system_id=machine["system_id"])
+    assert (named["status_name"], named["owner"]) == ("Allocated", "admin")
+    await innkeeper.post(path(machine), op="release")
+    assert (await innkeeper.get(path(machine)))["stock"] is False
     assert await standing(innkeeper, machine) == ("Ready", None, "off")
 
 

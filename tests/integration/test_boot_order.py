@@ -178,7 +178,8 @@ async def test_a_host_that_refuses_leaves_the_order(innkeeper: Deployment) -> No
 async def test_only_who_may_use_a_machine_sets_what_it_boots_from(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     ann, ben = await as_user(innkeeper, "ann"), await as_user(innkeeper, "ben")
-    await set_boot(ben, machine, "disk")  # it has no owner, and he is an operator of its pool
+    assert await rejected_status(set_boot(ben, machine, "network")) == 403  # he may only allocate it
+    await set_boot(innkeeper, machine, "disk")
     await ann.post("machines/", op="allocate", name="web")
     assert await rejected_status(set_boot(ben, machine, "network")) == 403
     await set_boot(ann, machine, "network", once="true")

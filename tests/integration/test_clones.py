@@ -46,7 +46,12 @@ async def test_a_clone_is_like_its_source(innkeeper: Deployment) -> None:
     write(innkeeper)
     before = await innkeeper.get(path(source))
     made = await clone(innkeeper, source)
-    assert (made["hostname"], made["status_name"], made["owner"], made["power_state"]) == ("copy", "Ready", None, "off")
+    assert (made["hostname"], made["status_name"], made["owner"], made["power_state"]) == (
+        "copy",
+        "Allocated",
+        "admin",
+        "off",
+    )
     assert (made["cpu_count"], made["memory"]) == (2, 3072)
     assert [(one["size"] // GB, one["storage_pool_name"]) for one in made["blockdevice_set"]] == [
         (8, "local"),
@@ -127,7 +132,7 @@ async def test_nothing_acts_on_the_source_while_it_is_copied(innkeeper: Deployme
     await innkeeper.post(path(source), op="power_on")
     await innkeeper.delete(path(source))
     assert written(innkeeper) == 2
-    assert (await innkeeper.get(path(made)))["status_name"] == "Ready"
+    assert (await innkeeper.get(path(made)))["status_name"] == "Allocated"
 
 
 def _being_copied(operation: int) -> str:
@@ -199,8 +204,9 @@ async def test_only_who_may_change_a_machine_clones_it(innkeeper: Deployment) ->
     (refused,) = await outcomes([clone(user, source)])
     assert refused == "403: You do not own web."
     await innkeeper.post(path(source), op="release")
-    made = await clone(user, source)
-    assert made["status_name"] == "Ready"
+    (refused,) = await outcomes([clone(user, source)])
+    assert refused.startswith("403: web is stock")
+    assert (await clone(innkeeper, source))["status_name"] == "Allocated"
 
 
 @pytest.mark.slow

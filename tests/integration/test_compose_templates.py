@@ -27,7 +27,7 @@ async def test_what_is_not_given_is_as_the_template_has_it(innkeeper: Deployment
     await composed(innkeeper, max_cores=4, secure_boot="true", tpm="true")
     write(innkeeper)
     made = await from_template(innkeeper)
-    assert (made["cpu_count"], made["memory"], made["status_name"]) == (2, 3072, "Ready")
+    assert (made["cpu_count"], made["memory"], made["status_name"]) == (2, 3072, "Allocated")
     assert (made["max_cores"], made["secure_boot"], made["tpm"]) == (4, True, True)
     assert sizes(made) == [(8, "local"), (5, "nvme")]
     assert written(innkeeper) == 4

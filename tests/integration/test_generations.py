@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from common.rpc.host_commands import HOST_SET_GENERATION
 from rackd.drivers.simulated.fault_injection import Call
-from regiond.machines.generation import GENERATION
+from regiond.machines.stock import GENERATION
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
@@ -172,30 +173,37 @@ async def has_ended(innkeeper: Deployment, operation_id: int) -> bool:
     return bool({found["state"], found["step"]} & {"succeeded", "wait_for_report"})
 
 
-async def test_what_begins_no_use_writes_no_generation(innkeeper: Deployment) -> None:
+async def test_only_the_first_use_writes_a_generation(innkeeper: Deployment) -> None:
     await composed(innkeeper)
-    for op in ("power_on", "power_off"):
-        await innkeeper.post(await machine_path(innkeeper), op=op)
+    machine = await machine_path(innkeeper)
+    await innkeeper.post(machine, op="power_on")
+    assert on_host(innkeeper) == [("web", 1)]
+    rows(innkeeper, "delete from generation")
+    for op in ("power_off", "power_on", "power_cycle"):
+        await innkeeper.post(machine, op=op)
     assert on_host(innkeeper) == []
 
 
-async def test_a_use_waits_for_a_rack_that_can_write_its_generation(rackless: Deployment) -> None:
-    """Racks are upgraded after the regions. Other calls through the older rack succeed meanwhile."""
+async def test_each_owner_after_a_release_has_the_next_generation(innkeeper: Deployment) -> None:
+    await composed(innkeeper)
+    await add_image(innkeeper)
+    machine = await machine_path(innkeeper)
+    for expected in (1, 2):
+        await innkeeper.post("machines/", op="allocate", name="web")
+        operation_id = await innkeeper.begin(machine, op="deploy", distro_series="custom/test")
+        await eventually(partial(has_ended, innkeeper, operation_id))
+        assert on_host(innkeeper) == [("web", expected)]
+        await innkeeper.post(machine, op="release")
+        assert (await innkeeper.get(machine))["stock"] is True
+
+
+async def test_a_rack_of_an_older_release_keeps_nobody_from_a_use(rackless: Deployment) -> None:
+    """Racks are upgraded after the regions."""
     async with byzantine_rack(rackless, lacks=[HOST_SET_GENERATION]):
         host = await composed(rackless)
-        await begin_uses(rackless)
         operation_id = await power_on(rackless, host)
-
-        async def waiting() -> str:
-            found = await rackless.get(f"operations/{operation_id}/")
-            return str(found) if found["state"] == "waiting" else ""
-
-        found = await eventually(waiting)
-        assert "rack byzantine is of an older release, which does not have the command host.set_generation" in found
-        assert "apt-get install ./innkeeper_*.deb ./innkeeper-rack_*.deb" in found
-        assert await reaching(rackless) == ["byzantine"]
-        await refresh(rackless, host)
-        assert (on_host(rackless), power(rackless)) == ([], "off")
-    await rackless.start_rack()
-    assert await rackless.ended(operation_id) == "succeeded"
-    assert (on_host(rackless), power(rackless)) == ([("web", 5)], "on")
+        assert await rackless.ended(operation_id) == "succeeded"
+        log = str(await rackless.get(f"operations/{operation_id}/"))
+        assert "the host keeps no record of this use" in log
+        assert "apt-get install ./innkeeper_*.deb ./innkeeper-rack_*.deb" in log
+        assert (on_host(rackless), power(rackless)) == ([], "on")

@@ -105,14 +105,3 @@ async def test_a_locked_machine_refuses_put(innkeeper: Deployment, machine: Any)
 async def test_a_bulk_action_leaves_a_locked_machine(innkeeper: Deployment, machine: Any) -> None:
     bulk = await innkeeper.post("machines/", op="bulk", action="power_off", machines=machine["system_id"])
     assert await innkeeper.ended(bulk["id"]) == "failed"
-
-
-async def test_only_deployed_machines_are_locked(innkeeper: Deployment) -> None:
-    host = await innkeeper.add_simulated()
-    ready = await innkeeper.compose(host["id"], cores=1, memory=1024)
-    error = await rejection(innkeeper.post(path(ready), op="lock"))
-    assert (error.details["status"], "is Ready: only machines that are" in error.message) == (409, True)
-    await innkeeper.post("machines/", op="allocate", system_id=ready["system_id"])
-    error = await rejection(innkeeper.post(path(ready), op="lock"))
-    assert (error.details["status"], "is Allocated: only machines that are" in error.message) == (409, True)
-    assert (await innkeeper.get(path(ready)))["locked"] is False

@@ -181,7 +181,9 @@ async def test_the_nics_of_adopted_machines_are_not_configured(innkeeper: Deploy
 async def test_only_the_owner_changes_an_allocated_machine(innkeeper: Deployment) -> None:
     nic = await ready(innkeeper)
     ann = Nic(await as_user(innkeeper, "ann"), nic.system_id)
-    await ann.link("AUTO")  # who may allocate it, may
+    with pytest.raises(NotAllowed, match="web is stock"):  # she may allocate it, and nothing else
+        await ann.link("AUTO")
+    await nic.link("AUTO")
     await innkeeper.post("machines/", op="allocate", system_id=nic.system_id)
     with pytest.raises(NotAllowed, match="You do not own web"):
         await ann.do("disconnect")

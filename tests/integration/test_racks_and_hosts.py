@@ -230,7 +230,7 @@ async def test_an_rpc_client_composes_powers_resizes_and_deletes(innkeeper: Depl
         powered = await region.wait((await region.power(system_id, "on")).id)
         assert powered.result == {"power_state": "on"}
         (machine,) = await region.machines()
-        assert (machine.hostname, machine.power_state, machine.status) == ("web", "on", "ready")
+        assert (machine.hostname, machine.power_state, machine.status) == ("web", "on", "allocated")
         resized = await region.wait((await region.resize(system_id, cores=4, memory_mib=4096)).id)
         assert resized.result == {"cores": 4, "memory_mib": 2048, "is_pending": True}  # it runs
         with pytest.raises(OutOfCapacity, match="cores: 96 more asked, 28 of 32 claimable left"):

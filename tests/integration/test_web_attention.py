@@ -45,10 +45,10 @@ async def test_a_connected_host_in_the_list_says_that_it_needs_attention(
 async def test_a_vm_in_the_list_says_that_its_volume_is_missing(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], storage="root:8,data:5")
-    assert "<small>Ready</small>" in await page(client, "vms")
+    assert "<small>Ready, stock</small>" in await page(client, "vms")
     lose_volume(innkeeper, 1)
     await refresh(innkeeper, host)
-    assert "Ready, volume missing</small>" in await page(client, "vms?q=is:attention")
+    assert "Ready, stock, volume missing</small>" in await page(client, "vms?q=is:attention")
 
 
 async def test_the_settings_of_a_host_say_when_the_pinned_certificate_expires(

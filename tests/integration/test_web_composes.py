@@ -87,7 +87,7 @@ async def test_composes_of_several_lead_to_a_list_of_these(innkeeper: Deployment
     assert "row-2" in page
 
     async def are_ready() -> bool:
-        return {one["status_name"] for one in await innkeeper.get("machines/")} == {"Ready"}
+        return {one["status_name"] for one in await innkeeper.get("machines/")} == {"Ready", "Allocated"}
 
     await eventually(are_ready)
 

@@ -24,12 +24,13 @@ def test_compose_passes_the_request_and_returns_the_machine(api: ApiDouble) -> N
     composed = api.json("POST", "vm-hosts/4/", op="compose", form=form, idempotency_key="k1")
     assert composed == {"system_id": "wdpx3n", "resource_uri": "/MAAS/api/2.0/machines/wdpx3n/"}
     call = api.call("composer.start_compose")
-    expected = ComposeRequest(host_id=4, cores=4, memory_mib=4096, **names)
+    expected = ComposeRequest(host_id=4, cores=4, memory_mib=4096, stock=True, **names)
     assert (call.args, call.named["need_rack"]) == ((ADMIN, expected), True)
     assert call.named["idempotency_key"].text == "k1"
 
 
 WITH_CONSTRAINTS = ComposeRequest(
+    stock=True,
     memory_mib=8192,
     interfaces="eth0:space=dmz;eth1:subnet=10.1.0.0/24,ip=10.1.0.20",
     pinned_cores=(2, 3),
@@ -67,7 +68,7 @@ def test_compose_has_defaults_for_everything(api: ApiDouble) -> None:
     form = {"hugepages_backed": "false", "pinned_cores": "", "interfaces": "", "domain": "0"}
     form |= {"skip_commissioning": "true"}
     assert api.request("POST", "vm-hosts/4/", op="compose", form=form).status == 200
-    assert api.call("composer.start_compose").args[1] == ComposeRequest(host_id=4)
+    assert api.call("composer.start_compose").args[1] == ComposeRequest(host_id=4, stock=True)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_an_operator_may_make_a_dry_run_with_all_constraints() -> None:
         assert (placement["chosen"], placement["chosen_id"]) == ("hv-01", 4)
         call, capacities = api.done()
         assert (capacities.name, capacities.args) == ("hosts.capacities", ([4, 5],))
-        request = ComposeRequest(cores=4, architecture="amd64", storage="root:8,data:5(images)")
+        request = ComposeRequest(cores=4, architecture="amd64", storage="root:8,data:5(images)", stock=True)
         hosts = HostConstraints(
             hosts=("4", "rack 7, left"), zones=("east", "north", "1"), not_in_zones=("west",), pools=("0",),
             not_in_pools=("lab", "web"), tags=("gpu", "ssd"), not_tags=("old",), cpu_speed_mhz=2400,
@@ -160,7 +161,7 @@ def test_a_dry_run_accepts_json_lists_and_has_defaults(api: ApiDouble) -> None:
     ):
         assert api.request("POST", "vm-hosts/", op="place", document=document).status == 200
         call, _ = api.done()[-2:]
-        assert (call.args, call.named) == ((ADMIN, ComposeRequest(), hosts), {"strategy": None, "count": 1})
+        assert (call.args, call.named) == ((ADMIN, ComposeRequest(stock=True), hosts), {"strategy": None, "count": 1})
 
 
 def test_a_dry_run_without_a_fitting_host_returns_200(api: ApiDouble) -> None:

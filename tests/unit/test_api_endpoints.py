@@ -120,21 +120,21 @@ OF_INTERFACES = (
     "update",  # of a VM host's interface: for administrators
 )
 FOR_USERS = {
-    *(("InterfaceHandler", name, Permission.OPERATOR) for name in OF_INTERFACES),
-    ("InterfacesHandler", "create_physical", Permission.OPERATOR),
-    ("MachineHandler", "resize", Permission.OPERATOR),
+    *(("InterfaceHandler", name, Permission.OWNER) for name in OF_INTERFACES),
+    ("InterfacesHandler", "create_physical", Permission.OWNER),
+    ("MachineHandler", "resize", Permission.OWNER),
     *(
-        ("MachineHandler", op, Permission.OPERATOR)
+        ("MachineHandler", op, Permission.OWNER)
         for op in ("set_boot", "insert_iso", "eject_iso", "register_in_maas", "unregister_from_maas")
     ),
     *(
-        ("MachineHandler", op, Permission.OPERATOR)
+        ("MachineHandler", op, Permission.OWNER)
         for op in ("add_disk", "adopt_disk", "attach_disk", "grow_disk", "move_disk", "remove_disk")
     ),
-    *(("MachineHandler", op, Permission.OPERATOR) for op in ("add_interface", "change_interface", "remove_interface")),
-    ("BlockDevicesHandler", "create", Permission.OPERATOR),
+    *(("MachineHandler", op, Permission.OWNER) for op in ("add_interface", "change_interface", "remove_interface")),
+    ("BlockDevicesHandler", "create", Permission.OWNER),
     *(
-        ("BlockDeviceHandler", op, Permission.OPERATOR)
+        ("BlockDeviceHandler", op, Permission.OWNER)
         for op in ("add_tag", "delete", "remove_tag", "set_boot_disk", "update")
     ),
     ("KeptDiskHandler", "delete", Permission.OPERATOR),
@@ -146,12 +146,12 @@ FOR_USERS = {
     ("DevicesHandler", "create", Permission.OPERATOR),
     *(("DeviceHandler", name, Permission.OWNER) for name in ("update", "delete", "set_owner_data")),
     ("NodeHandler", "set_owner_data", Permission.OWNER),
-    ("MachineHandler", "clear_default_gateways", Permission.OPERATOR),
+    ("MachineHandler", "clear_default_gateways", Permission.OWNER),
     *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
     ("MachineHandler", "delete", Permission.OWNER),
     *((handler, "release", Permission.OPERATOR) for handler in ("MachineHandler", "MachinesHandler")),
     ("MachineHandler", "deploy", Permission.OPERATOR),
-    ("MachineHandler", "clone", Permission.OPERATOR),
+    ("MachineHandler", "clone", Permission.OWNER),
     *(("MachinesHandler", op, Permission.OPERATOR) for op in ("allocate", "bulk")),
     ("OperationHandler", "cancel", Permission.USER),  # for administrators, except of one's own bulk operation
     *((handler, "place", Permission.OPERATOR) for handler in ("VmHostsHandler", "PodsHandler")),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from regiond.caller import Caller, PoolRole
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import TRANSIENT, MachineState, MachineView
 from regiond.ui.machines.bulk_actions import ACTIONS, offered, split
 
 ADMIN = Caller(account_id=1, username="mira", is_admin=True)
@@ -56,17 +56,18 @@ def test_a_locked_machine_is_left_by_all_but_unlock() -> None:
     assert left("unlock", locked) == {}
 
 
-def test_an_operator_changes_machines_of_nobody_and_own_ones() -> None:
+def test_an_operator_changes_own_machines_only() -> None:
     of_olof, of_mira = machine("own", owner="olof"), machine("other", owner="mira")
+    made = machine("made", composed_by="olof")
     for key in ("resize", "disk", "nic", "boot"):
-        assert left(key, machine("free"), of_olof, of_mira, caller=OPERATOR) == {"other": "not yours"}
+        refused = left(key, machine("stock", is_stock=True), of_olof, made, of_mira, caller=OPERATOR)
+        assert refused == {"stock": "not yours", "other": "not yours"}
         assert left(key, machine("free"), caller=VIEWER) == {"free": "not yours"}
         assert left(key, machine("lost", host_id=None)) == {"lost": "on no host"}
 
 
-def test_only_deployed_machines_are_locked() -> None:
-    deployed = machine("mail", owner="mira", state=MachineState.DEPLOYED)
-    assert left("lock", deployed, machine("free")) == {"free": "not deployed"}
+def test_machines_are_locked_in_every_state() -> None:
+    assert left("lock", *(machine(state.value, state=state) for state in MachineState if state not in TRANSIENT)) == {}
 
 
 def test_only_allocated_machines_are_released() -> None:

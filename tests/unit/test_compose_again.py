@@ -39,8 +39,14 @@ def test_the_form_requests_the_same() -> None:
         "cores": "2", "memory": "4096", "affinity": ["db"], "anti_affinity": ["web:soft", "x"],
         "storage": ASKED.storage,
         "interfaces": "eth0:space=front,ip=10.1.0.20;eth1:subnet=10.2.0.0/24,type=bridge", "power_on": "true",
-        "hugepages_backed": "true",
+        "hugepages_backed": "true", "stock": "false",
     }  # fmt: skip
+
+
+def test_whose_it_is_stays() -> None:
+    assert fields_of(again(evolve(ASKED, stock=True)))["stock"] == "true"
+    for_ann = fields_of(again(evolve(ASKED, owner="ann")))
+    assert (for_ann["owner"], "stock" in for_ann) == ("ann", False)
 
 
 def test_pinned_cores_stay_pinned() -> None:
@@ -68,7 +74,7 @@ def test_a_request_without_constraints_is_that_of_an_empty_form() -> None:
     form = again(ComposeRequest(), HostConstraints())
     assert form is not None
     assert form.disks == ComposeForm().disks
-    assert fields_of(form) == {"cores": "1", "memory": "2048", "storage": "root:8"}
+    assert fields_of(form) == {"cores": "1", "memory": "2048", "storage": "root:8", "stock": "false"}
 
 
 @pytest.mark.parametrize(

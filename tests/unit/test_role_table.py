@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from development.role_table import SECTION, tables
+from development.role_table import OWNERSHIP, SECTION, ownership_table, tables
 
 
 def test_the_roles_page_holds_the_current_table() -> None:
     page = SECTION.page.read_text(encoding="utf-8")
-    assert page == SECTION.placed_in(page, SECTION.generate()), "run: python -m development.role_table --write"
+    for section in (SECTION, OWNERSHIP):
+        assert page == section.placed_in(page, section.generate()), "run: python -m development.role_table --write"
+
+
+def test_the_table_says_whose_a_machine_is() -> None:
+    lines = ownership_table().splitlines()
+    for line in (
+        "| nobody's: stock | Ready |  | sees | sees, allocates | acts, allocates | acts, allocates |",
+        "| whoever made it: in use | Ready |  | sees | sees | acts, allocates | acts, allocates |",
+        "| administrators': in use | Ready |  | sees | sees | sees | acts, allocates |",
+        "| its owner | any |  | sees | sees | acts | acts |",
+    ):
+        assert line in lines
 
 
 def test_the_table_says_who_may_what() -> None:
@@ -19,7 +31,7 @@ def test_the_table_says_who_may_what() -> None:
         "| `POST vm-hosts/` | Add a VM host |  |  |  | yes |",
         "| `GET version/` | Read version and capabilities | yes | yes | yes | yes |",
         "| `client.power` |  |  | own | yes |",
-        "| `client.resize` |  |  | yes | yes |",
-        "| `client.remove_disk` |  |  | yes | yes |",
+        "| `client.resize` |  |  | own | yes |",
+        "| `client.remove_disk` |  |  | own | yes |",
     ):
         assert line in lines

@@ -198,7 +198,7 @@ def test_trying_again_is_offered_only_to_whom_the_page_serves(kind: OperationKin
     if kind is OperationKind.COMPOSE:
         task = evolve(task, request={"requested": {"hostname": "web-1", "cores": 1, "memory_mib": 1024}})
     own, other = evolve(MACHINE, owner=USER.username), evolve(MACHINE, owner="bob")
-    free = evolve(MACHINE, owner=None, composed_by="bob")
+    free = evolve(MACHINE, owner=None, composed_by="bob", is_stock=True)
 
     def offers(caller: Caller, machine: MachineView | None) -> bool:
         return offered_retry(task, (), caller=caller, machine=machine) is not None

@@ -58,8 +58,14 @@ def image(name: str, *, title: str = "", disk_bytes: int = ROOT, state: ImageSta
 def test_who_may_deploy_in_which_state(
     caller: Caller, state: MachineState, owner: str | None, reason: str | None
 ) -> None:
-    obstacle = deployment_obstacle(caller, machine(state, owner))
+    obstacle = deployment_obstacle(caller, evolve(machine(state, owner), is_stock=True))
     assert obstacle is None if reason is None else reason in str(obstacle)
+
+
+def test_what_is_in_use_is_deployed_by_whom_it_belongs_to() -> None:
+    used = evolve(machine(MachineState.READY, None), composed_by=OWNER.username)
+    assert deployment_obstacle(OWNER, used) is deployment_obstacle(ADMIN, used) is None
+    assert "in use, and not yours" in str(deployment_obstacle(OTHER, used))
 
 
 def test_a_vm_needs_a_host_and_a_root_disk_of_ours() -> None:

@@ -131,6 +131,10 @@ class DiskOfMachine:
         return self.machine.belongs_to(caller)
 
     @property
+    def not_yours(self) -> str:
+        return self.machine.not_yours
+
+    @property
     def id_path(self) -> str | None:
         """Returns udev's path of the disk in the guest, known for guests that Innkeeper created on libvirt or LXD."""
         machine = self.machine

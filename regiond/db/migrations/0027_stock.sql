@@ -57,6 +57,7 @@ begin
         if new.is_stock and coalesce(new.autostart, (select autostart from vm_host where id = new.host_id),
                                      (select autostart from installation)) is distinct from 'always' then
             new.is_stock := false;
+            new.generation := new.generation + 1;
         end if;
         new.stopped_with := null;
         new.start_tries := 0;

@@ -271,7 +271,8 @@ class Reservations:
         return NewMachine(
             spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=one.host.id,
             composed_by_id=reservation.request.caller.account_id, owner_id=reservation.owner_id,
-            agent_name=reservation.intent.agent_name, pool_id=pool_of(one),
+            agent_name=reservation.intent.agent_name,
+            is_stock=reservation.owner_id is None and not reservation.intent.request.power_on, pool_id=pool_of(one),
             chosen_zone_id=one.validated.zone_id, tags=_tags(reservation),
             disks=one.evaluation.disks, nics=one.evaluation.nics,
         )  # fmt: skip

@@ -25,13 +25,13 @@ _INSERT = """
         select m.uuid, m.system_id, m.hostname, m.host_id, m.pool_id, coalesce(m.chosen_zone_id, h.zone_id),
                coalesce(m.chosen_zone_id <> h.zone_id, false), 'composing', m.architecture, m.cores, m.memory_mib,
                m.tags, m.description, m.pinned_core_ids, m.huge_page_size_kib, m.composed_by_id,
-               m.owner_id, coalesce(m.agent_name, ''), m.agent_name is not null, m.owner_id is null,
+               m.owner_id, coalesce(m.agent_name, ''), m.agent_name is not null, m.is_stock,
                m.max_cores, m.max_memory_mib
           from jsonb_to_recordset($1::jsonb) m (
                uuid uuid, system_id text, hostname text, host_id integer, pool_id integer, chosen_zone_id integer,
                architecture text, cores integer, memory_mib bigint, tags text[], description text,
                pinned_core_ids integer[], huge_page_size_kib bigint, composed_by_id integer,
-               owner_id integer, agent_name text, max_cores integer, max_memory_mib bigint)
+               owner_id integer, agent_name text, is_stock boolean, max_cores integer, max_memory_mib bigint)
           join vm_host h on h.id = m.host_id
         returning id, uuid
     ), disks as (
@@ -98,8 +98,9 @@ _CLEAR_DEVICES = """
 class NewMachine:
     """A machine to be inserted: `disks` has the place of each disk of `spec`, `nics` the attachments.
 
-    `chosen_zone_id` is the zone that its request names; None: it is in the zone of its host. Without `owner_id` it is
-    stock. `agent_name` is that of the allocation that composes it, and whose release destroys it; None: there is none.
+    `chosen_zone_id` is the zone that its request names; None: it is in the zone of its host. `is_stock`: it has no owner
+    and is not started. `agent_name` is that of the allocation that composes it, whose release destroys it; None: there
+    is none.
     """
 
     spec: GuestSpec
@@ -110,6 +111,7 @@ class NewMachine:
     composed_by_id: int | None
     owner_id: int | None
     agent_name: str | None
+    is_stock: bool
     tags: Sequence[str]
     disks: Sequence[DiskPlacement]
     nics: Sequence[NicAttachment]
@@ -194,6 +196,7 @@ def _machine_row(machine: NewMachine) -> Mapping[str, object]:
         "tags": list(machine.tags), "description": spec.description,
         "pinned_core_ids": list(spec.pinned_core_ids), "huge_page_size_kib": spec.huge_page_size_kib,
         "composed_by_id": machine.composed_by_id, "owner_id": machine.owner_id, "agent_name": machine.agent_name,
+        "is_stock": machine.is_stock,
         "max_cores": spec.max_cores, "max_memory_mib": spec.max_memory_mib,
     }  # fmt: skip
 

@@ -30,7 +30,9 @@ class FleetActions(UserActions):
             )
             self.request(self.services.allocation.start(ADMIN, request), then=then)
             return
-        compose = ComposeRequest(hostname=self._name("g"), storage="root:4", affinity=together, anti_affinity=apart)
+        compose = ComposeRequest(
+            stock=True, hostname=self._name("g"), storage="root:4", affinity=together, anti_affinity=apart
+        )
         self._compose(compose, then=then)
 
     @precondition(lambda self: self.hosts)

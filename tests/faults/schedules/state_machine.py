@@ -64,7 +64,7 @@ class StateMachine(RuleBasedStateMachine):
         )
         await self.region.awaited(self.services.hosts.create(ADMIN, secret))
         for _ in range(machines):
-            request = ComposeRequest(hostname=self._name("m"), cores=2, storage="root:4,data:8(fast)")
+            request = ComposeRequest(stock=True, hostname=self._name("m"), cores=2, storage="root:4,data:8(fast)")
             operation = await self.services.composer.start_compose(ADMIN, request)
             await self.region.run_now(operation.id)
 

@@ -31,7 +31,7 @@ class UserActions(StateMachine):
     def compose(
         self, host: int | None, cores: int, memory_mib: int, storage: str, interfaces: str, power_on: bool, then: str
     ) -> None:
-        request = ComposeRequest(
+        request = ComposeRequest(stock=True,
             host_id=self._host_id(host), hostname=self._name("m"), cores=cores, memory_mib=memory_mib, storage=storage,
             interfaces=interfaces, power_on=power_on,
         )  # fmt: skip
@@ -39,7 +39,7 @@ class UserActions(StateMachine):
 
     @rule(host=st.none() | WHICH, cores=st.integers(1, 3), huge_pages=st.booleans(), then=THEN)
     def compose_pinned(self, host: int | None, cores: int, huge_pages: bool, then: str) -> None:
-        request = ComposeRequest(
+        request = ComposeRequest(stock=True,
             host_id=self._host_id(host), hostname=self._name("p"), pin_cores=cores, memory_mib=1024,
             huge_pages_backed=huge_pages, storage="root:4",
         )  # fmt: skip
@@ -48,7 +48,9 @@ class UserActions(StateMachine):
     @rule(address=ADDRESSES, then=THEN)
     def compose_with_address(self, address: str, then: str) -> None:
         interfaces = f"eth0:subnet=10.1.0.0/24,ip={address}"
-        self._compose(ComposeRequest(hostname=self._name("a"), storage="root:4", interfaces=interfaces), then=then)
+        self._compose(
+            ComposeRequest(stock=True, hostname=self._name("a"), storage="root:4", interfaces=interfaces), then=then
+        )
 
     @precondition(lambda self: self.composed)
     @rule(which=WHICH)

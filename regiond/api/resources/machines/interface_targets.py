@@ -33,6 +33,10 @@ class NicOfMachine:
     def belongs_to(self, caller: Caller) -> bool:
         return self.machine.belongs_to(caller)
 
+    @property
+    def not_yours(self) -> str:
+        return self.machine.not_yours
+
 
 @frozen(kw_only=True)
 class NicOfDevice:
