@@ -176,8 +176,13 @@ class LibvirtDriver(WithoutProjects):
         return compose(client, spec, *self._capabilities_of(client), CopiedContent(client, content))
 
     def decompose(
-        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+        self,
+        guest: GuestRef,
+        volumes: tuple[tuple[str, str], ...] = (),
+        mac_addresses: tuple[str, ...] = (),
+        guest_id: str | None = None,
     ) -> None:
+        """Ignores `guest_id`: the only domain of a machine has the machine's UUID."""
         deletion.delete(self._session.client(), guest, volumes, mac_addresses, closing=self._session.closing)
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:

@@ -43,16 +43,20 @@ async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -
 
 async def delete_machine(db: Db, operation: Operation, target: Target, reason: str) -> None:
     """Records a tombstone, releases the machine's claims and deletes its row. Its guest must not exist."""
-    await record_tombstone(db, operation, target, reason)
+    await record_tombstone(db, operation, target, reason, was_composed=True)
     await kept_disk_store.keep_attached(db, target.machine_id)
     await ledger.release_machine(db, target.machine_id)
     await store.delete(db, target.machine_id)
 
 
-async def record_tombstone(db: Db, operation: Operation, target: Target, reason: str) -> None:
-    """Permits operations to remove a guest with the marker of `target`, and its volumes, if the host still has them."""
+async def record_tombstone(db: Db, operation: Operation, target: Target, reason: str, *, was_composed: bool) -> None:
+    """Permits operations to remove a guest with the marker of `target` that a call of ours left or creates later.
+
+    Unless the machine `was_composed`, so that users may have restored what they used, that is any, with its volumes.
+    """
     host = (target.host_id, operation.host_name or "")
-    await store.record_tombstone(db, target.spec.marker.machine_id, target.spec.name, host, reason, target.volumes)
+    marker, name = target.spec.marker.machine_id, target.spec.name
+    await store.record_tombstone(db, marker, name, host, reason, target.volumes, was_composed=was_composed)
 
 
 class DeleteMachine:
