@@ -13,7 +13,7 @@ REAPPEARED = f"coalesce(g.marker_absent_at > t.recorded_at + {STALE_CALL}, false
 
 @frozen(kw_only=True)
 class Tombstone:
-    """What is known of a machine that was deleted or rescheduled, and whose guest was removed.
+    """A machine that was deleted or rescheduled, and whose guest was removed.
 
     `was_composed`: the machine had a guest, which may have held data of users. `guest_key` is the hypervisor's id of
     that guest; None if it is unknown.

@@ -144,28 +144,19 @@ async def open_clean_up(
 ) -> int:
     """Returns the id of the operation that removes a guest whose machine has a tombstone.
 
-    With `guest_id` only the guest with that id of the hypervisor: another one with the marker may be restored. It also
-    removes our `volumes` (storage pool, name). Idempotent: returns an operation that is open already. A call of the
+    With `guest_id` it removes only the guest with that id: another one with the marker may be restored. It also removes
+    our `volumes` (storage pool, name). Idempotent: returns an operation that is open already. A call of the
     operation `after` may still create the guest: the operation ends when no rack runs such a call any more.
     """
     plain = to_dict(guest)
     for operation in await operation_service.list_operations(db, host_id=host_id, states=OPEN_STATES, limit=1000):
-        known = operation.request
-        if (
-            operation.kind is OperationKind.CLEAN_UP
-            and known.get("guest") == plain
-            and (known.get("guest_id") in (None, guest_id))
-        ):
+        same = operation.request.get("guest") == plain and operation.request.get("guest_id") in (None, guest_id)
+        if operation.kind is OperationKind.CLEAN_UP and same:
             return operation.id
     earlier = {} if after is None else {EARLIER: after.id, EARLIER_SINCE: after.created_at.isoformat()}
     return await operation_service.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest.name,
-        request={
-            "guest": plain,
-            "guest_id": guest_id,
-            "volumes": [list(volume) for volume in volumes],
-            **earlier,
-        },
+        request={"guest": plain, "guest_id": guest_id, "volumes": [list(volume) for volume in volumes], **earlier},
         max_failures=MAX_FAILURES,
     )  # fmt: skip
 

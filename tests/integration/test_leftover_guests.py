@@ -139,8 +139,11 @@ async def test_approval_deletes_the_guest_that_may_be_restored(innkeeper: Deploy
     await deleted_machine(innkeeper, host)
     restore(innkeeper)
     found = await only_after_refresh(innkeeper, host)
-    approved = await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
-    assert "deletes it" in approved["repaired"]
+    with innkeeper.held("remove guest"):
+        approved = await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+        assert "deletes it" in approved["repaired"]
+        (message,) = (await invalid_fields(adopt(innkeeper, host, guests="old")))["guests"]
+        assert "an operation removes it" in message
     await eventually(lambda: innkeeper.simulated_guests() == [])
     assert innkeeper.simulated().volume_names() == []
     assert await kinds_after_refresh(innkeeper, host) == []

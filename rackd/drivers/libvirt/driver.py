@@ -182,8 +182,8 @@ class LibvirtDriver(WithoutProjects):
         mac_addresses: tuple[str, ...] = (),
         guest_id: str | None = None,
     ) -> None:
-        """Ignores `guest_id`: the only domain of a machine has the machine's UUID."""
-        deletion.delete(self._session.client(), guest, volumes, mac_addresses, closing=self._session.closing)
+        closing = self._session.closing
+        deletion.delete(self._session.client(), guest, volumes, mac_addresses, closing=closing, only=guest_id)
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         orphaned_volumes.remove(self._session.client(), None if adopted else marker, volumes)

@@ -60,7 +60,10 @@ _PENDING = """
 """
 _MACHINES = "select id, uuid, system_id, hostname from machine where id = any($1::integer[]) or uuid = any($2::uuid[])"
 _TOMBSTONED = f"""
-    select g.id, g.guest_key as found_key, t.was_composed, t.guest_key, {REAPPEARED} as reappeared
+    select g.id, g.guest_key as found_key, t.was_composed, t.guest_key, {REAPPEARED} as reappeared,
+           exists (select from operation o
+                    where o.is_open and o.kind = 'clean_up'
+                      and o.request #>> '{{guest,marker,machine_id}}' = g.marker_machine::text) as is_removed
       from guest g join tombstone t on t.machine_uuid = g.marker_machine
      where g.server_id = (select server_id from vm_host where id = $2) and g.marker_machine = any($1::uuid[])
 """  # noqa: S608  a constant
@@ -100,7 +103,7 @@ async def read_context(db: Db, host_id: int, machine_ids: list[int], marked_mach
         leftovers=frozenset(
             row["id"]
             for row in await db.fetch(_TOMBSTONED, marked_machines, host_id)
-            if is_leftover(of_row(Tombstone, row), row["found_key"], reappeared=row["reappeared"])
+            if row["is_removed"] or is_leftover(of_row(Tombstone, row), row["found_key"], reappeared=row["reappeared"])
         ),
         pending={row["guest_id"]: _machine_name(row) for row in pending},
     )
