@@ -94,8 +94,8 @@ class Discrepancy:
     """A difference within the ledger, or between the ledger and a host.
 
     `remedy` is a sentence on what the repair does ("This ..."), or for policy `none`, on what a person can do. `ours`:
-    the repair changes only the ledger, or removes guests and volumes of deleted machines. `data_at_risk`: a person
-    should inspect the guest or volume before the repair.
+    the repair changes only the ledger, or removes what calls of ours have provably left on a host. `data_at_risk`: a
+    person should inspect the guest or volume before the repair.
     """
 
     kind: DiscrepancyKind

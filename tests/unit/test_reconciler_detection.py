@@ -80,6 +80,9 @@ def test_a_restored_guest_says_how_to_keep_it() -> None:
     assert found is not None
     assert found.repair_policy is Policy.APPROVAL
     assert found.found == "fox was deleted, and the guest may have been restored from a backup since"
+    late = guests.detect(evolve(LEFTOVER, reappeared=True))
+    assert late is not None
+    assert late.found == "the compose of fox did not succeed here, and the guest appeared long after that"
     assert "adopt it (innkeeper vm-host adopt east guests=stray). This deletes" in found.remedy
 
 

@@ -316,8 +316,9 @@ _CHANGE_TEXTS = {
 }
 _ORPHANED_TEXTS = {
     ChangeKind.TOMBSTONE: "The guest {guest} on {host} belongs to a deleted machine; an operation removes it",
-    ChangeKind.RESTORED: "The guest {guest} on {host} belongs to a deleted machine, and may have been restored from a "
-    "backup. It is not changed until a person adopts it or approves its deletion: innkeeper region check",
+    ChangeKind.RESTORED: "The guest {guest} on {host} belongs to a machine that was deleted or rescheduled, and may "
+    "have been restored from a backup. It is not changed until a person adopts it or approves its deletion: innkeeper "
+    "region check",
     ChangeKind.UNKNOWN_MARKER: "The guest {guest} on {host} has our marker, but its machine is not known. "
     "It is not changed",
     ChangeKind.DUPLICATE_MARKER: "The guest {guest} on {host} has the marker of a machine that another guest is: "

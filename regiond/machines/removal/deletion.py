@@ -52,7 +52,8 @@ async def delete_machine(db: Db, operation: Operation, target: Target, reason: s
 async def record_tombstone(db: Db, operation: Operation, target: Target, reason: str, *, was_composed: bool) -> None:
     """Permits operations to remove a guest with the marker of `target` that a call of ours left or creates later.
 
-    Unless the machine `was_composed`, so that users may have restored what they used, that is any, with its volumes.
+    Of a machine that was never composed, that is any guest, with its volumes. Of one that `was_composed`, it is a guest
+    with another id than the machine's: users may have restored any other.
     """
     host = (target.host_id, operation.host_name or "")
     marker, name = target.spec.marker.machine_id, target.spec.name

@@ -38,7 +38,7 @@ def detect(guest: MarkedGuest) -> Discrepancy | None:
         return _duplicate(guest) if guest.machine_guest is not None else _moved(guest)
     if guest.tombstone is not None:
         is_ours = is_leftover(guest.tombstone, guest.guest_key, reappeared=guest.reappeared)
-        return _leftover(guest) if is_ours else _restored(guest)
+        return _leftover(guest) if is_ours else _restored(guest, guest.tombstone)
     return None if guest.detached else _unknown(guest)
 
 
@@ -53,12 +53,14 @@ def _leftover(guest: MarkedGuest) -> Discrepancy:
     )
 
 
-def _restored(guest: MarkedGuest) -> Discrepancy:
+def _restored(guest: MarkedGuest, tombstone: Tombstone) -> Discrepancy:
+    was_deleted = f"{guest.deleted_hostname} was deleted, and the guest may have been restored from a backup since"
+    was_failed = f"the compose of {guest.deleted_hostname} did not succeed here, and the guest appeared long after that"
     return _discrepancy(
         guest,
         DiscrepancyKind.LEFTOVER_GUEST,
         policy=RepairPolicy.APPROVAL,
-        found=f"{guest.deleted_hostname} was deleted, and the guest may have been restored from a backup since",
+        found=was_deleted if tombstone.was_composed else was_failed,
         expected="no guest, or a machine for it",
         remedy=f"To keep the guest, do not approve, but adopt it (innkeeper vm-host adopt {guest.host_name} "
         f"guests={guest.name}). This deletes the guest {guest.name} and its disks.",
