@@ -153,7 +153,9 @@ class HostCommands:
 
     async def decompose(self, _: EventLink, call: DecomposeCall) -> Done:
         return await self._fenced.change(
-            call, lambda driver: driver.decompose(call.guest, call.volumes, call.mac_addresses), what="decompose"
+            call,
+            lambda driver: driver.decompose(call.guest, call.volumes, call.mac_addresses, call.guest_id),
+            what="decompose",
         )
 
     async def remove_volumes(self, _: EventLink, call: RemoveVolumesCall) -> Done:

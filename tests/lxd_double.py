@@ -160,9 +160,13 @@ class FakeLxdDriver:
         return self._trusted_host().compose(spec)
 
     def decompose(
-        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+        self,
+        guest: GuestRef,
+        volumes: tuple[tuple[str, str], ...] = (),
+        mac_addresses: tuple[str, ...] = (),
+        guest_id: str | None = None,
     ) -> None:
-        self._trusted_host().decompose(guest, volumes, mac_addresses)
+        self._trusted_host().decompose(guest, volumes, mac_addresses, guest_id)
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         self._trusted_host().remove_volumes(marker, volumes, adopted=adopted)

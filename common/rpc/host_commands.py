@@ -105,11 +105,15 @@ class GuestCall(HostCall):
 
 @frozen(kw_only=True)
 class DecomposeCall(GuestCall):
-    """`volumes` and `mac_addresses` are those of the compose, so that what was never attached is removed too."""
+    """`volumes` and `mac_addresses` are those of the compose, so that what was never attached is removed too.
+
+    With `guest_id`, a guest with another id is not changed. Racks of releases that do not know it ignore it.
+    """
 
     fence: Fence
     volumes: tuple[tuple[str, str], ...] = ()  # (pool_id, volume)
     mac_addresses: tuple[str, ...] = ()
+    guest_id: str | None = None
 
 
 @frozen(kw_only=True)

@@ -106,7 +106,11 @@ class Driver(GuestHardware, Protocol):
         """
 
     def decompose(
-        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+        self,
+        guest: GuestRef,
+        volumes: tuple[tuple[str, str], ...] = (),
+        mac_addresses: tuple[str, ...] = (),
+        guest_id: str | None = None,
     ) -> None:
         """Returns when the guest and the volumes created for it are deleted. Idempotent.
 
@@ -115,6 +119,10 @@ class Driver(GuestHardware, Protocol):
 
         `mac_addresses` are those of the NICs created at compose: their DHCP reservations are removed even if the guest
         was deleted by someone else.
+
+        With `guest_id`, a guest with another id stays as it is, and neither it nor its disks are deleted. A guest that
+        compose creates has an id that no guest had before, except where the id is the machine's, as with libvirt; one
+        that is restored from a backup, with its marker, has the id of its original.
 
         A copy that carries the marker stays, without it. Raises WrongState, with nothing deleted, if several guests
         carry the marker and it is not known which is the machine's own.

@@ -21,7 +21,7 @@ from regiond.hosts.guest_record import GuestRecord, is_rounded
 from regiond.hosts.maintenance.model import Maintenance
 from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.hosts.removal_model import CertificateFate, DeletedMachines, HostRemoval
-from regiond.hosts.restored_guests import REAPPEARED, STALE_CALL
+from regiond.hosts.restored_guests import REAPPEARED, STALE_CALL, Tombstone, is_leftover
 from regiond.validation_messages import outside
 
 __all__ = [
@@ -58,10 +58,12 @@ __all__ = [
     "Secret",
     "ServerUsage",
     "StoragePoolView",
+    "Tombstone",
     "TrustProblem",
     "Usage",
     "check_change",
     "error_details_of",
+    "is_leftover",
     "is_rounded",
 ]
 

@@ -145,21 +145,24 @@ async def open_clean_up(
     guest: GuestRef,
     volumes: Sequence[tuple[str, str]] = (),
     *,
+    guest_id: str | None = None,
     after: Operation | None = None,
 ) -> int:
     """Returns the id of the operation that removes a guest whose machine has a tombstone.
 
-    It also removes our `volumes` (storage pool, name). Idempotent: returns an operation that is open already. A call of
-    the operation `after` may still create the guest: the operation ends when no rack runs such a call any more.
+    With `guest_id` it removes only the guest with that id: another one with the marker may be restored. It also removes
+    our `volumes` (storage pool, name). Idempotent: returns an operation that is open already. A call of the
+    operation `after` may still create the guest: the operation ends when no rack runs such a call any more.
     """
     plain = to_dict(guest)
     for operation in await operation_service.list_operations(db, host_id=host_id, states=OPEN_STATES, limit=1000):
-        if operation.kind is OperationKind.CLEAN_UP and operation.request.get("guest") == plain:
+        same = operation.request.get("guest") == plain and operation.request.get("guest_id") in (None, guest_id)
+        if operation.kind is OperationKind.CLEAN_UP and same:
             return operation.id
     earlier = {} if after is None else {EARLIER: after.id, EARLIER_SINCE: after.created_at.isoformat()}
     return await operation_service.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest.name,
-        request={"guest": plain, "volumes": [list(volume) for volume in volumes], **earlier},
+        request={"guest": plain, "guest_id": guest_id, "volumes": [list(volume) for volume in volumes], **earlier},
         max_failures=MAX_FAILURES,
     )  # fmt: skip
 

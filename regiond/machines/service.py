@@ -9,7 +9,7 @@ from uuid import UUID
 
 from common.errors import NotAllowed, NotFound
 from common.rpc.host_commands import HOST_FIND, GuestCall
-from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
+from common.values import GuestChange, GuestEvent, GuestRef, PowerAction, PowerState
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
@@ -293,9 +293,9 @@ class Machines(MachineSearches):
                     await record_end(db, changed.ended, STARTED_ELSEWHERE)
         return True
 
-    async def clean_up(self, db: Db, host_id: int, host_name: str, guest_name: str, marker: OwnershipMarker) -> None:
-        """Opens the operation that removes a guest whose machine has a tombstone. Idempotent."""
-        await open_clean_up(db, host_id, host_name, GuestRef(name=guest_name, marker=marker))
+    async def clean_up(self, db: Db, host_id: int, host_name: str, guest: GuestRef, guest_id: str) -> None:
+        """Opens the operation that removes the guest with this id, whose machine has a tombstone. Idempotent."""
+        await open_clean_up(db, host_id, host_name, guest, guest_id=guest_id)
 
     async def _checked(
         self, caller: Caller | None, kind: OperationKind, system_id: str, *, need_rack: bool

@@ -54,19 +54,25 @@ _LISTED_GUEST_POWER = """
                         where m.id = g.machine_id
                           and (o.is_open or o.finished_at > clock_timestamp() - interval '10 seconds'))
 """
-# A volume that another guest also uses is omitted: removing it would affect that guest.
+# A volume that another guest also uses is omitted: removing it would affect that guest. A machine that has a guest was
+# composed, whatever the caller knows.
 _RECORD_TOMBSTONE = """
-    insert into tombstone as t (machine_uuid, hostname, host_name, reason, volumes)
-    select $1, $2, $3, $4,
+    insert into tombstone as t (machine_uuid, hostname, host_name, reason, was_composed, guest_key, volumes)
+    select $1, $2, $3, $4, $7 or own.guest_key is not null, own.guest_key,
            coalesce(jsonb_agg(jsonb_build_object('server_id', h.server_id, 'pool', v.pool, 'name', v.name)
                               order by v.pool, v.name) filter (where h.server_id is not null), '[]')
-      from jsonb_to_recordset($6::jsonb) v (pool text, name text)
+      from (select max(g.guest_key) as guest_key
+              from guest g join machine m on m.id = g.machine_id where m.uuid = $1) own
+      left join jsonb_to_recordset($6::jsonb) v (pool text, name text) on true
       left join vm_host h on h.id = $5
            and not exists (select from guest g
                             where g.server_id = h.server_id and g.marker_machine is distinct from $1
                               and g.disks @> jsonb_build_array(jsonb_build_object('pool_id', v.pool, 'volume', v.name)))
+     group by own.guest_key
     on conflict (machine_uuid) do update
-       set reason = excluded.reason, recorded_at = clock_timestamp(), volumes = t.volumes || excluded.volumes
+       set reason = excluded.reason, recorded_at = clock_timestamp(), volumes = t.volumes || excluded.volumes,
+           was_composed = t.was_composed or excluded.was_composed,
+           guest_key = coalesce(excluded.guest_key, t.guest_key)
 """
 
 _MOVE_MACHINE = """
@@ -203,11 +209,13 @@ async def record_tombstone(
     host: tuple[int, str],
     reason: str,
     volumes: Iterable[tuple[str, str]],
+    *,
+    was_composed: bool,
 ) -> None:
-    """Records that the machine was deleted from `host` (id, name) or rescheduled: its old guest may be removed.
+    """Records that the machine was deleted from `host` (id, name) or rescheduled: what it left may be removed.
 
     `volumes` (storage pool, name) were created for it there and may be removed too, unless another guest uses them.
-    A repeat adds to the volumes.
+    `was_composed`: users may have used its guest. A repeat adds to the volumes.
     """
     places = [{"pool": pool, "name": name} for pool, name in volumes]
-    await db.execute(_RECORD_TOMBSTONE, machine, hostname, host[1], reason, host[0], places)
+    await db.execute(_RECORD_TOMBSTONE, machine, hostname, host[1], reason, host[0], places, was_composed)

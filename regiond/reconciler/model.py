@@ -14,9 +14,7 @@ from attrs import frozen
 
 class DiscrepancyKind(StrEnum):
     LEFTOVER_GUEST = "leftover_guest"  # has our marker; its machine has a tombstone
-    UNKNOWN_GUEST = (
-        "unknown_guest"  # has our marker; its machine is not in the ledger, or was deleted before it appeared
-    )
+    UNKNOWN_GUEST = "unknown_guest"  # has our marker; its machine is not in the ledger
     DUPLICATE_GUEST = "duplicate_guest"  # has our marker; its machine has another guest
     GUEST_ON_OTHER_HOST = "guest_on_other_host"  # on another server or in another project than its machine
     ORPHANED_VOLUME = "orphaned_volume"  # named after our marker; no guest of its server uses it
@@ -96,8 +94,8 @@ class Discrepancy:
     """A difference within the ledger, or between the ledger and a host.
 
     `remedy` is a sentence on what the repair does ("This ..."), or for policy `none`, on what a person can do. `ours`:
-    the repair changes only the ledger, or removes guests and volumes of deleted machines. `data_at_risk`: a person
-    should inspect the guest or volume before the repair.
+    the repair changes only the ledger, or removes what calls of ours have provably left on a host. `data_at_risk`: a
+    person should inspect the guest or volume before the repair.
     """
 
     kind: DiscrepancyKind

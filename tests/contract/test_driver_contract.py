@@ -174,6 +174,28 @@ def test_decomposing_is_idempotent(host: DriverFixture) -> None:
 
 
 @pytest.mark.clusters
+def test_only_the_guest_with_the_named_id_is_decomposed(host: DriverFixture) -> None:
+    spec = spec_for(host, "named", disks=2)
+    found = host.driver.compose(spec)
+    before = host.volumes()
+    host.driver.decompose(spec.ref, volumes_of(spec), guest_id="00000000-0000-4000-8000-000000000000")
+    assert (host.driver.find(spec.ref), host.volumes()) == (found, before)
+    host.driver.decompose(spec.ref, volumes_of(spec), guest_id=found.guest_id)
+    assert spec.name not in own_guests(host)
+    assert not set(volumes_of(spec)) & host.volumes()
+
+
+@pytest.mark.clusters
+def test_a_guest_that_is_composed_again_has_another_id(host: DriverFixture) -> None:
+    """Unless the id is the machine's, so that it tells nothing."""
+    spec = spec_for(host, "again")
+    first = host.driver.compose(spec)
+    host.driver.decompose(spec.ref, volumes_of(spec))
+    again = host.driver.compose(spec)
+    assert (first.guest_id == again.guest_id) == (first.guest_id == str(spec.marker.machine_id))
+
+
+@pytest.mark.clusters
 def test_decomposing_deletes_volumes_without_a_guest(host: DriverFixture) -> None:
     before = host.volumes()
     spec = spec_for(host, "leftover", disks=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import cast
+from uuid import uuid4
 
 import pytest
 
@@ -123,6 +124,22 @@ def test_a_backup_beside_a_placeholder_stays(host: DriverFixture, client: Client
     client.patch(path("instances", f"{host.prefix}vm-restored"), {"config": {"user.innkeeper.machine": ""}})
     host.driver.decompose(spec.ref)
     assert instances(host, client) == {"vm-restored"}
+
+
+def test_a_leftover_is_deleted_beside_a_guest_with_another_id(host: DriverFixture, client: Client) -> None:
+    spec = composed(host, "vm")
+    other, name = str(uuid4()), f"{host.prefix}late"
+    ours = client.get(path("instances", spec.name))
+    config = {**ours["config"], "volatile.uuid": other, "user.innkeeper.made": other}
+    kept = {key: text for key, text in config.items() if key.startswith(("user.", "volatile.uuid"))}
+    body = {"type": "virtual-machine", "profiles": [], "source": {"type": "none"}}
+    client.post(path("instances"), {**body, "name": name, "config": kept, "devices": {"root": ours["devices"]["root"]}})
+    for ref in (spec.ref, GuestRef(name=name, marker=spec.marker)):  # whatever the operation calls it
+        host.driver.decompose(ref, guest_id=str(uuid4()))
+        assert instances(host, client) == {"vm", "late"}
+    host.driver.decompose(spec.ref, guest_id=other)
+    assert instances(host, client) == {"vm"}
+    assert host.driver.find(spec.ref) is not None, "it has its marker still"
 
 
 @pytest.mark.parametrize("hostname", ["vm", "web"])

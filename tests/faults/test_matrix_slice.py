@@ -80,6 +80,8 @@ CELLS = (
     "add_host/request commit 1 after/region",
     "add_host_by_token/host trust after/answer",
     "clean_up_copy/host remove marker after/answer",
+    "clean_up_restored/request commit 1 after/region",
+    "clean_up_restored/host remove guest after/rack",
     "cancel/request commit 2 after/region",
     "rotate_credentials/host trust after/answer",
     "remove_host_and_machines/delete: host remove guest after/region",

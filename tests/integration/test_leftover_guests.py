@@ -1,7 +1,8 @@
-"""Leftover guests and volumes of deleted machines are removed once, if a rack reaches their host."""
+"""Leftovers of machines are removed once, if a rack reaches their host; what may be restored waits for a person."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,21 +11,33 @@ from regiond.db.pool import Database
 from regiond.reconciler.service import Reconciler
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
-from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh, only, without_guests
+from tests.integration.discrepancies import (
+    Sweeper,
+    kinds,
+    kinds_after_refresh,
+    only,
+    only_after_refresh,
+    without_guests,
+)
 from tests.integration.tables import sql
 from tests.rejections import invalid_fields
 from tests.waiting import eventually
 
+FAILED = """
+    insert into tombstone (machine_uuid, hostname, host_name, reason, was_composed)
+    values ($1, 'old', 'sim', 'its compose failed', false)
+"""
+
 
 async def create_leftovers(innkeeper: Deployment, host: Any) -> None:
-    """Gives two guests Innkeeper's marker. The machine of the first has a tombstone."""
+    """Gives two guests Innkeeper's marker. The compose of the machine of the first has failed."""
     installation_id = str((await sql(innkeeper, "select id from installation"))[0]["id"])
     for number, name in enumerate(("foreign-0001", "foreign-0002")):
         marker = "update guest set installation_id = ?, machine_id = ? where name = ?"
         rows(innkeeper, marker, installation_id, f"00000000-0000-4000-8000-00000000000{number}", name)
     await refresh(innkeeper, host)
     deleted = "00000000-0000-4000-8000-000000000000"
-    await sql(innkeeper, "insert into tombstone values ($1, 'old', 'sim', 'deleted')", deleted)
+    await sql(innkeeper, FAILED, deleted)
 
 
 async def test_a_leftover_guest_is_deleted_and_no_other_guest(innkeeper: Deployment) -> None:
@@ -70,8 +83,19 @@ def restore(innkeeper: Deployment) -> None:
         rows(innkeeper, f"insert into {table} select * from {table}_backup")  # noqa: S608 # our own names
 
 
+def act_late(innkeeper: Deployment) -> None:
+    """Creates the guest as a call does that a rack runs after the deletion: with an id of its own."""
+    for table in ("guest", "disk"):
+        rows(innkeeper, f"update {table}_backup set guest_id = 'late'")  # noqa: S608 # our own names
+    restore(innkeeper)
+
+
 async def clean_ups(innkeeper: Deployment) -> int:
     return len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'"))
+
+
+async def clean_ups_ended(innkeeper: Deployment) -> bool:
+    return not await sql(innkeeper, "select 1 from operation where kind = 'clean_up' and is_open")
 
 
 async def pass_time(innkeeper: Deployment, time: str) -> None:
@@ -81,29 +105,62 @@ async def pass_time(innkeeper: Deployment, time: str) -> None:
     await sql(innkeeper, "update guest set marker_absent_at = marker_absent_at - $1::text::interval", time)
 
 
-async def test_a_guest_that_is_restored_after_its_deletion_is_kept(innkeeper: Deployment) -> None:
+@pytest.mark.parametrize("after", ["0 minutes", "20 minutes"])
+async def test_a_guest_that_is_restored_after_its_deletion_is_kept(innkeeper: Deployment, after: str) -> None:
     host, sweeper = await innkeeper.add_simulated(), Sweeper(innkeeper)
     await deleted_machine(innkeeper, host)
-    await pass_time(innkeeper, "20 minutes")
+    await pass_time(innkeeper, after)
     await refresh(innkeeper, host)
     restore(innkeeper)
     await refresh(innkeeper, host)
     await refresh(innkeeper, host)
     assert [await sweeper.sweep() for _ in range(3)] == [[], [], []]
     found = await only(innkeeper)
-    assert (found["kind"], found["repair_policy"], found["data_at_risk"]) == ("unknown_guest", "approval", True)
-    assert "was deleted" in found["found"]
+    assert (found["kind"], found["repair_policy"], found["data_at_risk"]) == ("leftover_guest", "approval", True)
+    assert found["found"] == "old was deleted, and the guest may have been restored from a backup since"
+    assert "innkeeper vm-host adopt sim guests=old" in found["remedy"]
     assert (await clean_ups(innkeeper), innkeeper.simulated_guests()) == (0, ["old"])
     events = [event["kind"] for event in await sql(innkeeper, "select kind from event order by id")]
-    assert (events.count("unknown_marker_found"), events.count("tombstone_guest_found")) == (1, 0)
+    assert (events.count("restored_guest_found"), events.count("tombstone_guest_found")) == (1, 0)
+    (listed,) = [one for one in await innkeeper.get("attention/") if one["kind"] == "discrepancy"]
+    assert listed["remedy"].endswith("This deletes the guest old and its disks. Approve the repair.")
 
     (adopted,) = await adopt(innkeeper, host, all="true")
     assert (adopted["guest"], adopted["operation"]["state"]) == ("old", "succeeded")
     assert await kinds_after_refresh(innkeeper, host) == []
     await innkeeper.delete(f"machines/{adopted['system_id']}/")
-    restore(innkeeper)  # at once: a stale call could have created it
-    await refresh(innkeeper, host)
+    restore(innkeeper)
+    assert await kinds_after_refresh(innkeeper, host) == ["leftover_guest"]
+    assert (await clean_ups(innkeeper), innkeeper.simulated_guests()) == (0, ["old"])
+
+
+async def test_approval_deletes_the_guest_that_may_be_restored(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    await deleted_machine(innkeeper, host)
+    restore(innkeeper)
+    found = await only_after_refresh(innkeeper, host)
+    with innkeeper.held("remove guest"):
+        approved = await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+        assert "deletes it" in approved["repaired"]
+        (message,) = (await invalid_fields(adopt(innkeeper, host, guests="old")))["guests"]
+        assert "an operation removes it" in message
     await eventually(lambda: innkeeper.simulated_guests() == [])
+    assert innkeeper.simulated().volume_names() == []
+    assert await kinds_after_refresh(innkeeper, host) == []
+
+
+async def test_a_guest_restored_while_a_leftover_waits_is_kept(innkeeper: Deployment) -> None:
+    """The operation removes only the guest that the refresh found, whoever has its marker and name by then."""
+    host = await innkeeper.add_simulated()
+    await deleted_machine(innkeeper, host)
+    act_late(innkeeper)
+    with innkeeper.held("remove guest"):
+        await refresh(innkeeper, host)
+        assert await clean_ups(innkeeper) == 1
+        for table in ("guest", "disk"):
+            rows(innkeeper, f"update {table} set guest_id = 'restored'")  # noqa: S608 # our own names
+    await eventually(lambda: clean_ups_ended(innkeeper))
+    assert innkeeper.simulated_guests() == ["old"]
 
 
 async def test_a_guest_that_gets_its_marker_back_is_as_a_restored_one(innkeeper: Deployment) -> None:
@@ -123,16 +180,20 @@ async def test_a_guest_that_gets_its_marker_back_is_as_a_restored_one(innkeeper:
     assert (await clean_ups(innkeeper), innkeeper.simulated_guests()) == (0, ["old"])
 
 
-@pytest.mark.parametrize(("since", "kept"), [("20 minutes", ["old"]), ("1 minute", [])])
+@pytest.mark.parametrize(
+    ("appears", "since", "kept"),
+    [(restore, "1 minute", ["old"]), (act_late, "20 minutes", ["old"]), (act_late, "1 minute", [])],
+    ids=["restored", "later than any call", "late call"],
+)
 async def test_a_guest_on_a_host_that_is_added_anew_may_be_restored(
-    innkeeper: Deployment, since: str, kept: list[str]
+    innkeeper: Deployment, appears: Callable[[Deployment], None], since: str, kept: list[str]
 ) -> None:
     """Its host was not known when no call could create a guest of the deleted machine any more."""
     host = await innkeeper.add_simulated()
     await deleted_machine(innkeeper, host)
     await innkeeper.delete(f"vm-hosts/{host['id']}/")
     await pass_time(innkeeper, since)
-    restore(innkeeper)
+    appears(innkeeper)
     host = await innkeeper.add_simulated()
     await refresh(innkeeper, host)
     await eventually(lambda: innkeeper.simulated_guests() == kept)
@@ -145,7 +206,7 @@ async def test_a_guest_that_a_refresh_finds_first_is_a_leftover(innkeeper: Deplo
     host = await innkeeper.add_simulated()
     await deleted_machine(innkeeper, host)
     await refresh(innkeeper, host)
-    restore(innkeeper)
+    act_late(innkeeper)
     await pass_time(innkeeper, away)
     await refresh(innkeeper, host)
     await eventually(lambda: innkeeper.simulated_guests() == [])
@@ -173,10 +234,11 @@ REACHED_LEFTOVERS = """
     with guest as (insert into guest (server_id, guest_key, name, power_state, cores, memory_mib, marker_installation,
                                       marker_machine)
                    select h.server_id, 'old', 'old', 'off', 1, 1, i.id, i.id from vm_host h, installation i limit 1),
-         tombstone as (insert into tombstone select id, 'old', 'sim', 'deleted' from installation),
+         tombstone as (insert into tombstone (machine_uuid, hostname, host_name, reason, was_composed)
+                       select id, 'old', 'sim', 'failed', false from installation),
          pool as (select id, server_id, pool_key from storage_pool order by id limit 1),
-         lost as (insert into tombstone (machine_uuid, hostname, host_name, reason, volumes)
-                  select gen_random_uuid(), 'lost', 'sim', 'deleted', jsonb_build_array(jsonb_build_object(
+         lost as (insert into tombstone (machine_uuid, hostname, host_name, reason, was_composed, volumes)
+                  select gen_random_uuid(), 'lost', 'sim', 'failed', false, jsonb_build_array(jsonb_build_object(
                          'server_id', server_id, 'pool', pool_key, 'name', 'lost-0')) from pool returning machine_uuid),
          volume as (insert into orphaned_volume (storage_pool_id, project, name, marker_machine)
                     select pool.id, '', 'lost-0', lost.machine_uuid from pool, lost),

@@ -1,4 +1,4 @@
-"""Orphaned volumes: deleted automatically if their machine was deleted, otherwise only after approval."""
+"""Orphaned volumes: deleted automatically if their compose did not succeed, otherwise only after approval."""
 
 from __future__ import annotations
 
@@ -45,17 +45,28 @@ async def delete(innkeeper: Deployment, machine: Any) -> None:
     await innkeeper.delete(f"machines/{machine['system_id']}/")
 
 
-async def test_only_the_volume_of_a_deleted_machine_is_deleted(innkeeper: Deployment) -> None:
+async def cancelled_compose(innkeeper: Deployment, host: Any, hostname: str) -> OwnershipMarker:
+    """Composes a machine and cancels that before it has a guest. Returns the machine's marker."""
+    before = len(volumes(innkeeper))
+    with innkeeper.held("define guest"):
+        operation = await innkeeper.begin_compose(host["id"], hostname=hostname)
+        await eventually(lambda: len(volumes(innkeeper)) > before)
+        (machine,) = await sql(innkeeper, "select uuid from machine where hostname = $1", hostname)
+        await innkeeper.post(f"operations/{operation}/", op="cancel")
+    assert await innkeeper.ended(operation) == "cancelled"
+    return await marker_of(innkeeper, machine["uuid"])
+
+
+async def test_only_the_volume_of_a_failed_compose_is_deleted(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     other = await innkeeper.compose(host["id"], hostname="other")
-    machine = await innkeeper.compose(host["id"], hostname="old")
-    marker = await marker_of(innkeeper, (await row_of(innkeeper, machine))["uuid"])
-    await delete(innkeeper, machine)
     before = volumes(innkeeper)
+    marker = await cancelled_compose(innkeeper, host, "old")
+    assert volumes(innkeeper) == before
     name = put_volume(innkeeper, marker)
     found = await only_after_refresh(innkeeper, host)
     assert (found["kind"], found["name"], found["repair_policy"]) == ("orphaned_volume", name, "automatic")
-    assert f"{BYTES_PER_GB} bytes in storage pool default; it was created for old, which was deleted" in found["found"]
+    assert f"{BYTES_PER_GB} bytes in storage pool default; it was created for old, whose compose" in found["found"]
 
     (repaired,) = await sweep_twice(innkeeper)
     assert "deletes it" in repaired
@@ -68,6 +79,22 @@ async def test_only_the_volume_of_a_deleted_machine_is_deleted(innkeeper: Deploy
     assert await kinds(innkeeper) == []
     assert innkeeper.simulated_guests() == ["other"]
     assert (await innkeeper.get(f"machines/{other['system_id']}/"))["status_name"] == "Ready"
+
+
+async def test_a_volume_that_may_be_restored_waits_for_approval(innkeeper: Deployment) -> None:
+    """A person puts the disks back before the guest."""
+    host = await innkeeper.add_simulated()
+    machine = await innkeeper.compose(host["id"], hostname="old")
+    marker = await marker_of(innkeeper, (await row_of(innkeeper, machine))["uuid"])
+    await delete(innkeeper, machine)
+    name = put_volume(innkeeper, marker)
+    found = await only_after_refresh(innkeeper, host)
+    assert (found["name"], found["repair_policy"], found["data_at_risk"]) == (name, "approval", True)
+    assert "was created for old, which was deleted, but it may have been restored since" in found["found"]
+    assert await sweep_twice(innkeeper) == []
+    assert volumes(innkeeper) == [name]
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: volumes(innkeeper) == [])
 
 
 async def test_a_copied_volume_of_a_deleted_machine_needs_approval(innkeeper: Deployment) -> None:
@@ -141,13 +168,10 @@ async def test_a_disk_that_another_host_shows_too_is_not_offered(innkeeper: Depl
     assert await sql(innkeeper, "select 1 from operation where kind = 'clean_up'") == []
 
 
-async def test_a_shared_disk_of_a_deleted_machine_is_not_deleted(innkeeper: Deployment) -> None:
+async def test_a_shared_disk_of_a_failed_compose_is_not_deleted(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     far = await innkeeper.add_simulated("far", guests=1)
-    machine = await innkeeper.compose(host["id"], hostname="old")
-    marker = await marker_of(innkeeper, (await row_of(innkeeper, machine))["uuid"])
-    await delete(innkeeper, machine)
-    name = put_volume(innkeeper, marker)
+    name = put_volume(innkeeper, await cancelled_compose(innkeeper, host, "old"))
     rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, null from guest", name, name="far")
     await refresh(innkeeper, far)
     found = await only_after_refresh(innkeeper, host)

@@ -218,7 +218,10 @@ async def test_each_change_at_the_hypervisor_is_reported_until_undone(innkeeper:
     assert await kinds(innkeeper) == []
 
     await set_marker(str(lost := uuid4()))
-    await sql(innkeeper, "insert into tombstone values ($1, 'old', 'far', 'deleted')", lost)
+    await sql(
+        innkeeper, "insert into tombstone (machine_uuid, hostname, host_name, reason, was_composed) "
+        "values ($1, 'old', 'far', 'its compose failed', false)", lost
+    )  # fmt: skip
     assert await kinds(innkeeper) == ["leftover_guest"]
     await refresh(innkeeper, far)  # opens the removal
     await eventually(lambda: not innkeeper.simulated_guests("far"))

@@ -56,11 +56,12 @@ async def test_an_unreachable_host_retains_its_last_facts(innkeeper: Deployment)
     assert (after["total"], after["used"]["cores"]) == (host["total"], 1)
 
 
-async def test_a_guest_with_a_tombstone_is_removed(innkeeper: Deployment) -> None:
+async def test_a_guest_that_a_late_call_creates_is_removed(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     composed = await innkeeper.compose(host["id"], hostname="leftover")
     with innkeeper.simulated().open() as store:
         store.execute("create table away as select * from guest")
+        store.execute("update away set guest_id = 'late'")
     await innkeeper.delete(f"machines/{composed['system_id']}/")
     with innkeeper.simulated().open() as store:
         store.execute("insert into guest select * from away")

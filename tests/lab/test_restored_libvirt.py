@@ -1,13 +1,25 @@
-"""A region is restored from a backup while libvirt has changed since: it reports what differs and touches no domain."""
+"""Regions and domains that are restored from a backup: what differs is reported, and no domain is touched unasked."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from common.errors import InnkeeperError
+from common.guest_spec import GuestSpec
+from common.serialization import from_dict
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.driver import LibvirtDriver
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.deployment import Deployment
 from tests.deployment.restored import lose_and_restore, save
+from tests.integration.adoption import refresh
+from tests.integration.discrepancies import Sweeper, kinds_after_refresh, only_after_refresh
+from tests.integration.tables import sql
 from tests.lab.deployed_host import DeployedHost, add_libvirt
 from tests.lab.lab_host import LabHost, definition
 from tests.waiting import eventually
@@ -68,3 +80,58 @@ async def test_no_domain_changes_when_a_region_is_restored(lab_host: LabHost, de
     await deployment.post(f"vm-hosts/{host.host_id}/", op="adopt", guests=[since["hostname"], foreign])
     assert (await machines()).keys() == {"stopped", "started", "deleted", "since", "adopted"}
     assert lab_host.volumes() == volumes
+
+
+def put_back(lab_host: LabHost, saved: dict[str, bytes]) -> None:
+    """Restores the volumes from a backup."""
+    for name, content in saved.items():
+        (lab_host.pool_folder / name).write_bytes(content)
+    lab_host.pool.refresh()
+
+
+async def test_a_redefined_domain_is_deleted_after_approval_only(lab_host: LabHost, innkeeper: Deployment) -> None:
+    """The administrator puts its disk back, then runs `virsh define` on its saved definition."""
+    host, sweeper, name = await add_libvirt(innkeeper, lab_host), Sweeper(innkeeper), f"{lab_host.prefix}vm"
+    machine = await innkeeper.compose(host["id"], hostname=name, memory=1024, storage="1")
+    before = definition(lab_host.domain(name))
+    saved = {volume: (lab_host.pool_folder / volume).read_bytes() for volume in lab_host.volumes()}
+    assert saved
+    await innkeeper.delete(f"machines/{machine['system_id']}/")
+    assert (lab_host.names(), lab_host.volumes()) == (set(), set())
+
+    put_back(lab_host, saved)
+    await refresh(innkeeper, host)
+    offered = {one["name"]: (one["kind"], one["repair_policy"]) for one in await innkeeper.get("discrepancies/")}
+    assert offered == dict.fromkeys(saved, ("orphaned_volume", "approval"))
+    assert [await sweeper.sweep() for _ in range(3)] == [[], [], []]
+    lab_host.connection.defineXML(before)
+
+    found = await only_after_refresh(innkeeper, host)
+    assert (found["kind"], found["name"], found["repair_policy"]) == ("leftover_guest", name, "approval")
+    await refresh(innkeeper, host)
+    assert [await sweeper.sweep() for _ in range(3)] == [[], [], []]
+    assert await sql(innkeeper, "select 1 from operation where kind = 'clean_up'") == []
+    assert (lab_host.names(), lab_host.volumes()) == ({name}, set(saved))
+
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    await eventually(lambda: (lab_host.names(), lab_host.volumes()) == (set(), set()))
+    assert await kinds_after_refresh(innkeeper, host) == []
+
+
+async def test_what_a_late_call_of_a_failed_compose_creates_is_deleted(
+    lab_host: LabHost, innkeeper: Deployment
+) -> None:
+    host, name = await add_libvirt(innkeeper, lab_host), f"{lab_host.prefix}late"
+    foreign = lab_host.make_foreign("late", disk=False)
+    with pytest.raises(InnkeeperError, match="already"):
+        await innkeeper.compose(host["id"], hostname=name, memory=1024, storage="1")
+    foreign.undefine()
+    ((spec,),) = await sql(innkeeper, "select request->'spec' from operation where kind = 'compose'")
+    late = from_dict(spec, GuestSpec)
+    driver = LibvirtDriver(lambda: Client.open("qemu:///system"), late.marker.installation_id)
+    with closing(driver):
+        await asyncio.to_thread(driver.compose, late)
+    assert lab_host.names() == {name}
+    assert lab_host.volumes() >= {disk.volume for disk in late.disks}
+    await refresh(innkeeper, host)
+    await eventually(lambda: (lab_host.names(), lab_host.volumes()) == (set(), set()))

@@ -11,6 +11,7 @@ from common.volume_names import volume_name
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges
 from regiond.hosts.discovery.snapshot import ServerSnapshot
+from regiond.hosts.restored_guests import Tombstone
 from tests.unit.discovery_samples import (
     GIB,
     INSTALLATION,
@@ -54,6 +55,7 @@ RECORDED = record(MANAGED, 1)
 KNOWN = snapshot(machine(1), guests=[RECORDED])
 BUSY = snapshot(machine(1, settled=False), guests=[RECORDED])
 DELETED = frozenset({machine_uuid(1)})
+FAILED = {machine_uuid(1): Tombstone(was_composed=False)}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ DELETED = frozenset({machine_uuid(1)})
         pytest.param(discovery(guest("1")), BUSY, id="a run older than the adoption of its guest"),
         pytest.param(
             discovery(MANAGED),
-            snapshot(tombstones=DELETED, new_tombstones=DELETED),
+            snapshot(tombstones=FAILED, new_tombstones=DELETED),
             id="a guest removed during the run",
         ),
     ],
@@ -280,7 +282,7 @@ def test_an_unknown_marker_is_not_reported_again_when_the_guest_changes() -> Non
 
 
 def test_a_guest_with_a_tombstone_is_reported_by_every_run() -> None:
-    before = snapshot(tombstones=frozenset({machine_uuid(1)}))
+    before = snapshot(tombstones=FAILED)
     changes = compare(discovery(guest("1", machine=1)), before)
     assert orphaned(changes) == [(ChangeKind.TOMBSTONE, "vm-1")]
     again = compare(discovery(guest("1", machine=1)), written(before, changes))
@@ -289,14 +291,33 @@ def test_a_guest_with_a_tombstone_is_reported_by_every_run() -> None:
 
 def test_a_guest_that_reappears_after_its_tombstone_is_no_leftover() -> None:
     old = frozenset({machine_uuid(1)})
-    before, found = snapshot(tombstones=old, old_tombstones=old), discovery(guest("1", machine=1))
+    before, found = snapshot(tombstones=FAILED, old_tombstones=old), discovery(guest("1", machine=1))
     changes = compare(found, before)
-    assert orphaned(changes) == [(ChangeKind.UNKNOWN_MARKER, "vm-1")]
+    assert orphaned(changes) == [(ChangeKind.RESTORED, "vm-1")]
     known = written(before, changes)
     assert compare(found, evolve(known, reappeared=frozenset({("", "1")}))).none
     assert orphaned(compare(found, known)) == [(ChangeKind.TOMBSTONE, "vm-1")], "it was there all the time"
-    unmarked = snapshot(guests=[record(guest("1"))], tombstones=old, old_tombstones=old)
-    assert orphaned(compare(found, unmarked)) == [(ChangeKind.UNKNOWN_MARKER, "vm-1")], "it got its marker back"
+    unmarked = snapshot(guests=[record(guest("1"))], tombstones=FAILED, old_tombstones=old)
+    assert orphaned(compare(found, unmarked)) == [(ChangeKind.RESTORED, "vm-1")], "it got its marker back"
+
+
+@pytest.mark.parametrize(
+    ("deleted", "kind"),
+    [
+        (Tombstone(guest_key="1"), ChangeKind.RESTORED),
+        (Tombstone(guest_key=None), ChangeKind.RESTORED),
+        (Tombstone(guest_key="default/vm-1"), ChangeKind.RESTORED),
+        (Tombstone(guest_key="2"), ChangeKind.TOMBSTONE),
+        (Tombstone(was_composed=False, guest_key="1"), ChangeKind.TOMBSTONE),
+    ],
+    ids=["its own guest", "id unknown", "id of a name", "another guest", "never composed"],
+)
+def test_only_what_a_call_provably_left_is_a_leftover(deleted: Tombstone, kind: ChangeKind) -> None:
+    before, found = snapshot(tombstones={machine_uuid(1): deleted}), discovery(guest("1", machine=1))
+    changes = compare(found, before)
+    assert orphaned(changes) == [(kind, "vm-1")]
+    again = compare(found, written(before, changes))
+    assert orphaned(again) == ([(kind, "vm-1")] if kind is ChangeKind.TOMBSTONE else []), "reported once"
 
 
 def test_an_unknown_marker_is_reported_once() -> None:

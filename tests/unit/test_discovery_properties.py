@@ -13,6 +13,7 @@ from common.values import Guest, HugePages, NumaNode, PowerState
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges
 from regiond.hosts.discovery.snapshot import ServerSnapshot
+from regiond.hosts.restored_guests import Tombstone
 from tests.unit.discovery_samples import (
     INSTALLATION,
     NETWORK_DEVICE,
@@ -86,7 +87,9 @@ def snapshots(draw: st.DrawFn) -> ServerSnapshot:
     tombstones = frozenset(machine_uuid(n) for n in draw(st.sets(st.integers(1, 5)))) - before.machines.keys()
     since = frozenset(draw(st.sets(st.sampled_from(sorted(tombstones))))) if tombstones else frozenset()
     machines = {key: evolve(one, settled=draw(st.booleans())) for key, one in before.machines.items()}
-    return evolve(before, machines=machines, tombstones=tombstones, new_tombstones=since)
+    keys = {uuid: draw(st.sampled_from([None, "1", "2", "3"])) for uuid in sorted(tombstones)}
+    known = {uuid: Tombstone(was_composed=draw(st.booleans()), guest_key=key) for uuid, key in keys.items()}
+    return evolve(before, machines=machines, tombstones=known, new_tombstones=since)
 
 
 def without_tombstones(changes: DiscoveryChanges) -> DiscoveryChanges:

@@ -29,6 +29,7 @@ VOLUME = OrphanedVolume(
     host_id=1, host_name="east",
 )  # fmt: skip
 DELETED = evolve(VOLUME, deleted_hostname="fox", created_here=True)
+FAILED = evolve(DELETED, was_composed=False)
 MACHINE = evolve(VOLUME, system_id="wdpx3n", hostname="fox", machine_host="west", machine_guest="fox")
 
 
@@ -76,7 +77,10 @@ def test_a_cloud_init_image_is_recognized_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("volume", "policy", "reason"),
     [
-        (DELETED, RepairPolicy.AUTOMATIC, "created for fox, which was deleted"),
+        (FAILED, RepairPolicy.AUTOMATIC, "created for fox, whose compose did not succeed here"),
+        (DELETED, RepairPolicy.APPROVAL, "created for fox, which was deleted, but it may have been restored since"),
+        (evolve(FAILED, was_attached=True), RepairPolicy.APPROVAL, "another guest may have used it since"),
+        (evolve(FAILED, created_here=False), RepairPolicy.APPROVAL, "was not created here for it"),
         (evolve(DELETED, created_here=False), RepairPolicy.APPROVAL, "was not created here for it"),
         (evolve(DELETED, was_attached=True), RepairPolicy.APPROVAL, "another guest may have used it since"),
         (evolve(VOLUME, detached_hostname="fox"), RepairPolicy.NONE, "detached when its host was removed"),

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
+from regiond.hosts.model import Tombstone
 from regiond.ledger.model import TotalMismatch
 from regiond.machines.model import TRANSIENT, MachineState
 from regiond.reconciler.claims import detection as claims
@@ -25,7 +26,7 @@ from regiond.reconciler.operations.detection import HostBeingRemoved, OpenOperat
 from regiond.reconciler.repairs import REPAIRS
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-STRAY = MarkedGuest(id=5, name="stray", marker=UUID(int=7), host_id=1, host_name="east")
+STRAY = MarkedGuest(id=5, name="stray", guest_key="k1", marker=UUID(int=7), host_id=1, host_name="east")
 KNOWN = evolve(STRAY, system_id="wdpx3n", hostname="fox", machine_host="west")
 GUEST = GuestFacts(
     name="fox", host_name="east", on_its_host=True, cores=2, memory_mib=1024, pinned_core_ids=frozenset()
@@ -41,7 +42,8 @@ RUNNING = OpenOperation(
 )  # fmt: skip
 EXPIRED = evolve(RUNNING, lease_until=NOW - timedelta(minutes=5))
 STUCK = evolve(RUNNING, progress_at=NOW - timedelta(hours=1))
-LEFTOVER = evolve(STRAY, has_tombstone=True)
+LEFTOVER = evolve(STRAY, deleted_hostname="fox", tombstone=Tombstone(was_composed=False))
+RESTORED = evolve(LEFTOVER, tombstone=Tombstone(guest_key="k1"))
 ORPHAN = OrphanedClaim(
     server_id=3, host_id=1, host_name="east", machine_id=12, guest_id=None, holder=None, system_id=None,
     amounts="cores 2",
@@ -55,8 +57,10 @@ def kinds(machine: MachineFacts) -> list[Kind]:
 @pytest.mark.parametrize(
     ("guest", "kind", "ours", "data_at_risk"),
     [
-        (evolve(STRAY, has_tombstone=True), Kind.LEFTOVER_GUEST, True, False),
-        (evolve(STRAY, has_tombstone=True, reappeared=True), Kind.UNKNOWN_GUEST, False, True),
+        (LEFTOVER, Kind.LEFTOVER_GUEST, True, False),
+        (evolve(LEFTOVER, tombstone=Tombstone(guest_key="k2")), Kind.LEFTOVER_GUEST, True, False),
+        (evolve(LEFTOVER, reappeared=True), Kind.LEFTOVER_GUEST, False, True),
+        (RESTORED, Kind.LEFTOVER_GUEST, False, True),
         (STRAY, Kind.UNKNOWN_GUEST, False, True),
         (evolve(KNOWN, machine_guest="fox"), Kind.DUPLICATE_GUEST, False, True),
         (KNOWN, Kind.GUEST_ON_OTHER_HOST, False, True),
@@ -69,6 +73,17 @@ def test_a_guest_with_a_marker_but_no_machine_is_a_discrepancy(
     assert found is not None
     assert (found.kind, found.ours, found.data_at_risk, found.name) == (kind, ours, data_at_risk, "stray")
     assert guests.detect(evolve(guest, busy=True)) is None
+
+
+def test_a_restored_guest_says_how_to_keep_it() -> None:
+    found = guests.detect(RESTORED)
+    assert found is not None
+    assert found.repair_policy is Policy.APPROVAL
+    assert found.found == "fox was deleted, and the guest may have been restored from a backup since"
+    late = guests.detect(evolve(LEFTOVER, reappeared=True))
+    assert late is not None
+    assert late.found == "the compose of fox did not succeed here, and the guest appeared long after that"
+    assert "adopt it (innkeeper vm-host adopt east guests=stray). This deletes" in found.remedy
 
 
 def test_the_guest_of_a_detached_machine_is_consistent() -> None:

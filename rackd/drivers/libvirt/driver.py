@@ -176,9 +176,14 @@ class LibvirtDriver(WithoutProjects):
         return compose(client, spec, *self._capabilities_of(client), CopiedContent(client, content))
 
     def decompose(
-        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+        self,
+        guest: GuestRef,
+        volumes: tuple[tuple[str, str], ...] = (),
+        mac_addresses: tuple[str, ...] = (),
+        guest_id: str | None = None,
     ) -> None:
-        deletion.delete(self._session.client(), guest, volumes, mac_addresses, closing=self._session.closing)
+        closing = self._session.closing
+        deletion.delete(self._session.client(), guest, volumes, mac_addresses, closing=closing, only=guest_id)
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         orphaned_volumes.remove(self._session.client(), None if adopted else marker, volumes)

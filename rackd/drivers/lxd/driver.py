@@ -143,9 +143,13 @@ class LxdDriver:
         return compose.compose(self._client, instances, spec, self._power, content)
 
     def decompose(
-        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+        self,
+        guest: GuestRef,
+        volumes: tuple[tuple[str, str], ...] = (),
+        mac_addresses: tuple[str, ...] = (),
+        guest_id: str | None = None,
     ) -> None:
-        deletion.delete_guest(self._client, self._ready(), guest, volumes, self._power)
+        deletion.delete_guest(self._client, self._ready(), guest, volumes, self._power, only=guest_id)
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
         scope = self._ready().scope

@@ -155,13 +155,17 @@ class SimulatedDriver(WithoutProjects):
         return self._cloner.clone(spec, content)
 
     def decompose(
-        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+        self,
+        guest: GuestRef,
+        volumes: tuple[tuple[str, str], ...] = (),
+        mac_addresses: tuple[str, ...] = (),
+        guest_id: str | None = None,
     ) -> None:
         self._faults.call("remove guest")
         with self._store.writing() as db:
             owned = list(volumes)
             found = guests.by_marker(db, guest.marker)
-            if found is not None:
+            if found is not None and guest_id in (None, found.guest_id):
                 owned += [(disk.pool_id, disk.volume) for disk in found.disks if disk.pool_id and disk.volume]
                 guests.remove_guest(db, found)
             guests.remove_volumes(db, owned, guest.marker)

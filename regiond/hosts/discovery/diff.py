@@ -30,6 +30,7 @@ from regiond.hosts.discovery.snapshot import (
 )
 from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.image_copies.model import copy_changes
+from regiond.hosts.restored_guests import is_leftover
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 
 
@@ -266,10 +267,7 @@ def _change(kind: ChangeKind, machine: MachineSnapshot, record: GuestRecord | No
 def _orphaned_guests(
     written: Iterable[GuestRecord], records: Iterable[GuestRecord], snapshot: ServerSnapshot
 ) -> Iterator[OrphanedGuest]:
-    """Yields orphaned guests. Every run reports a guest with a tombstone until it is deleted, others only at first.
-
-    A guest that has reappeared counts as one with an unknown marker.
-    """
+    """Yields orphaned guests. Every run reports a leftover until it is gone, others only at first."""
     changed = {record.key for record in written}
     for record in records:
         if record.marker_installation != snapshot.installation_id or record.marker_machine is None:
@@ -278,13 +276,18 @@ def _orphaned_guests(
         if record.marker_machine in snapshot.machines:
             if record.machine_id is None and record.key in changed:
                 kind = ChangeKind.DUPLICATE_MARKER
-        elif record.marker_machine in snapshot.tombstones and not _has_reappeared(record, snapshot):
-            kind = ChangeKind.TOMBSTONE
+        elif (tombstone := snapshot.tombstones.get(record.marker_machine)) is not None:
+            if is_leftover(tombstone, record.guest_key, reappeared=_has_reappeared(record, snapshot)):
+                kind = ChangeKind.TOMBSTONE
+            elif record.key in changed and _is_newly_marked(record, snapshot):
+                kind = ChangeKind.RESTORED
         elif record.key in changed and _is_newly_marked(record, snapshot):
             is_copy = record.marker_machine in snapshot.machines_elsewhere
             kind = ChangeKind.DUPLICATE_MARKER if is_copy else ChangeKind.UNKNOWN_MARKER
         if kind is not None:
-            yield OrphanedGuest(kind=kind, machine_uuid=record.marker_machine, guest_name=record.name)
+            yield OrphanedGuest(
+                kind=kind, machine_uuid=record.marker_machine, guest_name=record.name, guest_key=record.guest_key
+            )
 
 
 def _has_reappeared(record: GuestRecord, snapshot: ServerSnapshot) -> bool:

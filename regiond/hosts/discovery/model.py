@@ -44,6 +44,7 @@ class ChangeKind(StrEnum):
     BOOT_DISK = "machine_boot_disk_changed"  # another of its disks boots first
     BOOTED_ONCE = "machine_booted_once"  # it was started as was asked for one start
     TOMBSTONE = "tombstone_guest_found"
+    RESTORED = "restored_guest_found"  # of a deleted machine, and no call of ours provably left it
     UNKNOWN_MARKER = "unknown_marker_found"
     DUPLICATE_MARKER = "duplicate_marker_found"  # a copied guest has the marker of its original
 
@@ -66,11 +67,12 @@ class GuestChange:
 
 @frozen(kw_only=True)
 class OrphanedGuest:
-    """A guest with our marker that is no machine's. Only one with a tombstone may be removed."""
+    """A guest with our marker that is no machine's. Only one of the kind `TOMBSTONE` may be removed unasked."""
 
     kind: ChangeKind
     machine_uuid: UUID
     guest_name: str
+    guest_key: str
 
 
 @frozen(kw_only=True)

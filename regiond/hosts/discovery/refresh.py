@@ -22,7 +22,7 @@ from common.errors import (
     ServerUnconfirmed,
 )
 from common.rpc.host_commands import HOST_IDENTIFY, HostCall
-from common.values import DriverType, HostFacts, OwnershipMarker, StoragePool
+from common.values import DriverType, GuestRef, HostFacts, OwnershipMarker, StoragePool
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -50,11 +50,9 @@ RETRY_AFTER_S = 1.0  # if the reason for a failure may have disappeared
 
 
 class CleanUp(Protocol):
-    """Opens the operation that removes a guest whose machine has a tombstone."""
+    """Opens the operation that removes the guest with this id, whose machine has a tombstone."""
 
-    async def __call__(
-        self, db: Db, host_id: int, host_name: str, guest_name: str, marker: OwnershipMarker
-    ) -> None: ...
+    async def __call__(self, db: Db, host_id: int, host_name: str, guest: GuestRef, guest_id: str) -> None: ...
 
 
 class RefreshObserver(Protocol):
@@ -223,7 +221,8 @@ class Refresher:
     async def _report_orphaned(self, db: Db, host_id: int, host_name: str, guest: OrphanedGuest) -> None:
         if guest.kind is ChangeKind.TOMBSTONE:
             marker = OwnershipMarker(installation_id=await read_installation_id(db), machine_id=guest.machine_uuid)
-            await self._clean_up(db, host_id, host_name, guest.guest_name, marker)
+            ref = GuestRef(name=guest.guest_name, marker=marker)
+            await self._clean_up(db, host_id, host_name, ref, guest.guest_key)
         message = _ORPHANED_TEXTS[guest.kind].format(guest=guest.guest_name, host=host_name)
         await Events.record(db, guest.kind.value, message, level=Level.WARNING, host_id=host_id)
 
@@ -317,8 +316,11 @@ _CHANGE_TEXTS = {
 }
 _ORPHANED_TEXTS = {
     ChangeKind.TOMBSTONE: "The guest {guest} on {host} belongs to a deleted machine; an operation removes it",
-    ChangeKind.UNKNOWN_MARKER: "The guest {guest} on {host} has our marker, but its machine is not known, or was "
-    "deleted before the guest appeared. It is not changed",
+    ChangeKind.RESTORED: "The guest {guest} on {host} belongs to a machine that was deleted or rescheduled, and may "
+    "have been restored from a backup. It is not changed until a person adopts it or approves its deletion: innkeeper "
+    "region check",
+    ChangeKind.UNKNOWN_MARKER: "The guest {guest} on {host} has our marker, but its machine is not known. "
+    "It is not changed",
     ChangeKind.DUPLICATE_MARKER: "The guest {guest} on {host} has the marker of a machine that another guest is: "
     "probably a copy. It is not changed",
 }

@@ -15,6 +15,7 @@ from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceK
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
 from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.image_copies.model import NO_COPIES, CopySnapshot
+from regiond.hosts.restored_guests import Tombstone
 from regiond.ledger.model import DiscreteResources
 
 
@@ -120,7 +121,7 @@ class ServerSnapshot:
     machines_elsewhere: frozenset[UUID] = frozenset()  # machines of other servers whose markers were found here
     other_members: frozenset[str] = frozenset()  # members of the host's cluster that are hosts of their own
     markers_listed: bool = True  # False: listings show the marker only in the names of volumes
-    tombstones: frozenset[UUID] = frozenset()
+    tombstones: Mapping[UUID, Tombstone] = field(factory=dict)  # of markers that the run found
     new_tombstones: frozenset[UUID] = frozenset()  # written after the discovery run started
     old_tombstones: frozenset[UUID] = frozenset()  # 15 minutes older than the server's last run, or its first host
     reappeared: frozenset[GuestKey] = frozenset()  # guests whose tombstone was so old when they were first recorded

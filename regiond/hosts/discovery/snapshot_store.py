@@ -15,7 +15,7 @@ from regiond.hosts.discovery.model import DiscoveryRun, GuestChangeHandler
 from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot
 from regiond.hosts.discovery.store import guest_of_row
 from regiond.hosts.image_copies import store as image_copy_store
-from regiond.hosts.restored_guests import REAPPEARED, STALE_CALL, last_run
+from regiond.hosts.restored_guests import REAPPEARED, STALE_CALL, Tombstone, last_run
 from regiond.racks.service import read_installation_id
 
 _SERVER = "select * from server where id = $1"
@@ -43,7 +43,7 @@ _OTHER_MEMBERS = """
      where h.id = $1 and other.state <> 'removing'
 """
 _TOMBSTONES = f"""
-    select machine_uuid, recorded_at >= $2 as is_new,
+    select machine_uuid, was_composed, guest_key, recorded_at >= $2 as is_new,
            coalesce(recorded_at + {STALE_CALL} < {last_run("$3")}, false) as is_old
       from tombstone where machine_uuid = any($1::uuid[])
 """  # noqa: S608  constants
@@ -86,7 +86,7 @@ async def read_snapshot(
         machines_elsewhere=frozenset(row["uuid"] for row in alive) - {machine.uuid for machine in machines},
         other_members=frozenset(row["member"] for row in await db.fetch(_OTHER_MEMBERS, host_id)),
         markers_listed=markers_listed,
-        tombstones=frozenset(row["machine_uuid"] for row in tombstones),
+        tombstones={row["machine_uuid"]: of_row(Tombstone, row) for row in tombstones},
         new_tombstones=frozenset(row["machine_uuid"] for row in tombstones if row["is_new"]),
         old_tombstones=frozenset(row["machine_uuid"] for row in tombstones if row["is_old"]),
         reappeared=frozenset((row["project"], row["guest_key"]) for row in reappeared),

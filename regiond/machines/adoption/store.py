@@ -9,8 +9,8 @@ import asyncpg
 from common.errors import Busy
 from common.values import Guest
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
-from regiond.hosts.model import CONSOLE_TAG, REAPPEARED
+from regiond.db.pool import Db, of_row
+from regiond.hosts.model import CONSOLE_TAG, REAPPEARED, Tombstone, is_leftover
 from regiond.machines.adoption.model import AdoptionContext, MachineName
 from regiond.machines.model import ForgottenMachine
 from regiond.machines.store import IdentifierTaken
@@ -59,10 +59,13 @@ _PENDING = """
      where kind = 'adopt' and host_id = $1 and is_open
 """
 _MACHINES = "select id, uuid, system_id, hostname from machine where id = any($1::integer[]) or uuid = any($2::uuid[])"
-_LEFTOVERS = f"""
-    select g.id from guest g join tombstone t on t.machine_uuid = g.marker_machine
+_TOMBSTONED = f"""
+    select g.id, g.guest_key as found_key, t.was_composed, t.guest_key, {REAPPEARED} as reappeared,
+           exists (select from operation o
+                    where o.is_open and o.kind = 'clean_up'
+                      and o.request #>> '{{guest,marker,machine_id}}' = g.marker_machine::text) as is_removed
+      from guest g join tombstone t on t.machine_uuid = g.marker_machine
      where g.server_id = (select server_id from vm_host where id = $2) and g.marker_machine = any($1::uuid[])
-       and not {REAPPEARED}
 """  # noqa: S608  a constant
 _DROP_TOMBSTONE = "delete from tombstone where machine_uuid = $1"
 # The operation that forgot a machine is its record. Its guest may have been adopted or deleted since.
@@ -97,7 +100,11 @@ async def read_context(db: Db, host_id: int, machine_ids: list[int], marked_mach
     return AdoptionContext(
         machines={row["id"]: _machine_name(row) for row in machines},
         existing=frozenset(row["uuid"] for row in machines),
-        leftovers=frozenset(row["id"] for row in await db.fetch(_LEFTOVERS, marked_machines, host_id)),
+        leftovers=frozenset(
+            row["id"]
+            for row in await db.fetch(_TOMBSTONED, marked_machines, host_id)
+            if row["is_removed"] or is_leftover(of_row(Tombstone, row), row["found_key"], reappeared=row["reappeared"])
+        ),
         pending={row["guest_id"]: _machine_name(row) for row in pending},
     )
 

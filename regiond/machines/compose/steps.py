@@ -224,7 +224,8 @@ class ComposeMachine:
     def _reschedule(self, operation: Operation, target: Target, options: RescheduleOptions, undone: _Undone) -> Outcome:
         async def record(db: Db) -> None:
             # Ends the marker on this host: a guest that appears with it later is removed.
-            await record_tombstone(db, operation, target, f"rescheduled: {operation.error_message}")
+            reason = f"rescheduled: {operation.error_message}"
+            await record_tombstone(db, operation, target, reason, was_composed=False)
             pending = await _open_clean_up(db, operation, target, undone)
             host = await self._rescheduler.reschedule(db, operation, target.machine_id, options, undone.tried)
             message = f"{_failure(operation, target)} It is rescheduled on {host.name}.{pending}"
@@ -298,7 +299,7 @@ def _error_of_all_hosts(
 
 async def _end_machine(db: Db, operation: Operation, target: Target, error: InnkeeperError | None) -> None:
     """Deletes the machine. A machine that a client knows of remains, with the reason and without claims."""
-    await record_tombstone(db, operation, target, "its compose failed")
+    await record_tombstone(db, operation, target, "its compose failed", was_composed=False)
     await ledger.release_machine(db, target.machine_id)  # locks the server, which comes before the machine
     if not await lock_announced(db, target.machine_id):
         await store.delete(db, target.machine_id)

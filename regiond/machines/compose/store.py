@@ -98,7 +98,7 @@ _CLEAR_DEVICES = """
 class NewMachine:
     """A machine to be inserted: `disks` has the place of each disk of `spec`, `nics` the attachments.
 
-    `chosen_zone_id` is the zone that its request names; None: it is in the zone of its host. `is_stock`: it has no owner
+    `chosen_zone_id` is the zone that its request names; None: it is in that of its host. `is_stock`: it has no owner
     and is not started. `agent_name` is that of the allocation that composes it, whose release destroys it; None: there
     is none.
     """

@@ -32,8 +32,9 @@ PENDING_S = 1800.0  # the wait for a rack that does not answer; a refresh report
 class CleanUp:
     """Removes the objects that its request names: a guest, volumes, the marker on a guest, or the copy of an image.
 
-    Changes nothing else on the host. The guest has the marker of a machine that has a tombstone; no guest uses the
-    volumes; the guest that loses its marker is a copy of a machine's guest.
+    Changes nothing else on the host. The guest has the marker of a machine that has a tombstone, and the id that was
+    found or approved, if a refresh has found it; no guest uses the volumes; the guest that loses its marker is a copy
+    of a machine's guest.
     """
 
     kind = OperationKind.CLEAN_UP
@@ -66,7 +67,9 @@ class CleanUp:
         await self._calls.call(
             host_id,
             HOST_DECOMPOSE,
-            lambda access: DecomposeCall(access=access, guest=guest, fence=fence, volumes=volumes),
+            lambda access: DecomposeCall(
+                access=access, guest=guest, fence=fence, volumes=volumes, guest_id=operation.request.get("guest_id")
+            ),
             deadline_s=CLEAN_UP_DEADLINE_S,
         )
         if racks:

@@ -43,16 +43,21 @@ async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -
 
 async def delete_machine(db: Db, operation: Operation, target: Target, reason: str) -> None:
     """Records a tombstone, releases the machine's claims and deletes its row. Its guest must not exist."""
-    await record_tombstone(db, operation, target, reason)
+    await record_tombstone(db, operation, target, reason, was_composed=True)
     await kept_disk_store.keep_attached(db, target.machine_id)
     await ledger.release_machine(db, target.machine_id)
     await store.delete(db, target.machine_id)
 
 
-async def record_tombstone(db: Db, operation: Operation, target: Target, reason: str) -> None:
-    """Permits operations to remove a guest with the marker of `target`, and its volumes, if the host still has them."""
+async def record_tombstone(db: Db, operation: Operation, target: Target, reason: str, *, was_composed: bool) -> None:
+    """Permits operations to remove a guest with the marker of `target` that a call of ours left or creates later.
+
+    Of a machine that was never composed, that is any guest, with its volumes. Of one that `was_composed`, it is a guest
+    with another id than the machine's: users may have restored any other.
+    """
     host = (target.host_id, operation.host_name or "")
-    await store.record_tombstone(db, target.spec.marker.machine_id, target.spec.name, host, reason, target.volumes)
+    marker, name = target.spec.marker.machine_id, target.spec.name
+    await store.record_tombstone(db, marker, name, host, reason, target.volumes, was_composed=was_composed)
 
 
 class DeleteMachine:

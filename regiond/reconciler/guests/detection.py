@@ -7,6 +7,7 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
+from regiond.hosts.model import Tombstone, is_leftover
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject, Texts
 
 
@@ -17,12 +18,14 @@ class MarkedGuest(Subject):
     WORD = "guest"
 
     name: str
+    guest_key: str  # the hypervisor's id
     marker: UUID  # `system_id` is the id of the machine that it names; None if there is none
     hostname: str | None = None
     machine_host: str | None = None
     machine_guest: str | None = None  # the guest of that machine
     busy: bool = False  # an operation acts on the machine or on this guest
-    has_tombstone: bool = False
+    tombstone: Tombstone | None = None
+    deleted_hostname: str | None = None  # from the tombstone
     reappeared: bool = False  # some time after the tombstone, a refresh did not list it or its host was not known
     detached: bool = False  # the machine's host was removed while this guest remained
 
@@ -33,8 +36,9 @@ def detect(guest: MarkedGuest) -> Discrepancy | None:
         return None
     if guest.system_id is not None:
         return _duplicate(guest) if guest.machine_guest is not None else _moved(guest)
-    if guest.has_tombstone:
-        return _reappeared(guest) if guest.reappeared else _leftover(guest)
+    if guest.tombstone is not None:
+        is_ours = is_leftover(guest.tombstone, guest.guest_key, reappeared=guest.reappeared)
+        return _leftover(guest) if is_ours else _restored(guest, guest.tombstone)
     return None if guest.detached else _unknown(guest)
 
 
@@ -49,24 +53,27 @@ def _leftover(guest: MarkedGuest) -> Discrepancy:
     )
 
 
-def _reappeared(guest: MarkedGuest) -> Discrepancy:
-    return _unknown(
+def _restored(guest: MarkedGuest, tombstone: Tombstone) -> Discrepancy:
+    was_deleted = f"{guest.deleted_hostname} was deleted, and the guest may have been restored from a backup since"
+    was_failed = f"the compose of {guest.deleted_hostname} did not succeed here, and the guest appeared long after that"
+    return _discrepancy(
         guest,
-        found=f"machine {guest.marker} was deleted, and its guest has appeared since, as from a backup",
-        expected="a machine for this guest, or, if nobody needs it, no guest",
+        DiscrepancyKind.LEFTOVER_GUEST,
+        policy=RepairPolicy.APPROVAL,
+        found=was_deleted if tombstone.was_composed else was_failed,
+        expected="no guest, or a machine for it",
+        remedy=f"To keep the guest, do not approve, but adopt it (innkeeper vm-host adopt {guest.host_name} "
+        f"guests={guest.name}). This deletes the guest {guest.name} and its disks.",
     )
 
 
-def _unknown(
-    guest: MarkedGuest, *, found: str = "", expected: str = "a machine for this guest, or no marker"
-) -> Discrepancy:
-    not_known = f"the guest carries our ownership marker for machine {guest.marker}, which is not in the ledger"
+def _unknown(guest: MarkedGuest) -> Discrepancy:
     return _discrepancy(
         guest,
         DiscrepancyKind.UNKNOWN_GUEST,
         policy=RepairPolicy.APPROVAL,
-        found=found or not_known,
-        expected=expected,
+        found=f"the guest carries our ownership marker for machine {guest.marker}, which is not in the ledger",
+        expected="a machine for this guest, or no marker",
         remedy=f"This adopts {guest.name} as a machine and does not change the guest.",
     )
 

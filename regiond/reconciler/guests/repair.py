@@ -22,9 +22,10 @@ async def remove_leftover(db: Db, discrepancy: Discrepancy) -> str | None:
     current = await _revalidated(db, discrepancy)
     if current is None or current.host_id is None or current.host_name is None:
         return None
-    marker = await _marker(db, guest_id)
-    await open_clean_up(db, current.host_id, current.host_name, GuestRef(name=current.name, marker=marker))
-    return f"{current.found}: an operation deletes it"
+    ref = GuestRef(name=current.name, marker=await _marker(db, guest_id))
+    key = (await host_service.guests_by_id(db, [guest_id]))[guest_id].guest_key
+    operation_id = await open_clean_up(db, current.host_id, current.host_name, ref, guest_id=key)
+    return f"{current.found}: operation {operation_id} deletes it"
 
 
 async def adopt(db: Db, discrepancy: Discrepancy) -> str | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncpg
 from attrs import frozen
 
-from regiond.db.pool import Db
-from regiond.hosts.model import REAPPEARED
+from regiond.db.pool import Db, of_row
+from regiond.hosts.model import REAPPEARED, Tombstone
 from regiond.reconciler.guests.detection import MarkedGuest
 
 # A guest belongs to the oldest host that sees its LXD project.
 _MARKED_GUESTS = f"""
-    select g.id, g.name, g.marker_machine as marker, h.id as host_id, h.name as host_name, m.system_id, m.hostname,
-           mh.name as machine_host, own.name as machine_guest,
-           t.machine_uuid is not null as has_tombstone,
+    select g.id, g.name, g.guest_key, g.marker_machine as marker, h.id as host_id, h.name as host_name,
+           m.system_id, m.hostname, mh.name as machine_host, own.name as machine_guest,
+           t.hostname as deleted_hostname, t.was_composed, t.guest_key as deleted_guest_key,
            {REAPPEARED} as reappeared,
            exists (select from detached_machine f where f.uuid = g.marker_machine and not f.lost) as detached,
            exists (select from operation o
@@ -70,7 +71,14 @@ class GuestLocation:
 
 async def marked_guests(db: Db, guest_id: int | None = None) -> tuple[MarkedGuest, ...]:
     """Returns all guests with our marker that are no machine's guest, or the one with `guest_id`."""
-    return tuple(MarkedGuest(**dict(row)) for row in await db.fetch(_MARKED_GUESTS, guest_id))
+    return tuple(_marked_guest(row) for row in await db.fetch(_MARKED_GUESTS, guest_id))
+
+
+def _marked_guest(row: asyncpg.Record) -> MarkedGuest:
+    tombstone = None
+    if row["deleted_hostname"] is not None:
+        tombstone = Tombstone(was_composed=row["was_composed"], guest_key=row["deleted_guest_key"])
+    return of_row(MarkedGuest, row, tombstone=tombstone)
 
 
 async def read_location(db: Db, guest_id: int) -> GuestLocation | None:

@@ -30,6 +30,7 @@ class OrphanedVolume(Subject):
     guest_name: str | None = None  # a guest with the marker that is no machine's guest
     busy: bool = False  # an operation acts on the machine or its host, or removes this volume
     deleted_hostname: str | None = None  # from the machine's tombstone
+    was_composed: bool = True  # users may have used its guest, and restored the volume of that
     created_here: bool = False  # the tombstone lists this volume in this storage pool of this server
     was_attached: bool = False  # a refresh since the deletion did not list the volume: a guest may have used it
     used_by: str | None = None  # a disk of this name that a machine or guest of any host has, or that is kept
@@ -57,8 +58,8 @@ def detect(volume: OrphanedVolume) -> Discrepancy | None:
 def _of_no_machine(volume: OrphanedVolume) -> Discrepancy:
     if volume.deleted_hostname is None and volume.detached_hostname is not None:
         return _of_detached_machine(volume)
-    if volume.deleted_hostname is not None and volume.created_here and not volume.was_attached:
-        return _of_deleted_machine(volume)
+    if volume.deleted_hostname is not None and volume.created_here and not (volume.was_attached or volume.was_composed):
+        return _of_failed_compose(volume)
     return _removable(volume, found=_origin(volume))
 
 
@@ -101,10 +102,10 @@ def _of_detached_machine(volume: OrphanedVolume) -> Discrepancy:
     )
 
 
-def _of_deleted_machine(volume: OrphanedVolume) -> Discrepancy:
+def _of_failed_compose(volume: OrphanedVolume) -> Discrepancy:
     return _discrepancy(
         volume,
-        found=f"it was created for {volume.deleted_hostname}, which was deleted",
+        found=f"it was created for {volume.deleted_hostname}, whose compose did not succeed here",
         expected="no volume",
         remedy="This deletes the volume.",
         policy=RepairPolicy.AUTOMATIC,
@@ -113,9 +114,8 @@ def _of_deleted_machine(volume: OrphanedVolume) -> Discrepancy:
 
 def _origin(volume: OrphanedVolume) -> str:
     if volume.deleted_hostname is not None and volume.created_here:
-        return (
-            f"it was created for {volume.deleted_hostname}, which was deleted, but another guest may have used it since"
-        )
+        since = "another guest may have used it since" if volume.was_attached else "it may have been restored since"
+        return f"it was created for {volume.deleted_hostname}, which was deleted, but {since}"
     if volume.deleted_hostname is not None:
         return f"it is named after {volume.deleted_hostname}, which was deleted, but was not created here for it"
     return f"it is named after machine {volume.marker}, which is not in the ledger"

@@ -31,7 +31,7 @@ _ORPHANED_VOLUMES = f"""
            coalesce(mh.server_id = p.server_id, false) as machine_here, own.name as machine_guest,
            (select min(g.name) from guest g join installation i on i.id = g.marker_installation
              where g.marker_machine = v.marker_machine and g.machine_id is null) as guest_name,
-           t.hostname as deleted_hostname,
+           t.hostname as deleted_hostname, coalesce(t.was_composed, true) as was_composed,
            coalesce(t.volumes @> jsonb_build_array(jsonb_build_object(
                'server_id', p.server_id, 'pool', p.pool_key, 'name', v.name)), false) as created_here,
            coalesce(v.last_absent_at > t.recorded_at + {STALE_CALL}, false) as was_attached,

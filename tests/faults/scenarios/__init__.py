@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from tests.faults.scenarios.address_change import ChangeAddress
 from tests.faults.scenarios.adoption import Adopt, Forget
 from tests.faults.scenarios.affinity import ComposeApart
-from tests.faults.scenarios.approvals import RemoveVolume, UnmarkCopy
+from tests.faults.scenarios.approvals import DeleteRestored, RemoveVolume, UnmarkCopy
 from tests.faults.scenarios.cancellation import Cancel
 from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
@@ -91,6 +91,7 @@ _ALL: tuple[Scenario, ...] = (
     Forget(),
     Delete(),
     CleanUp(),
+    DeleteRestored(),
     RemoveVolume(),
     UnmarkCopy(),
     Cancel(),

@@ -1,4 +1,4 @@
-"""An administrator approves repairs: an orphaned volume is removed, and a copied guest loses its marker."""
+"""An administrator approves repairs: a volume or restored guest is removed, and a copied guest loses its marker."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response
 from tests.faults.scenarios.site import Site, simulated
 
 _EVENTS = "select count(*) from event where kind = $1 and id > $2"
+_FORGET_ID = "update tombstone set guest_key = null where machine_uuid = $1"
 _NEWEST_EVENT = "select coalesce(max(id), 0) from event"
 
 
@@ -92,6 +93,30 @@ class RemoveVolume(ApproveRepair):
             *problem("the volume still exists", when=state.name in left),
             *await unexpected_machines(site, state.machine.hostname),
             *await self.not_reported_once(site, state, "discrepancy_repaired", "orphaned_volume_removed"),
+        ]
+
+
+class DeleteRestored(ApproveRepair):
+    """The guest may be restored: its machine was deleted by a release that did not record the id of its guest."""
+
+    name = "clean_up_restored"
+    discrepancy = DiscrepancyKind.LEFTOVER_GUEST
+
+    async def prepare(self, site: Site) -> ReportedObject:
+        kept, machine = await composed(site), await composed(site)
+        marker = await marker_of(site, machine)
+        await site.deployment.delete(machine.path)
+        await site.fetch(_FORGET_ID, marker.machine_id)
+        name = site.new_name("restored")
+        await add_marked_guest(machine.host, name, marker)
+        return await reported(site, machine.host, name, kept)
+
+    async def check(self, site: Site, state: ReportedObject, outcome: Outcome) -> Iterable[str]:
+        gone = await asyncio.to_thread(state.host.count, state.name, "gone")
+        return [
+            *problem(f"the guest was removed {gone} times", when=gone != 1),
+            *await unexpected_machines(site, state.machine.hostname),
+            *await self.not_reported_once(site, state, "discrepancy_repaired"),
         ]
 
 

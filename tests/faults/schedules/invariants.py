@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from regiond.db.pool import Database
 from regiond.reconciler.detection import find_discrepancies
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
 from regiond.reconciler.store import use_snapshot
 from tests.faults.schedules.fleet_invariants import FLEET_FAULTS, fleet_after_step
 from tests.faults.schedules.hypervisors import HeldGuest, HeldVolume, Holdings
@@ -187,8 +187,8 @@ def at_rest(
 ) -> Iterator[str]:
     """Yields violations when no operation is open and all hosts are refreshed; `deleted` are machines ever deleted.
 
-    What a stale call made on a host that had been removed goes by its tombstone once the host is added again, as
-    `test_known_schedules.py` proves.
+    A copy of a deleted machine's guest may be restored: it stays, and its removal is offered. What a stale call made on
+    a host that had been removed goes by its tombstone once the host is added again: `test_known_schedules.py`.
     """
     waiting = changed_by_stale_calls & now.tombstoned
     yield from now.faults
@@ -196,7 +196,7 @@ def at_rest(
     there = {machine for _, _, machine in now.marked()}
     for host, guest, machine in now.marked():
         row = now.machines.get(machine)
-        if machine in deleted and host in now.host_ids:
+        if machine in deleted and host in now.host_ids and not (machine in copied and _is_offered(now, host, guest)):
             yield f"{guest.name} on {host} carries the marker of {machine}, which was deleted"
         if (row is not None and row.host == host) or machine in now.detached | copied:
             continue
@@ -222,6 +222,15 @@ def at_rest(
             continue
         if volume.name not in in_use:
             yield f"volume {volume.name} on {host} was made for {volume.machine}, and no guest uses it"
+
+
+def _is_offered(now: Snapshot, host: str, guest: HeldGuest) -> bool:
+    """Returns whether a person may approve the removal of the guest, which nothing else removes."""
+    return any(
+        (one.kind, one.repair_policy) == (DiscrepancyKind.LEFTOVER_GUEST, RepairPolicy.APPROVAL)
+        and (one.host_name, one.name) == (host, guest.name)
+        for one in now.discrepancies
+    )
 
 
 def _unknown_markers(now: Snapshot, copied: set[UUID]) -> Iterator[str]:

@@ -20,10 +20,18 @@ from tests.waiting import settle
 
 
 def copy_of_a_deleted_machine(schedule: Schedules) -> None:
-    """Guard: the tombstone."""
+    """It may be restored. Guard: the id of the deleted guest in the tombstone."""
     schedule.a_deployment(machines=1, racks=1)
     schedule.guest_is_copied_with_its_marker(host=0, which=1, to=1)
     schedule.delete(which=0, then="runs")
+    schedule.periodic_refresh(host=1, runs=True)
+    schedule.run_everything_due()
+    assert len(list(schedule.snapshot.marked())) == 1
+    schedule.list_discrepancies()
+    assert [one.discrepancy.kind for one in schedule.listed] == [DiscrepancyKind.LEFTOVER_GUEST]
+    schedule.approve(which=0, then="runs")
+    schedule.run_everything_due()
+    assert list(schedule.snapshot.marked()) == []
 
 
 def stale_call_of_a_removed_rack(schedule: Schedules) -> None:

@@ -30,16 +30,18 @@ def delete(
     mac_addresses: tuple[str, ...],
     *,
     closing: threading.Event,
+    only: str | None = None,
 ) -> None:
     """Deletes the domain, `volume_refs` (pool id, name) that belong to its marker, and its reservations. Idempotent.
 
-    A domain without the marker is not changed. If the domain does not exist, `mac_addresses` identify its reservations.
+    A domain without the marker, or with another UUID than `only`, is not changed. If the domain does not exist,
+    `mac_addresses` identify its reservations.
     """
     owned = set(volume_refs)
     domain = client.domain(str(guest.marker.machine_id))
     if domain is not None:
         tree = tree_of(domain)
-        if marker_in(tree) != guest.marker:
+        if marker_in(tree) != guest.marker or only not in (None, domain.uuid):
             log.warning("unmarked_guest_not_deleted", guest=domain.name)
             return
         paths = pool_paths(client)

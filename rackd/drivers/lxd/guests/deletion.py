@@ -21,6 +21,7 @@ from rackd.drivers.lxd.inventory.ownership import (
     MACHINE_KEY,
     REPLACES_KEY,
     config_of,
+    id_of,
     is_temporary,
     replacement_name,
 )
@@ -34,12 +35,14 @@ def delete_guest(
     guest: GuestRef,
     volumes: Iterable[tuple[str, str]],
     power: compose.PowerFactory,
+    *,
+    only: str | None = None,
 ) -> None:
-    """Behaves as `decompose` of the driver contract says.
+    """Behaves as `decompose` of the driver contract says; `only` is its `guest_id`.
 
     Raises WrongState, with nothing deleted, if several instances have the marker and none has the guest's name.
     """
-    marked = instances.all_marked(name=guest.name, marker=guest.marker)
+    marked = [one for one in instances.all_marked(name=guest.name, marker=guest.marker) if only in (None, id_of(one))]
     temporary = [one for one in marked if is_temporary(one, guest.marker)]
     others = [one for one in marked if one not in temporary]
     own = _own(instances, guest, others, temporary)
@@ -52,6 +55,8 @@ def delete_guest(
         owned |= _delete(instances, guest, one, power)
     names = {guest.name, *(() if own is None else (own["name"],))}
     for one in instances.all_marked_here(name=guest.name, marker=guest.marker):
+        if only not in (None, id_of(one)):
+            continue
         if one["name"] in names or is_temporary(one, guest.marker):  # LXD ended a move meanwhile
             owned |= _delete(instances, guest, one, power)
     delete_volumes(client, guest.marker, owned, instances.scope)
