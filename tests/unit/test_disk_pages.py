@@ -42,16 +42,24 @@ def test_a_vm_that_no_host_lists_is_offered_no_change(changes: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    ("caller", "owner", "obstacle"),
+    ("caller", "account_id", "owner", "obstacle"),
     [
-        (ADMIN, "somebody", ""),
-        (USER, USER.username, ""),
-        (USER, "somebody", "You do not own the disk data of old-1."),
-        (ADMIN, None, ""),
+        (ADMIN, 99, "eve", ""),
+        (USER, USER.account_id, USER.username, ""),
+        (USER, 99, "eve", "You do not own the disk data of old-1. It belongs to eve."),
+        (ADMIN, None, None, ""),
+        (
+            USER,
+            None,
+            None,
+            "You do not own the disk data of old-1. It belongs to nobody: only administrators may use it.",
+        ),
     ],
 )
-def test_a_kept_disk_of_an_owner_is_for_the_owner(caller: Caller, owner: str | None, obstacle: str) -> None:
-    (found,) = kept_choices(caller, [evolve(KEPT_DISK, owner=owner)])
+def test_a_kept_disk_is_for_its_account_and_administrators(
+    caller: Caller, account_id: int | None, owner: str | None, obstacle: str
+) -> None:
+    (found,) = kept_choices(caller, [evolve(KEPT_DISK, account_id=account_id, owner=owner)])
     assert (found.title, found.obstacle) == ("data of old-1", obstacle)
 
 
