@@ -84,8 +84,8 @@ def check_usable(new_owner: str, owned: Iterable[Belonging], operated: Iterable[
         first = lacking[0]
         there = [one for one in lacking if one.pool_id == first.pool_id]
         raise _not_for(
-            f"{new_owner!r} is no operator of the resource pool {first.pool!r}, and could not use {named(there)}. Grant "
-            f"the role first: innkeeper resource-pool grant {first.pool_id} user={new_owner} role=operator"
+            f"{new_owner!r} is no operator of the resource pool {first.pool!r}, and could not use {named(there)}. "
+            f"Grant the role first: innkeeper resource-pool grant {first.pool_id} user={new_owner} role=operator"
         )
 
 

@@ -32,6 +32,7 @@ async def refused(innkeeper: Deployment, user: Deployment, kept: Any) -> None:
     """Asserts that the user, an operator of the pool, sees the disk, and neither attaches nor deletes it."""
     mine = await composed(user, "mine")
     assert [one["id"] for one in await user.get("kept-disks/")] == [kept["id"]]
+    fields: dict[str, Any]
     for fields in ({}, {"dry_run": "true"}):
         attach = user.post(path(mine), op="attach_disk", kept_disk=kept["id"], **fields)
         assert await rejected_status(attach) == 403

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from tests.deployment.deployment import Deployment
 from tests.integration.test_audit_api import trail
 from tests.integration.test_disk_changes import add, composed, events, path, remove
 from tests.integration.test_exports import download, export
+from tests.integration.test_image_upload_command import logged_in
 from tests.integration.test_quotas import used
 from tests.integration.users import as_user
 from tests.rejections import rejected_status, rejection
+from tests.unit.command.processes import on_terminal
 
 ANN = "users/ann/"
 ALL = (
@@ -106,6 +109,21 @@ async def test_the_transfer_is_in_events_and_in_the_audit_trail(innkeeper: Deplo
     assert (entry["result"], entry["fields"]["transfer_resources_to"]) == ("ok", "bob")
 
 
+@pytest.mark.slow
+async def test_the_command_names_it_and_asks(innkeeper: Deployment, tmp_path: Path) -> None:
+    ann, bob = await as_user(innkeeper, "ann"), await as_user(innkeeper, "bob")
+    await with_all(innkeeper, ann)
+    home = tmp_path / "home"
+    home.mkdir()
+    await logged_in(innkeeper, home)
+    refused = await on_terminal(home, "admin", "user", "delete", "ann", "--yes", given={})
+    assert (refused.status, f"it owns {ALL}." in refused.out) == (1, True)
+    command = ("user", "delete", "ann", "transfer_resources_to=bob")
+    asked = await on_terminal(home, "admin", *command, given={"[y/N]": "y\n"})
+    assert (asked.status, "keeps 6 records:" in asked.out, "kept disk disk of made" in asked.out) == (0, True, True)
+    assert [one["owner"] for one in await bob.get("exports/")] == ["bob"]
+
+
 async def test_what_nobody_gets_is_for_administrators_alone(innkeeper: Deployment) -> None:
     ann, joe = await as_user(innkeeper, "ann"), await as_user(innkeeper, "joe")
     made = await with_leavable(innkeeper, ann)
@@ -134,6 +152,7 @@ async def test_nobody_gets_what_it_could_not_use(innkeeper: Deployment) -> None:
     ann = await as_user(innkeeper, "ann")
     await as_user(innkeeper, "bob")
     await with_leavable(innkeeper, ann)
+    role: dict[str, Any]
     for op, role in (("grant", {"role": "viewer"}), ("revoke", {})):
         await innkeeper.post("resourcepool/default/", op=op, user="bob", **role)
         refused = await reasons(innkeeper.delete(ANN, transfer_resources_to="bob"))
@@ -159,7 +178,7 @@ async def test_no_file_replaces_one_of_the_new_owner(innkeeper: Deployment) -> N
 
 @pytest.mark.parametrize(("limit", "status"), [({"machines": 1}, None), ({"machines": 0}, 403), ({"storage": 8}, 403)])
 async def test_what_a_user_gets_counts_for_its_quota(
-    innkeeper: Deployment, limit: dict[str, int], status: int | None
+    innkeeper: Deployment, limit: dict[str, Any], status: int | None
 ) -> None:
     ann = await as_user(innkeeper, "ann")
     await as_user(innkeeper, "bob")

@@ -63,7 +63,8 @@ def test_a_kept_disk_is_for_its_account_and_administrators(
 ) -> None:
     (found,) = kept_choices(caller, [evolve(KEPT_DISK, account_id=account_id, owner=owner)])
     assert found.title == "data of old-1"
-    assert found.obstacle.startswith(obstacle) and bool(found.obstacle) == bool(obstacle)
+    assert found.obstacle.startswith(obstacle)
+    assert bool(found.obstacle) == bool(obstacle)
 
 
 @pytest.mark.parametrize(
