@@ -17,6 +17,7 @@ from tests.integration.web_client import WebClient
 from tests.rejections import rejected_status, rejection
 
 __all__ = ["client"]
+REQUESTS: tuple[dict[str, Any], ...] = ({}, {"dry_run": "true"})
 
 
 async def kept_by(user: Deployment, name: str = "web") -> Any:
@@ -32,8 +33,7 @@ async def refused(innkeeper: Deployment, user: Deployment, kept: Any) -> None:
     """Asserts that the user, an operator of the pool, sees the disk, and neither attaches nor deletes it."""
     mine = await composed(user, "mine")
     assert [one["id"] for one in await user.get("kept-disks/")] == [kept["id"]]
-    fields: dict[str, Any]
-    for fields in ({}, {"dry_run": "true"}):
+    for fields in REQUESTS:
         attach = user.post(path(mine), op="attach_disk", kept_disk=kept["id"], **fields)
         assert await rejected_status(attach) == 403
         assert await rejected_status(user.delete(f"kept-disks/{kept['id']}/", **fields)) == 403
