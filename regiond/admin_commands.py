@@ -28,6 +28,7 @@ from regiond.db.unfinished_restore import check_restored
 from regiond.events.service import Events
 from regiond.https.service import problems as certificate_problems
 from regiond.ledger import service as ledger
+from regiond.quotas import service as quotas
 from regiond.racks.enrolment.installation import replace_authority
 from regiond.settings import RegionSettings
 from regiond.wiring.region import certificate_files
@@ -65,7 +66,7 @@ async def create_administrator(settings: RegionSettings, username: str | None, p
     try:
         accounts = Accounts(database, record_event=Events.record)
         passwords = _passwords(settings)
-        users = Users(database, accounts, passwords, record_event=Events.record)
+        users = Users(database, accounts, passwords, record_event=Events.record, within_quota=quotas.within)
         try:
             return await users.create_administrator(username, password)
         finally:

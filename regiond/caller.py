@@ -94,7 +94,7 @@ class Permission(StrEnum):
     ANYONE = "anyone"  # unsigned requests too
     USER = "user"  # every account; lists and objects show only what it may see
     OPERATOR = "operator"  # of the object's resource pool; administrators too
-    OWNER = "owner"  # of the machine, and operator of its resource pool; administrators too
+    OWNER = "owner"  # of the machine or kept disk, and operator of its resource pool; administrators too
     ADMIN = "admin"
 
 
@@ -115,7 +115,7 @@ class _InPool(Protocol):
 
 @runtime_checkable
 class _Owned(Protocol):
-    """A machine."""
+    """A machine, a device or a kept disk."""
 
     def belongs_to(self, caller: Caller) -> bool: ...
 
@@ -162,7 +162,7 @@ def check_object(permission: Permission, caller: Caller | None, target: Any) -> 
         raise TypeError(f"{permission} cannot be checked for a {type(target).__name__}: it is in no resource pool")
     needs_owner = permission is Permission.OWNER or target.pool is None
     if needs_owner and not (isinstance(target, _Owned) and target.belongs_to(caller)):
-        known = "Only the machine's owner and administrators may do this."
+        known = "Only its owner and administrators may do this."
         raise NotAllowed(target.not_yours if isinstance(target, _Explained) else known)
     if target.pool is None:
         return

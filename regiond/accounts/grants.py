@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from attrs import evolve
 
@@ -21,7 +21,16 @@ DEFAULT_POOL_ID = 0
 class RecordEvent(Protocol):
     """Records one event in the caller's transaction; wiring passes the function of `events`."""
 
-    async def __call__(self, db: Db, kind: str, message: str, *, caller: Caller | None = None) -> object: ...
+    async def __call__(
+        self,
+        db: Db,
+        kind: str,
+        message: str,
+        *,
+        caller: Caller | None = None,
+        system_id: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> object: ...
 
 
 async def with_grants(db: Db, caller: Caller) -> Caller:

@@ -1,13 +1,10 @@
-"""SQL of users: creation, changes, deletion, and what they own."""
+"""SQL of users: creation, changes and deletion."""
 
 from __future__ import annotations
-
-from attrs import frozen
 
 from regiond.accounts import session_store
 from regiond.accounts.model import NewUser, User, UserChange
 from regiond.db.pool import Db
-from regiond.deletion_plan import AffectedRecord
 
 _LIST = """
     select id, username, email, is_admin, is_active, password_hash is not null as has_password, created_at
@@ -38,26 +35,6 @@ _END_LOGINS = """
     delete from api_key where account_id = $1 and by_login and ($2::integer is null or id <> $2) returning token_key
 """
 _DELETE = "delete from account where id = $1"
-
-_MACHINES = "select system_id as id, hostname as name from machine where owner_id = $1 order by hostname"
-_DETACHED = "select uuid::text as id, hostname as name from detached_machine where owner_id = $1 order by hostname"
-_DEVICES = "select system_id as id, hostname as name from device where owner_id = $1 order by hostname"
-_API_KEYS = "select token_key as id, name from api_key where account_id = $1 order by id"
-_RPC_CLIENTS = """
-    select id::text as id, name from rpc_client where account_id = $1 and revoked_at is null order by name
-"""
-_SSH_KEYS = "select id::text as id, fingerprint as name from ssh_key where account_id = $1 order by id"
-_TRANSFER_MACHINES = "update machine set owner_id = $2 where owner_id = $1"
-_TRANSFER_DEVICES = "update device set owner_id = $2 where owner_id = $1"
-_TRANSFER_DETACHED = "update detached_machine set owner_id = $2 where owner_id = $1"
-
-
-@frozen(kw_only=True)
-class Belongings:
-    """The records that depend on an account: `owned` can go to another user, `credentials` end with the account."""
-
-    owned: tuple[AffectedRecord, ...]
-    credentials: tuple[AffectedRecord, ...]
 
 
 async def list_users(db: Db) -> tuple[User, ...]:
@@ -104,32 +81,6 @@ async def end_logins(db: Db, account_id: int, *, except_key: int | None) -> int:
     """Deletes the API keys that logins made, except that one, and all sessions. Returns the number of keys."""
     await session_store.delete_of_account(db, account_id)
     return len(await db.fetch(_END_LOGINS, account_id, except_key))
-
-
-async def belongings(db: Db, account_id: int) -> Belongings:
-    async def records(kind: str, statement: str) -> tuple[AffectedRecord, ...]:
-        rows = await db.fetch(statement, account_id)
-        return tuple(AffectedRecord(kind=kind, id=row["id"], name=row["name"] or row["id"]) for row in rows)
-
-    return Belongings(
-        owned=(
-            *await records("machine", _MACHINES),
-            *await records("detached machine", _DETACHED),
-            *await records("device", _DEVICES),
-        ),
-        credentials=(
-            *await records("API key", _API_KEYS),
-            *await records("RPC client", _RPC_CLIENTS),
-            *await records("SSH key", _SSH_KEYS),
-        ),
-    )
-
-
-async def transfer(db: Db, account_id: int, to_account_id: int) -> None:
-    """Makes the second account the owner of the machines and devices of the first."""
-    await db.execute(_TRANSFER_MACHINES, account_id, to_account_id)
-    await db.execute(_TRANSFER_DETACHED, account_id, to_account_id)
-    await db.execute(_TRANSFER_DEVICES, account_id, to_account_id)
 
 
 async def delete(db: Db, account_id: int) -> None:

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
 import structlog
 
 from common.errors import InvalidRequest, NotFound, WrongState
-from common.phrases import first_of, number_of
-from regiond.accounts import user_store
-from regiond.accounts.grants import grant_default
+from regiond.accounts import belonging_store, user_store
+from regiond.accounts.belongings import (
+    MACHINES,
+    Belonging,
+    Transfer,
+    check_decided,
+    check_no_file_twice,
+    check_usable,
+    deleted_text,
+    plan_of,
+    transferred_text,
+)
+from regiond.accounts.grants import grant_default, still_operators
 from regiond.accounts.model import NewUser, User, UserChange, check_email, check_username
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts, RecordEvent
-from regiond.accounts.user_store import Belongings
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.deletion_plan import DeletionPlan
 from regiond.validation_messages import no_object
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 FIRST_ADMINISTRATOR = "admin"
-_MAX_NAMED = 5
+WithinQuota = Callable[[Db, int], AbstractAsyncContextManager[None]]
 
 
 class Users:
+    """`within_quota` locks the quota of an account, and raises QuotaExceeded if what the block wrote exceeds it."""
+
     def __init__(
-        self, database: Database, accounts: Accounts, passwords: Passwords, *, record_event: RecordEvent
+        self,
+        database: Database,
+        accounts: Accounts,
+        passwords: Passwords,
+        *,
+        record_event: RecordEvent,
+        within_quota: WithinQuota,
     ) -> None:
         self._database = database
         self._accounts = accounts
         self._passwords = passwords
         self._record_event = record_event
+        self._within_quota = within_quota
 
     async def list(self, *, caller: Caller | None) -> tuple[User, ...]:
         """Returns all users by name; to an ordinary user only its own account. No caller: the region itself."""
@@ -117,37 +138,68 @@ class Users:
         self._accounts.forget_cached(changed.id)
         return changed
 
-    async def delete(
-        self, caller: Caller, username: str, *, transfer_to: str | None = None, dry_run: bool = False
-    ) -> DeletionPlan:
-        """Deletes a user with all keys and certificates; machines go to the user `transfer_to`. Administrators only.
+    async def belongings(self, caller: Caller, username: str) -> tuple[Belonging, ...]:
+        """Returns what the user owns, for whoever has to say whose it becomes. Administrators only. Raises NotFound."""
+        caller.require_admin()
+        async with self._database.connection() as db:
+            return (await belonging_store.belongings(db, (await _user(db, username)).id)).owned
 
-        Raises NotFound, InvalidRequest if the user owns machines and `transfer_to` names nobody else, or for the
-        caller's own account; WrongState if no active administrator would remain.
+    async def delete(
+        self,
+        caller: Caller,
+        username: str,
+        *,
+        transfer_to: str | None = None,
+        to_administrators: bool = False,
+        dry_run: bool = False,
+    ) -> DeletionPlan:
+        """Deletes a user with all keys and certificates. What it owns goes to the user `transfer_to`, or is for
+        administrators alone. Administrators only.
+
+        Raises NotFound; InvalidRequest, which names what the user owns, if nobody is to have it or the new owner could
+        not use it, and for the caller's own account; QuotaExceeded; WrongState if no active administrator would remain.
         """
         caller.require_admin()
         if username == caller.username:
             raise InvalidRequest("You cannot delete your own account; another administrator can.")
+        transfer = Transfer(username=transfer_to or None, to_administrators=to_administrators)
 
         async def work(db: Db) -> tuple[int, DeletionPlan]:
-            await user_store.lock(db, username, *([] if transfer_to is None else [transfer_to]))
-            user = await _user(db, username)
-            await _require_other_administrator(db, user, "deleted")
-            target = await _transfer_target(db, user, transfer_to)
-            found = await user_store.belongings(db, user.id)
-            if found.owned:
-                if target is None:
-                    raise InvalidRequest(_owns(user, found.owned))
-                await user_store.transfer(db, user.id, target.id)
-            await user_store.delete(db, user.id)
-            count = number_of(len(found.owned), "machine")
-            moved = f"; {count} went to {target.username!r}" if target and found.owned else ""
-            await self._record_event(db, "user_deleted", f"The user {username!r} was deleted{moved}.", caller=caller)
-            return user.id, _plan(user, found, target)
+            new_owner = await _read_new_owner(db, username, transfer.username)
+            if new_owner is None:
+                return await self._deleted(db, caller, username, transfer)
+            async with self._within_quota(db, new_owner.id):  # its lock comes before that of the accounts
+                return await self._deleted(db, caller, username, transfer)
 
         account_id, plan = await self._database.in_transaction(work, dry_run=dry_run)
         self._accounts.forget_cached(account_id)
         return plan
+
+    async def _deleted(self, db: Db, caller: Caller, username: str, transfer: Transfer) -> tuple[int, DeletionPlan]:
+        await user_store.lock(db, username, *([] if transfer.username is None else [transfer.username]))
+        user = await _user(db, username)
+        await _require_other_administrator(db, user, "deleted")
+        new_owner = await _read_new_owner(db, username, transfer.username)  # again, locked: it may just have changed
+        found = await belonging_store.belongings(db, user.id)
+        check_decided(username, found.owned, transfer)
+        if new_owner is not None:
+            await _check_can_have(db, user, new_owner, found.owned)
+            await belonging_store.transfer(db, user.id, new_owner.id)
+        await user_store.delete(db, user.id)
+        await self._record_deletion(db, caller, username, found.owned, transfer)
+        return user.id, plan_of(username, found, transfer)
+
+    async def _record_deletion(
+        self, db: Db, caller: Caller, username: str, owned: Sequence[Belonging], transfer: Transfer
+    ) -> None:
+        for record in (one.record for one in owned if one.record.kind in MACHINES):
+            message = transferred_text(record.name, username, transfer)
+            await self._record_event(db, "machine_transferred", message, caller=caller, system_id=record.id)
+        records = [{"kind": one.record.kind, "id": one.record.id, "name": one.record.name} for one in owned]
+        await self._record_event(
+            db, "user_deleted", deleted_text(username, owned, transfer), caller=caller,
+            details={"owned": records, "new_owner": transfer.username} if owned else None,
+        )  # fmt: skip
 
     async def _hashed(self, password: str) -> str:
         """Raises InvalidRequest for the field `password`."""
@@ -171,19 +223,31 @@ async def _require_other_administrator(db: Db, user: User, verb: str) -> None:
         raise WrongState(f"{user.username!r} is the last active administrator and cannot be {verb}.")
 
 
-async def _transfer_target(db: Db, user: User, username: str | None) -> User | None:
+async def _read_new_owner(db: Db, username: str, new_owner: str | None) -> User | None:
     """Raises InvalidRequest for the field `transfer_resources_to`."""
-    if not username:
+    if new_owner is None:
         return None
-    target = await user_store.read(db, username) if username.isprintable() else None
-    if target is None:
-        others = [one.username for one in await user_store.list_users(db) if one.id != user.id]
-        raise InvalidRequest.of({"transfer_resources_to": [no_object("user", username, others)]})
-    if target.id == user.id:
+    found = await user_store.read(db, new_owner) if new_owner.isprintable() else None
+    if found is None:
+        others = [one.username for one in await user_store.list_users(db) if one.username != username]
+        raise InvalidRequest.of({"transfer_resources_to": [no_object("user", new_owner, others)]})
+    if new_owner == username:
         raise InvalidRequest.of({"transfer_resources_to": ["This is the user to be deleted; name another."]})
-    if not target.is_active:
-        raise InvalidRequest.of({"transfer_resources_to": [f"The user {username!r} is deactivated; name another."]})
-    return target
+    if not found.is_active:
+        raise InvalidRequest.of({"transfer_resources_to": [f"The user {new_owner!r} is deactivated; name another."]})
+    return found
+
+
+async def _check_can_have(db: Db, user: User, new_owner: User, owned: Sequence[Belonging]) -> None:
+    """Raises InvalidRequest if the new owner could not use what the user owns, until the transaction ends."""
+    if not new_owner.is_admin:
+        pool_ids = sorted({one.pool_id for one in owned if one.pool_id is not None})
+        caller = Caller(account_id=new_owner.id, username=new_owner.username, is_admin=False)
+        held = await still_operators(db, [(caller, pool_id) for pool_id in pool_ids])
+        check_usable(
+            new_owner.username, owned, [pool_id for pool_id, is_held in zip(pool_ids, held, strict=True) if is_held]
+        )
+    check_no_file_twice(new_owner.username, await belonging_store.files_of_both(db, user.id, new_owner.id))
 
 
 def _changes(before: User, after: User, *, has_new_password: bool) -> list[tuple[str, str]]:
@@ -201,21 +265,3 @@ def _changes(before: User, after: User, *, has_new_password: bool) -> list[tuple
     if after.email != before.email:
         found.append(("user_changed", f"The email address of {name!r} was changed."))
     return found
-
-
-def _plan(user: User, found: Belongings, target: User | None) -> DeletionPlan:
-    effects = ["Requests with these credentials are rejected from then on, and open RPC links end."]
-    if target is not None and found.owned:
-        effects.append(f"{target.username} becomes the owner of {number_of(len(found.owned), 'machine')}.")
-    deleted = AffectedRecord(kind="user", id=user.username, name=user.username)
-    return DeletionPlan(
-        name=user.username, deleted=(deleted, *found.credentials), kept=found.owned, effects=tuple(effects)
-    )
-
-
-def _owns(user: User, owned: tuple[AffectedRecord, ...]) -> str:
-    names = first_of([one.name for one in owned], _MAX_NAMED)
-    return (
-        f"The user {user.username!r} cannot be deleted: it owns {number_of(len(owned), 'machine')} ({names}). "
-        "Name the new owner with transfer_resources_to=USER, or release them first."
-    )

@@ -23,7 +23,7 @@ _SELECT = """
       join vm_host h on h.id = k.host_id
       join storage_pool s on s.id = k.storage_pool_id
       join resource_pool r on r.id = k.pool_id
-      left join account a on a.id = k.owner_id
+      left join account a on a.id = k.account_id
 """
 _LIST = (
     _SELECT
@@ -39,12 +39,13 @@ _IS_BEING_DELETED = """
     select exists (select from operation
                     where is_open and kind = 'clean_up' and (request ->> 'kept_disk')::integer = $1)
 """
+# Regions of release 1.0 read `owner_id`: without it they let every operator of the pool use the disk.
 _KEEP = """
     insert into kept_disk (host_id, storage_pool_id, volume, size_bytes, tags, label, hostname, owner_id, account_id,
                            pool_id)
-    select m.host_id, d.storage_pool_id, d.volume, d.size_bytes, d.tags, d.label, m.hostname, m.owner_id,
-           coalesce(m.owner_id, m.composed_by_id), m.pool_id
+    select m.host_id, d.storage_pool_id, d.volume, d.size_bytes, d.tags, d.label, m.hostname, a.id, a.id, m.pool_id
       from machine_disk d join machine m on m.id = d.machine_id
+      left join account a on a.id = coalesce(m.owner_id, m.composed_by_id)
      where d.id = $2 and m.id = $1 and m.host_id is not null
     on conflict (storage_pool_id, volume) do nothing
     returning id
@@ -76,9 +77,9 @@ _DELETE = "delete from kept_disk where id = $1"
 _RESTORE = """
     insert into kept_disk (id, host_id, storage_pool_id, volume, size_bytes, tags, label, hostname, owner_id,
                            account_id, pool_id)
-    select $1, $2, $3, $4, $5, $6, $7, $8, (select id from account where username = $9),
-           (select id from account where id = $10), coalesce((select id from resource_pool where id = $11), 0)
-     where exists (select from vm_host where id = $2) and exists (select from storage_pool where id = $3)
+    select $1, h.id, s.id, $4, $5, $6, $7, $8, a.id, a.id, coalesce((select id from resource_pool where id = $10), 0)
+      from vm_host h join storage_pool s on s.id = $3 left join account a on a.id = $9
+     where h.id = $2
     on conflict do nothing
 """
 # The next discovery run replaces the figure: what a volume takes that no guest uses, only the host knows.
@@ -112,7 +113,7 @@ async def is_being_deleted(db: Db, disk_id: int) -> bool:
 
 
 async def keep(db: Db, machine_id: int, disk_id: int) -> int | None:
-    """Keeps a disk of the machine, whose row the caller deletes. Returns the id of the kept disk.
+    """Keeps a disk of the machine, whose row the caller deletes, for whoever has the machine. Returns its new id.
 
     Its space is no longer claimed, but used by something other than guests. The caller holds the lock of the server.
     """
@@ -149,10 +150,13 @@ async def delete(db: Db, disk_id: int) -> None:
 
 
 async def restore(db: Db, disk: KeptDisk) -> None:
-    """Records the disk as kept again, with its id, if its host and storage pool still exist. Idempotent."""
+    """Records the disk as kept again, with its id and for its account, if its host and storage pool still exist.
+
+    If the account was deleted meanwhile, the disk is for administrators alone. Idempotent.
+    """
     restored = await db.execute(
         _RESTORE, disk.id, disk.host_id, disk.storage_pool_id, disk.volume, disk.size_bytes, list(disk.tags),
-        disk.label, disk.hostname, disk.owner, disk.account_id, disk.pool_id,
+        disk.label, disk.hostname, disk.account_id, disk.pool_id,
     )  # fmt: skip
     if restored == "INSERT 0 1":
         await db.execute(_USED_ELSEWHERE, disk.storage_pool_id, disk.size_bytes)

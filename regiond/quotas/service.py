@@ -6,7 +6,8 @@ lock of those never waits for a quota. Without a quota that concerns it, nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 from attrs import evolve
@@ -21,7 +22,7 @@ from regiond.quotas import store
 from regiond.quotas.model import Charge, Holdings, Limits, Quota, refusals
 from regiond.validation_messages import existing, no_object
 
-__all__ = ["Quotas", "charge_machine", "lock", "permitted", "refusal", "refusals_now", "require_within"]
+__all__ = ["Quotas", "charge_machine", "lock", "permitted", "refusal", "refusals_now", "require_within", "within"]
 
 
 async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bool]:
@@ -75,6 +76,17 @@ async def require_within(db: Db, locked: Iterable[Quota]) -> None:
     before = list(locked)
     after = await store.usage(db, [quota.id for quota in before]) if before else {}
     _raise_first(quota.refusal(quota.used, after[quota.id] - quota.used) for quota in before)
+
+
+@asynccontextmanager
+async def within(db: Db, account_id: int) -> AsyncIterator[None]:
+    """Raises QuotaExceeded at the end of the block if what it has written exceeds the account's quota.
+
+    Locks the quota first, until the transaction ends.
+    """
+    locked = await lock(db, account_ids=[account_id])
+    yield
+    await require_within(db, locked)
 
 
 async def _concerned(db: Db, charges: Iterable[Charge]) -> frozenset[int]:

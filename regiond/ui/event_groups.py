@@ -24,6 +24,7 @@ _VMS: Mapping[str, str] = {
     "machine_composed": constant("VMs composed"),
     "machine_allocated": constant("VMs allocated"),
     "machine_released": constant("VMs released"),
+    "machine_transferred": constant("VMs transferred"),
     "machine_deleted": constant("VMs deleted"),
     "machine_deploying": constant("deployments begun"),
     "machine_deployed": constant("VMs deployed"),

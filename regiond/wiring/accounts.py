@@ -26,6 +26,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.events.streams import EventStreams
 from regiond.events.tail import EventTail
+from regiond.quotas import service as quotas
 from regiond.request_limits import RequestLimits, RequestRates
 from regiond.settings import RegionSettings
 
@@ -43,7 +44,7 @@ def wire_accounts(settings: RegionSettings, database: Database, credentials: Cre
         accounts=accounts,
         logins=logins,
         sessions=Sessions(database, logins, record_event=Events.record, periods=periods),
-        users=Users(database, accounts, passwords, record_event=Events.record),
+        users=Users(database, accounts, passwords, record_event=Events.record, within_quota=quotas.within),
         limits=RequestLimits(request_rates(settings), exempt=exempt),
         audit=Audit(
             database,

@@ -12,6 +12,7 @@ from tests.browser.fleet import PASSWORD
 from tests.browser.visitor import Visitor, visitor
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
+from tests.integration.users import own
 
 ADMIN_ONLY = (
     "users",
@@ -52,8 +53,15 @@ async def test_a_user_is_added_given_a_role_and_deleted(admin: Visitor, fleet: D
     await page.locator("form.ik-card #role").select_option("viewer")
     await press(page, "Grant role")
     assert [(one["user"], one["role"]) for one in await fleet.get("resourcepools/?op=grants")] == [("ann", "viewer")]
+    (web,) = [one["system_id"] for one in await fleet.get("machines/") if one["hostname"] == "web-1"]
+    await own(fleet, web, "ann")
     await admin.go("settings/users/ann/delete")
+    assert "machine web-1" in await page.inner_text("#question")
     assert await admin.look("user-delete", width=320) == []
+    await page.locator("#transfer_resources_to").select_option("mira")
+    await press(page, "Show what happens")
+    assert "mira gets 1 machine" in await page.inner_text("#question")
+    assert await admin.look("user-delete-plan", width=320) == []
     await page.fill("#typed", "ann")
     await press(page, "Delete user")
     assert "ann" not in await page.inner_text("#users")

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.database
 
 # Chosen at run time between constants. The tests of these modules execute them, and are repeated on other releases too.
 CHOSEN = [
-    "regiond.accounts.user_store.statement",  # test_users
     "regiond.backup.forward_store.statement",  # test_restore
     "regiond.clusters.store.*existing",  # test_clusters
     "regiond.credentials.rewrap.statement",  # test_rewrap

@@ -19,6 +19,7 @@ from regiond.accounts.sessions import Sessions
 from regiond.accounts.users import Users
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.quotas import service as quotas
 from tests.administrators import add_administrator
 from tests.integration.tables import lock_waiters
 from tests.maas_site.people import PASSWORD as PASSWORD_OF_MAAS
@@ -96,7 +97,7 @@ def site(database: Database) -> Iterator[Site]:
         return Site(
             database, accounts, held_passwords, held, logins,
             sessions=Sessions(database, held, record_event=Events.record),
-            users=Users(database, accounts, passwords, record_event=Events.record),
+            users=Users(database, accounts, passwords, record_event=Events.record, within_quota=quotas.within),
         )  # fmt: skip
 
     made = settle(build())

@@ -19,6 +19,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.housekeeping.retention import Retention, RetentionPeriods
+from regiond.quotas import service as quotas
 from regiond.ui.serving.session_cookie import cookie_name
 from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment
@@ -63,7 +64,7 @@ def site(database: Database) -> Site:
     accounts = Accounts(database, record_event=Events.record)
     passwords = Passwords()
     logins = Logins(database, accounts, passwords, record_event=Events.record)
-    users = Users(database, accounts, passwords, record_event=Events.record)
+    users = Users(database, accounts, passwords, record_event=Events.record, within_quota=quotas.within)
     periods = SessionPeriods(idle=timedelta(hours=1), lifetime=timedelta(hours=3))
     made = Site(
         database, accounts, logins, users, Sessions(database, logins, record_event=Events.record, periods=periods)

@@ -17,6 +17,7 @@ from regiond.accounts.users import Users
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.quotas import service as quotas
 from tests.administrators import add_administrator
 from tests.waiting import settle
 
@@ -77,7 +78,7 @@ def region(database: Database) -> Region:
     return Region(
         database=database,
         accounts=accounts,
-        users=Users(database, accounts, passwords, record_event=Events.record),
+        users=Users(database, accounts, passwords, record_event=Events.record, within_quota=quotas.within),
         logins=Logins(database, accounts, passwords, record_event=Events.record),
         admin=settle(accounts.user("admin")),
     )
@@ -244,7 +245,7 @@ async def test_a_request_of_a_user_who_was_just_deleted_is_rejected(region: Regi
 @pytest.mark.slow
 async def test_a_local_command_creates_only_the_first_administrator(database: Database) -> None:
     accounts = Accounts(database, record_event=Events.record)
-    users = Users(database, accounts, Passwords(), record_event=Events.record)
+    users = Users(database, accounts, Passwords(), record_event=Events.record, within_quota=quotas.within)
     results = await asyncio.gather(
         *(users.create_administrator(None, PASSWORD) for _ in range(3)), return_exceptions=True
     )

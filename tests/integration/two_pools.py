@@ -54,6 +54,7 @@ _KEPT_DISK = """
      where h.id = $1 limit 1
     returning id
 """
+_OWN_KEPT_DISK = "update kept_disk set account_id = (select id from account where username = $2) where id = $1"
 _CLUSTER = """
     insert into cluster (name, identity, project, zone_id, pool_id) values ($1, $1, 'default', 1, $2) returning id
 """
@@ -131,6 +132,7 @@ async def two_pools(innkeeper: Deployment) -> TwoPools:
         await innkeeper.post(pool, op="grant", user=USERNAMES[role], role=granted.value)
     for name, owner in OWNERS.items():
         await own(innkeeper, made.contents[name].system_id, owner)
+        await innkeeper.fetch(_OWN_KEPT_DISK, made.contents[name].kept_disk_id, owner)
     return made
 
 

@@ -137,7 +137,7 @@ FOR_USERS = {
         ("BlockDeviceHandler", op, Permission.OWNER)
         for op in ("add_tag", "delete", "remove_tag", "set_boot_disk", "update")
     ),
-    ("KeptDiskHandler", "delete", Permission.OPERATOR),
+    ("KeptDiskHandler", "delete", Permission.OWNER),
     *((handler, "import", Permission.OPERATOR) for handler in ("VmHostHandler", "PodHandler")),
     ("MachineHandler", "export", Permission.OWNER),
     ("ExportsHandler", "create", Permission.OPERATOR),

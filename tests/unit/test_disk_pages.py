@@ -17,6 +17,7 @@ from regiond.ui.machines.disks.disk_form import size_in_gb, size_to_send
 from tests.unit.api_samples import ADMIN, USER
 from tests.unit.machine_samples import KEPT_DISK, MACHINE
 
+VIEWER = evolve(USER, grants={})
 HERE, ELSEWHERE = UUID(int=1), UUID(int=2)
 (DISK,) = MACHINE.disks
 
@@ -42,17 +43,28 @@ def test_a_vm_that_no_host_lists_is_offered_no_change(changes: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    ("caller", "owner", "obstacle"),
+    ("caller", "account_id", "owner", "obstacle"),
     [
-        (ADMIN, "somebody", ""),
-        (USER, USER.username, ""),
-        (USER, "somebody", "You do not own the disk data of old-1."),
-        (ADMIN, None, ""),
+        (ADMIN, 99, "eve", ""),
+        (USER, USER.account_id, USER.username, ""),
+        (USER, 99, "eve", "You do not own the disk data of old-1. It belongs to eve."),
+        (VIEWER, VIEWER.account_id, VIEWER.username, "This needs the role operator in the resource pool"),
+        (ADMIN, None, None, ""),
+        (
+            USER,
+            None,
+            None,
+            "You do not own the disk data of old-1. It belongs to nobody: only administrators may use it.",
+        ),
     ],
 )
-def test_a_kept_disk_of_an_owner_is_for_the_owner(caller: Caller, owner: str | None, obstacle: str) -> None:
-    (found,) = kept_choices(caller, [evolve(KEPT_DISK, owner=owner)])
-    assert (found.title, found.obstacle) == ("data of old-1", obstacle)
+def test_a_kept_disk_is_for_its_account_and_administrators(
+    caller: Caller, account_id: int | None, owner: str | None, obstacle: str
+) -> None:
+    (found,) = kept_choices(caller, [evolve(KEPT_DISK, account_id=account_id, owner=owner)])
+    assert found.title == "data of old-1"
+    assert found.obstacle.startswith(obstacle)
+    assert bool(found.obstacle) == bool(obstacle)
 
 
 @pytest.mark.parametrize(

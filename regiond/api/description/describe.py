@@ -41,7 +41,7 @@ def _resource(resource: Resource, origin: str) -> dict[str, Any]:
 
 _NEEDS = {
     Permission.OPERATOR: "For operators of the resource pool.",
-    Permission.OWNER: "For the owner of the machine, as an operator of its resource pool.",
+    Permission.OWNER: "For its owner, as an operator of its resource pool.",
     Permission.ADMIN: "For administrators only.",
 }
 

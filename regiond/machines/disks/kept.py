@@ -89,7 +89,7 @@ async def _visible(db: Db, caller: Caller | None, disk_id: int) -> KeptDisk:
 
 
 async def locked_kept_disk(db: Db, caller: Caller, disk_id: int) -> KeptDisk:
-    """Returns the disk, locked, if the caller may use it: it has the data of whoever owned its machine.
+    """Returns the disk, locked, if the caller may use it: it has the data of the account that had its machine.
 
     Raises NotFound, NotAllowed, and Busy while an operation deletes it.
     """

@@ -161,11 +161,13 @@ def check_attachable(machine: MachineView, disk: KeptDisk) -> None:
 
 
 def check_may_use(caller: Caller, disk: KeptDisk) -> None:
-    """Raises NotAllowed: the disk has the data of whoever owned its machine."""
-    if disk.owner is None:
-        caller.require_operator(disk.pool_id, disk.pool_name)
-    elif not caller.is_admin and disk.owner != caller.username:
-        raise NotAllowed(f"You do not own {disk.in_words}.")
+    """Raises NotAllowed unless the caller owns the disk, as an operator of its pool, or is an administrator."""
+    if not caller.is_admin and not disk.belongs_to(caller):
+        whose = (
+            f"It belongs to {disk.owner}." if disk.owner else "It belongs to nobody: only administrators may use it."
+        )
+        raise NotAllowed(f"You do not own {disk.in_words}. {whose}")
+    caller.require_operator(disk.pool_id, disk.pool_name)
 
 
 def add_plan(machine: MachineView, size_bytes: int, storage_pool: str, charge: Charge) -> DiskPlan:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
+from regiond.caller import Caller
 from regiond.groups.model import ResourcePool
 from regiond.quotas.model import Charge, Holdings
 
@@ -138,9 +139,9 @@ class DiskPlan:
 
 @frozen(kw_only=True)
 class KeptDisk:
-    """A disk that no machine has, of the host `host_name`. `hostname` is the machine that had it; if that had an owner,
-    only the owner may use the disk.
+    """A disk that no machine has, of the host `host_name`. `hostname` is the machine that had it.
 
+    It belongs to the owner of that machine; without one, to whoever composed it.
     `is_listed` is False if the last refresh of its host did not find the volume: it is gone, or some guest has it.
     """
 
@@ -155,8 +156,8 @@ class KeptDisk:
     tags: tuple[str, ...]
     label: str
     hostname: str
-    account_id: int | None  # whose quota counts it
-    owner: str | None  # of the machine that had it
+    account_id: int | None  # whose it is, and whose quota counts it; None: administrators alone may use it
+    owner: str | None  # the name of that account
     pool_id: int
     pool_name: str
     kept_at: datetime
@@ -165,6 +166,9 @@ class KeptDisk:
     @property
     def pool(self) -> ResourcePool:
         return ResourcePool(id=self.pool_id, name=self.pool_name, description="")
+
+    def belongs_to(self, caller: Caller) -> bool:
+        return self.account_id == caller.account_id
 
     @property
     def title(self) -> str:

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from common.errors import InnkeeperError, NotAllowed, NotFound
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
+from regiond.deletion_plan import AffectedRecord
 from regiond.ui.forms.question import NO_UNDO, Question, check_answer, is_answered, show
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.page import Visit, redirect_with_note
@@ -22,12 +23,28 @@ Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 @frozen(kw_only=True)
 class Choice:
-    """The place for what is left, such as another zone."""
+    """The place for what is left, such as another zone: the field `name`. With `nobody`, a further choice of that text
+    sets the field `nobody_field` instead.
+    """
 
     name: str
     label: str
     options: Sequence[str]
     none_label: str
+    nobody: str = ""
+    nobody_field: str = ""
+
+    @property
+    def labelled(self) -> tuple[tuple[str, str], ...]:
+        """Returns the values of the form with what they are called. No object has the name of the last one."""
+        last = ((f":{self.nobody_field}", self.nobody),) if self.nobody else ()
+        return (*((one, one) for one in self.options), *last)
+
+    def fields(self, chosen: str) -> dict[str, Any]:
+        """Returns the fields of the request for a value of the form."""
+        if self.nobody and chosen == f":{self.nobody_field}":
+            return {self.nobody_field: "true"}
+        return {self.name: chosen or None}
 
 
 @frozen(kw_only=True)
@@ -52,6 +69,7 @@ class Removal:
     done: str = ""
     undo: str = NO_UNDO
     choice: Choice | None = None
+    left: Sequence[AffectedRecord] = ()  # what needs that place, shown until one is chosen
 
     @after.default
     def _stay(self) -> Sequence[str | int]:
@@ -84,7 +102,7 @@ async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Rep
     """
     run = run or partial(removal.run, visit)
     request, choice = visit.request, removal.choice
-    chosen = {} if choice is None else {choice.name: request.given(choice.name) or None}
+    chosen = {} if choice is None else choice.fields(request.given(choice.name))
     plan, obstacle = await _plan(run, chosen)
     refusal = NOT_REFUSED
     if is_answered(visit) and request.given("action") != "plan":
@@ -97,6 +115,7 @@ async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Rep
             else:
                 done = removal.done or text("{title}: done.", title=removal.title)
                 return redirect_with_note(visit, *removal.after, answer=answer, text=done)
+    is_open = bool(removal.left) and choice is not None and not request.given(choice.name)
     return await show(
         visit,
         removal.question(runs=obstacle is NOT_REFUSED or choice is not None),
@@ -105,7 +124,7 @@ async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Rep
         removal=removal,
         chosen=request.given(choice.name) if choice else "",
         plan=plan,
-        blocked=_words(obstacle) if refusal is NOT_REFUSED else "",
+        blocked="" if is_open or refusal is not NOT_REFUSED else _words(obstacle),
     )
 
 

@@ -92,18 +92,22 @@ async def _more(visit: Visit, user: User | None) -> Mapping[str, Any]:
 
 
 async def _removal(visit: Visit, user: User, removal: Removal) -> Removal:
-    others = sorted(
-        one.username for one in await visit.services.users.list(caller=visit.caller) if one.username != user.username
-    )
+    users = await visit.services.users.list(caller=visit.caller)
+    others = sorted(one.username for one in users if one.username != user.username and one.is_active)
+    owned = await visit.services.users.belongings(visit.caller, user.username)
     place = (SETTINGS, "users", user.username)
     choice = Choice(
         name="transfer_resources_to",
-        label=text("Its VMs go to"),
+        label=text("What it owns goes to"),
         options=others,
-        none_label=text("Nobody: it has none"),
+        none_label=text("Choose a user") if owned else text("Nobody: it owns nothing"),
+        nobody=text("Administrators alone") if owned and not any(one.needs_owner for one in owned) else "",
+        nobody_field="leave_to_administrators",
     )
     crumbs = (*CRUMBS, (user.username, page_url(*place)))
-    return evolve(removal, crumbs=crumbs, place=place, after=removal.place, choice=choice)
+    return evolve(
+        removal, crumbs=crumbs, place=place, after=removal.place, choice=choice, left=[one.record for one in owned]
+    )
 
 
 USER_KIND = ObjectKind(

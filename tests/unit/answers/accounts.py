@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import NotAuthenticated, NotFound
+from regiond.accounts.belongings import Belonging
 from regiond.accounts.model import ApiKey, ApiKeyView
 from regiond.audit.model import RedactionReport
 from regiond.caller import Caller
+from regiond.deletion_plan import AffectedRecord
 from regiond.tags.model import TaggedNodes
 from tests.unit.answers.shared import DELETION_PLAN, changed, named
 from tests.unit.api_samples import (
@@ -75,6 +77,7 @@ ANSWERS: Mapping[str, Any] = {
     "users.read": named({"admin": ADMIN_ACCOUNT, "ann": ACCOUNT}),
     "users.create": ACCOUNT,
     "users.update": ACCOUNT,
+    "users.belongings": (Belonging(record=AffectedRecord(kind="export", id="1", name="web")),),
     "users.delete": DELETION_PLAN,
     "lists.filters": (SAVED_FILTER,),
     "lists.read_filter": lambda filter_id: SAVED_FILTER if filter_id == 9 else NotFound("Not Found"),

@@ -20,7 +20,12 @@ _whoami = serve(lambda s: s.users.read, username=lambda call: call.caller.userna
 _find = found(lambda s: s.users.read, "username")
 _create = serve(lambda s: s.users.create, new=filled(NewUser, is_admin=_IS_ADMIN))
 _update = serve(lambda s: s.users.update, username=target("username"), change=filled(UserChange, is_admin=_IS_ADMIN))
-_delete = serve(lambda s: s.users.delete, username=target("username"), transfer_to=text("transfer_resources_to"))
+_delete = serve(
+    lambda s: s.users.delete,
+    username=target("username"),
+    transfer_to=text("transfer_resources_to"),
+    to_administrators=given("leave_to_administrators"),
+)
 
 USERS = Resource(
     handler="UsersHandler",
@@ -91,15 +96,24 @@ USER = Resource(
         crud.delete(
             _delete,
             title="Delete a user",
-            doc="Deletes its API keys, RPC clients and SSH keys too. 400 while it owns machines and nobody takes them.",
+            doc="Deletes its API keys, RPC clients and SSH keys too. 400 while it owns something (machines, machines "
+            "without owner that it composed, devices, files, kept disks, exports) and the request does not say whose "
+            "that becomes; the answer names it.",
             find=_find,
             fields=(
                 Field(
                     "transfer_resources_to",
                     Text(max_length=MAX_USERNAME),
-                    "The user who becomes the owner of the machines.",
+                    "The user who gets all that the user owns, an operator of its resource pools.",
                     recorded=True,
                     default="",
+                ),
+                Field(
+                    "leave_to_administrators",
+                    Boolean(),
+                    "Instead, leave machines without owner, kept disks and exports to administrators alone (default "
+                    "false). What needs an owner has to go to a user.",
+                    default=False,
                 ),
             ),
         ),

@@ -54,7 +54,8 @@ async def _deletion_plan(call: Call) -> Reply:
 KEPT_DISKS = Resource(
     handler="KeptDisksHandler",
     path="kept-disks/",
-    doc="Disks that were removed from their machine and kept, with their content.",
+    doc="Disks that were removed from their machine and kept, with their content. Each belongs to whoever had the "
+    "machine; only `owner` and administrators attach or delete it.",
     endpoints=(crud.list_of(KEPT_DISK_JSON, _list, title="List kept disks", result="The kept disks."),),
 )
 KEPT_DISK = Resource(
@@ -66,7 +67,7 @@ KEPT_DISK = Resource(
         with_dry_run(
             Endpoint(
                 method="DELETE",
-                permission=Permission.OPERATOR,
+                permission=Permission.OWNER,
                 title="Delete a kept disk",
                 doc="Deletes the volume and all data on it from the host.",
                 result=crud.NOTHING,
