@@ -272,8 +272,8 @@ class Autostart(StrEnum):
 class Guest:
     """An instance or domain as a driver reports it. `marker` is None for a foreign guest.
 
-    `generation` says how often a use of the machine has begun. It is written beside the marker when that happens; None:
-    it was not, or the guest is foreign.
+    `generation` says how often a use of the machine has begun, and is written beside the marker before it does; None:
+    unknown, or the guest is foreign.
     """
 
     name: str

@@ -17,6 +17,7 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts.discovery.restored import await_refreshes
 from regiond.machines.removal.interrupted import settle_interrupted
+from regiond.machines.use_evidence import doubt_uses
 from regiond.operations.interrupted import end_interrupted
 
 # The heartbeat of a region is 10 s old at most, if one ran.
@@ -48,15 +49,16 @@ async def move_on(
 ) -> str:
     """Moves a database that shows the moment `at` on, in the caller's transaction; returns what was done, in words.
 
-    Nothing that was given out since `at` is given out again, no operation of then is continued, and every host is
-    refreshed before it takes a VM. `how`: such as `from a backup of 2026-11-25 12:00 UTC`. `images`: None leaves
-    them as they are. `position`: of the server, read if it is not given. Sequences move on even if the transaction is
-    rolled back.
+    Nothing that was given out since `at` is given out again, no operation of then is continued, every host is refreshed
+    before it takes a VM, and no machine is used before that shows whose it is. `how`: such as `from a backup of
+    2026-11-25 12:00 UTC`. `images`: None leaves them as they are. `position`: of the server, read if it is not given.
+    Sequences move on even if the transaction is rolled back.
     """
     sequences = await move_sequences(db, at)
     ended = await end_interrupted(db, how)
     was = {one.machine_id: one.machine_was for one in ended if one.machine_id and one.machine_was}
     machines = await settle_interrupted(db, was)
+    await doubt_uses(db, at)
     hosts = await await_refreshes(db, how)
     await forget_processes_and_logins(db)
     if images is not None:

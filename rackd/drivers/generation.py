@@ -8,8 +8,10 @@ _MAX_DIGITS = len(str(MAX_GENERATION))
 
 
 def parsed_generation(text: str | None) -> int | None:
-    """Returns the generation; None for a text that is none, which an administrator of the host may have written."""
-    if text is None or len(text) > _MAX_DIGITS or not (text.isascii() and text.isdecimal()):
+    """Returns the generation, 0 where none is written yet; None for a text that is none, which a person wrote."""
+    if text is None:
+        return 0
+    if len(text) > _MAX_DIGITS or not (text.isascii() and text.isdecimal()):
         return None
     return number if (number := int(text)) <= MAX_GENERATION else None
 

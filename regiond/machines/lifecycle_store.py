@@ -18,7 +18,7 @@ from regiond.machines.lifecycle import (
     not_removed_events,
     protection_text,
 )
-from regiond.machines.model import EndedStock, MachineState
+from regiond.machines.model import EndedStock, MachineState, unproven_text
 
 _LOCK = "select state, owner_id is not null or as_found as owned from machine where id = $1 for update"
 _LOCK_ALL = "select 1 from machine where system_id = any($1::text[]) order by id for update"
@@ -54,7 +54,7 @@ _ANNOTATIONS = """
     update machine set workload_annotations = (workload_annotations - $2::text[]) || $3::jsonb where id = $1
 """
 _SET_LOCKED = "update machine set locked = $2 where id = $1"
-_PROTECTED = "select system_id, hostname from machine where id = $1 and locked"
+_PROTECTED = "select system_id, hostname, locked from machine where id = $1 and (locked or unproven_since is not null)"
 _ERROR = "update machine set error_description = $2 where id = $1"
 _UPDATE = """
     update machine set hostname = coalesce($2, hostname), pool_id = coalesce($3, pool_id),
@@ -91,7 +91,8 @@ _IS_AT_REST = """
 # A machine that another transaction has locked is skipped, not waited for.
 _LOCK_ALLOCATABLE = """
     select m.id from machine m
-     where m.id = $1 and m.state = 'ready' and m.owner_id is null and not m.as_found and not m.locked
+     where m.id = $1 and m.state = 'ready' and m.owner_id is null and not m.as_found
+       and not m.locked and m.unproven_since is null
        and (m.is_stock and not exists (select from machine_disk d where d.machine_id = m.id and d.origin = 'foreign')
             or $2 or m.composed_by_id = $3)
        and not exists (select 1 from operation o
@@ -272,7 +273,9 @@ async def _locked(db: Db, machine_id: int) -> tuple[MachineState, bool]:
 async def _check_unprotected(db: Db, machine_id: int) -> None:
     row = await db.fetchrow(_PROTECTED, machine_id)
     if row is not None:
-        raise WrongState(protection_text(row["hostname"], row["system_id"]), system_id=row["system_id"])
+        hostname, system_id = row["hostname"], row["system_id"]
+        text = protection_text(hostname, system_id) if row["locked"] else unproven_text(hostname)
+        raise WrongState(text, system_id=system_id)
 
 
 async def _transition(

@@ -185,7 +185,16 @@ __all__ = [
     "is_resized",
     "named_disk",
     "requested_fields",
+    "unproven_text",
 ]
+
+
+def unproven_text(hostname: str) -> str:
+    """Returns the message for a machine that may have been used since the database was restored."""
+    return (
+        f"The database was restored, and {hostname} may have been used since by somebody whom it does not know. The "
+        "next refresh of its host shows that, or an administrator confirms whose it is: innkeeper region check"
+    )
 
 
 @frozen(kw_only=True)
@@ -233,6 +242,7 @@ class MachineView:
     error_description: str = ""  # why it was marked broken, or failed
     locked: bool = False  # it is not allocated, deployed, deleted, released or changed
     generation: int = 0  # how often it has become used since it was stock
+    unproven_since: datetime | None = None  # since a restore of the database, nobody knows who has used it; None: known
     is_stock: bool = False  # nobody has used it since it was composed as stock, or emptied by a release
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # the name on its host; None: the host does not list it
@@ -275,7 +285,8 @@ class MachineView:
     @property
     def is_stock_now(self) -> bool:
         """Whether operators of its pool may allocate it now."""
-        return self.is_stock and self.owner is None and self.state is MachineState.READY and not self.locked
+        is_free = self.owner is None and self.state is MachineState.READY and not self.locked
+        return self.is_stock and is_free and self.unproven_since is None
 
     @property
     def screen_protocol(self) -> ScreenProtocol:
@@ -289,6 +300,8 @@ class MachineView:
     @property
     def not_yours(self) -> str:
         """Says to somebody to whom the machine does not belong why it refuses them, and what helps."""
+        if self.unproven_since is not None:
+            return unproven_text(self.hostname)
         if self.owner is not None:
             return f"You do not own {self.hostname}."
         if self.is_stock_now:
@@ -300,8 +313,12 @@ class MachineView:
         return f"{self.hostname} is in use, and not yours. Ask {made_by} to act on it."
 
     def belongs_to(self, caller: Caller) -> bool:
-        """Returns whether the caller owns the machine; without owner it belongs to the account that made it."""
-        return (self.composed_by if self.owner is None else self.owner) == caller.username
+        """Returns whether the caller owns the machine; without owner it belongs to the account that made it.
+
+        While nobody knows who has used it since a restore of the database, it belongs to nobody.
+        """
+        whose = self.composed_by if self.owner is None else self.owner
+        return self.unproven_since is None and whose == caller.username
 
 
 @frozen(kw_only=True)

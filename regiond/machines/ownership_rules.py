@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from common.errors import InvalidRequest, NotAllowed, WrongState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state, protection_text
-from regiond.machines.model import MachineState, MachineView, ReleaseOptions
+from regiond.machines.model import MachineState, MachineView, ReleaseOptions, unproven_text
 
 MAX_OWNER_DATA_KEYS = 128
 MAX_OWNER_DATA_BYTES = 32 * 1024
@@ -79,6 +79,7 @@ def may_act(caller: Caller, machine: MachineView) -> bool:
 def may_allocate(caller: Caller, machine: MachineView) -> bool:
     """Returns whether the machine may be allocated to the caller, also by a deployment: stock, or what is its own."""
     is_free = machine.state is MachineState.READY and machine.owner is None and not machine.locked
+    is_free = is_free and machine.unproven_since is None
     return is_free and caller.may_operate(machine.pool.id) and (machine.is_stock or _is_owner(caller, machine))
 
 
@@ -86,6 +87,8 @@ def allocation_obstacle(caller: Caller, machine: MachineView) -> str:
     """Returns why a machine without owner is not allocated to the caller, in words; empty if none of these is why."""
     if machine.locked:
         return protection_text(machine.hostname, machine.system_id)
+    if machine.unproven_since is not None:
+        return unproven_text(machine.hostname)
     is_taken = machine.owner is None and machine.state is MachineState.READY and not may_allocate(caller, machine)
     return not_owner(machine).message if is_taken else ""
 
@@ -95,6 +98,7 @@ def check_deployable(caller: Caller, machine: MachineView) -> None:
     if not may_allocate(caller, machine):
         check_owner(caller, machine)
         check_unlocked(machine)
+        check_proven(machine)
 
 
 def may_release(caller: Caller, machine: MachineView) -> bool:
@@ -122,6 +126,12 @@ def check_unlocked(machine: MachineView) -> None:
     """Raises NotAllowed for a machine that a user locked."""
     if machine.locked:
         raise NotAllowed(protection_text(machine.hostname, machine.system_id), system_id=machine.system_id)
+
+
+def check_proven(machine: MachineView) -> None:
+    """Raises WrongState while nobody knows who has used the machine since a restore of the database."""
+    if machine.unproven_since is not None:
+        raise WrongState(unproven_text(machine.hostname), system_id=machine.system_id)
 
 
 def check_may_change(caller: Caller, machine: MachineView) -> None:

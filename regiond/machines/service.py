@@ -60,6 +60,7 @@ from regiond.machines.steps import Target, record_event
 from regiond.machines.stock import STARTED_ELSEWHERE, record_end
 from regiond.machines.store import announce
 from regiond.machines.store import delete as delete_row
+from regiond.machines.use_evidence import confirm_use, prove_uses
 from regiond.machines.view_store import read as read_machine
 from regiond.machines.wanted_power.conditions import AUTOSTART, WAITS_FOR_PERSON
 from regiond.operations import service as operation_service
@@ -87,6 +88,7 @@ __all__ = [
     "check_has_devices",
     "check_settled",
     "checked_mac",
+    "confirm_use",
     "delete_row",
     "end_removal",
     "fail_deployment",
@@ -100,6 +102,7 @@ __all__ = [
     "open_set_autostart",
     "open_volume_removal",
     "present_devices",
+    "prove_uses",
     "read_machine",
     "record_disks",
     "record_event",

@@ -20,6 +20,8 @@ from regiond.reconciler.machines import store as machine_store
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.operations import detection as operation_detection
 from regiond.reconciler.operations import store as operation_store
+from regiond.reconciler.uses import detection as use_detection
+from regiond.reconciler.uses import store as use_store
 from regiond.reconciler.volumes import detection as volume_detection
 from regiond.reconciler.volumes import store as volume_store
 
@@ -32,6 +34,7 @@ async def find_discrepancies(db: Db) -> list[Discrepancy]:
         *[one for machine in await machine_store.suspect_machines(db) for one in machine_detection.detect(machine)],
         *[one for machine in await disk_store.suspect_machines(db) for one in disk_detection.detect(machine)],
         *[autostart_detection.detect(machine) for machine in await autostart_store.wrong_autostarts(db)],
+        *[use_detection.detect(machine) for machine in await use_store.unproven_machines(db)],
         *[volume_detection.detect(volume) for volume in await volume_store.orphaned_volumes(db)],
         *[maas_detection.detect(registration) for registration in await maas_store.suspects(db)],
         *await _claims(db),

@@ -29,6 +29,7 @@ class DiscrepancyKind(StrEnum):
     WRONG_TOTAL = "wrong_total"  # differs from the sum of its claims
     ORPHANED_ADDRESS = "orphaned_address"
     ADDRESS_OUTSIDE_SUBNET = "address_outside_subnet"
+    USE_UNPROVEN = "use_unproven"  # it may have been used since the moment to which the database was restored
     STATE_WITHOUT_OPERATION = "state_without_operation"  # a transient state that no operation ends
     LEASE_EXPIRED = "lease_expired"
     OPERATION_STUCK = "operation_stuck"

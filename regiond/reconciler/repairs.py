@@ -18,6 +18,7 @@ from regiond.reconciler.maas import repair as maas
 from regiond.reconciler.machines import repair as machines
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
 from regiond.reconciler.operations import repair as operations
+from regiond.reconciler.uses import repair as uses
 from regiond.reconciler.volumes import repair as volumes
 
 
@@ -52,6 +53,7 @@ REPAIRS: Mapping[DiscrepancyKind, Repair] = {
     DiscrepancyKind.ORPHANED_CLAIM: claims.remove_claims,
     DiscrepancyKind.WRONG_TOTAL: claims.recompute_server_totals,
     DiscrepancyKind.ORPHANED_ADDRESS: claims.release_address,
+    DiscrepancyKind.USE_UNPROVEN: uses.confirm,
     DiscrepancyKind.STATE_WITHOUT_OPERATION: _end_state,
     DiscrepancyKind.LEASE_EXPIRED: operations.end_lease,
     DiscrepancyKind.OPERATION_STUCK: operations.cancel,

@@ -8,6 +8,7 @@ from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
 from regiond.components import AccountLayer, ImageLayer, MaasLayer, MachineLayer, RackLayer, Storage
+from regiond.db.pool import Db
 from regiond.exports.service import DiskParts
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
@@ -64,7 +65,7 @@ from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.resize.service import Resizes
 from regiond.machines.resize.steps import Resize
-from regiond.machines.service import Machines
+from regiond.machines.service import Machines, prove_uses
 from regiond.machines.start_order.service import StartOrders
 from regiond.machines.start_order.steps import SetStartOrder
 from regiond.machines.transfer.export_steps import ExportMachine
@@ -162,10 +163,15 @@ def wire_machines(
             database, calls, trust,
             machines=MachineGuestChanges(), clean_up=machines.clean_up, restore=restore_detached,
             check_members=MemberCheck(database, rack_layer.address_calls, limit=settings.max_cluster_members).check,
-            on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
+            on_facts=apply_membership, on_reachable=_host_is_back,
             observer=metrics.refreshes,
         ),
     )  # fmt: skip
+
+
+async def _host_is_back(db: Db, host_id: int) -> None:
+    await operation_service.wake_waiting(db, host_id)
+    await prove_uses(db, host_id)
 
 
 def _host_certificate_url(addresses: AdvertisedAddresses, host_name: str) -> str:

@@ -41,7 +41,7 @@ def found(host: DriverFixture, spec: GuestSpec) -> Guest:
 def test_only_the_generation_of_a_guest_changes(host: DriverFixture) -> None:
     spec = composed(host, "written")
     before, before_listed, volumes = found(host, spec), listed(host, spec), host.volumes()
-    assert (before.generation, before_listed.generation) == (None, None)
+    assert (before.generation, before_listed.generation) == (0, 0)
     for generation in (0, 1, 1, 7, MAX_GENERATION):
         host.driver.set_generation(spec.ref, generation)
         assert found(host, spec) == evolve(before, generation=generation)
@@ -93,8 +93,8 @@ def test_a_disowned_guest_has_no_generation_even_when_adopted(host: DriverFixtur
     before = found(host, spec)
     host.driver.disown(before.guest_id, before.name, spec.marker)
     assert (listed(host, spec).marker, listed(host, spec).generation) == (None, None)
-    assert host.driver.adopt(before.guest_id, before.name, spec.marker) == evolve(before, generation=None)
-    assert listed(host, spec).generation is None
+    assert host.driver.adopt(before.guest_id, before.name, spec.marker) == evolve(before, generation=0)
+    assert listed(host, spec).generation == 0
     host.driver.set_generation(spec.ref, 1)
     assert listed(host, spec).generation == 1
 
@@ -120,7 +120,7 @@ def test_a_discovery_run_reads_generations_without_more_calls(host: DriverFixtur
 def test_a_clone_does_not_inherit_the_generation(host: CapableFixture) -> None:
     source = composed(host, "source", generation=6)
     spec, guest = cloned(host, source)
-    assert (guest.generation, listed(host, spec).generation) == (None, None)
+    assert (guest.generation, listed(host, spec).generation) == (0, 0)
     host.driver.set_generation(spec.ref, 1)
     assert (listed(host, spec).generation, listed(host, source).generation) == (1, 6)
 

@@ -128,7 +128,7 @@ def set_marker(db: sqlite3.Connection, guest: Guest, marker: OwnershipMarker | N
     db.execute("update guest set installation_id = ?, machine_id = ? where guest_id = ?", (*texts, guest.guest_id))
     db.execute("delete from generation where guest_id = ?", (guest.guest_id,))
     record(db, GuestChange(event=GuestEvent.CHANGED, guest_name=guest.name, guest_id=guest.guest_id))
-    return evolve(guest, marker=marker, generation=None)
+    return evolve(guest, marker=marker, generation=None if marker is None else 0)
 
 
 def raise_generation(db: sqlite3.Connection, guest: Guest, generation: int) -> None:
@@ -336,7 +336,7 @@ def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic
         secure_boot=bool(row["secure_boot"]),
         tpm=bool(row["tpm"]),
         booted_once=row["once_key"],
-        generation=None if row["machine_id"] is None else row["generation"],
+        generation=None if row["machine_id"] is None else row["generation"] or 0,
     )
 
 

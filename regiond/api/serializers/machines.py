@@ -247,6 +247,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("fqdn", STR, lambda machine: f"{machine.hostname}.{DOMAIN_NAME}"),
     *fields_of(MachineView, "tag_names=tags owner"),
     key("made_by", nullable(STR), lambda machine: machine.composed_by),  # MAAS lacks it
+    key("unproven_since", nullable(TIMESTAMP), lambda machine: machine.unproven_since),  # MAAS lacks it
     key("stock", BOOL, lambda machine: machine.is_stock_now),  # MAAS lacks it
     key("owner_data", mapping(STR), _owner_data),
     key("agent_name", STR, lambda machine: machine.agent_name),

@@ -11,7 +11,11 @@ comment on column machine.generation is
     'How often stock has become used. A guest with a higher one was used after the backup from which the database was restored.';
 alter table guest add column generation integer;
 comment on column guest.generation is
-    'The generation that is written on the host beside the marker; null: no marker, or none is written.';
+    'The generation that is written on the host beside the marker, 0 where none is; null: unknown, or no marker.';
+alter table machine add column unproven_since timestamptz;
+comment on column machine.unproven_since is
+    'When the database was restored: nobody knows whether the machine was used since, or by whom. Null: its host, or a person, has shown that the ledger is right.';
+create index machine_unproven_idx on machine (host_id) where unproven_since is not null;
 alter table detached_machine add column generation integer not null default 0;
 comment on column detached_machine.generation is 'As of the machine.';
 alter table detached_machine add column composed_by_id integer references account on delete set null;
@@ -57,7 +61,6 @@ begin
         if new.is_stock and coalesce(new.autostart, (select autostart from vm_host where id = new.host_id),
                                      (select autostart from installation)) is distinct from 'always' then
             new.is_stock := false;
-            new.generation := new.generation + 1;
         end if;
         new.stopped_with := null;
         new.start_tries := 0;

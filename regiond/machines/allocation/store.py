@@ -19,7 +19,7 @@ _READY = """
       join zone z on z.id = m.zone_id join resource_pool p on p.id = m.pool_id
       left join server s on s.id = h.server_id
      where m.state = 'ready' and m.owner_id is null and h.state <> 'removing' and h.maintenance_since is null
-       and not m.as_found and not m.locked
+       and not m.as_found and not m.locked and m.unproven_since is null
        and (m.is_stock and not exists (select from machine_disk d where d.machine_id = m.id and d.origin = 'foreign')
             or (($1::text[] is not null or $2::text is not null) and ($19 or m.composed_by_id = $20)))
        and ($1::text[] is null or m.system_id = any($1)) and ($2::text is null or m.hostname = $2)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from common.errors import WrongState
+from common.errors import NotAllowed, WrongState
 from common.values import PowerState
 from regiond.caller import Caller
 from regiond.machines.clones.model import CLONEABLE
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import TRANSIENT, MachineState, MachineView
-from regiond.machines.ownership_rules import may_act, may_allocate, not_owner
+from regiond.machines.ownership_rules import check_deployable, may_act
 from regiond.ui.texts import constant, text
 
 
@@ -94,7 +94,7 @@ def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
 
 def removals(caller: Caller, machine: MachineView) -> tuple[str, ...]:
     """`release` and `delete`, each with a page that tells what it removes."""
-    if not may_act(caller, machine) or machine.locked or machine.state in TRANSIENT:
+    if not may_act(caller, machine) or machine.locked or machine.unproven_since or machine.state in TRANSIENT:
         return ()
     releases = machine.state is not MachineState.READY and _allows(machine, MachineEvent.RELEASE)
     return (*(("release",) if releases and machine.owner is not None else ()), "delete")
@@ -108,13 +108,12 @@ def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:
     is_free = machine.state is MachineState.READY and machine.owner is None
     if not caller.may_operate(machine.pool.id):
         return text("Only operators of the resource pool {name} deploy its VMs.", name=machine.pool.name)
-    if not (may_allocate(caller, machine) or may_act(caller, machine)):
-        return not_owner(machine).message
-    if not is_free:
-        try:
+    try:
+        check_deployable(caller, machine)
+        if not is_free:
             next_state(machine.state, MachineEvent.DEPLOY)
-        except WrongState as error:
-            return error.message
+    except (NotAllowed, WrongState) as error:
+        return error.message
     if machine.host_id is None:
         return text("{hostname} is on no host.", hostname=machine.hostname)
     if machine.adopted or not machine.disks:

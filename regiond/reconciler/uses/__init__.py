@@ -1,0 +1,1 @@
+"""Discrepancies of whose machines are, after the database was restored."""
