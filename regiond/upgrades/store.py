@@ -31,40 +31,28 @@ _HAS_COLUMN = """
     select exists (select from information_schema.columns
                     where table_schema = current_schema() and table_name = $1 and column_name = $2)
 """
-# Signs of a use, as the migration 0027_stock looks for them, with the column that a schema needs for each.
+# Ready machines without owner that show a sign of a use, as the migration 0027_stock looks for them.
+_READY = "select m.hostname from machine m where m.state = 'ready' and m.owner_id is null and "
 _EMPTIED_AT = """coalesce((select max(r.finished_at) from operation r
                            where r.machine_id = m.id and r.kind = 'release' and r.state = 'succeeded'
                              and (r.request -> 'deployed' = 'true' or r.request -> 'erase' = 'true')), '-infinity')"""
-_SIGNS: tuple[tuple[str, str, str], ...] = (
-    ("machine", "adopted", "m.adopted or m.power_state = 'on'"),
-    ("machine", "wanted_power", "m.wanted_power = 'on'"),
-    ("machine_usage", "machine_id", "exists (select from machine_usage u where u.machine_id = m.id)"),
-    ("deployment", "machine_id", "exists (select from deployment d where d.machine_id = m.id)"),
-    (
-        "guest",
-        "next_iso",
-        "exists (select from guest g where g.machine_id = m.id and (g.iso <> '' or g.next_iso <> ''))",
-    ),
-    (
-        "event",
-        "system_id",
-        f"""exists (select from event e
-                     where e.system_id = m.system_id and e.at > {_EMPTIED_AT}
-                       and e.kind in ('console_opened', 'screen_opened', 'machine_restored'))""",
-    ),
-    (
-        "operation",
-        "machine_id",
-        f"""exists (select from operation o
-                     where o.machine_id = m.id and o.created_at > {_EMPTIED_AT}
-                       and (o.kind in ('insert_iso', 'deploy')
-                            or (o.kind = 'power' and o.request ->> 'action' <> 'off')
-                            or (o.kind = 'add_disk' and jsonb_typeof(o.request -> 'kept') = 'object')
-                            or (o.kind = 'compose' and (o.request ? 'import' or o.request ? 'copied'
-                                                        or o.request -> 'power_on' = 'true'))))""",
-    ),
-)
-_WITHOUT_OWNER = "select m.hostname from machine m where m.state = 'ready' and m.owner_id is null"
+_USED = f"""{_READY} (
+           m.adopted or m.power_state = 'on'
+           or exists (select from deployment d where d.machine_id = m.id)
+           or exists (select from event e
+                       where e.system_id = m.system_id and e.at > {_EMPTIED_AT}
+                         and e.kind in ('console_opened', 'screen_opened', 'machine_restored'))
+           or exists (select from operation o
+                       where o.machine_id = m.id and o.created_at > {_EMPTIED_AT}
+                         and (o.kind in ('insert_iso', 'deploy')
+                              or (o.kind = 'power' and o.request ->> 'action' <> 'off')
+                              or (o.kind = 'add_disk' and jsonb_typeof(o.request -> 'kept') = 'object')
+                              or (o.kind = 'compose' and (o.request ? 'import' or o.request ? 'copied'
+                                                          or o.request -> 'power_on' = 'true')))))
+"""  # noqa: S608  # our own texts
+_SHOULD_RUN = f"{_READY} m.wanted_power = 'on'"
+_MEASURED = f"{_READY} exists (select from machine_usage u where u.machine_id = m.id)"
+_WITH_ISO = f"{_READY} exists (select from guest g where g.machine_id = m.id and (g.iso <> '' or g.next_iso <> ''))"
 _DATA_FOLDER = """
     select case when pg_has_role('pg_read_all_settings', 'usage') then current_setting('data_directory') end
 """
@@ -101,9 +89,14 @@ async def ready_in_use(db: Db) -> tuple[str, ...]:
     """Returns the names of Ready machines without owner that were used, before the schema says which are stock."""
     if await db.fetchval(_HAS_COLUMN, "machine", "is_stock"):
         return ()
-    signs = [sign for table, column, sign in _SIGNS if await db.fetchval(_HAS_COLUMN, table, column)]
-    rows = await db.fetch(f"{_WITHOUT_OWNER} and ({' or '.join(f'({one})' for one in signs)}) order by 1")
-    return tuple(row["hostname"] for row in rows)
+    rows = await db.fetch(_USED)
+    if await db.fetchval(_HAS_COLUMN, "machine", "wanted_power"):
+        rows += await db.fetch(_SHOULD_RUN)
+    if await db.fetchval(_HAS_COLUMN, "machine_usage", "machine_id"):
+        rows += await db.fetch(_MEASURED)
+    if await db.fetchval(_HAS_COLUMN, "guest", "next_iso"):
+        rows += await db.fetch(_WITH_ISO)
+    return tuple(sorted({row["hostname"] for row in rows}))
 
 
 async def database_bytes(db: Db) -> int:

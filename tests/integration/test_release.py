@@ -79,7 +79,7 @@ async def test_only_owners_and_admins_release_and_only_in_some_states(innkeeper:
     assert await rejected_status(ann.post("machines/", op="release", machines=mine)) == 403
     assert await rejected_status(innkeeper.post("machines/", op="release", machines="abcdef")) == 400
     assert await ann.post("machines/", op="release", machines=free) == []
-    with pytest.raises(InnkeeperError, match="Only its owner"):
+    with pytest.raises(InnkeeperError, match="You do not own"):
         await ann.post(f"machines/{mine}/", op="set_owner_data", a="b")
     await innkeeper.post(f"machines/{mine}/", op="power_on")
     with innkeeper.held("power"):
