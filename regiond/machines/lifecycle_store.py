@@ -34,13 +34,17 @@ _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
 # What was used and not emptied has data of its owner, who counts as its maker: nobody else gets it. Administrators
 # decide about an adopted one, whose data was there before. One that came from MAAS is released as it was there.
 _CLEAR_OWNER = """
-    update machine set owner_id = null, agent_name = '', owner_data = '{}', workload_annotations = '{}',
-                       as_found = false, imported = false, composed_by_allocate = false,
-                       is_stock = not adopted and (is_stock or imported or $2),
-                       composed_by_id = case when adopted then null
-                                         when is_stock or imported or $2 then composed_by_id
-                                         else coalesce(owner_id, composed_by_id) end
-     where id = $1
+    update machine m set owner_id = null, agent_name = '', owner_data = '{}', workload_annotations = '{}',
+                         as_found = false, imported = false, composed_by_allocate = false,
+                         is_stock = not m.adopted and is_empty,
+                         composed_by_id = case when m.adopted then null
+                                           when is_empty then m.composed_by_id
+                                           else coalesce(m.owner_id, m.composed_by_id) end
+      from (select (o.is_stock or o.imported or $2)
+                   and not exists (select from guest g
+                                    where g.machine_id = o.id and (g.iso <> '' or g.next_iso <> '')) as is_empty
+              from machine o where o.id = $1) as found
+     where m.id = $1
 """
 _END_STOCK = """
     update machine m set is_stock = false, generation = generation + 1 where id = $1 and is_stock

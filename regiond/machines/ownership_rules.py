@@ -42,11 +42,13 @@ def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, boo
 def left_to(machine: MachineView, options: ReleaseOptions) -> str:
     """Returns who acts on the machine after its release, in words; empty if it is stock then.
 
-    A machine that was used is stock only if its release empties its disks. See `lifecycle_store.clear_owner`.
+    A machine that was used is stock only if its release empties its disks, and without an ISO image in its drive. See
+    `lifecycle_store.clear_owner`.
     """
     if machine.adopted:
         return "administrators"
-    if machine.is_stock or machine.imported or machine.osystem or options.erase:
+    has_iso = bool(machine.boot.iso or machine.boot.next_iso)
+    if not has_iso and (machine.is_stock or machine.imported or machine.osystem or options.erase):
         return ""
     return f"{machine.owner or machine.composed_by or 'its maker'} and administrators"
 

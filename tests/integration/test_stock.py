@@ -20,6 +20,7 @@ from tests.rejections import rejection
 from tests.waiting import eventually
 
 GIB = 1024**3
+ISO = bytes(16 * 2048) + b"\x01CD001\x01" + bytes(2041 + 2048)
 
 
 def path(machine: Any) -> str:
@@ -262,6 +263,17 @@ async def test_a_release_gives_back_what_it_empties(innkeeper: Deployment) -> No
     await ann.post("machines/", op="allocate", system_id=machine["system_id"])
     await ann.post(path(machine), op="release", erase="true")
     assert (await innkeeper.get(path(machine)))["stock"] is True
+
+
+async def test_a_released_machine_with_an_iso_image_is_no_stock(innkeeper: Deployment) -> None:
+    await add_image(innkeeper, "custom/installer", content=ISO, filetype="iso")
+    machine = await stock(innkeeper)
+    await innkeeper.post("machines/", op="allocate", system_id=machine["system_id"])
+    await innkeeper.post(path(machine), op="insert_iso", image="custom/installer")
+    plan = await innkeeper.post(path(machine), op="release", erase="true", dry_run="true")
+    assert "only admin and administrators act on it" in str(plan)
+    await innkeeper.post(path(machine), op="release", erase="true")
+    assert (await innkeeper.get(path(machine)))["stock"] is False
 
 
 async def test_marking_a_used_machine_fixed_leaves_it_to_its_owner(innkeeper: Deployment) -> None:
