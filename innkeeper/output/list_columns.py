@@ -35,7 +35,9 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
     "vm-clusters": columns("id:0 name:0 project:4 version:5 vmhost_count vm_count", _USED, _CAPACITY),
     "machines": columns(
         "system_id:0 hostname:0 pod.name ip_addresses=ip_addresses:2 power_state host_unreachable_since:2 status_name",
-        "owner:3 cpu_count:3 memory:3 pool:5 zone:5 guest_name:5 locked:4 tag_names:6 error_description",
+        "owner:3",
+        column("stock", usual=False, rank=4),
+        "cpu_count:3 memory:3 pool:5 zone:5 guest_name:5 locked:4 tag_names:6 error_description",
     ),
     "machines detached": columns(
         "system_id:0 hostname:0 host owner:3 cpu_count:3 memory:3 pool:5 zone:5 detached_at:2 lost:2"
