@@ -29,7 +29,7 @@ async def test_several_clones_are_one_operation(innkeeper: Deployment) -> None:
     assert (ended["kind"], ended["state"], ended["result"]["succeeded"]) == ("bulk", "succeeded", 5)
     made = [one for one in await innkeeper.get("machines/") if one["hostname"] != "web"]
     assert sorted(one["hostname"] for one in made) == [f"copy-{number}" for number in range(2, 7)]
-    assert {(one["status_name"], one["cpu_count"]) for one in made} == {("Ready", 1)}
+    assert {(one["status_name"], one["cpu_count"]) for one in made} == {("Allocated", 1)}
     children = await innkeeper.get(f"operations/?parent={ended['id']}")
     assert sorted((one["kind"], one["system_id"]) for one in children) == sorted(
         ("compose", one["system_id"]) for one in made

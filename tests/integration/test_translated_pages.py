@@ -48,11 +48,11 @@ async def test_no_word_of_a_page_is_outside_the_catalogue(client: WebClient, inn
     assert not found, "\n".join(found)
 
 
-BULK = ("stop", "off", "restart", "release", "lock", "unlock", "place", "tag", "delete")
+BULK = ("stop", "off", "restart", "release", "unlock", "place", "tag", "delete")
 ANSWERS = (
     *(("vms/bulk", {"action": action, "all": "true"}) for action in BULK),
     *(("vms/{vm}/act", {"action": action}) for action in ("stop", "off", "restart", "broken")),
-    ("vms/bulk", {"action": "lock", "all": "true", "confirmed": "yes"}),
+    ("vms/bulk", {"action": "unlock", "all": "true", "confirmed": "yes"}),
     ("vms/bulk", {"action": "tag", "all": "true", "confirmed": "yes"}),
     ("vms/{vm}/delete", {}),
     ("compose/preview", {"pins": "count", "cores": "1", "memory": "1024", "count": "2"}),
