@@ -66,10 +66,10 @@ async def open_operation(
     """Returns the operation's id. Applies `begins` to the machine's state; the request keeps the earlier one (`was`).
 
     The caller must not hold a lock on the machine's row: transactions that open or end an operation lock the operation
-    first, so the opposite order can deadlock. Of kinds that write or delete disks, it locks that row afterwards. Stock
-    of which a use begins is stock no longer. Raises
-    Busy while another operation acts on the machine or it is still being composed or adopted, StaleView if its disks or
-    its host are others than those of `machine`, WrongState, NotFound.
+    first, so the opposite order can deadlock. Of stock and of kinds that write or delete disks, it locks that row
+    afterwards. Stock of which a use begins is stock no longer. Raises Busy while another operation acts on the machine
+    or it is still being composed or adopted, StaleView if its disks, its host or its owner are others than those of
+    `machine`, WrongState, NotFound.
     """
     check_settled(machine)
     use = use_begun_by(kind, request or {})
@@ -93,6 +93,9 @@ async def open_operation(
         await check_no_host(db, machine)
     if begins is not None:
         await lifecycle_store.apply_event(db, machine.id, begins)
+    if machine.is_stock_now:  # an allocation may take it at this moment, and only one of both is right
+        await lifecycle_store.lock_one(db, machine.id)
+        await check_owner_is(db, machine)
     if use is not None and machine.is_stock:
         await begin_use(db, machine.id, use, account_id=account_id, operation_id=operation_id)
     return operation_id

@@ -20,9 +20,11 @@ _GENERATIONS_FROM = 27  # the migration since which hosts have the generation of
 
 # A backup of a release without generations has nothing that hosts could be compared with.
 _DOUBT = """
+    with known as (select case when applied_at > $1 then -1 end as nothing from schema_migration where number = $2),
+         detached as (update detached_machine set unproven_since = clock_timestamp(),
+                                                  generation = coalesce((select nothing from known), generation))
     update machine set unproven_since = clock_timestamp(),
-                       generation = case when (select applied_at > $1 from schema_migration where number = $2)
-                                         then -1 else generation end
+                       generation = coalesce((select nothing from known), generation)
      where host_id is not null
 """
 # A use that began since the backup has a higher generation on the host.

@@ -182,6 +182,20 @@ async def test_stock_that_runs_after_the_restore_is_in_use(innkeeper: Deployment
     assert (shown["stock"], shown["made_by"], shown["unproven_since"]) == (False, "admin", None)
 
 
+async def test_removing_and_adding_a_host_proves_nothing(innkeeper: Deployment) -> None:
+    machine = await stock(innkeeper, hostname="vm")
+    ann = await as_user(innkeeper, "ann")
+    await ann.post("machines/", op="allocate", name="vm")
+    at = await back_up(innkeeper)
+    await ann.post(path(machine), op="power_on")
+    await restore(innkeeper, at)
+    await refresh(innkeeper)
+    await innkeeper.delete(f"vm-hosts/{innkeeper.hosts['sim']}/")
+    await innkeeper.add_simulated(cores=8, memory_mib=16384)
+    await refused(ann.post(path(machine), op="power_off"))
+    assert (await unproven(innkeeper))["vm"][0] == "approval"
+
+
 async def test_the_refresh_says_which_machines_wait_for_a_person(innkeeper: Deployment) -> None:
     machine = await stock(innkeeper, hostname="vm")
     at = await back_up(innkeeper)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -195,6 +197,33 @@ async def power_event(innkeeper: Deployment, machine: Any, power: PowerState) ->
         await db.execute("update operation set finished_at = now() - interval '1 minute' where not is_open")
     change = GuestChange(event=GuestEvent.POWER, guest_name=machine["hostname"], power=power)
     await machines.guest_changed(machine["pod"]["id"], change)
+
+
+async def test_a_change_by_the_maker_does_not_meet_an_allocation(innkeeper: Deployment) -> None:
+    """Both begin while the machine is stock. The change waits for the allocation, and is refused."""
+    host = await innkeeper.add_simulated(cores=8, memory_mib=16384)
+    ann, ben = await as_user(innkeeper, "ann"), await as_user(innkeeper, "ben")
+    composed = await ben.compose(host["id"], cores=1, memory=1024)
+    machine = await ben.get(path(composed))
+    async with innkeeper.connection() as db:
+        transaction = db.transaction()
+        await transaction.start()
+        await db.execute("update machine set owner_id = (select id from account where username = 'ann')")
+        changes = [
+            asyncio.create_task(rejection(ben.post(path(machine), op="set_boot", order="disk"))),
+            asyncio.create_task(rejection(ben.post(path(machine), op="power_on"))),
+        ]
+        await eventually(partial(waiting_for_locks, innkeeper, 2))
+        await transaction.commit()
+    known = ("has just changed", "You do not own", "Another operation")
+    for refused in await asyncio.gather(*changes):
+        assert any(text in refused.message for text in known), refused.message
+    assert (await ann.get(path(machine)))["boot_order"] == machine["boot_order"]
+
+
+async def waiting_for_locks(innkeeper: Deployment, count: int) -> bool:
+    (row,) = await innkeeper.fetch("select count(*) as number from pg_stat_activity where wait_event_type = 'Lock'")
+    return int(row["number"]) >= count
 
 
 async def test_a_start_on_the_host_ends_stock(innkeeper: Deployment) -> None:

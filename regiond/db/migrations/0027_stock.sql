@@ -16,6 +16,8 @@ alter table machine add column unproven_since timestamptz;
 comment on column machine.unproven_since is
     'When the database was restored: nobody knows whether the machine was used since, or by whom. Null: its host, or a person, has shown that the ledger is right.';
 create index machine_unproven_idx on machine (host_id) where unproven_since is not null;
+alter table detached_machine add column unproven_since timestamptz;
+comment on column detached_machine.unproven_since is 'As of the machine.';
 alter table detached_machine add column generation integer not null default 0;
 comment on column detached_machine.generation is 'As of the machine.';
 alter table detached_machine add column composed_by_id integer references account on delete set null;

@@ -19,7 +19,8 @@ _DETACH = """
                                    zone_id, owner_id, architecture, cores, memory_mib, tags, description, state,
                                    composed_by_allocate, agent_name, owner_data, workload_annotations,
                                    error_description, locked, affinity_groups, lost, disks, nics, kept_addresses,
-                                   devices, as_found, imported, autostart, zone_chosen, composed_by_id, generation)
+                                   devices, as_found, imported, autostart, zone_chosen, composed_by_id, generation,
+                                   unproven_since)
     select m.uuid, m.system_id, m.hostname, m.adopted, h.name, h.driver, h.address, h.project, m.pool_id, m.zone_id,
            m.owner_id, m.architecture, m.cores, m.memory_mib, m.tags, m.description, m.state,
            m.composed_by_allocate, m.agent_name, m.owner_data, m.workload_annotations, m.error_description, m.locked,
@@ -56,7 +57,7 @@ _DETACH = """
                                             from device_nic n left join ip_address a on a.device_nic_id = n.id
                                            where n.device_id = d.id), '[]')) order by d.id)
                        from device d where d.parent_id = m.id), '[]'), m.as_found, m.imported,
-           m.autostart, m.zone_chosen, m.composed_by_id, m.generation
+           m.autostart, m.zone_chosen, m.composed_by_id, m.generation, m.unproven_since
       from machine m join vm_host h on h.id = m.host_id
      where m.host_id = $1
     on conflict (uuid) do nothing
@@ -98,7 +99,7 @@ _RESTORE = """
     insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
                          memory_mib, tags, owner_id, description, adopted, composed_by_allocate, agent_name, owner_data,
                          workload_annotations, error_description, locked, as_found, imported, autostart,
-                         zone_chosen, composed_by_id, generation)
+                         zone_chosen, composed_by_id, generation, unproven_since)
     select f.uuid,
            case when exists (select 1 from machine m where m.system_id = f.system_id) then $4 else f.system_id end,
            case when exists (select from used_hostname u where u.hostname = f.hostname)
@@ -108,7 +109,8 @@ _RESTORE = """
            coalesce(z.id, h.zone_id),
            $5, g.power_state, f.architecture, g.cores, g.memory_mib, f.tags, f.owner_id, f.description, f.adopted,
            f.composed_by_allocate, f.agent_name, f.owner_data, f.workload_annotations, f.error_description, f.locked,
-           f.as_found, f.imported, f.autostart, coalesce(z.id <> h.zone_id, false), f.composed_by_id, f.generation
+           f.as_found, f.imported, f.autostart, coalesce(z.id <> h.zone_id, false), f.composed_by_id, f.generation,
+           f.unproven_since
       from detached_machine f join vm_host h on h.id = $2 join guest g on g.id = $3
       left join zone z on z.id = f.zone_id and f.zone_chosen
      where f.uuid = $1
