@@ -99,7 +99,7 @@ async def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> N
     (host,) = reader.asks("vm-hosts read")
     assert (host["name"], host["problems"]) == ("local", [])
     (machine,) = reader.asks("machines read")
-    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == ("web-1", "Ready", "on")
+    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == ("web-1", "Allocated", "on")
 
     def linked() -> bool:
         (rack,) = reader.asks("racks read")
