@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.errors import UnsupportedByPeer
 from common.rpc.host_commands import HOST_SET_GENERATION, SetGenerationCall
+from regiond.machines import store
 from regiond.machines.steps import Target
 from regiond.machines.stock import GENERATION
 from regiond.operations.model import Operation
@@ -35,3 +36,5 @@ async def write_generation(calls: HostCalls, operation: Operation, target: Targe
         if not lacks_command(error):
             raise
         await journal.note("the host keeps no record of this use", reason=error.message)
+        return
+    await journal.write("generation_written", lambda db: store.set_guest_generation(db, target.machine_id, generation))

@@ -242,6 +242,7 @@ class MachineView:
     error_description: str = ""  # why it was marked broken, or failed
     locked: bool = False  # it is not allocated, deployed, deleted, released or changed
     generation: int = 0  # how often it has become used since it was stock
+    generation_on_host: int | None = None  # the generation of its guest at the last refresh; None: unknown
     unproven_since: datetime | None = None  # since a restore of the database, nobody knows who has used it; None: known
     is_stock: bool = False  # nobody has used it since it was composed as stock, or emptied by a release
     affinity_groups: tuple[AffinityMembership, ...] = ()

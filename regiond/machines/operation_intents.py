@@ -19,7 +19,7 @@ from regiond.machines import lifecycle_store, view_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
-from regiond.machines.stock import GENERATION, begin_use, use_begun_by
+from regiond.machines.stock import begin_use, generation_of_use, use_begun_by
 from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
 
@@ -80,7 +80,7 @@ async def open_operation(
         system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
         request=request_of(
             known_spec(machine, installation_id), was=machine.state.value, **_pending(machine, kind),
-            **({GENERATION: machine.generation + 1} if use and machine.is_stock else {}), **(request or {}),
+            **({} if use is None else generation_of_use(machine)), **(request or {}),
         ),
         max_failures=max_failures,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from common.values import PowerAction
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store
-from regiond.machines.model import EndedStock
+from regiond.machines.model import EndedStock, MachineView
 from regiond.machines.values.power import AFTER_HOST
 from regiond.operations.model import OperationKind
 
@@ -31,6 +31,17 @@ def use_begun_by(kind: OperationKind, request: Mapping[str, Any]) -> str | None:
             return "it gets a disk that was kept"
         case _:
             return None
+
+
+def generation_of_use(machine: MachineView) -> dict[str, int]:
+    """Returns the part of a request with the generation that the guest gets before a use; empty if it has that.
+
+    A machine that was started by other means is in use before its guest has a generation of that use.
+    """
+    if machine.is_stock:
+        return {GENERATION: machine.generation + 1}
+    on_host = machine.generation_on_host
+    return {GENERATION: machine.generation} if on_host is not None and on_host < machine.generation else {}
 
 
 async def begin_use(

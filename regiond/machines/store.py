@@ -30,7 +30,8 @@ _DELETE = "delete from machine where id = $1"
 # follows another event counts.
 _GUEST_POWER = """
     with before as (
-        select m.id, m.power_state, m.is_stock, h.name as host_name
+        select m.id, m.power_state, m.is_stock and m.unproven_since is null as proven_stock, m.is_stock,
+               h.name as host_name
           from machine m join vm_host h on h.id = m.host_id
          where h.id = $1 and (m.uuid::text = $2 or m.hostname = $3)
            and not exists (select from operation o
@@ -38,7 +39,8 @@ _GUEST_POWER = """
                               and (o.is_open or o.finished_at > clock_timestamp() - interval '10 seconds'))
            for no key update of m
     )
-    update machine m set power_state = $4, settled_at = clock_timestamp()
+    update machine m set power_state = $4, settled_at = clock_timestamp(),
+                         generation = generation + (before.proven_stock and $4 = 'on')::integer
       from before where m.id = before.id and before.power_state <> $4
     returning m.system_id, m.hostname, m.host_id, before.host_name, before.power_state as power_before,
               before.is_stock and not m.is_stock and m.owner_id is null and m.state = 'ready' as was_stock,
@@ -97,13 +99,17 @@ _MOVED_OFF = """
        and not exists (select from operation o where o.machine_id = m.id and o.is_open)
     returning m.system_id, m.hostname, old.name as left_host, new.name as host
 """
+# Also counts a start of stock that stays stock, because its host starts it by itself: generations may have gaps.
 _LISTED_POWER = """
-    with before as (select id, is_stock from machine where id = $1 for no key update)
-    update machine m set power_state = $2 from before where m.id = before.id
+    with before as (select id, is_stock, is_stock and unproven_since is null as proven_stock
+                      from machine where id = $1 for no key update)
+    update machine m set power_state = $2, generation = generation + (before.proven_stock and $2 = 'on')::integer
+      from before where m.id = before.id
     returning m.system_id, m.hostname, m.host_id,
               before.is_stock and not m.is_stock and m.owner_id is null and m.state = 'ready' as was_stock,
               (select username from account where id = m.composed_by_id) as made_by, null as used_by
 """
+_GUEST_GENERATION = "update guest set generation = greatest(generation, $2) where machine_id = $1"
 # A pending size that the guest now has is pending no longer.
 _SIZE = """
     update machine set cores = $2, memory_mib = $3, pending_cores = nullif(pending_cores, $2),
@@ -150,6 +156,11 @@ async def set_listed_power(db: Db, machine_id: int, power_state: str) -> EndedSt
     Returns the machine if it was stock until it was found on.
     """
     return ended_stock(await db.fetchrow(_LISTED_POWER, machine_id, power_state))
+
+
+async def set_guest_generation(db: Db, machine_id: int, generation: int) -> None:
+    """Records what was written on the host, which the next refresh would find. Idempotent."""
+    await db.execute(_GUEST_GENERATION, machine_id, generation)
 
 
 async def set_size(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:

@@ -34,7 +34,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # `owner_data` can have 64 KiB for each machine: queries for callers that neither show nor change it leave it out.
 _WITHOUT_OWNER_DATA = f"""
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
-           m.adopted, m.as_found, m.imported, m.is_stock, m.generation, m.unproven_since, m.autostart,
+           m.adopted, m.as_found, m.imported, m.is_stock, m.generation, g.generation as generation_on_host,
+           m.unproven_since, m.autostart,
            coalesce(m.autostart, case when not m.adopted and not m.imported then
                                    coalesce(h.autostart, (select autostart from installation)) end)
              as autostart_in_effect, m.tags, m.description, m.host_id, m.created_at, m.agent_name,

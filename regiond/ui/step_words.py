@@ -72,6 +72,7 @@ STEP_WORDS: Mapping[str, str] = {
     "set_autostart": constant("set autostart"),
     "set_boot_disk": constant("set boot disk"),
     "set_generation": constant("record the use on the host"),
+    "generation_written": constant("use recorded on the host"),
     "set_start_order": constant("set the start order"),
     "restore_start_order": constant("restore the start order"),
     "check_drive": constant("check the drive"),

@@ -208,3 +208,16 @@ async def test_the_refresh_says_which_machines_wait_for_a_person(innkeeper: Depl
     await unproven(innkeeper)
     listed = await innkeeper.get("attention/")
     assert [one["name"] for one in listed if one["kind"] == "discrepancy"] == ["vm"]
+
+
+async def test_stock_that_was_started_on_its_host_and_used_since_is_not_stock(innkeeper: Deployment) -> None:
+    machine = await stock(innkeeper, hostname="vm")
+    at = await back_up(innkeeper)
+    innkeeper.simulated().set_power("vm", PowerState.ON)
+    await refresh(innkeeper)
+    await innkeeper.post(path(machine), op="power_cycle")
+    await innkeeper.post(path(machine), op="power_off", stop_mode="hard")
+    await restore(innkeeper, at)
+    await refresh(innkeeper)
+    assert (await unproven(innkeeper))["vm"][0] == "approval"
+    assert (await innkeeper.get(path(machine)))["stock"] is False

@@ -22,6 +22,7 @@ from tests.integration.discrepancies import Sweeper, kinds_after_refresh, only_a
 from tests.integration.tables import sql
 from tests.lab.deployed_host import DeployedHost, add_libvirt
 from tests.lab.lab_host import LabHost, definition
+from tests.lab.restored_uses import check_restored_uses, restored_uses
 from tests.waiting import eventually
 
 
@@ -135,3 +136,16 @@ async def test_what_a_late_call_of_a_failed_compose_creates_is_deleted(
     assert lab_host.volumes() >= {disk.volume for disk in late.disks}
     await refresh(innkeeper, host)
     await eventually(lambda: (lab_host.names(), lab_host.volumes()) == (set(), set()))
+
+
+async def test_nobody_gets_a_domain_that_was_used_since_the_backup(lab_host: LabHost, deployment: Deployment) -> None:
+    await deployment.start()
+    host_id = (await add_libvirt(deployment, lab_host))["id"]
+
+    def root_disk(name: str) -> Path:
+        source = lab_host.tree(name).find("devices/disk[@device='disk']/source")
+        assert source is not None
+        return Path(source.attrib["file"])
+
+    host = DeployedHost(deployment=deployment, host_id=host_id, prefix=lab_host.prefix)
+    await check_restored_uses(await restored_uses(host, root_disk))

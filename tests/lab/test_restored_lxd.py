@@ -15,8 +15,9 @@ from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh
 from tests.integration.discrepancies import Sweeper, kinds_after_refresh, only_after_refresh
 from tests.integration.tables import sql
-from tests.lab.deployed_host import add_lxd
+from tests.lab.deployed_host import DeployedHost, add_lxd
 from tests.lab.lxd_server import LxdServer
+from tests.lab.restored_uses import check_restored_uses, restored_uses
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.every_product
@@ -88,3 +89,13 @@ async def test_what_a_late_call_creates_is_deleted_at_once(
     assert holds(lxd, prefix, spec.disks[1].volume) == ({name}, True)
     await refresh(innkeeper, host)
     await eventually(lambda: holds(lxd, prefix, spec.disks[1].volume) == (set(), False))
+
+
+async def test_nobody_gets_a_vm_that_was_used_since_the_backup(
+    lxd: LxdServer, prefix: str, deployment: Deployment
+) -> None:
+    await deployment.start()
+    host = DeployedHost(
+        deployment=deployment, host_id=(await add_lxd(deployment, lxd, cpu_over_commit_ratio=10))["id"], prefix=prefix
+    )
+    await check_restored_uses(await restored_uses(host, lambda name: lxd.folder_of(name) / "root.img"))

@@ -21,7 +21,7 @@ from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.deployment import Deploy, Rebuild, ReleaseDeployed, RemoveHostWithImage
 from tests.faults.scenarios.disks import AddDisk, AddDiskMany, AttachDisk, GrowDisk, MoveDisk, RemoveDisk
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
-from tests.faults.scenarios.iso_images import EjectIso, InsertIso
+from tests.faults.scenarios.iso_images import EjectIso, InsertFirstIso, InsertIso
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
 from tests.faults.scenarios.lxd_removal import RemoveLxdHost
 from tests.faults.scenarios.maas import ComposeInMaas, DeleteInMaas, RegisterInMaas, UnregisterFromMaas
@@ -55,6 +55,7 @@ _ALL: tuple[Scenario, ...] = (
     BootOnce(),
     SetStartOrder(),
     InsertIso(),
+    InsertFirstIso(),
     EjectIso(),
     Resize(running=False),
     Resize(running=True),

@@ -27,6 +27,7 @@ _BOOT_ORDER = """
       from boot_order join guest using (guest_id) where name = ?
 """
 _SIZE = "select cores, memory_mib from guest where name = ?"
+_GENERATION = "select number from generation join guest using (guest_id) where name = ?"
 _BOOT_POSITION = """
     select disk.position from boot_disk join guest using (guest_id)
       join disk on (disk.guest_id, disk.pool, disk.volume) = (guest.guest_id, boot_disk.pool, boot_disk.volume)
@@ -137,6 +138,10 @@ class GuestHost(CellHost, ABC):
         """Its cores and memory in MiB; None: the host does not report them here."""
         return None
 
+    def generation(self, guest: str) -> int | None:
+        """How often a use of it has begun; None: the host does not report it here."""
+        return None
+
     def bound(self, guest: str) -> tuple[list[int], bool] | None:
         """Its pinned cores, and whether its memory is in huge pages; None: the host does not report them here."""
         return None
@@ -226,6 +231,9 @@ class SimulatedCellHost(GuestHost):
 
     def size(self, guest: str) -> tuple[int, int] | None:
         return next(((cores, memory_mib) for cores, memory_mib in self.file.rows(_SIZE, guest)), (0, 0))
+
+    def generation(self, guest: str) -> int | None:
+        return next((number for (number,) in self.file.rows(_GENERATION, guest)), 0)
 
     def bound(self, guest: str) -> tuple[list[int], bool] | None:
         found = self.file.rows(

@@ -13,7 +13,7 @@ from regiond.operations.model import OperationKind
 from tests.disk_images import raw_disk, upload
 from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.faults.scenarios.hosts import RemoveHost
-from tests.faults.scenarios.machines import HostMachine, composed
+from tests.faults.scenarios.machines import HostMachine, composed, first_use_problems
 from tests.faults.scenarios.ownership import only_machine
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, Response, problem
 from tests.faults.scenarios.site import Site
@@ -65,6 +65,7 @@ class Deploy(_WithImage):
         now = machine["status_name"], machine["power_state"], machine["owner"], machine["osystem"]
         image = state.image_on_disk(site)
         return [
+            *await first_use_problems(site, state.machine),
             *problem(f"the machine is {now}", when=now != ("Deployed", "on", "admin", "custom")),
             *problem(f"its root disk has the image {image}", when=image != state.sha256),
         ]

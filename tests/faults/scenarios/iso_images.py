@@ -10,7 +10,7 @@ from attrs import frozen
 
 from regiond.operations.model import OperationKind
 from tests.disk_images import checked, upload
-from tests.faults.scenarios.machines import HostMachine, composed
+from tests.faults.scenarios.machines import HostMachine, composed, first_use_problems
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site
 
@@ -25,8 +25,8 @@ class WithIso:
     sha256: str
 
 
-async def with_iso(site: Site) -> WithIso:
-    machine = await composed(site, power_on="true")
+async def with_iso(site: Site, *, power_on: str = "true") -> WithIso:
+    machine = await composed(site, power_on=power_on)
     content = bytes(16 * 2048) + b"\x01CD001\x01" + uuid4().bytes.ljust(2041 + 2048, b"\0")
     name = f"custom/{machine.hostname}-iso"
     entry = await checked(site.deployment, await upload(site.deployment, content, name=name, filetype="iso"))
@@ -60,6 +60,18 @@ class InsertIso(RequestScenario):
 
     async def clear(self, site: Site, state: WithIso) -> None:
         await site.deployment.delete(f"boot-resources/{state.image_id}/")
+
+
+class InsertFirstIso(InsertIso):
+    """The image is the first use of a machine that was composed as stock."""
+
+    name = "insert_iso_first"
+
+    async def prepare(self, site: Site) -> WithIso:
+        return await with_iso(site, power_on="false")
+
+    async def check(self, site: Site, state: WithIso, outcome: Outcome) -> Iterable[str]:
+        return [*await first_use_problems(site, state.machine), *await super().check(site, state, outcome)]
 
 
 class EjectIso(InsertIso):

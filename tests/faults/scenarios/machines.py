@@ -13,6 +13,8 @@ from tests.faults.scenarios.cell_hosts import FOREIGN, GuestHost
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site
 
+_USE = "select is_stock, generation from machine where system_id = $1"
+
 
 @frozen(kw_only=True)
 class HostMachine:
@@ -39,6 +41,17 @@ async def unexpected_machines(site: Site, *expected: str) -> list[str]:
     """A problem unless the API lists exactly these machines."""
     found: list[Any] = sorted(one["hostname"] for one in await site.deployment.get("machines/"))
     return problem(f"the machines are {found}, expected: {sorted(expected)}", when=found != sorted(expected))
+
+
+async def first_use_problems(site: Site, state: HostMachine) -> list[str]:
+    """Problems unless the machine is in use, and both the ledger and the host have the generation of its first use."""
+    ((is_stock, known),) = await site.fetch(_USE, state.system_id)
+    actual = await asyncio.to_thread(state.host.generation, state.hostname)
+    return [
+        *problem("the machine is still stock", when=is_stock),
+        *problem(f"the ledger has the generation {known}", when=known != 1),
+        *problem(f"the guest has the generation {actual}", when=actual not in (1, None)),
+    ]
 
 
 class Compose(RequestScenario):

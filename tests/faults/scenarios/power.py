@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from regiond.operations.model import OperationKind
-from tests.faults.scenarios.machines import HostMachine, composed
+from tests.faults.scenarios.machines import HostMachine, composed, first_use_problems
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site
 
 
 class Power(RequestScenario):
-    """`action` is on, off or cycle."""
+    """`action` is on, off or cycle. `on` is the first use of a machine that was composed as stock."""
 
     kinds = (OperationKind.POWER,)
 
@@ -36,6 +36,7 @@ class Power(RequestScenario):
         times = 1 if switched is None else switched.count(wanted) - (self.action == "cycle")  # composed powered on
         attempts = outcome.operation.get("attempt", 1) if self.action == "cycle" else 1
         return [
+            *await first_use_problems(site, state),
             *problem(f"the guest is {actual}", when=actual != wanted),
             *problem(f"the last switch was {switched}", when=switched is not None and switched[-1:] != [wanted]),
             *problem(f"the machine is known to be {known}", when=known != wanted),
