@@ -47,7 +47,7 @@ async def test_a_vm_is_composed_from_a_template(admin: Visitor, fleet: Deploymen
         return [
             (one["cpu_count"], one["memory"], [disk["size"] for disk in one["blockdevice_set"]])
             for one in found
-            if one["status_name"] == "Ready"
+            if one["status_name"] == "Allocated"
         ] == [(1, 3072, [12 * 10**9, 7 * 10**9])]
 
     await eventually(is_made)
