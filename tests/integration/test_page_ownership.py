@@ -193,3 +193,22 @@ async def test_the_pages_of_a_device_serve_the_owner_of_its_vm(innkeeper: Deploy
                 sent = await client.post(address, None, csrf=csrf, **FORM)
                 assert sent.status == status, (role, address)
     assert (await innkeeper.get(f"devices/{one.device_system_id}/"))["hostname"] == "native-device"
+
+
+async def test_pages_say_whose_a_vm_is_and_who_chooses_an_owner(innkeeper: Deployment) -> None:
+    one = (await two_pools(innkeeper)).contents[NATIVE]
+    words = {
+        "stock made by olga": ("Stock made by you", "Stock"),
+        "in use, made by olga": ("In use yours", "In use made by olga"),
+        "in use, adopted": ("In use of administrators", "In use of administrators"),
+        "olga's": ("olga yours", "olga"),
+    }
+    for number, role in enumerate((Role.OPERATOR, Role.COLLEAGUE)):
+        client, _ = await logged_in(innkeeper, role)
+        for whose, expected in words.items():
+            await becomes(innkeeper, one.system_id, whose, MachineState.READY)
+            page = (await client.get(f"{UI}vms/{one.system_id}/configuration")).text
+            shown = re.sub(r"<[^>]+>", "", page.split("<dt>Owner</dt><dd>")[1].partition("</dd>")[0])
+            assert " ".join(shown.split()) == expected[number]
+        compose = (await client.get(f"{UI}compose")).text
+        assert ("stock, start, architecture" in compose, "owner, stock" in compose) == (True, False)

@@ -10,7 +10,7 @@ from common.errors import WrongState
 from common.values import PowerState
 from regiond.caller import Caller
 from regiond.machines.clones.model import CLONEABLE
-from regiond.machines.lifecycle import MachineEvent, next_state
+from regiond.machines.lifecycle import MachineEvent, next_state, protection_text
 from regiond.machines.model import TRANSIENT, MachineState, MachineView
 from regiond.machines.ownership_rules import may_act, may_allocate, may_delete, not_owner
 from regiond.ui.texts import constant, text
@@ -111,6 +111,8 @@ def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:
         return text("Only operators of the resource pool {name} deploy its VMs.", name=machine.pool.name)
     if not (may_allocate(caller, machine) or may_act(caller, machine)):
         return not_owner(machine).message
+    if machine.locked:
+        return protection_text(machine.hostname, machine.system_id)
     if not is_free:
         try:
             next_state(machine.state, MachineEvent.DEPLOY)
