@@ -305,11 +305,10 @@ class MachineView:
             return unproven_text(self.hostname)
         if self.owner is not None:
             return f"You do not own {self.hostname}."
-        if self.is_stock_now:
-            return (
-                f"{self.hostname} is stock: only whoever made it and administrators act on it. Allocate it first: "
-                f"innkeeper machines allocate system_id={self.system_id}"
-            )
+        if self.is_stock:
+            allocate = f" Allocate it first: innkeeper machines allocate system_id={self.system_id}"
+            acts = f"{self.hostname} is stock: only whoever made it and administrators act on it."
+            return acts + (allocate if self.is_stock_now else "")
         made_by = f"{self.composed_by}, who made it," if self.composed_by else "an administrator"
         return f"{self.hostname} is in use, and not yours. Ask {made_by} to act on it."
 

@@ -78,6 +78,19 @@ def may_act(caller: Caller, machine: MachineView) -> bool:
     return caller.may_operate(machine.pool.id) and _is_owner(caller, machine)
 
 
+def may_delete(caller: Caller, machine: MachineView) -> bool:
+    """Returns whether the caller may delete the machine: its own, unless somebody else composed it.
+
+    Such a machine is given back: its release destroys what allocation composed, and leaves the others.
+    """
+    return may_act(caller, machine) and composed_for(caller, machine)
+
+
+def composed_for(caller: Caller, machine: MachineView) -> bool:
+    """Returns whether the machine that the caller may act on was composed by it, or by its allocation."""
+    return caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
+
+
 def may_allocate(caller: Caller, machine: MachineView) -> bool:
     """Returns whether the machine may be allocated to the caller, also by a deployment: stock, or what is its own."""
     is_free = machine.state is MachineState.READY and machine.owner is None and not machine.locked
@@ -111,17 +124,24 @@ def may_release(caller: Caller, machine: MachineView) -> bool:
     return caller.may_operate(machine.pool.id) and (_is_owner(caller, machine) or is_free(machine))
 
 
+def check_may_release(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed as `check_owner`, unless `may_release`."""
+    if not may_release(caller, machine):
+        check_owner(caller, machine)
+
+
 def _is_owner(caller: Caller, machine: MachineView) -> bool:
     return caller.is_admin or machine.belongs_to(caller)
 
 
 def check_owner(caller: Caller, machine: MachineView) -> None:
-    """Raises NotAllowed unless the machine belongs to the caller, or the caller is an administrator.
+    """Raises NotAllowed unless the caller may act on the machine, as an operator of its pool or an administrator.
 
     A machine without owner belongs to whoever made it. Others may allocate it if it is stock, and nothing else.
     """
     if not _is_owner(caller, machine):
         raise not_owner(machine)
+    caller.require_operator(machine.pool.id, machine.pool.name)
 
 
 def check_unlocked(machine: MachineView) -> None:
@@ -137,20 +157,7 @@ def check_proven(machine: MachineView) -> None:
 
 
 def check_may_change(caller: Caller, machine: MachineView) -> None:
-    """Raises NotAllowed if the caller may not change the guest of the machine, also if the machine is locked."""
-    check_may_operate(caller, machine)
-    check_unlocked(machine)
-
-
-def check_may_operate(caller: Caller, machine: MachineView) -> None:
-    """Raises NotAllowed if the caller may not change the guest of the machine while it is unlocked."""
-    check_owner(caller, machine)
-    if machine.owner is None:
-        caller.require_operator(machine.pool.id, machine.pool.name)
-
-
-def check_changeable(caller: Caller, machine: MachineView) -> None:
-    """Raises NotAllowed unless the caller owns the machine or is an administrator, and for a locked machine."""
+    """Raises NotAllowed as `check_owner`, and for a locked machine."""
     check_owner(caller, machine)
     check_unlocked(machine)
 

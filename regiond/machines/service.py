@@ -50,7 +50,7 @@ from regiond.machines.operation_intents import (
     open_volume_removal,
     with_fresh_view,
 )
-from regiond.machines.ownership_rules import check_owner, check_unlocked
+from regiond.machines.ownership_rules import check_owner, check_unlocked, composed_for
 from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.removal import released_store
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
@@ -355,6 +355,5 @@ class Machines(MachineSearches):
 
 def _check_may_start(caller: Caller, kind: OperationKind, machine: MachineView) -> None:
     check_owner(caller, machine)
-    may_delete = caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
-    if kind is OperationKind.DELETE and not may_delete:
+    if kind is OperationKind.DELETE and not composed_for(caller, machine):
         raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")

@@ -12,6 +12,11 @@ _ADD = "insert into account (username, is_admin, password_hash) values ('mira', 
 NETWORKS = "front:10.20.10.0/24:10,storage:10.20.40.0/24:40"
 
 
+async def give_password(innkeeper: Deployment, username: str) -> None:
+    """PASSWORD, to an account that exists."""
+    await innkeeper.fetch("update account set password_hash = $1 where username = $2", _HASH, username)
+
+
 async def add_administrator_with_password(innkeeper: Deployment) -> None:
     """`mira`, with PASSWORD."""
     await innkeeper.fetch(_ADD, _HASH)

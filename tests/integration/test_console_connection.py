@@ -16,9 +16,12 @@ from regiond.api.http import running_requests
 from regiond.api.http.websocket import serve
 from regiond.machines.console.limits import ConsoleLimits
 from regiond.machines.console.service import Consoles
+from regiond.machines.model import MachineState
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.test_deployments import composed, database
+from tests.integration.test_ownership_matrix import becomes
+from tests.integration.two_pools import NATIVE, Role, two_pools
 from tests.integration.users import as_user, own
 from tests.rejections import rejection
 from tests.waiting import eventually
@@ -181,6 +184,22 @@ async def test_who_loses_the_role_loses_the_console(innkeeper: Deployment) -> No
         await shown(socket, b"vm$ ")
         await execute(database(innkeeper), "update pool_grant set role = 'viewer'")
         assert await ended(socket) == "You may not see this console any more."
+
+
+@pytest.mark.parametrize("whose", ["olga's", "in use, made by olga", "in use, adopted"])
+async def test_a_former_owner_loses_the_console(innkeeper: Deployment, whose: str) -> None:
+    """The machine belongs to another user, or it was released and runs on, in use by its maker."""
+    pools = await two_pools(innkeeper)
+    system_id, otto = pools.contents[NATIVE].system_id, pools.as_role(Role.COLLEAGUE)
+    await innkeeper.post(f"machines/{system_id}/", op="power_on")
+    await own(innkeeper, system_id, "otto")
+    limit(innkeeper, ConsoleLimits(check_every_s=0.1))
+    async with console(otto, system_id) as socket:
+        await shown(socket, b"native-machine$ ")
+        await becomes(innkeeper, system_id, whose, MachineState.READY)
+        assert await ended(socket) == "You may not see this console any more."
+    refused = await rejection(otto.get(f"machines/{system_id}/", op="console_log"))
+    assert refused.details["status"] == 403
 
 
 async def test_a_console_ends_with_its_api_key(innkeeper: Deployment) -> None:

@@ -11,6 +11,7 @@ from regiond.machines.values.devices import MAX_DEVICE_NICS, MAX_DEVICES, MAX_OW
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
 from tests.integration.test_nic_links import NETWORKS, allocated, reaches, ready, subnet
+from tests.integration.two_pools import NATIVE, Role, two_pools
 from tests.integration.users import as_user, own
 from tests.rejections import invalid_fields, rejected_status, rejection
 
@@ -171,6 +172,15 @@ async def test_only_the_owner_of_the_machine_has_devices_on_it(innkeeper: Deploy
     assert await rejected_status(ann.delete(f"devices/{device['system_id']}/")) == 403
     assert await rejected_status(ann.post(interface_of(device), op="disconnect")) == 403
     assert await ann.get("devices/") == [device]
+
+
+async def test_an_owner_without_the_role_registers_no_device(innkeeper: Deployment) -> None:
+    """Who operates another pool only, and owns a machine in this one."""
+    pools = await two_pools(innkeeper)
+    system_id = pools.contents[NATIVE].system_id
+    await own(innkeeper, system_id, "emil")
+    refused = await rejection(register(pools.as_role(Role.ELSEWHERE), system_id))
+    assert (refused.details["status"], "needs the role operator" in refused.message) == (403, True)
 
 
 async def test_a_device_is_only_on_networks_of_its_machine(innkeeper: Deployment) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from regiond.caller import Caller
+from regiond.machines.model import MachineState
 from tests.browser.fleet import PASSWORD
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
+from tests.integration.test_ownership_matrix import becomes, callers
+from tests.integration.two_pools import NATIVE, Role, two_pools
 from tests.waiting import eventually
 
 
@@ -24,3 +29,22 @@ async def test_a_composer_learns_of_events_of_its_vm(innkeeper: Deployment) -> N
     newest, *_ = await events.list(caller=ann)
     assert newest.message == "web-1 was changed by another"
     await eventually(lambda: "events" in changes.since(position, ann).topics)
+
+
+@pytest.mark.parametrize("whose", ["in use, made by olga", "in use, adopted", "olga's"])
+async def test_nobody_of_another_pool_learns_of_a_vm_in_use(innkeeper: Deployment, whose: str) -> None:
+    pools = await two_pools(innkeeper)
+    system_id, users = pools.contents[NATIVE].system_id, await callers(innkeeper)
+    await becomes(innkeeper, system_id, "in use, made by emil", MachineState.READY)
+    changes, events = innkeeper.region.components.changes, innkeeper.region.components.services.events
+    mine = changes.position
+    await innkeeper.post(f"machines/{system_id}/", op="lock")
+    await eventually(lambda: f"vm-{system_id}" in changes.since(mine, users[Role.ELSEWHERE]).topics)
+    await becomes(innkeeper, system_id, whose, MachineState.READY)
+    position = changes.position
+    await innkeeper.post(f"machines/{system_id}/", op="unlock")
+    for role in (Role.VIEWER, Role.OPERATOR, Role.COLLEAGUE, Role.ADMIN):
+        await eventually(lambda one=role: f"vm-{system_id}" in changes.since(position, users[one]).topics)
+        assert "unlocked" in (await events.list(caller=users[role]))[0].message
+    assert {f"vm-{system_id}", "events"}.isdisjoint(changes.since(position, users[Role.ELSEWHERE]).topics)
+    assert [one for one in await events.list(caller=users[Role.ELSEWHERE]) if one.system_id == system_id] == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,11 @@ WHOSE: Mapping[str, tuple[str | None, str | None, bool]] = {
     "in use, adopted": (None, None, False),
     "olga's": ("olga", "admin", False),
 }
+# To an operator of another pool: who sees it, and does not act on it.
+HANDED_OVER: Mapping[str, tuple[str | None, str | None, bool]] = {
+    "emil's": ("emil", "admin", False),
+    "in use, made by emil": (None, "emil", False),
+}
 _SET = """
     update machine set state = $2, is_stock = $5, owner_id = (select id from account where username = $3),
                        composed_by_id = (select id from account where username = $4)
@@ -33,6 +39,26 @@ _FACTS = (
     "select state, owner_id, composed_by_id, is_stock, locked, power_state, hostname from machine where system_id = $1"
 )
 _CHANGES = "select count(*) from operation where system_id = $1 and kind <> 'compose'"
+
+
+async def becomes(innkeeper: Deployment, system_id: str, whose: str, state: MachineState) -> MachineView:
+    """Puts the machine into the state, as one of WHOSE or HANDED_OVER, and returns it."""
+    owner, made_by, is_stock = {**WHOSE, **HANDED_OVER}[whose]
+    await innkeeper.fetch(_SET, system_id, state.value, owner, made_by, is_stock)
+    machines = innkeeper.region.components.services.machines
+    (machine,) = await machines.list(MachineFilter(system_ids=(system_id,)))
+    return machine
+
+
+async def facts(innkeeper: Deployment, system_id: str) -> Sequence[Sequence[Any]]:
+    """What a change of the machine changes; not what begins one, see `begun`."""
+    return [tuple(row) for row in await innkeeper.fetch(_FACTS, system_id)]
+
+
+async def begun(innkeeper: Deployment, system_id: str) -> int:
+    """The number of operations on the machine since it was composed."""
+    ((number,),) = await innkeeper.fetch(_CHANGES, system_id)
+    return int(number)
 
 
 def machine_calls() -> list[tuple[Resource, Endpoint]]:
@@ -81,34 +107,31 @@ async def problems_of(pools: TwoPools, role: Role, caller: Caller, machine: Mach
     return found
 
 
-@pytest.mark.parametrize("role", [one for one in Role if one in USERNAMES])
-@pytest.mark.parametrize("whose", WHOSE)
+CASES = [*((whose, role) for whose in WHOSE for role in USERNAMES), *((one, Role.ELSEWHERE) for one in HANDED_OVER)]
+
+
+@pytest.mark.parametrize(("whose", "role"), CASES)
 async def test_each_account_may_do_what_the_table_says(innkeeper: Deployment, whose: str, role: Role) -> None:
     pools = await two_pools(innkeeper)
     system_id = pools.contents[NATIVE].system_id
-    owner, made_by, is_stock = WHOSE[whose]
     caller = (await callers(innkeeper))[role]
-    services, problems = innkeeper.region.components.services, list[str]()
+    problems = list[str]()
     for state in MachineState:
-        await innkeeper.fetch(_SET, system_id, state.value, owner, made_by, is_stock)
-        before = await innkeeper.fetch(_FACTS, system_id)
-        (machine,) = await services.machines.list(MachineFilter(system_ids=(system_id,)))
+        machine = await becomes(innkeeper, system_id, whose, state)
+        before = await facts(innkeeper, system_id)
         problems += await problems_of(pools, role, caller, machine)
-        assert await innkeeper.fetch(_FACTS, system_id) == before
+        assert await facts(innkeeper, system_id) == before
     assert problems == []
-    assert [row[0] for row in await innkeeper.fetch(_CHANGES, system_id)] == [0]
+    assert await begun(innkeeper, system_id) == 0
 
 
 @pytest.mark.parametrize("whose", WHOSE)
 async def test_only_what_the_table_says_is_allocated(innkeeper: Deployment, whose: str) -> None:
     pools = await two_pools(innkeeper)
     system_id = pools.contents[NATIVE].system_id
-    owner, made_by, is_stock = WHOSE[whose]
-    services = innkeeper.region.components.services
     for state in MachineState:
         for role, caller in (await callers(innkeeper)).items():
-            await innkeeper.fetch(_SET, system_id, state.value, owner, made_by, is_stock)
-            (machine,) = await services.machines.list(MachineFilter(system_ids=(system_id,)))
+            machine = await becomes(innkeeper, system_id, whose, state)
             answer = await allocated(pools.as_role(role), system_id)
             assert (answer == caller.username) is may_allocate(caller, machine), (role, state, answer)
 

@@ -10,6 +10,7 @@ import pytest
 
 from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotFound
 from common.values import PowerAction
+from regiond.accounts.service import with_grants
 from regiond.machines import lifecycle_store
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.api_calls import ASYNC
@@ -258,7 +259,8 @@ async def test_an_owner_deletes_only_what_was_composed_for_them(innkeeper: Deplo
     system_id = (await innkeeper.compose(host["id"], memory=1024))["system_id"]
     await as_user(innkeeper, "ann")
     services = innkeeper.region.components.services
-    ann = await services.accounts.user("ann")
+    async with innkeeper.connection() as db:
+        ann = await with_grants(db, await services.accounts.user("ann"))
     await own(innkeeper, system_id, "ann")
     with pytest.raises(NotAllowed, match="release it instead"):
         await services.machines.start_delete(ann, system_id)  # as an RPC client requests it

@@ -109,6 +109,17 @@ async def test_only_the_owner_sees_the_screen(innkeeper: Deployment) -> None:
         await viewer(socket).connect()
 
 
+async def test_a_former_owner_loses_the_screen(innkeeper: Deployment) -> None:
+    system_id = await running(innkeeper)
+    ann = await as_user(innkeeper, "ann")
+    await own(innkeeper, system_id, "ann")
+    limit(innkeeper, ConsoleLimits(check_every_s=0.1))
+    async with screen(ann, system_id) as socket:
+        await viewer(socket).connect()
+        await innkeeper.fetch("update machine set owner_id = composed_by_id where system_id = $1", system_id)
+        assert await ended(socket) == "You may not see this screen any more."
+
+
 async def test_a_vm_that_is_off_says_that_it_has_no_screen_yet(innkeeper: Deployment) -> None:
     system_id = await composed(innkeeper)
     async with screen(innkeeper, system_id) as socket:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -19,7 +21,7 @@ from regiond.ui.machines.deploy_form import (
     vm_host_choices,
     with_vm_host,
 )
-from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort, may_export, may_rebuild
+from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort, may_export, may_rebuild, removals
 from tests.unit.api_samples import IMAGE
 from tests.unit.machine_samples import MACHINE
 
@@ -40,6 +42,33 @@ def image(name: str, *, title: str = "", disk_bytes: int = ROOT, state: ImageSta
         IMAGE, name=name, title=title, state=state, format=ImageFormat.RAW, virtual_size_bytes=disk_bytes,
         received_bytes=IMAGE.size_bytes,
     )  # fmt: skip
+
+
+def test_nobody_deploys_a_locked_machine() -> None:
+    for state, owner in ((MachineState.ALLOCATED, "ann"), (MachineState.READY, None)):
+        locked = evolve(machine(state, owner), locked=True, is_stock=owner is None, composed_by="ann")
+        for caller in (ADMIN, OWNER):
+            assert "is locked" in str(deployment_obstacle(caller, locked))
+
+
+@pytest.mark.parametrize("change", [{"locked": True}, {"state": MachineState.BROKEN}])
+def test_stock_that_nobody_can_allocate_is_not_in_use(change: Mapping[str, Any]) -> None:
+    stock = evolve(machine(MachineState.READY, None), is_stock=True, **change)
+    obstacle = str(deployment_obstacle(OTHER, stock))
+    assert "is stock: only whoever made it and administrators act on it." in obstacle
+    assert "Allocate it" not in obstacle
+
+
+@pytest.mark.parametrize(
+    ("composed_by", "by_allocate", "offered"),
+    [("ann", False, ("release", "delete")), ("mira", False, ("release",)), ("mira", True, ("release", "delete"))],
+)
+def test_an_owner_is_offered_to_delete_what_it_composed(
+    composed_by: str, by_allocate: bool, offered: tuple[str, ...]
+) -> None:
+    own = evolve(machine(), composed_by=composed_by, composed_by_allocate=by_allocate)
+    assert removals(OWNER, own) == offered
+    assert removals(ADMIN, own) == ("release", "delete")
 
 
 @pytest.mark.parametrize(

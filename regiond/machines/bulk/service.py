@@ -33,7 +33,7 @@ from regiond.machines.model import (
 )
 from regiond.machines.operation_intents import check_idle
 from regiond.machines.ownership.release_requests import Releases
-from regiond.machines.ownership_rules import check_unlocked
+from regiond.machines.ownership_rules import check_may_release, check_unlocked
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
@@ -282,6 +282,8 @@ def _check_permission(caller: Caller, action: BulkAction, machines: Sequence[Mac
     for machine in machines:
         try:
             check_object(action.permission, caller, machine)
+            if action is BulkAction.RELEASE:
+                check_may_release(caller, machine)
         except NotAllowed as error:
             names.append(machine.hostname)
             reasons.append(error.message)

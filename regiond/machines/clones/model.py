@@ -15,7 +15,7 @@ from common.values import NicKind, PowerState
 from regiond.caller import Caller
 from regiond.machines.disks.model import check_volumes
 from regiond.machines.model import MAAS_STATUS, MachineState, MachineView, NicView
-from regiond.machines.ownership_rules import check_may_operate
+from regiond.machines.ownership_rules import check_owner
 from regiond.placement.model import Condition, DiskRequirement, NicRequirement
 
 CLONEABLE = (MachineState.READY, MachineState.ALLOCATED, MachineState.DEPLOYED)
@@ -24,7 +24,7 @@ KIB_PER_MIB = 1024
 
 def check_cloneable(caller: Caller, machine: MachineView) -> None:
     """Raises NotAllowed, and WrongState as `check_source`. Who may change a machine may clone it, also a locked one."""
-    check_may_operate(caller, machine)
+    check_owner(caller, machine)
     check_source(machine)
 
 

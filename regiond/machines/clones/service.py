@@ -25,7 +25,7 @@ from regiond.machines.compose.store import taken_hostnames
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.model import CloneRequest, Copied, MachineFilter, MachineState, MachineView
 from regiond.machines.operation_intents import check_no_host
-from regiond.machines.ownership_rules import check_may_operate
+from regiond.machines.ownership_rules import check_owner
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, Parent
 from regiond.placement.model import DryRun
@@ -53,7 +53,7 @@ class Templates:
         """
         async with self.database.connection() as db:
             machine = await _named(db, request.template or "", caller)
-            check_may_operate(caller, machine)
+            check_owner(caller, machine)
             if request.host_id not in {None, machine.host_id}:
                 raise InvalidRequest.of(
                     {"template": [f"{machine.hostname} is on the VM host {machine.host_name}: compose there."]}

@@ -44,7 +44,7 @@ from regiond.machines.operation_intents import (
     open_operation,
     with_fresh_view,
 )
-from regiond.machines.ownership_rules import check_changeable, check_deployable, check_owner
+from regiond.machines.ownership_rules import check_deployable, check_may_change, check_owner
 from regiond.machines.store import announce
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
@@ -286,7 +286,7 @@ class Deployments:
     async def _abortable(self, caller: Caller, system_id: str) -> tuple[MachineView, Operation]:
         """Returns the machine and its deployment or compose. Raises NotFound, NotAllowed, WrongState."""
         machine = await self._read(caller, system_id)
-        check_changeable(caller, machine)
+        check_may_change(caller, machine)
         kind = OperationKind.COMPOSE if machine.state is MachineState.COMPOSING else OperationKind.DEPLOY
         operation = await self._active(machine, kind)
         if operation is None:
@@ -315,7 +315,7 @@ class Deployments:
 
 def _check_rebuildable(caller: Caller, machine: MachineView) -> None:
     """Raises NotAllowed and WrongState, before anything is said about an image."""
-    check_changeable(caller, machine)
+    check_may_change(caller, machine)
     next_state(machine.state, MachineEvent.REBUILD)
 
 

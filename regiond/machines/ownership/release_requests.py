@@ -24,12 +24,12 @@ from regiond.machines.model import DEFAULT_RELEASE, MachineState, MachineView, R
 from regiond.machines.operation_intents import StaleView, open_operation, with_fresh_view
 from regiond.machines.ownership_rules import (
     check_erasable,
+    check_may_release,
     check_releasable,
     check_release_confirmed,
     is_free,
     left_to,
     may_release,
-    not_owner,
     release_facts,
     release_work,
 )
@@ -70,8 +70,7 @@ class Releases:
 
         async def write(db: Db) -> int:
             machine = await view_store.read(db, system_id)
-            if not may_release(caller, machine):
-                raise not_owner(machine)
+            check_may_release(caller, machine)
             if machine.state is MachineState.RELEASING:
                 active = await operation_service.active(db, OperationKind.RELEASE, machine_id=machine.id)
                 if active is not None:
@@ -106,8 +105,7 @@ class Releases:
 
         async def write(db: Db) -> MachineRemovalPlan:
             machine = await view_store.read(db, system_id)
-            if not may_release(caller, machine):
-                raise not_owner(machine)
+            check_may_release(caller, machine)
             plan = removal_plan([await _release(db, machine, options)], erase=options.erase)
             if not is_free(machine) and machine.state is not MachineState.RELEASING:
                 await self._open_release(db, caller, machine, "", evolve(options, adopted=asks or options.adopted))

@@ -24,7 +24,7 @@ from regiond.machines.ownership.commissioning import begin_commission
 from regiond.machines.ownership.ending import end_ownership, take_back_links
 from regiond.machines.ownership.zone_change import choose_zone, move_to_zone
 from regiond.machines.ownership_rules import (
-    check_changeable,
+    check_may_change,
     check_owner,
     check_owner_data,
     check_unlocked,
@@ -54,7 +54,7 @@ class Ownership:
         values = {key: value for key, value in data.items() if value}
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_changeable(caller, machine)
+            check_may_change(caller, machine)
             await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
             changed = await view_store.read(db, system_id)
             check_owner_data(changed.owner_data or {})
@@ -71,7 +71,7 @@ class Ownership:
         removed = annotations.keys() - values.keys()
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_changeable(caller, machine)
+            check_may_change(caller, machine)
             await lifecycle_store.set_workload_annotations(db, machine.id, values=values, removed=removed)
             await lifecycle_store.set_owner_data(db, machine.id, values={}, removed=removed)
             changed = await view_store.read(db, system_id)
@@ -102,7 +102,7 @@ class Ownership:
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_changeable(caller, machine)
+            check_may_change(caller, machine)
             await lifecycle_store.apply_event(db, machine.id, MachineEvent.MARK_BROKEN)
             await lifecycle_store.set_error_description(db, machine.id, reason)
             message = f"{machine.hostname} was marked broken" + (f": {reason}" if reason else "")
@@ -117,7 +117,7 @@ class Ownership:
 
         async def fix(db: Db) -> MachineView:
             machine = await self._locked(db, system_id)
-            check_changeable(caller, machine)
+            check_may_change(caller, machine)
             freed = is_freed_by_fixing(machine, at_rest=await lifecycle_store.is_at_rest(db, machine.id))
             owned = (machine.owner is not None and not freed) or machine.as_found
             event = fixed_event(owned=owned, listed=machine.guest_id is not None)

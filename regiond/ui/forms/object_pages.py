@@ -11,7 +11,7 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.replies import Reply
-from regiond.caller import Permission
+from regiond.caller import Permission, check_object
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
@@ -81,9 +81,13 @@ class ObjectKind:
         return {name: key}
 
     async def find(self, visit: Visit) -> Any:
-        """Returns the object of the page's address. Raises NotFound."""
-        find = self._endpoint("PUT").find
-        return None if find is None else await find(visit.services, self.path(self.prefix + visit.path["id"]))
+        """Returns the object of the page's address. Raises NotFound; NotAllowed if the caller may not change it."""
+        endpoint = self._endpoint("PUT")
+        if endpoint.find is None:
+            return None
+        found = await endpoint.find(visit.services, self.path(self.prefix + visit.path["id"]))
+        check_object(endpoint.permission, visit.caller, found)
+        return found
 
     def current(self, found: Any, fields: Sequence[FormField]) -> dict[str, str]:
         """Returns the values that the object has now, as the form shows them."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
+from regiond.caller import Permission, check_object
 from regiond.machines.model import MachineView
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
@@ -19,6 +20,16 @@ from regiond.ui.web_request import page_url
 _MOST_TASKS = 20
 
 
+async def read_own(visit: Visit) -> MachineView:
+    """Returns the VM of the page's address, for a page only for those who may act on it.
+
+    Raises NotFound, also for one that the user may not see, and NotAllowed.
+    """
+    machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
+    check_object(Permission.OWNER, visit.caller, machine)
+    return machine
+
+
 async def act(visit: Visit) -> Reply:
     """The `action` is in the form, or in the address of its question."""
     request, system_id = visit.request, visit.path["system_id"]
@@ -26,7 +37,7 @@ async def act(visit: Visit) -> Reply:
     action = ACTIONS.get(name)
     if action is None or not (action.asks or request.method == "POST"):
         return redirect(SECTION, system_id)
-    machine = await visit.services.machines.read(system_id, caller=visit.caller)
+    machine = await read_own(visit)
     if not action.asks:
         return await _run(visit, machine, action)
     question = question_of(name, machine, await since_of(visit, machine), visit.now)

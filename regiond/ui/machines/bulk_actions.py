@@ -11,7 +11,7 @@ from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, MachineView
 from regiond.machines.model import BulkAction as Task
-from regiond.machines.ownership_rules import may_act, may_allocate
+from regiond.machines.ownership_rules import may_act, may_allocate, may_delete
 from regiond.ui.machines.machine_questions import CUTS_POWER, REPLACES_SYSTEM, RESTARTS, SHUTS_DOWN
 from regiond.ui.texts import constant, text
 from regiond.ui.vm_state_words import VM_STATE_WORDS
@@ -266,6 +266,7 @@ _ALL = (
         asks="plan",
         is_dangerous=True,
         is_typed=True,
+        may=may_delete,
     ),
 )
 ACTIONS: Mapping[str, BulkAction] = {action.key: action for action in _ALL}

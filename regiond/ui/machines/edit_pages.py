@@ -20,6 +20,7 @@ from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.owner_data import changed_data, data_fields, data_values, new_key
 from regiond.ui.forms.refusal import Refusal
+from regiond.ui.machines.action_pages import read_own
 from regiond.ui.page import Visit, form_pages, redirect
 from regiond.ui.texts import constant, text
 
@@ -118,7 +119,7 @@ _ANNOTATIONS = _Pairs(
 
 async def _pairs(visit: Visit, pairs: _Pairs) -> Reply:
     """One whose value is emptied is removed."""
-    machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
+    machine = await read_own(visit)
     data = pairs.read(machine) or {}
 
     async def send(changes: Mapping[str, str]) -> Reply:

@@ -12,7 +12,7 @@ from regiond.caller import Caller
 from regiond.machines.clones.model import CLONEABLE
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import TRANSIENT, MachineState, MachineView
-from regiond.machines.ownership_rules import check_deployable, may_act
+from regiond.machines.ownership_rules import check_deployable, may_act, may_delete
 from regiond.ui.texts import constant, text
 
 
@@ -97,7 +97,8 @@ def removals(caller: Caller, machine: MachineView) -> tuple[str, ...]:
     if not may_act(caller, machine) or machine.locked or machine.unproven_since or machine.state in TRANSIENT:
         return ()
     releases = machine.state is not MachineState.READY and _allows(machine, MachineEvent.RELEASE)
-    return (*(("release",) if releases and machine.owner is not None else ()), "delete")
+    deletes = may_delete(caller, machine)
+    return (*(("release",) if releases and machine.owner is not None else ()), *(("delete",) if deletes else ()))
 
 
 def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:

@@ -9,7 +9,7 @@ from attrs import evolve
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.ui.forms import question as questions
-from regiond.ui.machines.action_pages import removal_question, since_of, stay_or_leave
+from regiond.ui.machines.action_pages import read_own, removal_question, since_of, stay_or_leave
 from regiond.ui.machines.machine_questions import detail_of
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import Visit, form_pages
@@ -18,7 +18,7 @@ from regiond.ui.texts import text
 
 async def release(visit: Visit) -> Reply:
     request = visit.request
-    machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
+    machine = await read_own(visit)
     path = {"system_id": machine.system_id}
     plan = await visit.act(MACHINE, "POST", "release", path=path, fields={"dry_run": "true"})
     confirmed = dict.fromkeys(plan["confirmed_with"], "true")  # sent once the name is typed

@@ -11,7 +11,7 @@ from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.owner_data import changed_data, data_fields, data_values, new_key
 from regiond.ui.forms.refusal import Refusal
-from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_device
+from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_own_device
 from regiond.ui.networks.network_kinds import SECTION
 from regiond.ui.page import Visit, form_pages, redirect
 from regiond.ui.texts import text
@@ -19,7 +19,7 @@ from regiond.ui.web_request import page_url
 
 
 async def edit(visit: Visit) -> Reply:
-    device = await read_device(visit)
+    device = await read_own_device(visit)
     data, place = device.owner_data, (*PLACE, device.system_id)
 
     async def send(changes: Mapping[str, str]) -> Reply:

@@ -15,7 +15,7 @@ from regiond.ui.forms import forms
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.form_frame import FormFrame
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_device
+from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_own_device
 from regiond.ui.networks.network_kinds import SECTION, vlan_options
 from regiond.ui.page import Visit, form_pages, redirect
 from regiond.ui.texts import constant, text
@@ -36,7 +36,7 @@ def _frame(device: DeviceView, title: str, *, is_new: bool = False, note: str = 
 
 
 async def _read(visit: Visit) -> tuple[DeviceView, DeviceNicView]:
-    device, number = await read_device(visit), visit.path["nic"]
+    device, number = await read_own_device(visit), visit.path["nic"]
     nic = next((one for one in device.nics if str(one.id) == number), None)
     if nic is None:
         raise NotFound(f"{device.hostname} has no NIC {number[:40]!r}.")
@@ -74,7 +74,7 @@ async def _fields(visit: Visit) -> list[FormField]:
 
 
 async def add(visit: Visit) -> Reply:
-    device, fields = await read_device(visit), await _fields(visit)
+    device, fields = await read_own_device(visit), await _fields(visit)
     frame = _frame(device, text("Add NIC"), is_new=True)
 
     async def send(values: Mapping[str, str]) -> Reply:

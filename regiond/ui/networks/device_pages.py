@@ -71,6 +71,13 @@ async def read_device(visit: Visit) -> DeviceView:
     return await visit.services.devices.read(visit.path["id"], caller=visit.caller)
 
 
+async def read_own_device(visit: Visit) -> DeviceView:
+    """As `read_device`, for a page that changes it. Raises NotAllowed if the caller may not."""
+    device = await read_device(visit)
+    check_object(Permission.OWNER, visit.caller, device)
+    return device
+
+
 def may_change(caller: Caller, device: DeviceView) -> bool:
     """Whether the endpoints of the API let the caller change the device."""
     try:
