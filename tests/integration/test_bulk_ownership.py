@@ -15,6 +15,7 @@ from tests.integration.two_pools import NATIVE, Role, TwoPools, two_pools
 from tests.integration.users import own
 from tests.rejections import rejection
 
+_BOTH: tuple[dict[str, Any], ...] = ({}, {"dry_run": "true"})
 ACTIONS: dict[BulkAction, dict[str, Any]] = {
     **{one: {} for one in BulkAction if one is not BulkAction.CLONE},
     BulkAction.RESIZE: {"cores": 2},
@@ -53,7 +54,7 @@ async def test_bulk_actions_change_nothing_of_somebody_else(innkeeper: Deploymen
                 continue  # see below
             if action is BulkAction.RELEASE and may_release(caller, machine):
                 continue  # it changes nothing
-            for dry_run in ({}, {"dry_run": "true"}):
+            for dry_run in _BOTH:
                 work = user.post(
                     "machines/", op="bulk", action=action.value, machines=[mine, system_id], **fields, **dry_run
                 )
@@ -71,8 +72,9 @@ async def test_a_bulk_deployment_takes_stock_only(innkeeper: Deployment, whose: 
     for state in (MachineState.BROKEN, MachineState.ALLOCATED, MachineState.READY):
         await becomes(innkeeper, system_id, whose, state)
         before = await facts(innkeeper, system_id)
-        fields = {"action": "deploy", "machines": system_id, "distro_series": "custom/test"}
-        operation = await otto.post("machines/", op="bulk", **fields)
+        operation = await otto.post(
+            "machines/", op="bulk", action="deploy", machines=system_id, distro_series="custom/test"
+        )
         await innkeeper.ended(operation["id"])
         is_taken = whose.startswith("stock") and state is MachineState.READY
         assert (await facts(innkeeper, system_id) != before) is is_taken, state
@@ -90,7 +92,7 @@ async def test_a_release_of_many_releases_none(innkeeper: Deployment, whose: str
         machine = await becomes(innkeeper, system_id, whose, state)
         before = await facts(innkeeper, system_id)
         is_free = may_release(caller, machine)
-        release = {"op": "release", "machines": [system_id] if is_free else [mine, system_id]}
+        release: dict[str, Any] = {"op": "release", "machines": [system_id] if is_free else [mine, system_id]}
         if is_free:
             assert await pools.as_role(role).post("machines/", **release) == []
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from regiond.caller import Caller
@@ -42,9 +44,13 @@ async def test_nobody_of_another_pool_learns_of_a_vm_in_use(innkeeper: Deploymen
     await eventually(lambda: f"vm-{system_id}" in changes.since(mine, users[Role.ELSEWHERE]).topics)
     await becomes(innkeeper, system_id, whose, MachineState.READY)
     position = changes.position
+
+    def is_notified(role: Role) -> bool:
+        return f"vm-{system_id}" in changes.since(position, users[role]).topics
+
     await innkeeper.post(f"machines/{system_id}/", op="unlock")
     for role in (Role.VIEWER, Role.OPERATOR, Role.COLLEAGUE, Role.ADMIN):
-        await eventually(lambda one=role: f"vm-{system_id}" in changes.since(position, users[one]).topics)
+        await eventually(partial(is_notified, role))
         assert "unlocked" in (await events.list(caller=users[role]))[0].message
     assert {f"vm-{system_id}", "events"}.isdisjoint(changes.since(position, users[Role.ELSEWHERE]).topics)
     assert [one for one in await events.list(caller=users[Role.ELSEWHERE]) if one.system_id == system_id] == []
