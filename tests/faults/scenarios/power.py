@@ -36,7 +36,7 @@ class Power(RequestScenario):
         times = 1 if switched is None else switched.count(wanted) - (self.action == "cycle")  # composed powered on
         attempts = outcome.operation.get("attempt", 1) if self.action == "cycle" else 1
         return [
-            *await first_use_problems(site, state),
+            *(await first_use_problems(site, state) if self.action == "on" else []),
             *problem(f"the guest is {actual}", when=actual != wanted),
             *problem(f"the last switch was {switched}", when=switched is not None and switched[-1:] != [wanted]),
             *problem(f"the machine is known to be {known}", when=known != wanted),
