@@ -41,16 +41,16 @@ def adopt(host: DriverFixture, guest: Guest, marker: OwnershipMarker | None = No
 
 
 def bare(guest: Guest) -> Guest:
-    """The fields that discovery and `find` both report, without the marker."""
+    """The fields that discovery and `find` both report, without the marker and the generation."""
     disks = tuple(evolve(disk, serial=None) for disk in guest.disks)
-    return evolve(guest, marker=None, disks=disks, nics=(), architecture="", pinned_core_ids=())
+    return evolve(guest, marker=None, disks=disks, nics=(), architecture="", pinned_core_ids=(), generation=None)
 
 
 @pytest.mark.clusters
 def test_adoption_only_adds_the_marker(host: DriverFixture) -> None:
     before, volumes = foreign_guest(host), host.volumes()
     adopted = adopt(host, before)
-    assert adopted.marker == marker_for(before)
+    assert (adopted.marker, adopted.generation) == (marker_for(before), 0)
     assert bare(adopted) == bare(before)
     assert bare(listed(host, before.name)) == bare(before)
     assert host.volumes() == volumes
