@@ -64,7 +64,12 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
         services = region.region.components.services
         await services.attention.note()
         await services.reconciler.check()
-        samples = await scraped(region)
+
+        async def after_the_first_delay() -> list[Sample] | None:
+            found = await scraped(region)
+            return found if value(found, "innkeeper_event_loop_lag_seconds_count") else None
+
+        samples = await eventually(after_the_first_delay)  # on a fast computer, all of this ends before it is measured
         machines = await region.fetch("select system_id, hostname, uuid::text from machine")
         (audited,) = await region.fetch("select count(*) as entries from audit_entry")
     assert value(samples, "innkeeper_build_info", program="regiond") == 1
@@ -97,7 +102,6 @@ def check_requests_and_claims(samples: list[Sample]) -> None:
     assert 0 < (value(samples, "innkeeper_database_connections") or 0) <= limit
     assert value(samples, "innkeeper_database_connection_waiters") == 0
     assert (value(samples, "process_open_fds") or 0) > 0
-    assert (value(samples, "innkeeper_event_loop_lag_seconds_count") or 0) >= 1
 
 
 def check_calls_and_hosts(samples: list[Sample]) -> None:
