@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.phrases import first_of
-from common.volume_names import marker_of_volume
 from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
-from regiond.machines.model import DiskOrigin, DiskView, KeptDisk, MachineState, MachineView
+from regiond.machines.disk_fates import RemainingDisks
+from regiond.machines.model import DiskView, KeptDisk, MachineState, MachineView
 
 MAX_NAMED = 10  # devices that a sentence names
 NO_DEVICES: Mapping[int, Sequence[str]] = {}
@@ -17,7 +18,10 @@ NO_DEVICES: Mapping[int, Sequence[str]] = {}
 
 @frozen(kw_only=True)
 class AffectedGuest:
-    """A guest of a host that is to be removed. `system_id` is None if it is not a machine; `disks` are then unknown."""
+    """A guest that is deleted with its `disks`, or that stays.
+
+    `system_id` is None if it is not a machine; its disks are then unknown.
+    """
 
     name: str
     host_name: str
@@ -29,8 +33,14 @@ class AffectedGuest:
     guest_name: str = ""  # on the host; empty if unknown
     addresses: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()  # on the machine, by hostname
-    foreign_disks: tuple[str, ...] = ()  # volumes that stay on the host, as they are
-    kept_disks: tuple[str, ...] = ()  # volumes that stay on the host, and are listed as kept disks if the guest goes
+    foreign_disks: tuple[str, ...] = ()  # that stay on the host, as they are
+    kept_disks: tuple[str, ...] = ()  # that stay on the host, and are listed as kept disks if the guest goes
+    all_disks: tuple[DiskView, ...] = ()
+
+    @property
+    def as_it_stays(self) -> AffectedGuest:
+        """The guest as one that is not deleted: with all its disks."""
+        return evolve(self, disks=self.all_disks)
 
     @property
     def description(self) -> str:
@@ -73,6 +83,7 @@ class HostRemovalPlan:
                 if self.kept_disks
                 else []
             ),
+            *texts_on_disks_that_stay(self.deleted),
             *devices_text((*self.deleted, *self.lost), "deleted with their machines"),
             *devices_text(self.kept, "that return with their machines when the host is added again"),
         )
@@ -90,6 +101,7 @@ def removal_plan(
     machines: Iterable[MachineView],
     foreign: Iterable[GuestView],
     guest_names: Mapping[int, str],
+    remaining: Mapping[int, RemainingDisks],
     image_copies: Iterable[str] = (),
     images: Iterable[str] = (),
     devices: Mapping[int, Sequence[str]] = NO_DEVICES,
@@ -97,9 +109,9 @@ def removal_plan(
 ) -> HostRemovalPlan:
     """Returns the plan of the removal of a host.
 
-    `machines` are all machines of the host, `foreign` its other guests; `guest_names` has the names of the machines'
-    VMs, `devices` the names of their devices, both by machine id. `image_copies` describes the copies of images that no
-    other host can use, `images` are the names of images that are stored on this host only.
+    `machines` are all machines of the host, `foreign` its other guests. By machine id, `guest_names` has the names of
+    the machines' VMs, `remaining` their disks, `devices` the names of their devices. `image_copies` describes the
+    copies of images that no other host can use, `images` are the names of images that are stored on this host only.
     """
     deleted: list[AffectedGuest] = []
     kept: list[AffectedGuest] = []
@@ -111,7 +123,8 @@ def removal_plan(
             missing.append(machine.hostname)
             continue
         name, of_machine = guest_names.get(machine.id, ""), devices.get(machine.id, ())
-        fate.append(affected_machine(host_name, machine, name, of_machine))
+        guest = affected_machine(host_name, machine, remaining[machine.id], name, of_machine)
+        fate.append(guest if fate is deleted else guest.as_it_stays)
     kept += [
         AffectedGuest(
             name=guest.name,
@@ -153,11 +166,9 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
 
 
 def affected_machine(
-    host_name: str, machine: MachineView, guest_name: str = "", devices: Iterable[str] = ()
+    host_name: str, machine: MachineView, remaining: RemainingDisks, guest_name: str = "", devices: Iterable[str] = ()
 ) -> AffectedGuest:
     """Returns the machine as an affected guest. `guest_name` names its VM on the host; a changed hostname differs."""
-    foreign = [disk for disk in machine.disks if disk.is_foreign]
-    kept = [disk for disk in machine.disks if _is_kept(machine, disk)]
     return AffectedGuest(
         name=machine.hostname,
         host_name=host_name,
@@ -165,21 +176,34 @@ def affected_machine(
         adopted=machine.adopted,
         locked=machine.locked,
         power_state=machine.power_state,
-        disks=tuple(disk for disk in machine.disks if disk not in (*foreign, *kept)),
+        disks=remaining.deleted,
         guest_name=guest_name,
         addresses=tuple(str(nic.ip_address) for nic in machine.nics if nic.ip_address is not None),
         devices=tuple(devices),
-        foreign_disks=tuple(_place(disk) for disk in foreign),
-        kept_disks=tuple(_place(disk) for disk in kept),
+        foreign_disks=remaining.left_texts,
+        kept_disks=remaining.kept_texts,
+        all_disks=machine.disks,
     )
 
 
-def _is_kept(machine: MachineView, disk: DiskView) -> bool:
-    """Returns whether the disk was not made for the machine, but attached or adopted."""
-    named_after = marker_of_volume(disk.volume)
-    is_of_other = disk.index > 0 and named_after is not None and named_after.machine_id != machine.uuid
-    return not disk.is_foreign and (is_of_other or disk.origin is DiskOrigin.ADOPTED)
-
-
-def _place(disk: DiskView) -> str:
-    return f"{disk.storage_pool_name}/{disk.volume}"
+def texts_on_disks_that_stay(guests: Iterable[AffectedGuest]) -> tuple[str, ...]:
+    """Returns sentences about the disks that stay when these guests are deleted."""
+    left: defaultdict[str, list[str]] = defaultdict(list)
+    kept: defaultdict[str, list[str]] = defaultdict(list)
+    for guest in guests:
+        left[guest.host_name] += guest.foreign_disks
+        kept[guest.host_name] += guest.kept_disks
+    return (
+        *(
+            f"Foreign disks stay on {host} as they are, and Innkeeper no longer shows them: "
+            f"{first_of(names, MAX_NAMED)}."
+            for host, names in left.items()
+            if names
+        ),
+        *(
+            f"Disks that Innkeeper did not create with their VM stay on {host} with their content, as kept disks: "
+            f"{first_of(names, MAX_NAMED)}."
+            for host, names in kept.items()
+            if names
+        ),
+    )

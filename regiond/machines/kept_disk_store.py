@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
 from regiond.machines.model import KeptDisk
@@ -57,21 +59,7 @@ _LACKED = """
                    select from jsonb_to_recordset(g.disks) f (device text, pool_id text, volume text)
                     where (f.pool_id, coalesce(f.volume, f.device)) = (p.pool_key, d.volume)))
 """
-# The disks of the machine that were not made for it: attached ones, with volumes that are named after another machine,
-# and adopted ones. The name of an adopted one that the guest does not have may be that of somebody else's volume.
-_NOT_MADE_FOR_IT = f"""
-    select d.id
-      from machine_disk d join machine m on m.id = d.machine_id, installation i,
-           lateral (select replace(i.id::text, '-', '') as hex) i_hex,
-           lateral (select rtrim(translate(encode(decode(hex, 'hex'), 'base64'), '+/', '-_'), '=') as short) i_short
-     where m.id = $1 and d.origin <> 'foreign'
-       and (d.origin = 'adopted' or starts_with(d.volume, 'ik-' || hex || '-')
-            or starts_with(d.volume, 'ik-' || short || '-'))
-       and d.volume not like 'ik-%-' || replace(m.uuid::text, '-', '') || '-%'
-       and not (d.origin = 'adopted' and {_LACKED})
-     order by d.id
-"""  # noqa: S608  a constant
-_IS_LACKED = f"select {_LACKED} from machine_disk d where d.id = $1"  # noqa: S608  a constant
+_LACKED_DISKS = f"select d.id from machine_disk d where d.machine_id = any($1::integer[]) and {_LACKED}"  # noqa: S608  a constant
 _FIND = "select id from kept_disk where storage_pool_id = $1 and volume = $2"
 _DELETE = "delete from kept_disk where id = $1"
 _RESTORE = """
@@ -124,18 +112,9 @@ async def keep(db: Db, machine_id: int, disk_id: int) -> int | None:
     return kept_id
 
 
-async def guest_lacks(db: Db, disk_id: int) -> bool:
-    """Returns whether the host lists the disk's machine, but not its volume as a disk of it."""
-    found: bool = await db.fetchval(_IS_LACKED, disk_id)
-    return found
-
-
-async def keep_attached(db: Db, machine_id: int) -> None:
-    """Keeps the disks of a machine that were not made for it, but attached or adopted. Foreign ones are not kept: they
-    are nobody's but the host's.
-    """
-    for row in await db.fetch(_NOT_MADE_FOR_IT, machine_id):
-        await keep(db, machine_id, row["id"])
+async def lacked_disks(db: Db, machine_ids: Collection[int]) -> frozenset[int]:
+    """Returns the ids of disks of these machines whose guest the host lists without their volume."""
+    return frozenset(row["id"] for row in await db.fetch(_LACKED_DISKS, machine_ids))
 
 
 async def take(db: Db, disk: KeptDisk) -> None:

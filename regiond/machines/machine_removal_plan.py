@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.machines.host_removal_plan import AffectedGuest, devices_text
+from regiond.machines.host_removal_plan import AffectedGuest, devices_text, texts_on_disks_that_stay
 from regiond.machines.values.requests import RELEASE_ADOPTED
 
 _DELETED = "deleted"  # the fate of devices
@@ -29,25 +29,17 @@ class MachineRemovalPlan:
 
 
 def deletion_plan(guest: AffectedGuest) -> MachineRemovalPlan:
-    effects = (*_disks_that_stay(guest), *devices_text([guest], _DELETED))
+    effects = (*texts_on_disks_that_stay([guest]), *devices_text([guest], _DELETED))
     if guest.adopted:
         effects = ("It was adopted: Innkeeper did not create this VM. 'machine forget' keeps it on its host.", *effects)
     return MachineRemovalPlan(name=guest.name, deleted=(guest,), effects=effects)
 
 
-def _disks_that_stay(guest: AffectedGuest) -> Iterator[str]:
-    if guest.foreign_disks:
-        yield (
-            f"Foreign disks stay on {guest.host_name} as they are, and Innkeeper no longer shows them: "
-            f"{', '.join(guest.foreign_disks)}."
-        )
-    if guest.kept_disks:
-        yield f"Disks that were attached or adopted are kept with their content: {', '.join(guest.kept_disks)}."
-
-
 def forget_plan(guest: AffectedGuest) -> MachineRemovalPlan:
     effect = f"Innkeeper no longer manages {guest.name}; its VM stays on {guest.host_name}, unchanged."
-    return MachineRemovalPlan(name=guest.name, kept=(guest,), effects=(effect, *devices_text([guest], _DELETED)))
+    return MachineRemovalPlan(
+        name=guest.name, kept=(guest.as_it_stays,), effects=(effect, *devices_text([guest], _DELETED))
+    )
 
 
 @frozen(kw_only=True)
@@ -67,12 +59,14 @@ class Release:
 
 
 def release_plan(releases: Sequence[Release], *, erase: bool = False) -> MachineRemovalPlan:
+    destroyed = tuple(one.guest for one in releases if not one.is_free and one.destroyed)
     return MachineRemovalPlan(
         name=releases[0].guest.name if len(releases) == 1 else number_of(len(releases), "machine"),
-        deleted=tuple(one.guest for one in releases if not one.is_free and one.destroyed),
-        kept=tuple(one.guest for one in releases if one.is_free or not one.destroyed),
+        deleted=destroyed,
+        kept=tuple(one.guest.as_it_stays for one in releases if one.is_free or not one.destroyed),
         effects=(
             *(_effect(one, erase=erase) for one in releases),
+            *texts_on_disks_that_stay(destroyed),
             *devices_text((one.guest for one in releases if not one.is_free), _DELETED),
         ),
         confirmed_with=(RELEASE_ADOPTED,) if any(one.as_found for one in releases) else (),

@@ -19,6 +19,7 @@ from regiond.machines import lifecycle_store, view_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
+from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.stock import begin_use, generation_of_use, use_begun_by
 from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
@@ -31,6 +32,8 @@ PENDING = "pending"  # key of the request: the size that the machine gets at its
 PENDING_DISKS = "pending_disks"  # key of the request: the disks that get larger at its next start
 BOOT_ONCE = "boot_once"  # key of the request: the order in which the machine boots at the start that is asked for
 IMPORT = "import"  # key of the request of a compose: the file with the content of its disks
+KEPT = "kept_disks"  # key of the request of a deletion: the ids of disks that become kept disks
+STAYS = "disks_that_stay"  # key of the request of a deletion: what people call all the disks that stay on the host
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
 
 
@@ -75,12 +78,13 @@ async def open_operation(
     use = use_begun_by(kind, request or {})
     if kind is OperationKind.DELETE or (request or {}).get("erase"):
         check_no_disk_goes_along(machine, installation_id)
+    stays = {} if kind is not OperationKind.DELETE else await _staying(db, machine, installation_id)
     operation_id = await operation_service.insert(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
         request=request_of(
             known_spec(machine, installation_id), was=machine.state.value, **_pending(machine, kind),
-            **({} if use is None else generation_of_use(machine)), **(request or {}),
+            **({} if use is None else generation_of_use(machine)), **stays, **(request or {}),
         ),
         max_failures=max_failures,
     )  # fmt: skip
@@ -99,6 +103,11 @@ async def open_operation(
     if use is not None and machine.is_stock:
         await begin_use(db, machine.id, use, account_id=account_id, operation_id=operation_id)
     return operation_id
+
+
+async def _staying(db: Db, machine: MachineView, installation_id: UUID) -> dict[str, Any]:
+    remaining = (await read_remaining(db, [machine], installation_id))[machine.id]
+    return {KEPT: [disk.id for disk in remaining.kept], STAYS: [*remaining.kept_texts, *remaining.left_texts]}
 
 
 def check_no_disk_goes_along(machine: MachineView, installation_id: UUID) -> None:

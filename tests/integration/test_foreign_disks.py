@@ -89,7 +89,7 @@ async def test_a_deletion_leaves_a_foreign_disk(innkeeper: Deployment) -> None:
     await innkeeper.delete(path)
     assert innkeeper.simulated().volume_names() == ["extra"]
     assert await innkeeper.get("kept-disks/") == []
-    assert (await events(innkeeper, "machine_deleted"))[0].endswith("its foreign disks stay there: extra in default")
+    assert (await events(innkeeper, "machine_deleted"))[0].endswith("; these disks stay there: default/extra")
     assert await claimed(innkeeper) == [0]
 
 
@@ -204,7 +204,10 @@ async def test_an_adopted_disk_is_kept_attached_and_deleted(innkeeper: Deploymen
     await innkeeper.post(path, op="attach_disk", kept_disk=kept["id"])
     assert await disks(innkeeper, path) == ADOPTED
     plan = (await innkeeper.delete(path, dry_run="true")).json()
-    assert plan["effects"] == ["Disks that were attached or adopted are kept with their content: default/extra."]
+    assert plan["effects"] == [
+        "Disks that Innkeeper did not create with their VM stay on sim with their content, as kept disks: "
+        "default/extra."
+    ]
     await innkeeper.delete(path)
     assert innkeeper.simulated().volume_names() == ["extra"]
     (kept,) = await innkeeper.get("kept-disks/")

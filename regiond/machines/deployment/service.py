@@ -274,7 +274,7 @@ class Deployments:
             effect = f"The compose of {machine.hostname} is stopped; what it has created on its host is deleted."
             return MachineRemovalPlan(name=machine.hostname, effects=(effect,))
         async with self._database.connection() as db:
-            guest = await affected_guest(db, machine)
+            guest = (await affected_guest(db, machine)).as_it_stays
             deployment = await store.of_operation(db, operation.id)
         effect = f"The deployment of {machine.hostname} is stopped; its root disk is emptied, and it stays allocated."
         if deployment is not None and is_untouched(operation.request, deployment):

@@ -206,7 +206,7 @@ class DiskChanges:
         check_listed(machine)
         check_ours(machine, disk, self._marker(machine), "removed here")
         check_removable(machine, disk)
-        if disk.origin is DiskOrigin.ADOPTED and await kept_disk_store.guest_lacks(db, disk.id):
+        if disk.origin is DiskOrigin.ADOPTED and disk.id in await kept_disk_store.lacked_disks(db, [machine.id]):
             raise not_listed(machine, disk)
         pool_id = await store.storage_pool_of(db, disk.id)
         spec = DiskSpec(

@@ -45,11 +45,6 @@ _LISTED = """
                         where d.machine_id = m.id and p.missing_since is not null)
      order by m.id
 """
-_FOREIGN = """
-    select d.volume || ' in ' || p.name as place
-      from machine_disk d join storage_pool p on p.id = d.storage_pool_id
-     where d.machine_id = $1 and d.origin = 'foreign' order by d.index
-"""
 _DETACH = "delete from machine_disk where id = any($1::integer[])"
 _CHANGE = """
     update machine_disk d
@@ -69,11 +64,6 @@ _ATTACH = """
       from jsonb_to_recordset($2::jsonb) f (number bigint, volume text, pool_id integer, size_bytes bigint, serial text)
      order by f.number
 """
-
-
-async def foreign_volumes(db: Db, machine_id: int) -> tuple[str, ...]:
-    """Returns the foreign disks of the machine as texts: `volume in storage pool`."""
-    return tuple(row["place"] for row in await db.fetch(_FOREIGN, machine_id))
 
 
 async def listed_disks(db: Db, machine_ids: Sequence[int]) -> tuple[ListedDisks, ...]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from common.errors import Cancelled, RackUnreachable
 from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
-from regiond.machines import kept_disk_store, lifecycle_store, store
+from regiond.machines import kept_disk_store, lifecycle_store, store, view_store
 from regiond.machines.deployment.disks import check_no_kept_disk, empty_guest
-from regiond.machines.foreign_disks.store import foreign_volumes
 from regiond.machines.model import MachineState
+from regiond.machines.operation_intents import KEPT, STAYS
+from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal import released_store
 from regiond.machines.steps import Target, record_event, wait_for_older_commands
 from regiond.operations.model import Operation, OperationKind
@@ -44,9 +45,19 @@ async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -
 async def delete_machine(db: Db, operation: Operation, target: Target, reason: str) -> None:
     """Records a tombstone, releases the machine's claims and deletes its row. Its guest must not exist."""
     await record_tombstone(db, operation, target, reason, was_composed=True)
-    await kept_disk_store.keep_attached(db, target.machine_id)
+    for disk_id in await _kept_disks(db, operation, target):
+        await kept_disk_store.keep(db, target.machine_id, disk_id)
     await ledger.release_machine(db, target.machine_id)
     await store.delete(db, target.machine_id)
+
+
+async def _kept_disks(db: Db, operation: Operation, target: Target) -> Sequence[int]:
+    known: Sequence[int] | None = operation.request.get(KEPT)
+    if known is not None:
+        return known
+    machine = await view_store.read(db, target.system_id)  # a region of release 1.0 opened the operation
+    remaining = await read_remaining(db, [machine], target.spec.marker.installation_id)
+    return [disk.id for disk in remaining[machine.id].kept]
 
 
 async def record_tombstone(db: Db, operation: Operation, target: Target, reason: str, *, was_composed: bool) -> None:
@@ -73,6 +84,7 @@ class DeleteMachine:
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
+        stays = operation.request.get(STAYS, ())
         await wait_for_older_commands(self._calls, operation, target, journal)
         await check_no_kept_disk(self._calls, self._database, operation, target, "with the machine")
         if operation.request.get("overwrite"):  # given by a release that deletes the machine
@@ -87,14 +99,14 @@ class DeleteMachine:
 
         async def record(db: Db) -> None:
             await released_store.record(db, target.machine_id)
-            foreign = await foreign_volumes(db, target.machine_id)
             await delete_machine(db, operation, target, "it was deleted")
-            stay = f"; its foreign disks stay there: {', '.join(foreign)}" if foreign else ""
-            message = f"{target.spec.name} was deleted from {operation.host_name}{stay}"
+            staying = f"; these disks stay there: {', '.join(stays)}" if stays else ""
+            message = f"{target.spec.name} was deleted from {operation.host_name}{staying}"
             await record_event(db, operation, "machine_deleted", message)
             await self._on_deleted(db, operation)
 
-        return Outcome(result={"system_id": target.system_id}, record=record)
+        result = {"system_id": target.system_id, **({STAYS: stays} if stays else {})}
+        return Outcome(result=result, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """The machine remains, in the state before. The next refresh records whether its guest still exists."""

@@ -20,13 +20,16 @@ from regiond.ledger import service as ledger
 from regiond.machines import kept_disk_store, store, view_store
 from regiond.machines.adoption import detached_store
 from regiond.machines.devices import store as device_store
+from regiond.machines.disk_fates import remaining_disks
 from regiond.machines.host_removal_plan import HostRemovalPlan, affected_machine, removal_plan
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_no_disk_goes_along, open_operation
+from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal.lost_machines import lose_machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, OperationState, Parent
+from regiond.racks.service import read_installation_id
 
 MAX_DELETIONS = 10_000
 
@@ -52,8 +55,9 @@ async def host_removal_plan(
         _check_disks(machines, removal, installation_id)
     images = await image_service.images_removed_with(db, host_id, together_with)
     devices = await device_store.hostnames_of(db, [machine.id for machine in machines])
+    remaining = await read_remaining(db, machines, await read_installation_id(db))
     kept_disks = await kept_disk_store.list_kept(db, host_id=host_id)
-    return removal_plan(host.name, removal, machines, foreign, names, copies, images, devices, kept_disks)
+    return removal_plan(host.name, removal, machines, foreign, names, remaining, copies, images, devices, kept_disks)
 
 
 class MachinesOfRemovedHost:
@@ -147,12 +151,13 @@ class MachinesOfRemovedHost:
 
     async def _open_deletion(self, parent: Operation, machine: MachineView) -> None:
         """Opens the deletion. Skips a machine that another operation acts on: the parent's next attempt retries."""
+        guest = affected_machine(parent.host_name or "", machine, remaining_disks(machine, self._installation_id))
         try:
             async with self._database.transaction() as db:
                 await open_operation(
                     db, OperationKind.DELETE, machine, self._installation_id, account_id=parent.account_id,
                     begins=MachineEvent.DELETE, parent=Parent(id=parent.id, attempt=parent.attempt),
-                    request={"description": affected_machine(parent.host_name or "", machine).description},
+                    request={"description": guest.description},
                 )  # fmt: skip
         except (Busy, NotFound) as error:
             log.info("machine_deletion_postponed", system_id=machine.system_id, reason=error.message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from common.errors import Busy, HostUnreachable
 from regiond.db.pool import Db
@@ -17,10 +18,12 @@ from regiond.hosts import service as host_service
 from regiond.ledger import service as ledger
 from regiond.machines import store, view_store
 from regiond.machines.adoption import detached_store
+from regiond.machines.disk_fates import remaining_disks
 from regiond.machines.host_removal_plan import affected_machine
 from regiond.machines.model import MachineView
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
+from regiond.racks.service import read_installation_id
 
 
 async def lose_machines(db: Db, operation: Operation, host_id: int, expected: Iterable[str]) -> int:
@@ -36,11 +39,12 @@ async def lose_machines(db: Db, operation: Operation, host_id: int, expected: It
         raise Busy(f"The machines of {operation.host_name} changed while it was being removed.", host=host_id)
     await detached_store.detach(db, host_id, lost=True)
     shared = await host_service.shares_server(db, host_id)
+    installation_id = await read_installation_id(db)
     end_claims = host_service.detach_guest if shared else ledger.release_machine
     for machine in machines:
         await end_claims(db, machine.id)
         await store.delete(db, machine.id)
-        await _record_event(db, operation, host_id, machine)
+        await _record_event(db, operation, host_id, machine, installation_id)
     return len(machines)
 
 
@@ -53,18 +57,22 @@ async def _end_operations(db: Db, removal: Operation, host_id: int) -> None:
         await operation_service.append_log(db, ended, 0, None, error.message, {"code": error.code})
 
 
-async def _record_event(db: Db, operation: Operation, host_id: int, machine: MachineView) -> None:
+async def _record_event(
+    db: Db, operation: Operation, host_id: int, machine: MachineView, installation_id: UUID
+) -> None:
     await Events.record(
         db, "machine_lost",
         f"{machine.hostname} is lost: its host {operation.host_name} did not answer and was removed by force",
         level=Level.WARNING, host_id=host_id, system_id=machine.system_id, operation_id=operation.id,
-        account_id=operation.account_id, username=operation.username, details=_details_of(operation, machine),
+        account_id=operation.account_id, username=operation.username,
+        details=_details_of(operation, machine, installation_id),
     )  # fmt: skip
 
 
-def _details_of(operation: Operation, machine: MachineView) -> Mapping[str, Any]:
+def _details_of(operation: Operation, machine: MachineView, installation_id: UUID) -> Mapping[str, Any]:
+    guest = affected_machine(operation.host_name or "", machine, remaining_disks(machine, installation_id))
     return {
-        "machine": affected_machine(operation.host_name or "", machine).description,
+        "machine": guest.as_it_stays.description,
         "owner": machine.owner,
         "mac_addresses": [nic.mac_address for nic in machine.nics],
         "addresses": [str(nic.ip_address) for nic in machine.nics if nic.ip_address is not None],
