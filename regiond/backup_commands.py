@@ -36,9 +36,9 @@ from regiond.db.unfinished_restore import begin_restore, end_restore
 from regiond.images.content import ContentFolder
 from regiond.racks.enrolment.installation import FOLDER as AUTHORITY_FOLDER
 from regiond.racks.enrolment.installation import is_new_installation, open_authority
-from regiond.restored_database import ImagesHere, connected_regions, move_on, newest_moment
+from regiond.restored_database import FilesHere, connected_regions, move_on, newest_moment
 from regiond.settings import RegionSettings
-from regiond.wiring.images import CONTENTS, FOLDER
+from regiond.wiring.images import CONTENTS, EXPORTS, FOLDER
 
 
 async def back_up(
@@ -145,18 +145,21 @@ def _unfinished() -> AppliedMigration:
 async def _move_on(dsn: str, manifest: Manifest, folder: ContentFolder) -> str:
     """Moves the database on in one transaction; from then on regions start on it. Returns what was done, in words."""
     at = manifest.created_at
-    images = ImagesHere(
-        before=None if manifest.store_id is None else UUID(manifest.store_id), folder=folder.store_id,
-        contents=folder.hashes(),
-    )  # fmt: skip
+    files = _files_here(folder, None if manifest.store_id is None else UUID(manifest.store_id))
     database = await Database.open(dsn, application_name="innkeeper-restore", min_size=1, max_size=1)
     try:
         async with Audit(database).recorded(local_request("restore")), database.transaction() as db:
-            moved = await move_on(db, at, f"from a backup of {at:%Y-%m-%d %H:%M} UTC", images)
+            moved = await move_on(db, at, f"from a backup of {at:%Y-%m-%d %H:%M} UTC", files)
             await forget_migration(db, UNFINISHED_RESTORE.number)
             return moved
     finally:
         await database.close()
+
+
+def _files_here(folder: ContentFolder, before: UUID | None) -> FilesHere:
+    exports = folder.root / EXPORTS
+    found = {one.name: one.stat().st_size for one in exports.iterdir()} if exports.is_dir() else {}
+    return FilesHere(before=before, folder=folder.store_id, contents=folder.hashes(), exports=found)
 
 
 async def recovered(settings: RegionSettings, environment: Mapping[str, str]) -> str:
@@ -177,8 +180,8 @@ async def recovered(settings: RegionSettings, environment: Mapping[str, str]) ->
             await _check_keys(db, settings, environment)
             at = await newest_moment(db)
             folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
-            images = ImagesHere(before=folder.store_id, folder=folder.store_id, contents=folder.hashes())
-            return f"{await move_on(db, at, f'to its state of {at:%Y-%m-%d %H:%M} UTC', images)}\n{_next_steps(())}"
+            files = _files_here(folder, folder.store_id)
+            return f"{await move_on(db, at, f'to its state of {at:%Y-%m-%d %H:%M} UTC', files)}\n{_next_steps(())}"
     finally:
         await database.close()
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.backup.service import forget_processes_and_logins, move_sequences, set_images
+from regiond.backup.service import forget_processes_and_logins, move_sequences, set_exports, set_images
 from regiond.db.history import read_position
 from regiond.db.pool import Db
 from regiond.db.position import Position
@@ -36,22 +36,24 @@ _REGIONS = """
 
 
 @frozen(kw_only=True)
-class ImagesHere:
-    """The contents of images on this computer. `folder`: the id of their folder; `before`: of that of the backup."""
+class FilesHere:
+    """The contents of images and the exports on this computer. `folder`: the id of their folder; `before`: of that of
+    the backup. `exports` has the sizes of files in bytes, by name.
+    """
 
     before: UUID | None
     folder: UUID
     contents: Collection[str]
+    exports: Mapping[str, int]
 
 
-async def move_on(
-    db: Db, at: datetime, how: str, images: ImagesHere | None, *, position: Position | None = None
-) -> str:
+async def move_on(db: Db, at: datetime, how: str, files: FilesHere | None, *, position: Position | None = None) -> str:
     """Moves a database that shows the moment `at` on, in the caller's transaction; returns what was done, in words.
 
     Nothing that was given out since `at` is given out again, no operation of then is continued, every host is refreshed
     before it takes a VM, and no machine is used before that shows whose it is. `how`: such as `from a backup of
-    2026-11-25 12:00 UTC`. `images`: None leaves them as they are. `position`: of the server, read if it is not given.
+    2026-11-25 12:00 UTC`. `files`: None leaves images and exports as they are. `position`: of the server, read if it is
+    not given.
     Sequences move on even if the transaction is rolled back.
     """
     sequences = await move_sequences(db, at)
@@ -61,8 +63,9 @@ async def move_on(
     await doubt_uses(db, at)
     hosts = await await_refreshes(db, how)
     await forget_processes_and_logins(db)
-    if images is not None:
-        await set_images(db, before=images.before, here=images.folder, contents=images.contents)
+    if files is not None:
+        await set_images(db, before=files.before, here=files.folder, contents=files.contents)
+        await set_exports(db, before=files.before, here=files.folder, files=files.exports)
     message = (
         f"The database was restored {how}: {number_of(sequences, 'sequence')} of numbers moved on, "
         f"{number_of(len(ended), 'open operation')} ended, {number_of(machines, 'VM')} in transition settled"

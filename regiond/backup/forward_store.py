@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -39,6 +39,16 @@ _IMAGES_WITHOUT_CONTENT = """
                      error = 'The database was restored, and the content of the image was not. Add the image again.'
      where state = 'ready' and store_id = $1 and not (sha256 = any($2::text[]))
 """
+# Each attempt of an export has a file name of its own, so a file of that name here is that of the row.
+_EXPORTS_HERE = "update machine_export set store_id = $1 where state <> 'failed' and file = any($2::text[])"
+_EXPORTS_WITHOUT_FILE = """
+    update machine_export e
+       set state = 'failed', error = 'The database was restored, and backups have no exports. Export the VM again.'
+     where e.state in ('ready', 'checking', 'uploading') and e.store_id = $1
+       and not exists (select from unnest($2::text[], $3::bigint[]) f (name, size_bytes)
+                        where f.name = e.file and (e.state <> 'ready' or f.size_bytes = e.size_bytes))
+"""
+_EXPORTS_ELSEWHERE = "update machine_export set state = 'checking' where state = 'ready' and store_id <> $1"
 
 
 async def record_migrations(db: Db, applied: Iterable[AppliedMigration]) -> None:
@@ -88,3 +98,15 @@ async def set_images(db: Db, *, before: UUID | None, here: UUID, contents: Colle
     await db.execute(_IMAGES_HERE, here, list(contents))
     if before is not None:
         await db.execute(_IMAGES_WITHOUT_CONTENT, before, list(contents))
+
+
+async def set_exports(db: Db, *, before: UUID | None, here: UUID, files: Mapping[str, int]) -> None:
+    """Assigns the exports whose `files`, by name with their size in bytes, are in this computer's folder to it.
+
+    Those of this folder, or of the folder `before`, that of the backup, without such a file have failed. Those of other
+    folders are checked by their regions, before they are ready again.
+    """
+    await db.execute(_EXPORTS_HERE, here, list(files))
+    for folder in {here, before} - {None}:
+        await db.execute(_EXPORTS_WITHOUT_FILE, folder, list(files), list(files.values()))
+    await db.execute(_EXPORTS_ELSEWHERE, here)

@@ -9,6 +9,7 @@ from regiond.backup.forward_store import (
     lock_schema,
     move_sequences,
     record_migrations,
+    set_exports,
     set_images,
 )
 from regiond.backup.restoring import check_empty, check_file, check_known, load, write_file
@@ -26,6 +27,7 @@ __all__ = [
     "lock_schema",
     "move_sequences",
     "record_migrations",
+    "set_exports",
     "set_images",
     "verify",
     "write_backup",

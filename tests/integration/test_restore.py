@@ -75,12 +75,14 @@ def settings(empty_database_url: str, tmp_path: Path) -> RegionSettings:
     return RegionSettings(database=empty_database_url, state=tmp_path / "new")
 
 
-async def backed_up(database: Database, dsn: str, folder: Path, file: str = "backup") -> Path:
+async def backed_up(
+    database: Database, dsn: str, folder: Path, file: str = "backup", *, store_id: str | None = None
+) -> Path:
     async with database.transaction() as db:
         authority = await open_authority(db, folder / "old")
     source = Source(
         dsn=dsn, master_key=open_master_key(folder / "old", {}, create=True), settings=b'log_level = "debug"\n',
-        authority_pem=(authority.key_pem + authority.certificate_pem).encode(),
+        authority_pem=(authority.key_pem + authority.certificate_pem).encode(), store_id=store_id,
     )  # fmt: skip
     target = Target.open(folder / file)
     await write_backup(source, target.file, PASSPHRASE, work_factor=2)
