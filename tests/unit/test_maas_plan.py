@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.errors import InvalidRequest
 from common.maas.inventory import Domain, LeftOut, Named, Subnet, Vlan
 from regiond.maas.imports.model import ItemState, Plan
@@ -63,6 +64,32 @@ def test_machines_of_an_unknown_host_and_empty_clusters_are_left_out() -> None:
     found = plan(evolve(machine(host_id="99"), hosts=(LIBVIRT,)))
     assert item(found, "machines", "aaaaa1").reason == "Its VM host is not in the source."
     assert item(found, "clusters", "2").reason == "The source does not say which hosts are in it."
+
+
+def test_a_cluster_here_is_that_of_maas_by_its_members() -> None:
+    """Their names say nothing: each site may have a cluster that is called so."""
+    elsewhere = evolve(FULL, hosts=(evolve(FULL.hosts[0], address="https://10.9.9.9:8443"), FULL.hosts[1]))
+    found = item(plan(state=elsewhere, hosts_7="rename=kvm-9"), "clusters", "2")
+    assert (found.state, found.choices) == (CONFLICT, ("rename=", "leave_out"))
+    assert found.reason.startswith("Another cluster here is named apps: none of the members of this one is in it")
+    renamed = item(plan(state=elsewhere, hosts_7="rename=kvm-9", clusters_2="rename=south"), "clusters", "2")
+    assert (renamed.new_name, renamed.becomes) == ("south", "cluster south of kvm-9")
+    again = item(plan(state=elsewhere, hosts_7="rename=kvm-9", clusters_2="rename=apps"), "clusters", "2")
+    assert (again.undecided, again.reason) == (True, "Another cluster is named apps.")
+
+
+def test_a_cluster_of_another_name_with_its_members_is_renamed() -> None:
+    found = item(plan(state=evolve(FULL, clusters={"lxd-1": 1})), "clusters", "2")
+    assert (found.state, found.becomes) == (NEW, "cluster apps of kvm-1")
+
+
+def test_the_certificates_of_clusters_of_one_name_are_compared() -> None:
+    _, pem = make_authority("client", utc_now())
+    same = fingerprint(load_certificate(pem))
+    for trusted, words in ((same, "both trust the same certificate"), ("0" * 64, "it trusts another certificate")):
+        there = evolve(FULL.hosts[0], address="https://10.9.9.9:8443", certificate_fingerprint=trusted)
+        found = item(plan(host(certificate=pem), evolve(FULL, hosts=(there,))), "clusters", "2")
+        assert words in found.reason
 
 
 def test_a_machine_without_its_owner_is_ready_and_says_why() -> None:

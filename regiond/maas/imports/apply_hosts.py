@@ -132,8 +132,8 @@ async def _finish_clusters(work: Work, here: dict[str, HostView]) -> None:
             work.fail(item, reasons[0])
         elif len(ids) != 1:
             work.fail(item, "Its members are in different clusters." if ids else "Its members are in no cluster here.")
-        elif (found := known[ids.pop()]).name != cluster.name:
+        elif (found := known[ids.pop()]).name != item.new_name:
             async with work.attempt(item):
                 zone, pool = zones.get(cluster.zone), pools.get(cluster.pool)
-                change = ClusterChange(name=cluster.name, zone=_reference(zone), pool=_reference(pool))
+                change = ClusterChange(name=item.new_name, zone=_reference(zone), pool=_reference(pool))
                 await work.rooms.clusters.update(work.caller, found.id, change)

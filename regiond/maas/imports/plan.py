@@ -11,8 +11,9 @@ from common.maas.inventory import Inventory, LeftOut, Machine
 from common.maas.pinning import pins_in_words
 from regiond.identifiers import check_hostname
 from regiond.maas.imports.model import ADOPT, KINDS, LEAVE_OUT, RENAME, Choices, ItemState, Plan, PlanItem, chosen
+from regiond.maas.imports.plan_clusters import cluster_items
 from regiond.maas.imports.plan_groups import group_items, network_items, problem_of, user_items
-from regiond.maas.imports.plan_hosts import cluster_items, host_items, known_hosts, with_choices
+from regiond.maas.imports.plan_hosts import host_items, known_hosts
 from regiond.maas.imports.region_state import KnownGuest, KnownHost, KnownMachine, RegionState
 from regiond.maas.imports.statuses import becomes
 
@@ -22,14 +23,14 @@ def make_plan(
 ) -> Plan:
     """Returns the plan with these choices. Raises InvalidRequest for a choice that an item does not have."""
     items = [*group_items(inventory, state, choices)]
-    items += with_choices(network_items(inventory, state), choices)
+    items += (chosen(one, choices.get(one.key, "")) for one in network_items(inventory, state))
     items += user_items(inventory, state, choices)
     hosts = tuple(host_items(inventory, state, choices, simulated_allowed=simulated_allowed))
     by_id = {one.source_id: one for one in hosts}
     items += hosts
-    items += with_choices(cluster_items(inventory, state, by_id), choices)
     users = {one.name: one for one in items if one.kind == "users"}
     here = known_hosts(inventory, state, simulated_allowed=simulated_allowed)
+    items += cluster_items(inventory, state, by_id, here, choices)
     items += _machine_items(inventory, state, by_id, here, users, choices)
     items += [_left_out(one) for one in inventory.left_out]
     _check_known(items, choices)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
 from attrs import evolve
 
 from common.errors import InvalidRequest
-from common.maas.inventory import Cluster, Host, Inventory
+from common.maas.inventory import Host, Inventory
 from common.values import DriverType
 from regiond.hosts.service import check_host_name, parse_host_address
 from regiond.maas.imports.model import LEAVE_OUT, RENAME, SAME, Choices, ItemState, PlanItem, chosen
@@ -134,29 +134,3 @@ def _notes(host: Host) -> Iterator[str]:
         yield "Its SSH key is that of a rack of MAAS: it gets an own one, which you authorise there."
     if not host.complete:
         yield "MAAS 4.0 has lost its name, zone, pool, ratios and tags."
-
-
-def cluster_items(inventory: Inventory, state: RegionState, hosts: Mapping[str, PlanItem]) -> Iterator[PlanItem]:
-    """`hosts` are the plan's, by source id."""
-    for cluster in inventory.clusters:
-        yield _cluster_item(cluster, inventory, state, hosts)
-
-
-def _cluster_item(
-    cluster: Cluster, inventory: Inventory, state: RegionState, hosts: Mapping[str, PlanItem]
-) -> PlanItem:
-    members = [hosts[one.id] for one in inventory.hosts if one.cluster_id == cluster.id and one.id in hosts]
-    left = [one for one in members if not one.stays_behind]
-    if not left:
-        reason = "None of its members is imported." if members else "The source does not say which hosts are in it."
-        return PlanItem(
-            kind="clusters", source_id=cluster.id, name=cluster.name, state=ItemState.LEFT_OUT, reason=reason
-        )
-    becomes = f"cluster {cluster.name} of {', '.join(one.new_name for one in left)}"
-    found = ItemState.EXISTS if cluster.name in state.clusters else ItemState.NEW
-    return PlanItem(kind="clusters", source_id=cluster.id, name=cluster.name, state=found, becomes=becomes)
-
-
-def with_choices(items: Iterator[PlanItem], choices: Choices) -> tuple[PlanItem, ...]:
-    """Returns the items as chosen. Raises InvalidRequest."""
-    return tuple(chosen(one, choices.get(one.key, "")) for one in items)

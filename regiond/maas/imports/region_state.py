@@ -29,7 +29,11 @@ _USERS = """
     select username, email, is_admin, created_at >= (select created_at from maas_import where id = $1) as came_since
       from account
 """
-_HOSTS = "select id, name, driver, address, project, coalesce(cluster_id, 0) as cluster_id from vm_host"
+_HOSTS = """
+    select h.id, h.name, h.driver, h.address, h.project, coalesce(h.cluster_id, 0) as cluster_id,
+           coalesce(k.fingerprint, '') as certificate_fingerprint
+      from vm_host h left join key_pair k on k.id = h.key_pair_id
+"""
 _CLUSTERS = "select id, name from cluster"
 _MACHINES = """
     select m.system_id, m.hostname, coalesce(h.name, '') as host, coalesce(g.name, '') as guest,
@@ -76,6 +80,7 @@ class KnownHost:
     address: str  # normalised
     project: str
     cluster_id: int = 0  # 0: none
+    certificate_fingerprint: str = ""  # of ours, which its LXD server trusts
 
 
 @frozen(kw_only=True)
