@@ -17,6 +17,7 @@ from attrs.validators import ge, le, min_len, optional
 from common.boot import BootOrder, StartOrder
 from common.hardware import Gpu, NetworkDevice
 from common.phrases import number_of
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 
 MAX_VID = 4094  # of VLAN tags; 0 means untagged
 MAX_GENERATION = 2**31 - 1  # as the column has
@@ -272,8 +273,7 @@ class Autostart(StrEnum):
 class Guest:
     """An instance or domain as a driver reports it. `marker` is None for a foreign guest.
 
-    `generation` says how often a use of the machine has begun, and is written beside the marker before it does; None:
-    unknown, or the guest is foreign.
+    `generation` counts the uses of the machine, and is written beside the marker before one begins; None: unknown.
     """
 
     name: str
@@ -304,6 +304,7 @@ class Guest:
     tpm: bool | None = None
     booted_once: str | None = None  # the key of the order for one start with which it was started
     generation: int | None = field(default=None, validator=optional([ge(0), le(MAX_GENERATION)]))
+    removal: RemovalFacts = NO_REMOVAL_FACTS
 
 
 @frozen(kw_only=True)
@@ -358,8 +359,7 @@ class GrownDisk:
 class PeerIdentity:
     """The SSH host key or TLS certificate that a hypervisor presents.
 
-    `material` is the text that Innkeeper pins (a known-hosts key `ssh-ed25519 AAAA…`, or PEM); users compare
-    `fingerprint`.
+    `material` is the text that Innkeeper pins: a known-hosts key, or PEM. Users compare `fingerprint`.
     """
 
     kind: str

@@ -124,8 +124,8 @@ class Driver(GuestHardware, Protocol):
         compose creates has an id that no guest had before, except where the id is the machine's, as with libvirt; one
         that is restored from a backup, with its marker, has the id of its original.
 
-        A copy that carries the marker stays, without it. Raises WrongState, with nothing deleted, if several guests
-        carry the marker and it is not known which is the machine's own.
+        A copy that carries the marker stays, without it. Raises WrongState, with nothing changed, if several guests
+        carry the marker and it is not known which is the machine's own, or if `Guest.removal` has a protection.
         """
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
@@ -262,8 +262,8 @@ class Driver(GuestHardware, Protocol):
         """Adds the marker to a foreign guest, running or not, and changes nothing else. Idempotent.
 
         `guest_id` identifies the guest; `name` only speeds up the search. On libvirt `marker.machine_id` must be the
-        domain's UUID. Raises NotFound, and NameTaken if the guest carries another marker or another guest carries this
-        one.
+        domain's UUID. Raises NotFound, Unsupported for a guest that its host deletes at power-off, and NameTaken if the
+        guest carries another marker or another guest carries this one.
         """
 
     def disown(self, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool = False) -> None:

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
+
 ROUNDING_BYTES = 64 * 1024**2  # the most that a pool adds to a requested size: LVM allocates whole extents
 
 
@@ -44,6 +46,7 @@ class GuestRecord:
     start_order: Mapping[str, Any] | None = None
     tpm: bool | None = None
     generation: int | None = None
+    removal: RemovalFacts = NO_REMOVAL_FACTS
 
     @property
     def key(self) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.values import DriverType, OwnershipMarker
 from common.volume_names import marker_of_volume
 from regiond.machines.model import DiskOrigin, DiskView, MachineView
@@ -41,7 +42,8 @@ def _is_part_of_instance(disk: DiskView) -> bool:
 
 @frozen(kw_only=True)
 class RemainingDisks:
-    """Disks that stay: `kept` become kept disks, `left` are nobody's but the host's. `deleted` go with the guest.
+    """Disks that stay: `kept` become kept disks, `left` are nobody's but the host's, `shared` are in use by another
+    guest, too. `deleted` go with the guest. `facts` are those of the guest.
 
     `outside` describes those that are in no storage pool of the host, which the ledger does not know.
     """
@@ -49,11 +51,17 @@ class RemainingDisks:
     deleted: tuple[DiskView, ...]
     kept: tuple[DiskView, ...] = ()
     left: tuple[DiskView, ...] = ()
+    shared: tuple[DiskView, ...] = ()
     outside: tuple[str, ...] = ()
+    facts: RemovalFacts = NO_REMOVAL_FACTS
 
     @property
     def left_texts(self) -> tuple[str, ...]:
         return (*map(place, self.left), *self.outside)
+
+    @property
+    def shared_texts(self) -> tuple[str, ...]:
+        return tuple(map(place, self.shared))
 
     @property
     def kept_texts(self) -> tuple[str, ...]:
@@ -65,7 +73,11 @@ def place(disk: DiskView) -> str:
 
 
 def remaining_disks(
-    machine: MachineView, installation_id: UUID, outside: Iterable[str] = (), lacked: Collection[int] = ()
+    machine: MachineView,
+    installation_id: UUID,
+    outside: Iterable[str] = (),
+    lacked: Collection[int] = (),
+    facts: RemovalFacts = NO_REMOVAL_FACTS,
 ) -> RemainingDisks:
     """Returns the disks of the machine by fate. `outside` are devices of its guest that are in no storage pool.
 
@@ -74,10 +86,15 @@ def remaining_disks(
     """
     marker = OwnershipMarker(installation_id=installation_id, machine_id=machine.uuid)
     found: defaultdict[DiskFate, list[DiskView]] = defaultdict(list)
+    shared = []
     for disk in machine.disks:
         if disk.id in lacked and marker_of_volume(disk.volume) is None:
             continue
-        found[disk_fate(disk, driver=machine.driver, marker=marker)].append(disk)
+        fate = disk_fate(disk, driver=machine.driver, marker=marker)
+        if fate is not DiskFate.LEFT and f"{disk.storage_pool_key}/{disk.volume}" in facts.shared_volumes:
+            shared.append(disk)
+        else:
+            found[fate].append(disk)
     deleted, kept, left = (tuple(found[fate]) for fate in DiskFate)
     texts = tuple(f"{device} (in no storage pool)" for device in outside)
-    return RemainingDisks(deleted=deleted, kept=kept, left=left, outside=texts)
+    return RemainingDisks(deleted=deleted, kept=kept, left=left, shared=tuple(shared), outside=texts, facts=facts)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import evolve, frozen
 
 from common.phrases import first_of
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
 from regiond.machines.disk_fates import RemainingDisks
 from regiond.machines.model import DiskView, KeptDisk, MachineState, MachineView
@@ -35,7 +36,9 @@ class AffectedGuest:
     devices: tuple[str, ...] = ()  # on the machine, by hostname
     foreign_disks: tuple[str, ...] = ()  # that stay on the host, as they are
     kept_disks: tuple[str, ...] = ()  # that stay on the host, and are listed as kept disks if the guest goes
+    shared_disks: tuple[str, ...] = ()  # that stay on the host, because another guest has them too
     all_disks: tuple[DiskView, ...] = ()
+    removal: RemovalFacts = NO_REMOVAL_FACTS
 
     @property
     def as_it_stays(self) -> AffectedGuest:
@@ -83,6 +86,7 @@ class HostRemovalPlan:
                 if self.kept_disks
                 else []
             ),
+            *removal_texts(self.deleted),
             *texts_on_disks_that_stay(self.deleted),
             *devices_text((*self.deleted, *self.lost), "deleted with their machines"),
             *devices_text(self.kept, "that return with their machines when the host is added again"),
@@ -93,6 +97,22 @@ def devices_text(guests: Iterable[AffectedGuest], fate: str) -> tuple[str, ...]:
     """Returns a sentence such as `Devices deleted (2): lxd-0, lxd-1.`; none if the guests have no devices."""
     names = [name for guest in guests for name in guest.devices]
     return (f"Devices {fate} ({len(names)}): {first_of(names, MAX_NAMED)}.",) if names else ()
+
+
+def removal_texts(guests: Iterable[AffectedGuest]) -> tuple[str, ...]:
+    """Returns a sentence for each kind of thing that goes along with `guests`, all of which are deleted, or that stays
+    although it was theirs.
+    """
+    found = tuple(guests)
+    snapshots = [f"{guest.name}/{name}" for guest in found for name in guest.removal.snapshots]
+    saved = [guest.name for guest in found if guest.removal.saved_memory]
+    shared = [volume for guest in found for volume in guest.shared_disks]
+    texts = {
+        "Snapshots that are deleted with their VM": snapshots,
+        "Saved memory that is deleted with its VM": saved,
+        "Disks that stay, because another VM has them too": shared,
+    }
+    return tuple(f"{what} ({len(names)}): {first_of(names, MAX_NAMED)}." for what, names in texts.items() if names)
 
 
 def removal_plan(
@@ -182,7 +202,9 @@ def affected_machine(
         devices=tuple(devices),
         foreign_disks=remaining.left_texts,
         kept_disks=remaining.kept_texts,
+        shared_disks=remaining.shared_texts,
         all_disks=machine.disks,
+        removal=remaining.facts,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.machines.host_removal_plan import AffectedGuest, devices_text, texts_on_disks_that_stay
+from regiond.machines.host_removal_plan import AffectedGuest, devices_text, removal_texts, texts_on_disks_that_stay
 from regiond.machines.values.requests import RELEASE_ADOPTED
 
 _DELETED = "deleted"  # the fate of devices
@@ -29,7 +29,7 @@ class MachineRemovalPlan:
 
 
 def deletion_plan(guest: AffectedGuest) -> MachineRemovalPlan:
-    effects = (*texts_on_disks_that_stay([guest]), *devices_text([guest], _DELETED))
+    effects = (*removal_texts([guest]), *texts_on_disks_that_stay([guest]), *devices_text([guest], _DELETED))
     if guest.adopted:
         effects = ("It was adopted: Innkeeper did not create this VM. 'machine forget' keeps it on its host.", *effects)
     return MachineRemovalPlan(name=guest.name, deleted=(guest,), effects=effects)
@@ -66,6 +66,7 @@ def release_plan(releases: Sequence[Release], *, erase: bool = False) -> Machine
         kept=tuple(one.guest.as_it_stays for one in releases if one.is_free or not one.destroyed),
         effects=(
             *(_effect(one, erase=erase) for one in releases),
+            *removal_texts(destroyed),
             *texts_on_disks_that_stay(destroyed),
             *devices_text((one.guest for one in releases if not one.is_free), _DELETED),
         ),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
+from common.removal_facts import NO_REMOVAL_FACTS
 from regiond.db.pool import Db
 from regiond.machines.disk_fates import RemainingDisks, remaining_disks
 from regiond.machines.kept_disk_store import lacked_disks
 from regiond.machines.model import MachineView
+from regiond.machines.removal_fact_store import facts_of
 
 _OUTSIDE_POOLS = """
     select g.machine_id, f.device
@@ -27,10 +29,13 @@ async def read_remaining(
     """
     ids = [machine.id for machine in machines]
     lacked = await lacked_disks(db, ids)
+    facts = await facts_of(db, ids)
     outside: dict[int, list[str]] = {}
     for row in await db.fetch(_OUTSIDE_POOLS, ids):
         outside.setdefault(row["machine_id"], []).append(row["device"])
     return {
-        machine.id: remaining_disks(machine, installation_id, outside.get(machine.id, ()), lacked)
+        machine.id: remaining_disks(
+            machine, installation_id, outside.get(machine.id, ()), lacked, facts.get(machine.id, NO_REMOVAL_FACTS)
+        )
         for machine in machines
     }

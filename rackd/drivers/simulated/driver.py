@@ -37,6 +37,7 @@ from rackd.drivers.driver_errors import (
     only_parts_of_disks,
     reject_volumes_in_use,
 )
+from rackd.drivers.removal_checks import check_adoptable, check_not_protected
 from rackd.drivers.rfb.screen import PictureScreen
 from rackd.drivers.simulated import (
     boot_orders,
@@ -166,6 +167,7 @@ class SimulatedDriver(WithoutProjects):
             owned = list(volumes)
             found = guests.by_marker(db, guest.marker)
             if found is not None and guest_id in (None, found.guest_id):
+                check_not_protected(found.name, found.removal)
                 owned += [(disk.pool_id, disk.volume) for disk in found.disks if disk.pool_id and disk.volume]
                 guests.remove_guest(db, found)
             guests.remove_volumes(db, owned, guest.marker)
@@ -329,6 +331,7 @@ class SimulatedDriver(WithoutProjects):
                 raise NotFound(f"{self._address.identity} has no guest '{name}' (id {guest_id}).", name=name)
             if found.marker == marker:
                 return found
+            check_adoptable(found.name, found.removal, remedy="A simulated host makes no such guest permanent.")
             other = guests.by_marker(db, marker)
             if found.marker is not None or other is not None:
                 held = found if other is None else other

@@ -16,6 +16,8 @@ from common.device_names import block_device_name
 from common.discovery import OrphanedVolume
 from common.errors import NotFound
 from common.guest_spec import DiskSpec, GuestSpec
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
+from common.serialization import from_dict
 from common.values import (
     Autostart,
     Guest,
@@ -36,6 +38,7 @@ _GUESTS = """
            boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso, firmware.secure_boot,
            firmware.tpm, uefi.guest_id is not null as uefi, start_order.priority, start_order.delay_s,
            deployment.guest_id is not null as is_deployed, generation.number as generation,
+           removal.facts as removal,
            coalesce((select position from disk
                       where disk.guest_id = guest.guest_id
                         and disk.pool = boot_disk.pool and disk.volume = boot_disk.volume),
@@ -48,6 +51,7 @@ _GUESTS = """
            left join start_order using (guest_id)
            left join deployment using (guest_id)
            left join generation using (guest_id)
+           left join removal using (guest_id)
 """
 _ALL = _GUESTS + " order by name"
 _BY_MARKER = _GUESTS + " where installation_id = ? and machine_id = ?"
@@ -337,6 +341,7 @@ def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic
         tpm=bool(row["tpm"]),
         booted_once=row["once_key"],
         generation=None if row["machine_id"] is None else row["generation"] or 0,
+        removal=from_dict(json.loads(row["removal"]), RemovalFacts) if row["removal"] else NO_REMOVAL_FACTS,
     )
 
 

@@ -159,6 +159,10 @@ create table if not exists generation (
     guest_id text primary key references guest on delete cascade,
     number   integer not null
 ) strict;
+create table if not exists removal (
+    guest_id text primary key references guest on delete cascade,
+    facts    text not null
+) strict;
 create table if not exists seeded (at text not null) strict;
 """
 

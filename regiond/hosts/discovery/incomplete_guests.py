@@ -40,6 +40,7 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             start_order=before.start_order,
             tpm=before.tpm,
             generation=before.generation,
+            removal=before.removal,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
     claimed = claimed or NO_DISCRETE_RESOURCES

@@ -84,6 +84,7 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         start_order=None if guest.start_order is None else to_dict(guest.start_order),
         tpm=guest.tpm,
         generation=guest.generation,
+        removal=guest.removal,
     )
 
 

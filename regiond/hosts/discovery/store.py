@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import asyncpg
 from attrs import asdict
 
 from common.discovery import Discovery
-from common.serialization import to_dict
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
+from common.serialization import from_dict, to_dict
 from common.values import HostFacts, StoragePool
 from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
@@ -46,7 +48,8 @@ _WRITE_GUESTS = f"""
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
                        kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
-                       iso, next_iso, uefi, secure_boot, tpm, start_order, generation, marker_absent_at)
+                       iso, next_iso, uefi, secure_boot, tpm, start_order, generation, removal,
+                       marker_absent_at)
     select $1, found.*,
            {last_run("$1")}
       from jsonb_to_recordset($2::jsonb) found (
@@ -55,7 +58,7 @@ _WRITE_GUESTS = f"""
            huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text, started_at timestamptz,
            boot_device text, boot_order text[], pending_boot_order text[], booted_once text,
            iso text, next_iso text, uefi boolean, secure_boot boolean, tpm boolean,
-           start_order jsonb, generation integer)
+           start_order jsonb, generation integer, removal jsonb)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marker_installation = excluded.marker_installation,
            marker_machine = excluded.marker_machine, machine_id = excluded.machine_id,
@@ -70,6 +73,7 @@ _WRITE_GUESTS = f"""
                            when guest.next_iso <> excluded.iso then guest.next_iso end,
            uefi = excluded.uefi, secure_boot = excluded.secure_boot, tpm = excluded.tpm,
            start_order = nullif(excluded.start_order, 'null'), generation = excluded.generation,
+           removal = excluded.removal,
            marker_absent_at = case when guest.marker_machine is distinct from excluded.marker_machine
                                    then excluded.marker_absent_at else guest.marker_absent_at end
     returning id, project, guest_key
@@ -175,7 +179,7 @@ async def write_guests(db: Db, server_id: int, records: Sequence[GuestRecord]) -
         await db.execute(_DELETE_MOVED_GUESTS, machine_ids, server_id)
         await db.execute(_CLEAR_MACHINES, machine_ids)
     by_key = {record.key: record for record in records}
-    rows = await db.fetch(_WRITE_GUESTS, server_id, [asdict(record, recurse=False) for record in by_key.values()])
+    rows = await db.fetch(_WRITE_GUESTS, server_id, [_columns(record) for record in by_key.values()])
     machine_guests = [row["id"] for row in rows if by_key[row["project"], row["guest_key"]].machine_id is not None]
     await ledger.drop_guests(db, machine_guests)
 
@@ -193,7 +197,23 @@ async def delete_guests(db: Db, server_id: int, keys: Sequence[GuestKey]) -> Non
 def guest_of_row(row: asyncpg.Record) -> GuestRecord:
     lists = {name: tuple(row[name]) for name in ("pinned_core_ids", "disks", "nics", "pending_boot_order")}
     order = row["boot_order"]
-    return of_row(GuestRecord, row, **lists, boot_order=None if order is None else tuple(order))
+    return of_row(
+        GuestRecord,
+        row,
+        **lists,
+        boot_order=None if order is None else tuple(order),
+        removal=removal_of(row["removal"]),
+    )
+
+
+def removal_of(column: Mapping[str, Any] | None) -> RemovalFacts:
+    """Returns the value of the column `guest.removal`; None is that of a machine without a guest."""
+    return from_dict(column, RemovalFacts) if column else NO_REMOVAL_FACTS
+
+
+def _columns(record: GuestRecord) -> dict[str, Any]:
+    removal = {} if record.removal == NO_REMOVAL_FACTS else to_dict(record.removal)
+    return {**asdict(record, recurse=False), "removal": removal}
 
 
 def server_columns(facts: HostFacts) -> tuple[object, ...]:

@@ -45,6 +45,8 @@ def obstacle_to_adoption(guest: HostGuest, installation_id: UUID, context: Adopt
         return f"it carries the marker of machine {row.marker_machine}, which is another guest (is this a copy?)"
     if guest.id in context.leftovers:
         return "its machine was deleted, and an operation removes it"
+    if row.removal.deleted_when_off:
+        return "its host deletes it, with its disks, as soon as it is powered off"
     if row.cores < 1 or row.memory_mib < 1:
         return "its cores or memory are unknown; refresh the host"
     return None

@@ -11,13 +11,14 @@ import structlog
 
 from common.errors import Busy, NotFound, WrongState
 from common.phrases import number_of
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.serialization import from_dict
 from regiond.db.pool import Database, Db
 from regiond.hosts import service as host_service
 from regiond.hosts.model import DeletedMachines, HostRemoval
 from regiond.images import service as image_service
 from regiond.ledger import service as ledger
-from regiond.machines import kept_disk_store, store, view_store
+from regiond.machines import kept_disk_store, removal_fact_store, store, view_store
 from regiond.machines.adoption import detached_store
 from regiond.machines.devices import store as device_store
 from regiond.machines.disk_fates import remaining_disks
@@ -43,7 +44,7 @@ async def host_removal_plan(
     """Returns the plan of the removal, as it would be now. Raises NotFound.
 
     `together_with` are hosts that are removed at the same time, such as the other members of a cluster. With
-    `installation_id`, raises WrongState if it would delete a machine whose own deletion is refused for a disk.
+    `installation_id`, raises WrongState if it would delete a machine whose own deletion is refused.
     """
     host = await host_service.read_host(db, host_id)
     guests = await host_service.guests_of_host(db, host_id)
@@ -51,8 +52,9 @@ async def host_removal_plan(
     names = {guest.machine_id: guest.name for guest in guests if guest.machine_id is not None}
     copies = [copy.description for copy in await host_service.copies_removed_with_host(db, host_id)]
     machines = await view_store.of_host(db, host_id)
+    facts = await removal_fact_store.facts_of(db, [machine.id for machine in machines])
     if installation_id is not None:
-        _check_disks(machines, removal, installation_id)
+        _check_deletable(machines, removal, installation_id, facts)
     images = await image_service.images_removed_with(db, host_id, together_with)
     devices = await device_store.hostnames_of(db, [machine.id for machine in machines])
     remaining = await read_remaining(db, machines, await read_installation_id(db))
@@ -72,12 +74,15 @@ class MachinesOfRemovedHost:
             return ()
         async with self._database.connection() as db:
             machines = await view_store.of_host(db, operation.host_id)
+            facts = await removal_fact_store.facts_of(db, [machine.id for machine in machines])
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
         deletions = {child.machine_id: child for child in children if child.machine_id is not None}
         removal = from_dict(operation.request, HostRemoval)
         new = [one for one in machines if removal.deletes(adopted=one.adopted) and one.id not in deletions]
         _check_unlocked(operation.host_name or "", new)
-        _check_disks(new, removal, self._installation_id)  # before the first deletion, as for locks: all or none
+        _check_deletable(
+            new, removal, self._installation_id, facts
+        )  # before the first deletion, as for locks: all or none
         failures: list[str] = []
         pending = 0
         for machine in machines:
@@ -174,10 +179,13 @@ def _check_unlocked(host_name: str, machines: Iterable[MachineView]) -> None:
         )
 
 
-def _check_disks(machines: Iterable[MachineView], removal: HostRemoval, installation_id: UUID) -> None:
-    """Raises WrongState for a machine that the removal would delete and whose own deletion is refused for a disk."""
+def _check_deletable(
+    machines: Iterable[MachineView], removal: HostRemoval, installation_id: UUID, facts: Mapping[int, RemovalFacts]
+) -> None:
+    """Raises WrongState for a machine that the removal would delete and whose own deletion is refused."""
     for machine in machines:
         if removal.deletes(adopted=machine.adopted):
+            removal_fact_store.check_not_protected(machine, facts.get(machine.id, NO_REMOVAL_FACTS))
             check_no_disk_goes_along(machine, installation_id)
 
 

@@ -1,0 +1,25 @@
+"""What goes along when a guest is deleted, what stays, and what forbids it, as the hypervisor reports."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class RemovalFacts:
+    """What a driver knows of the end of a guest, besides its disks.
+
+    `snapshots` are names; the hypervisor deletes them with the guest, and `saved_memory`, from which the guest would
+    start. `shared_volumes` (POOL/VOLUME) are disks that stay, because another guest has them too. `protection` says by
+    which setting the host refuses to delete the guest, and what ends that, in whole sentences. A guest that is
+    `deleted_when_off` is deleted by its host, with its disks, as soon as it is powered off.
+    """
+
+    snapshots: tuple[str, ...] = ()
+    saved_memory: bool = False
+    shared_volumes: tuple[str, ...] = ()
+    protection: str = ""
+    deleted_when_off: bool = False
+
+
+NO_REMOVAL_FACTS = RemovalFacts()

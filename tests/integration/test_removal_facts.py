@@ -1,0 +1,95 @@
+"""Deletions name what goes along and what stays, and begin only if the host permits them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from common.removal_facts import RemovalFacts
+from common.serialization import to_dict
+from tests.deployment.deployment import Deployment
+from tests.integration.adoption import adopt, guests, refresh, rows
+from tests.integration.test_deletion_dry_runs import names, plan_of, refused_alike
+from tests.rejections import rejection
+from tests.waiting import settle
+
+SETTING = "It has the setting keep. To end that: unset keep."
+
+
+@pytest.fixture
+def host(innkeeper: Deployment) -> Any:
+    async def ready() -> Any:
+        return await innkeeper.add_simulated(guests=2, cores=8)
+
+    return settle(ready())
+
+
+async def machine_with(innkeeper: Deployment, host: Any, facts: RemovalFacts) -> Any:
+    """Returns an adopted machine whose guest has these facts since the last refresh."""
+    await adopt(innkeeper, host, guests="foreign-0001")
+    await found_with(innkeeper, host, facts)
+    (machine,) = await innkeeper.get("machines/")
+    return machine
+
+
+async def found_with(innkeeper: Deployment, host: Any, facts: RemovalFacts) -> None:
+    rows(
+        innkeeper, "insert into removal select guest_id, ? from guest where name = 'foreign-0001'",
+        json.dumps(to_dict(facts)),
+    )  # fmt: skip
+    await refresh(innkeeper, host)
+
+
+async def test_a_deletion_names_snapshots_and_saved_memory(innkeeper: Deployment, host: Any) -> None:
+    facts = RemovalFacts(snapshots=("before", "after"), saved_memory=True)
+    machine = await machine_with(innkeeper, host, facts)
+    plan = await plan_of(innkeeper, "DELETE", f"machines/{machine['system_id']}/")
+    assert "Snapshots that are deleted with their VM (2): foreign-0001/before, foreign-0001/after." in plan["effects"]
+    assert "Saved memory that is deleted with its VM (1): foreign-0001." in plan["effects"]
+
+
+async def test_a_host_removal_names_snapshots(innkeeper: Deployment, host: Any) -> None:
+    await machine_with(innkeeper, host, RemovalFacts(snapshots=("before",)))
+    path = f"vm-hosts/{host['id']}/"
+    plan = await plan_of(innkeeper, "DELETE", path, decompose="true", destroy_adopted="true")
+    assert "Snapshots that are deleted with their VM (1): foreign-0001/before." in plan["effects"]
+    kept = await plan_of(innkeeper, "DELETE", path)
+    assert not any("Snapshots" in effect for effect in kept["effects"])
+
+
+async def test_a_disk_that_another_vm_has_stays(innkeeper: Deployment, host: Any) -> None:
+    machine = await machine_with(innkeeper, host, RemovalFacts(shared_volumes=("default/foreign-0001",)))
+    plan = await plan_of(innkeeper, "DELETE", f"machines/{machine['system_id']}/")
+    assert [guest["volumes"] for guest in plan["deleted"]] == [[]]
+    assert "Disks that stay, because another VM has them too (1): default/foreign-0001." in plan["effects"]
+
+
+async def test_a_protected_vm_is_not_touched(innkeeper: Deployment, host: Any) -> None:
+    machine = await machine_with(innkeeper, host, RemovalFacts(protection=SETTING))
+    before = guests(innkeeper)
+    message = await refused_alike(innkeeper, "DELETE", f"machines/{machine['system_id']}/")
+    assert SETTING in message
+    removal = innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true", destroy_adopted="true")
+    assert (await rejection(removal)).message.endswith("No virtual machine was deleted.")
+    assert guests(innkeeper) == before
+
+
+async def test_a_protection_since_the_refresh_is_found(innkeeper: Deployment, host: Any) -> None:
+    machine = await machine_with(innkeeper, host, RemovalFacts())
+    before = guests(innkeeper)
+    rows(innkeeper, "update removal set facts = ?", json.dumps(to_dict(RemovalFacts(protection=SETTING))))
+    error = await rejection(innkeeper.delete(f"machines/{machine['system_id']}/"))
+    assert SETTING in error.message
+    assert guests(innkeeper) == before
+
+
+async def test_a_vm_that_its_host_deletes_is_not_adopted(innkeeper: Deployment, host: Any) -> None:
+    await found_with(innkeeper, host, RemovalFacts(deleted_when_off=True))
+    error = await rejection(adopt(innkeeper, host, guests="foreign-0001"))
+    assert "its host deletes it, with its disks, as soon as it is powered off" in str(error.details)
+    assert names(await plan_of(innkeeper, "DELETE", f"vm-hosts/{host['id']}/"), "kept") == [
+        "foreign-0001",
+        "foreign-0002",
+    ]
