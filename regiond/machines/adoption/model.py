@@ -8,7 +8,7 @@ from uuid import UUID
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from regiond.hosts.model import HostGuest
+from regiond.hosts.model import GuestRecord, HostGuest
 from regiond.machines.model import AdoptRequest
 
 
@@ -45,6 +45,10 @@ def obstacle_to_adoption(guest: HostGuest, installation_id: UUID, context: Adopt
         return f"it carries the marker of machine {row.marker_machine}, which is another guest (is this a copy?)"
     if guest.id in context.leftovers:
         return "its machine was deleted, and an operation removes it"
+    return _obstacle_in_guest(row)
+
+
+def _obstacle_in_guest(row: GuestRecord) -> str | None:
     if row.removal.deleted_when_off:
         return "its host deletes it, with its disks, as soon as it is powered off"
     if row.cores < 1 or row.memory_mib < 1:

@@ -80,9 +80,8 @@ class MachinesOfRemovedHost:
         removal = from_dict(operation.request, HostRemoval)
         new = [one for one in machines if removal.deletes(adopted=one.adopted) and one.id not in deletions]
         _check_unlocked(operation.host_name or "", new)
-        _check_deletable(
-            new, removal, self._installation_id, facts
-        )  # before the first deletion, as for locks: all or none
+        # Before the first deletion, as for locks: all or none.
+        _check_deletable(new, removal, self._installation_id, facts)
         failures: list[str] = []
         pending = 0
         for machine in machines:
