@@ -23,7 +23,9 @@ _OWNED = """
            select 4, 'file', filename, filename, null from user_file where account_id = $1
            union all
            select 6, 'kept disk', id::text, coalesce(nullif(label, ''), 'disk') || ' of ' || hostname, pool_id
-             from kept_disk where account_id = $1
+             from (select id, label, hostname, pool_id, account_id from kept_disk
+                   union all select id, label, hostname, pool_id, account_id from detached_disk) k
+            where account_id = $1
            union all
            select 7, 'export', id::text, name, null from machine_export where account_id = $1
            ) o left join resource_pool p on p.id = o.pool_id
@@ -60,6 +62,7 @@ _TRANSFER_DETACHED = """
 _TRANSFER_DEVICES = "update device set owner_id = $2 where owner_id = $1"
 _TRANSFER_FILES = "update user_file set account_id = $2 where account_id = $1"
 _TRANSFER_KEPT_DISKS = "update kept_disk set account_id = $2, owner_id = $2 where account_id = $1"
+_TRANSFER_DETACHED_DISKS = "update detached_disk set account_id = $2 where account_id = $1"
 _TRANSFER_EXPORTS = "update machine_export set account_id = $2 where account_id = $1"
 
 
@@ -88,4 +91,5 @@ async def transfer(db: Db, account_id: int, to_account_id: int) -> None:
     await db.execute(_TRANSFER_DEVICES, account_id, to_account_id)
     await db.execute(_TRANSFER_FILES, account_id, to_account_id)
     await db.execute(_TRANSFER_KEPT_DISKS, account_id, to_account_id)
+    await db.execute(_TRANSFER_DETACHED_DISKS, account_id, to_account_id)
     await db.execute(_TRANSFER_EXPORTS, account_id, to_account_id)

@@ -68,7 +68,7 @@ class HostRemovalPlan:
     image_copies: tuple[str, ...] = ()  # deleted copies; by force all copies stay
     images: tuple[str, ...] = ()  # stored on the host only: their entries in the catalogue are deleted
     missing: tuple[str, ...] = ()  # names of machines without a guest on the host, whose records stay
-    kept_disks: tuple[str, ...] = ()  # volumes that stay on the host; the record of each is deleted
+    kept_disks: tuple[str, ...] = ()  # volumes that stay on the host, until it is added again
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -80,8 +80,8 @@ class HostRemovalPlan:
             *([f"Missing on the host; their records stay: {', '.join(self.missing)}."] if self.missing else []),
             *(
                 [
-                    f"Kept disks stay on the host as volumes ({len(self.kept_disks)}), and can be attached here no "
-                    f"more: {first_of(self.kept_disks, MAX_NAMED)}."
+                    f"Kept disks stay on the host as volumes ({len(self.kept_disks)}), and return when it is added "
+                    f"again: {first_of(self.kept_disks, MAX_NAMED)}."
                 ]
                 if self.kept_disks
                 else []

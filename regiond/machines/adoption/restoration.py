@@ -1,4 +1,4 @@
-"""Restores detached machines when a newly added host lists their guests.
+"""Restores detached machines and kept disks when a newly added host lists their guests.
 
 docs/decisions/0006 explains why this needs no confirmation.
 """
@@ -9,13 +9,13 @@ from uuid import UUID
 
 import structlog
 
-from common.phrases import first_of
+from common.phrases import first_of, number_of
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import service as host_service
 from regiond.identifiers import new_system_id
-from regiond.machines.adoption import detached_store
+from regiond.machines.adoption import detached_disk_store, detached_store
 from regiond.machines.adoption.detached_store import RestoredMachine, ReturnedGuest
 from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import restored_state
@@ -26,7 +26,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 async def restore(db: Db, host_id: int) -> frozenset[UUID]:
-    """Restores the detached machines whose guests the host lists; returns their UUIDs. Idempotent.
+    """Restores the detached machines whose guests the host lists, and its kept disks; returns the UUIDs. Idempotent.
 
     Call it after a discovery run was applied. Devices lose MAC addresses that the guests have. A machine is restored by
     the next refresh if a concurrent transaction takes its name or id, or a name or MAC address of it or its devices.
@@ -46,7 +46,16 @@ async def restore(db: Db, host_id: int) -> frozenset[UUID]:
         await detached_store.drop(db, guest.uuid)
         await _record_event(db, host_id, guest, machine)
         restored.add(guest.uuid)
+    await _restore_disks(db, host_id)
     return frozenset(restored)
+
+
+async def _restore_disks(db: Db, host_id: int) -> None:
+    places = await detached_disk_store.restore(db, host_id)
+    if places:
+        name = await detached_store.host_name(db, host_id)
+        message = f"{number_of(len(places), 'kept disk')} returned with {name}: {first_of(places, MAX_NAMED)}"
+        await Events.record(db, "kept_disks_restored", message, host_id=host_id)
 
 
 async def _record_event(db: Db, host_id: int, guest: ReturnedGuest, machine: RestoredMachine) -> None:

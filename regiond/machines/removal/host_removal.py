@@ -19,7 +19,7 @@ from regiond.hosts.model import DeletedMachines, HostRemoval
 from regiond.images import service as image_service
 from regiond.ledger import service as ledger
 from regiond.machines import kept_disk_store, removal_fact_store, store, view_store
-from regiond.machines.adoption import detached_store
+from regiond.machines.adoption import detached_disk_store, detached_store
 from regiond.machines.devices import store as device_store
 from regiond.machines.disk_fates import remaining_disks
 from regiond.machines.host_removal_plan import HostRemovalPlan, affected_machine, removal_plan
@@ -109,7 +109,8 @@ class MachinesOfRemovedHost:
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
             remaining = await host_removal_plan(db, operation.host_id, HostRemoval())
         deleted = [child.request["description"] for child in children if child.state is OperationState.SUCCEEDED]
-        return {"deleted": deleted, "kept": [guest.description for guest in remaining.kept]}
+        kept = [guest.description for guest in remaining.kept]
+        return {"deleted": deleted, "kept": kept, "kept_disks": list(remaining.kept_disks)}
 
     async def stop_deletions(self, operation: Operation) -> DeletedMachines:
         async with self._database.transaction() as db:
@@ -130,6 +131,7 @@ class MachinesOfRemovedHost:
         """
         machines = await view_store.of_host(db, host_id)
         await detached_store.detach(db, host_id)
+        await detached_disk_store.detach(db, host_id)
         shared = await host_service.shares_server(db, host_id)
         end_claims = host_service.detach_guest if shared else ledger.release_machine
         for machine in machines:
@@ -151,6 +153,7 @@ class MachinesOfRemovedHost:
             "kept": [guest.description for guest in plan.kept],
             "lost": [guest.description for guest in plan.lost],
             "lost_machines": [guest.system_id for guest in plan.lost],
+            "kept_disks": list(plan.kept_disks),
         }
 
     async def _open_deletion(self, parent: Operation, machine: MachineView) -> None:

@@ -17,7 +17,7 @@ from regiond.events.service import Events
 from regiond.hosts import service as host_service
 from regiond.ledger import service as ledger
 from regiond.machines import store, view_store
-from regiond.machines.adoption import detached_store
+from regiond.machines.adoption import detached_disk_store, detached_store
 from regiond.machines.disk_fates import remaining_disks
 from regiond.machines.host_removal_plan import affected_machine
 from regiond.machines.model import MachineView
@@ -38,6 +38,7 @@ async def lose_machines(db: Db, operation: Operation, host_id: int, expected: It
     if {machine.system_id for machine in machines} != {*expected}:
         raise Busy(f"The machines of {operation.host_name} changed while it was being removed.", host=host_id)
     await detached_store.detach(db, host_id, lost=True)
+    await detached_disk_store.detach(db, host_id)
     shared = await host_service.shares_server(db, host_id)
     installation_id = await read_installation_id(db)
     end_claims = host_service.detach_guest if shared else ledger.release_machine

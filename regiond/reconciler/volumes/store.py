@@ -21,6 +21,9 @@ _ORPHANED_VOLUMES = f"""
              select k.volume, 'a kept disk of ' || h.name from kept_disk k join vm_host h on h.id = k.host_id
               where k.volume in (select name from listed)
              union all
+             select d.volume, 'a disk that was kept on ' || d.host_name || ', which was removed' from detached_disk d
+              where d.volume in (select name from listed)
+             union all
              select d.volume, 'a disk of ' || g.name || coalesce(
                         ' on ' || (select min(h.name) from vm_host h where h.server_id = g.server_id), '')
                from guest g, jsonb_to_recordset(g.disks) d (volume text)
