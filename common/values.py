@@ -102,6 +102,9 @@ class StoragePool:
 
     A pool that is not available has the hypervisor's word as `status`, such as `unavailable` or `inactive`: no disk can
     be made in it, and its sizes are not known now.
+
+    Pools of a server with the same `storage_id` are on the same storage, such as folders on one file system, and share
+    its space. Empty: no other pool can share it.
     """
 
     pool_id: str = field(validator=min_len(1))
@@ -111,6 +114,7 @@ class StoragePool:
     total_bytes: int = field(validator=ge(0))
     used_elsewhere_bytes: int = field(default=0, validator=ge(0))
     status: str = POOL_AVAILABLE
+    storage_id: str = ""
 
     @property
     def is_available(self) -> bool:

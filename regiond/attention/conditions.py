@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from regiond.hosts.model import PRODUCT
 from regiond.ledger.model import SHARED_POOL_TYPES
-from regiond.ledger.service import MOST_CLAIMABLE
+from regiond.ledger.service import CLAIMED_OF_STORAGE, MOST_CLAIMABLE
 from regiond.machines.service import AUTOSTART, WAITS_FOR_PERSON
 
 _SHARED = ", ".join(f"'{one}'" for one in sorted(SHARED_POOL_TYPES))
@@ -87,7 +87,7 @@ _STORAGE_POOLS = f"""
            'Storage pool ' || p.name || ' of ' || p.host_name, p.kind = 'storage_pool_unavailable', p.since,
            p.host_id, p.host_name, p.pool_id, p.zone_id, p.pool_id, '{{}}'::integer[],
            jsonb_build_object('name', p.name, 'status', p.status, 'missing', p.missing_since is not null,
-                              'total', p.total_bytes, 'used', p.claimed_bytes + p.used_elsewhere_bytes)
+                              'total', p.total_bytes, 'used', {CLAIMED_OF_STORAGE} + p.used_elsewhere_bytes)
       from (
            select s.*, h.id as host_id, h.name as host_name, h.pool_id, h.zone_id,
                   min(s.found_since) over (partition by s.kind, s.shared_by, s.name, s.type, s.own_id) as since
@@ -109,8 +109,9 @@ _STORAGE_POOLS = f"""
                           order by h.id limit 1) m
                    where case when s.missing_since is not null then s.claimed_bytes > 0
                               when s.status <> 'available' then true
-                              else s.total_bytes > 0 and s.claimed_bytes + s.used_elsewhere_bytes
-                                                         >= s.total_bytes / 100.0 * $4::float8 end) s
+                              else s.total_bytes > 0 and (
+                                   select {CLAIMED_OF_STORAGE} + p.used_elsewhere_bytes from storage_pool p
+                                    where p.id = s.id) >= s.total_bytes / 100.0 * $4::float8 end) s
              left join lateral (
                   select h.* from vm_host h
                    where h.server_id = s.server_id and h.state <> 'removing'

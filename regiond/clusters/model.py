@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from common.capacity import NOTHING, Capacity, ResourceCapacity
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, HostState, HostView
+from regiond.hosts.model import Amounts, HostState, HostView, StoragePoolView, storage_bytes_of
 from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity
 from regiond.ledger.service import total_capacity
 
@@ -87,7 +87,7 @@ def view(row: ClusterRow, members: Iterable[HostView]) -> ClusterView:
         total=Amounts(
             cores=sum(host.total.cores for host in known if host.total),
             memory_mib=sum(host.total.memory_mib for host in known if host.total),
-            storage_bytes=sum(pool.total_bytes for pool in pools.values()),
+            storage_bytes=sum(pool.total_bytes for pool in pools.values()) - sum(map(_counted_again, known)),
         ),
         used=Amounts(
             cores=sum(host.claimed.cores for host in known),
@@ -109,9 +109,20 @@ def _counted(host: HostView) -> HostCapacity:
         pool=host.pool.name,
         cluster="this",
         shared_pools=frozenset(pool.name for pool in host.storage_pools if pool.type in SHARED_POOL_TYPES),
+        storage_ids={pool.name: pool.storage_id for pool in host.storage_pools if pool.storage_id},
         capacity=host.capacity,
         is_open=host.state is HostState.READY and host.maintenance is None,
     )
+
+
+def _counted_again(host: HostView) -> int:
+    """Returns by how much the pools of the host add up to more than the storage that they share."""
+    pools = [pool for pool in host.storage_pools if pool.storage_id]
+    return sum(pool.share_bytes(_used(pool)) for pool in pools) - storage_bytes_of(pools, _used)
+
+
+def _used(pool: StoragePoolView) -> int:
+    return max(pool.used_bytes, pool.claimed_bytes)
 
 
 def _storage_pools(hosts: Iterable[HostView], capacity: Capacity) -> dict[str, ClusterPool]:
@@ -122,8 +133,7 @@ def _storage_pools(hosts: Iterable[HostView], capacity: Capacity) -> dict[str, C
             so_far = found.get(pool.name, ClusterPool())
             shared = pool.type in SHARED_POOL_TYPES and pool.name in found
             found[pool.name] = ClusterPool(
-                total_bytes=so_far.total_bytes
-                + (0 if shared else pool.share_bytes(max(pool.used_bytes, pool.claimed_bytes))),
+                total_bytes=so_far.total_bytes + (0 if shared else pool.share_bytes(_used(pool))),
                 tracked_bytes=so_far.tracked_bytes + pool.used_bytes,
                 other_bytes=so_far.other_bytes + max(0, pool.claimed_bytes - pool.used_bytes),
                 path=so_far.path or pool.path,

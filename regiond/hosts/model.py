@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -95,7 +95,11 @@ class Amounts:
 
 @frozen(kw_only=True)
 class StoragePoolView:
-    """A storage pool. `used_bytes` counts guests of the host's project, `claimed_bytes` all guests of the server."""
+    """A storage pool. `used_bytes` counts guests of the host's project, `claimed_bytes` all guests of the server.
+
+    `shares_with` has the names of the pools that are on the same storage, and `used_beside_bytes` is what guests of the
+    host's project use in those.
+    """
 
     id: int
     pool_key: str
@@ -110,10 +114,18 @@ class StoragePoolView:
     missing_since: datetime | None = None
     status: str = POOL_AVAILABLE
     capacity: ResourceCapacity = NOTHING
+    storage_id: str = ""
+    shares_with: tuple[str, ...] = ()
+    used_beside_bytes: int = 0
 
     @property
     def is_available(self) -> bool:
         return self.status == POOL_AVAILABLE
+
+    @property
+    def available_bytes(self) -> int:
+        """MAAS's number: of the total, what guests of the host's project do not use."""
+        return max(0, self.share_bytes(self.used_bytes) - self.used_bytes - self.used_beside_bytes)
 
     def share_bytes(self, used_bytes: int) -> int:
         """Returns the bytes that the pool adds to the total of a host or cluster that uses `used_bytes` of it.
@@ -121,6 +133,20 @@ class StoragePoolView:
         While the pool is not available these are only the used bytes, so that none of its space counts as free.
         """
         return self.total_bytes if self.is_available else used_bytes
+
+
+def storage_bytes_of(pools: Iterable[StoragePoolView], used: Callable[[StoragePoolView], int]) -> int:
+    """Returns what the pools of a server add to the total of a host or cluster (`share_bytes`).
+
+    Pools on the same storage add it once, in the largest size that one of them reports.
+    """
+    by_storage: dict[str | int, list[StoragePoolView]] = {}
+    for pool in pools:
+        by_storage.setdefault(pool.storage_id or pool.id, []).append(pool)
+    return sum(
+        max((pool.total_bytes for pool in sharing if pool.is_available), default=sum(map(used, sharing)))
+        for sharing in by_storage.values()
+    )
 
 
 @frozen(kw_only=True)

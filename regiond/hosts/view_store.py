@@ -27,6 +27,7 @@ from regiond.hosts.model import (
     HostState,
     HostView,
     StoragePoolView,
+    storage_bytes_of,
 )
 from regiond.hosts.numa_usage import NumaAllocation
 from regiond.identifiers import split_reference
@@ -242,7 +243,7 @@ def _host(
     used_bytes = {claim["storage_pool_id"]: claim["amount"] for claim in used if claim["storage_pool_id"] is not None}
     of_pool = {} if capacity is None else capacity.storage_pools
     storage_pools = tuple(
-        _storage_pool(pool, used_bytes.get(pool["id"], 0), of_pool.get(pool["name"], NOTHING)) for pool in pools
+        _storage_pool(pool, _beside(pool, pools), used_bytes, of_pool.get(pool["name"], NOTHING)) for pool in pools
     )
     return of_row(
         HostView,
@@ -275,7 +276,7 @@ def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterab
     by_resource: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
     total = None
     if row["server_id"] is not None:
-        storage_bytes = sum(pool.share_bytes(pool.used_bytes) for pool in pools)
+        storage_bytes = storage_bytes_of(pools, lambda pool: pool.used_bytes)
         total = Amounts(cores=row["cores"], memory_mib=row["memory_mib"], storage_bytes=storage_bytes)
     return {
         "total": total,
@@ -292,5 +293,22 @@ def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterab
     }
 
 
-def _storage_pool(row: asyncpg.Record, used_bytes: int, capacity: ResourceCapacity) -> StoragePoolView:
-    return of_row(StoragePoolView, row, used_bytes=used_bytes, is_default=bool(row["is_default"]), capacity=capacity)
+def _beside(pool: asyncpg.Record, pools: Iterable[asyncpg.Record]) -> list[asyncpg.Record]:
+    """Returns the other pools on the same storage."""
+    storage_id = pool["storage_id"]
+    return [other for other in pools if storage_id and other["storage_id"] == storage_id and other["id"] != pool["id"]]
+
+
+def _storage_pool(
+    row: asyncpg.Record, beside: Iterable[asyncpg.Record], used_bytes: Mapping[int, int], capacity: ResourceCapacity
+) -> StoragePoolView:
+    beside = tuple(beside)
+    return of_row(
+        StoragePoolView,
+        row,
+        used_bytes=used_bytes.get(row["id"], 0),
+        is_default=bool(row["is_default"]),
+        capacity=capacity,
+        shares_with=tuple(other["name"] for other in beside),
+        used_beside_bytes=sum(used_bytes.get(other["id"], 0) for other in beside),
+    )

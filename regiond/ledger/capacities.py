@@ -11,6 +11,8 @@ from attrs import asdict, frozen
 
 from common.capacity import Capacity, ResourceCapacity
 from regiond.db.pool import Db, Row
+from regiond.ledger.capacity_totals import storage_of
+from regiond.ledger.claimable import CLAIMED_OF_STORAGE
 from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity, HostLimits, read_pages_key
 from regiond.placement.service import resource_capacity, sum_of
 
@@ -27,7 +29,7 @@ _COMPUTE_CLAIMED = """
      where h.id = any($1::integer[])
      group by h.id
 """
-_CAPACITIES = """
+_CAPACITIES = f"""
     with claimed as (
         select h.id as host_id, c.resource, coalesce(c.storage_pool_id::text, c.key) as key,
                sum(c.amount)::bigint as amount
@@ -50,8 +52,8 @@ _CAPACITIES = """
                                            jsonb_array_elements_text(node -> 'core_ids') core) as core_ids,
            coalesce(held.amounts, '[]') as claimed,
            (select coalesce(jsonb_agg(jsonb_build_array(p.id, p.name, p.type, p.total_bytes,
-                                                        p.claimed_bytes + p.used_elsewhere_bytes,
-                                                        p.status = 'available')), '[]')
+                                                        {CLAIMED_OF_STORAGE} + p.used_elsewhere_bytes,
+                                                        p.status = 'available', p.storage_id)), '[]')
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools,
            (select coalesce(jsonb_agg(jsonb_build_array(r.resource, r.key, r.total, r.claimed)), '[]')
               from discrete_resource r where r.server_id = s.id) as discrete
@@ -63,7 +65,7 @@ _CAPACITIES = """
       left join held on held.host_id = h.id
      where ($1::integer[] is null or h.id = any($1)) and ($2::integer[] is null or h.pool_id = any($2))
      order by h.id
-"""
+"""  # noqa: S608  a constant
 
 
 @frozen(kw_only=True)
@@ -113,6 +115,7 @@ def _host(row: Row) -> HostCapacity:
         pool=row["pool"],
         cluster=row["cluster"],
         shared_pools=frozenset(name for _, name, type_, *_ in pools if type_ in SHARED_POOL_TYPES),
+        storage_ids=_storage_ids(pools),
         capacity=None if row["server_id"] is None else _capacity(dict(row)),
         is_open=row["is_open"],
         takes_claims=row["takes_claims"],
@@ -130,7 +133,7 @@ def _capacity(row: Mapping[str, Any]) -> Capacity:
             claimed_by_all=used,
             takes_machines=takes_machines,
         )
-        for pool_id, name, _, total, used, is_available in sorted(row["storage_pools"])
+        for pool_id, name, _, total, used, is_available, _ in sorted(row["storage_pools"])
     }
     return Capacity(
         cores=resource_capacity(
@@ -149,12 +152,16 @@ def _capacity(row: Mapping[str, Any]) -> Capacity:
             claimed_by_all=row["memory_mib_claimed"],
             takes_machines=takes_machines,
         ),
-        storage_bytes=sum_of(pools.values()),
+        storage_bytes=storage_of(pools, _storage_ids(row["storage_pools"])),
         storage_pools=pools,
         pinned_cores=_pinned_cores(row, claimed, takes_machines=takes_machines),
         huge_pages=_huge_pages(row, claimed, takes_machines=takes_machines),
         virtual_functions=_virtual_functions(row, claimed, takes_machines=takes_machines),
     )
+
+
+def _storage_ids(pools: Iterable[Any]) -> dict[str, str]:
+    return {name: storage_id for _, name, *_, storage_id in pools if storage_id}
 
 
 def _pinned_cores(

@@ -55,7 +55,8 @@ def total_capacity(hosts: Iterable[HostCapacity]) -> Capacity:
     """Returns the sum over the servers of these hosts; hosts of unknown capacity do not count.
 
     `claimed` is held by machines of these hosts, `elsewhere` by everything else on their servers. A storage pool that
-    the members of a cluster share counts once. Storage pools and ports of the same name are added up.
+    the members of a cluster share counts once. Storage pools and ports of the same name are added up; `storage_bytes`
+    counts what pools of a server share once.
     """
     known = [host for host in hosts if host.capacity is not None]
     pools = _by_name(known, lambda capacity: capacity.storage_pools, _pool_identity)
@@ -63,12 +64,33 @@ def total_capacity(hosts: Iterable[HostCapacity]) -> Capacity:
     return Capacity(
         cores=_by_name(known, lambda capacity: {"": capacity.cores}, _on_server).get("", ResourceCapacity()),
         memory_mib=_by_name(known, lambda capacity: {"": capacity.memory_mib}, _on_server).get("", ResourceCapacity()),
-        storage_bytes=sum_of(pools.values()),
+        storage_bytes=_storage(known),
         storage_pools=pools,
         pinned_cores=pinned.get(""),
         huge_pages=_by_name(known, lambda capacity: capacity.huge_pages, _on_server),
         virtual_functions=_by_name(known, lambda capacity: capacity.virtual_functions, _on_server),
     )
+
+
+def storage_of(pools: Mapping[str, ResourceCapacity], storage_ids: Mapping[str, str]) -> ResourceCapacity:
+    """Returns the sum of a server's storage pools, by name; those with the same storage id are on the same storage."""
+    return _sum_of_storage((storage_ids.get(name) or (name,), one) for name, one in pools.items())
+
+
+def _storage(hosts: Iterable[HostCapacity]) -> ResourceCapacity:
+    return _sum_of_storage(
+        ((_pool_identity(host, name), host.storage_ids.get(name) or (name,)), one)
+        for host in hosts
+        if host.capacity is not None
+        for name, one in host.capacity.storage_pools.items()
+    )
+
+
+def _sum_of_storage(views: Iterable[tuple[Hashable, ResourceCapacity]]) -> ResourceCapacity:
+    by_storage: defaultdict[Hashable, list[ResourceCapacity]] = defaultdict(list)
+    for storage, one in views:
+        by_storage[storage].append(one)
+    return sum_of(same_seen_by(shared) for shared in by_storage.values())
 
 
 def _pinned_cores(capacity: Capacity) -> Mapping[str, ResourceCapacity]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from common.errors import OutOfCapacity
 from regiond.db.pool import Db, Row
+from regiond.ledger.claimable import CLAIMED_OF_STORAGE
 from regiond.ledger.model import ClaimResult, Demand, DiscreteResources, read_pages_key
 
 # Locks in the order of server ids, so that two transactions with several servers cannot deadlock.
@@ -35,11 +36,13 @@ _LOCK_AVAILABLE = """
 # A claim must fit the ratios of its host; claims of several hosts of one server must fit the ratios of each. Ratios are
 # cast to text, then to numeric: numeric because 100 x 0.29 is 29, text because a direct cast uses only 15 of the 17
 # digits of a double, and placement uses all. On each server either all demands are claimed or none.
-_CLAIM = """
+_CLAIM = f"""
     with disks as (
         select p.server_id, p.id, d.amount,
                p.missing_since is null and p.status = 'available'
-                   and p.claimed_bytes + p.used_elsewhere_bytes + d.amount <= p.total_bytes as fits
+                   and {CLAIMED_OF_STORAGE} + p.used_elsewhere_bytes
+                       + sum(d.amount) over (partition by p.server_id, coalesce(nullif(p.storage_id, ''), p.id::text))
+                       <= p.total_bytes as fits
           from unnest($4::integer[], $5::bigint[]) d (id, amount) join storage_pool p on p.id = d.id
     ), demanded as (
         select h.server_id, array_agg(h.id) as host_ids, sum(a.cores) as cores, sum(a.memory_mib) as memory_mib,
@@ -70,7 +73,7 @@ _CLAIM = """
     select demanded.server_id, demanded.host_ids, demanded.disks_fit, compute.id is not null as taken,
            array(select id from storage where storage.server_id = demanded.server_id) as pool_ids
       from demanded left join compute on compute.id = demanded.server_id
-"""
+"""  # noqa: S608  a constant
 
 _WRITE = """
     insert into claim (server_id, machine_id, resource, storage_pool_id, amount)

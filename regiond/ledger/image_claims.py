@@ -10,17 +10,18 @@ from collections.abc import Iterable
 from common.errors import OutOfCapacity
 from common.values import POOL_AVAILABLE
 from regiond.db.pool import Db
+from regiond.ledger.claimable import CLAIMED_OF_STORAGE
 
 _HELD = "select amount from claim where image_copy_id = $1"
-_GUARDED = """
-    update storage_pool set claimed_bytes = claimed_bytes + $2
+_GUARDED = f"""
+    update storage_pool p set claimed_bytes = claimed_bytes + $2
      where id = $1 and missing_since is null and status = 'available'
-       and claimed_bytes + used_elsewhere_bytes + $2 <= total_bytes
-"""
-_LEFT = """
-    select name, status, greatest(0, total_bytes - claimed_bytes - used_elsewhere_bytes) as left_bytes
-      from storage_pool where id = $1
-"""
+       and {CLAIMED_OF_STORAGE} + used_elsewhere_bytes + $2 <= total_bytes
+"""  # noqa: S608  a constant
+_LEFT = f"""
+    select name, status, greatest(0, total_bytes - {CLAIMED_OF_STORAGE} - used_elsewhere_bytes) as left_bytes
+      from storage_pool p where id = $1
+"""  # noqa: S608  a constant
 _DROP = "delete from claim where image_copy_id = any($1::integer[])"
 _WRITE = """
     insert into claim (server_id, image_copy_id, resource, storage_pool_id, amount)

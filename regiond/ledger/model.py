@@ -151,7 +151,8 @@ class HostCapacity:
     """The capacity of a host and the groups in which it is counted; `capacity` is None while it is unknown.
 
     `zone`, `pool` (the resource pool) and `state` are names. `cluster` is the identity of the host's LXD cluster, whose
-    members share the `shared_pools`. `is_open`: it takes new machines, so it is ready and not in maintenance.
+    members share the `shared_pools`. `storage_ids` has those of storage pools, by name, whose space pools of the server
+    can share. `is_open`: it takes new machines, so it is ready and not in maintenance.
     `takes_claims`: machines that it has can get more of it.
     """
 
@@ -162,6 +163,7 @@ class HostCapacity:
     pool: str
     cluster: str | None = None
     shared_pools: frozenset[str] = frozenset()
+    storage_ids: Mapping[str, str] = field(factory=dict)
     capacity: Capacity | None = None
     is_open: bool = False
     takes_claims: bool = True

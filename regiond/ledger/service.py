@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits, compute_claimed_by_hosts
 from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
-from regiond.ledger.claimable import MOST_CLAIMABLE
+from regiond.ledger.claimable import CLAIMED_OF_STORAGE, MOST_CLAIMABLE
 from regiond.ledger.claims import (
     claim_batch,
     claim_discrete,
@@ -46,6 +46,7 @@ from regiond.ledger.store import (
 from regiond.ledger.totals import recompute_totals
 
 __all__ = [
+    "CLAIMED_OF_STORAGE",
     "MOST_CLAIMABLE",
     "capacities_of_hosts",
     "capacity_with_limits",

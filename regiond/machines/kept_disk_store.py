@@ -72,7 +72,10 @@ _RESTORE = """
 """
 # The next discovery run replaces the figure: what a volume takes that no guest uses, only the host knows.
 _USED_ELSEWHERE = """
-    update storage_pool set used_elsewhere_bytes = greatest(0, used_elsewhere_bytes + $2) where id = $1
+    update storage_pool p set used_elsewhere_bytes = greatest(0, p.used_elsewhere_bytes + $2)
+      from storage_pool o
+     where o.id = $1 and (p.id = o.id or (p.server_id = o.server_id and p.storage_id = o.storage_id
+                                          and p.storage_id <> ''))
 """
 
 

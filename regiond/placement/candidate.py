@@ -76,7 +76,10 @@ class CandidateNode:
 
 @frozen(kw_only=True)
 class CandidateStoragePool:
-    """A storage pool: `free_bytes` of its `total_bytes` can still be claimed, if its `status` is `available`."""
+    """A storage pool: `free_bytes` of its `total_bytes` can still be claimed, if its `status` is `available`.
+
+    Pools of a server with the same `storage_id` share what is free. Empty: it shares with none.
+    """
 
     id: int
     pool_key: str
@@ -84,10 +87,16 @@ class CandidateStoragePool:
     total_bytes: int
     free_bytes: int
     status: str = POOL_AVAILABLE
+    storage_id: str = ""
 
     @property
     def is_available(self) -> bool:
         return self.status == POOL_AVAILABLE
+
+    @property
+    def storage(self) -> str | int:
+        """The same for pools of a server that share what is free."""
+        return self.storage_id or self.id
 
 
 @frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from attrs import evolve
@@ -76,15 +77,21 @@ def after_claim(host: Candidate, requirements: Requirements, evaluation: Evaluat
         cores_claimed_here=here_cores + requirements.cores if is_here and here_cores is not None else here_cores,
         memory_mib_claimed=host.memory_mib_claimed + memory_mib,
         memory_mib_claimed_here=here_mib + memory_mib if is_here and here_mib is not None else here_mib,
-        storage_pools=tuple(_pool_after(pool, evaluation) for pool in host.storage_pools),
+        storage_pools=_pools_after(host.storage_pools, evaluation),
         nodes=tuple(_node_after(node, evaluation) for node in host.nodes),
         interfaces=_interfaces_after(host.interfaces, evaluation.nics),
     )
 
 
-def _pool_after(pool: CandidateStoragePool, evaluation: Evaluation) -> CandidateStoragePool:
-    claimed_bytes = sum(disk.size_bytes for disk in evaluation.disks if disk.storage_pool_id == pool.id)
-    return evolve(pool, free_bytes=max(0, pool.free_bytes - claimed_bytes)) if claimed_bytes else pool
+def _pools_after(pools: tuple[CandidateStoragePool, ...], evaluation: Evaluation) -> tuple[CandidateStoragePool, ...]:
+    storage = {pool.id: pool.storage for pool in pools}
+    claimed = Counter[str | int | None]()
+    for disk in evaluation.disks:
+        claimed[storage.get(disk.storage_pool_id)] += disk.size_bytes
+    return tuple(
+        evolve(pool, free_bytes=max(0, pool.free_bytes - claimed[pool.storage])) if claimed[pool.storage] else pool
+        for pool in pools
+    )
 
 
 def _node_after(node: CandidateNode, evaluation: Evaluation) -> CandidateNode:

@@ -19,6 +19,7 @@ def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[t
     host's product makes, which may be a little more than is required.
     """
     free_bytes = {pool.id: pool.free_bytes for pool in host.storage_pools}
+    sharing = pools_by_storage(host.storage_pools)
     assigned: list[DiskPlacement] = []
     for disk in disks:
         size_bytes = whole_size(disk.size_bytes or DEFAULT_ROOT_BYTES, product=host.product)
@@ -28,7 +29,8 @@ def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[t
         found = next((pool for pool in pools if pool.is_available and free_bytes[pool.id] >= size_bytes), None)
         if found is None:
             return (), _missing_storage(size_bytes, pools, free_bytes)
-        free_bytes[found.id] -= size_bytes
+        for shared in sharing[found.storage]:
+            free_bytes[shared.id] -= size_bytes
         assigned.append(
             DiskPlacement(
                 label=disk.label,
@@ -39,6 +41,14 @@ def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[t
             )
         )
     return tuple(assigned), None
+
+
+def pools_by_storage(pools: Iterable[CandidateStoragePool]) -> Mapping[str | int, Sequence[CandidateStoragePool]]:
+    """Returns the pools of a server by what they share (`CandidateStoragePool.storage`)."""
+    found: dict[str | int, list[CandidateStoragePool]] = {}
+    for pool in pools:
+        found.setdefault(pool.storage, []).append(pool)
+    return found
 
 
 def missing_pool(disk: DiskRequirement, host: Candidate) -> str | None:

@@ -89,10 +89,11 @@ AMOUNTS_JSON: Serializer[Amounts] = serializer(
 _STORAGE_POOL: Serializer[StoragePoolView] = serializer(
     "StoragePool",
     *fields_of(StoragePoolView, "id=pool_key name type path total=total_bytes used=used_bytes"),
-    key("available", INT, lambda pool: pool.share_bytes(pool.used_bytes) - pool.used_bytes),
+    key("available", INT, lambda pool: pool.available_bytes),
     key("default", BOOL, lambda pool: pool.is_default),
     key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
     key("status", STR, lambda pool: pool.status),  # MAAS lacks it
+    key("shares_space_with", array(STR), lambda pool: pool.shares_with),  # MAAS lacks it
 )
 _HOST_MACHINE: Serializer[HostView] = serializer(
     "HostMachine",

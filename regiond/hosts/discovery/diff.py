@@ -85,11 +85,15 @@ def _new_members(
 
 
 def _with_known_sizes(pool: StoragePool, snapshot: ServerSnapshot) -> StoragePool:
-    """Returns the pool, if unavailable with its last known sizes: it then reports none, or those of another disk."""
+    """Returns the pool, if unavailable with its last known sizes and storage: it then reports none, or those of another
+    disk."""
     before = snapshot.storage_pools.get(pool.pool_id)
     if pool.is_available or before is None:
         return pool
-    return evolve(pool, total_bytes=before.total_bytes, used_elsewhere_bytes=before.used_elsewhere_bytes)
+    return evolve(
+        pool, total_bytes=before.total_bytes, used_elsewhere_bytes=before.used_elsewhere_bytes,
+        storage_id=before.storage_id,
+    )  # fmt: skip
 
 
 def _has_new_status(pool: StoragePool, snapshot: ServerSnapshot) -> bool:

@@ -20,7 +20,7 @@ from regiond.racks.service import read_installation_id
 
 _SERVER = "select * from server where id = $1"
 _POOLS = """
-    select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status, missing_since
+    select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status, storage_id, missing_since
       from storage_pool where server_id = $1
 """
 _GUESTS = "select * from guest where server_id = $1"

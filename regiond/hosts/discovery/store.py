@@ -31,12 +31,14 @@ _LOCK_CLUSTER = """
       from vm_host where id = $1 and cluster_id is not null
 """
 _WRITE_POOL = """
-    insert into storage_pool as p (server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)
+    insert into storage_pool as p (server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status,
+                                   storage_id)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $10)
     on conflict (server_id, pool_key) do update
        set name = excluded.name, type = excluded.type, path = excluded.path,
            total_bytes = case when $9 then excluded.total_bytes else p.total_bytes end,
            used_elsewhere_bytes = case when $9 then excluded.used_elsewhere_bytes else p.used_elsewhere_bytes end,
+           storage_id = case when $9 then excluded.storage_id else p.storage_id end,
            status = excluded.status, missing_since = null
 """
 _SET_POOLS_MISSING = """
@@ -143,7 +145,7 @@ async def write_pools(db: Db, server_id: int, pools: Iterable[StoragePool], miss
     for pool in pools:
         await db.execute(
             _WRITE_POOL, server_id, pool.pool_id, pool.name, pool.type, pool.path, pool.total_bytes,
-            pool.used_elsewhere_bytes, pool.status, pool.is_available,
+            pool.used_elsewhere_bytes, pool.status, pool.is_available, pool.storage_id,
         )  # fmt: skip
     if missing:
         await db.execute(_SET_POOLS_MISSING, server_id, list(missing))

@@ -12,6 +12,7 @@ from common.discovery import Discovery
 from common.values import DriverType
 
 # LXD unpacks an image once into a pool of these types and clones the result; elsewhere it unpacks it for each instance.
+_FOLDER_TYPES = frozenset({"dir", "fs", "netfs"})  # of libvirt: images are files there
 _CLONING_POOL_TYPES = frozenset({"btrfs", "ceph", "lvm", "lvmcluster", "powerflex", "zfs"})
 CopyKey = tuple[str, str, str]  # the driver's id of the storage pool, LXD project, SHA-256
 
@@ -79,7 +80,7 @@ def places_of(image: ImageRef, driver: DriverType, pool_type: str) -> tuple[Copy
         if pool_type not in _CLONING_POOL_TYPES:
             return (store,)
         return store, CopyPlace(in_pool=True, size_bytes=image.virtual_size_bytes)
-    has_files = driver is not DriverType.LIBVIRT or pool_type == "dir"
+    has_files = driver is not DriverType.LIBVIRT or pool_type in _FOLDER_TYPES
     return (CopyPlace(in_pool=True, size_bytes=image.size_bytes if has_files else image.virtual_size_bytes),)
 
 

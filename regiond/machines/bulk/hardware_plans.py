@@ -29,13 +29,16 @@ def disks_within_capacity(
     machines: Sequence[MachineView], plans: Sequence[DiskPlan | str], hosts: Mapping[int, Candidate], disk: DiskToAdd
 ) -> list[DiskPlan | str]:
     """Returns the plans with the storage pool that each disk gets, or the reason why none has the space."""
-    taken: Counter[int] = Counter()  # bytes by storage pool: hosts of one server share them
+    taken = Counter[tuple[int | None, str | int]]()  # bytes by server and storage: hosts and pools share them
 
     def judged(machine: MachineView, plan: DiskPlan, host: Candidate) -> DiskPlan:
-        pools = tuple(evolve(one, free_bytes=one.free_bytes - taken[one.id]) for one in host.storage_pools)
+        pools = tuple(
+            evolve(one, free_bytes=one.free_bytes - taken[host.server_id, one.storage]) for one in host.storage_pools
+        )
         pool = pool_on(evolve(host, storage_pools=pools), machine, disk)
         size_bytes = whole_size(disk.size_bytes, product=machine.product)
-        taken[pool.id] += size_bytes
+        chosen = next(one for one in host.storage_pools if one.id == pool.id)
+        taken[host.server_id, chosen.storage] += size_bytes
         return disk_plan(machine, size_bytes, pool.name, plan.charge)
 
     return _each(machines, plans, hosts, judged)
@@ -48,19 +51,19 @@ def needs_within_capacity(
     need_of: Callable[[MachineView], Need],
 ) -> list[DiskPlan | str]:
     """Returns the plans, or the reason why the storage pool has too little for what the change needs more."""
-    taken: Counter[int] = Counter()  # bytes by storage pool
+    taken = Counter[tuple[int | None, str | int]]()  # bytes by server and storage
 
     def judged(machine: MachineView, plan: DiskPlan, host: Candidate) -> DiskPlan:
         need = need_of(machine)
         pool = next((one for one in host.storage_pools if one.name == need.pool), None)
         if pool is None or need.size_bytes == 0:
             return plan  # the plan of one machine was judged already
-        left_bytes = pool.free_bytes - taken[pool.id]
+        left_bytes = pool.free_bytes - taken[host.server_id, pool.storage]
         if need.size_bytes > left_bytes:
             raise OutOfCapacity(
                 f"{need.pool} of {host.name} has {gb(max(0, left_bytes))} left; {gb(need.size_bytes)} more asked."
             )
-        taken[pool.id] += need.size_bytes
+        taken[host.server_id, pool.storage] += need.size_bytes
         return plan
 
     return _each(machines, plans, hosts, judged)

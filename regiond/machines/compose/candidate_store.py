@@ -11,11 +11,11 @@ from attrs import evolve
 
 from regiond.db.pool import Db
 from regiond.hosts.model import Maintenance
-from regiond.ledger.service import compute_claimed_by_hosts, numa_nodes_of_hosts
+from regiond.ledger.service import CLAIMED_OF_STORAGE, compute_claimed_by_hosts, numa_nodes_of_hosts
 from regiond.networks.service import available_interfaces
 from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool, Placement
 
-_NAMED = """
+_NAMED = f"""
     select true as reachable, false as lost, h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
            h.default_storage_pool_id, h.driver, coalesce(s.product, '') as product, h.default_macvlan_mode,
            h.reserved_cores, h.reserved_memory_mib,
@@ -24,12 +24,13 @@ _NAMED = """
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
            h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
            (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
-                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes, p.status) order by p.id)::text
+                             p.total_bytes - p.used_elsewhere_bytes - {CLAIMED_OF_STORAGE}, p.status, p.storage_id)
+                             order by p.id)::text
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools
       from vm_host h left join server s on s.id = h.server_id
       join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
      where h.id = any($1::integer[])
-"""
+"""  # noqa: S608  a constant
 # Columns that are fields of a candidate.
 _PLAIN_COLUMNS = (
     "id", "name", "state", "reachable", "lost", "server_id", "architecture", "cores", "memory_mib",
@@ -79,9 +80,15 @@ def _maintenance(row: asyncpg.Record) -> str:
 def _storage_pools(text: str | None) -> tuple[CandidateStoragePool, ...]:
     return tuple(
         CandidateStoragePool(
-            id=id_, pool_key=key, name=name, total_bytes=total_bytes, free_bytes=max(0, free_bytes), status=status
+            id=id_,
+            pool_key=key,
+            name=name,
+            total_bytes=total_bytes,
+            free_bytes=max(0, free_bytes),
+            status=status,
+            storage_id=storage_id,
         )
-        for id_, key, name, total_bytes, free_bytes, status in json.loads(text or "[]")
+        for id_, key, name, total_bytes, free_bytes, status, storage_id in json.loads(text or "[]")
     )
 
 

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from common.errors import LinkLost, RackUnreachable
 from regiond.db.pool import Db
+from regiond.ledger.service import CLAIMED_OF_STORAGE
 from regiond.machines.compose.candidate_store import candidates_of
 from regiond.machines.compose.network_constraints import nic_columns
 from regiond.placement.model import (
@@ -41,7 +42,7 @@ _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 # be on one NUMA node; $30 errors of a host that are about racks, so that its racks decide; $31 hosts that affinity
 # groups exclude, $32 the only ones they allow, or NULL; $33 hosts with $34 their weights: the lower is preferred;
 # $35 the resource pools that the caller may use, or NULL: other hosts do not exist for it.
-_SHORTLIST = """
+_SHORTLIST = f"""
     with failed as (
         select host_id, count(*) as racks
           from (select host_id, rack_id from rack_reach where rack_id = any($1::uuid[]) and not reaches
@@ -50,8 +51,8 @@ _SHORTLIST = """
                  where r.id = any($1::uuid[])) unable
          group by host_id
     ), storage as (
-        select server_id, max(total_bytes - used_elsewhere_bytes - claimed_bytes) as bytes
-          from storage_pool where missing_since is null and status = 'available' group by server_id
+        select server_id, max(total_bytes - used_elsewhere_bytes - {CLAIMED_OF_STORAGE}) as bytes
+          from storage_pool p where missing_since is null and status = 'available' group by server_id
     ), paged as (
         select server_id, max(kib) as kib
           from (select r.server_id, sum(greatest(r.total - r.claimed, 0) * page.kib) as kib
@@ -152,13 +153,14 @@ _SHORTLIST = """
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
            h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
            (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
-                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes, p.status) order by p.id)::text
+                             p.total_bytes - p.used_elsewhere_bytes - {CLAIMED_OF_STORAGE}, p.status, p.storage_id)
+                             order by p.id)::text
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools,
            (select jsonb_object_agg(coalesce(lacking, 'nothing'), hosts)::text
               from (select lacking, count(*) as hosts from judged group by lacking) alike) as all_hosts
       from shortlist join vm_host h on h.id = shortlist.id left join server s on s.id = h.server_id
       join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
-"""
+"""  # noqa: S608  a constant
 
 
 @frozen(kw_only=True)
