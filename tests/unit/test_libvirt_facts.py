@@ -21,6 +21,7 @@ from rackd.drivers.libvirt.inventory.facts import (
     storage_pool,
     version_text,
 )
+from rackd.drivers.libvirt.inventory.pool_storage import Usage
 
 CAPABILITIES = """
 <capabilities>
@@ -217,12 +218,48 @@ def test_identity_without_smbios_survives_a_restart() -> None:
     assert server_identity(before) != server_identity(evolve(before, nwfilter_uuid="another"))
 
 
-def test_only_pools_for_disks_are_listed() -> None:
-    iscsi = POOL.replace("type='dir'", "type='iscsi'")
-    assert pools_of(evolve(RESPONSES, pools=(iscsi, POOL)))[1] == []
-    found, problems = pools_of(evolve(RESPONSES, pools=(iscsi,)))
+@pytest.mark.parametrize(
+    ("pool_type", "reason"),
+    [
+        ("iscsi", "devices that exist already"),
+        ("iscsi-direct", "devices that exist already"),
+        ("scsi", "devices that exist already"),
+        ("mpath", "devices that exist already"),
+        ("disk", "partitions of one disk"),
+        ("gluster", "over the network"),
+        ("rbd", "over the network"),
+        ("sheepdog", "over the network"),
+        ("vstorage", "cluster of servers"),
+        ("later", "does not know this type"),
+    ],
+)
+def test_a_pool_of_another_type_is_named_with_the_reason(pool_type: str, reason: str) -> None:
+    other = POOL.replace("type='dir'", f"type='{pool_type}'").replace("<name>images<", "<name>other<")
+    found, (problem,) = pools_of(evolve(RESPONSES, pools=(other, POOL)))
+    assert [pool.findtext("name") for pool in found] == ["images"]
+    assert problem.subject == "storage pool other"
+    assert f"it has the type {pool_type}: " in problem.message
+    assert reason in problem.message
+    found, problems = pools_of(evolve(RESPONSES, pools=(other,)))
     assert found == []
-    assert "no active storage pool" in problems[0].message
+    assert "no active storage pool" in problems[1].message
+
+
+@pytest.mark.parametrize("pool_type", ["dir", "fs", "netfs"])
+def test_a_pool_that_is_a_folder_is_listed(pool_type: str) -> None:
+    (found,) = facts(evolve(RESPONSES, pools=(POOL.replace("type='dir'", f"type='{pool_type}'"),))).storage_pools
+    assert (found.name, found.type, found.total_bytes) == ("images", pool_type, 270553174016)
+
+
+def test_pools_on_one_file_system_have_one_id_and_the_same_use() -> None:
+    second = POOL.replace("images", "second").replace("d3afa8a9", "e3afa8a9")
+    found = facts_of(
+        evolve(RESPONSES, pools=(POOL, second), uri="qemu+ssh://root@kvm1/system"),
+        pools_of(evolve(RESPONSES, pools=(POOL, second)))[0],
+        {"e3afa8a9-6d0b-4a14-a182-f18d264d7557": 10 * GIB},
+    ).storage_pools
+    assert {pool.storage_id for pool in found} == {"file system of 270553174016 bytes"}
+    assert [pool.used_elsewhere_bytes for pool in found] == [13 * GIB, 13 * GIB]
 
 
 def test_pools_without_capacity_are_problems() -> None:
@@ -240,8 +277,9 @@ def test_pools_report_space_used_elsewhere() -> None:
 
 @given(allocation=st.integers(0, 10**13), used=st.integers(0, 10**13))
 def test_used_elsewhere_rounds_up_to_whole_gib(allocation: int, used: int) -> None:
-    tree = ET.fromstring(POOL.replace("23906488320", str(allocation)))  # noqa: S314  # trusted
-    elsewhere = storage_pool(tree, used).used_elsewhere_bytes
+    tree = ET.fromstring(POOL)  # noqa: S314  # trusted
+    usage = Usage(allocated_bytes=allocation, guests_bytes=used)
+    elsewhere = storage_pool(tree, usage).used_elsewhere_bytes
     assert elsewhere % GIB == 0
     assert max(0, allocation - used) <= elsewhere < max(0, allocation - used) + GIB
 

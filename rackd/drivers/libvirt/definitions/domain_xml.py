@@ -21,6 +21,7 @@ from rackd.drivers.libvirt.definitions.firmware_xml import require_secure_boot, 
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
+from rackd.drivers.libvirt.definitions.pool_types import FOLDER_TYPES
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed
 from rackd.drivers.libvirt.xml import Element, attribute, parse
 
@@ -129,13 +130,13 @@ def check_firmware(spec: GuestSpec, traits: HostTraits, capabilities: DomainCapa
 
 
 def volume_xml(name: str, size_bytes: int, pool_type: str) -> str:
-    """Returns a raw volume: sparse in a directory or ZFS (whole MiB, as ZFS requires), fully allocated in LVM."""
+    """Returns a raw volume: sparse in a folder or ZFS (whole MiB, as ZFS requires), fully allocated in LVM."""
     size = -(-size_bytes // MIB) * MIB if pool_type == "zfs" else size_bytes
     volume = ET.Element("volume")
     ET.SubElement(volume, "name").text = name
     ET.SubElement(volume, "capacity", unit="bytes").text = str(size)
     ET.SubElement(volume, "allocation", unit="bytes").text = str(size if pool_type == "logical" else 0)
-    if pool_type == "dir":
+    if pool_type in FOLDER_TYPES:
         ET.SubElement(ET.SubElement(volume, "target"), "format", type="raw")
     return ET.tostring(volume, encoding="unicode")
 

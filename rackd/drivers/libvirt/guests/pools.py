@@ -9,7 +9,7 @@ from common.errors import DriverFailed, NotFound, WrongState
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume
 from rackd.drivers.libvirt.definitions.disk_xml import normalised, path_of
-from rackd.drivers.libvirt.inventory.facts import POOL_TYPES
+from rackd.drivers.libvirt.definitions.pool_types import FOLDER_TYPES, POOL_TYPES, reason_unused
 from rackd.drivers.libvirt.xml import Element, bytes_at, parse
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ class GuestPool:
     @property
     def has_block_devices(self) -> bool:
         """True if QEMU opens its volumes as block devices; otherwise it opens files."""
-        return self.type != "dir"
+        return self.type not in FOLDER_TYPES
 
     def available_bytes(self, wanted_bytes: int) -> int:
         """Refreshes the pool if `wanted_bytes` do not fit libvirt's last figure."""
@@ -76,9 +76,7 @@ def guest_pool(client: Client, pool_id: str) -> GuestPool:
     tree = _tree_of(pool)
     pool_type = tree.get("type", "")
     if pool_type not in POOL_TYPES:
-        raise DriverFailed(
-            f"The storage pool {pool.name} has the type {pool_type}; guests' disks need one of {', '.join(POOL_TYPES)}."
-        )
+        raise DriverFailed(f"{pool.name}: {reason_unused(pool_type)}")
     return GuestPool(pool=pool, type=pool_type, tree=tree)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterable, Mapping
+from urllib.parse import urlsplit
 
 from common.discovery import Problem
 from common.units import mib_from_kib
@@ -11,8 +12,10 @@ from common.values import POOL_AVAILABLE, HostFacts, HostNetwork, HugePages, Nic
 from rackd.drivers.libvirt.addresses.delivery import own_address
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.definitions.host_traits import traits_of
+from rackd.drivers.libvirt.definitions.pool_types import POOL_TYPES, reason_unused
 from rackd.drivers.libvirt.inventory.interfaces import interfaces_of
 from rackd.drivers.libvirt.inventory.node_devices import network_devices
+from rackd.drivers.libvirt.inventory.pool_storage import Usage, local_device, storage_ids, usages
 from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, parse, text_at
 
 GIB = 1024**3
@@ -20,7 +23,6 @@ _OWN_BRIDGES = ("nat", "route", "open", "isolated")  # libvirt creates a bridge 
 _ROUTED = ("nat", "route", "open")  # the host is the gateway
 _WHOLE_INTERFACES = ("hostdev", "passthrough")  # each guest receives a whole interface of the server
 INACTIVE = "inactive"
-POOL_TYPES = ("dir", "logical", "zfs")  # QEMU opens their volumes directly, as file or block device
 
 
 def version_text(number: int) -> str:
@@ -55,6 +57,8 @@ def pools_of(responses: HostResponses) -> tuple[list[Element], list[Problem]]:
     for xml in responses.pools:
         pool = parse(xml, "a storage pool")
         if pool.get("type") not in POOL_TYPES:
+            unused = reason_unused(pool.get("type", ""))
+            problems.append(Problem(subject=f"storage pool {text_at(pool, 'name')}", message=unused))
             continue
         if bytes_at(pool, "capacity", unit="bytes") is None:
             problems.append(Problem(subject=text_at(pool, "name"), message="The storage pool reports no capacity."))
@@ -76,13 +80,12 @@ def _inactive(name: str) -> Problem:
     return Problem.of_pool(name, INACTIVE, f"On that host: virsh pool-start {name}")
 
 
-def storage_pool(pool: Element, used_by_guests_bytes: int, *, active: bool = True) -> StoragePool:
-    """`used_by_guests_bytes` is the disk space that guests' disks occupy in this pool.
+def storage_pool(pool: Element, usage: Usage, *, storage_id: str = "", active: bool = True) -> StoragePool:
+    """`usage` is that of the pool's storage, which other pools can share.
 
     The figures are those of libvirt's last pool refresh: requesting a refresh could stop a failing pool.
     """
-    allocation = bytes_at(pool, "allocation", unit="bytes") or 0
-    elsewhere = max(0, allocation - used_by_guests_bytes)
+    elsewhere = max(0, usage.allocated_bytes - usage.guests_bytes)
     return StoragePool(
         pool_id=text_at(pool, "uuid"),
         name=text_at(pool, "name"),
@@ -91,7 +94,28 @@ def storage_pool(pool: Element, used_by_guests_bytes: int, *, active: bool = Tru
         total_bytes=bytes_at(pool, "capacity", unit="bytes") or 0,
         used_elsewhere_bytes=-(-elsewhere // GIB) * GIB,
         status=POOL_AVAILABLE if active else INACTIVE,
+        storage_id=storage_id,
     )
+
+
+def _storage_pools(
+    responses: HostResponses, pools: Iterable[Element], used_bytes: Mapping[str, int]
+) -> Iterable[StoragePool]:
+    """All storage pools of libvirt's test driver have the same size, and none has storage."""
+    pools = tuple(pools)
+    is_test = responses.uri.startswith("test:")
+    known = storage_ids(pools, local_device if _is_local(responses.uri) else None)
+    ids = {text_at(pool, "uuid"): text_at(pool, "uuid") for pool in pools} if is_test else known
+    used = usages(pools, ids, used_bytes)
+    for pool in pools:
+        storage = ids[text_at(pool, "uuid")]
+        yield storage_pool(pool, used[storage], storage_id="" if is_test else storage)
+    for pool in inactive_pools_of(responses):
+        yield storage_pool(pool, Usage(allocated_bytes=0, guests_bytes=0), active=False)
+
+
+def _is_local(uri: str) -> bool:
+    return urlsplit(uri).hostname is None
 
 
 def numa_nodes(
@@ -210,13 +234,7 @@ def facts_of(
         if traits.domain_type == "test"
         else numa_nodes(responses.capabilities, memory_mib, online=responses.online_cpus),
         storage_pools=tuple(
-            sorted(
-                [
-                    *(storage_pool(pool, used_bytes.get(text_at(pool, "uuid"), 0)) for pool in pools),
-                    *(storage_pool(pool, 0, active=False) for pool in inactive_pools_of(responses)),
-                ],
-                key=lambda pool: (pool.name, pool.pool_id),
-            )
+            sorted(_storage_pools(responses, pools, used_bytes), key=lambda pool: (pool.name, pool.pool_id))
         ),
         networks=networks_of(responses),
         network_devices=network_devices(responses.devices),
