@@ -121,7 +121,7 @@ class ApiCall:
     @property
     def _is_dry_run(self) -> bool:
         dry_runs = [given.value.strip().lower() for given in self.fields if given.name == "dry_run"]
-        return dry_runs[-1:] in (["true"], ["1"], ["yes"], ["on"])
+        return dry_runs[-1:] in (["true"], ["1"], ["yes"], ["on"], ["t"], ["y"])
 
     def as_dry_run(self) -> ApiCall:
         """Raises Usage if the action has no dry run."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
+from common.errors import InvalidRequest
+from common.serialization import from_dict
+
 Q = TypeVar("Q")
 R = TypeVar("R")
+_DRY_RUN = "dry_run"
 
 
 @frozen
@@ -21,6 +25,19 @@ class Command(Generic[Q, R]):
     reply: type[R]
     streams: bool = field(default=False, kw_only=True)
     endless: bool = field(default=False, kw_only=True)
+
+    def request_of(self, plain: Any) -> Q:
+        """Returns the request as a value. Fields of a newer peer are ignored, but never one that asks for a dry run.
+
+        Raises InvalidRequest.
+        """
+        parts = (plain, *plain.values()) if isinstance(plain, dict) else ()
+        asks = any(isinstance(part, dict) and part.get(_DRY_RUN) not in (None, False) for part in parts)
+        if asks and not hasattr(self.request, _DRY_RUN):
+            raise InvalidRequest(
+                f"{self.name} has no dry run, so nothing was done. To carry it out, send it without {_DRY_RUN}."
+            )
+        return from_dict(plain, self.request)
 
 
 @frozen(kw_only=True)

@@ -17,7 +17,7 @@ from common.rpc.handlers import Handlers, reportable_error
 from common.rpc.peers import Peer
 from common.rpc.session import Session
 from common.rpc.session_events import HandlerRequested
-from common.serialization import from_dict, to_dict
+from common.serialization import to_dict
 from common.tracing.spans import become_current
 
 
@@ -81,7 +81,7 @@ class HandlerTasks:
         command, handler = self._handlers[method]
         try:
             with self._observer.received(method, peer, traceparent):
-                outcome = handler(link, from_dict(body.pop(), command.request))
+                outcome = handler(link, command.request_of(body.pop()))
                 if command.streams:
                     await self._send_items(call_id, cast("AsyncGenerator[Any, None]", outcome))
                     reply = None

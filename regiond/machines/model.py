@@ -66,7 +66,7 @@ from regiond.machines.values.nics import (
     NicToRemove,
     NicView,
 )
-from regiond.machines.values.power import WantedPower
+from regiond.machines.values.power import PowerPlan, WantedPower
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -170,6 +170,7 @@ __all__ = [
     "NicToChange",
     "NicToRemove",
     "NicView",
+    "PowerPlan",
     "ReleaseOptions",
     "ResizePlan",
     "ScreenProtocol",

@@ -39,7 +39,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.lifecycle_store import end_removal, record_listed
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
 from regiond.machines.machine_searches import MachineSearches
-from regiond.machines.model import GroupCounts, MachineFilter, MachineState, MachineView
+from regiond.machines.model import GroupCounts, MachineFilter, MachineState, MachineView, PowerPlan
 from regiond.machines.operation_intents import (
     check_owner_is,
     check_settled,
@@ -52,6 +52,7 @@ from regiond.machines.operation_intents import (
 )
 from regiond.machines.ownership_rules import check_owner, check_unlocked, composed_for
 from regiond.machines.power_parameter_store import power_parameters
+from regiond.machines.power_plan import power_plan
 from regiond.machines.removal import released_store
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
 from regiond.machines.removal.host_removal import host_removal_plan
@@ -200,6 +201,22 @@ class Machines(MachineSearches):
             caller, OperationKind.POWER, system_id, {"action": action.value}, idempotency_key, need_rack=need_rack,
             parent=parent,
         )  # fmt: skip
+
+    async def power_plan(
+        self, caller: Caller, system_id: str, action: PowerAction, *, need_rack: bool = False
+    ) -> PowerPlan:
+        """Returns what `start_power` would change, and changes nothing. Raises the errors of `start_power`."""
+        machine = await self._checked(caller, OperationKind.POWER, system_id, need_rack=need_rack)
+
+        async def write(db: Db) -> PowerPlan:
+            await open_operation(
+                db, OperationKind.POWER, machine, self._installation_id, account_id=caller.account_id,
+                request={"action": action.value},
+            )  # fmt: skip
+            await check_owner_is(db, machine)
+            return power_plan(machine, action)
+
+        return await self._database.in_transaction(write, dry_run=True)
 
     async def start_delete(
         self,

@@ -67,7 +67,8 @@ def test_the_description_names_destructive_calls_and_dry_runs(api: ApiDouble) ->
         for action in handler["actions"]
     }
     assert described["MachineHandler.delete"] == (True, True)
-    assert described["MachineHandler.power_off"] == (False, False)
+    assert described["MachineHandler.power_off"] == (False, True)
+    assert described["MachineHandler.lock"] == (False, False)
     assert described["VmHostHandler.compose"] == (False, True)
     assert described["MachinesHandler.allocate"] == (False, True)
     for resource, endpoint in DESTRUCTIVE:

@@ -20,6 +20,7 @@ from regiond.api.declaration.not_part import reason_against
 from regiond.api.pipeline.audit_record import AuditRecord
 from regiond.api.pipeline.authentication import Authentication, NonceWindow
 from regiond.api.pipeline.change_locks import ChangeLocks
+from regiond.api.pipeline.dry_run_request import dry_run_problems
 from regiond.api.pipeline.idempotency import checked_key, once, request_text
 from regiond.api.pipeline.request import (
     ApiRequest,
@@ -208,7 +209,8 @@ class _Execution:
 
     async def _execute(self, endpoint: Endpoint, key: IdempotencyKey | None) -> Reply:
         """6. The object of the path, and the permission for it. Before the fields: 404 goes before 400.
-        7. The fields: those unknown, those that do not parse, then the endpoint's own checks.
+        7. The fields: those unknown, a dry run that it does not have, those that do not parse, then the endpoint's own
+        checks.
         8. If-Match, with the object locked until the change is made. After the fields: 400 goes before 412.
         9. The audit trail, then the endpoint (`_call`).
         10. The entity tag of what was read.
@@ -223,7 +225,9 @@ class _Execution:
             other = parse_other_keys(endpoint.other_keys, endpoint.fields, record.submitted)
         call = self._new_call(endpoint, key, target, parsed, other)
         if not is_repeat:
-            await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
+            await _check_fields(
+                call, {**parsed.problems, **other.problems, **unknown.problems, **self._dry_run_problems(endpoint)}
+            )
         run = partial(self._call, call, unknown.ignored, is_repeat=is_repeat)
         if_match = record.request.if_match
         if if_match is not None and endpoint.method != "GET" and not is_repeat:  # a repeat changes nothing
@@ -275,6 +279,12 @@ class _Execution:
             return NONE_UNKNOWN
         in_query = self.in_query if endpoint.has_fields_in_body else ()
         return unknown_fields(endpoint, self.record.submitted, in_query)
+
+    def _dry_run_problems(self, endpoint: Endpoint) -> Problems:
+        submitted, in_query, files = self.record.submitted, self.in_query, self.body.files
+        if not any("run" in name.lower() for name in (*submitted, *in_query, *files)):
+            return {}  # as of most requests, without another module
+        return dry_run_problems(endpoint, submitted, in_query, files)
 
     def _new_call(
         self, endpoint: Endpoint, key: IdempotencyKey | None, target: Any, parsed: ParsedFields, other: ParsedFields

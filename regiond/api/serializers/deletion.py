@@ -9,7 +9,7 @@ from typing import Any
 from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, fields_of, item, key, serializer
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.hosts.model import CertificateFate
-from regiond.machines.model import DiskPlan, DiskView, NicPlan
+from regiond.machines.model import DiskPlan, DiskView, NicPlan, PowerPlan
 from regiond.machines.service import AffectedGuest, HostRemovalPlan, MachineRemovalPlan
 
 
@@ -55,6 +55,14 @@ DISK_PLAN_JSON: Serializer[DiskPlan] = serializer(
     "DiskPlan",
     key("name", STR, lambda plan: plan.name),
     key("confirm", enum(Confirm), lambda plan: Confirm.NAME if plan.loses_data else Confirm.YES),
+    constant("deleted", array(STR), ()),
+    constant("kept", array(STR), ()),
+    key("effects", array(STR), lambda plan: plan.effects),
+)
+POWER_PLAN_JSON: Serializer[PowerPlan] = serializer(
+    "PowerPlan",
+    key("name", STR, lambda plan: plan.name),
+    constant("confirm", enum(Confirm), Confirm.YES),
     constant("deleted", array(STR), ()),
     constant("kept", array(STR), ()),
     key("effects", array(STR), lambda plan: plan.effects),

@@ -108,6 +108,12 @@ class Allocator:
         if await self._take(caller, request, DeviceConstraints(), hosts, take) is None:
             raise NoneAvailable(no_match(request))
 
+    async def check_take(self, db: Db, caller: Caller, machine: MachineView) -> None:
+        """Raises what `take` would raise for the machine as it is now."""
+        for reason in (await self.refusals(db, caller, [machine.system_id])).values():
+            raise NoneAvailable(reason)
+        await _check_permitted(db, caller, machine)
+
     async def refusals(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> Mapping[str, str]:
         """Returns by system id the message of the NoneAvailable that `take` would raise, by one query."""
         hosts = evolve(ANY_HOST, within_pool_ids=caller.operated_pools)

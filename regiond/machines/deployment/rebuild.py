@@ -1,4 +1,5 @@
-"""A rebuild: the deployment of a machine that has a system. Its disks but the root disk stay. Pure.
+"""A rebuild: the deployment of a machine that has a system. Its disks but the root disk stay. Also what any deployment
+changes, in words. Pure.
 
 Until the root disk is written, a rebuild that fails or is aborted leaves the machine as it was: see `is_untouched`.
 """
@@ -13,7 +14,7 @@ from attrs import evolve, frozen
 from common.deployment_spec import ImageRef
 from common.serialization import from_dict, to_dict
 from common.units import gb
-from common.values import PowerState
+from common.values import DriverType, PowerState
 from regiond.machines.deployment.model import Deployment, DeploymentState
 from regiond.machines.model import DeployRequest, DiskPlan, MachineView
 
@@ -71,13 +72,9 @@ def is_untouched(request: Mapping[str, Any], deployment: Deployment) -> bool:
 
 def rebuild_plan(machine: MachineView, image_name: str, *, force: bool) -> DiskPlan:
     """Returns the plan; its first effect names the image, the others do not depend on it."""
-    root, *others = sorted(machine.disks, key=lambda disk: disk.index)
-    present = f" with {machine.osystem}/{machine.distro_series}" if machine.osystem else ""
-    kept = ", ".join(f"{disk.title} ({gb(disk.size_bytes)} in {disk.storage_pool_name})" for disk in others)
     effects = [
         f"{machine.hostname} is deployed with {image_name}.",
-        f"Its root disk{present} ({gb(root.size_bytes)} in {root.storage_pool_name}) and all data on it are deleted.",
-        f"Kept with their content: {kept}." if kept else "It has no other disk.",
+        *_disk_effects(machine),
         "Its NICs, addresses, name, owner and tags stay. The new system has new SSH host keys, and the user data of "
         "this request only.",
     ]
@@ -85,3 +82,26 @@ def rebuild_plan(machine: MachineView, image_name: str, *, force: bool) -> DiskP
         stops = "powered off" if force else "shut down"
         effects.append(f"It runs: once {machine.host_name} has the image, it is {stops}.")
     return DiskPlan(name=machine.hostname, effects=tuple(effects), loses_data=True)
+
+
+def deploy_plan(machine: MachineView, image_name: str, request: DeployRequest, *, allocated_to: str) -> DiskPlan:
+    """Returns the plan of a first deployment; `allocated_to` is the user who gets the machine by it, if any."""
+    effects = [f"{machine.hostname} is deployed with {image_name}.", *_disk_effects(machine)]
+    if allocated_to:
+        effects.insert(0, f"{machine.hostname} is allocated to {allocated_to}.")
+    if machine.power_state != PowerState.OFF:
+        effects.append(f"It runs: once {machine.host_name} has the image, it is powered off, without a shutdown.")
+    if request.vm_host is not None:
+        kind = "an LXD server" if request.vm_host is DriverType.LXD else "a libvirt host"
+        effects.append(f"It becomes {kind}, and is added as a VM host.")
+    return DiskPlan(name=machine.hostname, effects=tuple(effects), loses_data=True)
+
+
+def _disk_effects(machine: MachineView) -> tuple[str, str]:
+    root, *others = sorted(machine.disks, key=lambda disk: disk.index)
+    present = f" with {machine.osystem}/{machine.distro_series}" if machine.osystem else ""
+    kept = ", ".join(f"{disk.title} ({gb(disk.size_bytes)} in {disk.storage_pool_name})" for disk in others)
+    return (
+        f"Its root disk{present} ({gb(root.size_bytes)} in {root.storage_pool_name}) and all data on it are deleted.",
+        f"Kept with their content: {kept}." if kept else "It has no other disk.",
+    )

@@ -28,7 +28,7 @@ from regiond.machines.deployment.image_rules import (
     own_root_disk,
 )
 from regiond.machines.deployment.outcome import earlier_operation
-from regiond.machines.deployment.rebuild import is_untouched, rebuild_fields, rebuild_plan, with_image
+from regiond.machines.deployment.rebuild import deploy_plan, is_untouched, rebuild_fields, rebuild_plan, with_image
 from regiond.machines.deployment.user_data import decode_user_data
 from regiond.machines.deployment.user_data_delivery import UserDataDelivery
 from regiond.machines.deployment.vm_host.keys import make_keys
@@ -54,6 +54,9 @@ from regiond.operations.service import Operations
 class Allocation(Protocol):
     async def take(self, caller: Caller, system_id: str, agent_name: str) -> None:
         """Allocates a ready machine to the caller. Raises NoneAvailable, NotAllowed and QuotaExceeded."""
+
+    async def check_take(self, db: Db, caller: Caller, machine: MachineView) -> None:
+        """Raises what `take` would raise for the machine as it is now. Locks quotas, and changes nothing."""
 
     async def refusals(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> Mapping[str, str]:
         """Returns by system id the message of the NoneAvailable that `take` would raise. Only reads."""
@@ -152,6 +155,28 @@ class Deployments:
             except InnkeeperError as error:
                 result[machine.system_id] = error.message
         return result
+
+    async def plan(self, caller: Caller, system_id: str, request: DeployRequest) -> DiskPlan:
+        """Returns what `start` would change, and changes nothing. Raises the errors of `start`; not for a rebuild."""
+        decode_user_data(request.encoded_user_data)
+        machine = await self._read(caller, system_id)
+        check_deployable(caller, machine)
+        image = await self._fitting_image(caller, machine, request)
+
+        async def write(db: Db) -> None:
+            if _is_ready(machine):
+                await self._allocation.check_take(db, caller, machine)
+                check_idle(machine, await operation_service.machines_in_use(db, [machine.id]))
+                return
+            check_owner(caller, machine)
+            await open_operation(
+                db, OperationKind.DEPLOY, machine, self._installation_id, account_id=caller.account_id,
+                begins=MachineEvent.DEPLOY,
+            )  # fmt: skip
+            await check_owner_is(db, machine)
+
+        await self._database.in_transaction(write, dry_run=True)
+        return deploy_plan(machine, image.name, request, allocated_to=caller.username if _is_ready(machine) else "")
 
     async def rebuild_plan(self, caller: Caller, system_id: str, request: DeployRequest) -> DiskPlan:
         """Returns what the request to rebuild would change, and changes nothing. Raises the errors of `start`."""

@@ -26,3 +26,11 @@ class WantedPower:
     @property
     def word(self) -> str:
         return "on" if self.on else "off"
+
+
+@frozen(kw_only=True)
+class PowerPlan:
+    """The plan of a power action. `name` is the hostname; `effects` are sentences for people."""
+
+    name: str
+    effects: tuple[str, ...]

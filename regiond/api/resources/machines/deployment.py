@@ -16,6 +16,7 @@ from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.pipeline.request import CONTENT_TYPE
 from regiond.api.replies import Reply, empty_reply, with_warnings
+from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
 from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.machines.model import DeployRequest, MachineView
@@ -54,6 +55,11 @@ async def _deploy(call: Call) -> Reply:
     encode = machine_now(call)
     reply = await (when_done(call, operation, encode) if call.respond_async else answer_of(operation, encode))
     return with_warnings(reply, await login_warnings(call, machine))
+
+
+async def _plan(call: Call) -> Reply:
+    plan = await call.services.deployments.plan(call.caller, call.target.system_id, _request(call))
+    return with_warnings(plan_reply(plan), await login_warnings(call, call.target))
 
 
 async def login_warnings(call: Call, machine: MachineView) -> tuple[str, ...]:
@@ -108,52 +114,59 @@ USER_DATA_FIELD = Field(
     default="",
 )
 IMAGE_FIELDS = (DISTRO_SERIES, OSYSTEM, USER_DATA_FIELD)
-DEPLOY = Endpoint(
-    method="POST",
-    op="deploy",
-    permission=Permission.OPERATOR,
-    title="Deploy a machine",
-    doc=(
-        "Writes an image to the root disk, starts the machine and waits until its operating system reports by "
-        "cloud-init. Answers at once: the machine is Deploying, then Deployed, or Failed deployment with the reason. A "
-        "ready machine is allocated to you first. Without user data and without an SSH key of the owner, the header "
-        "Warning says that nobody will be able to log in."
-    ),
-    fields=(
-        *IMAGE_FIELDS,
-        Field("agent_name", Text(max_length=256), "Stored if this allocates the machine.", recorded=True, default=""),
-        Field(
-            "register_vmhost",
-            Boolean(),
-            "Make the machine an LXD server and add it as a VM host. Administrators only.",
-            default=False,
+DEPLOY = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="deploy",
+        permission=Permission.OPERATOR,
+        title="Deploy a machine",
+        doc=(
+            "Writes an image to the root disk, starts the machine and waits until its operating system reports by "
+            "cloud-init. Answers at once: the machine is Deploying, then Deployed, or Failed deployment with the "
+            "reason. A ready machine is allocated to you first. Without user data and without an SSH key of the owner, "
+            "the header Warning says that nobody will be able to log in."
         ),
-        Field(
-            "install_kvm",
-            Boolean(),
-            "Make the machine a libvirt host and add it as a VM host. Administrators only.",
-            default=False,
+        fields=(
+            *IMAGE_FIELDS,
+            Field(
+                "agent_name", Text(max_length=256), "Stored if this allocates the machine.", recorded=True, default=""
+            ),
+            Field(
+                "register_vmhost",
+                Boolean(),
+                "Make the machine an LXD server and add it as a VM host. Administrators only.",
+                default=False,
+            ),
+            Field(
+                "install_kvm",
+                Boolean(),
+                "Make the machine a libvirt host and add it as a VM host. Administrators only.",
+                default=False,
+            ),
+            *(Field(name, Boolean(), "Not supported: must be false.", default=False) for name in _REFUSED),
+            COMMENT,
         ),
-        *(Field(name, Boolean(), "Not supported: must be false.", default=False) for name in _REFUSED),
-        COMMENT,
+        accepted=frozenset(
+            {
+                "bridge_all",
+                "bridge_fd",
+                "bridge_stp",
+                "bridge_type",
+                "enable_kernel_crash_dump",
+                "hwe_kernel",
+                "vcenter_registration",
+            }
+        ),
+        result=MACHINE_RESULT,
+        opens_operation=True,
+        other_answers=(STARTED,),
+        find=find_machine,
+        check=_problems,
+        run=_deploy,
     ),
-    accepted=frozenset(
-        {
-            "bridge_all",
-            "bridge_fd",
-            "bridge_stp",
-            "bridge_type",
-            "enable_kernel_crash_dump",
-            "hwe_kernel",
-            "vcenter_registration",
-        }
-    ),
-    result=MACHINE_RESULT,
-    opens_operation=True,
-    other_answers=(STARTED,),
-    find=find_machine,
-    check=_problems,
-    run=_deploy,
+    _plan,
+    result=PLAN,
+    doc="Change nothing; answer 200 with what would happen, or what would refuse it (default false).",
 )
 ABORT = with_dry_run(
     crud.action(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from common.values import PowerAction, PowerState
 from regiond.api.declaration import crud, operation_wait
-from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
+from regiond.api.declaration.dry_run import CHANGE_DOC, machine_plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, soon, without_content
 from regiond.api.declaration.request_cost import unless_few
-from regiond.api.replies import Reply
+from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.hosts import adoption
 from regiond.api.resources.machines import (
     allocation,
@@ -34,10 +34,12 @@ from regiond.api.resources.machines import (
     start_order,
     usage,
 )
+from regiond.api.resources.machines.hardware_changes import plan_result
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.machines.machine_filters import FILTERS, OF_THE_PAGE
 from regiond.api.resources.machines.machine_list import PAGING, list_machines
 from regiond.api.resources.shared.lookups import find_machine, find_machine_or_host, find_machine_to_read
+from regiond.api.serializers.deletion import POWER_PLAN_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
 from regiond.machines.model import MachineView
 
@@ -86,8 +88,15 @@ async def _power(call: Call, action: PowerAction) -> Reply:
     return await soon(call, operation, machine_now(call), within_s=operation_wait.ACTION_ANSWER_S)
 
 
-async def _power_off(call: Call) -> Reply:
-    return await _power(call, PowerAction.FORCE_OFF if call.values["stop_mode"] == "hard" else PowerAction.OFF)
+async def _power_plan(call: Call, action: PowerAction) -> Reply:
+    plan = await call.services.machines.power_plan(
+        call.caller, call.target.system_id, action, need_rack=not call.respond_async
+    )
+    return json_reply(POWER_PLAN_JSON.encode(plan))
+
+
+def _off(call: Call) -> PowerAction:
+    return PowerAction.FORCE_OFF if call.values["stop_mode"] == "hard" else PowerAction.OFF
 
 
 async def _query_power(call: Call) -> PowerState:
@@ -98,9 +107,9 @@ async def _query_power(call: Call) -> PowerState:
 
 
 def _power_endpoint(
-    op: str, run: Callable[[Call], Awaitable[Reply]], *, title: str, fields: tuple[Field, ...] = ()
+    op: str, action: Callable[[Call], PowerAction], *, title: str, fields: tuple[Field, ...] = ()
 ) -> Endpoint:
-    return Endpoint(
+    endpoint = Endpoint(
         method="POST",
         op=op,
         permission=Permission.OWNER,
@@ -110,7 +119,10 @@ def _power_endpoint(
         opens_operation=True,
         other_answers=(STARTED,),
         find=find_machine,
-        run=run,
+        run=lambda call: _power(call, action(call)),
+    )
+    return with_dry_run(
+        endpoint, lambda call: _power_plan(call, action(call)), result=plan_result(POWER_PLAN_JSON), doc=CHANGE_DOC
     )
 
 
@@ -169,11 +181,9 @@ MACHINE = Resource(
             ),
             _deletion_plan,
         ),
-        _power_endpoint("power_on", lambda call: _power(call, PowerAction.ON), title="Power a machine on"),
-        _power_endpoint("power_off", _power_off, title="Power a machine off", fields=(_STOP_MODE,)),
-        _power_endpoint(
-            "power_cycle", lambda call: _power(call, PowerAction.CYCLE), title="Power a machine off and on"
-        ),
+        _power_endpoint("power_on", lambda _: PowerAction.ON, title="Power a machine on"),
+        _power_endpoint("power_off", _off, title="Power a machine off", fields=(_STOP_MODE,)),
+        _power_endpoint("power_cycle", lambda _: PowerAction.CYCLE, title="Power a machine off and on"),
         crud.read(
             Result(doc="on, off or unknown.", type=POWER_STATE_JSON),
             _query_power,
