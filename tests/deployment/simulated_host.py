@@ -270,6 +270,16 @@ class SimulatedHost:
         finally:
             hold.unlink()
 
+    @contextmanager
+    def refuse(self, *calls: Call) -> Iterator[None]:
+        """The host refuses these calls until the block ends, as a guest does that keeps a disk."""
+        refused = self.folder / f"{self.name}.refuse"
+        refused.write_text("\n".join(calls))
+        try:
+            yield
+        finally:
+            refused.unlink()
+
     def is_holding(self) -> bool:
         """Whether a call has waited in the present `hold`."""
         return self._held.exists()

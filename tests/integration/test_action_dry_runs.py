@@ -57,9 +57,7 @@ async def test_a_start_says_what_is_pending(innkeeper: Deployment) -> None:
 
 
 @each_power
-async def test_a_refused_power_action_is_refused_alike(
-    innkeeper: Deployment, op: str, fields: dict[str, Any]
-) -> None:
+async def test_a_refused_power_action_is_refused_alike(innkeeper: Deployment, op: str, fields: dict[str, Any]) -> None:
     vm = await composed(innkeeper)
     path = f"machines/{vm}/"
     with innkeeper.held("power"):

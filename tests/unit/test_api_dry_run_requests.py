@@ -52,9 +52,7 @@ def test_a_change_with_dry_run_refuses_what_is_not_clear(
 
 
 @each_change
-def test_a_dry_run_changes_nothing_wherever_it_is_sent(
-    api: ApiDouble, resource: Resource, endpoint: Endpoint
-) -> None:
+def test_a_dry_run_changes_nothing_wherever_it_is_sent(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
     if not endpoint.has_fields_in_body:
         return
     op = [] if endpoint.op is None else [("op", endpoint.op)]

@@ -6,17 +6,22 @@ import pytest
 from attrs import evolve
 
 from common.errors import OperationPending, OutOfCapacity, RackUnreachable
+from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.idempotency.model import StoredKey
+from regiond.operations.model import Operation, OperationKind, OperationState
 from tests.unit.api_double import ApiDouble, json_of
+from tests.unit.good_requests import ENDPOINTS, name_of, request
 from tests.unit.host_samples import HOST
-from tests.unit.machine_samples import FAILED, RUNNING
+from tests.unit.machine_samples import FAILED, OPERATION, RUNNING
+
+REFRESHING = evolve(RUNNING, kind=OperationKind.REFRESH)
 
 
 def test_a_request_waits_for_its_operation(api: ApiDouble) -> None:
-    api.answers["hosts.start_refresh"] = RUNNING
+    api.answers["hosts.start_refresh"] = REFRESHING
     assert api.json("POST", "vm-hosts/4/", op="refresh")["id"] == HOST.id
     call = api.call("operations.wait")
-    assert (call.args, call.named) == ((77,), {"timeout_s": 120.0})
+    assert (call.args, call.named) == ((77,), {"timeout_s": pytest.approx(120, abs=1)})
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "Respond-Async, wait=10", "wait=10; x=1, respond-async;y=2"])
@@ -30,7 +35,7 @@ def test_respond_async_returns_the_operation(api: ApiDouble, prefer: str) -> Non
 
 def test_a_wait_that_times_out_names_the_operation(api: ApiDouble) -> None:
     api.answers.update(
-        {"hosts.start_refresh": RUNNING, "operations.wait": OperationPending("It continues.", operation=77)}
+        {"hosts.start_refresh": REFRESHING, "operations.wait": OperationPending("It continues.", operation=77)}
     )
     reply = api.request("POST", "vm-hosts/4/", op="refresh")
     assert (reply.status, reply.headers["Location"]) == (504, "/MAAS/api/2.0/operations/77/")
@@ -72,7 +77,7 @@ def test_a_failed_operation_returns_its_error(api: ApiDouble) -> None:
 
 def test_an_operation_that_failed_for_lack_of_a_rack_is_not_repeated(api: ApiDouble) -> None:
     ended = evolve(FAILED, error_code=RackUnreachable.code, error_message="No rack.")
-    api.answers.update({"hosts.start_refresh": RUNNING, "operations.wait": ended})
+    api.answers.update({"hosts.start_refresh": REFRESHING, "operations.wait": ended})
     reply = api.request("POST", "vm-hosts/4/", op="refresh", idempotency_key="k")
     assert (reply.status, reply.body, reply.headers.get("Retry-After")) == (503, b"No rack.", None)
 
@@ -102,4 +107,50 @@ def test_a_repeat_waits_too_for_the_removal_of_a_host_on_a_machine(api: ApiDoubl
     ((place, stored),) = api.keys.stored.items()
     api.keys.stored[place] = StoredKey(digest=stored.digest, operation_id=RUNNING.id)
     api.request("DELETE", "vm-hosts/4/", idempotency_key="k")
-    assert [one.named["timeout_s"] for one in api.calls if one.name == "operations.wait"] == [120.0, 120.0]
+    assert [one.named["timeout_s"] for one in api.calls if one.name == "operations.wait"] == [
+        pytest.approx(120, abs=1)
+    ] * 2
+
+
+QUICK = {
+    OperationKind.COMPOSE, OperationKind.DELETE, OperationKind.REMOVE_HOST, OperationKind.POWER, OperationKind.RELEASE,
+}  # fmt: skip
+# What they answer at once shows that the operation continues: a machine that is Deploying, an export, an import.
+AT_ONCE = {"MachineHandler.deploy", "MachineHandler.rebuild", "MachineHandler.export", "MaasImportHandler.apply"}
+WITHOUT_OPERATION = {
+    "VmHostHandler.adopt", "PodHandler.adopt", "VirtualMachineHandler.adopt", "VmClusterHandler.delete",
+    "InterfacesHandler.create_physical", "InterfaceHandler.delete", "InterfaceHandler.update",
+    "BlockDeviceHandler.update",
+}  # fmt: skip
+STARTING = [one for one in ENDPOINTS if one[1].waits_for_operation]
+
+
+@pytest.mark.parametrize(("resource", "endpoint"), STARTING, ids=[name_of(*one) for one in STARTING])
+def test_no_change_is_answered_as_done_before_its_end(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
+    """Also that of an endpoint to come: only the kind of an operation decides, and most have to end."""
+    starts = {name: answer for name, answer in api.answers.items() if isinstance(answer, Operation)}
+    for name, answer in starts.items():
+        api.answers[name] = evolve(answer, kind=OperationKind.ADD_DISK, state=OperationState.RUNNING)
+    api.answers["operations.wait"] = OperationPending("It continues.", operation=77)
+    reply = request(api, resource, endpoint)
+    if name_of(resource, endpoint) in AT_ONCE:
+        assert reply.status == endpoint.success
+    elif any(call.name in starts for call in api.calls):
+        assert reply.status == 504, reply
+    else:  # a device has no host, and an adoption answers what becomes of each guest
+        assert name_of(resource, endpoint) in WITHOUT_OPERATION
+
+
+@pytest.mark.parametrize("kind", list(OperationKind))
+def test_few_kinds_of_operations_are_answered_while_they_continue(api: ApiDouble, kind: OperationKind) -> None:
+    begun = evolve(RUNNING, kind=kind)
+    api.answers.update({"machines.start_power": begun, "operations.wait": OperationPending("It continues.")})
+    status = 200 if kind in QUICK else 504
+    assert api.request("POST", "machines/wdpx3n/", op="power_on").status == status
+
+
+def test_a_request_waits_at_most_so_long_in_all(api: ApiDouble) -> None:
+    """The bound holds for the request, not for the part of it that waits."""
+    api.answers.update({"resizes.start": evolve(RUNNING, kind=OperationKind.RESIZE), "operations.wait": OPERATION})
+    api.json("POST", "machines/wdpx3n/", op="resize", form={"cores": "2"})
+    assert 0 < api.call("operations.wait").named["timeout_s"] <= api.info.wait_s

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from common.addresses.simulated import SimulatedAddress
-from common.errors import DriverFailed, HostUnreachable
+from common.errors import DriverFailed, HostUnreachable, WrongState
 
 Call = Literal[
     "connect", "version", "facts", "storage pools", "guests", "watch", "find existing guest", "create volume",
@@ -43,7 +44,8 @@ class FaultInjector:
 
     While the file `hold` exists, the host delays the calls that it names, one per line, or all calls if it is empty.
     Tests use it to stop a call halfway; a call that waits so leaves a file `.held` beside it. While the file `down`
-    exists, no call reaches the host.
+    exists, no call reaches the host. While a file `.refuse` exists beside `hold`, the host refuses the calls that it
+    names, as a guest does that keeps a disk.
     """
 
     def __init__(self, address: SimulatedAddress, sequence: random.Random, *, hold: Path, down: Path) -> None:
@@ -61,7 +63,8 @@ class FaultInjector:
     def call(self, what: Call) -> None:
         """Waits as long as the call takes.
 
-        Raises HostUnreachable or DriverFailed if this call fails, HostUnreachable after `close`.
+        Raises HostUnreachable or DriverFailed if this call fails, WrongState if the host refuses it, HostUnreachable
+        after `close`.
         """
         while self._is_held(what):
             self._hold.with_suffix(".held").touch()
@@ -69,6 +72,8 @@ class FaultInjector:
         self._wait(self._address.delay_ms / 1000, what)
         if self._down.exists():
             raise HostUnreachable(f"Cannot connect to {self._address.identity}: connection refused")
+        if what in _named(self._hold.with_suffix(".refuse"), default=()):
+            raise WrongState(f"{self._address.identity} refuses the call '{what}'")
         if self._random.random() >= self._address.fault_rate:
             return
         self._wait(self._address.hang_ms / 1000, what)
@@ -80,12 +85,17 @@ class FaultInjector:
         self._closed.set()
 
     def _is_held(self, what: str) -> bool:
-        try:
-            named = self._hold.read_text().splitlines()
-        except FileNotFoundError:
-            return False
+        named = _named(self._hold, default=("nothing",))
         return not named or what in named
 
     def _wait(self, time_s: float, what: str) -> None:
         if self._closed.wait(time_s) if time_s else self._closed.is_set():
             raise HostUnreachable(f"{self._address.identity}: the connection was closed during '{what}'")
+
+
+def _named(path: Path, *, default: tuple[str, ...]) -> Sequence[str]:
+    """Returns the lines of the file; `default` without one."""
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return default

@@ -6,7 +6,7 @@ from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.served import filled, given
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.shared.compose_fields import INTERFACES
@@ -24,7 +24,7 @@ async def _import(call: Call) -> Reply:
     operation = await call.services.machine_imports.start(
         call.caller, _request(call), idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
-    return await soon(call, operation, _imported, announce=call.services.machines.announce)
+    return await when_done(call, operation, _imported, announce=call.services.machines.announce)
 
 
 async def _imported(operation: Operation) -> Reply:

@@ -12,7 +12,7 @@ from common.errors import InvalidRequest
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems, Values
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.shared.compose_fields import COMPOSE, compose_request, without_derived
 from regiond.api.resources.shared.host_fields import GROUP
@@ -180,7 +180,7 @@ async def _compose(call: Call) -> Reply:
     operation = await call.services.composer.start_compose(
         call.caller, _request(call.values), _constraints(call.values), idempotency_key=call.idempotency_key
     )
-    return await soon(call, operation, _composed, announce=call.services.machines.announce)
+    return await when_done(call, operation, _composed, announce=call.services.machines.announce)
 
 
 async def _composed(operation: Operation) -> Reply:

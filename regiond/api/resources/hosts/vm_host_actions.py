@@ -10,7 +10,7 @@ from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Secret, Text
 from regiond.api.declaration.fields import Field, Problems
-from regiond.api.declaration.operation_wait import STARTED, soon, when_done
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import STR, mapping
 from regiond.api.declaration.served import given, serve, target
 from regiond.api.replies import Reply, json_reply, with_warnings
@@ -59,7 +59,7 @@ async def _compose(call: Call) -> Reply:
     operation = await call.services.composer.start_compose(
         call.caller, _compose_request(call), idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
-    reply = await soon(call, operation, _composed, announce=call.services.machines.announce)
+    reply = await when_done(call, operation, _composed, announce=call.services.machines.announce)
     host: ComposeTarget = call.target
     notes = label_notes(parse_storage(call.values["storage"]), host.storage_pool_names, host.name)
     return with_warnings(reply, notes)

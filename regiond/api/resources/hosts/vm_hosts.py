@@ -9,7 +9,7 @@ from regiond.api.declaration import crud, operation_wait
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, soon, when_done
+from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, when_done
 from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.hosts import (
@@ -101,7 +101,7 @@ async def _removed(call: Call, operation: Operation, host: HostView | None) -> R
     clients release that machine next.
     """
     waits = call.values["force"] or (host is not None and host.machine_system_id is not None)
-    return await (when_done if waits else soon)(call, operation, host_removal.removed)
+    return await when_done(call, operation, host_removal.removed, to_end=waits)
 
 
 _CAPACITY = crud.read(

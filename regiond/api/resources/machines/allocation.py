@@ -162,7 +162,7 @@ async def _allocate(call: Call) -> Reply:
 
     if operation.state.ended:  # an existing machine, or a repeat with the same idempotency key
         return await answer_of(outcome(operation), answer)
-    return await when_done(call, operation, answer)
+    return await when_done(call, operation, answer, to_end=True)
 
 
 ALLOCATE = Endpoint(

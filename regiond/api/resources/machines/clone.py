@@ -6,7 +6,7 @@ from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text
 from regiond.api.declaration.fields import Field, Format
-from regiond.api.declaration.operation_wait import begun, soon, started
+from regiond.api.declaration.operation_wait import begun, started, when_done
 from regiond.api.declaration.served import filled, given
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.hosts.placement import MOST_AT_ONCE, PLACED, placement_reply
@@ -34,7 +34,7 @@ async def _clone(call: Call) -> Reply:
         call.caller, call.target.system_id, _request(call), idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )  # fmt: skip
-    return await soon(call, operation, _cloned, announce=call.services.machines.announce)
+    return await when_done(call, operation, _cloned, announce=call.services.machines.announce)
 
 
 async def _cloned(operation: Operation) -> Reply:

@@ -12,7 +12,7 @@ from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon, without_content
+from regiond.api.declaration.operation_wait import STARTED, when_done, without_content
 from regiond.api.replies import Reply, json_reply, text_reply
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
 from regiond.api.resources.shared.lookups import machine_of
@@ -59,7 +59,7 @@ async def _create(call: Call) -> Reply:
         disk = next(one for one in now.disks if one.volume == ended.result["volume"])
         return json_reply(BLOCK_DEVICE_JSON.encode(DiskOfMachine(machine=now, disk=disk)))
 
-    return await soon(call, operation, created)
+    return await when_done(call, operation, created)
 
 
 async def _delete(call: Call) -> Reply:
@@ -71,7 +71,7 @@ async def _delete(call: Call) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-    return await soon(call, operation, without_content)
+    return await when_done(call, operation, without_content)
 
 
 async def _deletion_plan(call: Call) -> Reply:
@@ -95,7 +95,7 @@ async def _update(call: Call) -> Reply:
     async def grown(_: Operation) -> Reply:
         return json_reply(BLOCK_DEVICE_JSON.encode(await find_disk(call.services, call.path)))
 
-    return await soon(call, operation, grown)
+    return await when_done(call, operation, grown)
 
 
 def _unchanged(call: Call) -> DiskOfMachine:
@@ -135,7 +135,7 @@ async def _set_boot_disk(call: Call) -> Reply:
         note = f": {found.machine.hostname} boots from {found.name} at its next start."
         return text_reply("OK" if power == PowerState.OFF else f"OK{note}")
 
-    return text_reply("OK") if operation is None else await soon(call, operation, is_set)
+    return text_reply("OK") if operation is None else await when_done(call, operation, is_set)
 
 
 BLOCK_DEVICES = Resource(

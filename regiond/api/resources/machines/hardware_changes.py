@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import Serializer
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
@@ -65,7 +65,7 @@ def changing_hardware(
             call.caller, call.target.system_id, change_of(call), idempotency_key=call.idempotency_key,
             need_rack=not call.respond_async,
         )  # fmt: skip
-        return await soon(call, operation, machine_now(call))
+        return await when_done(call, operation, machine_now(call))
 
     async def planned(call: Call) -> Reply:
         found = await changes(call.services).plan(call.caller, call.target.system_id, change_of(call))

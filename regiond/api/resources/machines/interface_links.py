@@ -12,7 +12,7 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import encoded, one_of
 from regiond.api.declaration.served import filled, text
 from regiond.api.replies import Reply, json_reply
@@ -107,7 +107,7 @@ async def _update(call: Call) -> Reply:
         now = await call.services.machines.read(target.machine.system_id, caller=call.caller)
         return json_reply(_encoded(now, target.nic))
 
-    return await soon(call, operation, changed)
+    return await when_done(call, operation, changed)
 
 
 def _connection(call: Call, nic: NicView) -> NicToChange | None:

@@ -6,7 +6,7 @@ from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
@@ -24,7 +24,7 @@ async def _insert(call: Call) -> Reply:
         call.caller, call.target.system_id, call.values["image"], idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
+    return await when_done(call, operation, machine_now(call))
 
 
 async def _plan_insert(call: Call) -> Reply:
@@ -36,7 +36,7 @@ async def _eject(call: Call) -> Reply:
     operation = await call.services.iso_changes.start_eject(
         call.caller, call.target.system_id, idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
-    return await soon(call, operation, machine_now(call))
+    return await when_done(call, operation, machine_now(call))
 
 
 async def _plan_eject(call: Call) -> Reply:

@@ -8,7 +8,7 @@ from common.errors import NotFound
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.declaration.operation_wait import STARTED, soon, without_content
+from regiond.api.declaration.operation_wait import STARTED, when_done, without_content
 from regiond.api.declaration.serializer import Serializer, fields_of, serializer, uri_by_id
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
@@ -44,7 +44,7 @@ async def _delete(call: Call) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-    return await soon(call, operation, without_content)
+    return await when_done(call, operation, without_content)
 
 
 async def _deletion_plan(call: Call) -> Reply:

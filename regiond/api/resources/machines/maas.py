@@ -6,7 +6,7 @@ from regiond.api.declaration.dry_run import CHANGE_DOC, PLAN, plan_reply, with_d
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.declaration.served import filled
 from regiond.api.replies import Reply, json_reply
@@ -26,7 +26,7 @@ async def _register(call: Call) -> Reply:
         call.caller, call.target.system_id, _request(call), idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
+    return await when_done(call, operation, machine_now(call))
 
 
 async def _register_plan(call: Call) -> Reply:
@@ -39,7 +39,7 @@ async def _end(call: Call) -> Reply:
         call.caller, call.target.system_id, keep_record=call.values["keep_record"],
         idempotency_key=call.idempotency_key,
     )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
+    return await when_done(call, operation, machine_now(call))
 
 
 async def _end_plan(call: Call) -> Reply:

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from attrs import evolve
 
 from common.errors import NotFound
-from regiond.api.declaration import crud, operation_wait
+from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.request_cost import unless_few
 from regiond.api.declaration.serializer import STR, array
 from regiond.api.declaration.served import filled, given, serve, target
@@ -98,7 +98,7 @@ release_options = filled(
 
 
 def machine_now(call: Call) -> Callable[[Operation], Awaitable[Reply]]:
-    """Returns the `encode` of `soon` and `when_done` that answers with the machine of the request as it is then."""
+    """Returns the `encode` of `when_done` that answers with the machine of the request as it is then."""
 
     async def encode(_: Operation) -> Reply:
         machine = await call.services.machines.read(call.target.system_id, caller=call.caller)
@@ -135,7 +135,7 @@ async def _release(call: Call) -> Reply:
 
     if operation is None:
         return await released(None)
-    return await soon(call, operation, released, within_s=operation_wait.ACTION_ANSWER_S)
+    return await when_done(call, operation, released)
 
 
 async def _release_plan(call: Call) -> Reply:

@@ -9,7 +9,7 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import TextList
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import OBJECT, STR, mapping, nullable
 from regiond.api.declaration.served import given, serve, target
 from regiond.api.replies import Reply, json_reply
@@ -40,7 +40,7 @@ async def _commission(call: Call) -> Reply:
             )
         return json_reply(MACHINE_JSON.encode(machine))
 
-    return await soon(call, operation, commissioned)
+    return await when_done(call, operation, commissioned)
 
 
 ALL_POWER_PARAMETERS = crud.read(

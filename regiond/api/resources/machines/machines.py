@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.values import PowerAction, PowerState
-from regiond.api.declaration import crud, operation_wait
+from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, machine_plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon, without_content
+from regiond.api.declaration.operation_wait import STARTED, when_done, without_content
 from regiond.api.declaration.request_cost import unless_few
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.hosts import adoption
@@ -67,7 +67,7 @@ async def _delete(call: Call) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-    return await soon(call, operation, without_content)
+    return await when_done(call, operation, without_content)
 
 
 async def _deletion_plan(call: Call) -> Reply:
@@ -85,7 +85,7 @@ async def _power(call: Call, action: PowerAction) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-    return await soon(call, operation, machine_now(call), within_s=operation_wait.ACTION_ANSWER_S)
+    return await when_done(call, operation, machine_now(call))
 
 
 async def _power_plan(call: Call, action: PowerAction) -> Reply:

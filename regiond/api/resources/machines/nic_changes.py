@@ -11,7 +11,7 @@ from regiond.api.declaration.dry_run import DRY_RUN, PLAN, is_dry_run, plan_repl
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, is_repeat, soon, without_content
+from regiond.api.declaration.operation_wait import STARTED, is_repeat, when_done, without_content
 from regiond.api.declaration.serializer import one_of
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.machines.hardware_changes import changing_hardware
@@ -113,7 +113,7 @@ async def _create_physical(call: Call) -> Reply:
         nic = next(one for one in machine.nics if one.mac_address == ended.result["mac_address"])
         return json_reply(encode_interface(machine, nic))
 
-    return await soon(call, operation, created)
+    return await when_done(call, operation, created)
 
 
 async def _delete(call: Call) -> Reply:
@@ -130,7 +130,7 @@ async def _delete(call: Call) -> Reply:
     operation = await call.services.nic_changes.start(
         call.caller, system_id, change, idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
-    return await soon(call, operation, without_content)
+    return await when_done(call, operation, without_content)
 
 
 _changing_nics = partial(changing_hardware, lambda services: services.nic_changes, NIC_PLAN_JSON)

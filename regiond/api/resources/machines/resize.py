@@ -6,7 +6,7 @@ from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Integer, IntegerList
 from regiond.api.declaration.fields import Field, Format
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import INT, Serializer, array, enum, fields_of, key, serializer
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
@@ -94,7 +94,7 @@ async def _resize(call: Call) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-    return await soon(call, operation, machine_now(call))
+    return await when_done(call, operation, machine_now(call))
 
 
 async def _plan(call: Call) -> Reply:

@@ -7,7 +7,7 @@ from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Integer
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
@@ -25,7 +25,7 @@ async def _set(call: Call) -> Reply:
         call.caller, call.target.system_id, priority=call.values["priority"], delay_s=call.values["delay"],
         idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
     )  # fmt: skip
-    return await soon(call, operation, machine_now(call))
+    return await when_done(call, operation, machine_now(call))
 
 
 async def _plan(call: Call) -> Reply:
