@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 
@@ -12,10 +13,11 @@ from common.certificates import fingerprint
 from common.errors import NotTrusted
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.lxd.connection import tls
-from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.response_body import LargeBodies
-from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT
+
+if TYPE_CHECKING:
+    from rackd.drivers.lxd.driver import LxdDriver
 
 CERTIFICATE, KEY = "certificate", "key"  # in the credentials, both PEM
 KIND = "tls-certificate"
@@ -45,6 +47,10 @@ class LxdDriverFactory:
 
         Raises NotTrusted if the server's certificate is not pinned, or Innkeeper has no certificate and key for it.
         """
+        # Only a rack with such hosts loads pylxd, and with it ws4py, which nobody uses here or maintains.
+        from rackd.drivers.lxd.connection.client import Client, Scope  # noqa: PLC0415
+        from rackd.drivers.lxd.driver import LxdDriver  # noqa: PLC0415
+
         address = parse(access.address)
         certificate, key = access.credentials.get(CERTIFICATE), access.credentials.get(KEY)
         if not certificate or not key:

@@ -1,4 +1,8 @@
-"""A typed client of the REST API of one server of LXD or Incus that counts requests and translates errors."""
+"""A typed client of the REST API of one server of LXD or Incus that counts requests and translates errors.
+
+The only module that imports pylxd. It uses pylxd's raw API with our pinned session: pylxd's models make one request
+per object and wait for operations without a limit, and its own session verifies less.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pylxd
 import requests
 from attrs import field, frozen
+from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
 
 from common.addresses.lxd import LxdAddress
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound
@@ -30,6 +36,7 @@ READ_S = 60.0  # a listing of a thousand guests takes LXD one or two seconds
 WORK_S = 600.0  # creating a large disk on slow storage
 POLL_S = 5.0  # how long one request waits for an operation
 MAX_REASON = 500  # characters of a response that is not LXD's
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what reading another JSON raises
 _SUCCESS = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.PARTIAL_CONTENT}
 
 
@@ -81,6 +88,7 @@ class Client:
         self._large_body = large_body
         self._adapter = PinnedAdapter(address, context, self.explain, large_body)
         self._session = open_session(self._adapter)
+        self._pylxd: Any = None  # a pylxd.Client as soon as the server has answered, which pylxd asks for /1.0 first
 
     def at(self, address: LxdAddress) -> Client:
         """Returns a client of the same server at another address; all members of a cluster present the same
@@ -108,9 +116,11 @@ class Client:
 
     def server(self) -> Json:
         """Returns `/1.0`, which needs no trust: it contains `auth` and the API extensions."""
-        found: Json = self.get("")
-        self.dialect = dialect_of(found)
-        self._has_identities = IDENTITIES in (found.get("api_extensions") or ())
+        if self._pylxd is None:
+            found: Json = self._connect((CONNECT_S, self._read_s)).host_info
+        else:
+            found = self.get("")
+        self._learn(found)
         return found
 
     def get(self, where: str, **params: str) -> Any:
@@ -186,21 +196,58 @@ class Client:
 
     def request(self, method: str, where: str, *, params: Mapping[str, str], **options: Any) -> requests.Response:
         """Sends one request to `/1.0/where`, and returns the response if it is a success; every call uses it."""
-        server, what = self.address.normalised, f"{method.upper()} /1.0/{where}"
+        what = f"{method.upper()} /1.0/{where}"
+        options = {"timeout": (CONNECT_S, self._read_s), **options}
+        api = (self._pylxd or self._connect(options["timeout"])).api
+        if method == "get":
+            options["is_api"] = False  # otherwise pylxd parses the body, too
         try:
-            response = self._session.request(
-                method, f"{server}/1.0/{where}".rstrip("/"),
-                params={key: text for key, text in params.items() if text},
-                **{"timeout": (CONNECT_S, self._read_s), **options},
-            )  # fmt: skip
+            response: requests.Response = getattr(api[where] if where else api, method)(
+                params={key: text for key, text in params.items() if text}, **options
+            )
+        except LXDAPIException as error:
+            response = error.response  # also of a success that pylxd does not expect here
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
-            raise DriverFailed(f"Cannot send {what} to {server}: {error}.") from error
+            raise self._unsent(what, error) from error
         if response.status_code not in _SUCCESS:
-            raise failures.of_response(
-                response.status_code, _reason(response), self.dialect, server=server, what=what,
-                has_identities=self._has_identities,
-            )  # fmt: skip
+            raise self._refused(what, response)
         return response
+
+    def _connect(self, timeout_s: tuple[float, float]) -> pylxd.Client:
+        """Returns pylxd's client, which has read `/1.0`."""
+        what = "GET /1.0/"
+        try:
+            found = pylxd.Client(endpoint=self.address.normalised, session=self._session, timeout=timeout_s)
+            self._learn(found.host_info)
+        except LXDAPIException as error:
+            if error.response.status_code not in _SUCCESS:
+                raise self._refused(what, error.response) from error
+            raise self._not_as_expected("", error) from error
+        except (requests.exceptions.InvalidSchema, ClientConnectionFailed) as error:
+            raise self._unsent(what, error) from error
+        except _MALFORMED as error:
+            raise self._not_as_expected("", error) from error
+        self._pylxd = found
+        return found
+
+    def _learn(self, server: Json) -> None:
+        self.dialect = dialect_of(server)
+        self._has_identities = IDENTITIES in (server.get("api_extensions") or ())
+
+    def _unsent(self, what: str, error: Exception) -> DriverFailed:
+        return DriverFailed(f"Cannot send {what} to {self.address.normalised}: {error}.")
+
+    def _refused(self, what: str, response: requests.Response) -> InnkeeperError:
+        return failures.of_response(
+            response.status_code, _reason(response), self.dialect, server=self.address.normalised, what=what,
+            has_identities=self._has_identities,
+        )  # fmt: skip
+
+    def _not_as_expected(self, where: str, error: Exception) -> DriverFailed:
+        return DriverFailed(
+            f"The server at {self.address.normalised} did not respond as {self.dialect.product} does: "
+            f"/1.0/{where}: {error!r}."
+        )
 
     def _metadata(self, response: requests.Response, where: str) -> Any:
         return self._field(response, "metadata", where)
@@ -211,11 +258,8 @@ class Client:
             if found.get("type") == "error":
                 raise failures.of_operation(str(found.get("error") or "no reason given"), self.dialect)
             return found[name]
-        except (ValueError, KeyError, AttributeError, RecursionError) as error:
-            raise DriverFailed(
-                f"The server at {self.address.normalised} did not respond as {self.dialect.product} does: "
-                f"/1.0/{where}: {error!r}."
-            ) from error
+        except _MALFORMED as error:
+            raise self._not_as_expected(where, error) from error
 
     def wait(self, operation: str, wait_s: float = WORK_S) -> None:
         """Waits until the operation is done. Raises DriverFailed with LXD's reason if it failed, Unfinished if it takes
