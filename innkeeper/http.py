@@ -17,13 +17,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from common.addresses.host_names import bracketed
-from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost
+from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost, ResponseRejected
 from common.process.http_request import (
     BROKEN,
     UNREACHABLE,
+    BoundedBody,
     Breakage,
     Broken,
     Take,
+    TooLarge,
     header,
     reason_of,
     request,
@@ -38,6 +40,7 @@ from innkeeper.request_body import Body
 from innkeeper.websocket import WebSocket, open_websocket
 
 CONNECT_TIMEOUT_S = 10.0
+MAX_BYTES = 2**30  # of an answer that is not written to a file, such as a list of all VMs
 REQUEST_TIMEOUT_S = 300.0  # longer than the region waits for an operation
 # As long as a region waits at most. Without it, a region answers after a few seconds, while the operation continues.
 WAIT = {"Prefer": "wait=120"}
@@ -174,27 +177,30 @@ class Api:
         sent = Headers({name: [value] for name, value in headers.items()})
         if self._sign:
             sent.setRawHeaders("Authorization", [self._sign(method, url)])
-        content: list[bytes] = []
+        body = BoundedBody(MAX_BYTES)
         try:
             async with asyncio.timeout(deadline_s) as deadline:
 
                 def take(response: Any) -> Take:
                     if on_data is None or response.code not in (200, 206):
-                        return content.append
+                        return body.take
                     return _postponing(deadline, deadline_s, on_data)
 
                 response = await request(
-                    self._reactor, self._policy, method, url, sent, data, connect_s=CONNECT_TIMEOUT_S, take=take
-                )
+                    self._reactor, self._policy, method, url, sent, data, connect_s=CONNECT_TIMEOUT_S, take=take,
+                    is_stream=on_data is not None,
+                )  # fmt: skip
         except TimeoutError:
             raise DeadlineExceeded(f"{self.url} did not answer within {deadline_s:.0f} s.") from None
+        except TooLarge as error:
+            raise ResponseRejected(f"{self.url} answered with {error}, which is more than a region answers.") from None
         except UNREACHABLE as error:
             raise InnkeeperError(self._unreachable(error), unreachable=True) from error
         except BROKEN as error:
             raise self._policy.rejected or _broken_connection(self.url, error) from error
         return Answer(
             status=response.code,
-            body=b"".join(content),
+            body=body.content(),
             content_type=header(response, "Content-Type") or "",
             location=header(response, "Location"),
             description_hash=header(response, _DESCRIPTION_HASH),

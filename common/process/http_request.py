@@ -1,11 +1,13 @@
 """HTTP requests of clients, by Twisted: what a request gets, and what the failure of one means.
 
 Each has a connection of its own, which ends with it, whatever the server does: one that sends a part of its answer and
-then nothing, or does not answer the end of TLS, would keep the connection for ever.
+then nothing, or does not answer the end of TLS, would keep the connection for ever. What is no content, the head and
+the frames of chunks, is bounded here: it takes memory and time of the event loop before any `take` is called.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
 from io import BytesIO
@@ -40,8 +42,57 @@ BROKEN = (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, Conn
 # OpenSSL's reasons when a handshake is answered with something else than TLS.
 _NO_TLS = ("wrong version number", "packet length too long", "record layer failure", "http request", "unknown protocol")
 _MAX_REASON = 200
+MAX_OVERHEAD_BYTES = 256 * 1024  # of a head, and of what separates chunks
+_OVERHEAD_PART = 16  # chunks of 100 bytes and more are usual
 
 Take = Callable[[bytes], None]  # of each part of a body
+
+
+class TooLarge(Exception):
+    """The response has more bytes than were permitted. The message says what has, as the end of a sentence."""
+
+
+@define
+class BoundedBody:
+    """Takes the parts of a body up to a size, then raises TooLarge."""
+
+    max_bytes: int
+    _parts: list[bytes] = field(factory=list, init=False)
+    _size: int = field(default=0, init=False)
+
+    def take(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self.max_bytes:
+            self._parts.clear()
+            raise TooLarge(f"more than {self.max_bytes} bytes")
+        self._parts.append(data)
+
+    def content(self) -> bytes:
+        return b"".join(self._parts)
+
+
+async def whole(
+    reactor: Any,
+    policy: HttpsPolicy,
+    method: str,
+    url: str,
+    headers: Headers,
+    data: bytes,
+    *,
+    connect_s: float,
+    deadline_s: float,
+    max_bytes: int,
+) -> tuple[Any, bytes]:
+    """Returns Twisted's response and its body, which ends within the deadline of all, however it arrives.
+
+    Raises TooLarge, TimeoutError, UNREACHABLE and BROKEN.
+    """
+    body = BoundedBody(max_bytes)
+    async with asyncio.timeout(deadline_s):
+        response = await request(
+            reactor, policy, method, url, headers, data, connect_s=connect_s, take=lambda _: body.take
+        )
+    return response, body.content()
 
 
 async def request(
@@ -54,20 +105,63 @@ async def request(
     *,
     connect_s: float,
     take: Callable[[Any], Take],
+    is_stream: bool = False,
 ) -> Any:
     """Returns Twisted's response, of which `take(response)` has taken the whole body.
 
-    Raises UNREACHABLE, BROKEN, and what `take` raises. Nothing of it remains, however it ends.
+    A stream has many small parts for as long as it lasts, so that only its head is bounded.
+
+    Raises UNREACHABLE, BROKEN, TooLarge, and what `take` raises. Nothing of it remains, however it ends.
     """
-    connections = _Connections(reactor, policy, connect_s)
+    overhead = _Overhead()
+    connections = _Connections(reactor, policy, connect_s, overhead)
     agent = Agent.usingEndpointFactory(reactor, connections)
     try:
         producer = FileBodyProducer(BytesIO(data)) if data else None
         response = await from_deferred(agent.request(method.encode(), url.encode(), headers, producer))
-        await from_deferred(collect(response, take(response)))
+        overhead.is_head_only = is_stream
+        taken = take(response)
+
+        def counted(part: bytes) -> None:
+            overhead.content_bytes += len(part)
+            taken(part)
+
+        await from_deferred(collect(response, counted))
+    except BROKEN as error:
+        if overhead.is_exceeded:
+            raise TooLarge(f"headers or frames of more than {MAX_OVERHEAD_BYTES} bytes") from error
+        raise
     finally:
         connections.abort()
     return response
+
+
+@define
+class _Overhead:
+    """Counts what arrives and is no content; beyond the limit, the connection ends."""
+
+    received_bytes: int = 0
+    content_bytes: int = 0
+    is_head_only: bool = False
+
+    @property
+    def is_exceeded(self) -> bool:
+        if self.is_head_only:
+            return False
+        permitted = MAX_OVERHEAD_BYTES + self.content_bytes // _OVERHEAD_PART
+        return self.received_bytes - self.content_bytes > permitted
+
+    def count(self, protocol: Any) -> None:
+        """Counts what this protocol gets from now on."""
+        received = protocol.dataReceived
+
+        def data_received(data: bytes) -> None:
+            self.received_bytes += len(data)
+            received(data)
+            if self.is_exceeded:
+                _abort(protocol)
+
+        protocol.dataReceived = data_received
 
 
 @implementer(IStreamClientEndpoint)
@@ -94,18 +188,27 @@ class _Connections:
     reactor: Any
     policy: HttpsPolicy
     connect_s: float
+    overhead: _Overhead
     _protocols: list[Any] = field(factory=list, init=False)
 
     def endpointForURI(self, uri: URI) -> Any:  # noqa: N802  # Twisted's
         endpoint: Any = tcp_endpoint(self.reactor, uri.host.decode("ascii"), uri.port, connect_s=self.connect_s)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        return _Recorded(endpoint, self._protocols.append)
+        return _Recorded(endpoint, self._opened)
+
+    def _opened(self, protocol: Any) -> None:
+        self._protocols.append(protocol)
+        self.overhead.count(protocol)
 
     def abort(self) -> None:
-        """Ends them at TCP: to end TLS takes an answer of the server. Does nothing to one that has ended."""
         for protocol in self._protocols:
-            getattr(protocol.transport, "transport", protocol.transport).abortConnection()
+            _abort(protocol)
+
+
+def _abort(protocol: Any) -> None:
+    """Ends it at TCP: to end TLS takes an answer of the server. Does nothing to one that has ended."""
+    getattr(protocol.transport, "transport", protocol.transport).abortConnection()
 
 
 class Breakage(Enum):

@@ -12,20 +12,22 @@ from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.web.http_headers import Headers
 
+from common.bounded_json import MAX_VALUES
 from common.errors import DeadlineExceeded, InnkeeperError, LinkLost, MaasUnavailable, NotTrusted, ResponseRejected
 from common.process.http_request import (
     BROKEN,
     UNREACHABLE,
     Breakage,
     Broken,
+    TooLarge,
     header,
     reason_of,
-    request,
     signer,
+    whole,
 )
 from common.process.https_policy import HttpsPolicy
 from regiond.maas.access import MaasAccess
@@ -37,9 +39,15 @@ Pairs = Sequence[tuple[str, str]]
 CALLS_AT_ONCE = 3  # MAAS has few worker threads, and one slow list occupies one
 CONNECT_DEADLINE_S = 10.0
 CALL_DEADLINE_S = 120.0
-MAX_BYTES = 64 * 1024 * 1024
-_PARSED_IN_THREAD_BYTES = 256 * 1024  # a larger JSON would delay everything else of the region
 _FORM = "application/x-www-form-urlencoded"
+
+
+@frozen(kw_only=True)
+class AnswerLimits:
+    """The size of an answer, and the values of its JSON. By default it may be parsed in the event loop of a region."""
+
+    max_bytes: int = 4 * 1024 * 1024  # 50 machines have about one
+    max_values: int = MAX_VALUES
 
 
 @define
@@ -52,20 +60,20 @@ class MaasClient:
 
     access: MaasAccess
     deadline_s: float = CALL_DEADLINE_S
-    max_bytes: int = MAX_BYTES
+    limits: AnswerLimits = AnswerLimits()
     calls: int = field(default=0, init=False)  # how many were made
     _slots: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(CALLS_AT_ONCE), init=False)
 
     async def get(self, path: str, *, op: str | None = None, query: Pairs = (), signed: bool = True) -> Any:
         """Returns the JSON. `path` is relative to the base, such as `vm-hosts/4/`; without `signed`, no key is sent."""
-        return await self._json("GET", path, await self.send("GET", path, op=op, query=query, signed=signed))
+        return self._json("GET", path, await self.send("GET", path, op=op, query=query, signed=signed))
 
     async def post(self, path: str, *, op: str | None = None, form: Pairs = ()) -> Any:
         """Returns the JSON, None for an empty answer (204)."""
-        return await self._json("POST", path, await self.send("POST", path, op=op, form=form))
+        return self._json("POST", path, await self.send("POST", path, op=op, form=form))
 
     async def put(self, path: str, *, form: Pairs = ()) -> Any:
-        return await self._json("PUT", path, await self.send("PUT", path, form=form))
+        return self._json("PUT", path, await self.send("PUT", path, form=form))
 
     async def delete(self, path: str, *, query: Pairs = ()) -> None:
         await self.send("DELETE", path, query=query)
@@ -92,33 +100,29 @@ class MaasClient:
             raise refusal(call, self.access.label, answer)
         return answer
 
-    async def _json(self, method: Method, path: str, answer: MaasAnswer) -> Any:
+    def _json(self, method: Method, path: str, answer: MaasAnswer) -> Any:
         if not answer.body and method != "GET":
             return None
-        arguments = (f"{method} {path}", self.access.label, answer)
-        if len(answer.body) < _PARSED_IN_THREAD_BYTES:
-            return content(*arguments)
-        return await asyncio.to_thread(content, *arguments)
+        return content(f"{method} {path}", self.access.label, answer, max_values=self.limits.max_values)
 
     async def _answer(self, method: Method, url: str, call: str, headers: Headers, body: bytes) -> MaasAnswer:
         from twisted.internet import reactor  # noqa: PLC0415  # after the reactor was chosen
 
         policy = HttpsPolicy(self.access.trust)  # one each: it remembers why it rejected a certificate
-        where, received = self.access.label, _Bounded(self.max_bytes)
+        where = self.access.label
         try:
-            async with asyncio.timeout(self.deadline_s):
-                response = await request(
-                    reactor, policy, method, url, headers, body, connect_s=CONNECT_DEADLINE_S,
-                    take=lambda _: received.take,
-                )  # fmt: skip
+            response, received = await whole(
+                reactor, policy, method, url, headers, body,
+                connect_s=CONNECT_DEADLINE_S, deadline_s=self.deadline_s, max_bytes=self.limits.max_bytes,
+            )  # fmt: skip
         except TimeoutError:
             raise DeadlineExceeded(
                 f"{where} did not answer {call} within {self.deadline_s:.0f} s. Look there whether MAAS is overloaded, "
                 "and whether a firewall drops the connection."
             ) from None
-        except _TooLarge:
+        except TooLarge as error:
             raise ResponseRejected(
-                f"{where} answered {call} with more than {self.max_bytes} bytes, which is more than such an answer has."
+                f"{where} answered {call} with {error}, which is more than such an answer has."
             ) from None
         except UNREACHABLE as error:
             raise MaasUnavailable(_unreachable(self.access.url, error)) from error
@@ -126,7 +130,7 @@ class MaasClient:
             raise _pinned_other(policy.rejected, where) or _broken(self.access, call, error) from error
         return MaasAnswer(
             status=response.code,
-            body=received.content(),
+            body=received,
             content_type=header(response, "Content-Type") or "",
             location=header(response, "Location") or "",
             retry_after=header(response, "Retry-After") or "",
@@ -141,26 +145,6 @@ class MaasClient:
             sign = signer(credential.consumer, credential.token, credential.secret)
             headers.setRawHeaders("Authorization", [sign(method, url)])
         return headers
-
-
-class _TooLarge(Exception):
-    """The body has more bytes than were asked for."""
-
-
-@define
-class _Bounded:
-    max_bytes: int
-    _parts: list[bytes] = field(factory=list, init=False)
-    _size: int = field(default=0, init=False)
-
-    def take(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self.max_bytes:
-            raise _TooLarge
-        self._parts.append(data)
-
-    def content(self) -> bytes:
-        return b"".join(self._parts)
 
 
 def _pinned_other(rejected: NotTrusted | None, where: str) -> NotTrusted | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from common.bounded_json import TooMuchJson, loads
 from common.errors import InnkeeperError, MaasRefused, MaasUnavailable, ResponseRejected
 
 _EXCERPT = 200
 _MAX_DIGITS = 6
+_MAX_FORM_VALUES = 1000  # of what is wrong with a form
 _BUSY = frozenset({409, 429, 500, 502, 503, 504})
 _KEY_HELP = (
     "Give a key of this MAAS: the page 'API keys' of a user shows it, or `maas apikey --username NAME` on its region "
@@ -90,8 +91,10 @@ def _meaning(answer: MaasAnswer) -> tuple[str, str, str]:
     return meaning
 
 
-def content(call: str, where: str, answer: MaasAnswer) -> object:
-    """Returns the JSON of a 2xx response. Raises MaasRefused if another server answered, ResponseRejected if cut."""
+def content(call: str, where: str, answer: MaasAnswer, *, max_values: int) -> object:
+    """Returns the JSON of a 2xx response. Raises MaasRefused if another server answered, ResponseRejected if it is cut
+    or has too many values.
+    """
     if not answer.is_json:
         kind = answer.content_type.partition(";")[0][:60] or "no content type"
         raise MaasRefused(
@@ -99,8 +102,12 @@ def content(call: str, where: str, answer: MaasAnswer) -> object:
             status=answer.status, reason="not_maas",
         )  # fmt: skip
     try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
+        return loads(answer.body, max_values=max_values)
+    except TooMuchJson as error:
+        raise ResponseRejected(
+            f"{where} answered {call} with {error}, which is more than such an answer has."
+        ) from error
+    except ValueError as error:
         raise ResponseRejected(
             f"{where} answered {call} with {len(answer.body)} bytes that are no JSON. A proxy in front of MAAS may "
             "have cut the answer."
@@ -111,8 +118,8 @@ def _rejected_form(found: str, answer: MaasAnswer) -> MaasRefused:
     fields: Mapping[str, object] = {}
     if answer.is_json:
         try:
-            loaded = json.loads(answer.body)
-        except (ValueError, RecursionError):
+            loaded = loads(answer.body, max_values=_MAX_FORM_VALUES)
+        except ValueError:
             loaded = {}
         fields = loaded if isinstance(loaded, dict) else {}
     messages = {

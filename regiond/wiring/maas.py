@@ -16,6 +16,7 @@ from regiond.maas.bridge.steps import BridgeTools
 from regiond.maas.bridge.watch import MaasWatch
 from regiond.maas.client import MaasClient
 from regiond.maas.imports.inventories import Inventories
+from regiond.maas.imports.inventory_reading import InventoryReading
 from regiond.maas.imports.service import MaasImports
 from regiond.maas.imports.steps import ImportMaas
 from regiond.maas.imports.work import Rooms
@@ -37,7 +38,7 @@ def wire_maas(
     addresses: AdvertisedAddresses,
 ) -> MaasLayer:
     database, simulated_allowed = storage.database, settings.simulated_hosts is not None
-    inventories = Inventories(database, storage.credentials)
+    inventories = Inventories(database, storage.credentials, InventoryReading())
     connections = Connections(database, storage.credentials, partial(MaasClient, deadline_s=_BRIDGE_DEADLINE_S))
     rooms = Rooms(
         database=database,

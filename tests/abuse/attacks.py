@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tests.abuse import (
     consoles,
+    hostile_maas,
     hypervisors,
     large_bodies,
     logins,
@@ -33,6 +34,7 @@ ATTACKS: Sequence[Attack] = (
     *rpc_strangers.ATTACKS,
     RackFlood(),
     *hypervisors.ATTACKS,
+    *hostile_maas.ATTACKS,
 )
 
 

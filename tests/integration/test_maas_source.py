@@ -17,7 +17,7 @@ from innkeeper.maas_import.service import read_dump
 from regiond.maas.access import maas_access
 from regiond.maas.client import MaasClient
 from regiond.maas.source.calls import BATCH
-from regiond.maas.source.service import read_maas, read_with
+from regiond.maas.source.service import LIMITS, read_with
 from tests.clock import advance
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import JSON, Answer
@@ -50,7 +50,7 @@ def url(maas: Maas) -> Iterator[str]:
 
 @pytest.fixture
 def client(maas: Maas, url: str) -> MaasClient:
-    return MaasClient(maas_access(url, api_key(maas, ADMIN_TOKEN)))
+    return MaasClient(maas_access(url, api_key(maas, ADMIN_TOKEN)), limits=LIMITS)
 
 
 async def dumped(folder: Path) -> Inventory:
@@ -193,10 +193,10 @@ async def test_a_server_that_is_no_maas_is_never_shown_the_key(client: MaasClien
 async def test_a_key_of_no_administrator_reads_nothing(maas: Maas, url: str) -> None:
     access = maas_access(url, api_key(maas, OPERATOR_TOKEN))
     with pytest.raises(MaasRefused, match="belongs to olaf, who is no administrator"):
-        await read_maas(access)
+        await read_with(MaasClient(access))
     maas.release = MAAS_3_8
     with pytest.raises(MaasRefused, match="too few rights"):
-        await read_maas(access)
+        await read_with(MaasClient(access))
 
 
 async def test_hidden_machines_are_noticed(client: MaasClient, maas: Maas) -> None:

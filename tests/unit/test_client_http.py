@@ -21,11 +21,13 @@ from common.errors import (
     LinkLost,
     NotFound,
     RequestInProgress,
+    ResponseRejected,
 )
 from innkeeper.answer import Answer, raise_error
 from innkeeper.http import Api, api_url, relative_path
 from innkeeper.profiles import Profile, Profiles, check_name, default_path
 from innkeeper.request_body import Body
+from tests.hostile_server import CHUNKED, endless_server
 
 KEY = "consumer:token:secret"
 
@@ -260,3 +262,24 @@ def test_a_profile_name_is_a_word_that_is_not_a_command(name: str) -> None:
 def test_the_profiles_file_is_in_the_xdg_config_folder() -> None:
     assert default_path({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}) == Path("/x/innkeeper/profiles.json")
     assert default_path({"HOME": "/h"}) == Path("/h/.config/innkeeper/profiles.json")
+
+
+async def test_a_stream_of_small_parts_has_no_end() -> None:
+    received = 0
+
+    def take(data: bytes) -> None:
+        nonlocal received
+        received += len(data)
+        if received > 200_000:  # and six times as many bytes that separate them
+            raise _Enough
+
+    with endless_server(CHUNKED, "1\r\n \r\n") as port:
+        api = Api(api_url(f"http://127.0.0.1:{port}"), KEY)
+        with pytest.raises(_Enough):
+            await api.stream("events/", take, headers={}, silence_s=60.0)
+        with pytest.raises(ResponseRejected, match="headers or frames of more than 262144 bytes"):
+            await api.get("events/")
+
+
+class _Enough(Exception):
+    pass

@@ -22,7 +22,7 @@ from common.errors import (
     ResponseRejected,
 )
 from regiond.maas.access import maas_access
-from regiond.maas.client import MaasClient
+from regiond.maas.client import AnswerLimits, MaasClient
 from tests.certificate_pairs import Pair, make_pair
 from tests.clock import advance
 from tests.maas_api.authentication import api_key
@@ -171,15 +171,29 @@ async def test_a_maas_that_cannot_now_may_be_asked_again(
 
 
 async def test_broken_json_is_rejected(client: MaasClient, maas: Maas) -> None:
-    for body in (b'[{"username": ', b"[" * 200_000):
+    for body in (b'[{"username": ', b"[NaN]", b"[1e999]"):
         maas.instead["users/"] = Answer(body=body, content_type=JSON)
         error = await refusal(client)
         assert isinstance(error, ResponseRejected)
         assert f"{len(body)} bytes that are no JSON" in error.message
 
 
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (b"[" + b"{}," * 200_000 + b"{}]", "about 400003 values; the limit is 100000"),
+        (b"[" * 90_000 + b"]" * 90_000, "more than 100 levels of lists and objects"),
+    ],
+)
+async def test_json_of_more_than_maas_has_is_rejected(client: MaasClient, maas: Maas, body: bytes, what: str) -> None:
+    maas.instead["users/"] = Answer(body=body, content_type=JSON)
+    error = await refusal(client)
+    assert isinstance(error, ResponseRejected)
+    assert f"answered GET users/ with {what}, which is more than such an answer has." in error.message
+
+
 async def test_an_answer_is_read_up_to_its_limit(maas: Maas, url: str) -> None:
-    client = MaasClient(maas_access(url, api_key(maas, ADMIN_TOKEN)), max_bytes=1000)
+    client = MaasClient(maas_access(url, api_key(maas, ADMIN_TOKEN)), limits=AnswerLimits(max_bytes=1000))
     maas.instead["users/"] = Answer(body=b"[" + b" " * 998 + b"]", content_type=JSON)
     assert await client.get("users/") == []
     maas.instead["users/"] = Answer(body=b"[" + b" " * 999 + b"]", content_type=JSON)

@@ -13,11 +13,10 @@ from common.errors import InvalidRequest
 from common.maas.inventory import DnsName, Inventory, IpRange, ReservedAddress
 from common.serialization import to_dict
 from regiond.api.resources.region.maas_imports import choices_of
-from regiond.maas.imports import inventories
-from regiond.maas.imports.inventories import pack, unpack
+from regiond.maas.imports import inventory_file
+from regiond.maas.imports.inventory_file import Assembly, lines_of, make_plan_possible, pack, unpack
 from regiond.maas.imports.model import Plan, read_document
 from regiond.maas.imports.region_state import KnownUser
-from regiond.maas.imports.service import make_plan_possible
 from tests.maas_site.plans import DB, EMPTY, FULL, SITE, WEB, host, plan, planned
 
 OLAF_HERE = evolve(EMPTY, users={"olaf": KnownUser(username="olaf", email="x@example.com", is_admin=False)})
@@ -128,6 +127,15 @@ def test_choices_are_read_from_words() -> None:
 
 def test_an_inventory_is_the_same_after_it_was_packed() -> None:
     assert unpack(pack(SITE)) == SITE
+    assert unpack(packed(json.dumps(to_dict(SITE)).encode())) == SITE
+    assert json.loads(gzip.decompress(pack(SITE))) == json.loads(json.dumps(to_dict(SITE)))  # as earlier releases did
+
+
+def test_an_inventory_is_the_same_after_it_came_by_lines() -> None:
+    assembly = Assembly()
+    for line in lines_of(SITE):
+        assembly.add(*json.loads(line))
+    assert assembly.inventory() == SITE
 
 
 @pytest.mark.parametrize(
@@ -147,9 +155,9 @@ def test_a_malformed_inventory_is_refused(content: bytes) -> None:
 
 
 def test_an_inventory_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inventories, "MAX_INVENTORY_BYTES", 100)
+    monkeypatch.setattr(inventory_file, "MAX_INVENTORY_BYTES", 100)
     with pytest.raises(InvalidRequest) as error:
-        unpack(pack(SITE))
+        unpack(packed(json.dumps(to_dict(SITE)).encode()))
     assert error.value.fields["inventory"] == ["An inventory has at most 100 bytes."]
 
 

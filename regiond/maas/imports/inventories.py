@@ -1,25 +1,19 @@
-"""Keeps the inventories of imports, sealed and compressed; decodes them in a thread."""
+"""Keeps the inventories of imports, sealed and compressed."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
-import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from io import BytesIO
 
-from common.errors import InvalidRequest, NotFound
+from common.errors import NotFound
 from common.maas.inventory import Inventory
-from common.serialization import from_dict, to_dict
 from regiond.credentials.service import MAAS_INVENTORY, Credentials
 from regiond.db.pool import Database, Db
 from regiond.maas.imports import store
+from regiond.maas.imports.inventory_reading import InventoryReading, ReadInventory
 
 KEEP_S = 60.0
-_MAX_REASON = 500  # characters of a message that may name every part of a large file
-MAX_INVENTORY_BYTES = 512 * 2**20  # uncompressed
 
 
 class Inventories:
@@ -28,7 +22,10 @@ class Inventories:
     It has the secrets of a MAAS, and an import reads its own every few seconds.
     """
 
-    def __init__(self, database: Database, seal: Credentials, *, keep_s: float = KEEP_S) -> None:
+    def __init__(
+        self, database: Database, seal: Credentials, reading: InventoryReading, *, keep_s: float = KEEP_S
+    ) -> None:
+        self.reading = reading
         self._database = database
         self._seal = seal
         self._keep_s = keep_s
@@ -36,10 +33,9 @@ class Inventories:
         self._end: asyncio.TimerHandle | None = None
 
     async def write(
-        self, db: Db, import_id: int, inventory: Inventory, counts: Mapping[str, int], host_keys: Sequence[str]
+        self, db: Db, import_id: int, read: ReadInventory, counts: Mapping[str, int], host_keys: Sequence[str]
     ) -> None:
-        packed = await asyncio.to_thread(pack, inventory)
-        sealed = self._seal.seal_data(import_id, MAAS_INVENTORY, packed)
+        sealed = self._seal.seal_data(import_id, MAAS_INVENTORY, read.packed)
         await store.write_sealed(db, import_id, sealed, counts, host_keys)
 
     async def read(self, import_id: int) -> Inventory:
@@ -58,7 +54,7 @@ class Inventories:
         if sealed is None or read_at is None:
             raise NotFound(f"There is no import {import_id} from MAAS.")
         packed = self._seal.unseal_data(import_id, MAAS_INVENTORY, sealed)
-        inventory = await asyncio.to_thread(unpack, packed)
+        inventory = (await self.reading.of_file(packed)).inventory
         self._keep((import_id, read_at, inventory))
         return inventory, read_at
 
@@ -73,24 +69,3 @@ class Inventories:
     def forget(self, import_id: int) -> None:
         if self._last is not None and self._last[0] == import_id:
             self._keep(None)
-
-
-def pack(inventory: Inventory) -> bytes:
-    return gzip.compress(json.dumps(to_dict(inventory)).encode(), compresslevel=6, mtime=0)
-
-
-def unpack(packed: bytes) -> Inventory:
-    """Returns the inventory of compressed JSON. Raises InvalidRequest."""
-    try:
-        with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
-            plain = file.read(MAX_INVENTORY_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InvalidRequest.of({"inventory": [f"Not a file of gzip: {error}."]}) from error
-    if len(plain) > MAX_INVENTORY_BYTES:
-        raise InvalidRequest.of({"inventory": [f"An inventory has at most {MAX_INVENTORY_BYTES} bytes."]})
-    try:
-        return from_dict(json.loads(plain), Inventory)
-    except InvalidRequest as error:
-        raise InvalidRequest.of({"inventory": [error.message[:_MAX_REASON]]}) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest.of({"inventory": [f"Not an inventory of MAAS: {error}."]}) from error

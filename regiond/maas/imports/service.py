@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from functools import partial
-from ipaddress import ip_address
 
 from attrs import frozen
 
@@ -20,7 +19,8 @@ from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.access import maas_access
 from regiond.maas.imports import store, watched_store
-from regiond.maas.imports.inventories import Inventories, unpack
+from regiond.maas.imports.inventories import Inventories
+from regiond.maas.imports.inventory_reading import ReadInventory
 from regiond.maas.imports.model import (
     Choices,
     MaasImport,
@@ -34,17 +34,12 @@ from regiond.maas.imports.model import (
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, known_hosts, project_of
 from regiond.maas.imports.region_state import RegionState, host_key, read_hosts, read_state
-from regiond.maas.source.service import read_maas
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
 
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; those of objects do not count
 _MAX_NAMED = 5
-_WITH_IDS = (
-    "zones", "pools", "tags", "spaces", "fabrics", "vlans", "subnets", "ranges", "domains", "dns_names", "users",
-    "clusters", "hosts",
-)  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -82,20 +77,21 @@ class MaasImports:
     async def add_packed(self, caller: Caller, packed: bytes) -> MaasImport:
         """Keeps the inventory of compressed JSON, which a command has read from a dump or a database."""
         caller.require_admin()
-        return await self.add(caller, await asyncio.to_thread(unpack, packed))
+        return await self.add(caller, await self.inventories.reading.of_file(packed))
 
     async def add_from(self, caller: Caller, source: NewMaasImport) -> MaasImport:
         """Asks a running MAAS for all that an import needs, and keeps it. Nothing changes there.
 
-        Raises InvalidRequest by field, and the errors of `read_maas`.
+        Raises InvalidRequest by field, and the errors of `read_with`.
         """
         caller.require_admin()
         access = maas_access(source.url, source.key, authority_pem=source.ca, fingerprint=source.fingerprint)
         async with self.database.connection() as db:  # before a reading of minutes
             await _check_unwatched(db, Origin(kind=SourceKind.API, label=access.label), watch=source.watch)
-        return await self.add(caller, await read_maas(access), source if source.watch else None)
+        read = await self.inventories.reading.of_maas(access)
+        return await self.add(caller, read, source if source.watch else None)
 
-    async def add(self, caller: Caller, inventory: Inventory, watched: NewMaasImport | None = None) -> MaasImport:
+    async def add(self, caller: Caller, read: ReadInventory, watched: NewMaasImport | None = None) -> MaasImport:
         """Keeps the inventory, sealed, and where it can be read again if it is `watched`. Nothing else changes.
 
         Hosts that an earlier import has taken over from the MAAS that is watched stay taken over.
@@ -103,13 +99,13 @@ class MaasImports:
         Raises WrongState if another import watches the same MAAS: it is in charge of hosts that this one would import.
         """
         caller.require_admin()
-        make_plan_possible(inventory)
+        inventory = read.inventory
         counts, keys = counts_of(inventory), self.host_keys(inventory)
         async with self.database.transaction() as db:
             await watched_store.lock_watched(db)
             await _check_unwatched(db, inventory.origin, watch=watched is not None)
             import_id = await store.insert(db, inventory.origin, counts, keys, caller.account_id)
-            await self.inventories.write(db, import_id, inventory, counts, keys)
+            await self.inventories.write(db, import_id, read, counts, keys)
             if watched is not None:
                 sealed = self.credentials.seal_data(import_id, MAAS_IMPORT_KEY, watched.key.encode())
                 await store.watch(db, import_id, watched, sealed)
@@ -310,21 +306,3 @@ def counts_of(inventory: Inventory) -> dict[str, int]:
         "users": len(inventory.users), "zones": len(inventory.zones), "pools": len(inventory.pools),
         "tags": len(inventory.tags), "networks": len(inventory.subnets),
     }  # fmt: skip
-
-
-def make_plan_possible(inventory: Inventory) -> None:
-    """Raises InvalidRequest if a plan could not name its objects: ids that are not unique, addresses that are none."""
-    addresses = [one for found in inventory.ranges for one in (found.start_ip, found.end_ip)]
-    addresses += [one.ip for one in inventory.reserved_addresses]
-    addresses += [one for found in inventory.dns_names for one in found.addresses]
-    for text in addresses:
-        try:
-            ip_address(text)
-        except ValueError as error:
-            raise InvalidRequest.of({"inventory": [f"{text!r} is no IP address."]}) from error
-    for kind in _WITH_IDS:
-        ids = [one.id for one in getattr(inventory, kind)]
-        if len(set(ids)) != len(ids):
-            raise InvalidRequest.of({"inventory": [f"Two {kind.replace('_', ' ')} have the same id."]})
-    if len({one.system_id for one in inventory.machines}) != len(inventory.machines):
-        raise InvalidRequest.of({"inventory": ["Two machines have the same id."]})

@@ -19,11 +19,10 @@ from regiond.hosts.service import Hosts
 from regiond.maas.access import MaasAccess, maas_access
 from regiond.maas.imports import store as import_store
 from regiond.maas.imports import watched_store
-from regiond.maas.imports.service import MaasImports, counts_of, make_plan_possible
+from regiond.maas.imports.service import MaasImports, counts_of
 from regiond.maas.parallel import store
 from regiond.maas.parallel.comparison import SeenHost, compare, presence_of
 from regiond.maas.parallel.model import MAX_DIFFERENCES, ParallelRun
-from regiond.maas.source.service import read_maas
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -44,7 +43,7 @@ class Comparisons:
     async def compare_now(self, caller: Caller, import_id: int) -> ParallelRun:
         """Asks the MAAS, compares, and returns the result. Nothing changes there or on hosts.
 
-        Raises NotAllowed, NotFound, WrongState if the import is not watched, and the errors of `read_maas`.
+        Raises NotAllowed, NotFound, WrongState if the import is not watched, and the errors of `read_with`.
         """
         await self.imports.read(caller, import_id)
         async with self.database.transaction() as db:
@@ -73,8 +72,7 @@ class Comparisons:
         async with self.database.connection() as db:
             began = await store.now(db)
         try:
-            inventory = await read_maas(access)
-            make_plan_possible(inventory)
+            read = await self.imports.inventories.reading.of_maas(access)
         except DatabaseUnavailable:
             raise
         except InnkeeperError as error:
@@ -86,13 +84,13 @@ class Comparisons:
                 return
             is_outdated = await store.is_read_since(db, import_id, began)
             if not is_outdated:
-                keys = self.imports.host_keys(inventory)
-                await self.imports.inventories.write(db, import_id, inventory, counts_of(inventory), keys)
+                keys = self.imports.host_keys(read.inventory)
+                await self.imports.inventories.write(db, import_id, read, counts_of(read.inventory), keys)
                 await store.record_read(db, import_id, began)
         if is_outdated:
             await self.compare(import_id)
         else:
-            await self._compare(import_id, inventory, began)
+            await self._compare(import_id, read.inventory, began)
 
     async def compare(self, import_id: int) -> int | None:
         """Compares what was read last with what the hosts have reported last, and stores the differences.

@@ -9,6 +9,8 @@ from attrs import field, frozen
 
 Row = Mapping[str, Any]
 Rows = tuple[Row, ...]
+MAX_INNER = 5000  # objects in a field of an object, such as the VLANs of a fabric
+_MAX_NUMBER = 2**63
 
 
 class Malformed(Exception):
@@ -53,9 +55,13 @@ class InstanceName:
     project: str = ""
 
 
-def rows(value: object, what: str) -> Rows:
-    """Returns a list of objects. Raises Malformed."""
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+def rows(value: object, what: str, most: int = MAX_INNER) -> Rows:
+    """Returns a list of objects. Raises Malformed, also for more than `most`."""
+    if not isinstance(value, list):
+        raise Malformed(f"{what} is no list of objects")
+    if len(value) > most:
+        raise Malformed(f"{what} has {len(value)} objects, and an import takes at most {most}")
+    if not all(isinstance(each, dict) for each in value):
         raise Malformed(f"{what} is no list of objects")
     return tuple(value)
 
@@ -71,6 +77,8 @@ def text(of: Row, key: str) -> str:
     value = of.get(key)
     if value is None:
         return ""
+    if isinstance(value, str) and ("\0" in value or not _is_encodable(value)):
+        raise Malformed(f"{key} has characters that no text has")
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     raise Malformed(f"{key} is no text")
@@ -88,9 +96,7 @@ def number(of: Row, key: str, default: int = 0) -> int:
     value = of.get(key)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Malformed(f"{key} is no number")
-    return int(value)
+    return int(_number(value, key))
 
 
 def optional_number(of: Row, key: str) -> int | None:
@@ -101,9 +107,7 @@ def fraction(of: Row, key: str, default: float) -> float:
     value = of.get(key)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Malformed(f"{key} is no number")
-    return float(value)
+    return float(_number(value, key))
 
 
 def flag(of: Row, key: str, *, default: bool = False) -> bool:
@@ -133,6 +137,19 @@ def inner(of: Row, key: str) -> Row:
 def inner_rows(of: Row, key: str) -> Rows:
     value = of.get(key)
     return () if value is None else rows(value, key)
+
+
+def _number(value: object, key: str) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed(f"{key} is no number")
+    if not abs(value) < _MAX_NUMBER:  # nor is one that is no number
+        raise Malformed(f"{key} is a number that fits nothing")
+    return value
+
+
+def _is_encodable(text: str) -> bool:
+    """JSON can have halves of characters, which no database stores."""
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def name_of(of: Row, key: str) -> str:

@@ -1,18 +1,32 @@
-"""Makes the calls of an import: a few at a time, machines in batches, and only with GET."""
+"""Makes the calls of an import: a few at a time, machines in batches, and only with GET.
+
+How many objects each list may have is decided here, before anything is done for each of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from common.errors import MaasRefused, ResponseRejected
-from regiond.maas.client import MaasClient, Pairs
+from regiond.maas.client import CALLS_AT_ONCE, MaasClient, Pairs
 from regiond.maas.source import completeness
-from regiond.maas.source.answers import Answers, InstanceName, Row, Rows, number, row, rows, text
+from regiond.maas.source.answers import Answers, InstanceName, Malformed, Row, Rows, number, row, rows, text
+from regiond.maas.source.kept_fields import ADDRESS, MACHINE, kept
+
+T = TypeVar("T")
 
 BATCH = 50  # machines of a call: 10 to 20 kB each
 MAX_MACHINES = 100_000
+MAX_ADDRESSES = 500_000  # of all subnets
+# Objects of a list. For each host and each subnet there is a call.
+MOST: Mapping[str, int] = {
+    "vm-hosts/": 2000, "pods/": 2000, "vm-clusters/": 1000, "virtual-machines/": 2 * MAX_MACHINES, "users/": 10_000,
+    "account/": 1000, "account/prefs/sshkeys/": 1000, "zones/": 5000, "resourcepools/": 5000, "tags/": 10_000,
+    "spaces/": 5000, "fabrics/": 5000, "subnets/": 5000, "ipranges/": 50_000, "domains/": 5000,
+    "dnsresources/": MAX_MACHINES, "reservedips/": MAX_MACHINES, "machines/": BATCH,
+}  # fmt: skip
 _MISSING = 404
 _VM_NAMES = ("instance_name", "power_id")  # of LXD, and of libvirt
 
@@ -106,7 +120,7 @@ async def _hosts(client: MaasClient, version: str) -> tuple[Rows, str]:
 async def _parameters(client: MaasClient, hosts: Rows, prefix: str) -> Mapping[int, Row]:
     ids = [number(one, "id") for one in hosts]
     paths = [f"{prefix}{one}/" for one in ids]
-    found = await _together(*(client.get(path, op="parameters") for path in paths))
+    found = await _each(paths, lambda path: client.get(path, op="parameters"))
     return {one: row(value, path) for one, value, path in zip(ids, found, paths, strict=True)}
 
 
@@ -130,7 +144,18 @@ async def _instances(client: MaasClient, ids: Iterable[str] = ()) -> Mapping[str
 
 async def _addresses(client: MaasClient, subnets: Rows) -> Mapping[str, Rows]:
     """Returns the addresses of each subnet, with the names of those who have them: the short form of `ipaddresses/`."""
-    found = await _together(*(_list(client, f"subnets/{text(one, 'id')}/", op="ip_addresses") for one in subnets))
+    total = 0
+
+    async def of(subnet: Row) -> Rows:
+        nonlocal total
+        path = f"subnets/{text(subnet, 'id')}/"
+        found = await _list(client, path, op="ip_addresses", most=MAX_ADDRESSES)
+        total += len(found)
+        if total > MAX_ADDRESSES:
+            raise Malformed(f"the subnets have {total} addresses, and an import takes at most {MAX_ADDRESSES}")
+        return tuple(kept(one, ADDRESS) for one in found)
+
+    found = await _each(subnets, of)
     return {text(one, "cidr"): addresses for one, addresses in zip(subnets, found, strict=True)}
 
 
@@ -138,7 +163,12 @@ async def _machines(client: MaasClient, instances: Mapping[str, InstanceName]) -
     """Raises MaasRefused if some of these machines exist and are not shown."""
     ids = sorted(instances)
     batches = [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
-    found = await _together(*(_list(client, "machines/", query=[("id", one) for one in some]) for some in batches))
+
+    async def of(some: Sequence[str]) -> Rows:
+        found = await _list(client, "machines/", query=[("id", one) for one in some])
+        return tuple(kept(one, MACHINE) for one in found)
+
+    found = await _each(batches, of)
     machines = tuple(one for some in found for one in some)
     unseen = completeness.unseen(ids, machines)
     if unseen:
@@ -161,8 +191,11 @@ async def _checked_vms(client: MaasClient, vms: Rows, machines: Rows) -> Rows:
     return again
 
 
-async def _list(client: MaasClient, path: str, *, op: str | None = None, query: Pairs = ()) -> Rows:
-    return rows(await client.get(path, op=op, query=query), path)
+async def _list(
+    client: MaasClient, path: str, *, op: str | None = None, query: Pairs = (), most: int | None = None
+) -> Rows:
+    """Raises Malformed for more than `most` objects; without it, those of MOST."""
+    return rows(await client.get(path, op=op, query=query), path, MOST[path] if most is None else most)
 
 
 async def _optional(client: MaasClient, path: str) -> Rows | None:
@@ -173,6 +206,18 @@ async def _optional(client: MaasClient, path: str) -> Rows | None:
         if error.details.get("status") == _MISSING:
             return None
         raise
+
+
+async def _each(items: Sequence[T], call: Callable[[T], Awaitable[Any]]) -> list[Any]:
+    """Returns the results in this order. There are as many tasks as calls may run at once, however many items."""
+    waiting, found = iter(range(len(items))), [None] * len(items)
+
+    async def work() -> None:
+        for place in waiting:
+            found[place] = await call(items[place])
+
+    await _together(*(work() for _ in range(min(CALLS_AT_ONCE, len(items)))))
+    return found
 
 
 async def _together(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
