@@ -184,9 +184,28 @@ class QemuFixture(LibvirtFixture):
         logs = {Path(log.get("file", "")).name for tree in domains for log in tree.iterfind("devices/*/log")}
         return {(pool, name) for pool, name in super().volumes() if name not in logs}
 
-    def second_pool(self) -> str:
+    def other_folder(self) -> str:
         folder = self._cleanup.enter_context(TemporaryDirectory(prefix=f"{self.prefix}second-"))
         Path(folder).chmod(0o755)  # QEMU runs as another user
+        return folder
+
+    def pool_in(self, folder: str) -> str:
+        """Returns the name of another pool in this folder, which keeps what is in it."""
+        name = f"{self.prefix}same"
+        made = self.administrator.storagePoolCreateXML(ET.tostring(pool_element(name, folder)).decode())
+        self._cleanup.callback(made.destroy)
+        return name
+
+    def defined_pool(self) -> Any:
+        """Returns an active pool that the host knows while it is inactive, too."""
+        element = pool_element(f"{self.prefix}defined", self.other_folder())
+        made = self.administrator.storagePoolDefineXML(ET.tostring(element).decode())
+        self._cleanup.callback(_undefine_pool, made)
+        made.create()
+        return made
+
+    def second_pool(self) -> str:
+        folder = self.other_folder()
         made = self.administrator.storagePoolCreateXML(
             ET.tostring(pool_element(f"{self.prefix}second", folder)).decode()
         )
@@ -268,6 +287,13 @@ def _delete_pool(pool: Any) -> None:
     for volume in pool.listAllVolumes():
         volume.delete()
     pool.destroy()
+
+
+def _undefine_pool(pool: Any) -> None:
+    if not pool.isActive():
+        pool.create()
+    _delete_pool(pool)
+    pool.undefine()
 
 
 def disk_element(target: str, path: str, *, device: str = "disk", bus: str = "virtio") -> ET.Element:

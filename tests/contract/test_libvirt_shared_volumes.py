@@ -15,13 +15,15 @@ from common.discovery import VolumeRef
 from common.errors import InnkeeperError, NotFound, WrongState
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import DiskSize, GuestDisk
-from tests.contract.driver_fixtures import FIXTURES, CapableFixture, spec_for
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.driver import LibvirtDriver
+from tests.contract.driver_fixtures import FIXTURES, INSTALLATION, CapableFixture, spec_for
 from tests.contract.guest_samples import DISK_BYTES
 from tests.contract.libvirt_fixtures import disk_element
 from tests.contract.test_deployment_contract import content, seed
 
 if TYPE_CHECKING:
-    from tests.contract.libvirt_fixtures import LibvirtFixture
+    from tests.contract.libvirt_fixtures import LibvirtFixture, QemuFixture
 
 LIBVIRT = pytest.mark.parametrize(
     "host", [one for one in FIXTURES if one.id in ("libvirt-test", "libvirt-qemu")], indirect=True
@@ -54,6 +56,18 @@ def another_uses(host: CapableFixture, volume: str) -> str:
     return name
 
 
+def refusals(change: Callable[[], object]) -> list[InnkeeperError]:
+    try:
+        change()
+    except InnkeeperError as error:
+        return [error]
+    return []
+
+
+def ref_of(place: tuple[str, str]) -> VolumeRef:
+    return VolumeRef(pool_id=place[0], name=place[1])
+
+
 def overlay_on(host: CapableFixture, volume: str) -> str:
     """Returns the name of an image that is based on the volume, as of a linked clone. No guest uses it."""
     base, name = Path(path_of(host, volume)), f"{host.prefix}linked.qcow2"
@@ -72,6 +86,152 @@ def changes_of(host: CapableFixture, spec: GuestSpec) -> dict[str, Callable[[], 
         "erase": lambda: host.driver.undeploy(spec, erase=True),
         "overwrite": lambda: host.driver.undeploy(spec, erase=True, overwrite=True),
     }
+
+
+class Reference:
+    """What a guest of others has, beside its own disk, in its definition."""
+
+    def __init__(self, host: CapableFixture, path: str) -> None:
+        self.host, self.fixture, self.path, self.folder = (
+            host,
+            cast("LibvirtFixture", host),
+            Path(path),
+            Path(path).parent,
+        )
+
+    def in_devices(self, kind: str, source: dict[str, str], *, device: str = "disk", bus: str = "virtio") -> ET.Element:
+        disk = disk_element({"virtio": "vdx", "fdc": "fda"}.get(bus, "sdx"), "", device=device, bus=bus)
+        disk.set("type", kind)
+        found = disk.find("source")
+        assert found is not None
+        found.attrib.clear()
+        found.attrib.update(source)
+        return disk
+
+    def by_file(self) -> ET.Element:
+        return self.in_devices("file", {"file": str(self.path)})
+
+    def by_volume(self) -> ET.Element:
+        return self.in_devices("volume", {"pool": f"{self.host.prefix}pool", "volume": self.path.name})
+
+    def by_block_path(self) -> ET.Element:
+        return self.in_devices("block", {"dev": str(self.path)})
+
+    def in_drive(self) -> ET.Element:
+        return self.in_devices("file", {"file": str(self.path)}, device="cdrom", bus="sata")
+
+    def in_floppy_drive(self) -> ET.Element:
+        return self.in_devices("file", {"file": str(self.path)}, device="floppy", bus="fdc")
+
+    def by_link(self) -> ET.Element:
+        """Another name, in another folder: no libvirt shows that it is the same file."""
+        link = Path(cast("QemuFixture", self.host).other_folder()) / "golden.img"
+        link.symlink_to(self.path)
+        return self.in_devices("file", {"file": str(link)})
+
+    def by_link_in_its_pool(self) -> ET.Element:
+        link = self.folder / f"{self.host.prefix}golden.img"
+        link.symlink_to(self.path)
+        self.fixture.administrator.storagePoolLookupByUUIDString(self.host.pool_id).refresh()
+        return self.in_devices("file", {"file": str(link)})
+
+    def by_hard_link(self) -> ET.Element:
+        link = self.folder / f"{self.host.prefix}golden.img"
+        link.hardlink_to(self.path)
+        self.fixture.administrator.storagePoolLookupByUUIDString(self.host.pool_id).refresh()
+        return self.in_devices("file", {"file": str(link)})
+
+    def by_another_pool(self) -> ET.Element:
+        fixture = cast("QemuFixture", self.host)
+        same = Path(fixture.other_folder()) / "same"
+        same.symlink_to(self.folder)  # libvirt refuses a second pool with the same path
+        pool = fixture.pool_in(str(same))
+        return self.in_devices("volume", {"pool": pool, "volume": self.path.name})
+
+    def by_backing_store(self) -> ET.Element:
+        disk = self.in_devices("file", {"file": f"{self.folder}/{self.host.prefix}top.qcow2"})
+        chain = ET.SubElement(disk, "backingStore", type="file")
+        ET.SubElement(chain, "format", type="raw")
+        ET.SubElement(chain, "source", file=str(self.path))
+        return disk
+
+    def by_overlay_in_another_pool(self) -> ET.Element:
+        fixture = cast("QemuFixture", self.host)
+        pool = fixture.administrator.storagePoolLookupByUUIDString(fixture.second_pool())
+        folder = ET.fromstring(pool.XMLDesc()).findtext("target/path")  # noqa: S314  trusted: reported by libvirt
+        overlay = f"{folder}/{self.host.prefix}linked.qcow2"
+        made = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(self.path), overlay]
+        subprocess.run(made, check=True)
+        pool.refresh()
+        disk = self.in_devices("file", {"file": overlay})
+        driver = disk.find("driver")
+        assert driver is not None
+        driver.set("type", "qcow2")
+        return disk
+
+    def as_firmware_variables(self) -> ET.Element:
+        loader = ET.Element("os")
+        ET.SubElement(loader, "type").text = "hvm"
+        ET.SubElement(loader, "loader", readonly="yes", type="pflash").text = "/usr/share/OVMF/OVMF_CODE.fd"
+        ET.SubElement(loader, "nvram").text = str(self.path)
+        return loader
+
+
+FORMS = [
+    Reference.by_file, Reference.by_volume, Reference.by_block_path, Reference.in_drive, Reference.in_floppy_drive,
+    Reference.by_link, Reference.by_link_in_its_pool, Reference.by_hard_link, Reference.by_another_pool,
+    Reference.by_backing_store, Reference.by_overlay_in_another_pool, Reference.as_firmware_variables,
+]  # fmt: skip
+
+
+@pytest.fixture(params=FORMS, ids=lambda form: form.__name__)
+def shared(host: CapableFixture, request: pytest.FixtureRequest) -> tuple[GuestSpec, str]:
+    """A machine whose second disk a guest that is off has, too; and the name of that guest."""
+    spec, name = composed(host, "golden", disks=2), f"{host.prefix}other"
+    host.make_foreign(name)
+    part = request.param(Reference(host, path_of(host, spec.disks[1].volume)))
+    fixture = cast("LibvirtFixture", host)
+    domain = fixture.administrator.lookupByName(name)
+    if part.tag == "disk":
+        fixture.attach(domain, part)
+    else:
+        tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  trusted: a domain of the test
+        tree.remove(next(tree.iterfind("os")))
+        tree.append(part)
+        ET.SubElement(ET.SubElement(tree, "features"), "acpi")
+        fixture.administrator.defineXML(ET.tostring(tree, encoding="unicode"))
+    return spec, name
+
+
+@QEMU
+def test_a_deletion_leaves_a_volume_that_another_guest_has(host: CapableFixture, shared: tuple[GuestSpec, str]) -> None:
+    spec, _ = shared
+    root, data = ((disk.pool_id, disk.volume) for disk in spec.disks)
+    host.driver.decompose(spec.ref)
+    assert host.driver.find(spec.ref) is None
+    assert {root, data} & host.volumes() == {data}
+    (refusal,) = [str(error) for error in refusals(lambda: host.driver.remove_volumes(spec.marker, [ref_of(data)]))]
+    assert f"Volumes in use were not deleted: {data[1]}" in refusal
+    assert {root, data} & host.volumes() == {data}
+
+
+@QEMU
+@pytest.mark.parametrize(
+    "form", [Reference.by_link_in_its_pool, Reference.by_hard_link], ids=lambda form: form.__name__
+)
+def test_another_name_of_a_volume_is_recognized_on_another_computer(
+    host: CapableFixture, form: Callable[[Reference], ET.Element]
+) -> None:
+    """The driver reaches libvirt by an address that does not say that it is on this computer."""
+    far = LibvirtDriver(lambda: Client.open("qemu+unix:///system"), INSTALLATION)
+    spec, name = composed(host, "golden"), f"{host.prefix}other"
+    host.make_foreign(name)
+    fixture = cast("LibvirtFixture", host)
+    part = form(Reference(host, path_of(host, spec.disks[0].volume)))
+    fixture.attach(fixture.administrator.lookupByName(name), part)
+    far.decompose(spec.ref)
+    far.close()
+    assert (host.pool_id, spec.disks[0].volume) in host.volumes()
 
 
 @LIBVIRT
@@ -205,3 +365,19 @@ def test_a_root_disk_that_was_moved_to_a_folder_is_not_deployed_elsewhere(host: 
     with pytest.raises(WrongState, match=refusal):
         deploy()
     assert (host.pool_id, spec.disks[0].volume) not in host.volumes()
+
+
+@QEMU
+def test_the_copy_of_an_image_that_a_guest_has_as_its_disk_stays(host: CapableFixture) -> None:
+    source = content(b"Ubuntu")
+    before = host.volumes()
+    host.driver.copy_image(source.image, host.pool_id, source)
+    data = max(host.volumes() - before, key=lambda one: Path(path_of(host, one[1])).stat().st_size)
+    other = f"{host.prefix}other"
+    host.make_foreign(other)
+    attach(host, other, path_of(host, data[1]))
+    host.driver.remove_image(source.image.sha256, host.pool_id)
+    assert data in host.volumes()
+    cast("LibvirtFixture", host).administrator.lookupByName(other).undefine()
+    host.driver.remove_image(source.image.sha256, host.pool_id)
+    assert data not in host.volumes()

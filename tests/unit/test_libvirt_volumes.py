@@ -17,9 +17,11 @@ from common.volume_names import seed_name, serial_log_name, volume_name
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
+from rackd.drivers.libvirt.definitions.volume_references import references
 from rackd.drivers.libvirt.deployment import deployer
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import volumes
+from rackd.drivers.libvirt.guests.volume_users import VolumeUsers, file_on_this_computer
 from rackd.drivers.libvirt.xml import parse
 from tests.contract.guest_samples import small_guest
 from tests.contract.libvirt_node import opened
@@ -61,6 +63,10 @@ def names(driver: LibvirtDriver) -> set[str]:
     return {one.name for one in driver.discover().orphaned_volumes}
 
 
+def delete(client: Client, refs: list[tuple[str, str]]) -> None:
+    volumes.delete(client, volumes.volumes_to_delete(client, MARKER, refs), VolumeUsers({}, file_on_this_computer))
+
+
 def test_volume_names_are_read_from_every_source_form() -> None:
     tree = parse(
         """<domain><devices>
@@ -75,6 +81,31 @@ def test_volume_names_are_read_from_every_source_form() -> None:
         "a guest",
     )
     assert volume_names(tree) == {"seed.iso", "in-a-pool", "device", "top", "middle", "bottom", "mirror"}
+
+
+def test_references_are_read_from_every_part_that_can_have_one() -> None:
+    tree = parse(
+        """<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+           <metadata><note file='/no/reference'/></metadata>
+           <os><kernel>/boot/kernel</kernel><nvram type='file'><source file='/vars/template'/></nvram></os>
+           <os><nvram>/vars/own.fd</nvram></os>
+           <devices>
+             <emulator>/usr/bin/qemu</emulator>
+             <disk type='volume'><source pool='main' volume='in-a-pool'/></disk>
+             <disk type='file' device='floppy'><source file='/drivers.vfd'/></disk>
+             <disk type='file'><source file='/top'/><backingStore><source file='/bottom'/></backingStore></disk>
+             <disk type='dir'><source dir='/folder'/></disk>
+             <memory model='nvdimm'><source><path>/nvdimm</path></source></memory>
+             <serial type='file'><source path='/serial'/><log file='/log'/></serial>
+           </devices>
+           <qemu:commandline><qemu:arg value='file=/in/arguments,if=none'/><qemu:arg value='-drive'/></qemu:commandline>
+           </domain>""",
+        "a guest",
+    )
+    assert references(tree) == {
+        "/boot/kernel", "/vars/template", "/vars/own.fd", "in-a-pool", "/drivers.vfd", "/top", "/bottom", "/folder",
+        "/nvdimm", "/serial", "/log", "/log.0", "/log.1", "/log.2", "/in/arguments",
+    }  # fmt: skip
 
 
 def test_orphaned_disks_and_seeds_are_listed_and_removed(client: Client, driver: LibvirtDriver) -> None:
@@ -157,14 +188,14 @@ def test_unknown_domain_config_suppresses_orphans(client: Client) -> None:
 def test_disks_with_a_linked_clone_are_not_deleted(client: Client) -> None:
     disks = [make_volume(client, name) for name in (DISK, SECOND, SEED)]
     make_volume(client, "a-clone", SNAPSHOT_OF.format(f"/ikdrv/main/{DISK}"))
-    volumes.delete(client, MARKER, [(disk.pool_id, disk.name) for disk in disks], in_use=set())
+    delete(client, [(disk.pool_id, disk.name) for disk in disks])
     assert set(client.volume_names({disks[0].pool_id})[disks[0].pool_id]) == {DISK, "a-clone"}
 
 
 def test_a_machines_dependent_disks_are_all_deleted(client: Client) -> None:
     below = make_volume(client, DISK)
     make_volume(client, SECOND, SNAPSHOT_OF.format(f"/ikdrv/main/{DISK}"))
-    volumes.delete(client, MARKER, [(below.pool_id, DISK), (below.pool_id, SECOND)], in_use=set())
+    delete(client, [(below.pool_id, DISK), (below.pool_id, SECOND)])
     assert client.volume_names({below.pool_id})[below.pool_id] == ()
 
 
@@ -239,7 +270,7 @@ def test_guests_are_read_only_for_a_clone_of_what_is_deleted(client: Client, of:
     counted, disk = CountedDomains(client.connection), make_volume(client, DISK)
     make_volume(client, SECOND)
     raw_clone(client, of)
-    volumes.delete(counted, MARKER, [(disk.pool_id, DISK)], in_use=set())
+    delete(counted, [(disk.pool_id, DISK)])
     assert bool(counted.read) == reads
     assert set(client.volume_names({disk.pool_id})[disk.pool_id]) == {SECOND, "theirs"}
 
@@ -254,7 +285,7 @@ def test_a_guest_that_cannot_be_read_may_need_the_clone(client: Client, error: I
         "<os><type>hvm</type></os></domain>"
     )
     counted.error = error
-    volumes.delete(counted, MARKER, [(disk.pool_id, DISK), (disk.pool_id, SECOND)], in_use=set())
+    delete(counted, [(disk.pool_id, DISK), (disk.pool_id, SECOND)])
     assert set(client.volume_names({disk.pool_id})[disk.pool_id]) == {*left, "theirs"}
 
 
@@ -263,7 +294,7 @@ def test_a_base_is_recognized_by_its_name_at_any_path(client: Client, driver: Li
     below, other = make_volume(client, DISK), make_volume(client, SECOND)
     make_volume(client, "a-clone", SNAPSHOT_OF.format(f"{folder}/{DISK}"))
     driver.remove_volumes(MARKER, [other])
-    volumes.delete(client, MARKER, [(below.pool_id, DISK)], in_use=set())
+    delete(client, [(below.pool_id, DISK)])
     with pytest.raises(WrongState, match=r"\(by a-clone\)"):
         driver.remove_volumes(MARKER, [below])
     assert set(client.volume_names({below.pool_id})[below.pool_id]) == {DISK, "a-clone"}

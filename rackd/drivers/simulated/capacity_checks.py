@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from common.addresses.simulated import SimulatedAddress
-from common.errors import DriverFailed, NotFound, OutOfCapacity
+from common.errors import DriverFailed, NotFound, OutOfCapacity, WrongState
 from common.guest_placement import Placed
 from common.guest_spec import GuestSpec, NicSpec
 from common.phrases import number_of
-from common.values import NicKind
+from common.values import Guest, NicKind
 from rackd.drivers.simulated.facts import host_networks, pool_names, pool_total_bytes, unavailable_pools
 from rackd.drivers.simulated.guest_resources import PageHolder
 
@@ -35,6 +35,17 @@ def check_cores_and_nodes(address: SimulatedAddress, spec: Placed) -> None:
     for node_id in spec.numa_node_ids:
         nodes = [str(number) for number in range(address.numa_nodes)]
         _check_in(address, "NUMA node", str(node_id), nodes, node_id=node_id)
+
+
+def check_volumes_deletable(address: SimulatedAddress, guest: Guest) -> None:
+    """Raises WrongState if a disk of the guest is in a storage pool that is not available."""
+    for disk in guest.disks:
+        try:
+            check_pool_available(address, disk.pool_id or "")
+        except DriverFailed as error:
+            raise WrongState(
+                f"Nothing was deleted: {disk.volume} could not be deleted with {guest.name}. {error}"
+            ) from error
 
 
 def check_pool_exists(address: SimulatedAddress, pool_id: str) -> None:

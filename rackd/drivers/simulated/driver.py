@@ -50,6 +50,7 @@ from rackd.drivers.simulated import (
     usage,
 )
 from rackd.drivers.simulated.boots import SimulatedBoots
+from rackd.drivers.simulated.capacity_checks import check_volumes_deletable
 from rackd.drivers.simulated.cloner import SimulatedCloner
 from rackd.drivers.simulated.composer import SimulatedComposer
 from rackd.drivers.simulated.console import SimulatedConsole
@@ -168,6 +169,7 @@ class SimulatedDriver(WithoutProjects):
             found = guests.by_marker(db, guest.marker)
             if found is not None and guest_id in (None, found.guest_id):
                 check_not_protected(found.name, found.removal)
+                check_volumes_deletable(self._address, found)
                 owned += [(disk.pool_id, disk.volume) for disk in found.disks if disk.pool_id and disk.volume]
                 guests.remove_guest(db, found)
             guests.remove_volumes(db, owned, guest.marker)

@@ -221,6 +221,11 @@ class Client:
             )
         return Pool(self, found)
 
+    def active_pools(self) -> list[Pool]:
+        """Returns the active storage pools, of any type, in one call."""
+        active = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
+        return [Pool(self, one) for one in self.call("list storage pools", self.connection.listAllStoragePools, active)]
+
     def volume_at(self, path: str) -> Volume | None:
         """Returns the volume with this path in any active storage pool."""
         try:

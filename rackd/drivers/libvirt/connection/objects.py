@@ -183,8 +183,11 @@ class Domain(NamedObject):
         if self.has_saved_memory():
             self._call("discard the saved memory of", self._handle.managedSaveRemove)
 
-    def undefine(self) -> None:
-        """Undefines the domain and deletes its NVRAM, saved memory, snapshot and checkpoint metadata."""
+    def undefine(self, *, keep_variables: bool = False) -> None:
+        """Undefines the domain and deletes its NVRAM, saved memory, snapshot and checkpoint metadata.
+
+        With `keep_variables` its NVRAM stays.
+        """
         everything = (
             libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
             | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -193,7 +196,8 @@ class Domain(NamedObject):
         if self._client.is_test:  # accepts no other flags
             flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
         else:
-            flags = everything | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+            keep, delete = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM, libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+            flags = everything | (keep if keep_variables else delete)
         self._call("undefine", self._handle.undefineFlags, flags)
 
 

@@ -77,6 +77,17 @@ class Volume(NamedObject):
         tree = parse(str(self._call("read", self.handle.XMLDesc)), f"the volume {self.name}")
         return "" if tree.get("type") == "block" else text_at(tree, "target/timestamps/mtime")
 
+    def identity(self) -> tuple[str, ...] | None:
+        """Returns what is equal for two names of one file, such as a symbolic link in its folder, and for no two files;
+        of a block device its path. None if the host does not show it.
+        """
+        tree = parse(str(self._call("read", self.handle.XMLDesc)), f"the volume {self.name}")
+        if tree.get("type") == "block":
+            return ("block", self.path())
+        changed_at = text_at(tree, "target/timestamps/ctime")
+        sizes = (text_at(tree, "capacity"), text_at(tree, "allocation"))
+        return (changed_at, text_at(tree, "target/timestamps/mtime"), *sizes) if changed_at else None
+
     def capacity_bytes(self) -> int:
         return int(self._call("read", self.handle.info)[1])
 

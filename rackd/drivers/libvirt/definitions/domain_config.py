@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 
 from attrs import field, frozen
 
 from common.boot import BootOrder
 from common.values import GuestNic, NicKind, OwnershipMarker
-from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.definitions.boot_order import first_disk, kinds
 from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot, has_uefi
 from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
 from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, generation_in, marker_in
+from rackd.drivers.libvirt.definitions.volume_references import names_of, references
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"  # through which libvirt talks to the QEMU guest agent
@@ -70,7 +69,7 @@ class DomainConfig:
     pinned_core_ids: tuple[int, ...]
     nics: tuple[DomainNic, ...]
     serials: Mapping[str, str]  # by the disk's device name
-    volume_names: frozenset[str] = frozenset()  # all images and devices behind disks and drives
+    references: frozenset[str] = frozenset()  # as `volume_references` finds them
     marker: OwnershipMarker | None = None
     agent_connected: bool = False
     absent_memory_kib: int = 0  # of what libvirt counts: a memory device could add it
@@ -98,7 +97,7 @@ def domain_config(tree: Element) -> DomainConfig:
             for disk in tree.iterfind("devices/disk")
             if (serial := text_at(disk, "serial"))
         },
-        volume_names=volume_names(tree),
+        references=references(tree),
         marker=marker_in(tree),
         agent_connected=has_connected_agent(tree),
         absent_memory_kib=absent_kib(tree),
@@ -114,14 +113,9 @@ def domain_config(tree: Element) -> DomainConfig:
 
 
 def volume_names(tree: Element) -> frozenset[str]:
-    """Returns the base names of all images, backing images, devices and volumes behind disks and drives, and of logs
-    of serial ports with their older parts.
-    """
+    """Returns the base names of all images, backing images, devices and volumes behind disks and drives."""
     sources = (source for disk in tree.iterfind("devices/disk") for source in disk.iter("source"))
-    paths = (source.get(key, "") for source in sources for key in ("file", "dev", "volume"))
-    logs = (log.get("file", "") for log in tree.iterfind("devices/*/log"))
-    names = {PurePosixPath(path).name for path in paths if path}
-    return frozenset(names.union(*(with_kept_logs(PurePosixPath(path).name) for path in logs if path)))
+    return names_of(source.get(key, "") for source in sources for key in ("file", "dev", "volume"))
 
 
 def _is_active(tree: Element) -> bool:

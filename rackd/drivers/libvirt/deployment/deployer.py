@@ -27,8 +27,8 @@ from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import serial_log, volumes
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.lookup import disks_named, marked_domain, pool_paths
-from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
+from rackd.drivers.libvirt.guests.volume_users import volume_users
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element, parse, text_at
 
@@ -166,14 +166,14 @@ def _check_places(client: Client, tree: Element, disks: Sequence[DiskSpec]) -> N
 
 def _check_unshared(client: Client, domain: Domain, pools: Mapping[str, GuestPool], disks: Sequence[DiskSpec]) -> None:
     """Raises WrongState if another guest uses one of the disks, or another volume is based on it."""
-    guests = guests_by_volume(client)
+    guests = volume_users(client)
     for pool_id, pool in sorted(pools.items()):
         names = [disk.volume for disk in disks if disk.pool_id == pool_id]
         refresh(pool)  # libvirt finds out the base of a volume only when it reads the pool again
         dependents = dependents_of(client, pool.pool, names)
         for name in names:
             users = [
-                *(f"the guest {other} uses it" for other in sorted(guests[name] - {domain.name})),
+                *(f"the guest {other} uses it" for other in sorted(guests.of_volume(pool.pool, name) - {domain.name})),
                 *(f"the volume {other} is based on it" for other in sorted(dependents[name])),
             ]
             if users:

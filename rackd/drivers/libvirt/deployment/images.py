@@ -18,6 +18,7 @@ from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.pools import GuestPool
+from rackd.drivers.libvirt.guests.volume_users import volume_users
 from rackd.drivers.libvirt.guests.volumes import delete_from, undo
 from rackd.drivers.libvirt.image_names import ImageUpload, abandoned_volumes, complete_uploads, is_of_image
 
@@ -60,18 +61,18 @@ def copy_image(pool: GuestPool, image: ImageRef, content: ImageContent, *, now_s
 
 
 def remove_image(client: Client, pool: GuestPool, sha256: str, *, now_s: float) -> None:
-    """Idempotent. A volume on which another one depends stays, as does an upload that may not have ended."""
+    """Idempotent. A volume that a guest has, or another one depends on, stays, as does an upload that may go on."""
     pool.pool.refresh()
     names = pool.pool.volume_names()
     uploads = complete_uploads(names, sha256)
     dependents = dependents_of(client, pool.pool, {upload.data_volume for upload in uploads})
     unwanted = [name for name in abandoned_volumes(names, now_s) if is_of_image(name, sha256)]
+    guests = volume_users(client) if uploads else None
     for upload in uploads:
-        if dependents[upload.data_volume]:
-            log.warning(
-                "image_in_use", volume=upload.data_volume, pool=pool.pool.name,
-                dependents=sorted(dependents[upload.data_volume]),
-            )  # fmt: skip
+        users = set() if guests is None else guests.of_volume(pool.pool, upload.data_volume)
+        users |= dependents[upload.data_volume]
+        if users:
+            log.warning("image_in_use", volume=upload.data_volume, pool=pool.pool.name, users=sorted(users))
             continue
         unwanted += [upload.complete_volume, upload.data_volume]  # without its data, a copy must not seem complete
     for name in unwanted:

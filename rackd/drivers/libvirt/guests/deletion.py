@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 from xml.etree import ElementTree as ET
 
 import structlog
@@ -17,8 +18,9 @@ from rackd.drivers.libvirt.definitions.firmware_xml import set_uefi
 from rackd.drivers.libvirt.definitions.metadata import has_firmware_variables, marker_in, reservations_in
 from rackd.drivers.libvirt.guests import power, volumes
 from rackd.drivers.libvirt.guests.lookup import pool_paths, tree_of
-from rackd.drivers.libvirt.inventory.guests import disk_paths, paths_of
-from rackd.drivers.libvirt.xml import Element, parse
+from rackd.drivers.libvirt.guests.volume_users import VolumeUsers, volume_users
+from rackd.drivers.libvirt.inventory.guests import disk_paths
+from rackd.drivers.libvirt.xml import Element, parse, text_at
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -35,7 +37,10 @@ def delete(
     """Deletes the domain, `volume_refs` (pool id, name) that belong to its marker, and its reservations. Idempotent.
 
     A domain without the marker, or with another UUID than `only`, is not changed. If the domain does not exist,
-    `mac_addresses` identify its reservations.
+    `mac_addresses` identify its reservations. Logs and does not delete volumes that another guest has, or on which
+    another volume depends.
+
+    Raises WrongState, before anything is changed, if one of the volumes is in an inactive storage pool.
     """
     owned = set(volume_refs)
     domain = client.domain(str(guest.marker.machine_id))
@@ -47,20 +52,29 @@ def delete(
         paths = pool_paths(client)
         places = filter(None, map(paths.volume_at, disk_paths(tree).values()))
         owned |= {(pool_id, volume) for pool_id, volume in places if volume is not None}
+    to_delete = volumes.volumes_to_delete(client, guest.marker, owned)
+    others = volume_users(client)
+    if domain is not None:
+        others = others.without(domain.name)
         dhcp_reservations.release(client, reservations_in(tree))
-        _delete_domain(client, domain, tree, closing)
+        _delete_domain(client, domain, tree, closing, others)
     elif mac_addresses:
         dhcp_reservations.release(client, dhcp_reservations.reserved_for(client, mac_addresses))
-    in_use = {path for other in client.all_domains() for path in paths_of(other.stats)}
-    volumes.delete(client, guest.marker, owned, in_use)
+    volumes.delete(client, to_delete, others)
 
 
-def _delete_domain(client: Client, domain: Domain, tree: Element, closing: threading.Event) -> None:
+def _delete_domain(
+    client: Client, domain: Domain, tree: Element, closing: threading.Event, others: VolumeUsers
+) -> None:
+    variables = text_at(tree, "os/nvram")
+    shared = others.of(PurePosixPath(variables).name, variables) if variables else set()
     try:
         power.switch(domain, PowerAction.FORCE_OFF, grace_s=0.0, closing=closing)
         if has_firmware_variables(tree):
             domain = _with_uefi(client, domain)  # otherwise libvirt does not delete the file of the variables
-        domain.undefine()
+        if shared:
+            log.warning("shared_firmware_variables_not_deleted", guest=domain.name, guests=sorted(shared))
+        domain.undefine(keep_variables=bool(shared))
     except NotFound:
         log.info("guest_already_deleted", guest=domain.name)
 

@@ -1,4 +1,4 @@
-"""Finds the volumes of a storage pool that depend on others. Believes no content that a guest has written.
+"""Finds the volumes that depend on those of a storage pool. Believes no content that a guest has written.
 
 libvirt takes the base of an image from the image itself, whatever its format is said to be. Every guest writes its own
 raw disk, and its serial log, so it can begin them like an image that is based on another machine's disk.
@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Set
 import structlog
 from attrs import frozen
 
-from common.errors import HostUnreachable, InnkeeperError, NotFound
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, Unsupported
 from common.volume_names import marker_of_artifact
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.storage_objects import Pool
@@ -27,37 +27,49 @@ _Source = str | tuple[str, str]  # a path, or names of a storage pool and a volu
 
 @frozen(kw_only=True)
 class _Volume:
+    pool: str
     name: str
     path: str
     base: str  # the name of the volume on which it depends, "" if on none
 
 
 def dependents_of(client: Client, pool: Pool, names: Collection[str]) -> defaultdict[str, set[str]]:
-    """Returns for each of the volumes `names` the volumes of the pool (overlay images, snapshots) that depend on it.
+    """Returns for each of the volumes `names` the volumes (overlay images, snapshots) that depend on it, in any pool.
 
     Reads the XML of every volume, and of every guest if one of `names` is the base of a volume that is not named after
     a marker. If a guest cannot be read, every volume that has such a base depends on it. A base is recognized by its
     name at any path, because the pool's own path can be a symbolic link.
     """
-    volumes = [_volume(name, xml) for name, xml in pool.volume_definitions()]
-    based = [volume for volume in volumes if volume.base in names]
+    based = [volume for volume in _volumes(client, pool) if volume.base in names]
     formats = _formats(client) if based else {}
     found: defaultdict[str, set[str]] = defaultdict(set)
     for volume in based:
-        if formats is None or _used_as(formats, pool, volume) != {"raw"}:
+        if formats is None or _used_as(formats, volume) != {"raw"}:
             found[volume.base].add(volume.name)
     return found
 
 
-def _used_as(formats: Mapping[_Source, Set[str]], pool: Pool, volume: _Volume) -> Set[str]:
-    return formats.get(volume.path, set()) | formats.get((pool.name, volume.name), set())
+def _volumes(client: Client, pool: Pool) -> Iterator[_Volume]:
+    """Yields the volumes of all pools. Another pool that cannot be read has no dependents, as one that is inactive."""
+    yield from (_volume(pool, name, xml) for name, xml in pool.volume_definitions())
+    for other in client.active_pools():
+        if other.name != pool.name:
+            try:
+                yield from (_volume(other, name, xml) for name, xml in other.volume_definitions())
+            except (DriverFailed, NotFound, Unsupported) as error:
+                log.warning("volumes_not_listed", pool=other.name, reason=str(error))
 
 
-def _volume(name: str, xml: str) -> _Volume:
+def _used_as(formats: Mapping[_Source, Set[str]], volume: _Volume) -> Set[str]:
+    return formats.get(volume.path, set()) | formats.get((volume.pool, volume.name), set())
+
+
+def _volume(pool: Pool, name: str, xml: str) -> _Volume:
     tree = parse(xml, f"the volume {name}")
     # The base of a logical volume is LVM's own record.
     is_raw = tree.get("type") != "block" and marker_of_artifact(name) is not None
     return _Volume(
+        pool=pool.name,
         name=name,
         path=normalised(text_at(tree, "target/path")),
         base="" if is_raw else posixpath.basename(text_at(tree, "backingStore/path")),

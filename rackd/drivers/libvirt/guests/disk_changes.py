@@ -38,9 +38,9 @@ from rackd.drivers.libvirt.guests.lookup import (
     pool_paths,
     tree_of,
 )
-from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
 from rackd.drivers.libvirt.guests.volume_formats import RAW, format_to_attach
+from rackd.drivers.libvirt.guests.volume_users import volume_users
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import Element
@@ -94,7 +94,7 @@ def _find_or_make(
     client: Client, pool: GuestPool, disk: DiskSpec, own: set[str], created: list[Volume], *, create: bool
 ) -> Volume:
     """Appends a volume that it makes to `created`. `own` has the guest's name if the guest may use the volume."""
-    users = sorted(guests_by_volume(client)[disk.volume] - own)
+    users = sorted(volume_users(client).of_volume(pool.pool, disk.volume) - own)
     if users:
         raise WrongState(f"The volume {disk.volume} is used by {', '.join(users)}.", volume=disk.volume)
     if not create:

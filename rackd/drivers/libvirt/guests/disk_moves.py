@@ -28,9 +28,9 @@ from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.disk_changes import check_no_overlay
 from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot, live_of
 from rackd.drivers.libvirt.guests.lookup import definition_of, disk_at, marked_domain, pool_paths
-from rackd.drivers.libvirt.guests.orphaned_volumes import guests_by_volume
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
 from rackd.drivers.libvirt.guests.volume_formats import QCOW2, RAW, check_independent
+from rackd.drivers.libvirt.guests.volume_users import volume_users
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element
 
@@ -180,8 +180,8 @@ def _check_free(client: Client, pool: GuestPool, domain: Domain, volume: str, co
     """Raises WrongState if something else uses the source or the copy."""
     if volume == copy.volume:
         raise WrongState(f"The copy of {volume} would have the same name.", volume=volume)
-    users = guests_by_volume(client)
-    others = sorted(users[volume] - {domain.name} | users[copy.volume])
+    users = volume_users(client)
+    others = sorted(users.of_volume(pool.pool, volume) - {domain.name} | users.of(copy.volume))
     if others:
         raise WrongState(f"{volume} or its copy {copy.volume} is used by {', '.join(others)}.", volume=volume)
     check_no_dependents(client, pool, volume, "move")

@@ -1,40 +1,32 @@
-"""Finds and removes volumes that are named after a marker and that no guest uses.
-
-Each such name is given to one volume ever. So a guest that uses a volume of that name, at any path, uses it: this also
-covers symbolic links and storage pools that share a folder.
-"""
+"""Finds and removes volumes that are named after a marker and that no guest uses."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from html import unescape
-from pathlib import PurePosixPath
 
 import structlog
 
 from common.discovery import OrphanedVolume, VolumeRef
-from common.errors import DriverFailed, NotFound
+from common.errors import NotFound
 from common.values import OwnershipMarker
-from common.volume_names import marker_of_artifact, with_kept_logs
+from common.volume_names import marker_of_artifact
 from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.storage_objects import Pool
-from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, volume_names
+from rackd.drivers.libvirt.definitions.domain_config import DomainConfig
+from rackd.drivers.libvirt.definitions.volume_references import names_of
 from rackd.drivers.libvirt.guests import live_copies
 from rackd.drivers.libvirt.guests.dependents import dependents_of
+from rackd.drivers.libvirt.guests.volume_users import volume_users
 from rackd.drivers.libvirt.guests.volumes import delete_from
-from rackd.drivers.libvirt.xml import parse
-
-_QUOTED = re.compile(r"""=\s*(?:"|')([^"']*)""")  # the values of attributes
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def find(listed: Mapping[str, Iterable[str]], configs: Iterable[DomainConfig]) -> tuple[OrphanedVolume, ...]:
     """`listed` has volume names by storage pool id, `configs` the configuration of every guest."""
-    used = {name for config in configs for name in config.volume_names}
+    used = names_of(one for config in configs for one in config.references)
     found = []
     for pool_id, names in listed.items():
         for name in names:
@@ -59,7 +51,7 @@ def remove(client: Client, marker: OwnershipMarker | None, volumes: Iterable[Vol
     live_copies.abandon(
         client, {name for names in wanted.values() for name in names if live_copies.may_be_copy(name, marker)}
     )
-    guests = guests_by_volume(client)
+    guests = volume_users(client)
     used: dict[tuple[str, str], Collection[str]] = {}
     for pool_id, names in sorted(wanted.items()):
         try:
@@ -70,38 +62,12 @@ def remove(client: Client, marker: OwnershipMarker | None, volumes: Iterable[Vol
         pool.refresh()
         dependents = dependents_of(client, pool, names)
         for name in sorted(names):
-            users = guests[name] | dependents[name]
+            users = guests.of_volume(pool, name) | dependents[name]
             if users:
                 used[pool.name, name] = users
             else:
                 _remove(pool, name)
     reject_volumes_in_use(used)
-
-
-def guests_by_volume(client: Client) -> defaultdict[str, set[str]]:
-    """Returns which guests use a volume of each name, in their live or persistent configuration.
-
-    Of a guest whose XML is invalid, each name in it counts: so it keeps the volumes that it may use, and no others.
-    """
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for domain in client.domains():
-        try:
-            configs = {domain.xml(), domain.definition()}
-        except NotFound:
-            continue  # deleted since it was listed
-        for xml in configs:
-            for name in _names_in(xml, domain.name):
-                found[name].add(domain.name)
-    return found
-
-
-def _names_in(xml: str, guest: str) -> Iterable[str]:
-    try:
-        return volume_names(parse(xml, f"the guest {guest}"))
-    except DriverFailed as error:
-        log.warning("guest_not_read", guest=guest, reason=str(error))
-        names = {PurePosixPath(unescape(value)).name for value in _QUOTED.findall(xml)}
-        return names.union(*(with_kept_logs(name) for name in names))
 
 
 def _remove(pool: Pool, name: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from attrs import frozen
 
-from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, OutOfCapacity, WrongState
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import OwnershipMarker
 from common.volume_names import marker_of_volume, seed_name, serial_log_name, with_kept_logs
@@ -19,6 +19,7 @@ from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.guests.volume_users import VolumeUsers
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -161,37 +162,55 @@ def undo(created: Iterable[Volume]) -> None:
             log.warning("volume_not_deleted", volume=volume.name, reason=str(error))
 
 
-def delete(client: Client, marker: OwnershipMarker, volumes: Iterable[tuple[str, str]], in_use: set[str]) -> None:
-    """Deletes those of `volumes` (pool id, name) that belong to `marker`, its seed image and serial log. Idempotent.
+def volumes_to_delete(
+    client: Client, marker: OwnershipMarker, volumes: Iterable[tuple[str, str]]
+) -> list[tuple[Pool, set[str]]]:
+    """Returns, with their pools, those of `volumes` (pool id, name) that belong to `marker`, its seed and serial log.
 
-    Logs and does not delete volumes that another guest uses (`in_use`: paths) or that another volume depends on.
+    Raises WrongState for an inactive storage pool: what is there could not be deleted with the rest.
     """
     owned: defaultdict[str, set[str]] = defaultdict(set)
     for pool_id, name in volumes:
         if marker_of_volume(name) == marker:
-            owned[pool_id] |= {name, seed_name(marker), *with_kept_logs(serial_log_name(marker))}
+            owned[pool_id].add(name)
+    companions = {seed_name(marker), *with_kept_logs(serial_log_name(marker))}
+    found = []
     for pool_id, names in sorted(owned.items()):
         try:
-            _delete_from(client, client.pool(pool_id), names, in_use)
+            found.append((client.pool(pool_id), names | companions))
         except NotFound as error:
             log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
+        except DriverFailed as error:
+            raise WrongState(
+                f"Nothing was deleted: {', '.join(sorted(names))} could not be deleted with the rest. {error} If what "
+                "was stored there is lost, remove the pool: virsh pool-undefine. Then delete again.",
+                volumes=sorted(names),
+            ) from error
+    return found
 
 
-def _delete_from(client: Client, pool: Pool, names: set[str], in_use: set[str]) -> None:
-    try:
-        pool.refresh()  # shows the older parts of the serial log
-    except DriverFailed as error:  # a copy to the pool runs; discovery finds what remains
-        log.info("storage_pool_not_refreshed", pool=pool.name, reason=str(error))
-    dependents = dependents_of(client, pool, names)
-    for name in sorted(names):
+def delete(client: Client, volumes: Iterable[tuple[Pool, set[str]]], users: VolumeUsers) -> None:
+    """Deletes these volumes. Idempotent. Logs and does not delete those of `users`, or that another one depends on.
+
+    Raises what the host raises for a volume that it does not delete, after the others are deleted.
+    """
+    failures: list[InnkeeperError] = []
+    for pool, names in volumes:
         try:
-            volume = pool.volume(name)
-            if volume is None:
+            pool.refresh()  # shows the older parts of the serial log
+        except DriverFailed as error:  # a copy to the pool runs; discovery finds what remains
+            log.info("storage_pool_not_refreshed", pool=pool.name, reason=str(error))
+        dependents = dependents_of(client, pool, names)
+        for name in sorted(names):
+            others = users.of_volume(pool, name) | (dependents[name] - names)
+            if others:
+                log.warning("shared_volume_not_deleted", volume=name, pool=pool.name, users=sorted(others))
                 continue
-            others = dependents[name] - names
-            if volume.path() in in_use or others:
-                log.warning("shared_volume_not_deleted", volume=name, pool=pool.name, dependents=sorted(others))
-                continue
-            volume.delete()
-        except NotFound as error:
-            log.info("volume_already_deleted", volume=name, pool=pool.name, reason=str(error))
+            try:
+                delete_from(pool, name)
+            except HostUnreachable:
+                raise
+            except InnkeeperError as error:
+                failures.append(error)
+    for failure in failures:
+        raise failure
