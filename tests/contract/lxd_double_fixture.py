@@ -97,6 +97,10 @@ class LxdDoubleFixture(LxdFixture):
         )
         return OwnImage(alias, image)
 
+    def was_restored(self, name: str) -> bool:
+        """Returns whether a running instance goes on from its saved memory."""
+        return self.administrator.lxd.instance(name, "default").restored
+
     def close(self) -> None:
         super().close()
         self._running.close()

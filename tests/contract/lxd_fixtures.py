@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache, cached_property
 from ipaddress import ip_interface
 from pathlib import Path
@@ -80,6 +80,35 @@ class LxdFixture(ABC):
     @abstractmethod
     def interface(self) -> str:
         """An interface of the host that guests can share."""
+
+    @abstractmethod
+    def was_restored(self, name: str) -> bool:
+        """Returns whether a running instance goes on from memory that was saved."""
+
+    def change(self, name: str, **body: Any) -> None:
+        """Changes an instance, as its administrator does."""
+        self._ask(f"/1.0/instances/{name}", method="PATCH", body=body)
+
+    def exists(self, name: str) -> bool:
+        return name in {one["name"] for one in self._ask("/1.0/instances?recursion=1")}
+
+    def power_of(self, name: str) -> str:
+        """Returns the server's word."""
+        return str(self._ask(f"/1.0/instances/{name}")["status"])
+
+    def reserve_state(self, name: str) -> None:
+        """Lets an instance that is off be stopped with its memory later."""
+        root = self._ask(f"/1.0/instances/{name}")["devices"]["root"]
+        self.change(name, config={"migration.stateful": "true"}, devices={"root": {**root, "size.state": "512MiB"}})
+
+    def stop_with_memory(self, name: str) -> None:
+        """Stops an instance as `stop --stateful` does."""
+        body = {"action": "stop", "stateful": True, "timeout": -1}
+        done = self._ask(f"/1.0/instances/{name}/state", method="PUT", body=body)
+        assert self._ask(f"/1.0/instances/{name}")["stateful"], done
+
+    def snapshot(self, name: str, snapshot: str) -> None:
+        self._ask(f"/1.0/instances/{name}/snapshots", method="POST", body={"name": snapshot})
 
     @cached_property
     def every_nic(self) -> tuple[NicSpec, ...]:
@@ -254,6 +283,15 @@ class RealLxdFixture(LxdFixture):
     def shown_for_hello(self, spec: GuestSpec) -> bytes:
         """There is no program without UEFI on the disk: the firmware says that it finds none."""
         return b"BdsDxe"
+
+    def was_restored(self, name: str) -> bool:
+        """Returns whether the instance's QEMU was started to receive memory that was saved."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                arguments = (folder / "cmdline").read_bytes().split(b"\0")
+                if b"-incoming" in arguments and name.encode() in arguments:
+                    return True
+        return False
 
     def own_image(self, *, large: bool = False) -> OwnImage:
         """Always with other content, so that LXD has no such image yet."""

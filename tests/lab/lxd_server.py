@@ -22,9 +22,9 @@ from attrs import evolve
 
 from common.values import DriverType, HostAccess
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.image_copies import SHA256_PROPERTY
 from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY
+from rackd.drivers.lxd.inventory.power_states import STOPPED
 from tests.lab.key_pair import KeyPair
 from tests.lab.needs import LAB_DIR
 from tests.lab.qemu_monitor import ask_qemu

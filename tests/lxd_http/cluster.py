@@ -12,6 +12,7 @@ from tests.lxd_http.messages import API, Answer, Refused, Request, sync
 from tests.lxd_http.releases import PLACEMENT_GROUPS
 from tests.lxd_http.state import Lxd, url_of
 
+KERNEL_MEMORY_BYTES = 16_000_000 * 1024
 _POLICIES, _RIGORS = {"spread", "compact"}, {"strict", "permissive"}
 
 
@@ -29,6 +30,13 @@ def members(lxd: Lxd, request: Request) -> Answer:
             for name in (lxd.member, *sorted(lxd.other_members))
         ]
     )
+
+
+def member_state(lxd: Lxd, request: Request, name: str) -> Answer:
+    """Of a server that is in no cluster, the member is called `none`. The kernel has less memory than the hardware."""
+    if name != (lxd.member or "none"):
+        raise Refused(404, "Cluster member not found")
+    return sync({"sysinfo": {"total_ram": KERNEL_MEMORY_BYTES}, "storage_pools": {}})
 
 
 def placement_groups(lxd: Lxd, request: Request) -> Answer:

@@ -64,6 +64,7 @@ def _create(lxd: Lxd, project: str, body: dict[str, Any], member: str) -> None:
         devices=without_empty(body.get("devices") or {}),
         root=Disk(size_bytes=0),
         member=member,
+        ephemeral=bool(body.get("ephemeral")),
     )
     try:
         _check_new(lxd, one)
@@ -94,6 +95,8 @@ def rebuild(lxd: Lxd, request: Request, name: str) -> Answer:
     def work() -> None:
         if one.status_code != STOPPED:
             raise Refused(400, "Instance must be stopped to be rebuilt")
+        if one.snapshots:
+            raise Refused(400, "Cannot rebuild instance with snapshots")
         image = images.source(lxd, request.project, source["fingerprint"]) if source["type"] == "image" else None
         kept = {key: text for key, text in one.config.items() if not key.startswith("image.") and key != _BASE_IMAGE}
         size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})

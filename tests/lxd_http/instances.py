@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from attrs import evolve
 
+from rackd.drivers.lxd.inventory.config_values import is_true
 from tests.lxd_http import live_changes, nic_slots, operations
 from tests.lxd_http.devices import (
     check_config,
@@ -20,9 +21,9 @@ from tests.lxd_http.devices import (
     without_empty,
 )
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
-from tests.lxd_http.power import check_nics, state_of
+from tests.lxd_http.power import check_nics, forget, state_of
 from tests.lxd_http.releases import SELECTIVE
-from tests.lxd_http.state import APPLY_QUOTA, NEVER_USED, STATUS, STOPPED, VM, Instance, Lxd, now
+from tests.lxd_http.state import APPLY_QUOTA, NEVER_USED, STATUS, STOPPED, VM, Instance, Lxd, now, url_of
 
 
 def listing(lxd: Lxd, request: Request) -> Answer:
@@ -37,7 +38,11 @@ def listing(lxd: Lxd, request: Request) -> Answer:
         if left_out and SELECTIVE not in lxd.release.extensions:
             raise Refused(400, f"Invalid recursion value: {request.query['recursion']!r}")
         states = {(one.project, one.name): {**state_of(lxd, one), **left_out} for one in found}
-        shown = [{**one, "state": states[one["project"], one["name"]]} for one in shown]
+        names = {(one.project, one.name): [{"name": snapshot} for snapshot in one.snapshots] for one in found}
+        keys = [(one["project"], one["name"]) for one in shown]
+        shown = [
+            {**one, "state": states[key], "snapshots": names[key] or None} for one, key in zip(shown, keys, strict=True)
+        ]
     return sync(shown)
 
 
@@ -47,9 +52,23 @@ def read(lxd: Lxd, request: Request, name: str) -> Answer:
 
 
 def snapshots(lxd: Lxd, request: Request, name: str) -> Answer:
-    """None: the double makes no snapshots."""
-    lxd.instance(name, request.project)
-    return sync([])
+    """A snapshot is a name only."""
+    one = lxd.instance(name, request.project)
+    return sync([url_of("instances", f"{name}/snapshots/{snapshot}", one.project) for snapshot in one.snapshots])
+
+
+def create_snapshot(lxd: Lxd, request: Request, name: str) -> Answer:
+    one, snapshot = lxd.instance(name, request.project), str(request.body()["name"])
+    return operations.run(
+        lxd, "Snapshotting instance", lambda: one.snapshots.append(snapshot), {"instances": [f"/1.0/instances/{name}"]}
+    )
+
+
+def delete_snapshot(lxd: Lxd, request: Request, name: str, snapshot: str) -> Answer:
+    one = lxd.instance(name, request.project)
+    return operations.run(
+        lxd, "Deleting snapshot", lambda: one.snapshots.remove(snapshot), {"instances": [f"/1.0/instances/{name}"]}
+    )
 
 
 def replace(lxd: Lxd, request: Request, name: str) -> Answer:
@@ -61,6 +80,7 @@ def replace(lxd: Lxd, request: Request, name: str) -> Answer:
         one,
         architecture=body.get("architecture") or one.architecture,
         description=body.get("description", ""),
+        ephemeral=bool(body.get("ephemeral")),
         profiles=list(body.get("profiles") or ()),
         config={key: text for key, text in (body.get("config") or {}).items() if text},
         devices=without_empty(body.get("devices") or {}),
@@ -79,6 +99,7 @@ def patch(lxd: Lxd, request: Request, name: str) -> Answer:
     changed = evolve(
         one,
         description=body.get("description", one.description),
+        ephemeral=bool(body.get("ephemeral", one.ephemeral)),
         config={key: text for key, text in config.items() if text},
         devices={**one.devices, **without_empty(body.get("devices") or {})},
     )
@@ -107,6 +128,7 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
         live_changes.check_disks(lxd, one.name, one.devices, changed.devices)
         nic_slots.change(lxd, one, lxd.expanded_devices(one), lxd.expanded_devices(changed))
     one.architecture, one.description, one.profiles = changed.architecture, changed.description, changed.profiles
+    one.ephemeral = changed.ephemeral
     one.config, one.devices = changed.config, changed.devices
     _size_root(lxd, one)
     if runs:
@@ -170,19 +192,17 @@ def delete(lxd: Lxd, request: Request, name: str) -> Answer:
     one = lxd.instance(name, request.project)
     if one.status_code != STOPPED:
         raise Refused(400, "Instance is running")
-
-    def work() -> None:
-        del lxd.instances[one.project, name]
-        lxd.forget_backups(one.project, "instances", name)
-        lxd.report("deleted", one)
-
-    return operations.run(lxd, "Deleting instance", work, {"instances": [f"/1.0/instances/{name}"]})
+    if is_true(lxd.expanded_config(one).get("security.protection.delete")):
+        raise Refused(400, "Instance has delete protection enabled")
+    about = {"instances": [f"/1.0/instances/{name}"]}
+    return operations.run(lxd, "Deleting instance", lambda: forget(lxd, one), about)
 
 
 def _view(lxd: Lxd, one: Instance) -> dict[str, Any]:
     return {
-        "architecture": one.architecture, "config": one.config, "devices": one.devices, "ephemeral": False,
-        "profiles": one.profiles, "stateful": False, "description": one.description, "created_at": one.created_at,
+        "architecture": one.architecture, "config": one.config, "devices": one.devices, "ephemeral": one.ephemeral,
+        "profiles": one.profiles, "stateful": one.stateful, "description": one.description,
+        "created_at": one.created_at,
         "expanded_config": lxd.expanded_config(one), "expanded_devices": lxd.expanded_devices(one), "name": one.name,
         "status": STATUS[one.status_code], "status_code": one.status_code, "last_used_at": one.last_used_at,
         "location": one.member or lxd.location, "type": VM, "project": one.project,

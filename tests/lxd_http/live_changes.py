@@ -10,7 +10,7 @@ from tests.lxd_http.server import CORES
 from tests.lxd_http.state import Devices, Lxd
 
 _FIXED = frozenset({"limits.memory.hugepages"})
-_LIVE_DISK_KEYS = frozenset({"limits.max", "limits.read", "limits.write", "size"})
+_LIVE_DISK_KEYS = frozenset({"dependent", "limits.max", "limits.read", "limits.write", "size"})
 _NOT_NOTIFIED = "LXD VM agent isn't currently running"
 
 

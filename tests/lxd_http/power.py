@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from rackd.drivers.lxd.inventory.config_values import is_true
 from tests.lxd_http import nic_slots, operations
 from tests.lxd_http.devices import root_bytes, root_of
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, sync
 from tests.lxd_http.server import CORES, INTERFACES
 from tests.lxd_http.state import APPLY_QUOTA, FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd, now
+
+Body = Mapping[str, Any]
 
 _STOPPED_MONITOR = "dial unix /var/lib/lxd/logs/qemu.monitor: connect: no such file or directory"
 
@@ -46,7 +49,7 @@ def _interface(one: Instance, name: str, device: dict[str, str]) -> dict[str, An
 def change(lxd: Lxd, request: Request, name: str) -> Answer:
     one, body = lxd.instance(name, request.project), request.body()
     action = body.get("action")
-    if action == "restart" or body.get("stateful"):
+    if action == "restart" or (body.get("stateful") and action not in {"start", "stop"}):
         raise NotModelled(f"the action {body}")
     if action not in _ACTIONS:
         raise Refused(400, f"Unknown action: '{action}'")
@@ -55,14 +58,18 @@ def change(lxd: Lxd, request: Request, name: str) -> Answer:
     if lxd.refusals:
         raise Refused(500, lxd.refusals.pop())
     description, work = _ACTIONS[action]
-    return operations.run(
-        lxd, description, lambda: work(lxd, one, bool(body.get("force"))), {"instances": [f"/1.0/instances/{name}"]}
-    )
+    return operations.run(lxd, description, lambda: work(lxd, one, body), {"instances": [f"/1.0/instances/{name}"]})
 
 
-def _start(lxd: Lxd, one: Instance, force: bool) -> None:
+def _start(lxd: Lxd, one: Instance, body: Body) -> None:
+    """Deletes the saved memory of an instance that is started without it, as real servers do."""
     if one.status_code != STOPPED:
         raise Refused(400, "The instance is already running")
+    if is_true(lxd.expanded_config(one).get("security.protection.start")):
+        raise Refused(400, "Instance has startup protection enabled")
+    if body.get("stateful") and not one.stateful:
+        raise Refused(400, "Instance has no existing state to restore")
+    one.restored, one.stateful = bool(body.get("stateful")), False
     _check_startable(lxd, one)
     one.config.pop("volatile.apply_template", None)
     if one.config.pop(APPLY_QUOTA, None):
@@ -103,22 +110,42 @@ def check_nics(lxd: Lxd, one: Instance, names: Collection[str], stage: str) -> N
         on_network |= {device["network"]} if device.get("network") == NETWORK else set()
 
 
-def _stop(lxd: Lxd, one: Instance, force: bool) -> None:
+def _stop(lxd: Lxd, one: Instance, body: Body) -> None:
     if one.status_code == STOPPED:
         raise Refused(400, "The instance is already stopped")
-    if not force:  # after the timeout, which the double does not wait for
+    if body.get("stateful"):
+        if not is_true(lxd.expanded_config(one).get("migration.stateful")):
+            raise Refused(500, "Stateful stop requires migration.stateful to be set to true")
+        one.stateful = True
+    elif not body.get("force"):  # after the timeout, which the double does not wait for
         status = STATUS[one.status_code]
         reason = "Instance was not shutdown after timeout"
         raise Refused(400, f'Failed shutting down instance, status is "{status}": {reason}')
     _enter(lxd, one, STOPPED, "stopped")
+    if one.ephemeral:
+        forget(lxd, one)
 
 
-def _freeze(lxd: Lxd, one: Instance, force: bool) -> None:
+def forget(lxd: Lxd, one: Instance) -> None:
+    """Deletes the instance, and the volumes that depend on it."""
+    dependent = [
+        (one.project, device["pool"], device["source"])
+        for device in lxd.expanded_devices(one).values()
+        if is_true(device.get("dependent"))
+    ]
+    del lxd.instances[one.project, one.name]
+    for key in dependent:
+        lxd.volumes.pop(key, None)
+    lxd.forget_backups(one.project, "instances", one.name)
+    lxd.report("deleted", one)
+
+
+def _freeze(lxd: Lxd, one: Instance, body: Body) -> None:
     _check_runs(one)
     _enter(lxd, one, FROZEN, "paused")
 
 
-def _unfreeze(lxd: Lxd, one: Instance, force: bool) -> None:
+def _unfreeze(lxd: Lxd, one: Instance, body: Body) -> None:
     _check_runs(one)
     _enter(lxd, one, RUNNING, "resumed")
 
@@ -134,7 +161,7 @@ def _enter(lxd: Lxd, one: Instance, status_code: int, event: str) -> None:
     lxd.report(event, one)
 
 
-_ACTIONS: dict[str, tuple[str, Callable[[Lxd, Instance, bool], None]]] = {
+_ACTIONS: dict[str, tuple[str, Callable[[Lxd, Instance, Body], None]]] = {
     "start": ("Starting instance", _start),
     "stop": ("Stopping instance", _stop),
     "freeze": ("Freezing instance", _freeze),

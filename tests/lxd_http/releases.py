@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 IDENTITIES = "access_management_tls"  # in LXD 5.21
 PLACEMENT_GROUPS = "instance_placement_groups"  # in LXD 6.6, by its release notes
+FULL_VOLUMES = "storage_volume_full"  # the volumes of snapshots are no entries of their own in a listing
 SELECTIVE = "instances_state_selective_recursion"  # in LXD 6.7, by its release notes
 
 
@@ -74,6 +75,9 @@ INCUS_7_0 = Release(
         "instances_rebuild",
         "custom_volume_iso",
         "restrict_dev_incus",
+        "cluster_member_state",
+        "dependent",
+        FULL_VOLUMES,
     ),
     unknown_keys=frozenset({"boot.mode", "placement.group"}),
     operations_have_resources=True,

@@ -53,6 +53,10 @@ class Instance:
     created_at: str = field(factory=now)
     last_used_at: str = NEVER_USED  # when it was started last
     member: str = ""  # in a cluster, another one than that of the server
+    ephemeral: bool = False
+    stateful: bool = False  # its memory is saved
+    restored: bool = False  # it runs since its memory was restored
+    snapshots: list[str] = field(factory=list)
 
     @property
     def url(self) -> str:

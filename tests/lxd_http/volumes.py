@@ -10,16 +10,19 @@ from attrs import evolve
 from rackd.drivers.lxd.inventory.config_values import size_bytes
 from tests.lxd_http import backups, operations
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, etag_of, sync
+from tests.lxd_http.releases import FULL_VOLUMES
 from tests.lxd_http.state import NEVER, SHARED, STOPPED, VM, Disk, Lxd, Volume
 
 
 def listing(lxd: Lxd, request: Request, pool: str) -> Answer:
     lxd.check_pool(pool)
     everywhere = request.query.get("all-projects") == "true"
+    hides = FULL_VOLUMES in lxd.release.extensions
     custom = [_view(lxd, one) for one in lxd.volumes.values() if one.pool == pool]
     instances = [
-        _about(lxd, one.name, VM, one.project, used_by=[one.url])
+        _about(lxd, name, VM, one.project, used_by=[one.url])
         for one in lxd.instances.values()
+        for name in (one.name, *(() if hides else (f"{one.name}/{snapshot}" for snapshot in one.snapshots)))
         if any(device.get("path") == "/" and device["pool"] == pool for device in lxd.expanded_devices(one).values())
     ]
     return sync([one for one in custom + instances if everywhere or one["project"] == request.project])

@@ -14,7 +14,7 @@ from common.volume_names import volume_name
 from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
-from rackd.drivers.lxd.inventory.guests import guest_of, power_of
+from rackd.drivers.lxd.inventory.guests import guest_of
 from rackd.drivers.lxd.inventory.ownership import (
     COMPLETED_KEY,
     INSTALLATION_KEY,
@@ -24,6 +24,7 @@ from rackd.drivers.lxd.inventory.ownership import (
     is_incomplete,
     marker_of,
 )
+from rackd.drivers.lxd.inventory.power_states import power_of
 from rackd.drivers.lxd.inventory.volume_index import VolumeIndex, parse_volume, volume_projects_of
 from tests.contract.guest_samples import small_guest
 
@@ -115,13 +116,6 @@ def test_sizes_have_decimal_and_binary_units(text: str, size: int) -> None:
 def test_malformed_sizes_raise(text: str) -> None:
     with pytest.raises(ValueError, match="not a size"):
         size_bytes(text)
-
-
-def test_a_percentage_is_only_a_problem() -> None:
-    guest, problems = guest_of(instance(config={"limits.memory": "50%"}), VolumeIndex())
-    assert (guest.cores, guest.memory_mib) == (2, 1024)
-    assert ["50%" in problem.message for problem in problems] == [True]
-    assert problems[0].subject == "vm1"
 
 
 def test_further_disks_are_block_volumes_in_device_order() -> None:

@@ -17,8 +17,8 @@ from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory import reader
 from rackd.drivers.lxd.inventory.facts import ServerResponses
-from rackd.drivers.lxd.inventory.guests import FROZEN, RUNNING, STOPPED
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, UUID_KEY, marker_config
+from rackd.drivers.lxd.inventory.power_states import FROZEN, RUNNING, STOPPED
 from tests.unit.test_lxd_facts import ANSWERS
 
 MARKER = OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2))

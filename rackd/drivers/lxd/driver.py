@@ -66,7 +66,7 @@ from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.screens import Screens
 from rackd.drivers.lxd.guests.volumes import delete_orphaned
 from rackd.drivers.lxd.inventory import facts, reader, usage
-from rackd.drivers.lxd.inventory.addresses import read_addresses_of
+from rackd.drivers.lxd.inventory.addresses import read_addresses_of, read_snapshots_of
 from rackd.drivers.lxd.inventory.ownership import Json, config_of
 from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
 from rackd.drivers.usage_counters import HostCounters
@@ -129,7 +129,11 @@ class LxdDriver:
         found = instances.marked(name=guest.name, marker=guest.marker)
         if found is None:
             return None
-        return instances.guest(found, read_addresses_of(self._client, found, instances.scope))
+        return instances.guest(
+            found,
+            read_addresses_of(self._client, found, instances.scope),
+            read_snapshots_of(self._client, found, instances.scope),
+        )
 
     def compose(self, spec: GuestSpec) -> Guest:
         instances = self._ready()

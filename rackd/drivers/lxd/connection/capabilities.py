@@ -34,6 +34,9 @@ class Capabilities:
     selective_state: bool = False  # a listing of instances has only those parts of their states that are asked for
     tls_identities: bool = False  # certificates with permissions by groups, beside the trust list
     placement_groups: bool = False  # a cluster spreads the instances of a group, or keeps them together
+    hides_snapshots: bool = False  # a listing of volumes lacks those of snapshots
+    dependent_disks: bool = False  # the server deletes the volumes of some disks with their instance
+    member_state: bool = False  # the server says how much memory its kernel has
     trust_token: bool = False  # a token has a field of its own, beside the trust password
 
 
@@ -48,6 +51,9 @@ _EXTENSIONS: Mapping[str, str] = {
     "selective_state": "instances_state_selective_recursion",
     "tls_identities": IDENTITIES,
     "placement_groups": "instance_placement_groups",
+    "hides_snapshots": "storage_volume_full",
+    "dependent_disks": "dependent",
+    "member_state": "cluster_member_state",
     "trust_token": "explicit_trust_token",
 }
 

@@ -15,8 +15,8 @@ from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.lxd.guests import boot_order
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.boot_order import Device, with_first_disk
-from rackd.drivers.lxd.inventory.guests import STOPPED, power_of
 from rackd.drivers.lxd.inventory.ownership import BOOT_DISK_KEY, Json, config_of
+from rackd.drivers.lxd.inventory.power_states import STOPPED, power_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -27,8 +27,8 @@ from common.errors import WrongState
 from common.values import GuestRef
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.boot_order import BootedOnce, order_of, with_order
-from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.ownership import BOOT_ONCE_KEY, BOOT_ORDER_KEY, Json, config_of
+from rackd.drivers.lxd.inventory.power_states import STOPPED
 from rackd.drivers.start_order import before_boot
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

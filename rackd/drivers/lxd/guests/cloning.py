@@ -25,8 +25,8 @@ from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_o
 from rackd.drivers.lxd.guests.instances import Instances, name_taken
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
 from rackd.drivers.lxd.inventory.boot_order import Device
-from rackd.drivers.lxd.inventory.guests import power_of
 from rackd.drivers.lxd.inventory.ownership import GENERATION_KEY, Json
+from rackd.drivers.lxd.inventory.power_states import power_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

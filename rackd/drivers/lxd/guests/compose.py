@@ -91,8 +91,9 @@ def _undo(
 
 
 def delete_instance(instances: Instances, name: str, power: PowerFactory) -> None:
-    """Forces the instance off and deletes it. Idempotent."""
+    """Forces the instance off and deletes it, and none of its custom volumes. Idempotent."""
     try:
+        instances.keep_volumes(name)  # a server deletes an ephemeral instance as soon as it is off
         power(instances, name).force_off()
         instances.delete(name)
     except NotFound:

@@ -16,6 +16,7 @@ from rackd.drivers.lxd.connection.client import Client, Json
 from rackd.drivers.lxd.guests import compose, images, replacement
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.ownership import remove_marker
+from rackd.drivers.lxd.guests.safeguards import check_deletable
 from rackd.drivers.lxd.guests.volumes import delete_volumes
 from rackd.drivers.lxd.inventory.ownership import (
     MACHINE_KEY,
@@ -40,12 +41,14 @@ def delete_guest(
 ) -> None:
     """Behaves as `decompose` of the driver contract says; `only` is its `guest_id`.
 
-    Raises WrongState, with nothing deleted, if several instances have the marker and none has the guest's name.
+    Raises WrongState, with nothing changed, if several instances have the marker and none has the guest's name, and if
+    the server refuses to delete the instance.
     """
     marked = [one for one in instances.all_marked(name=guest.name, marker=guest.marker) if only in (None, id_of(one))]
     temporary = [one for one in marked if is_temporary(one, guest.marker)]
     others = [one for one in marked if one not in temporary]
     own = _own(instances, guest, others, temporary)
+    check_deletable(instances, *(() if own is None else (own,)), *temporary)
     for one in others:
         if one is not own:
             remove_marker(instances, one["name"], guest.marker)

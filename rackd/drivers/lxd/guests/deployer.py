@@ -18,7 +18,9 @@ from rackd.drivers.lxd.guests import cloud_init, images, instance_config, own_im
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.rebuilding import give_root_disk
 from rackd.drivers.lxd.guests.replacement import RootDisk, stopped_instance
+from rackd.drivers.lxd.guests.safeguards import check_no_saved_memory
 from rackd.drivers.lxd.guests.volumes_anew import make_anew
+from rackd.drivers.lxd.inventory.config_values import is_true
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -85,7 +87,8 @@ def _check_overwritable(client: Client, disks: Iterable[DiskSpec]) -> None:
     """
     for pool in sorted({disk.pool_id for disk in disks}):
         found = client.get(path("storage-pools", pool))
-        if found.get("driver") == "lvm" and (found.get("config") or {}).get("lvm.use_thinpool") == "false":
+        is_thin = is_true((found.get("config") or {}).get("lvm.use_thinpool"), unset=True)
+        if found.get("driver") == "lvm" and not is_thin:
             raise Unsupported(
                 f"{client.dialect.product} cannot overwrite disks in the storage pool {pool}, which is LVM without a "
                 "thin pool. Release the machine without secure_erase, and overwrite the free space of the volume "
@@ -105,7 +108,9 @@ def _erase_volumes(client: Client, instances: Instances, spec: GuestSpec, name: 
 
 def set_addresses(client: Client, instances: Instances, spec: GuestSpec) -> None:
     """Behaves as the driver contract says."""
-    where = path("instances", stopped_instance(instances, spec.ref)["name"])
+    found = stopped_instance(instances, spec.ref)
+    check_no_saved_memory(instances, found, what="its addresses")
+    where = path("instances", found["name"])
     leases, network = _addresses(client, instances, spec)
     instance, etag = client.get_with_etag(where, project=instances.scope.project)
     body = instance_config.with_addresses(instance, network, leases)

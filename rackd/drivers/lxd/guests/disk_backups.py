@@ -27,9 +27,9 @@ from rackd.drivers.lxd.guests import root_moves
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of, volumes_of
 from rackd.drivers.lxd.guests.disk_moves import check_only_user
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.inventory.guests import power_of
 from rackd.drivers.lxd.inventory.operation_subjects import instances_of, is_about_volume
 from rackd.drivers.lxd.inventory.ownership import Json
+from rackd.drivers.lxd.inventory.power_states import power_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -22,8 +22,9 @@ from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_o
 from rackd.drivers.lxd.guests.device_removal import remove_devices
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
-from rackd.drivers.lxd.inventory.guests import power_of
+from rackd.drivers.lxd.guests.safeguards import check_no_saved_memory
 from rackd.drivers.lxd.inventory.ownership import Json
+from rackd.drivers.lxd.inventory.power_states import power_of
 from rackd.drivers.lxd.inventory.volume_index import parse_volume
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ def attach(instances: Instances, guest: GuestRef, disk: DiskSpec, index: int, *,
     name, power = str(found["name"]), power_of(int(found["status_code"]))
     if device_of(found, disk.pool_id, disk.volume) is not None:
         return power
+    check_no_saved_memory(instances, found, what="its disks")
     device = lxd_device_name(index)
     if device in found["expanded_devices"]:
         raise WrongState(
@@ -127,6 +129,7 @@ def detach(instances: Instances, guest: GuestRef, pool_id: str, volume: str) -> 
         return power
     if is_root(found["expanded_devices"][device]):
         raise WrongState(f"{instances.product} cannot detach {volume}: it is the root disk of {name}.", name=name)
+    check_no_saved_memory(instances, found, what="its disks")
     kept = remove_devices(
         instances, name, {device},
         what=volume, has=lambda one: device_of(one, pool_id, volume) is not None, runs=power is not PowerState.OFF,

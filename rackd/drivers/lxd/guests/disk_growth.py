@@ -19,10 +19,11 @@ from rackd.drivers.lxd.guests import volumes
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, volumes_of
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
+from rackd.drivers.lxd.guests.safeguards import check_no_saved_memory
 from rackd.drivers.lxd.inventory.boot_order import Device
-from rackd.drivers.lxd.inventory.guests import STOPPED, guest_of, power_of
 from rackd.drivers.lxd.inventory.ownership import Json
-from rackd.drivers.lxd.inventory.volume_index import VolumeIndex, parse_volume
+from rackd.drivers.lxd.inventory.power_states import STOPPED, power_of
+from rackd.drivers.lxd.inventory.volume_index import parse_volume
 from rackd.drivers.resizing import before_start
 from rackd.drivers.start_refusals import StartChange
 
@@ -34,6 +35,7 @@ _IN_USE, _NOT_SUPPORTED = "in use", "not supported"  # in the texts with which L
 def grow(instances: Instances, guest: GuestRef, size: DiskSize) -> GrownDisk:
     """Returns the size that the disk has now. Raises as the driver contract says."""
     found = instances.of_machine(guest)
+    check_no_saved_memory(instances, found, what="its disks")
     return GrownDisk(size_bytes=_grow(instances, found, size), power=power_of(int(found["status_code"])))
 
 
@@ -67,7 +69,7 @@ def _grow(instances: Instances, found: Json, size: DiskSize) -> int:
 
 def _grow_root(instances: Instances, found: Json, device: str, size: DiskSize) -> int:
     name = str(found["name"])
-    disks = guest_of(found, VolumeIndex.of((), {}))[0].disks
+    disks = instances.plain_guest(found).disks
     has = next(disk.size_bytes for disk in disks if disk.device == device)
     if not _has_more(instances, found, size, has):
         return has

@@ -22,9 +22,10 @@ from rackd.drivers.lxd.guests import root_moves, volumes
 from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of, volumes_of
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
+from rackd.drivers.lxd.guests.safeguards import check_no_saved_memory
 from rackd.drivers.lxd.inventory.boot_order import Device
-from rackd.drivers.lxd.inventory.guests import power_of
 from rackd.drivers.lxd.inventory.ownership import Json
+from rackd.drivers.lxd.inventory.power_states import power_of
 from rackd.drivers.lxd.inventory.volume_index import parse_volume
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ def copy_disk(instances: Instances, guest: GuestRef, pool_id: str, volume: str, 
     if device_of(found, copy.pool_id, copy.volume) is not None:
         return CopiedDisk(state="")
     device, entry = _disk(found, pool_id, volume)
+    check_no_saved_memory(instances, found, what="its disks")
     state = str(found.get("last_used_at") or "")
     if is_root(entry):
         root_moves.check(instances, found, copy)
@@ -91,6 +93,7 @@ def use_copy(
     if device_of(found, copy.pool_id, copy.volume) is not None:
         return power
     device, entry = _disk(found, pool_id, volume)
+    check_no_saved_memory(instances, found, what="its disks")
     if is_root(entry):
         root_moves.move(instances, found, guest, copy)
         return power

@@ -20,6 +20,8 @@ from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.operation_subjects import instances_of, is_console
 from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY, NO_UUID, UUID_KEY, config_of, id_of, marker_of
 from rackd.drivers.lxd.inventory.reader import check_readable
+from rackd.drivers.lxd.inventory.removal_facts import dependent_devices
+from rackd.drivers.lxd.inventory.server_memory import total_bytes_for
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -85,9 +87,14 @@ class Instances:
     def all_marked_here(self, *, name: str, marker: OwnershipMarker) -> list[Json]:
         return _with_marker(self.candidates(name=name, marker=marker), name, marker)
 
-    def guest(self, instance: Json, addresses: Mapping[str, tuple[str, ...]] | None = None) -> Guest:
+    def guest(
+        self,
+        instance: Json,
+        addresses: Mapping[str, tuple[str, ...]] | None = None,
+        snapshots: tuple[str, ...] = (),
+    ) -> Guest:
         """Returns one guest with all details, in one request per custom volume and per network. `addresses` has those
-        that it has now, by MAC address.
+        that it has now, by MAC address; `snapshots` are those of the instance.
         """
         volumes: list[Volume] = []
         for device in (instance.get("expanded_devices") or {}).values():
@@ -101,8 +108,28 @@ class Instances:
                 volumes += [] if response is None else [parse_volume(response, pool)]
         home = volumes[0].project if volumes else self.scope.project
         networks = self._networks(instance)
-        index = VolumeIndex.of(volumes, {self.scope.project: home})
-        return guest_of(instance, index, function_ports(networks), addresses, product=self.product)[0]
+        index = VolumeIndex.of(volumes, {self.scope.project: home}, self._pool_of_root(instance))
+        return guest_of(
+            instance, index, function_ports(networks), addresses, dialect=self.capabilities.dialect,
+            snapshots=snapshots, memory_total_bytes=self.memory_total_bytes(instance),
+        )[0]  # fmt: skip
+
+    def plain_guest(self, instance: Mapping[str, Any]) -> Guest:
+        """Returns the guest with its root disk as the only one, and with NICs of networks as if these were unknown."""
+        return guest_of(
+            instance, VolumeIndex.of((), {}, self._pool_of_root(instance)), dialect=self.capabilities.dialect,
+            memory_total_bytes=self.memory_total_bytes(instance),
+        )[0]  # fmt: skip
+
+    def memory_total_bytes(self, instance: Mapping[str, Any]) -> int:
+        """Returns the memory of the server, 0 if that of the instance is no percentage of it."""
+        return total_bytes_for(self.client, [dict(instance)], self._member(instance), None, self.capabilities)
+
+    def _pool_of_root(self, instance: Mapping[str, Any]) -> list[Json]:
+        """Returns the storage pool of a root disk that has no size of its own, but that which the pool gives it."""
+        devices = (instance.get("expanded_devices") or {}).values()
+        pools = [one["pool"] for one in devices if one.get("path") == "/" and one.get("pool") and not one.get("size")]
+        return [self.client.get(path("storage-pools", pool)) for pool in pools]
 
     def _networks(self, instance: Json) -> list[Json]:
         """Returns LXD's networks of its NICs, as far as the certificate may see them."""
@@ -162,11 +189,21 @@ class Instances:
         return found
 
     def delete(self, name: str) -> None:
-        """Deletes an instance that is off. Idempotent."""
+        """Deletes an instance that is off, and none of its custom volumes. Idempotent."""
         try:
+            self.keep_volumes(name)
             self.client.delete(path("instances", name), project=self.scope.project)
         except NotFound:
             log.info("guest_already_deleted", guest=name)
+
+    def keep_volumes(self, name: str) -> None:
+        """Makes volumes that the server would delete with the instance independent of it. Idempotent."""
+        if not self.capabilities.dependent_disks:
+            return
+        kept = dependent_devices(self.read(name))
+        if kept:
+            self.change(name, devices=kept, config={})
+            log.info("volumes_made_independent", guest=name, devices=sorted(kept))
 
     def change(self, name: str, *, devices: Mapping[str, Mapping[str, str]], config: Mapping[str, str]) -> None:
         """Adds or replaces these devices and changes these keys in one step. Idempotent.

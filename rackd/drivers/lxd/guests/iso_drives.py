@@ -18,8 +18,9 @@ from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.guests import iso_images
 from rackd.drivers.lxd.guests.device_removal import remove_devices
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.inventory.guests import STOPPED
+from rackd.drivers.lxd.guests.safeguards import check_no_saved_memory
 from rackd.drivers.lxd.inventory.iso_volumes import drives_of, free_device, iso_of
+from rackd.drivers.lxd.inventory.power_states import STOPPED
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ def insert(instances: Instances, guest: GuestRef, sha256: str, pool_id: str, *, 
     """Returns what is in the drive. Raises as the driver contract says."""
     found, client = instances.of_machine(guest), instances.client
     iso_images.check_supported(instances)
+    check_no_saved_memory(instances, found, what="its ISO image")
     if check_only:
         client.get(path("storage-pools", pool_id))
         return _state(found)
@@ -49,6 +51,7 @@ def eject(instances: Instances, guest: GuestRef) -> IsoState:
     found = instances.of_machine(guest)
     name = str(found["name"])
     if drives := drives_of(found["expanded_devices"]):
+        check_no_saved_memory(instances, found, what="its ISO image")
         kept = remove_devices(
             instances, name, drives,
             what="the ISO image", has=lambda one: bool(drives_of(one["expanded_devices"])), runs=_runs(found),

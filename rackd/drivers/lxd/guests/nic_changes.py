@@ -21,9 +21,9 @@ from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight
 from rackd.drivers.lxd.guests.device_removal import of_profile, remove_devices
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.inventory.guests import guest_of, power_of
+from rackd.drivers.lxd.guests.safeguards import check_no_saved_memory
 from rackd.drivers.lxd.inventory.ownership import config_of
-from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
+from rackd.drivers.lxd.inventory.power_states import power_of
 
 # In the texts with which LXD and Incus refuse a NIC of an instance that is off, too.
 _CLASHES = ("already defined on another nic", "already used on network")
@@ -39,6 +39,7 @@ def attach(instances: Instances, guest: GuestRef, nic: NicSpec) -> PowerState:
     name, power = str(found["name"]), power_of(int(found["status_code"]))
     if nic_devices.device_with(found, nic.mac_address) is not None:
         return power
+    check_no_saved_memory(instances, found, what="its NICs")
     client, scope = instances.client, instances.scope_of(found)
     networks = preflight.networks_of(client, [nic], scope)
     nic_devices.check_sources_exist([nic], networks, client.place)
@@ -94,7 +95,8 @@ def change(instances: Instances, guest: GuestRef, mac_address: str, nic: NicSpec
     """
     found = instances.of_machine(guest)
     name, power = str(found["name"]), power_of(int(found["status_code"]))
-    current = guest_of(found, VolumeIndex.of((), {}))[0]
+    check_no_saved_memory(instances, found, what="its NICs")
+    current = instances.plain_guest(found)
     replaced = changed_nic(current, mac_address, nic)
     check_replaceable(current, replaced, nic)
     client, scope = instances.client, instances.scope_of(found)
@@ -151,6 +153,7 @@ def detach(instances: Instances, guest: GuestRef, mac_address: str) -> PowerStat
     device = nic_devices.device_with(found, mac_address)
     if device is None:
         return power
+    check_no_saved_memory(instances, found, what="its NICs")
     kept = remove_devices(
         instances, name, {device}, what=_named(mac_address),
         has=lambda one: nic_devices.device_with(one, mac_address) is not None, runs=power is not PowerState.OFF,

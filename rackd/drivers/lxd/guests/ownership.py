@@ -13,6 +13,7 @@ from rackd.drivers.driver_errors import guest_not_found, required_guest
 from rackd.drivers.generation import is_higher
 from rackd.drivers.lxd.connection.client import path
 from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.inventory.addresses import read_snapshots_of
 from rackd.drivers.lxd.inventory.ownership import (
     COMPLETED_KEY,
     GENERATION_KEY,
@@ -25,6 +26,8 @@ from rackd.drivers.lxd.inventory.ownership import (
     marker_of,
     replacement_name,
 )
+from rackd.drivers.lxd.inventory.removal_facts import permanence_command, removal_facts_of
+from rackd.drivers.removal_checks import check_adoptable
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -34,8 +37,8 @@ _TRIES = 5  # of a change, while something else changes the instance
 def adopt(instances: Instances, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
     """Returns the instance with the marker. Idempotent.
 
-    Raises NotFound, Unsupported for a container, and NameTaken if the instance carries another marker or another
-    instance carries this one.
+    Raises NotFound, Unsupported for a container or an ephemeral instance, and NameTaken if the instance carries another
+    marker or another instance carries this one.
     """
     found = instances.by_id(guest_id, name)
     if found is None:
@@ -46,6 +49,9 @@ def adopt(instances: Instances, guest_id: str, name: str, marker: OwnershipMarke
     if present is not None and present != marker:
         raise _already_marked(found["name"], present, name)
     if present is None:
+        dialect = instances.capabilities.dialect
+        stays = f"Make it permanent first: {permanence_command(found, dialect)}"
+        check_adoptable(str(found["name"]), removal_facts_of(found, (), dialect), remedy=stays)
         other = instances.marked_here(name=name, marker=marker)
         if other is not None:
             raise _already_marked(other["name"], marker, name)
@@ -53,7 +59,7 @@ def adopt(instances: Instances, guest_id: str, name: str, marker: OwnershipMarke
         # A copy of one of our instances has the generation of its source.
         instances.change_config(found["name"], {**marker_config(marker), **completed, GENERATION_KEY: ""})
         found = instances.read(found["name"])
-    return instances.guest(found)
+    return instances.guest(found, snapshots=read_snapshots_of(instances.client, found, instances.scope))
 
 
 def disown(instances: Instances, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from attrs import frozen
 
 from common.errors import DriverFailed, HostUnreachable
 from common.values import PowerAction, PowerState
-from rackd.drivers.lxd.connection.client import Client, path
-from rackd.drivers.lxd.inventory.guests import FROZEN, STOPPED, STOPPING, power_of
+from rackd.drivers.lxd.connection.client import Client, Json, path
+from rackd.drivers.lxd.inventory.power_states import FROZEN, STOPPED, STOPPING, power_of
+from rackd.drivers.lxd.inventory.removal_facts import has_saved_memory
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -23,6 +25,8 @@ ACTION_S = 120.0
 BUSY_S = 1.0
 # Incus takes minutes to give up a device that a guest without a system does not give back.
 _BUSY = "instance is busy running"
+# Incus keeps the word of the saved memory when it makes the root disk anew, with which the memory goes.
+_STATE_GONE = re.compile(r"state file.*no such file", re.IGNORECASE | re.DOTALL)
 
 
 @frozen(kw_only=True)
@@ -56,9 +60,15 @@ class PowerControl:
             self._settled(PowerState.OFF)
             status = STOPPED
         if power_of(status) is not PowerState.ON:
-            action = "unfreeze" if status == FROZEN else "start"
-            self._act({"action": action, "timeout": -1}, unless=lambda: self._power() is PowerState.ON)
+            self._act(
+                {"action": "unfreeze" if status == FROZEN else "start", "timeout": -1, **self._from_saved_memory()},
+                unless=lambda: self._power() is PowerState.ON,
+            )
         return self._settled(PowerState.ON)
+
+    def _from_saved_memory(self) -> dict[str, object]:
+        """Without this key, the server deletes the saved memory of an instance that it starts."""
+        return {"stateful": True} if has_saved_memory(self._read()) else {}
 
     def _shut_down(self, grace_s: float) -> None:
         if self._power() is PowerState.ON:  # a frozen or failed instance cannot shut down
@@ -80,17 +90,34 @@ class PowerControl:
             except DriverFailed as error:
                 if unless():
                     return None
+                if body.get("stateful"):
+                    if not _STATE_GONE.search(str(error)):
+                        raise self._not_restored(error) from error
+                    log.info("saved_memory_is_gone", guest=self.name, reason=str(error))
+                    body = {**body, "stateful": False}
+                    continue
                 if _BUSY not in str(error).lower() or time.monotonic() > ends_at:
                     raise
                 log.info("guest_is_busy", guest=self.name, reason=str(error))
             if self.closing.wait(BUSY_S):
                 raise HostUnreachable(f"This rack closed the connection while {self.name} was busy.")
 
+    def _not_restored(self, error: DriverFailed) -> DriverFailed:
+        command = f"{self.client.dialect.client} start --stateless {self.name} --project {self.project}"
+        return DriverFailed(
+            f"{self.name} was stopped with its memory saved, and cannot go on from it: {error} To start it without, "
+            f"which loses that memory: {command}"
+        )
+
     def _request(self, body: dict[str, object], *, wait_s: float) -> None:
         self.client.put(path("instances", self.name, "state"), body, project=self.project, wait_s=wait_s)
 
     def _status(self) -> int:
-        return int(self.client.get(path("instances", self.name), project=self.project)["status_code"])
+        return int(self._read()["status_code"])
+
+    def _read(self) -> Json:
+        found: Json = self.client.get(path("instances", self.name), project=self.project)
+        return found
 
     def _power(self) -> PowerState:
         return power_of(self._status())

@@ -25,6 +25,7 @@ from rackd.drivers.lxd.guests.replacement import (
     replace,
     wait_until_idle,
 )
+from rackd.drivers.lxd.guests.safeguards import check_deletable
 from rackd.drivers.lxd.inventory.ownership import config_of, replacement_name
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ def give_root_disk(instances: Instances, original: Json, root: RootDisk, marker:
     """
     if instances.capabilities.rebuild and original["name"] != replacement_name(marker):
         return rebuild(instances, original, root)
+    check_deletable(instances, original)
     return replace(instances, original, root, marker)
 
 

@@ -31,7 +31,6 @@ from rackd.drivers.lxd.guests.instance_config import CLOUD_INIT, CLOUD_INIT_DISK
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.nic_devices import with_leases
 from rackd.drivers.lxd.inventory.boot_order import with_root_first
-from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.ownership import (
     BOOT_DISK_KEY,
     BOOT_ONCE_KEY,
@@ -47,6 +46,7 @@ from rackd.drivers.lxd.inventory.ownership import (
     marker_of,
     replacement_name,
 )
+from rackd.drivers.lxd.inventory.power_states import STOPPED
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -18,10 +18,10 @@ from rackd.drivers.lxd.guests.instance_config import HUGE_PAGES, NO_HUGE_PAGES, 
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.preflight import check_nodes, check_pages
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
+from rackd.drivers.lxd.guests.safeguards import check_no_saved_memory
 from rackd.drivers.lxd.inventory.facts import core_count, numa_nodes
-from rackd.drivers.lxd.inventory.guests import STOPPED, guest_of
 from rackd.drivers.lxd.inventory.ownership import Json
-from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
+from rackd.drivers.lxd.inventory.power_states import STOPPED
 from rackd.drivers.resizing import before_start, check_cores, check_resizable, needs_placing, size_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -34,20 +34,22 @@ _REFUSED_WHILE_RUNNING = ("vm is running", "failed updating cpu limit", "failed 
 def resize(instances: Instances, guest: GuestRef, size: GuestSize) -> Resized:
     """Returns the size that the instance has now. Raises as the driver contract says."""
     found = instances.of_machine(guest)
-    current = _guest(found)
+    check_no_saved_memory(instances, found, what="its size")
+    current = instances.plain_guest(found)
     _check(instances, found, current, size)
     if current.power is PowerState.OFF:
         _change(instances, current.name, _config(current, size))
     else:
         _change_running(instances, current, size)
-    changed = _guest(instances.read(current.name))
+    changed = instances.plain_guest(instances.read(current.name))
     return Resized(size=size_of(changed), power=changed.power)
 
 
 def resize_placed(instances: Instances, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
     """Returns the size of the instance once it has it and the placement, in one change. Raises as the contract says."""
     found = instances.of_machine(guest)
-    current = _guest(found)
+    check_no_saved_memory(instances, found, what="its size")
+    current = instances.plain_guest(found)
     if needs_placing(current, size, placement):
         wanted = PlacedGuest.of(current.name, size, placement)
         resources = instances.client.get("resources", target=instances.scope.member or "")
@@ -59,7 +61,7 @@ def resize_placed(instances: Instances, guest: GuestRef, size: GuestSize, placem
         pages = str((found.get("expanded_config") or {}).get(HUGE_PAGES, NO_HUGE_PAGES))
         now = {HUGE_PAGES: pages, **(found.get("config") or {})}
         _change(instances, current.name, {key: text for key, text in config.items() if now.get(key, "") != text})
-    changed = _guest(instances.read(current.name))
+    changed = instances.plain_guest(instances.read(current.name))
     return Resized(size=size_of(changed), power=changed.power)
 
 
@@ -68,13 +70,9 @@ def apply_before_start(instances: Instances, name: str, size: GuestSize) -> None
     found = instances.read(name)
     if int(found["status_code"]) == STOPPED:
         with before_start(name):
-            current = _guest(found)
+            current = instances.plain_guest(found)
             _check(instances, found, current, size)
             _change(instances, name, _config(current, size))
-
-
-def _guest(instance: Json) -> Guest:
-    return guest_of(instance, VolumeIndex.of((), {}))[0]
 
 
 def _check(instances: Instances, found: Json, current: Guest, size: GuestSize) -> None:

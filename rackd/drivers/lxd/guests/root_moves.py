@@ -22,8 +22,9 @@ from rackd.drivers.lxd.guests import volumes
 from rackd.drivers.lxd.guests.attached_disks import is_root
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
-from rackd.drivers.lxd.inventory.guests import STOPPED
+from rackd.drivers.lxd.inventory.config_values import is_true
 from rackd.drivers.lxd.inventory.ownership import MOVE_PREFIXES, Json, config_of, id_of, marker_of
+from rackd.drivers.lxd.inventory.power_states import STOPPED
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ def _shared_volumes(instances: Instances, found: Json) -> Iterator[None]:
     """Lets the copy of the instance have its volumes too, while it moves, where a volume belongs to one instance."""
     try:
         for where, config in _guarded_volumes(instances, found):
-            if config.get(_SHARED) != "true":
+            if not is_true(config.get(_SHARED)):
                 _configure_volume(instances, found, where, {_SHARED: "true", _SHARED_BY_US: "true"})
         yield
     finally:

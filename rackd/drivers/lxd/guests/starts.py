@@ -5,11 +5,16 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.boot import BootOnce
+from common.errors import WrongState
 from common.values import DiskSize, GuestSize, PowerAction, PowerState
 from rackd.drivers.lxd.guests import boot_disk, boot_order, disk_growth, resizing
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
+from rackd.drivers.lxd.guests.safeguards import check_power
 from rackd.drivers.lxd.inventory.ownership import Json
+from rackd.drivers.lxd.inventory.removal_facts import has_saved_memory
+from rackd.drivers.resizing import before_start
+from rackd.drivers.start_refusals import StartChange
 
 
 @frozen(kw_only=True)
@@ -34,8 +39,16 @@ def switch(
     grace_s: float,
     changes: StartChanges,
 ) -> PowerState:
-    """Returns the state after `action`. Choices of what to boot are applied in any case, `changes` before a start."""
+    """Returns the state after `action`. Choices of what to boot are applied in any case, `changes` before a start.
+
+    Saved memory is restored into the instance as it is: the changes stay pending, as the choices do. Raises WrongState
+    as `check_power`, before anything is changed.
+    """
+    check_power(instances, found, action)
     name = str(found["name"])
+    if action in {PowerAction.ON, PowerAction.CYCLE} and has_saved_memory(found):
+        _refuse(name, changes)
+        return control.switch(PowerAction.ON, grace_s=grace_s)
     postponed = boot_disk.is_postponed(found) or boot_order.is_postponed(found)
     if action in {PowerAction.ON, PowerAction.CYCLE} and (postponed or changes.some):
         if action is PowerAction.CYCLE:
@@ -50,6 +63,18 @@ def switch(
     if postponed:
         _prepare_boot(instances, found, None)
     return state
+
+
+def _refuse(name: str, changes: StartChanges) -> None:
+    """Notes that the changes stay pending."""
+    asked = {
+        StartChange.SIZE: changes.size is not None,
+        StartChange.DISK: bool(changes.disk_sizes),
+        StartChange.BOOT: changes.boot_once is not None,
+    }
+    for change in (one for one, is_asked in asked.items() if is_asked):
+        with before_start(name, change):
+            raise WrongState(f"{name} goes on from its saved memory, with the size and the disks that it had.")
 
 
 def _prepare_boot(instances: Instances, found: Json, once: BootOnce | None) -> None:

@@ -1,4 +1,4 @@
-"""Reads which IP addresses running instances have.
+"""Reads which IP addresses running instances have, and the snapshots of instances where no other listing has them.
 
 LXD knows them from its agent in the guest, else from its DHCP leases and the server's neighbour table. An agent that
 hangs delays the whole listing; then only the leases of LXD's own networks are read.
@@ -7,16 +7,18 @@ hangs delays the whole listing; then only the leases of LXD's own networks are r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import unquote
 
 import structlog
+from attrs import field, frozen
 
 from common.errors import DriverFailed, HostUnreachable, NotFound
 from common.values import PowerState
 from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.failures import NotAuthorized
-from rackd.drivers.lxd.inventory.guests import power_of
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, VM, marker_of
+from rackd.drivers.lxd.inventory.power_states import power_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -25,20 +27,33 @@ _WHOLE, _ONLY_NETWORK = "2", "2;fields=state.network"  # of the states in a list
 STATE_S = 3.0  # for that of one instance
 
 AddressesByMac = Mapping[str, tuple[str, ...]]
-AddressesOfInstances = Mapping[tuple[str, str], AddressesByMac]  # by project and name
+InstanceKey = tuple[str, str]  # project and name
 
 
-def read_addresses(
+@frozen(kw_only=True)
+class InstanceDetails:
+    """What a plain listing of instances lacks."""
+
+    addresses: Mapping[InstanceKey, AddressesByMac] = field(factory=dict)
+    snapshots: Mapping[InstanceKey, tuple[str, ...]] = field(factory=dict)
+
+
+NO_DETAILS = InstanceDetails()
+
+
+def read_details(
     client: Client, instances: Iterable[Json], scope: Scope, member: str | None, can: Capabilities
-) -> AddressesOfInstances:
-    """Returns those of the host's marked VMs that run: one request, none without such VMs.
+) -> InstanceDetails:
+    """Returns the addresses of the host's marked VMs that run, and the snapshots of all its marked VMs if the server
+    does not list their volumes: one request, none if there are no such VMs.
 
     If LXD does not answer in time, one more for each of LXD's networks with such VMs. Of the states only the network
     is asked for, where the server can leave out the rest: the use of each disk takes it longest.
     """
-    running = [one for one in instances if _is_wanted(one, scope.project) and member in {None, one.get("location")}]
-    if not running:
-        return {}
+    marked = [one for one in instances if _is_marked(one, scope.project) and member in {None, one.get("location")}]
+    running = [one for one in marked if power_of(int(one.get("status_code") or 0)) is PowerState.ON]
+    if not (marked if can.hides_snapshots else running):
+        return NO_DETAILS
     try:
         listed: Sequence[Json] = client.get_within(
             LISTING_S, "instances", recursion=_ONLY_NETWORK if can.selective_state else _WHOLE, project=scope.project
@@ -46,9 +61,23 @@ def read_addresses(
     except (HostUnreachable, DriverFailed) as error:
         log.info("instance_states_not_read", project=scope.project, reason=str(error))
         leases = _leases(client, running, scope)
-        return {_key(one): leases for one in running}
+        return InstanceDetails(addresses={_key(one): leases for one in running})
     names = {_key(one) for one in running}
-    return {_key(one): addresses_in(one.get("state")) for one in listed if _key(one) in names}
+    return InstanceDetails(
+        addresses={_key(one): addresses_in(one.get("state")) for one in listed if _key(one) in names},
+        snapshots={_key(one): snapshots_in(one) for one in listed if one.get("snapshots")},
+    )
+
+
+def snapshots_in(instance: Json) -> tuple[str, ...]:
+    """Returns the names of the snapshots in a full listing, without that of the instance."""
+    return tuple(sorted(str(one["name"]).rpartition("/")[2] for one in instance.get("snapshots") or ()))
+
+
+def read_snapshots_of(client: Client, instance: Json, scope: Scope) -> tuple[str, ...]:
+    """Returns the names of the snapshots of one instance; none if it has gone."""
+    urls = client.find(path("instances", str(instance["name"]), "snapshots"), project=scope.project)
+    return tuple(sorted(unquote(str(url).partition("?")[0].rpartition("/")[2]) for url in urls or ()))
 
 
 def read_addresses_of(client: Client, instance: Json, scope: Scope) -> AddressesByMac:
@@ -93,10 +122,9 @@ def _leases(client: Client, instances: Iterable[Json], scope: Scope) -> Addresse
     return found
 
 
-def _is_wanted(instance: Json, project: str) -> bool:
-    runs = power_of(int(instance.get("status_code") or 0)) is PowerState.ON
-    return runs and instance.get("type") == VM and _key(instance)[0] == project and marker_of(instance) is not None
+def _is_marked(instance: Json, project: str) -> bool:
+    return instance.get("type") == VM and _key(instance)[0] == project and marker_of(instance) is not None
 
 
-def _key(instance: Json) -> tuple[str, str]:
+def _key(instance: Json) -> InstanceKey:
     return str(instance.get("project") or DEFAULT_PROJECT), str(instance["name"])

@@ -1,9 +1,12 @@
-"""Parses sizes and core lists in LXD's config syntax."""
+"""Parses booleans, sizes and core lists in LXD's config syntax."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+
+from common.units import BYTES_PER_MIB
 
 _SIZE = re.compile(r"(?P<number>[0-9]+)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
 _CORES = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?", re.ASCII)
@@ -13,6 +16,34 @@ _UNITS: Mapping[str, int] = {"": 1, "B": 1, "bytes": 1} | {
     for suffix, base in (("B", 1000), ("iB", 1024))
 }
 _MAX_RANGE = 8192
+_NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_PERCENT = re.compile(r"(?P<number>[0-9]{1,9})%", re.ASCII)
+_TOPOLOGY = ("sockets", "cores", "threads")
+
+
+def is_true(text: object, *, unset: bool = False) -> bool:
+    """Returns whether LXD takes the value of a boolean key for true, in any spelling. `unset` is the key's default.
+
+    The driver has no other comparison with a boolean's text.
+    """
+    word = str(text or "").lower()
+    return word in _TRUE if word else unset
+
+
+def is_percentage(text: str | None) -> bool:
+    return _PERCENT.fullmatch((text or "").strip()) is not None
+
+
+def amount_bytes(text: str, total_bytes: int) -> int:
+    """Parses `limits.memory`: a size, or a percentage of `total_bytes`, which QEMU gets in whole MiB.
+
+    Raises ValueError as `size_bytes`.
+    """
+    found = _PERCENT.fullmatch(text.strip())
+    if found is None:
+        return size_bytes(text)
+    return total_bytes // 100 * int(found["number"]) // BYTES_PER_MIB * BYTES_PER_MIB
 
 
 def size_bytes(text: str) -> int:
@@ -26,11 +57,13 @@ def size_bytes(text: str) -> int:
 
 
 def parse_cores(text: str) -> tuple[int, tuple[int, ...]]:
-    """Returns the number of cores and the pinned ones: `4` is any four, `0,2-3` pins three. Raises ValueError
-    otherwise.
+    """Returns the number of cores and the pinned ones: `4` is any four, `0,2-3` pins three, and
+    `sockets=2,cores=4,threads=1` of Incus is any eight. Raises ValueError otherwise.
     """
     if text.strip().isdecimal():
         return int(text), ()
+    if "=" in text:
+        return _topology_cores(text), ()
     pinned: set[int] = set()
     for part in text.split(","):
         found = _CORES.fullmatch(part.strip())
@@ -41,6 +74,13 @@ def parse_cores(text: str) -> tuple[int, tuple[int, ...]]:
             raise ValueError(f"'{text}' is not a list of cores")
         pinned.update(range(first, last + 1))
     return len(pinned), tuple(sorted(pinned))
+
+
+def _topology_cores(text: str) -> int:
+    parts = dict(part.partition("=")[::2] for part in text.replace(" ", "").split(","))
+    if not parts or parts.keys() - {*_TOPOLOGY} or not all(_NUMBER.fullmatch(one) for one in parts.values()):
+        raise ValueError(f"'{text}' is not a number of cores or a list of cores")
+    return math.prod(map(int, parts.values()))
 
 
 def natural(name: str) -> tuple[tuple[int, int | str], ...]:

@@ -28,6 +28,7 @@ from rackd.drivers.lxd.inventory import hardware
 from rackd.drivers.lxd.inventory.image_copies import copies_of, iso_copies_of, sha256_of_iso_volume
 from rackd.drivers.lxd.inventory.networks import networks_of
 from rackd.drivers.lxd.inventory.placement_groups import groups_of
+from rackd.drivers.lxd.inventory.pool_usage import GuestStorage, guest_storage, storage_ids
 from rackd.drivers.lxd.inventory.volume_index import Volume, usable_volumes
 
 Json = Mapping[str, Any]
@@ -64,6 +65,8 @@ class ServerResponses:
     pools_with_volumes: Sequence[str] = ()  # storage pools whose volumes are known
     problems: Sequence[Problem] = field(factory=tuple)
     addresses: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = field(factory=dict)
+    snapshots: Mapping[tuple[str, str], tuple[str, ...]] = field(factory=dict)  # of instances, by project and name
+    memory_total_bytes: int = 0  # of the server; may be 0 if the memory of no instance is a percentage of it
 
     @cached_property
     def image_copies(self) -> tuple[ImageCopy, ...]:
@@ -191,6 +194,10 @@ def cpu_speed_mhz(resources: Json) -> int | None:
 
 
 def storage_pools(responses: ServerResponses, guests: Sequence[Guest]) -> tuple[StoragePool, ...]:
+    usable = [name for name in responses.pool_space]
+    totals = {name: int(_space(responses, name).get("total") or 0) for name in usable}
+    ids = storage_ids((one for one in responses.pools if one["name"] in responses.pool_space), totals)
+    of_guests = guest_storage(guests, responses.instances)
     found = [
         StoragePool(
             pool_id=str(pool["name"]),
@@ -198,7 +205,8 @@ def storage_pools(responses: ServerResponses, guests: Sequence[Guest]) -> tuple[
             type=str(pool["driver"]),
             path=(pool.get("config") or {}).get("source") or "Unknown",
             total_bytes=int(_space(responses, str(pool["name"])).get("total") or 0),
-            used_elsewhere_bytes=_used_elsewhere(responses, str(pool["name"]), guests),
+            used_elsewhere_bytes=_used_elsewhere(responses, _sharing(str(pool["name"]), ids), of_guests),
+            storage_id=ids.get(str(pool["name"]), ""),
             status=responses.pool_status.get(str(pool["name"]), POOL_AVAILABLE),
         )
         for pool in responses.pools
@@ -213,26 +221,33 @@ def _space(responses: ServerResponses, pool: str) -> Json:
     return found
 
 
-def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Guest]) -> int:
-    """Returns the pool's space that is used by other than guests' disks, in whole GiB.
+def _sharing(pool: str, ids: Mapping[str, str]) -> frozenset[str]:
+    """Returns the names of the pools on the storage of this one."""
+    own = ids.get(pool, "")
+    return frozenset({pool, *(name for name, one in ids.items() if own and one == own)})
+
+
+def _used_elsewhere(responses: ServerResponses, pools: frozenset[str], of_guests: GuestStorage) -> int:
+    """Returns the space of the pools, which share it, that is used by other than guests' disks, in whole GiB.
 
     LXD reports how full a pool is and the nominal size of volumes, but not the space they occupy. So this is a lower
     bound: the used space beyond all nominal sizes of guests' disks, or the size of unattached volumes. A thin pool on a
-    file system with other files can have less space left than it seems.
+    file system with other files can have less space left than it seems. The volumes for the states of VMs are used.
     """
-    nominal = sum(disk.size_bytes for guest in guests for disk in guest.disks if disk.pool_id == pool)
-    nominal += sum(copy.size_bytes for copy in responses.image_copies if copy.pool_id == pool)
-    used = int(_space(responses, pool).get("used") or 0)
+    states = sum(of_guests.states.get(pool, 0) for pool in pools)
+    nominal = states + sum(of_guests.disks.get(pool, 0) for pool in pools)
+    nominal += sum(copy.size_bytes for copy in responses.image_copies if copy.pool_id in pools)
+    used = max(int(_space(responses, pool).get("used") or 0) for pool in pools)
     unattached = sum(
         volume.size_bytes
         for volume in responses.volumes
-        if volume.pool == pool
+        if volume.pool in pools
         and volume.type == "custom"
         and not volume.attached
         and not sha256_of_iso_volume(volume)
         and responses.member in {None, volume.location}
     )
-    return -(-max(0, used - nominal, unattached) // GIB) * GIB
+    return -(-(states + max(0, used - nominal, unattached)) // GIB) * GIB
 
 
 def profiles_of(profiles: Iterable[Json]) -> tuple[Profile, ...]:

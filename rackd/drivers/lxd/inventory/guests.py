@@ -16,9 +16,16 @@ from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.lxd.connection.dialect import LXD
+from rackd.drivers.lxd.connection.dialect import LXD, Dialect
 from rackd.drivers.lxd.inventory.boot_order import BootedOnce, first_disk, order_of, priority_of
-from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
+from rackd.drivers.lxd.inventory.config_values import (
+    amount_bytes,
+    is_percentage,
+    is_true,
+    natural,
+    parse_cores,
+    size_bytes,
+)
 from rackd.drivers.lxd.inventory.iso_volumes import iso_of
 from rackd.drivers.lxd.inventory.ownership import (
     BOOT_DISK_KEY,
@@ -33,31 +40,18 @@ from rackd.drivers.lxd.inventory.ownership import (
     id_of,
     marker_of,
 )
+from rackd.drivers.lxd.inventory.power_states import power_of
+from rackd.drivers.lxd.inventory.removal_facts import removal_facts_of
 from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
 
 DEFAULT_DISK_BYTES = 10 * 1024**3  # LXD's default size of a VM's root disk
 DEFAULT_CORES, DEFAULT_MEMORY_MIB = 1, 1024  # LXD's defaults for a VM without limits
 
-STARTED, STOPPED, RUNNING, STARTING, STOPPING, FROZEN, ERROR, READY = 101, 102, 103, 106, 107, 110, 112, 113
-_POWER = {
-    STARTED: PowerState.ON,
-    RUNNING: PowerState.ON,
-    STARTING: PowerState.ON,
-    READY: PowerState.ON,
-    STOPPED: PowerState.OFF,
-    STOPPING: PowerState.ON,  # still running
-    FROZEN: PowerState.PAUSED,
-}
 AUTOSTART = "boot.autostart"
 START_PRIORITY, START_DELAY = "boot.autostart.priority", "boot.autostart.delay"
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
 _NEVER = 1970  # the year of LXD's time for what never was, which is also written as year 1
-_TRUE = frozenset({"true", "1", "yes", "on"})
 _NIC_KINDS = {"bridged": NicKind.BRIDGE, "macvlan": NicKind.MACVLAN, "sriov": NicKind.SRIOV}
-
-
-def power_of(status_code: int) -> PowerState:
-    return _POWER.get(status_code, PowerState.UNKNOWN)
 
 
 def function_ports(networks: Iterable[Json]) -> Mapping[str, str]:
@@ -72,15 +66,19 @@ def guest_of(
     function_ports: Mapping[str, str] | None = None,
     addresses: Mapping[str, tuple[str, ...]] | None = None,
     *,
-    product: str = LXD.product,
+    dialect: Dialect = LXD,
+    snapshots: Iterable[str] = (),
+    memory_total_bytes: int = 0,
 ) -> tuple[Guest, tuple[Problem, ...]]:
     """Converts one instance; values that cannot be parsed become problems. Raises KeyError if it has no name.
 
-    `addresses` has the known ones of its NICs, by MAC address. `product` names the disks.
+    `addresses` has the known ones of its NICs, by MAC address. `dialect` is that of the server, which has
+    `memory_total_bytes`; that may be 0 for an instance whose memory is no percentage. `snapshots` are those of the
+    instance.
     """
     parser = _InstanceParser(
         instance=instance, volumes=volumes, function_ports=function_ports or {}, addresses=addresses or {},
-        product=product,
+        product=dialect.product, memory_total_bytes=memory_total_bytes,
     )  # fmt: skip
     name = str(instance["name"])
     project = str(instance.get("project") or DEFAULT_PROJECT)
@@ -98,7 +96,7 @@ def guest_of(
         project=project,
         architecture=debian_architecture(str(instance.get("architecture") or "")),
         pinned_core_ids=pinned,
-        huge_pages_backed=parser.expanded.get("limits.memory.hugepages") in {"true", "1"},
+        huge_pages_backed=is_true(parser.expanded.get("limits.memory.hugepages")),
         disks=disks,
         nics=tuple(parser.nics()),
         member=location if location not in {"", "none"} else None,
@@ -115,6 +113,7 @@ def guest_of(
         secure_boot=parser.secure_boot() if parser.is_vm else None,
         tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
         generation=generation_of(instance),
+        removal=removal_facts_of(instance, snapshots, dialect),
     )
     return guest, tuple(parser.problems)
 
@@ -126,6 +125,7 @@ class _InstanceParser:
     function_ports: Mapping[str, str]
     addresses: Mapping[str, tuple[str, ...]]
     product: str
+    memory_total_bytes: int
     problems: list[Problem] = field(factory=list)
 
     @property
@@ -142,7 +142,7 @@ class _InstanceParser:
         text = config_of(self.instance).get(AUTOSTART, "")
         if not text:
             return Autostart.LAST_STATE
-        return Autostart.ALWAYS if text.lower() in _TRUE else Autostart.NEVER
+        return Autostart.ALWAYS if is_true(text) else Autostart.NEVER
 
     def started_at(self) -> datetime | None:
         """Returns when the instance was started, which LXD calls its last use; None if it is off, or never started."""
@@ -171,7 +171,10 @@ class _InstanceParser:
     def memory_mib(self) -> int:
         text = self.expanded.get("limits.memory")
         default = DEFAULT_MEMORY_MIB if self.is_vm else 0
-        return mib_from_bytes_up(self._bytes(text, "limits.memory", default * 1024**2))
+        if is_percentage(text) and not self.memory_total_bytes:
+            self._problem(f"limits.memory: the memory of the server, of which it is {text}, is unknown.")
+            return default
+        return mib_from_bytes_up(self._bytes(text, "limits.memory", default * 1024**2, self.memory_total_bytes))
 
     def disks(self) -> Iterable[GuestDisk]:
         """Yields the root disk, then the others by device name. Omits directories, images and ISO files.
@@ -211,14 +214,14 @@ class _InstanceParser:
     def uefi(self) -> bool:
         """Returns whether the firmware is UEFI, as it is unless a key asks for a BIOS."""
         mode = self.expanded.get("boot.mode", "")
-        return mode != "bios" if mode else self.expanded.get("security.csm") != "true"
+        return mode != "bios" if mode else not is_true(self.expanded.get("security.csm"))
 
     def secure_boot(self) -> bool:
         """Returns whether it is on, as in LXD without a key."""
         mode = self.expanded.get("boot.mode", "")
         if mode:
             return mode == "uefi-secureboot"
-        return self.expanded.get("security.secureboot", "").lower() in {"", *_TRUE}
+        return is_true(self.expanded.get("security.secureboot"), unset=True)
 
     def booted_once(self) -> str | None:
         once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
@@ -227,7 +230,8 @@ class _InstanceParser:
 
     def _root(self, name: str, device: Mapping[str, str]) -> GuestDisk:
         default = DEFAULT_DISK_BYTES if self.is_vm else 0
-        size = self._bytes(device.get("size"), f"the size of {name}", default)
+        text = device.get("size") or (self.volumes.default_size(device["pool"]) if self.is_vm else "")
+        size = self._bytes(text, f"the size of {name}", default)
         known_as = config_of(self.instance).get(ROOT_VOLUME_KEY, "")
         marker = marker_of(self.instance)
         composed = marker is not None and marker_of_volume(known_as) == marker
@@ -252,8 +256,10 @@ class _InstanceParser:
             return NicKind.NETWORK, network
         return _NIC_KINDS.get(device.get("nictype", ""), NicKind.OTHER), device.get("parent", "")
 
-    def _bytes(self, text: str | None, what: str, default: int) -> int:
+    def _bytes(self, text: str | None, what: str, default: int, total_bytes: int | None = None) -> int:
         try:
+            if total_bytes is not None and text:
+                return amount_bytes(text, total_bytes)
             return size_bytes(text) if text else default
         except ValueError as error:
             self._problem(f"{what}: {error}; assuming {default} bytes.")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from common.values import MAX_VID
+from rackd.drivers.lxd.inventory.config_values import is_true
 
 Json = Mapping[str, Any]
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -56,9 +57,10 @@ def serves_static_leases(config: Json, version: int) -> bool:
     """Returns whether LXD's DHCP server assigns addresses set on NICs. Assumes LXD's default for an unknown config."""
     if not config:
         return version == 4
-    if _interface(config.get(f"ipv{version}.address")) is None or config.get(f"ipv{version}.dhcp") == "false":
+    serves = is_true(config.get(f"ipv{version}.dhcp"), unset=True)
+    if _interface(config.get(f"ipv{version}.address")) is None or not serves:
         return False
-    return version == 4 or config.get("ipv6.dhcp.stateful") == "true"
+    return version == 4 or is_true(config.get("ipv6.dhcp.stateful"))
 
 
 def may_contain(config: Json, address: str) -> bool:

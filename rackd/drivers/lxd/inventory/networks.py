@@ -10,6 +10,7 @@ from attrs import frozen
 from common.hardware import NetworkDevice, NetworkPort
 from common.values import HostNetwork, NicKind
 from rackd.drivers.lxd.inventory import network_details as details
+from rackd.drivers.lxd.inventory.config_values import is_true
 
 Json = Mapping[str, Any]
 
@@ -132,7 +133,7 @@ class _Host:
             attachable=kind in _ATTACHABLE,
             active=response.get("status") == "Created",
             bridge=name if kind == "bridge" else None,
-            dhcp=kind in {"bridge", "ovn"} and bool(own) and config.get("ipv4.dhcp") != "false",
+            dhcp=kind in {"bridge", "ovn"} and bool(own) and is_true(config.get("ipv4.dhcp"), unset=True),
             cidrs=details.cidrs_of(own),
             vid=vid,
             parent=parent,

@@ -16,7 +16,7 @@ from rackd.drivers.lxd.connection.capabilities import check_usable
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.dialect import Dialect, dialect_of
 from rackd.drivers.lxd.connection.failures import NotAuthorized
-from rackd.drivers.lxd.inventory.addresses import read_addresses
+from rackd.drivers.lxd.inventory.addresses import read_details
 from rackd.drivers.lxd.inventory.clock import ahead_s, clock_problem
 from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, member_of
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
@@ -32,6 +32,8 @@ from rackd.drivers.lxd.inventory.ownership import (
 )
 from rackd.drivers.lxd.inventory.placement_groups import read_groups
 from rackd.drivers.lxd.inventory.pools import list_pools
+from rackd.drivers.lxd.inventory.removal_facts import ephemeral_problem, snapshots_in_volumes
+from rackd.drivers.lxd.inventory.server_memory import total_bytes_for
 from rackd.drivers.lxd.inventory.volume_index import (
     Volume,
     VolumeIndex,
@@ -48,8 +50,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def read_server(client: Client, scope: Scope) -> ServerResponses:
-    """Makes eight requests, one or two more in a cluster, one more while marked VMs run, two per storage pool (three in
-    a cluster) and one per attachable interface.
+    """Makes eight requests, one or two more in a cluster, one more while marked VMs run (with servers that list
+    snapshots nowhere else: if there are marked VMs), one more if the memory of an instance is a percentage, two per
+    storage pool (three in a cluster) and one per attachable interface.
 
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
     """
@@ -71,6 +74,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
     resources = client.get("resources", target=target)
     networks = client.get("networks", recursion="1", project=scope.project, target=target)
     interfaces = with_state(networks, virtual_function_names(resources))
+    details = read_details(client, instances, scope, member, can)
     return ServerResponses(
         server=server,
         resources=resources,
@@ -96,7 +100,9 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
             *groups.problems,
             *_clock_problems(client),
         ],
-        addresses=read_addresses(client, instances, scope, member, can),
+        addresses=details.addresses,
+        snapshots={**snapshots_in_volumes(contents.volumes), **details.snapshots},
+        memory_total_bytes=total_bytes_for(client, instances, target, resources, can),
     )
 
 
@@ -262,8 +268,8 @@ def orphaned_volumes(responses: ServerResponses) -> Iterable[OrphanedVolume]:
 
 def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
     """Returns the instances of this server; in a cluster those of this member."""
-    volumes = VolumeIndex.of(responses.volumes, volume_projects_of(responses.projects))
-    ports, product = function_ports(responses.networks), dialect_of(responses.server).product
+    volumes = VolumeIndex.of(responses.volumes, volume_projects_of(responses.projects), responses.pools)
+    ports, dialect = function_ports(responses.networks), dialect_of(responses.server)
     instances, others = one_of_each_id(without_replacements(responses.instances))
     problems = [*responses.problems, *_same_id_problems(others, responses)]
     guests = []
@@ -271,9 +277,13 @@ def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
         if not _is_here(instance, responses) or is_unreadable(instance):
             continue
         key = str(instance.get("project") or DEFAULT_PROJECT), str(instance["name"])
-        guest, found = guest_of(instance, volumes, ports, responses.addresses.get(key), product=product)
+        guest, found = guest_of(
+            instance, volumes, ports, responses.addresses.get(key), dialect=dialect,
+            snapshots=responses.snapshots.get(key, ()), memory_total_bytes=responses.memory_total_bytes,
+        )  # fmt: skip
         guests.append(guest)
         problems += found
+        problems += filter(None, [ephemeral_problem(instance, dialect)])
     return sorted(guests, key=lambda guest: (guest.project, guest.name)), problems
 
 

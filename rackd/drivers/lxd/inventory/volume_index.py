@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from rackd.drivers.lxd.inventory.config_values import size_bytes
+from rackd.drivers.lxd.inventory.config_values import is_true, size_bytes
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, Json
 
 
@@ -36,16 +36,25 @@ class VolumeIndex:
 
     _volumes: Mapping[tuple[str, str, str], tuple[Volume, ...]] = field(factory=dict)
     _volume_projects: Mapping[str, str] = field(factory=dict)
+    _default_sizes: Mapping[str, str] = field(factory=dict)
 
     @classmethod
-    def of(cls, volumes: Iterable[Volume], volume_projects: Mapping[str, str]) -> VolumeIndex:
-        """`volume_projects` maps each project to the one that holds its custom volumes."""
+    def of(
+        cls, volumes: Iterable[Volume], volume_projects: Mapping[str, str], pools: Iterable[Json] = ()
+    ) -> VolumeIndex:
+        """`volume_projects` maps each project to the one that holds its custom volumes. `pools` have the sizes of
+        disks that have none of their own.
+        """
         found: dict[tuple[str, str, str], tuple[Volume, ...]] = {}
         for volume in volumes:
             if volume.type == "custom":
                 key = volume.pool, volume.project, volume.name
                 found[key] = (*found.get(key, ()), volume)
-        return cls(found, volume_projects)
+        return cls(found, volume_projects, {str(one["name"]): default_size_of(one) for one in pools})
+
+    def default_size(self, pool: str) -> str:
+        """Returns the size of a root disk in this pool that has none of its own; empty without one."""
+        return self._default_sizes.get(pool, "")
 
     def find(self, instance: Json, pool: str, name: str) -> Volume | None:
         """Prefers the volume on the instance's own cluster member: each member may have one of that name."""
@@ -53,6 +62,10 @@ class VolumeIndex:
         named = self._volumes.get((pool, self._volume_projects.get(project, project), name), ())
         local = [volume for volume in named if volume.location == instance.get("location")]
         return next(iter(local or named), None)
+
+
+def default_size_of(pool: Json) -> str:
+    return str((pool.get("config") or {}).get("volume.size") or "")
 
 
 def volume_projects_of(projects: Iterable[Json]) -> Mapping[str, str]:
@@ -70,7 +83,7 @@ def usable_volumes(volumes: Iterable[Volume], projects: Iterable[Json]) -> list[
 
 
 def _volume_project(project: Json) -> str:
-    separate = (project.get("config") or {}).get("features.storage.volumes") == "true"
+    separate = is_true((project.get("config") or {}).get("features.storage.volumes"))
     return str(project["name"]) if separate else DEFAULT_PROJECT
 
 
