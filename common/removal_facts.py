@@ -10,14 +10,16 @@ class RemovalFacts:
     """What a driver knows of the end of a guest, besides its disks.
 
     `snapshots` are names; the hypervisor deletes them with the guest, and `saved_memory`, from which the guest would
-    start. `shared_volumes` (POOL/VOLUME) are disks that stay, because another guest has them too. `protection` says by
-    which setting the host refuses to delete the guest, and what ends that, in whole sentences. A guest that is
+    start. `shared_volumes` (POOL/VOLUME) are disks that stay, because another guest or another image needs them;
+    `layers` are paths of images that stay, such as of external snapshots: they were not made by Innkeeper. `protection`
+    says why the host refuses to delete the guest, and what ends that, in whole sentences. A guest that is
     `deleted_when_off` is deleted by its host, with its disks, as soon as it is powered off.
     """
 
     snapshots: tuple[str, ...] = ()
     saved_memory: bool = False
     shared_volumes: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
     protection: str = ""
     deleted_when_off: bool = False
 

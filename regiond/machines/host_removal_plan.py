@@ -36,7 +36,7 @@ class AffectedGuest:
     devices: tuple[str, ...] = ()  # on the machine, by hostname
     foreign_disks: tuple[str, ...] = ()  # that stay on the host, as they are
     kept_disks: tuple[str, ...] = ()  # that stay on the host, and are listed as kept disks if the guest goes
-    shared_disks: tuple[str, ...] = ()  # that stay on the host, because another guest has them too
+    shared_disks: tuple[str, ...] = ()  # that stay on the host, because another guest or image needs them
     all_disks: tuple[DiskView, ...] = ()
     removal: RemovalFacts = NO_REMOVAL_FACTS
 
@@ -107,10 +107,12 @@ def removal_texts(guests: Iterable[AffectedGuest]) -> tuple[str, ...]:
     snapshots = [f"{guest.name}/{name}" for guest in found for name in guest.removal.snapshots]
     saved = [guest.name for guest in found if guest.removal.saved_memory]
     shared = [volume for guest in found for volume in guest.shared_disks]
+    layers = [path for guest in found for path in guest.removal.layers]
     texts = {
         "Snapshots that are deleted with their VM": snapshots,
         "Saved memory that is deleted with its VM": saved,
-        "Disks that stay, because another VM has them too": shared,
+        "Disks that stay, because another VM or image needs them": shared,
+        "Images on the host that stay, as external snapshots leave them": layers,
     }
     return tuple(f"{what} ({len(names)}): {first_of(names, MAX_NAMED)}." for what, names in texts.items() if names)
 

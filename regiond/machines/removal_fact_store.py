@@ -11,12 +11,27 @@ from regiond.db.pool import Db
 from regiond.machines.model import MachineView
 
 _FACTS = "select machine_id, removal from guest where machine_id = any($1::integer[]) and removal <> '{}'"
+_STAYING = """
+    select array(select d.volume || ' in ' || p.name
+                   from machine_disk d join storage_pool p on p.id = d.storage_pool_id
+                  where d.machine_id = g.machine_id and d.origin <> 'foreign'
+                    and g.removal -> 'shared_volumes' ? (p.pool_key || '/' || d.volume)
+                  order by d.index) as volumes,
+           array(select jsonb_array_elements_text(g.removal -> 'layers')) as layers
+      from guest g where g.machine_id = $1
+"""
 
 
 async def facts_of(db: Db, machine_ids: Collection[int]) -> Mapping[int, RemovalFacts]:
     """Returns the facts by machine id, without machines of which there is nothing to say."""
     rows = await db.fetch(_FACTS, list(machine_ids))
     return {row["machine_id"]: from_dict(row["removal"], RemovalFacts) for row in rows}
+
+
+async def staying(db: Db, machine_id: int) -> tuple[str, ...]:
+    """Returns what of the machine's own stays when its guest is deleted: `volume in storage pool`, or paths."""
+    row = await db.fetchrow(_STAYING, machine_id)
+    return () if row is None else (*row["volumes"], *row["layers"])
 
 
 async def check_deletable(db: Db, machine: MachineView) -> None:

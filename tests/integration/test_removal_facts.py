@@ -12,6 +12,7 @@ from common.serialization import to_dict
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, guests, refresh, rows
 from tests.integration.test_deletion_dry_runs import names, plan_of, refused_alike
+from tests.integration.test_disk_changes import events
 from tests.rejections import rejection
 from tests.waiting import settle
 
@@ -63,7 +64,19 @@ async def test_a_disk_that_another_vm_has_stays(innkeeper: Deployment, host: Any
     machine = await machine_with(innkeeper, host, RemovalFacts(shared_volumes=("default/foreign-0001",)))
     plan = await plan_of(innkeeper, "DELETE", f"machines/{machine['system_id']}/")
     assert [guest["volumes"] for guest in plan["deleted"]] == [[]]
-    assert "Disks that stay, because another VM has them too (1): default/foreign-0001." in plan["effects"]
+    assert "Disks that stay, because another VM or image needs them (1): default/foreign-0001." in plan["effects"]
+
+
+async def test_images_of_snapshots_stay_and_the_event_says_so(innkeeper: Deployment, host: Any) -> None:
+    facts = RemovalFacts(layers=("/pool/foreign-0001.before",), shared_volumes=("default/foreign-0001",))
+    machine = await machine_with(innkeeper, host, facts)
+    path = f"machines/{machine['system_id']}/"
+    plan = await plan_of(innkeeper, "DELETE", path)
+    stays = "Images on the host that stay, as external snapshots leave them (1): /pool/foreign-0001.before."
+    assert stays in plan["effects"]
+    await innkeeper.delete(path)
+    (message,) = await events(innkeeper, "machine_deleted")
+    assert message.endswith("; what stays there: foreign-0001 in default, /pool/foreign-0001.before")
 
 
 async def test_a_protected_vm_is_not_touched(innkeeper: Deployment, host: Any) -> None:

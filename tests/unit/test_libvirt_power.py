@@ -33,6 +33,10 @@ class FailingDomain:
     name: str = "vm"
     starts: int = 0
     running: bool = False
+    saved: bool = False
+
+    def has_saved_memory(self) -> bool:
+        return self.saved
 
     def state(self) -> int:
         return RUNNING if self.running else SHUT_OFF
@@ -63,6 +67,12 @@ def test_start_raises_the_last_failure(failures: list[str], starts: int) -> None
     with pytest.raises(DriverFailed, match=failures[-1]):
         start(domain)
     assert domain.starts == starts
+
+
+def test_a_start_from_saved_memory_that_fails_says_how_to_start_without() -> None:
+    domain = FailingDomain(["failed to read cookie"], saved=True)
+    with pytest.raises(DriverFailed, match="failed to read cookie.*virsh managedsave-remove vm"):
+        start(domain)
 
 
 class WithoutAutostart(Client):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from uuid import UUID
 
 import structlog
+from attrs import evolve
 
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
@@ -17,6 +18,7 @@ from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.values import (
     Autostart,
     DiskSize,
@@ -63,6 +65,7 @@ from rackd.drivers.libvirt.guests import (
 from rackd.drivers.libvirt.guests.cloning import CopiedContent
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
+from rackd.drivers.libvirt.guests.removal_facts import Storage, with_removal_facts
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies, usage
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
 from rackd.drivers.libvirt.inventory.guest_agents import GuestAgents
@@ -99,6 +102,7 @@ class LibvirtDriver(WithoutProjects):
         self._watches: set[Watch] = set()
         self._agents = GuestAgents()
         self._images = ImageInventory()
+        self._removal: Mapping[str, RemovalFacts] = {}  # of the last discovery run, by UUID
         self._domain_cache: tuple[Client, DomainCache] | None = None
         self._capabilities: tuple[Client, HostTraits, DomainCapabilities] | None = None
 
@@ -122,6 +126,10 @@ class LibvirtDriver(WithoutProjects):
             sriov_ports_of(responses),
             names,
         )
+        listed = with_removal_facts(
+            client, listing.guests, cached.configs, Storage.of(pools, facts.inactive_pools_of(responses))
+        )
+        self._removal = {one.guest_id: one.removal for one in listed if one.removal != NO_REMOVAL_FACTS}
         copies = self._images.find(client, names)
         volumes = names if _all_known(domains, cached) else {}
         _, capabilities = self._capabilities_of(client, traits_of(responses))
@@ -134,7 +142,7 @@ class LibvirtDriver(WithoutProjects):
             ),
             guests=self._agents.with_addresses(
                 client,
-                with_leases(client, listing.guests, ServedNetworks.of(responses.networks)),
+                with_leases(client, listed, ServedNetworks.of(responses.networks)),
                 {uuid for uuid, config in cached.configs.items() if config.agent_connected},
             ),
             problems=(*problems, *cached.problems, *listing.problems),
@@ -160,6 +168,7 @@ class LibvirtDriver(WithoutProjects):
         if domain is None:
             return None
         found = lookup.read_guest(client, domain)
+        found = evolve(found, removal=self._removal.get(found.guest_id, NO_REMOVAL_FACTS))
         if found.power is not PowerState.ON:
             return found
         leased = with_leases(client, [found], ServedNetworks.of(client.networks()))

@@ -15,6 +15,7 @@ from regiond.machines.model import MachineState
 from regiond.machines.operation_intents import KEPT, STAYS
 from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal import released_store
+from regiond.machines.removal_fact_store import staying
 from regiond.machines.steps import Target, record_event, wait_for_older_commands
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -99,9 +100,11 @@ class DeleteMachine:
 
         async def record(db: Db) -> None:
             await released_store.record(db, target.machine_id)
+            also = await staying(db, target.machine_id)
             await delete_machine(db, operation, target, "it was deleted")
-            staying = f"; these disks stay there: {', '.join(stays)}" if stays else ""
-            message = f"{target.spec.name} was deleted from {operation.host_name}{staying}"
+            stay = (*stays, *also)
+            named = f"; what stays there: {', '.join(stay)}" if stay else ""
+            message = f"{target.spec.name} was deleted from {operation.host_name}{named}"
             await record_event(db, operation, "machine_deleted", message)
             await self._on_deleted(db, operation)
 

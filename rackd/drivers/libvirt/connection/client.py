@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
+from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 import libvirt
@@ -56,6 +57,16 @@ class BulkDomain:
     stats: DomainStats
     handle: Readable
     autostart: bool = False
+
+
+class DomainTrait(Enum):
+    """What libvirt can list domains by."""
+
+    TRANSIENT = libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT
+    SAVED_MEMORY = libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
+    SNAPSHOTS = libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT
+    CHECKPOINTS = libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT
+    AUTOSTART = libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART
 
 
 class Client:
@@ -138,7 +149,7 @@ class Client:
         # NOWAIT: a domain that hangs or has a job would delay each discovery run by 30 s.
         flags = 0 if self.is_test else libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         listed = self.call("list guests", self.connection.getAllDomainStats, STATS, flags)
-        autostarted = self._autostarted()
+        autostarted = self.domains_that(DomainTrait.AUTOSTART)
         return [
             BulkDomain(
                 name=domain.name(),
@@ -166,10 +177,9 @@ class Client:
     def node_stats(self) -> NodeStats:
         return self._host.node_stats()
 
-    def _autostarted(self) -> frozenset[str]:
-        """The UUIDs of the domains that libvirt starts with the host."""
-        flagged = libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART
-        listed = self.call("list guests with autostart", self.connection.listAllDomains, flagged)
+    def domains_that(self, have: DomainTrait) -> frozenset[str]:
+        """Returns the UUIDs of these domains, in one call."""
+        listed = self.call("list guests", self.connection.listAllDomains, have.value)
         return frozenset(domain.UUIDString() for domain in listed)
 
     def _complete(self, domain: Any, stats: DomainStats) -> DomainStats:

@@ -183,6 +183,14 @@ class Domain(NamedObject):
         if self.has_saved_memory():
             self._call("discard the saved memory of", self._handle.managedSaveRemove)
 
+    def snapshots(self) -> tuple[tuple[str, str], ...]:
+        """Returns name and XML of each of its snapshots."""
+        listed = self._call("list the snapshots of", self._handle.listAllSnapshots)
+        return tuple((one.getName(), str(self._call("read a snapshot of", one.getXMLDesc))) for one in listed)
+
+    def checkpoint_names(self) -> tuple[str, ...]:
+        return tuple(one.getName() for one in self._call("list the checkpoints of", self._handle.listAllCheckpoints))
+
     def undefine(self, *, keep_variables: bool = False) -> None:
         """Undefines the domain and deletes its NVRAM, saved memory, snapshot and checkpoint metadata.
 

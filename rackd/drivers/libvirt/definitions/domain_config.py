@@ -14,7 +14,7 @@ from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot, has_
 from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
 from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, generation_in, marker_in
-from rackd.drivers.libvirt.definitions.volume_references import names_of, references
+from rackd.drivers.libvirt.definitions.volume_references import layers, names_of, references
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"  # through which libvirt talks to the QEMU guest agent
@@ -70,6 +70,7 @@ class DomainConfig:
     nics: tuple[DomainNic, ...]
     serials: Mapping[str, str]  # by the disk's device name
     references: frozenset[str] = frozenset()  # as `volume_references` finds them
+    layers: tuple[tuple[str, str], ...] = ()  # an image of a disk, and the one below it
     marker: OwnershipMarker | None = None
     agent_connected: bool = False
     absent_memory_kib: int = 0  # of what libvirt counts: a memory device could add it
@@ -98,6 +99,7 @@ def domain_config(tree: Element) -> DomainConfig:
             if (serial := text_at(disk, "serial"))
         },
         references=references(tree),
+        layers=layers(tree),
         marker=marker_in(tree),
         agent_connected=has_connected_agent(tree),
         absent_memory_kib=absent_kib(tree),

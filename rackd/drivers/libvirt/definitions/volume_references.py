@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from html import unescape
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from common.volume_names import with_kept_logs
-from rackd.drivers.libvirt.xml import Element
+from rackd.drivers.libvirt.definitions.disk_xml import path_of
+from rackd.drivers.libvirt.xml import Element, attribute
 
 _QUOTED = re.compile(r"""=\s*(?:"|')([^"']*)""")  # the values of attributes
 _IN_ARGUMENT = re.compile(r"/[^,=\s]+")  # of QEMU, such as `file=/a,format=raw`
@@ -34,6 +36,32 @@ def references_in_text(xml: str) -> frozenset[str]:
     """Returns the same of XML that cannot be parsed, and more: every value in it may be a reference."""
     found = {unescape(value) for value in _QUOTED.findall(xml) if value}
     return frozenset(found.union(*(with_kept_logs(one) for one in found)))
+
+
+def layers(domain: Element) -> tuple[tuple[str, str], ...]:
+    """Returns the path of each image of a disk that has another one below it, and the path of that."""
+    below = []
+    for disk in domain.iterfind("devices/disk"):
+        images = [path_of(layer) for layer in (disk, *disk.iterfind(".//backingStore"))]
+        below += [(upper, lower) for upper, lower in pairwise(images) if upper and lower]
+    return tuple(below)
+
+
+def image_below(name: str) -> str:
+    """Returns the name of the image on which libvirt puts one of this name, for an external snapshot; "" if on none.
+
+    The XML of a domain that is off does not always have it.
+    """
+    base = name.partition(".")[0]
+    return base if base != name else ""
+
+
+def layers_of_snapshot(snapshot: Element) -> tuple[tuple[str, str], ...]:
+    """Returns the same of what an external snapshot has put on the disks, as its XML says."""
+    before = {attribute(disk, "target", "dev"): path_of(disk) for disk in snapshot.iterfind("domain/devices/disk")}
+    made = snapshot.iterfind("disks/disk[@snapshot='external']")
+    pairs = ((path_of(disk), before.get(disk.get("name", ""), "")) for disk in made)
+    return tuple((upper, lower) for upper, lower in pairs if upper and lower)
 
 
 def names_of(found: Iterable[str]) -> frozenset[str]:

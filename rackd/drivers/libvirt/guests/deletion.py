@@ -53,23 +53,20 @@ def delete(
         places = filter(None, map(paths.volume_at, disk_paths(tree).values()))
         owned |= {(pool_id, volume) for pool_id, volume in places if volume is not None}
     to_delete = volumes.volumes_to_delete(client, guest.marker, owned)
-    others = volume_users(client)
+    users = volume_users(client)
     if domain is not None:
-        others = others.without(domain.name)
         dhcp_reservations.release(client, reservations_in(tree))
-        _delete_domain(client, domain, tree, closing, others)
+        _delete_domain(client, domain, tree, closing, users)
     elif mac_addresses:
         dhcp_reservations.release(client, dhcp_reservations.reserved_for(client, mac_addresses))
-    volumes.delete(client, to_delete, others)
+    volumes.delete(client, to_delete, users, but="" if domain is None else domain.name)
 
 
-def _delete_domain(
-    client: Client, domain: Domain, tree: Element, closing: threading.Event, others: VolumeUsers
-) -> None:
+def _delete_domain(client: Client, domain: Domain, tree: Element, closing: threading.Event, users: VolumeUsers) -> None:
     variables = text_at(tree, "os/nvram")
-    shared = others.of(PurePosixPath(variables).name, variables) if variables else set()
+    shared = users.of(PurePosixPath(variables).name, variables) - {domain.name} if variables else set()
     try:
-        power.switch(domain, PowerAction.FORCE_OFF, grace_s=0.0, closing=closing)
+        power.switch(domain, PowerAction.FORCE_OFF, grace_s=0.0, closing=closing, may_go=True)
         if has_firmware_variables(tree):
             domain = _with_uefi(client, domain)  # otherwise libvirt does not delete the file of the variables
         if shared:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from common.errors import DriverFailed, HostUnreachable
+from common.errors import DriverFailed, HostUnreachable, WrongState
 from common.values import Autostart, PowerAction, PowerState
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.inventory.guests import power_of
@@ -28,13 +28,17 @@ def switch(
     closing: threading.Event,
     before_start: Callable[[], None] | None = None,
     xml_once: Callable[[], str | None] | None = None,
+    may_go: bool = False,
 ) -> PowerState:
     """Returns the state after `action`. Idempotent. Calls `before_start` if a domain that is off will start.
 
     `xml_once` returns the XML for this one start; None: that of the definition.
 
-    `closing` interrupts the wait for a guest that shuts down; then raises HostUnreachable.
+    `closing` interrupts the wait for a guest that shuts down; then raises HostUnreachable. Raises WrongState for a
+    transient domain that would be off then, unless it `may_go`.
     """
+    if action is not PowerAction.ON and not may_go:
+        _check_persistent(domain)
     if action is PowerAction.FORCE_OFF:
         _force_off(domain)
     elif action in {PowerAction.OFF, PowerAction.CYCLE}:
@@ -51,6 +55,18 @@ def starts_with_host(autostart: Autostart, power: PowerState) -> bool:
     if autostart is Autostart.LAST_STATE:
         return power is not PowerState.OFF
     return autostart is Autostart.ALWAYS
+
+
+def _check_persistent(domain: Domain) -> None:
+    """Raises WrongState for a domain that somebody undefined while it ran: libvirt forgets it when it is off."""
+    if not domain.is_persistent():
+        name = domain.name
+        raise WrongState(
+            f"{name} is transient: it was undefined on its host (virsh undefine) while it ran, and libvirt deletes it "
+            "when it is powered off. Nothing was changed. Make it persistent on that host: "
+            f"virsh dumpxml {name} >{name}.xml; virsh define {name}.xml",
+            name=name,
+        )
 
 
 def _start(domain: Domain, xml_once: Callable[[], str | None] | None) -> None:
@@ -77,10 +93,22 @@ def _start_from_off(domain: Domain, xml: str | None) -> None:
             domain.start() if xml is None else domain.start_as(xml)
         except DriverFailed as error:
             if not left or "address already in use" not in str(error).lower():
-                raise
+                raise _with_saved_memory(domain, error) from error
             log.info("vnc_port_taken", guest=domain.name, reason=str(error), retries_left=left)
         else:
             return
+
+
+def _with_saved_memory(domain: Domain, error: DriverFailed) -> DriverFailed:
+    """Returns the error; of a start from saved memory with what helps: it fails each time as long as that is there."""
+    if not domain.has_saved_memory():
+        return error
+    return DriverFailed(
+        f"{error}. The memory of {domain.name} was saved (virsh managedsave), and libvirt starts it from there. "
+        "To start it without, which loses what it had in memory but no disk, on that host: "
+        f"virsh managedsave-remove {domain.name}",
+        name=domain.name,
+    )
 
 
 def _force_off(domain: Domain) -> None:

@@ -7,11 +7,12 @@ path to the same file, or an image that is based on it.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cached_property
 
 import structlog
-from attrs import evolve, field, frozen
 
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound
 from common.volume_names import marker_of_artifact
@@ -26,38 +27,44 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 _File = tuple[object, ...]  # equal for two paths of one file
 
 
-@frozen
 class VolumeUsers:
-    """`by_guest` has what each guest refers to. A name of a volume counts at any path: it is given to one volume ever,
-    so that this covers storage pools that share a folder, and folders that are symbolic links. Another name counts if
-    it is the same file.
+    """Who has a volume. Its name counts at any path: it is given to one volume ever, so that this covers storage pools
+    that share a folder, and folders that are symbolic links. Another name counts if it is the same file.
     """
 
-    by_guest: Mapping[str, frozenset[str]]
-    _identify: Callable[[str], _File | None]
-    _files: dict[str, _File | None] = field(factory=dict)
-
-    def without(self, guest: str) -> VolumeUsers:
-        return evolve(self, by_guest={name: found for name, found in self.by_guest.items() if name != guest})
+    def __init__(self, by_guest: Mapping[str, Iterable[str]], identify: Callable[[str], _File | None]) -> None:
+        """`by_guest` has what each guest refers to; `identify` returns what is equal for two paths of one file."""
+        self._identify = identify
+        self._by_name: defaultdict[str, set[str]] = defaultdict(set)
+        self._by_path: defaultdict[str, set[str]] = defaultdict(set)
+        for guest, found in by_guest.items():
+            for name in names_of(found):
+                self._by_name[name].add(guest)
+            for one in found:
+                if one.startswith("/") and marker_of_artifact(one.rpartition("/")[2]) is None:
+                    self._by_path[one].add(guest)
 
     def of(self, name: str, path: str | None = None) -> set[str]:
-        """Returns the names of the guests that have the volume; without its path only those that name it so."""
-        return {guest for guest, found in self.by_guest.items() if name in names_of(found) or self._has(found, path)}
+        """Returns the guests that have the volume; without its path only those that name it so."""
+        found = set(self._by_name.get(name, ()))
+        if path is not None and self._by_file:
+            file = self._identify(path)
+            found |= set() if file is None else self._by_file.get(file, set())
+        return found
 
     def of_volume(self, pool: Pool, name: str) -> set[str]:
         """Returns the same of a volume of this name in the pool, which may not exist."""
         volume = pool.volume(name)
         return self.of(name, None if volume is None else volume.path())
 
-    def _has(self, found: Iterable[str], path: str | None) -> bool:
-        others = [one for one in found if one.startswith("/") and not marker_of_artifact(one.rpartition("/")[2])]
-        file = None if path is None or not others else self._file(path)
-        return file is not None and any(self._file(one) == file for one in others)
-
-    def _file(self, path: str) -> _File | None:
-        if path not in self._files:
-            self._files[path] = self._identify(path)
-        return self._files[path]
+    @cached_property
+    def _by_file(self) -> Mapping[_File, set[str]]:
+        found: defaultdict[_File, set[str]] = defaultdict(set)
+        for path, guests in self._by_path.items():
+            file = self._identify(path)
+            if file is not None:
+                found[file] |= guests
+        return found
 
 
 def volume_users(client: Client) -> VolumeUsers:
@@ -70,6 +77,11 @@ def volume_users(client: Client) -> VolumeUsers:
         with suppress(NotFound):  # deleted since it was listed
             found[domain.name] = _references(domain)
     return VolumeUsers(found, file_on_this_computer if client.is_local else _finder(client))
+
+
+def users_in(client: Client, by_guest: Mapping[str, Iterable[str]]) -> VolumeUsers:
+    """Returns the same from what is known of the guests, without a call: on another computer without other names."""
+    return VolumeUsers(by_guest, file_on_this_computer if client.is_local else lambda _: None)
 
 
 def _references(domain: Domain) -> frozenset[str]:

@@ -189,8 +189,9 @@ def volumes_to_delete(
     return found
 
 
-def delete(client: Client, volumes: Iterable[tuple[Pool, set[str]]], users: VolumeUsers) -> None:
-    """Deletes these volumes. Idempotent. Logs and does not delete those of `users`, or that another one depends on.
+def delete(client: Client, volumes: Iterable[tuple[Pool, set[str]]], users: VolumeUsers, *, but: str = "") -> None:
+    """Deletes these volumes. Idempotent. Logs and does not delete those of `users` except the guest `but`, and those
+    that another volume depends on.
 
     Raises what the host raises for a volume that it does not delete, after the others are deleted.
     """
@@ -202,7 +203,7 @@ def delete(client: Client, volumes: Iterable[tuple[Pool, set[str]]], users: Volu
             log.info("storage_pool_not_refreshed", pool=pool.name, reason=str(error))
         dependents = dependents_of(client, pool, names)
         for name in sorted(names):
-            others = users.of_volume(pool, name) | (dependents[name] - names)
+            others = users.of_volume(pool, name) - {but} | (dependents[name] - names)
             if others:
                 log.warning("shared_volume_not_deleted", volume=name, pool=pool.name, users=sorted(others))
                 continue

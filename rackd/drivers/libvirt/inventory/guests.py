@@ -20,6 +20,7 @@ from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 from rackd.drivers.libvirt.definitions.domain_config import UNKNOWN_PORTS, DomainConfig, SriovPorts, domain_config
+from rackd.drivers.libvirt.definitions.volume_references import image_below, names_of
 from rackd.drivers.libvirt.image_names import sha256_of
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, parse, text_at
@@ -223,10 +224,11 @@ def _marker_of_config(guest: Guest, config: DomainConfig, installation_id: UUID)
     """Returns the marker in the metadata if the guest's id and the names of its disks agree.
 
     The disks alone are not enough: those of a disowned guest retain their names. Disks of other machines of the
-    installation do: a guest can have got them, and lost its own.
+    installation do: a guest can have got them, and lost its own. So do the images of external snapshots on them.
     """
     own = OwnershipMarker(installation_id=installation_id, machine_id=UUID(guest.guest_id))
-    markers = (marker_of_volume(disk.volume or "") for disk in guest.disks)
+    volumes = {disk.volume or "" for disk in guest.disks} | names_of(lower for _, lower in config.layers)
+    markers = (marker_of_volume(name) for volume in volumes for name in (volume, image_below(volume)))
     has_disk = guest.marker == own or any(one is not None and one.installation_id == installation_id for one in markers)
     return own if has_disk and config.marker == own else None
 
