@@ -95,6 +95,15 @@ def test_statistics_alone_make_a_guest() -> None:
     )
 
 
+@pytest.mark.parametrize("device", ["cdrom", "floppy"])
+def test_a_drive_is_no_disk_whatever_its_image_is_named(device: str) -> None:
+    """Statistics show no kind of device."""
+    config = domain_config(parse(DEFINITION.replace("device='disk'", f"device='{device}'", 1), "a guest"))
+    stats = {**OFF, "block.0.path": "/var/lib/libvirt/images/seed.img"}
+    (guest,) = listing([bulk(stats)], PATHS, INSTALLATION, {str(MACHINE): config}).guests
+    assert [disk.device for disk in guest.disks] == ["vdc"]
+
+
 def test_a_disk_of_unknown_size_is_a_problem() -> None:
     found = listing([bulk(OFF)], PATHS, INSTALLATION, {})
     assert [(problem.subject, "vdc" in problem.message) for problem in found.problems] == [("one", True)]

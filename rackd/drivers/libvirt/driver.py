@@ -73,6 +73,7 @@ from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
+from rackd.drivers.libvirt.inventory.volume_disks import VolumeDisks
 from rackd.drivers.libvirt.xml import text_at
 from rackd.drivers.resizing import before_start
 from rackd.drivers.usage_counters import HostCounters
@@ -118,9 +119,10 @@ class LibvirtDriver(WithoutProjects):
         domains = client.all_domains()
         cached = cache.refresh(domains)
         names = client.volume_names({text_at(pool, "uuid") for pool in pools})
+        paths = PoolPaths.of((*pools, *facts.inactive_pools_of(responses)))
         listing = guests.listing(
-            (domain for domain in domains if domain.uuid not in cached.deleted),
-            PoolPaths.of((*pools, *facts.inactive_pools_of(responses))),
+            VolumeDisks(client, paths).completed(domains, cached),
+            paths,
             self._installation_id,
             cached.configs,
             sriov_ports_of(responses),
@@ -131,15 +133,11 @@ class LibvirtDriver(WithoutProjects):
         )
         self._removal = {one.guest_id: one.removal for one in listed if one.removal != NO_REMOVAL_FACTS}
         copies = self._images.find(client, names)
+        used_bytes = image_copies.added(listing.used_bytes, copies)
         volumes = names if _all_known(domains, cached) else {}
         _, capabilities = self._capabilities_of(client, traits_of(responses))
         return Discovery(
-            facts=facts.facts_of(
-                responses,
-                pools,
-                image_copies.added(listing.used_bytes, copies),
-                uefi_firmware=capabilities.firmware_efi,
-            ),
+            facts=facts.facts_of(responses, pools, used_bytes, uefi_firmware=capabilities.firmware_efi),
             guests=self._agents.with_addresses(
                 client,
                 with_leases(client, listed, ServedNetworks.of(responses.networks)),

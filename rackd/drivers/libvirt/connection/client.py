@@ -17,7 +17,7 @@ from rackd.drivers.libvirt.connection.errors import ensure_event_loop, translate
 from rackd.drivers.libvirt.connection.host_reader import HostReader, HostResponses, NodeStats
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
 from rackd.drivers.libvirt.connection.objects import Domain, Network
-from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume
+from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume, VolumeFacts
 from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed, completed_usage
 
 T = TypeVar("T")
@@ -235,6 +235,12 @@ class Client:
         """Returns the active storage pools, of any type, in one call."""
         active = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
         return [Pool(self, one) for one in self.call("list storage pools", self.connection.listAllStoragePools, active)]
+
+    def volume_facts(self, pool_name: str, name: str) -> VolumeFacts | None:
+        """Returns None without the volume. Raises NotFound without the pool, DriverFailed if it is inactive."""
+        find = self.connection.storagePoolLookupByName
+        volume = Pool(self, self.call(f"find the storage pool {pool_name}", find, pool_name)).volume(name)
+        return None if volume is None else volume.facts()
 
     def volume_at(self, path: str) -> Volume | None:
         """Returns the volume with this path in any active storage pool."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import libvirt
+from attrs import frozen
 
 from common.errors import NotFound
 from rackd.drivers.libvirt.connection.named_object import Connection, NamedObject
@@ -14,6 +15,13 @@ from rackd.drivers.libvirt.xml import attribute, parse, text_at
 
 _STREAMED_BYTES = 64 * 1024
 _AT_HOLE = -3  # what recvFlags returns
+
+
+@frozen(kw_only=True)
+class VolumeFacts:
+    path: str
+    capacity_bytes: int
+    allocation_bytes: int
 
 
 class Pool(NamedObject):
@@ -87,6 +95,10 @@ class Volume(NamedObject):
         changed_at = text_at(tree, "target/timestamps/ctime")
         sizes = (text_at(tree, "capacity"), text_at(tree, "allocation"))
         return (changed_at, text_at(tree, "target/timestamps/mtime"), *sizes) if changed_at else None
+
+    def facts(self) -> VolumeFacts:
+        _, capacity, allocation = self._call("read", self.handle.info)
+        return VolumeFacts(path=self.path(), capacity_bytes=int(capacity), allocation_bytes=int(allocation))
 
     def capacity_bytes(self) -> int:
         return int(self._call("read", self.handle.info)[1])

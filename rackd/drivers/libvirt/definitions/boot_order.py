@@ -105,4 +105,5 @@ def _kind_of(device: Element) -> BootDevice | None:
 
 
 def is_disk(device: Element) -> bool:
-    return device.tag == "disk" and device.get("device", "disk") == "disk"
+    """Returns False for the drives of CDs and floppies."""
+    return device.tag == "disk" and device.get("device", "disk") in {"disk", "lun"}

@@ -55,6 +55,12 @@ def path_of(disk: Element) -> str:
     return attribute(disk, "source", "file") or attribute(disk, "source", "dev")
 
 
+def pool_volume_of(disk: Element) -> tuple[str, str] | None:
+    """Returns the names of storage pool and volume of a disk that is defined by them (`type='volume'`)."""
+    pool, volume = attribute(disk, "source", "pool"), attribute(disk, "source", "volume")
+    return (pool, volume) if disk.get("type") == "volume" and pool and volume else None
+
+
 def normalised(path: str) -> str:
     """Returns the path without `..` and doubled slashes, as its text has it: a symbolic link in it is not followed."""
     normal = posixpath.normpath(path) if path else ""

@@ -9,7 +9,8 @@ from attrs import field, frozen
 from common.boot import BootOrder
 from common.values import GuestNic, NicKind, OwnershipMarker
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.libvirt.definitions.boot_order import first_disk, kinds
+from rackd.drivers.libvirt.definitions.boot_order import first_disk, is_disk, kinds
+from rackd.drivers.libvirt.definitions.disk_xml import pool_volume_of
 from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot, has_uefi
 from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
@@ -82,6 +83,8 @@ class DomainConfig:
     secure_boot: bool = False
     tpm: bool = False
     generation: int | None = None
+    drives: frozenset[str] = frozenset()  # device names of CD and floppy drives, which are no disks
+    pool_volumes: Mapping[str, tuple[str, str]] = field(factory=dict)  # pool and volume of disks defined by their names
 
     def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
         return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
@@ -111,7 +114,15 @@ def domain_config(tree: Element) -> DomainConfig:
         tpm=tree.find("devices/tpm") is not None,
         booted_once=booted_once(tree) if _is_active(tree) else None,
         generation=generation_in(tree),
+        drives=frozenset(attribute(one, "target", "dev") for one in tree.iterfind("devices/disk") if not is_disk(one)),
+        pool_volumes=pool_volumes(tree),
     )
+
+
+def pool_volumes(tree: Element) -> dict[str, tuple[str, str]]:
+    """Returns storage pool and volume, by device name, of the disks that are defined by the names of both."""
+    disks = ((attribute(disk, "target", "dev"), pool_volume_of(disk)) for disk in tree.iterfind("devices/disk"))
+    return {device: found for device, found in disks if found is not None}
 
 
 def volume_names(tree: Element) -> frozenset[str]:

@@ -10,10 +10,12 @@ from common.values import Guest, GuestRef, OwnershipMarker
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.boot_order import is_disk
-from rackd.drivers.libvirt.definitions.disk_xml import path_of
+from rackd.drivers.libvirt.definitions.disk_xml import path_of, pool_volume_of
+from rackd.drivers.libvirt.definitions.domain_config import pool_volumes
 from rackd.drivers.libvirt.definitions.metadata import marker_in
 from rackd.drivers.libvirt.inventory.guests import autostart_of, guest_of_domain
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
+from rackd.drivers.libvirt.inventory.volume_disks import VolumeDisks
 from rackd.drivers.libvirt.xml import Element, parse
 
 
@@ -36,7 +38,8 @@ def definition_of(domain: Domain) -> Element:
 
 def place_of(disk: Element, paths: PoolPaths) -> tuple[str, str | None] | None:
     """Returns (pool id, volume) of a disk in a storage pool; no volume for a file in a folder inside the pool."""
-    path = path_of(disk)
+    volume = pool_volume_of(disk)
+    path = path_of(disk) if volume is None else paths.path_in(*volume)
     return paths.volume_at(path) if path else None
 
 
@@ -59,7 +62,9 @@ def markers_of(domain: Domain) -> set[OwnershipMarker | None]:
 
 
 def read_guest(client: Client, domain: Domain) -> Guest:
-    found = guest_of_domain(domain.xml(), domain.stats(), pool_paths(client))
+    paths, xml = pool_paths(client), domain.xml()
+    volumes = pool_volumes(parse(xml, f"the guest {domain.name}"))
+    found = guest_of_domain(xml, VolumeDisks(client, paths).stats(domain.stats(), volumes), paths)
     return evolve(found, autostart=autostart_of(flag=domain.autostart()))
 
 

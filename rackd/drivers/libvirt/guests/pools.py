@@ -8,7 +8,7 @@ from attrs import frozen
 from common.errors import DriverFailed, NotFound, WrongState
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume
-from rackd.drivers.libvirt.definitions.disk_xml import normalised, path_of
+from rackd.drivers.libvirt.definitions.disk_xml import normalised, path_of, pool_volume_of
 from rackd.drivers.libvirt.definitions.pool_types import FOLDER_TYPES, POOL_TYPES, reason_unused
 from rackd.drivers.libvirt.xml import Element, bytes_at, parse
 
@@ -61,7 +61,7 @@ class GuestPool:
         """
         volume = self.required_volume(name)
         path = volume.path()
-        if normalised(path) != normalised(path_of(disk)):
+        if pool_volume_of(disk) != (self.pool.name, name) and normalised(path) != normalised(path_of(disk)):
             raise WrongState(
                 f"The disk {name} is {path_of(disk)}, but the volume {name} of the storage pool {self.pool.name} is "
                 f"{path}. Give the guest the volume on the host, or the disk another name: virsh edit.",

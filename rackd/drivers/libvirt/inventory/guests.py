@@ -6,7 +6,7 @@ no metadata (docs/decisions/0003). Methods that act on a domain read its marker 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from uuid import UUID
@@ -19,6 +19,8 @@ from common.values import Autostart, Guest, GuestDisk, OwnershipMarker, PowerSta
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
+from rackd.drivers.libvirt.definitions.boot_order import is_disk
+from rackd.drivers.libvirt.definitions.disk_xml import path_of
 from rackd.drivers.libvirt.definitions.domain_config import UNKNOWN_PORTS, DomainConfig, SriovPorts, domain_config
 from rackd.drivers.libvirt.definitions.volume_references import image_below, names_of
 from rackd.drivers.libvirt.image_names import sha256_of
@@ -104,14 +106,16 @@ def listing(
 ) -> GuestListing:
     """Returns every domain with readable statistics, and a Problem for each other one.
 
-    `configs` is keyed by UUID; a domain without one is listed as incomplete. `volumes` has the names of the volumes of
-    each storage pool that could be listed, by id.
+    Statistics have all disks after `VolumeDisks` has completed them. `configs` is keyed by UUID; a domain without one
+    is listed as incomplete. `volumes` has the names of the volumes of each storage pool that could be listed, by id.
     """
     progress, guests, places = _Progress(), [], _Places(paths=paths, volumes=volumes)
     for domain in domains:
+        config = configs.get(domain.uuid)
         try:
-            guest = _guest(domain, places, installation_id, progress)
-            guests.append(_with_config(guest, configs.get(domain.uuid), ports, installation_id))
+            disks = tuple(_bulk_disks(domain.stats, () if config is None else config.drives))
+            guest = _guest(domain, disks, places, installation_id, progress)
+            guests.append(_with_config(guest, config, ports, installation_id))
         except (KeyError, TypeError, ValueError) as error:
             progress.problems.append(
                 Problem(subject=domain.name, message=f"libvirt's statistics of this guest lack a value: {error}.")
@@ -128,9 +132,10 @@ def listing(
     )
 
 
-def _guest(domain: BulkDomain, places: _Places, installation_id: UUID, progress: _Progress) -> Guest:
+def _guest(
+    domain: BulkDomain, bulk_disks: Sequence[_BulkDisk], places: _Places, installation_id: UUID, progress: _Progress
+) -> Guest:
     disks = []
-    bulk_disks = tuple(_bulk_disks(domain.stats))
     for disk in bulk_disks:
         progress.used_by_path[disk.path] = disk.used_bytes
         missing = places.lack(disk, domain.uuid)
@@ -179,12 +184,17 @@ def _number(stats: DomainStats, key: str) -> int:
     return int(stats[key])
 
 
-def _bulk_disks(stats: DomainStats) -> Iterable[_BulkDisk]:
-    """Yields the disks that have a file or device, except CD images."""
+def _bulk_disks(stats: DomainStats, drives: Container[str] = ()) -> Iterable[_BulkDisk]:
+    """Yields the disks that have a file or device, except `drives` (device names) and CD images.
+
+    Statistics do not show what is a drive: without the domain's XML the name of the image has to do.
+    """
     running = stats.get("state.state") != _SHUT_OFF
     for index in range(int(stats.get("block.count", 0))):
         at = f"block.{index}."
         path = str(stats.get(f"{at}path", ""))
+        if str(stats.get(f"{at}name")) in drives:
+            continue
         if not path or path.lower().endswith(".iso") or sha256_of(PurePosixPath(path).name):
             continue
         # Of a running guest `physical` is the space that the file occupies, and `allocation` the highest offset
@@ -238,6 +248,11 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
     tree = parse(xml, "a guest")
     config = domain_config(tree)
     sizes = {disk.device: disk.size_bytes for disk in _bulk_disks(stats)}
+    disks = disk_paths(tree)
+    for device, (pool, volume) in config.pool_volumes.items():
+        path = paths.path_in(pool, volume)
+        if device not in config.drives and path is not None:
+            disks[device] = path
     return Guest(
         name=text_at(tree, "name"),
         guest_id=text_at(tree, "uuid"),
@@ -250,7 +265,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
         pinned_core_ids=config.pinned_core_ids,
         disks=tuple(
             _disk(device, path, sizes.get(device) or 0, config.serials.get(device), paths)
-            for device, path in disk_paths(tree).items()
+            for device, path in disks.items()
         ),
         nics=config.nics_on(UNKNOWN_PORTS),
         generation=config.generation,
@@ -264,13 +279,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
     )
 
 
-def disk_paths(tree: Element) -> Mapping[str, str]:
+def disk_paths(tree: Element) -> dict[str, str]:
     """Returns device name → path of each disk in domain XML that has a file or device."""
-    found = {}
-    for disk in tree.iterfind("devices/disk"):
-        if disk.get("device", "disk") != "disk":
-            continue
-        path = attribute(disk, "source", "file") or attribute(disk, "source", "dev")
-        if path:
-            found[attribute(disk, "target", "dev")] = path
-    return found
+    disks = (disk for disk in tree.iterfind("devices/disk") if is_disk(disk))
+    return {attribute(disk, "target", "dev"): path for disk in disks if (path := path_of(disk))}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from rackd.drivers.libvirt.definitions.disk_xml import normalised
 from rackd.drivers.libvirt.xml import Element, text_at
@@ -13,13 +13,23 @@ from rackd.drivers.libvirt.xml import Element, text_at
 
 @frozen(kw_only=True)
 class PoolPaths:
-    """The target path, normalised, and id of each storage pool."""
+    """The target path, normalised, and id of each storage pool; the path also by the pool's name."""
 
     paths: tuple[tuple[str, str], ...]
+    by_name: Mapping[str, str] = field(factory=dict)
 
     @classmethod
     def of(cls, pools: Iterable[Element]) -> PoolPaths:
-        return cls(paths=tuple((normalised(text_at(pool, "target/path")), text_at(pool, "uuid")) for pool in pools))
+        found = [(normalised(text_at(pool, "target/path")), pool) for pool in pools]
+        return cls(
+            paths=tuple((path, text_at(pool, "uuid")) for path, pool in found),
+            by_name={text_at(pool, "name"): path for path, pool in found if path},
+        )
+
+    def path_in(self, pool_name: str, volume: str) -> str | None:
+        """Returns the path of a volume; None if there is no pool of this name."""
+        folder = self.by_name.get(pool_name)
+        return None if folder is None else posixpath.join(folder, volume)
 
     def pool_at(self, path: str) -> str | None:
         """Returns the id of the pool that contains `path`; of nested pools the innermost."""
