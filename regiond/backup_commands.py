@@ -23,6 +23,7 @@ from regiond.backup.service import (
     forget_migration,
     load,
     lock_schema,
+    record_backup,
     record_migrations,
     verify,
     write_backup,
@@ -68,7 +69,10 @@ async def back_up(
             store_id=str(folder.store_id),
         )
         async with Audit(database).recorded(local_request("backup")):
-            return await write_backup(source, target, passphrase, read_back=read_back)
+            contents = await write_backup(source, target, passphrase, read_back=read_back)
+        async with database.transaction() as db:
+            await record_backup(db, contents.manifest.created_at, read_back=read_back)
+        return contents
     finally:
         await database.close()
 

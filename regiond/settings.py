@@ -164,6 +164,11 @@ class RegionSettings:
         at_least=1,
         at_most=100,
     )
+    backup_within_hours: int = setting(
+        48, "Hours after which the region needs attention without a new backup (0: never, as with a backup of the "
+        "database by other programs).",
+        at_least=0, at_most=8760,
+    )  # fmt: skip
     max_cluster_members: int = setting(
         64, "How many members of an LXD cluster become hosts; others are a problem of the cluster's hosts.",
         at_least=1, at_most=1000,

@@ -8,6 +8,7 @@ Every select names its columns `kind`, `object_type`, `object_id`, `name`, `brok
     $2 account of the caller                      $5 seconds that an operation may wait
     $3 seconds until a host's data are old        $6 days before the expiry of certificates of hosts
                                                   $7 the same of racks and RPC clients
+                                                  $8 hours until a backup is old (0: never)
 """
 
 from __future__ import annotations
@@ -199,10 +200,19 @@ _IMAGES = """
       from image i
      where i.state = 'failed'
 """
+_BACKUP = """
+    select 'backup_old', 'region', 'backup', 'The region', false, due.at, null::integer, null, null::integer,
+           null::integer, null::integer, '{}'::integer[],
+           jsonb_build_object('saved_at', b.saved_at, 'hours', $8::integer)
+      from installation i left join region_backup b on true
+     cross join lateral (select coalesce(b.saved_at, i.created_at) + make_interval(hours => $8::integer) as at) due
+     where $8::integer > 0 and due.at < now()
+"""
 CONDITIONS = "\n     union all\n".join(
     f"({one})"
     for one in (
         _VMS, _VOLUMES, _SHOULD_RUN, _HOSTS, _OVERCOMMITTED, _PROBLEMS, _STORAGE_POOLS, _CERTIFICATES,
         _SERVER_CERTIFICATES, _CLIENT_CERTIFICATES, _RACK_CERTIFICATES, _RACKS, _DISCREPANCIES, _OPERATIONS, _IMAGES,
+        _BACKUP,
     )
 )  # fmt: skip

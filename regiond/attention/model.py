@@ -43,6 +43,7 @@ class AttentionKind(StrEnum):
     DISCREPANCY = "discrepancy"
     OPERATION_WAITING = "operation_waiting"
     IMAGE_FAILED = "image_failed"
+    BACKUP_OLD = "backup_old"  # the region's own last one, or there is none
 
 
 class ObjectType(StrEnum):
@@ -74,6 +75,7 @@ class AttentionLimits:
     waiting_after_s: float = WAITING_AFTER_S
     certificate_days: int = CERTIFICATE_DAYS
     rack_certificate_days: int = RACK_CERTIFICATE_DAYS
+    backup_within_hours: int = 48  # 0: no backup is expected
 
 
 @frozen(kw_only=True)

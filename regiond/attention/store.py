@@ -22,17 +22,17 @@ _READ = f"""
                     as position
              from ({CONDITIONS}) c
             where {_VISIBLE}
-              and ($8::text[] = '{{}}' or c.kind = any($8))
-              and ($9::text[] = '{{}}' or c.pool_id in (select id from resource_pool where name = any($9)))
-              and ($10::text[] = '{{}}' or c.zone_id in (select id from zone where name = any($10)))
-              and ($11::text is null or c.name ilike $11 or c.host_name ilike $11)
-              and ($12::text is null or c.object_type = $12)
-              and ($13::text is null or c.object_id = $13)
-              and ($14::integer is null or c.host_id = $14)
+              and ($9::text[] = '{{}}' or c.kind = any($9))
+              and ($10::text[] = '{{}}' or c.pool_id in (select id from resource_pool where name = any($10)))
+              and ($11::text[] = '{{}}' or c.zone_id in (select id from zone where name = any($11)))
+              and ($12::text is null or c.name ilike $12 or c.host_name ilike $12)
+              and ($13::text is null or c.object_type = $13)
+              and ($14::text is null or c.object_id = $14)
+              and ($15::integer is null or c.host_id = $15)
            window kinds as (partition by c.kind)) n
       left join resource_pool p on p.id = n.pool_id
       left join zone z on z.id = n.zone_id
-     where n.position between $15 and $16
+     where n.position between $16 and $17
      order by n.position
 """  # noqa: S608  # our own texts
 _COUNT = f"""
@@ -141,6 +141,7 @@ def _parameters(limits: AttentionLimits, caller: Caller | None) -> tuple[object,
         limits.waiting_after_s,
         limits.certificate_days,
         limits.rack_certificate_days,
+        limits.backup_within_hours,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from common.messages import counted_message, joined, marked, message
 from common.operation_words import purpose
@@ -64,6 +64,8 @@ def _name_of(found: Found) -> str:
     """Returns the same name, as a message where it has words."""
     if found.object_type is ObjectType.STORAGE_POOL:
         made = message("Storage pool {name} of {host}", name=found.facts.get("name"), host=found.host_name)
+    elif found.kind is AttentionKind.BACKUP_OLD:
+        made = message("The region")
     elif (template := _NAMES.get(found.object_type)) is not None:
         made = message(template, name=found.name.removeprefix(template.removesuffix("{name}")))
     else:
@@ -195,6 +197,29 @@ def _image(found: Found, _: datetime) -> Words:
     )
 
 
+def _backup(found: Found, _: datetime) -> Words:
+    hours, saved_at = found.facts["hours"], found.facts["saved_at"]
+    days = hours // 24
+    span = (
+        counted_message("{n} day", "{n} days", days)
+        if hours % 24 == 0
+        else counted_message("{n} hour", "{n} hours", hours)
+    )
+    if saved_at is None:
+        cause = message("None was ever completed.")
+    else:
+        time = f"{datetime.fromisoformat(saved_at).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        cause = message("The last complete one has the data of {time}.", time=time)
+    return Words(
+        what=message("has no backup of the last {span}", span=span),
+        cause=cause,
+        remedy=message(
+            "On its computer, systemctl start innkeeper-backup makes one, and journalctl -u innkeeper-backup has the "
+            "reason if it fails."
+        ),
+    )
+
+
 _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
     AttentionKind.VM_MISSING: missing,
     AttentionKind.VM_VOLUME_MISSING: volume_missing,
@@ -219,6 +244,7 @@ _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
     AttentionKind.DISCREPANCY: _discrepancy,
     AttentionKind.OPERATION_WAITING: _operation,
     AttentionKind.IMAGE_FAILED: _image,
+    AttentionKind.BACKUP_OLD: _backup,
 }
 # Their texts are those of servers; what users read as the remedy instead.
 _FROM_SERVERS: Mapping[AttentionKind, str] = {

@@ -13,6 +13,7 @@ from regiond.backup.forward_store import (
     set_images,
 )
 from regiond.backup.restoring import check_empty, check_file, check_known, load, write_file
+from regiond.backup.store import record_backup
 from regiond.backup.writing import Source, check_key, verify, write_backup
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "load",
     "lock_schema",
     "move_sequences",
+    "record_backup",
     "record_migrations",
     "set_exports",
     "set_images",

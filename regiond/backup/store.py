@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from regiond.backup.model import AppliedMigration, SavedImage
 from regiond.db.pool import Db
@@ -18,6 +19,12 @@ _COUNTS = """
            (select count(*) from account) as account, (select count(*) from operation) as operation,
            (select count(*) from rack) as rack, (select count(*) from image) as image
 """
+_RECORD = """
+    insert into region_backup (saved_at, read_back) values ($1, $2)
+        on conflict (single) do update set saved_at = excluded.saved_at, read_back = excluded.read_back
+     where region_backup.saved_at < excluded.saved_at
+"""
+_CAN_RECORD = "select to_regclass('region_backup') is not null"
 
 
 async def export_snapshot(db: Db) -> str:
@@ -52,3 +59,9 @@ async def images(db: Db, *, included: Iterable[str]) -> tuple[SavedImage, ...]:
     """Returns the images that the region has. `included`: hashes of those whose content the backup holds."""
     held = frozenset(included)
     return tuple(SavedImage(**row, included=row["sha256"] in held) for row in await db.fetch(_IMAGES))
+
+
+async def record_backup(db: Db, saved_at: datetime, *, read_back: bool) -> None:
+    """Records a complete backup, unless a newer one is recorded. A database of an older release has no place for it."""
+    if await db.fetchval(_CAN_RECORD):
+        await db.execute(_RECORD, saved_at, read_back)

@@ -26,12 +26,17 @@ _UNSENT = Family(
     name="audit_export_unsent_entries",
     text="Entries of the audit trail that audit_export has not sent yet; absent without that setting.",
 )
+_BACKUP = Family(
+    name="last_backup_timestamp_seconds",
+    text="Time whose data the last complete backup of the region has, by the command region backup; absent: none.",
+)
 _IN_MEMORY = frozenset({AttentionKind.QUOTA_FULL})
 
 _READ_MACHINES = "select state, count(*)::integer as number from machine group by state"
 _READ_DISCREPANCIES = (
     "select kind, count(*)::integer as number from discrepancy where resolved_at is null group by kind"
 )
+_READ_BACKUP = "select saved_at from region_backup"
 _READ_AUDIT = "select head_id - pruned_id from audit_chain"  # entries have consecutive ids; counting them takes long
 
 
@@ -57,6 +62,12 @@ async def _audit(db: Db) -> AsyncIterator[Sample]:
     yield Sample(_AUDIT, await db.fetchval(_READ_AUDIT))
 
 
+async def _backup(db: Db) -> AsyncIterator[Sample]:
+    saved_at = await db.fetchval(_READ_BACKUP)
+    if saved_at is not None:
+        yield Sample(_BACKUP, saved_at.timestamp())
+
+
 async def _audit_export(db: Db) -> AsyncIterator[Sample]:
     unsent = await db.fetchval(_READ_UNSENT)
     if unsent is not None:
@@ -76,5 +87,6 @@ def attention(limits: AttentionLimits) -> Reading:
 
 MACHINES = Reading(name="machines", families=(_MACHINES,), read=_machines)
 DISCREPANCIES = Reading(name="discrepancies", families=(_DISCREPANCIES,), read=_discrepancies)
+BACKUP = Reading(name="backup", families=(_BACKUP,), read=_backup, every_s=60.0)
 AUDIT = Reading(name="audit", families=(_AUDIT,), read=_audit, every_s=60.0)
 AUDIT_EXPORT = Reading(name="audit_export", families=(_UNSENT,), read=_audit_export)

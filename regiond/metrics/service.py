@@ -20,7 +20,7 @@ from regiond.metrics.hosts import RACKS, hosts
 from regiond.metrics.operations import OPERATIONS
 from regiond.metrics.process_state import ProcessState
 from regiond.metrics.readings import Readings
-from regiond.metrics.records import AUDIT, AUDIT_EXPORT, DISCREPANCIES, MACHINES, attention
+from regiond.metrics.records import AUDIT, AUDIT_EXPORT, BACKUP, DISCREPANCIES, MACHINES, attention
 from regiond.metrics.refreshes import RefreshMetrics
 from regiond.metrics.requests import RequestMetrics
 
@@ -54,7 +54,7 @@ class RegionMetrics:
             self.registry, database,
             (
                 OPERATIONS, hosts(timedelta(seconds=limits.stale_after_s)), RACKS, MACHINES, DISCREPANCIES, AUDIT,
-                AUDIT_EXPORT,
+                AUDIT_EXPORT, BACKUP,
                 certificates(own_certificates), attention(limits), CAPACITY,
             ),
         )  # fmt: skip

@@ -15,6 +15,7 @@ def attention_limits(settings: RegionSettings) -> AttentionLimits:
     """Returns the limits of pages and metrics alike."""
     return AttentionLimits(
         nearly_full_percent=settings.nearly_full_percent,
+        backup_within_hours=settings.backup_within_hours,
         stale_after_s=stale_after(settings.refresh_every_s).total_seconds(),
     )
 

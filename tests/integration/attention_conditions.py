@@ -117,6 +117,10 @@ CONDITIONS: Mapping[str, Condition] = {
         sql="""insert into rack (id, name, certificate_fingerprint, certificate_expires_at)
                values (gen_random_uuid(), 'rack-' || $2, 'ab', now() + interval '5 days')""",
     ),
+    "backup": Condition(
+        kind=_K.BACKUP_OLD, object_type=_T.REGION, seen_by=SeenBy.ADMINS,
+        sql="insert into region_backup (saved_at, read_back) values (now() - interval '49 hours', true)",
+    ),
     "discrepancy": Condition(
         kind=_K.DISCREPANCY, object_type=_T.DISCREPANCY, seen_by=SeenBy.ADMINS,
         sql="""insert into discrepancy (kind, key, name, found, expected, remedy, ours, data_at_risk, repair_policy,

@@ -132,6 +132,8 @@ def check_records(samples: list[Sample]) -> None:
     assert value(samples, "innkeeper_machines", state="ready") == value(samples, "innkeeper_machines") == 1
     assert value(samples, "innkeeper_quotas_nearly_used") == 1
     assert value(samples, "innkeeper_attention_items", kind="rack_away") == 0
+    assert value(samples, "innkeeper_attention_items", kind="backup_old") == 0
+    assert value(samples, "innkeeper_last_backup_timestamp_seconds") is None
     assert value(samples, "innkeeper_discrepancies", kind="wrong_total") == 0
     assert value(samples, "innkeeper_ledger_checks_total", outcome="completed") == 1
     assert value(samples, "innkeeper_ledger_check_duration_seconds_count") == 1

@@ -67,6 +67,7 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
         _T.OPERATION, {"kind": "compose", "action": None, "error": None, "machine": "web-1", "host": "elm"},
     ),
     _K.IMAGE_FAILED: (_T.IMAGE, {"error": "404", "url": "https://a/b"}),
+    _K.BACKUP_OLD: (_T.REGION, {"saved_at": "2026-11-20T03:00:00+00:00", "hours": 48}),
 }  # fmt: skip
 
 

@@ -98,6 +98,10 @@ KIND_WORDS: Mapping[AttentionKind, KindWords] = {
     _K.IMAGE_FAILED: KindWords(
         constant("Images failed"), lambda n: counted("{n} image failed", "{n} images failed", n)
     ),
+    _K.BACKUP_OLD: KindWords(
+        constant("The region's backup is old"),
+        lambda n: counted("{n} region has no recent backup", "{n} regions have no recent backup", n),
+    ),
 }
 
 

@@ -28,3 +28,12 @@ comment on column detached_disk.account_id is 'Who may use it; null: administrat
 comment on column detached_disk.pool_id is 'Its resource pool, which may be gone.';
 create index detached_disk_account_id_idx on detached_disk (account_id);
 create index detached_disk_volume_idx on detached_disk (volume);
+
+create table region_backup (
+    single boolean primary key default true check (single),
+    saved_at timestamptz not null,
+    read_back boolean not null
+);
+comment on table region_backup is 'The last complete backup of this database; no row: none was made.';
+comment on column region_backup.saved_at is 'The moment whose data it has.';
+comment on column region_backup.read_back is 'False: it was written to a pipe, where the command cannot read it.';
