@@ -17,6 +17,7 @@ from regiond.hosts.model import PRODUCT
 from regiond.ledger.model import SHARED_POOL_TYPES
 from regiond.ledger.service import CLAIMED_OF_STORAGE, MOST_CLAIMABLE
 from regiond.machines.service import AUTOSTART, WAITS_FOR_PERSON
+from regiond.racks.model import RACKS_LINK_WITHIN_S
 
 _SHARED = ", ".join(f"'{one}'" for one in sorted(SHARED_POOL_TYPES))
 _VMS = """
@@ -162,16 +163,21 @@ _CLIENT_CERTIFICATES = """
            select least(make_interval(days => $7::integer), (c.certificate_expires_at - c.issued_at) / 7) as before) due
      where c.revoked_at is null and c.certificate_expires_at < now() + due.before
 """
-# The links of a region that has sent no heartbeat for 30 s do not count.
-_RACKS = """
+# The links of a region that has sent no heartbeat for 30 s do not count. A rack that was seen before a restart of the
+# region gets the time to link again.
+_RACKS = f"""
     select 'rack_away', 'rack', r.id::text, r.name, true, coalesce(r.seen_at, r.joined_at), null::integer, null,
-           null::integer, null::integer, null::integer, '{}'::integer[],
+           null::integer, null::integer, null::integer, '{{}}'::integer[],
            jsonb_build_object('seen', r.seen_at is not null)
       from rack r
      where r.removed_at is null and not exists (
            select from rack_link l join region_process p on p.id = l.region_id
             where l.rack_id = r.id and p.seen_at > now() - interval '30 seconds')
-"""
+       and (r.seen_at is null
+            or (select coalesce(bool_or(p.started_at < r.seen_at
+                                        or p.started_at < now() - make_interval(secs => {RACKS_LINK_WITHIN_S})), true)
+                  from region_process p where p.seen_at > now() - interval '30 seconds'))
+"""  # noqa: S608  # our own number
 # A missing VM or volume has an item of its own, and what is repaired automatically is gone after two sweeps.
 _DISCREPANCIES = """
     select 'discrepancy', 'discrepancy', d.id::text, d.name, d.data_at_risk, coalesce(d.since, d.first_seen_at), h.id,

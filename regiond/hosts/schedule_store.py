@@ -7,15 +7,16 @@ from datetime import datetime
 from uuid import UUID
 
 from regiond.db.pool import Db
+from regiond.racks.model import RACKS_LINK_WITHIN_S
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 30.0  # the time doubles after each consecutive failure
 AFTER_EVENT_S = 0.3  # events of one change arrive together
 BETWEEN_EVENTS_S = 1.0  # from the end of one refresh to the next, while events follow each other
 
 # The statement that takes a host sets its next time, so that only one region refreshes it. If only another live region
-# has a rack that may reach the host, that region refreshes it, as with operations. Unreachable hosts, whose refreshes
-# can take long, do not delay other hosts.
-_TAKE_DUE = """
+# has a rack that may reach the host, that region refreshes it, as with operations. A region that has just started waits
+# for the rack that reached the host before. Unreachable hosts, whose refreshes can take long, do not delay other hosts.
+_TAKE_DUE = f"""
     update vm_host_schedule v set next_refresh_at = now() + make_interval(secs => $1 * (0.75 + random() / 2))
      where host_id in (select host_id from vm_host_schedule s join vm_host h on h.id = s.host_id
                         where s.next_refresh_at <= now() and h.state <> 'removing'
@@ -30,10 +31,17 @@ _TAKE_DUE = """
                                                 join rack r on r.id = l.rack_id
                                                      and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
                                                 left join rack_reach x on x.rack_id = l.rack_id and x.host_id = h.id
-                                               where l.region_id <> $3 and x.reaches is distinct from false))
+                                               where l.region_id <> $3 and x.reaches is distinct from false)
+                                  and not exists (select from rack_reach x
+                                                    join rack r on r.id = x.rack_id and r.removed_at is null
+                                                    join region_process p on p.id = $3
+                                                   where x.host_id = h.id and x.reaches
+                                                     and p.started_at
+                                                         > now() - make_interval(secs => {RACKS_LINK_WITHIN_S})
+                                                     and r.seen_at < p.started_at))
                         order by h.state = 'unreachable', s.next_refresh_at limit $2 for update of s skip locked)
     returning host_id
-"""
+"""  # noqa: S608  # our own number
 _REFRESHED = """
     update vm_host_schedule set refreshed_at = now(), run_began_at = $2, failures = 0 where host_id = $1
 """

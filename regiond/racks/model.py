@@ -13,6 +13,7 @@ from regiond.deletion_plan import AffectedRecord, DeletionPlan
 
 HOSTS_SHOWN = 50  # hosts that a message names
 UNREACHED_SHOWN = 20  # hosts that a list of racks names for each rack; reading one rack shows all
+RACKS_LINK_WITHIN_S = 45.0  # of the start of a region: a rack tries again after 30 s at the latest
 
 
 @frozen(kw_only=True)

@@ -206,6 +206,7 @@ async def test_certificates_racks_and_the_rest_are_found(innkeeper: Deployment) 
     assert (expired["severity"], age(expired).days) == ("broken", 1)
     await sql(innkeeper, "update vm_host set key_pair_id = null")
     await sql(innkeeper, _RACK)
+    await sql(innkeeper, "update region_process set started_at = now() - interval '1 minute'")
     await sql(innkeeper, _DISCREPANCY, "unknown_guest", "approval", 1)
     await sql(innkeeper, _DISCREPANCY, "machine_missing", "none", 1)  # the VM says so
     await sql(innkeeper, _DISCREPANCY, "orphaned_claim", "automatic", 1)  # is repaired

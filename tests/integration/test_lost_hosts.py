@@ -198,7 +198,7 @@ async def test_a_successful_call_clears_an_unreachable_host(innkeeper: Deploymen
     composed = await innkeeper.compose(host_id, cores=1, memory=1024)
     async with innkeeper.region.components.database.connection() as db:
         await db.execute(
-            "update vm_host set state = 'unreachable', error_code = 'rack_unreachable', error_message = 'No rack'"
+            "update vm_host set state = 'unreachable', error_code = 'host_unreachable', error_message = 'x'"
         )
     await innkeeper.post(f"machines/{composed['system_id']}/", op="power_on")
     await becomes(innkeeper, HostState.READY, host_id)

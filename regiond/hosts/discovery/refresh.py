@@ -174,8 +174,9 @@ class Refresher:
         for guest in changes.orphaned_guests:
             if guest.machine_uuid not in restored:
                 await self._report_orphaned(db, host_id, host.name, guest)
-        if host.state == "unreachable":
+        if host.state == "unreachable" and host.error_code != RackUnreachable.code:  # of which no event was recorded
             await Events.record(db, "host_back", f"{host.name} is reachable again", host_id=host_id)
+        if host.state == "unreachable":
             await self._on_reachable(db, host_id)  # on this connection: many hosts at once would exhaust the pool
         return changes
 
