@@ -1,4 +1,4 @@
-"""What becomes of a machine's disks when its guest is deleted. Pure; drivers decide alike, by the names of volumes."""
+"""What becomes of a machine's disks when its guest is deleted. Pure."""
 
 from __future__ import annotations
 
