@@ -29,7 +29,6 @@ from regiond.database_setup.model import (
     OWNER,
     SUPERUSER,
     Target,
-    as_role,
     default_dsn,
     is_local,
     is_socket,
@@ -144,7 +143,7 @@ def _migrate(settings: RegionSettings, options: argparse.Namespace) -> int:
 
 @contextmanager
 def with_owner(settings: RegionSettings, options: argparse.Namespace) -> Iterator[RegionSettings]:
-    """Gives the region the rights of the owner of its database in the block; yields the settings to use there.
+    """Yields settings with which the region logs in as the owner of its database in the block.
 
     They are the same where the region's role owns the database. Raises ChildFailed and BadSettings.
     """
@@ -155,11 +154,11 @@ def with_owner(settings: RegionSettings, options: argparse.Namespace) -> Iterato
         return
     target, administrator = Target.of(dsn, owner), Administrator.of(server_of(options), dsn)
     with stopped_in_order():
-        administrator.run(settings, lambda: service.lend_owner(administrator.dsn, target))
+        own = administrator.run(settings, lambda: service.begin_as_owner(administrator.dsn, target))
         try:
-            yield evolve(settings, database=as_role(dsn, owner))
+            yield evolve(settings, database=own)
         finally:
-            administrator.run(settings, lambda: service.give_rights(administrator.dsn, target))
+            administrator.run(settings, lambda: service.end_as_owner(administrator.dsn, target))
 
 
 def _init(settings: RegionSettings, options: argparse.Namespace, config: Path, read_password: ReadPassword) -> int:
@@ -167,7 +166,8 @@ def _init(settings: RegionSettings, options: argparse.Namespace, config: Path, r
     password = None if server is None or is_socket(server) else secrets.token_urlsafe(24)
     dsn = settings.database or default_dsn(server, password)
     target, administrator = Target.of(dsn, options.owner), Administrator.of(server, dsn)
-    administrator.run(settings, lambda: service.check_server(administrator.dsn, target))
+    is_new = settings.database is None and password is not None
+    administrator.run(settings, lambda: service.check_server(administrator.dsn, target, new_password=is_new))
     _make_state_folder(settings.state, target.role)
     if settings.database is None:
         _set_database(config, target)
@@ -176,7 +176,6 @@ def _init(settings: RegionSettings, options: argparse.Namespace, config: Path, r
         say("Setting database: existed.")
     administrator.run(settings, lambda: service.make_roles_and_database(administrator.dsn, target, say))
     if options.for_restore:
-        administrator.run(settings, lambda: service.give_rights(administrator.dsn, target))
         say("Roles and database: ready. Continue with: innkeeper region restore FILE")
         return daemon.OK
     days = settings.keep_audit_days

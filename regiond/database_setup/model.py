@@ -7,12 +7,14 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Collection
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from attrs import field, frozen
 
 from common.errors import BadSettings
 from common.phrases import first_of
+from regiond.db.stored_code import SCHEMA
 
 OWNER, ROLE, DATABASE = "innkeeper", "innkeeper-regiond", "innkeeper"
 SOCKETS = "/var/run/postgresql"  # of Debian
@@ -64,6 +66,7 @@ class Facts:
     release: int
     owner_exists: bool = False
     owner_logs_in: bool = False
+    owner_attributes: tuple[str, ...] = ()
     role_exists: bool = False
     attributes: tuple[str, ...] = ()
     database_exists: bool = False
@@ -71,8 +74,11 @@ class Facts:
     is_innkeeper: bool = False
 
 
-def check(facts: Facts, target: Target, *, oldest: int) -> None:
-    """Raises BadSettings for what a setup must not change. `oldest`: the first release of PostgreSQL that is enough."""
+def check(facts: Facts, target: Target, *, oldest: int, new_password: bool = False) -> None:
+    """Raises BadSettings for what a setup must not change. `oldest`: the first release of PostgreSQL that is enough.
+
+    `new_password`: that of the target was just made up, so a role that exists does not have it.
+    """
     if facts.release < oldest:
         raise BadSettings(
             f"PostgreSQL {facts.release} is too old: Innkeeper requires {oldest} or newer. Nothing was changed."
@@ -81,6 +87,13 @@ def check(facts: Facts, target: Target, *, oldest: int) -> None:
         raise BadSettings(
             f"The role {target.owner} exists and can log in, so it may be a person's. Nothing was changed. Use another "
             "owner: --owner NAME"
+        )
+    check_owner_attributes(target.owner, facts.owner_attributes)
+    if facts.role_exists and new_password:
+        raise BadSettings(
+            f"The role {target.role} exists on that server, and its password is not known here. Nothing was changed. "
+            "Write the address of the database with that password as the setting 'database'. A superuser can give the "
+            f'role a new one before: \\password "{target.role}"'
         )
     if facts.attributes:
         raise BadSettings(
@@ -92,6 +105,27 @@ def check(facts: Facts, target: Target, *, oldest: int) -> None:
         raise BadSettings(
             f"The database {target.database} is not Innkeeper's: it has {first_of(facts.relations, _SHOWN)}. Nothing "
             "was changed. Name another database in the setting 'database'."
+        )
+
+
+def check_owner_attributes(owner: str, attributes: Collection[str]) -> None:
+    """Raises BadSettings if the owner has further rights: what it owns would run with them."""
+    if attributes:
+        raise BadSettings(
+            f"The database is to belong to the role {owner}, which has the attribute {' and '.join(attributes)}: "
+            "whatever is stored in the database would run with its rights. Nothing was changed. Give it to a role "
+            "without rights of its own: innkeeper region init --owner NAME"
+        )
+
+
+def check_code(database: str, differences: Collection[str]) -> None:
+    """Raises BadSettings if the database can execute what the migrations did not make."""
+    if differences:
+        raise BadSettings(
+            f"The database {database} has code that differs from what Innkeeper's migrations make: "
+            f"{'; '.join(differences)}. None of it was run. It may be somebody's who had the rights of the region: "
+            "see what it is. Drop what is not Innkeeper's (a function that you need belongs to a superuser, and its "
+            "triggers on a table of yours), or restore a backup of before into a new database; then repeat the command."
         )
 
 
@@ -133,14 +167,20 @@ def in_database(dsn: str, database: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"/{quote(database, safe='')}", _query(kept), ""))
 
 
-def as_role(dsn: str, role: str) -> str:
-    """Returns the address with which each connection, also of PostgreSQL's programs, has the rights of `role`."""
+def as_login(dsn: str, role: str, password: str, *, host: str | None = None, port: int | None = None) -> str:
+    """Returns the address with which `role` itself logs in, also in PostgreSQL's programs.
+
+    A name without a schema is one of Innkeeper's, whatever is set for the database. `host` and `port` replace those of
+    the address.
+    """
     parts = _split(dsn)
-    options = dict(parse_qsl(parts.query)).get("options", "")
-    kept = [one for one in parse_qsl(parts.query) if one[0] != "options"]
-    escaped = re.sub(r"([\s\\])", r"\\\1", role)
-    query = _query([*kept, ("options", f"{options} -c role={escaped}".strip())])
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+    query = dict(parse_qsl(parts.query))
+    for name in ("user", "password", "options", *(("host", "port") if host is not None else ())):
+        query.pop(name, None)
+    server = parts.netloc.rpartition("@")[2] if host is None else f"{host}:{port}"
+    place = f"{quote(role, safe='')}:{quote(password, safe='')}@{server}"
+    kept = _query([*query.items(), ("options", f"-c search_path={SCHEMA}")])
+    return urlunsplit((parts.scheme, place, parts.path, kept, ""))
 
 
 def scram(password: str, salt: bytes) -> str:

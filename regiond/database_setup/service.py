@@ -1,12 +1,12 @@
-"""Sets the database up and changes its schema, on connections of an administrator.
+"""Sets the database up and changes its schema, on connections of an administrator and of the tables' owner.
 
-`administrator` is the address of a role that may create roles and databases, such as a superuser. Every function can be
-repeated, also after it was killed: it completes what is missing.
+`administrator` is the address of a role that may create roles and databases, such as a superuser. Its sessions run no
+code that is stored in the database, and what reads or changes tables runs in a session of their owner. Every function
+can be repeated, also after it was killed: it completes what is missing.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +14,15 @@ from pathlib import Path
 from common.errors import DatabaseUnavailable
 from common.phrases import number_of
 from regiond.database_setup import store
-from regiond.database_setup.model import Facts, Target, as_role, check, in_database, is_local, scram
+from regiond.database_setup.code_check import check_stored_code
+from regiond.database_setup.model import Facts, Target, check, in_database, is_local
+from regiond.database_setup.owner_session import (
+    begin_owner_session,
+    connected,
+    connected_as_owner,
+    end_owner_session,
+    new_verifier,
+)
 from regiond.db.errors import translating_errors
 from regiond.db.migrate import migrate
 from regiond.db.pool import MIN_POSTGRESQL, Db, connect
@@ -23,38 +31,42 @@ from regiond.db.relations import relations
 from regiond.db.unfinished_restore import check_restored
 
 Say = Callable[[str], None]
-_NAME = "innkeeper-setup"
-_SALT_BYTES = 16
+_SET_RETENTION = (
+    "update audit_retention set at_least = make_interval(days => $1) where at_least <> make_interval(days => $1)"
+)
 
 
-async def check_server(administrator: str, target: Target) -> None:
+async def check_server(administrator: str, target: Target, *, new_password: bool = False) -> None:
     """Raises BadSettings for what a setup must not change, DatabaseUnavailable without a server. Changes nothing."""
     await _check_reachable(administrator)
-    async with _connected(administrator) as db:
-        owner_exists, owner_logs_in, _ = await store.role(db, target.owner)
+    async with connected(administrator) as db:
+        owner_exists, owner_logs_in, owner_attributes = await store.role(db, target.owner)
         role_exists, _, attributes = await store.role(db, target.role)
         database_exists = await store.has_database(db, target.database)
         release = db.get_server_version().major
     found: tuple[str, ...] = ()
     if database_exists:
-        async with _connected(in_database(administrator, target.database)) as db:
+        async with connected(in_database(administrator, target.database)) as db:
             found = await relations(db)
     facts = Facts(
         release=release,
         owner_exists=owner_exists,
         owner_logs_in=owner_logs_in,
+        owner_attributes=owner_attributes,
         role_exists=role_exists,
         attributes=attributes,
         database_exists=database_exists,
         relations=found,
         is_innkeeper={"schema_migration", "installation"} <= {one.partition(".")[2] for one in found},
     )
-    check(facts, target, oldest=MIN_POSTGRESQL)
+    check(facts, target, oldest=MIN_POSTGRESQL, new_password=new_password)
+    if database_exists:
+        await check_stored_code(administrator, target)
 
 
 async def _check_reachable(administrator: str) -> None:
     try:
-        async with _connected(administrator):
+        async with connected(administrator):
             pass
     except DatabaseUnavailable as error:
         if not is_local(administrator):
@@ -66,8 +78,8 @@ async def _check_reachable(administrator: str) -> None:
 
 
 async def make_roles_and_database(administrator: str, target: Target, say: Say) -> None:
-    """Says a line for each step. Raises BadSettings if the administrator may not do it."""
-    async with _connected(administrator) as db:
+    """Says a line for each step. Raises BadSettings if the administrator may not do it, or for code of others."""
+    async with connected(administrator) as db:
         exists, _, _ = await store.role(db, target.owner)
         if not exists:
             await store.make_owner(db, target.owner)
@@ -75,49 +87,77 @@ async def make_roles_and_database(administrator: str, target: Target, say: Say) 
         say(f"Role {target.owner}, which owns the tables: {_existed(existed=exists)}.")
         exists, _, _ = await store.role(db, target.role)
         if not exists:
-            verifier = None if target.password is None else scram(target.password, os.urandom(_SALT_BYTES))
+            verifier = None if target.password is None else new_verifier(target.password)
             await store.make_role(db, target.role, verifier)
         say(f"Role {target.role}, with which the region logs in: {_existed(existed=exists)}.")
         exists = await store.has_database(db, target.database)
         if not exists:
             await store.make_database(db, target.database, target.owner)
         say(f"Database {target.database}: {_existed(existed=exists)}.")
-    async with _connected(in_database(administrator, target.database)) as db:
-        former = (await database_owner(db)).owner
+    async with connected(in_database(administrator, target.database)) as db:
+        former = await store.database_owner(db)
         if former != target.owner:
             await store.own_database(db, target.database, target.owner)
         if moved := await store.transfer(db, owner=target.owner, role=target.role):
             say(f"{number_of(moved, 'object')} of {former} now belong to {target.owner}.")
         if await store.take_back(db, owner=target.owner, role=target.role):
             say(f"The rights of {target.owner} were taken from {target.role}.")
+        async with db.transaction():
+            await grant(db, target.role, owner=target.owner)
+    await check_stored_code(administrator, target)  # from now on nobody else can add any
 
 
 async def change_schema(administrator: str, target: Target, say: Say) -> None:
     """Applies the missing migrations as the owner, and gives the region's role its rights. Says a line for each.
 
-    Raises as `migrate`.
+    Raises as `migrate`, and BadSettings for code that is not Innkeeper's.
     """
-    await _check_reachable(administrator)
-    dsn = as_role(in_database(administrator, target.database), target.owner)
-    say(_schema_line(await migrate(dsn, grant_to=target.role)))
-    await give_rights(administrator, target)
-    say(f"Rights: {target.role} can change rows; it cannot change the audit trail, nor create or drop anything.")
-
-
-async def give_rights(administrator: str, target: Target) -> None:
-    """Gives the region's role its rights, and takes back those of the owner, if a restore had lent them."""
-    async with _connected(as_role(in_database(administrator, target.database), target.owner)) as db, db.transaction():
-        await grant(db, target.role)
-    async with _connected(administrator) as db:
-        await store.take_back(db, owner=target.owner, role=target.role)
+    async with _as_owner(administrator, target) as dsn:
+        await _migrate(dsn, target, say)
 
 
 async def make_schema(administrator: str, target: Target, keep_audit_days: int, say: Say) -> None:
     """The same as `change_schema`; then sets the age below which nothing can prune the audit trail."""
-    await change_schema(administrator, target, say)
-    async with _connected(as_role(in_database(administrator, target.database), target.owner)) as db:
-        await store.set_retention(db, keep_audit_days)
+    async with _as_owner(administrator, target) as dsn:
+        await _migrate(dsn, target, say)
+        async with connected_as_owner(dsn) as db:
+            await db.execute(_SET_RETENTION, keep_audit_days)
     say(f"Audit trail: {target.role} cannot delete entries of the last {number_of(keep_audit_days, 'day')}.")
+
+
+async def _migrate(owner_dsn: str, target: Target, say: Say) -> None:
+    say(_schema_line(await migrate(owner_dsn, grant_to=target.role)))
+    async with connected_as_owner(owner_dsn) as db, db.transaction():
+        await grant(db, target.role)
+    say(f"Rights: {target.role} can change rows; it cannot change the audit trail, nor create or drop anything.")
+
+
+@asynccontextmanager
+async def _as_owner(administrator: str, target: Target) -> AsyncIterator[str]:
+    dsn = await begin_as_owner(administrator, target)
+    try:
+        yield dsn
+    finally:
+        await end_owner_session(administrator, target)
+
+
+async def begin_as_owner(administrator: str, target: Target) -> str:
+    """Returns the address with which the owner of the database logs in until `end_as_owner`.
+
+    Raises BadSettings for code in the database that is not Innkeeper's, and if the server does not let the owner in.
+    """
+    await _check_reachable(administrator)
+    await check_stored_code(administrator, target)
+    return await begin_owner_session(administrator, target)
+
+
+async def end_as_owner(administrator: str, target: Target) -> None:
+    """Gives the region's role its rights on all that the owner has made since. Idempotent."""
+    async with connected(in_database(administrator, target.database)) as db:
+        async with db.transaction():
+            await grant(db, target.role, owner=target.owner)
+        await store.take_back(db, owner=target.owner, role=target.role)
+    await end_owner_session(administrator, target)
 
 
 async def change_own_schema(dsn: str, state: Path, say: Say) -> None:
@@ -129,28 +169,18 @@ async def change_own_schema(dsn: str, state: Path, say: Say) -> None:
     say(_schema_line(await migrate(dsn)))
 
 
-async def lend_owner(administrator: str, target: Target) -> None:
-    """Gives the region's role the rights of the owner, for a restore. `give_rights` takes them back."""
-    await _check_reachable(administrator)
-    async with _connected(administrator) as db:
-        await store.lend(db, owner=target.owner, role=target.role)
-
-
 async def foreign_owner(dsn: str) -> str | None:
-    """Returns the owner of the region's database if the region lacks its rights, or was lent them; else None."""
-    async with _connected(dsn) as db:
-        found = await database_owner(db)
-        return None if found.is_ours else found.owner
+    """Returns the owner of the region's database if the region lacks its rights, or was lent them; else None.
 
-
-@asynccontextmanager
-async def _connected(dsn: str) -> AsyncIterator[Db]:
-    connection = await connect(dsn, application_name=_NAME)
+    The region's session says that, so an administrator must not rely on it.
+    """
+    connection: Db = await connect(dsn, application_name="innkeeper-setup")
     try:
         with translating_errors(connection):
-            yield connection
+            found = await database_owner(connection)
     finally:
         await connection.close(timeout=10.0)
+    return None if found.is_ours else found.owner
 
 
 def _existed(*, existed: bool) -> str:

@@ -1,39 +1,50 @@
-"""SQL of a setup: finds and makes the roles and the database, and gives the tables to their owner."""
+"""SQL of a setup: finds and makes the roles and the database, and gives the tables to their owner.
+
+Every session here is of an administrator, in a database that may have been somebody else's: its search path is that of
+`SYSTEM_PATH`, and no statement reads or writes a table of the database but the plain table of the migrations.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
 from common.errors import BadSettings
 from regiond.db.pool import Db
 from regiond.db.privileges import grant
+from regiond.db.stored_code import SCHEMA
 
+# The owner logs in only while a command works as it, which this comment says of the role.
+_LOGS_IN_BRIEFLY = "Owns the tables of Innkeeper. Logs in only while one of its commands changes them."
 # With one of these, the region's role could give itself the rights of the owner.
 _ROLE = """
-    select rolcanlogin as logs_in,
+    select rolcanlogin and shobj_description(oid, 'pg_authid') is distinct from $2 as logs_in,
            array_remove(array[case when rolsuper then 'superuser' end, case when rolcreaterole then 'createrole' end,
                               case when rolreplication then 'replication' end,
                               case when rolbypassrls then 'bypassrls' end], null) as attributes
       from pg_roles where rolname = $1
 """
 _HAS_DATABASE = "select exists (select from pg_database where datname = $1)"
+_DATABASE_OWNER = "select pg_get_userbyid(datdba)::text from pg_database where datname = current_database()"
 _IS_UTF8 = "select current_setting('server_encoding') = 'UTF8'"
 _IS_SUPERUSER = "select rolsuper from pg_roles where rolname = current_user"
 _IS_MEMBER = "select pg_has_role($1::name, $2::name, 'member')"
-_SET_RETENTION = (
-    "update audit_retention set at_least = make_interval(days => $1) where at_least <> make_interval(days => $1)"
-)
 _FORMAT = "select format($1::text, variadic $2::text[])"
+# A view of this name would run what it is made of.
+_HAS_MIGRATIONS = """
+    select exists (select from pg_class where oid = to_regclass($1) and relkind = 'r' and not relhassubclass)
+"""
+_APPLIED = f"select number, name, digest from only {SCHEMA}.schema_migration order by number"  # noqa: S608 - constant
 # The objects of Innkeeper belong to the region's role, or the audit trail to one of its own. Sequences of columns
 # follow their tables. What somebody else has put into the database stays theirs.
 _TRANSFERS = """
     with former as (
         select oid from pg_roles where rolname = $2
-        union select relowner from pg_class where oid in (to_regclass('audit_entry'), to_regclass('schema_migration'))
+        union select relowner from pg_class
+               where oid in (to_regclass(format('%I.audit_entry', $3::text)), to_regclass(format('%I.schema_migration', $3::text)))
         except select oid from pg_roles where rolname = $1
-    ), here as (select current_schema()::regnamespace::oid as schema)
+    ), here as (select to_regnamespace($3::text)::oid as schema)
     select format('alter table %s owner to %I', c.oid::regclass, $1::text)
       from pg_class c, here where relnamespace = schema and relkind in ('r', 'p', 'v', 'm')
        and relowner in (select oid from former)
@@ -57,7 +68,7 @@ _TRANSFERS = """
 
 async def role(db: Db, name: str) -> tuple[bool, bool, tuple[str, ...]]:
     """Returns whether the role exists, whether it can log in, and its attributes that give it further rights."""
-    row = await db.fetchrow(_ROLE, name)
+    row = await db.fetchrow(_ROLE, name, _LOGS_IN_BRIEFLY)
     return (False, False, ()) if row is None else (True, row["logs_in"], tuple(row["attributes"]))
 
 
@@ -66,8 +77,39 @@ async def has_database(db: Db, name: str) -> bool:
     return found
 
 
+async def database_owner(db: Db) -> str:
+    found: str = await db.fetchval(_DATABASE_OWNER)
+    return found
+
+
+async def applied(db: Db) -> Mapping[int, tuple[str, str]]:
+    """Returns name and digest of the migrations that the database says it has, by number; none without tables."""
+    if not await db.fetchval(_HAS_MIGRATIONS, f"{SCHEMA}.schema_migration"):
+        return {}
+    return {row["number"]: (row["name"], row["digest"]) for row in await db.fetch(_APPLIED)}
+
+
 async def make_owner(db: Db, name: str) -> None:
     await _execute(db, "create role %I nologin", name)
+
+
+async def let_log_in(db: Db, *, owner: str, role: str, verifier: str) -> None:
+    """Lets the owner log in with this password for a day at most, until `end_log_in`.
+
+    It has the rights of the region's role meanwhile: PostgreSQL hides the sessions of other roles.
+    """
+    async with db.transaction():
+        await _execute(db, "comment on role %I is %L", owner, _LOGS_IN_BRIEFLY)
+        await _execute(db, "grant %I to %I", role, owner)
+        until: str = await db.fetchval("select (now() + interval '1 day')::text")
+        await _execute(db, "alter role %I login password %L valid until %L", owner, verifier, until)
+
+
+async def end_log_in(db: Db, *, owner: str, role: str) -> None:
+    """Idempotent."""
+    await _execute(db, "alter role %I nologin password null valid until 'infinity'", owner)
+    if await db.fetchval(_IS_MEMBER, owner, role):
+        await _execute(db, "revoke %I from %I", role, owner)
 
 
 async def may_use(db: Db, owner: str) -> None:
@@ -92,6 +134,15 @@ async def make_database(db: Db, name: str, owner: str) -> None:
         await _execute(db, "create database %I owner %I encoding 'UTF8' locale 'C' template template0", name, owner)
 
 
+async def make_scratch_database(db: Db, name: str) -> None:
+    """Creates a database without anything of others, which belongs to the administrator."""
+    await _execute(db, "create database %I encoding 'UTF8' locale 'C' template template0", name)
+
+
+async def drop_scratch_database(db: Db, name: str) -> None:
+    await _execute(db, "drop database if exists %I", name)
+
+
 async def own_database(db: Db, name: str, owner: str) -> None:
     await _execute(db, "alter database %I owner to %I", name, owner)
 
@@ -101,33 +152,27 @@ async def transfer(db: Db, *, owner: str, role: str) -> int:
 
     In one transaction with the rights of the region's role: a region that runs may always use its tables.
     """
-    statements: Sequence[str] = [row[0] for row in await db.fetch(_TRANSFERS, owner, role)]
+    statements: Sequence[str] = [row[0] for row in await db.fetch(_TRANSFERS, owner, role, SCHEMA)]
     if not statements:
         return 0
     async with db.transaction():
         for statement in statements:
             await db.execute(statement)
-        await _execute(db, "set local role %I", owner)
-        await grant(db, role)
+        await grant(db, role, owner=owner)
     return len(statements)
 
 
-async def lend(db: Db, *, owner: str, role: str) -> None:
-    """Gives the region's role the rights of the owner until `take_back`. Idempotent."""
-    await _execute(db, "grant %I to %I", owner, role)
-
-
 async def take_back(db: Db, *, owner: str, role: str) -> bool:
-    """Returns whether the role had the owner's rights. Idempotent."""
+    """Returns whether the role had the owner's rights, as a restore of earlier releases lent them. Idempotent."""
     if not await db.fetchval(_IS_MEMBER, role, owner):
         return False
     await _execute(db, "revoke %I from %I", owner, role)
+    if await db.fetchval(_IS_MEMBER, role, owner):
+        raise BadSettings(
+            f"The role {role} has the rights of {owner} through another role: with them it could change the audit "
+            f'trail. See \\du in psql, and revoke "{owner}" from that role.'
+        )
     return True
-
-
-async def set_retention(db: Db, days: int) -> None:
-    """Entries of the audit trail that are younger cannot be pruned from now on."""
-    await db.execute(_SET_RETENTION, days)
 
 
 async def _execute(db: Db, statement: str, *names: str) -> None:

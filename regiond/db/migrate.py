@@ -15,7 +15,7 @@ from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
 from regiond.db.errors import LOST, translating_errors
 from regiond.db.history import ServerHistory
-from regiond.db.migration_files import UNFINISHED_RESTORE, Migration, packaged
+from regiond.db.migration_files import CREATE_TABLE, UNFINISHED_RESTORE, Migration, packaged
 from regiond.db.pool import Db, Row, connect
 from regiond.db.privileges import check_not_lent, check_owner, grant
 
@@ -68,16 +68,6 @@ _OLDEST_TRANSACTION = """
      order by xact_start limit 1
 """
 _IN_USE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-_CREATE_TABLE = """
-    create table if not exists schema_migration (
-        number integer primary key,
-        name text not null,
-        digest text not null,
-        applied_at timestamptz not null default now(),
-        release text,
-        usable_from integer
-    )
-"""
 _HAS_TABLE = "select to_regclass('schema_migration') is not null"
 _UNFINISHED = (
     "A restore into this database has not ended. If none runs, it was interrupted: delete the database, then "
@@ -225,7 +215,7 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
 
 
 async def _apply_missing(db: Db, migrations: Sequence[Migration], step: _Step, deadline_s: float) -> tuple[str, ...]:
-    await db.execute(_CREATE_TABLE)
+    await db.execute(CREATE_TABLE)
     missing = await missing_migrations(db, migrations)  # again, since another process may have held the lock before
     applied: list[Migration] = []
     for batch in _batches(missing):

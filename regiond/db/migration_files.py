@@ -14,6 +14,18 @@ _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _OUTSIDE = "-- no transaction"
 _USABLE = re.compile(r"(?:--.*\n)*?-- usable by releases that know (\d{4})\n")
 
+# Of the files that were applied.
+CREATE_TABLE = """
+    create table if not exists schema_migration (
+        number integer primary key,
+        name text not null,
+        digest text not null,
+        applied_at timestamptz not null default now(),
+        release text,
+        usable_from integer
+    )
+"""
+
 
 @frozen(kw_only=True)
 class Migration:
@@ -37,6 +49,11 @@ class Migration:
     @property
     def outside_transaction(self) -> bool:
         return self.sql.startswith(_OUTSIDE)
+
+    @property
+    def within_transaction(self) -> str:
+        """The SQL for a database that nobody else uses, where a transaction may contain all of it."""
+        return self.sql.replace(" concurrently", "") if self.outside_transaction else self.sql
 
     @property
     def usable_from(self) -> int:

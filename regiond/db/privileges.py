@@ -10,31 +10,64 @@ from attrs import frozen
 
 from common.errors import BadSettings
 from regiond.db.pool import Db
+from regiond.db.stored_code import SCHEMA
 
 # Of the first three, only the functions of the trail change rows, with the rights of their owner.
 READ_ONLY_TABLES = ("audit_entry", "audit_chain", "audit_retention", "schema_migration")
 
+# Only other functions call them, with the rights of their owner.
+_PRIVATE_FUNCTIONS = ("audit_write",)
+
 _ELSEWHERE = "(database on another computer: --server -)"  # of `init` and `migrate`
 _MIGRATE = f"innkeeper region migrate {_ELSEWHERE}"
 
-# Of tables that somebody else has put there, the owner of Innkeeper's grants nothing.
+# Of tables that somebody else has put there, the owner of Innkeeper's grants nothing. Other roles may read; they get no
+# right with which they could have code run with those of the owner, or change the audit trail, from whoever owned the
+# tables before. Names have no schema of their own: an administrator's session runs this too.
 _STATEMENTS = """
-    select format(one, current_schema(), $1::text, current_database()) as statement
-      from unnest(array[
+    with ours as (
+        select c.oid, case relkind when 'S' then 'sequence' else 'table' end as kind, relkind, relname, relacl
+          from pg_catalog.pg_class c
+         where relnamespace = pg_catalog.to_regnamespace($3) and relkind in ('r', 'p', 'v', 'm', 'S')
+           and relowner = (select oid from pg_catalog.pg_roles where rolname = $4)
+    ),
+    held as (
+        select kind, oid::regclass::text as name, privilege_type as privilege, grantee, relname, relkind
+          from ours, pg_catalog.aclexplode(relacl)
+        union all
+        select kind, ours.oid::regclass::text, pg_catalog.format('%s (%I)', privilege_type, attname), grantee, relname,
+               relkind
+          from ours join pg_catalog.pg_attribute on attrelid = ours.oid, pg_catalog.aclexplode(attacl)
+        union all
+        select 'function', p.oid::regprocedure::text, privilege_type, grantee, proname, 'f'
+          from pg_catalog.pg_proc p, pg_catalog.aclexplode(proacl)
+         where pronamespace = pg_catalog.to_regnamespace($3) and proname::text = any($5::text[])
+        union all
+        select 'schema', pg_catalog.quote_ident(nspname), privilege_type, grantee, nspname, 'n'
+          from pg_catalog.pg_namespace, pg_catalog.aclexplode(nspacl) where nspname = $3 and privilege_type = 'CREATE'
+           and grantee <> nspowner
+    )
+    select pg_catalog.format('revoke %s on %s %s from %s cascade', privilege, kind, name,
+                  case grantee when 0 then 'public' else pg_catalog.quote_ident(rolname) end) as statement
+      from held left join pg_catalog.pg_roles r on r.oid = grantee
+     where coalesce(rolname <> $4 and (rolname <> $1 or relkind = 'f'), true)
+       and (relkind in ('f', 'n') or privilege !~ '^(SELECT|USAGE|INSERT|UPDATE|DELETE)'
+            or relname::text = any($2::text[]) and privilege !~ '^SELECT')
+    union all
+    select pg_catalog.format(one, $3::text, $1::text, pg_catalog.current_database())
+      from pg_catalog.unnest(array[
         'revoke create on schema %1$I from public, %2$I',
         'grant usage on schema %1$I to %2$I',
         'revoke create, temporary on database %3$I from public, %2$I',
         'grant connect on database %3$I to %2$I'
       ]) one
     union all
-    select format('revoke all on %1$s %2$s from %3$I; grant %4$s on %1$s %2$s to %3$I',
-                  case relkind when 'S' then 'sequence' else 'table' end, oid::regclass, $1::text,
+    select pg_catalog.format('revoke all on %1$s %2$s from %3$I; grant %4$s on %1$s %2$s to %3$I',
+                  kind, oid::regclass, $1::text,
                   case when relkind = 'S' then 'usage, select'
                        when relname::text = any($2::text[]) then 'select'
                        else 'select, insert, update, delete' end)
-      from pg_class
-     where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
-       and relowner = current_user::regrole
+      from ours
 """
 # Of a schema without tables: whether they can be created. A superuser has the rights of every role.
 _MAY_CHANGE = """
@@ -79,12 +112,14 @@ class DatabaseOwner:
         return self.has_rights and self.has_grants
 
 
-async def grant(db: Db, role: str) -> None:
-    """Gives `role` these rights and no others, as the owner of the database. Idempotent.
+async def grant(db: Db, role: str, *, owner: str | None = None) -> None:
+    """Gives `role` these rights and no others, as the `owner` of the database; None: the session's role. Idempotent.
 
     Call it in the transaction that changes the schema: the region never sees a table that it may not use.
     """
-    for statement in [row["statement"] for row in await db.fetch(_STATEMENTS, role, READ_ONLY_TABLES)]:
+    owner = owner or await db.fetchval("select current_user::text")
+    names = (role, READ_ONLY_TABLES, SCHEMA, owner, _PRIVATE_FUNCTIONS)
+    for statement in [row["statement"] for row in await db.fetch(_STATEMENTS, *names)]:
         await db.execute(statement)
 
 

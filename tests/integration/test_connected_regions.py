@@ -9,7 +9,6 @@ import pytest
 from common.errors import WrongState
 from development import postgres
 from regiond.backup_commands import recovered
-from regiond.database_setup.model import as_role
 from regiond.db.pool import Database, connect
 from regiond.restored_database import connected_regions
 from regiond.settings import RegionSettings
@@ -21,18 +20,18 @@ ADDRESS = "127.0.73.9"  # of this computer only; others may use the port at its 
 
 async def test_the_owner_of_the_tables_sees_where_regions_are(server_folder: Path, tmp_path: Path) -> None:
     local = postgres.start(server_folder, settings={**postgres.FAST, "listen_addresses": ADDRESS})
-    for statement in ("create role owns", "create role region login in role owns", "create database own owner owns"):
+    for statement in ("create role region login", "create role owns login in role region", "create database own owner owns"):
         await execute_as_superuser(local, statement)
-    dsn = f"postgresql://region@{ADDRESS}/own"
-    region = await connect(dsn, application_name="innkeeper-regiond")
-    database = await Database.open(as_role(dsn, "owns"), application_name="innkeeper-restore", min_size=1, max_size=1)
+    region = await connect(f"postgresql://region@{ADDRESS}/own", application_name="innkeeper-regiond")
+    dsn = f"postgresql://owns@{ADDRESS}/own"
+    database = await Database.open(dsn, application_name="innkeeper-restore", min_size=1, max_size=1)
     try:
         async with database.transaction() as db:
             assert await connected_regions(db) == ["127.0.0.1"]
             assert await db.fetchval("select current_user::text") == "owns"
         assert await fetchval(database, "select current_user::text") == "owns"
         with pytest.raises(WrongState, match=r"connected to the database, from 127\.0\.0\.1"):
-            await recovered(RegionSettings(database=as_role(dsn, "owns"), state=tmp_path), {})
+            await recovered(RegionSettings(database=dsn, state=tmp_path), {})
         assert await fetchval(database, "select to_regclass('schema_migration')::text") is None
     finally:
         await database.close()

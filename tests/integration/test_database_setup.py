@@ -16,7 +16,7 @@ from common.phrases import number_of
 from development import postgres
 from regiond.audit.service import Audit
 from regiond.database_setup import service
-from regiond.database_setup.model import Target, as_role
+from regiond.database_setup.model import Target
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database, connect
@@ -65,6 +65,10 @@ class Server:
             return await connection.fetchval(query)
         finally:
             await connection.close()
+
+    async def lend_owner(self) -> None:
+        """As restores of releases before 1.1 did for their time, which one that was killed has left."""
+        await self.execute(f'grant "{self.target.owner}" to "{self.target.role}"')
 
     @property
     def in_database(self) -> str:
@@ -188,8 +192,10 @@ async def test_an_administrator_need_not_be_a_superuser(server: Server) -> None:
 @pytest.mark.slow
 async def test_rights_that_a_restore_had_lent_are_taken_back(server: Server) -> None:
     await server.set_up()
-    await service.lend_owner(server.administrator, server.target)
-    await server.execute("create table own (id integer)", dsn=as_role(server.target.dsn, server.target.owner))
+    await server.lend_owner()
+    await server.execute(
+        f'set role "{server.target.owner}"', "create table own (id integer)", dsn=server.target.dsn
+    )
     assert await service.foreign_owner(server.target.dsn) == server.target.owner  # the next command takes them back
     assert f"The rights of {server.target.owner} were taken from {server.target.role}." in await server.set_up()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -199,10 +205,9 @@ async def test_rights_that_a_restore_had_lent_are_taken_back(server: Server) -> 
 async def test_no_region_starts_while_a_restore_has_the_rights_of_the_owner(server: Server) -> None:
     """A restore that is killed after its end leaves them to the region's role."""
     await server.set_up()
-    await service.lend_owner(server.administrator, server.target)
+    await server.lend_owner()
     with pytest.raises(BadSettings, match=rf"has the rights of {server.target.owner}.*innkeeper region migrate"):
         await migrate(server.target.dsn)
-    assert await migrate(as_role(server.target.dsn, server.target.owner)) == ()  # as the restore itself does
     await migrated(server.administrator, server.target)
     assert await migrate(server.target.dsn) == ()
 
@@ -210,8 +215,7 @@ async def test_no_region_starts_while_a_restore_has_the_rights_of_the_owner(serv
 @pytest.mark.slow
 async def test_no_region_makes_tables_for_a_restore_that_was_killed(server: Server) -> None:
     await service.make_roles_and_database(server.administrator, server.target, lambda _: None)
-    await service.give_rights(server.administrator, server.target)  # as `region init --for-restore` ends
-    await service.lend_owner(server.administrator, server.target)
+    await server.lend_owner()
     with pytest.raises(BadSettings, match=r"repeat the restore, or make an empty .* innkeeper region init"):
         await migrate(server.target.dsn)
     assert await server.value("select to_regclass('schema_migration') is null") is True
@@ -239,9 +243,9 @@ async def test_a_database_of_a_group_of_the_region_is_its_own(server: Server) ->
     assert await service.foreign_owner(server.target.dsn) is None
 
 
-@pytest.mark.parametrize("command", [service.check_server, service.lend_owner, migrated])
+@pytest.mark.parametrize("command", [service.check_server, service.begin_as_owner, migrated])
 async def test_without_an_administrator_each_command_says_how_to_name_one(
-    command: Callable[[str, Target], Awaitable[None]], server: Server, tmp_path: Path
+    command: Callable[[str, Target], Awaitable[object]], server: Server, tmp_path: Path
 ) -> None:
     with pytest.raises(DatabaseUnavailable, match=r"Nothing was changed\..*administrator of the server: --server -"):
         await command(f"postgresql://postgres@/postgres?host={tmp_path}", server.target)

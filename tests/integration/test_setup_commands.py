@@ -148,20 +148,24 @@ async def test_no_region_starts_after_a_killed_restore_until_it_is_repeated(
     path = await backed_up(database, database_url, tmp_path)
     machine.init("--for-restore", entered="")
     restore = ("restore", machine.of_server[0], str(path))
-    is_lent = f"select pg_has_role('{machine.name}', 'member')"
+    logs_in = f"select rolcanlogin from pg_roles where rolname = '{machine.name}'"
+    waits = f"""
+        select exists (select from pg_locks join pg_stat_activity using (pid)
+                        where not granted and usename = '{machine.name}')
+    """
     holder = await connect(named(machine.administrator, f"db{machine.name}"), application_name="test")
     try:
         await holder.execute("begin; create table schema_migration ()")  # the restore waits to create it
         process = machine.started(*restore)
-        while not await machine.value(is_lent):
+        while not await machine.value(waits, dsn=machine.administrator):
             assert process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(_ENDS_WITHIN_S)
     finally:
         await holder.close()
     refused = machine.runs("run", status=daemon.MISCONFIGURED)
-    assert "repeat the restore" in refused
+    assert "repeat `innkeeper region restore`" in refused
     assert await machine.value("select to_regclass('schema_migration') is null") is True
     assert "was restored from a backup of" in machine.runs(*restore)
-    assert await machine.value(is_lent) is False
+    assert await machine.value(logs_in) is False
     assert await migrate(machine.dsn) == ()

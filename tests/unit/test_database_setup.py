@@ -14,7 +14,7 @@ from common.errors import BadSettings
 from regiond.database_setup.model import (
     Facts,
     Target,
-    as_role,
+    as_login,
     check,
     default_dsn,
     in_database,
@@ -81,11 +81,21 @@ def test_the_local_administrator_uses_the_same_socket() -> None:
 
 
 def test_an_address_gets_another_database_and_role() -> None:
-    dsn = as_role(in_database(f"{REMOTE}&options=-c%20geqo%3Doff", "a b"), "own er")
+    dsn = as_login(in_database(f"{REMOTE}&options=-c%20geqo%3Doff", "a b"), "own er", "p@ss")
     parts = urlsplit(dsn)
-    assert (parts.path, parts.password) == ("/a%20b", "p%40ss")
-    assert parse_qs(parts.query)["options"] == ["-c geqo=off -c role=own\\ er"]
+    assert (parts.path, parts.username, parts.password) == ("/a%20b", "own%20er", "p%40ss")
+    assert parse_qs(parts.query)["options"] == ["-c search_path=public"]
     assert "+" not in parts.query  # libpq does not read it as a space
+
+
+def test_the_owner_logs_in_over_loopback_where_the_socket_asks_for_a_user() -> None:
+    dsn = as_login(SOCKET, "innkeeper", "p", host="127.0.0.1", port=5433)
+    assert dsn == "postgresql://innkeeper:p@127.0.0.1:5433/innkeeper?options=-c%20search_path%3Dpublic"
+
+
+def test_a_role_that_exists_gets_no_made_up_password() -> None:
+    with pytest.raises(BadSettings, match="exists on that server, and its password is not known here"):
+        check(evolve(FINE, role_exists=True), TARGET, oldest=15, new_password=True)
 
 
 @pytest.mark.parametrize(
