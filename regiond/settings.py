@@ -229,6 +229,13 @@ class RegionSettings:
         at_least=0.001,
         at_most=10**6,
     )
+    max_exports_per_account_gib: float | None = setting(
+        None,
+        "What those files of one account may take, in GiB; administrators may use all. Default: half of "
+        "max_exports_gib.",
+        at_least=0.001,
+        at_most=10**6,
+    )
     keep_exports_days: int = setting(7, "How long such a file is kept.", at_least=1, at_most=3650)
     image_download_networks: tuple[str, ...] = setting(
         (),

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from regiond.caller import Caller
 
+UPLOAD_IDLE_S = 600.0  # without a part for so long, an upload is promised no more space than its content takes
 MAX_FILE_BYTES = 16 * 2**40
 MAX_FILE_NAME = 200
 _GIB = 2**30
@@ -121,8 +122,12 @@ class SubmittedFile:
 
 @frozen(kw_only=True)
 class ExportLimits:
-    """The space that all files may take, what stays free on the disk, and how long a file is kept."""
+    """The space that all files may take, those of one account, what stays free on the disk, and how long one is kept.
+
+    Administrators may use the space of all.
+    """
 
     total_bytes: int = 100 * _GIB
+    account_bytes: int = 50 * _GIB
     reserve_bytes: int = 2 * _GIB
     keep_days: int = 7

@@ -67,9 +67,10 @@ class Exports:
         return found
 
     async def declare(self, caller: Caller, submitted: SubmittedFile, content: bytes | None = None) -> Export:
-        """Returns a new file with the content; None: that is added by `append`. Raises InvalidRequest, OutOfCapacity.
+        """Returns a new file with the content; None: that is added by `append`.
 
-        An unfinished upload of the caller with the same name and content continues.
+        Raises InvalidRequest, OutOfCapacity, and QuotaExceeded if the account has too many files. An unfinished
+        upload of the caller with the same name and content continues.
         """
         if content is not None:
             declared = await self.declare(caller, await self.space.threads.run(partial(_completed, submitted, content)))
@@ -84,7 +85,6 @@ class Exports:
             problems["size"] = [f"A file has 1 to {MAX_FILE_BYTES} bytes."]
         if problems:
             raise InvalidRequest.of(problems)
-        await self.space.require_free(size)
         new = NewExport(
             name=name, state=ExportState.UPLOADING, account_id=caller.account_id, size_bytes=size,
             sha256=sha256, store_id=self.space.store_id, file=f"upload-{uuid4().hex}.tar",
@@ -94,7 +94,8 @@ class Exports:
             for one in await store.list_exports(db, caller.account_id):
                 if (one.name, one.sha256, one.size_bytes, one.state) == (name, sha256, size, ExportState.UPLOADING):
                     return one
-            await self.space.require_room(db, size)
+            await self.space.require_room(db, size, account_id=caller.account_id)
+            await self.space.require_unpromised(db, size)
             export_id = await store.insert(db, new, keep_days=1)
             message = f"The upload of {name} ({file_size(size)}), a file of a VM, was begun."
             await Events.record(db, "export_added", message, caller=caller)
@@ -104,7 +105,8 @@ class Exports:
         """Adds a part to the upload, and returns the file when the part is on the disk. The last one starts the check.
 
         Raises NotFound; WrongState if `offset` is not the end of the upload (`expected_offset` in the details), or if
-        the file takes no content; Busy during another part; InvalidRequest beyond the declared size; OutOfCapacity.
+        the file takes no content; Busy during another part; InvalidRequest beyond the declared size; OutOfCapacity and
+        QuotaExceeded, after a pause in which others have got the space.
         """
         if not data:
             raise InvalidRequest.of({"content": ["The body is empty: send a part as application/octet-stream."]})
@@ -132,7 +134,18 @@ class Exports:
         after = received + length
         if after > found.size_bytes:
             raise InvalidRequest.of({"content": [f"{after} bytes are more than the declared {found.size_bytes}."]})
+        await self._promise_again(found)
         await self.space.require_free(length)
+
+    async def _promise_again(self, found: Export) -> None:
+        """Others may have got the space of an upload that was idle. Raises OutOfCapacity, QuotaExceeded."""
+        async with self.database.transaction() as db:
+            if not await store.is_idle(db, found.id):
+                return
+            await store.lock(db)
+            await self.space.require_room(db, found.size_bytes, account_id=found.account_id, own=found.id)
+            await self.space.require_unpromised(db, found.size_bytes - found.received_bytes)
+            await store.renew(db, found.id)
 
     async def _record_part(self, found: Export, length: int) -> None:
         after = found.received_bytes + length

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.serialization import from_dict, to_dict
 from regiond.db.pool import Db, Row
-from regiond.exports.model import Export, ExportState, MachineDescription
+from regiond.exports.model import UPLOAD_IDLE_S, Export, ExportState, MachineDescription
 
 _SELECT = """
     select e.id, e.name, e.state, e.account_id, a.username as owner, e.system_id as machine, e.operation_id,
@@ -86,7 +86,38 @@ _USER = """
      order by o.id limit 1
 """
 _NEEDED = "select file from machine_export where store_id = $1 and file = any($2) and state <> 'failed'"
-_USED = "select coalesce(sum(size_bytes), 0)::bigint from machine_export where store_id = $1 and id <> $2"
+# Each part of an upload lets it expire in a day: that says when the last one has come.
+_USED = """
+    select coalesce(sum(case when state = 'failed' then 0
+                             when state = 'uploading'
+                                  and expires_at < clock_timestamp() + interval '1 day' - make_interval(secs => $3)
+                                  then received_bytes
+                             else size_bytes end), 0)::bigint
+      from machine_export where store_id = $1 and id <> $2
+"""
+_USED_BY = """
+    select case when a.is_admin then null else (
+        select coalesce(sum(case when state = 'failed' then 0
+                                 when state = 'uploading'
+                                      and expires_at < clock_timestamp() + interval '1 day' - make_interval(secs => $3)
+                                      then received_bytes
+                                 else size_bytes end), 0)::bigint
+          from machine_export where account_id = a.id and id <> $2) end
+      from account a where a.id = $1
+"""
+_MISSING = """
+    select coalesce(sum(size_bytes - received_bytes), 0)::bigint from machine_export
+     where store_id = $1 and state = 'uploading'
+       and expires_at >= clock_timestamp() + interval '1 day' - make_interval(secs => $2)
+"""
+_IS_IDLE = """
+    select state = 'uploading' and expires_at < clock_timestamp() + interval '1 day' - make_interval(secs => $2)
+      from machine_export where id = $1
+"""
+_RENEW = """
+    update machine_export set expires_at = clock_timestamp() + interval '1 day'
+     where id = $1 and state = 'uploading'
+"""
 
 
 @frozen(kw_only=True)
@@ -223,7 +254,28 @@ async def needed_of(db: Db, store_id: UUID, files: Iterable[str]) -> frozenset[s
 
 async def used_bytes(db: Db, store_id: UUID, *, without: int = 0) -> int:
     """Returns what all files take in a folder, or will take, but for one."""
-    return int(await db.fetchval(_USED, store_id, without))
+    return int(await db.fetchval(_USED, store_id, without, UPLOAD_IDLE_S))
+
+
+async def used_by(db: Db, account_id: int, *, without: int = 0) -> int | None:
+    """Returns what the files of an account take, or will take, but for one; None: an administrator's have no limit."""
+    found = await db.fetchval(_USED_BY, account_id, without, UPLOAD_IDLE_S)
+    return None if found is None else int(found)
+
+
+async def missing_bytes(db: Db, store_id: UUID) -> int:
+    """Returns what uploads into a folder were promised and have not sent yet."""
+    return int(await db.fetchval(_MISSING, store_id, UPLOAD_IDLE_S))
+
+
+async def is_idle(db: Db, export_id: int) -> bool:
+    """Returns whether no part of the upload has come for UPLOAD_IDLE_S."""
+    return bool(await db.fetchval(_IS_IDLE, export_id, UPLOAD_IDLE_S))
+
+
+async def renew(db: Db, export_id: int) -> None:
+    """Promises the upload its space again."""
+    await db.execute(_RENEW, export_id)
 
 
 def _export(row: Row) -> Export:

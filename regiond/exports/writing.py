@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TypeVar
@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from attrs import define, frozen
 
 from common.disk_content import DiskPart
-from common.errors import Busy, OutOfCapacity
+from common.errors import Busy, OutOfCapacity, QuotaExceeded
 from common.process.private_files import DISK_FULL_ERRNOS
 from common.units import file_size
 from regiond.db.pool import Database, Db
@@ -33,16 +33,27 @@ _LEAST_FREE_BYTES = 2**20
 class Space:
     """The space for files in this region's folder.
 
-    `store_id` names the folder in the database: regions that share the folder have the same id.
+    `store_id` names the folder in the database: regions that share the folder have the same id. `promised_to_others`
+    returns what something else on this disk was promised and does not take yet.
     """
 
     folder: FileFolder
     store_id: UUID
     threads: Threads
     limits: ExportLimits
+    promised_to_others: Callable[[Db], Awaitable[int]]
 
-    async def require_room(self, db: Db, size_bytes: int, *, own: int = 0) -> None:
-        """Raises OutOfCapacity, in numbers, if a file of this size does not fit; `own` is its export, if it has one."""
+    async def require_room(self, db: Db, size_bytes: int, *, account_id: int | None, own: int = 0) -> None:
+        """Raises OutOfCapacity, in numbers, if a file of this size does not fit; QuotaExceeded if its account may not
+        have it. `own` is its export, if it has one. The caller has called `store.lock`.
+        """
+        held = None if account_id is None else await store.used_by(db, account_id, without=own)
+        if held is not None and held + size_bytes > self.limits.account_bytes:
+            raise QuotaExceeded(
+                f"Your files take {file_size(held)} of {file_size(self.limits.account_bytes)} (the region's setting "
+                f"max_exports_per_account_gib); {file_size(size_bytes)} more do not fit. Delete exports that you do "
+                "not need any more."
+            )
         used = await store.used_bytes(db, self.store_id, without=own)
         if used + size_bytes > self.limits.total_bytes:
             raise OutOfCapacity(
@@ -50,6 +61,11 @@ class Space:
                 f"max_exports_gib); {file_size(size_bytes)} more do not fit. Delete exports that are not needed any "
                 "more."
             )
+
+    async def require_unpromised(self, db: Db, size_bytes: int) -> None:
+        """Raises OutOfCapacity if the disk has no room for this beside all that was promised."""
+        promised = await store.missing_bytes(db, self.store_id) + await self.promised_to_others(db)
+        await self.require_free(size_bytes + promised)
 
     async def require_free(self, needed_bytes: int) -> None:
         """Raises OutOfCapacity if the disk would have less than the reserve afterwards."""
@@ -98,6 +114,7 @@ class ExportWriter:
     file: str
     _database: Database
     _space: Space
+    _account_id: int | None
     _archive: ArchiveWriter
     _disk: DiskWriter | None = None
     _noted_s: float = 0.0
@@ -133,7 +150,7 @@ class ExportWriter:
         written = await self._run(self._archive.written_bytes)
         await self._space.require_free(_LEAST_FREE_BYTES)
         async with self._database.transaction() as db:
-            await self._space.require_room(db, written, own=self.export_id)
+            await self._space.require_room(db, written, account_id=self._account_id, own=self.export_id)
             if not await store.set_progress(db, self.export_id, self.file, written, percent):
                 raise Busy("Another attempt writes this export.")
 
@@ -158,10 +175,10 @@ class ExportFiles:
     async def add(self, db: Db, *, name: str, machine: str, account_id: int | None) -> int:
         """Returns the id of a new export, whose file an operation will write, in the caller's transaction.
 
-        Raises OutOfCapacity if there is no room for any file.
+        Raises OutOfCapacity if there is no room for any file, QuotaExceeded if the account may have no more.
         """
         await store.lock(db)
-        await self.space.require_room(db, 1)
+        await self.space.require_room(db, 1, account_id=account_id)
         new = NewExport(name=name, state=ExportState.EXPORTING, account_id=account_id, machine=machine)
         return await store.insert(db, new, keep_days=self.space.limits.keep_days)
 
@@ -180,7 +197,8 @@ class ExportFiles:
         await self.space.require_free(_LEAST_FREE_BYTES)
         file = f"{export_id}-{uuid4().hex}.tar"
         async with self.database.transaction() as db:
-            if not await store.begin(db, export_id, self.space.store_id, file):
+            found = await store.read(db, export_id)
+            if found is None or not await store.begin(db, export_id, self.space.store_id, file):
                 raise Busy(f"The export {export_id} is gone.")
         opened: list[ArchiveWriter] = []
 
@@ -191,8 +209,9 @@ class ExportFiles:
             with self.space.explained():
                 await threads.run(open_)
                 yield ExportWriter(
-                    export_id=export_id, file=file, database=self.database, space=self.space, archive=opened[0]
-                )
+                    export_id=export_id, file=file, database=self.database, space=self.space,
+                    account_id=found.account_id, archive=opened[0],
+                )  # fmt: skip
         finally:
             for one in opened:
                 one.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from attrs import frozen
@@ -35,11 +36,12 @@ class SpaceLimit:
 
 @frozen
 class StoreSpace:
-    """The space in this region's folder."""
+    """The space in this region's folder. `promised_to_others`: what something else on its disk does not take yet."""
 
     folder: ContentFolder
     threads: FileThreads
     limits: StoreLimits
+    promised_to_others: Callable[[Db], Awaitable[int]]
 
     async def require_room(self, db: Db, size_bytes: int) -> None:
         """Raises OutOfCapacity, in numbers, if one more file of this size does not fit."""
@@ -49,7 +51,7 @@ class StoreSpace:
                 f"Images take {file_size(used.bytes)} of {file_size(self.limits.total_bytes)} (the region's setting "
                 f"max_images_gib); {file_size(size_bytes)} more do not fit. Delete images that are not needed any more."
             )
-        await self.require_free(size_bytes + used.missing_bytes)
+        await self.require_free(size_bytes + used.missing_bytes + await self.promised_to_others(db))
 
     async def require_free(self, needed_bytes: int) -> None:
         """Raises OutOfCapacity if the disk would have less than the reserve afterwards."""
@@ -65,7 +67,8 @@ class StoreSpace:
         free = await self.threads.run(self.folder.free_bytes)
         total, largest = self.limits.total_bytes, self.limits.image_bytes
         left = max(total - used.bytes + own_bytes, 0)
-        space = max(free - used.missing_bytes - self.limits.reserve_bytes, 0)
+        promised = used.missing_bytes + await self.promised_to_others(db)
+        space = max(free - promised - self.limits.reserve_bytes, 0)
         return min(
             SpaceLimit(size_bytes=largest, reason=f"{file_size(largest)} (the region's setting max_image_gib)"),
             SpaceLimit(

@@ -14,6 +14,7 @@ from regiond.images.declaration import Declaration
 from regiond.images.model import Image
 from regiond.images.store import SELECT, image_of
 
+IDLE_S = 600.0  # without a part for so long, an upload is promised no more space than its content takes
 UPLOAD_LIFETIME_S = 86400.0  # since the last part; for a download, since it was added
 # An advisory lock; an arbitrary number. Code that adds entries or files of content, or removes files, holds it.
 _CATALOGUE_LOCK = 0x1_4E4B_494D
@@ -68,10 +69,18 @@ _USED = """
      where kind in ('deploy', 'insert_iso') and is_open and request #>> '{image,sha256}' = any($2)
 """
 _OPEN_UPLOADS = "select id from image where store_id = $1 and state <> 'ready'"  # a failed upload can begin again
+_IS_IDLE = "select state = 'uploading' and updated_at < now() - make_interval(secs => $2) from image where id = $1"
+_RENEW = """
+    update image set state = 'uploading', error = null, updated_at = now(),
+                     expires_at = now() + make_interval(secs => $2)
+     where id = $1 and state in ('uploading', 'failed')
+"""
 _USAGE = """
     select coalesce(sum(size_bytes), 0)::bigint as bytes, coalesce(sum(missing_bytes), 0)::bigint as missing_bytes
-      from (select max(greatest(size_bytes, received_bytes)) as size_bytes,
-                   min(case when state in ('uploading', 'downloading') then greatest(size_bytes - received_bytes, 0)
+      from (select max(case when state = 'uploading' and updated_at < now() - make_interval(secs => $2)
+                            then received_bytes else greatest(size_bytes, received_bytes) end) as size_bytes,
+                   min(case when state = 'uploading' and updated_at < now() - make_interval(secs => $2) then 0
+                            when state in ('uploading', 'downloading') then greatest(size_bytes - received_bytes, 0)
                             else 0 end) as missing_bytes
               from image where store_id = $1 and state <> 'failed'
              group by case when sha256 = '' then id::text else sha256 end) content
@@ -157,6 +166,16 @@ async def forget_received(db: Db, image_id: int) -> None:
     await db.execute(_LOST, image_id)
 
 
+async def is_idle(db: Db, image_id: int) -> bool:
+    """Returns whether no part of the upload has come for IDLE_S."""
+    return bool(await db.fetchval(_IS_IDLE, image_id, IDLE_S))
+
+
+async def renew(db: Db, image_id: int) -> None:
+    """Promises an upload that was idle, or has failed, its space."""
+    await db.execute(_RENEW, image_id, UPLOAD_LIFETIME_S)
+
+
 async def delete(db: Db, image_id: int) -> None:
     await db.execute(_DELETE, image_id)
 
@@ -176,5 +195,5 @@ async def open_uploads(db: Db, store_id: UUID) -> frozenset[int]:
 
 
 async def usage(db: Db, store_id: UUID) -> Usage:
-    row = await db.fetchrow(_USAGE, store_id)
+    row = await db.fetchrow(_USAGE, store_id, IDLE_S)
     return Usage(**dict(row or {"bytes": 0, "missing_bytes": 0}))

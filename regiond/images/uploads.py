@@ -182,11 +182,12 @@ class Uploads:
             raise InvalidRequest.of(
                 {"content": [f"{received + length} bytes are more than the declared {image.size_bytes}."]}
             )
-        if image.state is ImageState.FAILED:
-            async with self.database.connection() as db:
-                await self.space.require_room(db, image.size_bytes)
-        else:
-            await self.space.require_free(length)
+        async with self.database.transaction() as db:
+            if image.state is ImageState.FAILED or await upload_store.is_idle(db, image.id):
+                await upload_store.lock_catalogue(db)  # others may have got its space
+                await self.space.require_room(db, image.size_bytes - received)
+                await upload_store.renew(db, image.id)
+        await self.space.require_free(length)
 
     async def _record(self, caller: Caller, image: Image, length: int) -> Image:
         after = image.received_bytes + length

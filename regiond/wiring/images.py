@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from regiond.components import ImageLayer
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
+from regiond.exports import store as export_store
 from regiond.exports.model import ExportLimits
 from regiond.exports.service import ExportFiles, Exports
 from regiond.exports.upkeep import ExportTasks, ExportUpkeep
 from regiond.exports.writing import Space
 from regiond.file_folder import FileFolder
+from regiond.images import upload_store
 from regiond.images.content import ContentFolder
 from regiond.images.content_reads import ContentReads
 from regiond.images.download_rules import DownloadRules
@@ -42,7 +44,11 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
     )
     unpacking = Unpacking(threads)
     inspection = Inspection(threads, qemu_img, unpacking)
-    space = StoreSpace(folder, threads, limits)
+
+    async def promised_exports(db: Db) -> int:  # on the same disk
+        return await export_store.missing_bytes(db, folder.store_id)
+
+    space = StoreSpace(folder, threads, limits, promised_exports)
     checks = ImageChecks(database, folder, threads, inspection, space)
     tasks = ImageTasks(checks, ImageCleanup(database, folder, threads), threads)
     download_threads = FileThreads(MAX_THREADS)
@@ -81,6 +87,12 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
 def _wire_exports(settings: RegionSettings, database: Database, images: ContentFolder) -> dict[str, Any]:
     """The files of VMs are in the folder of images: regions that share that share them, too."""
     threads = FileThreads()
+
+    async def promised_images(db: Db) -> int:
+        return (await upload_store.usage(db, images.store_id)).missing_bytes
+
+    total = settings.max_exports_gib
+    of_account = settings.max_exports_per_account_gib
     space = Space(
         folder=FileFolder.open(
             images.root / EXPORTS, contents="exports", spare="exports or images", free_bytes=images.free_bytes
@@ -88,10 +100,12 @@ def _wire_exports(settings: RegionSettings, database: Database, images: ContentF
         store_id=images.store_id,
         threads=threads,
         limits=ExportLimits(
-            total_bytes=int(settings.max_exports_gib * _GIB),
+            total_bytes=int(total * _GIB),
+            account_bytes=int((total / 2 if of_account is None else of_account) * _GIB),
             reserve_bytes=int(settings.image_reserve_gib * _GIB),
             keep_days=settings.keep_exports_days,
         ),
+        promised_to_others=promised_images,
     )
     tasks = ExportTasks(ExportUpkeep(database=database, space=space), threads.stop)
     exports = Exports(
