@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import requests
 import structlog
 from attrs import frozen
 from opentelemetry.context import Context
@@ -39,6 +40,7 @@ EXPORT_EVERY_S = 2.0
 EXPORT_DEADLINE_S = 10.0
 STOP_S = 3.0
 LOG_EVERY_S = 60.0
+_MAX_ANSWER_BYTES = 64 * 1024
 _KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.INTERNAL: SpanKind.INTERNAL}
 _NS = 1_000_000_000
 
@@ -190,7 +192,7 @@ class _Exporter:
     def __init__(self, destination: Destination, *, deadline_s: float = EXPORT_DEADLINE_S) -> None:
         self._exporter = otlp.OTLPSpanExporter(
             destination.url, certificate_file=destination.ca, headers=dict(destination.headers),
-            timeout=deadline_s, compression=Compression.Gzip,
+            timeout=deadline_s, compression=Compression.Gzip, session=_session(deadline_s),
         )  # fmt: skip
         logging.getLogger(otlp.__name__).addFilter(_REASON)
         self._failures = RateLimiter(every_s=LOG_EVERY_S)
@@ -214,6 +216,28 @@ class _Exporter:
 
     def force_flush(self, _: int = 0) -> bool:
         return True
+
+
+def _session(deadline_s: float) -> requests.Session:
+    """Returns a session that reads an answer up to its limit, and within the deadline: requests reads it to its end."""
+
+    def check(response: requests.Response, **_: Any) -> None:
+        ends_at, size = time.monotonic() + deadline_s, 0
+        try:
+            while data := response.raw.read1(_MAX_ANSWER_BYTES, decode_content=False):
+                size += len(data)
+                if size > _MAX_ANSWER_BYTES or time.monotonic() > ends_at:
+                    raise requests.exceptions.RequestException(
+                        f"an answer of more than {_MAX_ANSWER_BYTES} bytes or {deadline_s:.0f} s"
+                    )
+        finally:
+            response.close()
+        response._content = b""  # noqa: SLF001  # what requests sets when it has read a body
+
+    session = requests.Session()
+    session.stream = True
+    session.hooks["response"] = [check]
+    return session
 
 
 def _mark(span: Any, code: str | None) -> None:

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from regiond.audit.export import store
 from regiond.audit.export.model import parse_destination
-from regiond.audit.export.senders import Doubtful, TooLarge
+from regiond.audit.export.senders import Doubtful, TooManyEntries
 from regiond.audit.export.service import AuditExport
 from regiond.audit.model import AuditRequest, RawEntry
 from regiond.audit.service import Audit
@@ -125,7 +125,7 @@ async def test_a_failure_that_nobody_expected_is_a_reason_too(audit: Audit, data
 
 
 async def test_a_batch_grows_again_after_one_was_too_large(audit: Audit, database: Database) -> None:
-    ids, sender = await written(audit, 10), Sent(errors=[TooLarge("413 Content Too Large")])
+    ids, sender = await written(audit, 10), Sent(errors=[TooManyEntries("413 Content Too Large")])
     exporting = export(database, sender)
     for _ in range(6):
         await exporting.run_once()

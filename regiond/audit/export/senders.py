@@ -15,17 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-import treq
 from attrs import define, field, frozen
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
-from twisted.internet.error import ConnectError
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, RequestTransmissionFailed, ResponseFailed
 from twisted.web.http_headers import Headers
 
 from common.errors import BadSettings
-from common.process.deferreds import from_deferred
+from common.process.http_request import BROKEN, UNREACHABLE, Broken, TooLarge, reason_of, whole
+from common.process.https_policy import HttpsPolicy
+from common.server_trust import BY_THE_COMPUTER, ServerTrust
 from regiond.audit.export.model import Destination, Transport, json_lines, syslog_message
 from regiond.audit.model import RawEntry
 
@@ -36,13 +33,16 @@ _TOO_LARGE = 413
 _REMEMBERED = 10_000
 _READ_BYTES = 4096
 _OUTSIDE_HTTP = 300
+_ANSWER_S = 60.0  # to connect, send, and receive all of the answer; who sends may wait for less
+_MAX_ANSWER_BYTES = 1024**2
+_MAX_UNASKED_BYTES = 1024**2  # what a syslog server sends, which has nothing to say
 
 
 class NotSent(Exception):
     """The destination has not taken the entries, or not all; the message says why."""
 
 
-class TooLarge(NotSent):
+class TooManyEntries(NotSent):
     """The destination takes fewer entries at once."""
 
 
@@ -86,7 +86,7 @@ def make_sender(destination: Destination, secrets: Secrets) -> Sender:
     """Raises BadSettings if the certificates to trust cannot be used."""
     match destination.transport:
         case Transport.HTTP | Transport.HTTPS:
-            return _Web(destination, secrets, _agent(secrets.ca))
+            return _Web(destination, secrets, _policy(secrets.ca))
         case Transport.TCP | Transport.TLS:
             return _Stream(destination, _tls(secrets.ca) if destination.transport is Transport.TLS else None)
         case _:
@@ -159,10 +159,14 @@ class _Stream:
             connected[1].close()  # after what was sent
 
     async def _watch_for_cut(self, reader: asyncio.StreamReader) -> None:
-        """Notes when the server ends the connection; what it sends is of no interest."""
+        """Notes when the server ends the connection, and ends it if it sends and sends: that is of no interest."""
+        received = 0
         with suppress(OSError):
-            while await reader.read(_READ_BYTES):
-                pass
+            while data := await reader.read(_READ_BYTES):
+                received += len(data)
+                if received > _MAX_UNASKED_BYTES and self._connected is not None:
+                    self._connected[1].transport.abort()
+                    await self._connected[1].wait_closed()
         self._cut_at = self.clock()
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -231,26 +235,29 @@ class _Web:
 
     destination: Destination
     secrets: Secrets
-    agent: Agent
+    policy: HttpsPolicy
 
     async def send(self, entries: Sequence[RawEntry]) -> None:
+        from twisted.internet import reactor  # noqa: PLC0415  # after the reactor was chosen
+
         headers = Headers({"Content-Type": ["application/x-ndjson"]})
         if (line := self.secrets.header_line()) is not None:
             headers.setRawHeaders(line[0], [line[1]])
         try:
-            response = await from_deferred(
-                treq.post(
-                    self.destination.url, data=json_lines(entries), headers=headers, agent=self.agent,
-                    allow_redirects=False,
-                )
+            response, _ = await whole(
+                reactor, self.policy, "POST", self.destination.url, headers, json_lines(entries),
+                connect_s=CONNECT_DEADLINE_S, deadline_s=_ANSWER_S, max_bytes=_MAX_ANSWER_BYTES,
             )  # fmt: skip
-            await from_deferred(treq.content(response))
-        except (RequestTransmissionFailed, ResponseFailed) as error:  # which wrap what happened
-            raise NotSent(f"{self.destination.name}: {error.reasons[0].getErrorMessage()}") from error
-        except (ConnectError, OSError) as error:
-            raise NotSent(f"{self.destination.name}: {str(error) or type(error).__name__}") from error
+        except TooLarge as error:
+            raise NotSent(f"{self.destination.name}: answered with {error}") from error
+        except BROKEN as error:
+            raise NotSent(f"{self.destination.name}: {Broken.of(error).reason}") from error
+        except TimeoutError as error:
+            raise NotSent(f"{self.destination.name}: no answer within {_ANSWER_S:.0f} s") from error
+        except (*UNREACHABLE, OSError) as error:
+            raise NotSent(f"{self.destination.name}: {reason_of(error)}") from error
         if response.code == _TOO_LARGE:
-            raise TooLarge(f"{self.destination.name}: answered {response.code}")
+            raise TooManyEntries(f"{self.destination.name}: answered {response.code}")
         if not 200 <= response.code < _OUTSIDE_HTTP:
             raise NotSent(f"{self.destination.name}: answered {response.code}")
 
@@ -258,17 +265,15 @@ class _Web:
         """Does nothing: each request has a connection of its own."""
 
 
-def _agent(ca: Path | None) -> Agent:
-    from twisted.internet import reactor  # noqa: PLC0415  # after the reactor was chosen
-
+def _policy(ca: Path | None) -> HttpsPolicy:
     if ca is None:
-        return Agent(reactor, connectTimeout=CONNECT_DEADLINE_S)
+        return HttpsPolicy(BY_THE_COMPUTER)
     try:
-        found = load_pem_x509_certificates(ca.read_bytes())
-        trusted = trustRootFromCertificates([Certificate.loadPEM(one.public_bytes(Encoding.PEM)) for one in found])
+        pem = ca.read_text("utf-8", "replace")
+        load_pem_x509_certificates(pem.encode())
     except (OSError, ValueError) as error:
         raise BadSettings(f"Cannot read certificates from audit_export_ca {ca}: {error}.") from error
-    return Agent(reactor, contextFactory=BrowserLikePolicyForHTTPS(trusted), connectTimeout=CONNECT_DEADLINE_S)
+    return HttpsPolicy(ServerTrust(authority_pem=pem))
 
 
 def _tls(ca: Path | None) -> ssl.SSLContext:

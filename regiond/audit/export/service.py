@@ -15,7 +15,7 @@ from common.process.periodic import NextRoundIn, PeriodicTask
 from regiond.audit import store as trail
 from regiond.audit.export import store
 from regiond.audit.export.model import Destination
-from regiond.audit.export.senders import Doubtful, NotSent, Sender, TooLarge
+from regiond.audit.export.senders import Doubtful, NotSent, Sender, TooManyEntries
 from regiond.audit.model import RawEntry
 from regiond.db.pool import Database
 
@@ -117,7 +117,7 @@ class AuditExport:
             log.warning("audit_export_repeated", reason=str(error), after_id=error.after_id, sent_id=self._sent_id)
             self._doubtful_after_id = error.after_id
             return NextRoundIn(0.0)
-        except TooLarge as error:
+        except TooManyEntries as error:
             if len(entries) > 1:
                 self._batch = len(entries) // 2
                 return NextRoundIn(0.0)
@@ -131,11 +131,11 @@ class AuditExport:
         return NextRoundIn(0.0 if more else POLL_S)
 
     async def _send(self, entries: Sequence[RawEntry]) -> str | None:
-        """Returns why the destination has not taken the entries; None if it has. Raises TooLarge and Doubtful."""
+        """Returns why the destination has not taken the entries; None if it has. Raises TooManyEntries and Doubtful."""
         try:
             async with asyncio.timeout(SEND_DEADLINE_S):
                 await self._sender.send(entries)
-        except (TooLarge, Doubtful):
+        except (TooManyEntries, Doubtful):
             raise
         except NotSent as error:
             return str(error)
