@@ -12,7 +12,7 @@ from regiond.machines.model import MachineView
 
 _FACTS = "select machine_id, removal from guest where machine_id = any($1::integer[]) and removal <> '{}'"
 _STAYING = """
-    select array(select d.volume || ' in ' || p.name
+    select array(select p.name || '/' || d.volume
                    from machine_disk d join storage_pool p on p.id = d.storage_pool_id
                   where d.machine_id = g.machine_id and d.origin <> 'foreign'
                     and g.removal -> 'shared_volumes' ? (p.pool_key || '/' || d.volume)
@@ -29,7 +29,7 @@ async def facts_of(db: Db, machine_ids: Collection[int]) -> Mapping[int, Removal
 
 
 async def staying(db: Db, machine_id: int) -> tuple[str, ...]:
-    """Returns what of the machine's own stays when its guest is deleted: `volume in storage pool`, or paths."""
+    """Returns what of the machine's own stays when its guest is deleted: `storage pool/volume`, or paths."""
     row = await db.fetchrow(_STAYING, machine_id)
     return () if row is None else (*row["volumes"], *row["layers"])
 

@@ -76,7 +76,7 @@ async def test_images_of_snapshots_stay_and_the_event_says_so(innkeeper: Deploym
     assert stays in plan["effects"]
     await innkeeper.delete(path)
     (message,) = await events(innkeeper, "machine_deleted")
-    assert message.endswith("; what stays there: foreign-0001 in default, /pool/foreign-0001.before")
+    assert message.endswith("; these disks stay there: default/foreign-0001, /pool/foreign-0001.before")
 
 
 async def test_a_protected_vm_is_not_touched(innkeeper: Deployment, host: Any) -> None:

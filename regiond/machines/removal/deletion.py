@@ -103,7 +103,7 @@ class DeleteMachine:
             also = await staying(db, target.machine_id)
             await delete_machine(db, operation, target, "it was deleted")
             stay = (*stays, *also)
-            named = f"; what stays there: {', '.join(stay)}" if stay else ""
+            named = f"; these disks stay there: {', '.join(stay)}" if stay else ""
             message = f"{target.spec.name} was deleted from {operation.host_name}{named}"
             await record_event(db, operation, "machine_deleted", message)
             await self._on_deleted(db, operation)
