@@ -102,7 +102,7 @@ class DeleteMachine:
             await released_store.record(db, target.machine_id)
             also = await staying(db, target.machine_id)
             await delete_machine(db, operation, target, "it was deleted")
-            stay = (*stays, *also)
+            stay = dict.fromkeys((*stays, *also))  # what was adopted may be both
             named = f"; these disks stay there: {', '.join(stay)}" if stay else ""
             message = f"{target.spec.name} was deleted from {operation.host_name}{named}"
             await record_event(db, operation, "machine_deleted", message)
