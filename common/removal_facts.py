@@ -14,6 +14,9 @@ class RemovalFacts:
     `layers` are paths of images that stay, such as of external snapshots: they were not made by Innkeeper. `protection`
     says why the host refuses to delete the guest, and what ends that, in whole sentences. A guest that is
     `deleted_when_off` is deleted by its host, with its disks, as soon as it is powered off.
+
+    To give a guest another content of its root disk, some hypervisors delete its snapshots
+    (`snapshots_end_with_root_disk`), or the guest itself: then `root_disk_protection` has the protection, too.
     """
 
     snapshots: tuple[str, ...] = ()
@@ -22,6 +25,8 @@ class RemovalFacts:
     layers: tuple[str, ...] = ()
     protection: str = ""
     deleted_when_off: bool = False
+    snapshots_end_with_root_disk: bool = False
+    root_disk_protection: str = ""
 
 
 NO_REMOVAL_FACTS = RemovalFacts()

@@ -117,6 +117,22 @@ def removal_texts(guests: Iterable[AffectedGuest]) -> tuple[str, ...]:
     return tuple(f"{what} ({len(names)}): {first_of(names, MAX_NAMED)}." for what, names in texts.items() if names)
 
 
+def emptying_texts(found: Iterable[tuple[str, RemovalFacts]]) -> tuple[str, ...]:
+    """Returns what ends with the content of root disks, of machines by name."""
+    known = tuple(found)
+    texts = {
+        "Snapshots that are deleted with the content of the root disk": [
+            f"{name}/{snapshot}"
+            for name, facts in known
+            for snapshot in (facts.snapshots if facts.snapshots_end_with_root_disk else ())
+        ],
+        "Saved memory that ends with the content of the root disk": [
+            name for name, facts in known if facts.saved_memory
+        ],
+    }
+    return tuple(f"{what} ({len(names)}): {first_of(names, MAX_NAMED)}." for what, names in texts.items() if names)
+
+
 def removal_plan(
     host_name: str,
     removal: HostRemoval,

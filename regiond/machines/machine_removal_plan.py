@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.machines.host_removal_plan import AffectedGuest, devices_text, removal_texts, texts_on_disks_that_stay
+from regiond.machines.host_removal_plan import (
+    AffectedGuest,
+    devices_text,
+    emptying_texts,
+    removal_texts,
+    texts_on_disks_that_stay,
+)
 from regiond.machines.values.requests import RELEASE_ADOPTED
 
 _DELETED = "deleted"  # the fate of devices
@@ -53,6 +59,7 @@ class Release:
     owner: str | None
     is_free: bool
     destroyed: bool
+    empties: bool = False  # the root disk
     pool: str = ""
     as_found: bool = False  # adopted, and not released since
     left_to: str = ""
@@ -67,6 +74,11 @@ def release_plan(releases: Sequence[Release], *, erase: bool = False) -> Machine
         effects=(
             *(_effect(one, erase=erase) for one in releases),
             *removal_texts(destroyed),
+            *emptying_texts(
+                (one.guest.name, one.guest.removal)
+                for one in releases
+                if one.empties and not (one.is_free or one.destroyed)
+            ),
             *texts_on_disks_that_stay(destroyed),
             *devices_text((one.guest for one in releases if not one.is_free), _DELETED),
         ),

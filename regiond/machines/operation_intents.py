@@ -20,7 +20,7 @@ from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.machines.remaining_disk_store import read_remaining
-from regiond.machines.removal_fact_store import check_deletable
+from regiond.machines.removal_fact_store import check_permitted
 from regiond.machines.stock import begin_use, generation_of_use, use_begun_by
 from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
@@ -73,12 +73,11 @@ async def open_operation(
     first, so the opposite order can deadlock. Of stock and of kinds that write or delete disks, it locks that row
     afterwards. Stock of which a use begins is stock no longer. Raises Busy while another operation acts on the machine
     or it is still being composed or adopted, StaleView if its disks, its host or its owner are others than those of
-    `machine`, WrongState, also for a guest whose host refuses to delete it, NotFound.
+    `machine`, WrongState, also for what its host refuses to do with its guest, NotFound.
     """
     check_settled(machine)
     use = use_begun_by(kind, request or {})
-    if kind is OperationKind.DELETE:
-        await check_deletable(db, machine)
+    await check_permitted(db, machine, kind, request or {})
     if kind is OperationKind.DELETE or (request or {}).get("erase"):
         check_no_disk_goes_along(machine, installation_id)
     stays = {} if kind is not OperationKind.DELETE else await _staying(db, machine, installation_id)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from common.errors import WrongState
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.serialization import from_dict
 from regiond.db.pool import Db
 from regiond.machines.model import MachineView
+from regiond.operations.model import OperationKind
 
 _FACTS = "select machine_id, removal from guest where machine_id = any($1::integer[]) and removal <> '{}'"
 _STAYING = """
@@ -34,17 +36,34 @@ async def staying(db: Db, machine_id: int) -> tuple[str, ...]:
     return () if row is None else (*row["volumes"], *row["layers"])
 
 
-async def check_deletable(db: Db, machine: MachineView) -> None:
-    """Raises WrongState if the host is known to refuse the deletion of the machine's guest."""
-    facts = (await facts_of(db, [machine.id])).get(machine.id, NO_REMOVAL_FACTS)
-    check_not_protected(machine, facts)
+async def facts_of_one(db: Db, machine_id: int) -> RemovalFacts:
+    return (await facts_of(db, [machine_id])).get(machine_id, NO_REMOVAL_FACTS)
+
+
+async def check_permitted(db: Db, machine: MachineView, kind: OperationKind, request: Mapping[str, Any]) -> None:
+    """Raises WrongState if the host is known to refuse what the operation does with the machine's guest.
+
+    Some hosts delete it to give it another root disk.
+    """
+    empties = kind is OperationKind.DEPLOY or request.get("deployed") or request.get("erase")
+    if kind is not OperationKind.DELETE and not empties:
+        return
+    facts = await facts_of_one(db, machine.id)
+    if kind is OperationKind.DELETE:
+        check_not_protected(machine, facts)
+    elif facts.root_disk_protection:
+        raise _protected(machine, "its root disk is not replaced", facts.root_disk_protection)
 
 
 def check_not_protected(machine: MachineView, facts: RemovalFacts) -> None:
-    """Raises WrongState as `check_deletable`."""
+    """Raises WrongState if the host refuses the deletion of the machine's guest."""
     if facts.protection:
-        raise WrongState(
-            f"{machine.hostname} is protected on {machine.host_name}, so that it is not deleted: {facts.protection} "
-            f"Innkeeper knows it after the next refresh: innkeeper vm-host refresh {machine.host_name}",
-            system_id=machine.system_id,
-        )
+        raise _protected(machine, "it is not deleted", facts.protection)
+
+
+def _protected(machine: MachineView, effect: str, protection: str) -> WrongState:
+    return WrongState(
+        f"{machine.hostname} is protected on {machine.host_name}, so that {effect}: {protection} "
+        f"Innkeeper knows it after the next refresh: innkeeper vm-host refresh {machine.host_name}",
+        system_id=machine.system_id,
+    )

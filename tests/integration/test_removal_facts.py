@@ -9,10 +9,13 @@ import pytest
 
 from common.removal_facts import RemovalFacts
 from common.serialization import to_dict
+from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, guests, refresh, rows
 from tests.integration.test_deletion_dry_runs import names, plan_of, refused_alike
 from tests.integration.test_disk_changes import events
+from tests.integration.test_release_options import deployed
+from tests.integration.users import own
 from tests.rejections import rejection
 from tests.waiting import settle
 
@@ -36,11 +39,16 @@ async def machine_with(innkeeper: Deployment, host: Any, facts: RemovalFacts) ->
 
 
 async def found_with(innkeeper: Deployment, host: Any, facts: RemovalFacts) -> None:
-    rows(
-        innkeeper, "insert into removal select guest_id, ? from guest where name = 'foreign-0001'",
-        json.dumps(to_dict(facts)),
-    )  # fmt: skip
+    await set_facts(innkeeper, "foreign-0001", facts, refreshed=False)
     await refresh(innkeeper, host)
+
+
+async def set_facts(innkeeper: Deployment, guest: str, facts: RemovalFacts, *, refreshed: bool = True) -> None:
+    statement = "insert into removal select guest_id, ? from guest where name = ?"
+    rows(innkeeper, statement, json.dumps(to_dict(facts)), guest)
+    if refreshed:
+        (host,) = await innkeeper.get("vm-hosts/")
+        await refresh(innkeeper, host)
 
 
 async def test_a_deletion_names_snapshots_and_saved_memory(innkeeper: Deployment, host: Any) -> None:
@@ -106,3 +114,36 @@ async def test_a_vm_that_its_host_deletes_is_not_adopted(innkeeper: Deployment, 
         "foreign-0001",
         "foreign-0002",
     ]
+
+
+async def test_a_release_names_what_ends_with_the_disk(innkeeper: Deployment) -> None:
+    path = f"machines/{await deployed(innkeeper)}/"
+    facts = RemovalFacts(snapshots=("before",), snapshots_end_with_root_disk=True, saved_memory=True)
+    await set_facts(innkeeper, "vm", facts)
+    ends = [
+        "Snapshots that are deleted with the content of the root disk (1): vm/before.",
+        "Saved memory that ends with the content of the root disk (1): vm.",
+    ]
+    released = await plan_of(innkeeper, "POST", path, "release")
+    rebuilt = await plan_of(innkeeper, "POST", path, "rebuild")
+    assert [effect for effect in released["effects"] if effect in ends] == ends
+    assert [effect for effect in rebuilt["effects"] if effect in ends] == ends
+
+
+async def test_a_root_disk_that_the_host_protects_stays(innkeeper: Deployment) -> None:
+    path = f"machines/{await deployed(innkeeper)}/"
+    await set_facts(innkeeper, "vm", RemovalFacts(root_disk_protection=SETTING))
+    assert SETTING in await refused_alike(innkeeper, "POST", path, "release")
+    assert SETTING in await refused_alike(innkeeper, "POST", path, "rebuild")
+    assert innkeeper.simulated().written_disks_of("vm") == [True, True]
+    assert (await innkeeper.get(path))["power_state"] == "on"
+
+
+async def test_disks_are_not_erased_before_a_deletion_that_fails(innkeeper: Deployment) -> None:
+    system_id = await deployed(innkeeper)
+    await own(innkeeper, system_id, "admin", by_allocate=True)
+    await set_facts(innkeeper, "vm", RemovalFacts(protection=SETTING), refreshed=False)
+    await innkeeper.post(f"machines/{system_id}/", op="release", headers=ASYNC, erase="true", secure_erase="true")
+    (operation,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "delete"]
+    assert await innkeeper.ended(operation["id"]) == "failed"
+    assert innkeeper.simulated().written_disks_of("vm") == [True, True]

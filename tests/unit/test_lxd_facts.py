@@ -233,6 +233,6 @@ def test_events_outside_the_scope_are_ignored() -> None:
     assert change_of(event("instance-started", location="m1"), scope) is not None
     assert change_of(event("instance-started", location="m2"), scope) is None
     assert change_of(event("instance-started", project="q"), scope) is None
-    assert change_of(event("instance-snapshot-created", "vm1/snapshots/s"), scope) is None
+    assert change_of(event("instance-backup-created", "vm1/backups/b"), scope) is None
     assert change_of(event("network-updated"), scope) is None
     assert change_of({"type": "lifecycle"}, scope) is None

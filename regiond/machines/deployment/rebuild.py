@@ -6,7 +6,7 @@ Until the root disk is written, a rebuild that fails or is aborted leaves the ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import evolve, frozen
@@ -70,13 +70,16 @@ def is_untouched(request: Mapping[str, Any], deployment: Deployment) -> bool:
     return earlier_system(request) is not None and deployment.secret_hash is None
 
 
-def rebuild_plan(machine: MachineView, image_name: str, *, force: bool) -> DiskPlan:
-    """Returns the plan; its first effect names the image, the others do not depend on it."""
+def rebuild_plan(machine: MachineView, image_name: str, *, force: bool, ends: Iterable[str] = ()) -> DiskPlan:
+    """Returns the plan; its first effect names the image, the others do not depend on it. `ends` says what else goes
+    with the root disk.
+    """
     effects = [
         f"{machine.hostname} is deployed with {image_name}.",
         *_disk_effects(machine),
         "Its NICs, addresses, name, owner and tags stay. The new system has new SSH host keys, and the user data of "
         "this request only.",
+        *ends,
     ]
     if machine.power_state != PowerState.OFF:
         stops = "powered off" if force else "shut down"

@@ -34,6 +34,7 @@ from regiond.machines.deployment.user_data_delivery import UserDataDelivery
 from regiond.machines.deployment.vm_host.keys import make_keys
 from regiond.machines.deployment.vm_host.model import VmHostSetup
 from regiond.machines.guest_spec import known_spec
+from regiond.machines.host_removal_plan import emptying_texts
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import DeployRequest, DiskPlan, MachineState, MachineView
@@ -45,6 +46,7 @@ from regiond.machines.operation_intents import (
     with_fresh_view,
 )
 from regiond.machines.ownership_rules import check_deployable, check_may_change, check_owner
+from regiond.machines.removal_fact_store import check_permitted, facts_of_one
 from regiond.machines.store import announce
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
@@ -187,7 +189,9 @@ class Deployments:
         async with self._database.connection() as db:
             check_idle(machine, await operation_service.machines_in_use(db, [machine.id]))
             await check_no_host(db, machine)
-        return rebuild_plan(machine, image.name, force=request.force)
+            await check_permitted(db, machine, OperationKind.DEPLOY, {})
+            ends = emptying_texts([(machine.hostname, await facts_of_one(db, machine.id))])
+        return rebuild_plan(machine, image.name, force=request.force, ends=ends)
 
     async def _fitting_image(self, caller: Caller, machine: MachineView, request: DeployRequest) -> Image:
         """Returns the image. Raises NotFound, NotAllowed and WrongState if the machine cannot get or run it."""

@@ -207,7 +207,9 @@ class Releases:
 
 
 async def _release(db: Db, machine: MachineView, options: ReleaseOptions) -> Release:
+    work = release_work(machine, options)
     return Release(
+        empties=work["deployed"] or work["erase"],
         guest=await affected_guest(db, machine),
         owner=machine.owner,
         is_free=is_free(machine),

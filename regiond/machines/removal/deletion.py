@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from common.errors import Cancelled, RackUnreachable
-from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
+from common.errors import Cancelled, RackUnreachable, WrongState
+from common.rpc.host_commands import HOST_DECOMPOSE, HOST_FIND, DecomposeCall, GuestCall
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
@@ -22,6 +22,7 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 DECOMPOSE_DEADLINE_S = 60.0
+FIND_DEADLINE_S = 20.0
 
 OnDeleted = Callable[[Db, Operation], Awaitable[None]]
 
@@ -72,6 +73,23 @@ async def record_tombstone(db: Db, operation: Operation, target: Target, reason:
     await store.record_tombstone(db, marker, name, host, reason, target.volumes, was_composed=was_composed)
 
 
+async def _check_deletable_now(calls: HostCalls, operation: Operation, target: Target) -> None:
+    """Raises WrongState if the host refuses to delete the guest, before its disks are emptied for that."""
+    reply = await calls.call(
+        target.host_id,
+        HOST_FIND,
+        lambda access: GuestCall(access=access, guest=target.spec.ref),
+        deadline_s=FIND_DEADLINE_S,
+    )
+    protection = "" if reply.guest is None else reply.guest.removal.protection
+    if protection:
+        raise WrongState(
+            f"{target.spec.name} is protected on {operation.host_name}, so that it is not deleted, and its disks keep "
+            f"their content: {protection}",
+            system_id=target.system_id,
+        )
+
+
 class DeleteMachine:
     """Removes the guest; deletes the machine's row only when the guest is known not to exist."""
 
@@ -89,6 +107,7 @@ class DeleteMachine:
         await wait_for_older_commands(self._calls, operation, target, journal)
         await check_no_kept_disk(self._calls, self._database, operation, target, "with the machine")
         if operation.request.get("overwrite"):  # given by a release that deletes the machine
+            await _check_deletable_now(self._calls, operation, target)
             await empty_guest(self._calls, operation, target, journal, erase=True, overwrite=True)
         await journal.step("remove_guest", reaches_host=True)
         try:

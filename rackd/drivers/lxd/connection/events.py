@@ -39,6 +39,7 @@ _KINDS = {
     "restored": GuestEvent.CHANGED,
     "migrated": GuestEvent.CHANGED,
 }
+_OF_SNAPSHOTS = frozenset({"snapshot-created", "snapshot-deleted", "snapshot-renamed"})
 
 
 def change_of(event: Mapping[str, Any], scope: Scope) -> GuestChange | None:
@@ -49,9 +50,13 @@ def change_of(event: Mapping[str, Any], scope: Scope) -> GuestChange | None:
     if noun not in {"instance", "virtual-machine"} or (scope.member and location not in {"", scope.member}):
         return None
     where = urlsplit(str(metadata.get("source", ""))).path.split("/")
-    if len(where) != 4 or (metadata.get("project") or event.get("project") or scope.project) != scope.project:
+    if len(where) < 4 or (metadata.get("project") or event.get("project") or scope.project) != scope.project:
         return None
     name = unquote(where[3])
+    if verb in _OF_SNAPSHOTS:
+        return GuestChange(event=GuestEvent.CHANGED, guest_name=name)
+    if len(where) != 4:
+        return None
     if verb in _POWERED:
         return GuestChange(event=GuestEvent.POWER, guest_name=name, power=_POWERED[verb])
     return GuestChange(event=_KINDS[verb], guest_name=name) if verb in _KINDS else None

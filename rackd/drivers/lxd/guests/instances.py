@@ -110,14 +110,14 @@ class Instances:
         networks = self._networks(instance)
         index = VolumeIndex.of(volumes, {self.scope.project: home}, self._pool_of_root(instance))
         return guest_of(
-            instance, index, function_ports(networks), addresses, dialect=self.capabilities.dialect,
+            instance, index, function_ports(networks), addresses, can=self.capabilities,
             snapshots=snapshots, memory_total_bytes=self.memory_total_bytes(instance),
         )[0]  # fmt: skip
 
     def plain_guest(self, instance: Mapping[str, Any]) -> Guest:
         """Returns the guest with its root disk as the only one, and with NICs of networks as if these were unknown."""
         return guest_of(
-            instance, VolumeIndex.of((), {}, self._pool_of_root(instance)), dialect=self.capabilities.dialect,
+            instance, VolumeIndex.of((), {}, self._pool_of_root(instance)), can=self.capabilities,
             memory_total_bytes=self.memory_total_bytes(instance),
         )[0]  # fmt: skip
 

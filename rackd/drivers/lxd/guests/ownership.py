@@ -51,7 +51,7 @@ def adopt(instances: Instances, guest_id: str, name: str, marker: OwnershipMarke
     if present is None:
         dialect = instances.capabilities.dialect
         stays = f"Make it permanent first: {permanence_command(found, dialect)}"
-        check_adoptable(str(found["name"]), removal_facts_of(found, (), dialect), remedy=stays)
+        check_adoptable(str(found["name"]), removal_facts_of(found, (), instances.capabilities), remedy=stays)
         other = instances.marked_here(name=name, marker=marker)
         if other is not None:
             raise _already_marked(other["name"], marker, name)

@@ -32,7 +32,7 @@ _STARTS = frozenset({PowerAction.ON, PowerAction.CYCLE})
 def check_deletable(instances: Instances, *found: Instance) -> None:
     """Raises WrongState if the server refuses to delete one of these instances."""
     for one in found:
-        check_not_protected(str(one["name"]), removal_facts_of(one, (), instances.capabilities.dialect))
+        check_not_protected(str(one["name"]), removal_facts_of(one, (), instances.capabilities))
 
 
 def check_power(instances: Instances, found: Instance, action: PowerAction) -> None:

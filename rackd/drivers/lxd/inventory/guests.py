@@ -16,7 +16,7 @@ from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.lxd.connection.dialect import LXD, Dialect
+from rackd.drivers.lxd.connection.capabilities import UNKNOWN, Capabilities
 from rackd.drivers.lxd.inventory.boot_order import BootedOnce, first_disk, order_of, priority_of
 from rackd.drivers.lxd.inventory.config_values import (
     amount_bytes,
@@ -66,19 +66,19 @@ def guest_of(
     function_ports: Mapping[str, str] | None = None,
     addresses: Mapping[str, tuple[str, ...]] | None = None,
     *,
-    dialect: Dialect = LXD,
+    can: Capabilities = UNKNOWN,
     snapshots: Iterable[str] = (),
     memory_total_bytes: int = 0,
 ) -> tuple[Guest, tuple[Problem, ...]]:
     """Converts one instance; values that cannot be parsed become problems. Raises KeyError if it has no name.
 
-    `addresses` has the known ones of its NICs, by MAC address. `dialect` is that of the server, which has
+    `addresses` has the known ones of its NICs, by MAC address. `can` is what the server can do, which has
     `memory_total_bytes`; that may be 0 for an instance whose memory is no percentage. `snapshots` are those of the
     instance.
     """
     parser = _InstanceParser(
         instance=instance, volumes=volumes, function_ports=function_ports or {}, addresses=addresses or {},
-        product=dialect.product, memory_total_bytes=memory_total_bytes,
+        product=can.dialect.product, memory_total_bytes=memory_total_bytes,
     )  # fmt: skip
     name = str(instance["name"])
     project = str(instance.get("project") or DEFAULT_PROJECT)
@@ -113,7 +113,7 @@ def guest_of(
         secure_boot=parser.secure_boot() if parser.is_vm else None,
         tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
         generation=generation_of(instance),
-        removal=removal_facts_of(instance, snapshots, dialect),
+        removal=removal_facts_of(instance, snapshots, can),
     )
     return guest, tuple(parser.problems)
 

@@ -12,7 +12,7 @@ from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem
 from common.errors import DriverFailed, HostUnreachable, NotFound
 from common.values import POOL_AVAILABLE, Guest
 from common.volume_names import marker_of_artifact
-from rackd.drivers.lxd.connection.capabilities import check_usable
+from rackd.drivers.lxd.connection.capabilities import capabilities_of, check_usable
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.dialect import Dialect, dialect_of
 from rackd.drivers.lxd.connection.failures import NotAuthorized
@@ -269,7 +269,7 @@ def orphaned_volumes(responses: ServerResponses) -> Iterable[OrphanedVolume]:
 def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
     """Returns the instances of this server; in a cluster those of this member."""
     volumes = VolumeIndex.of(responses.volumes, volume_projects_of(responses.projects), responses.pools)
-    ports, dialect = function_ports(responses.networks), dialect_of(responses.server)
+    ports, can = function_ports(responses.networks), capabilities_of(responses.server)
     instances, others = one_of_each_id(without_replacements(responses.instances))
     problems = [*responses.problems, *_same_id_problems(others, responses)]
     guests = []
@@ -278,12 +278,12 @@ def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
             continue
         key = str(instance.get("project") or DEFAULT_PROJECT), str(instance["name"])
         guest, found = guest_of(
-            instance, volumes, ports, responses.addresses.get(key), dialect=dialect,
+            instance, volumes, ports, responses.addresses.get(key), can=can,
             snapshots=responses.snapshots.get(key, ()), memory_total_bytes=responses.memory_total_bytes,
         )  # fmt: skip
         guests.append(guest)
         problems += found
-        problems += filter(None, [ephemeral_problem(instance, dialect)])
+        problems += filter(None, [ephemeral_problem(instance, can.dialect)])
     return sorted(guests, key=lambda guest: (guest.project, guest.name)), problems
 
 

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from common.discovery import Problem
 from common.removal_facts import RemovalFacts
 from common.values import PowerState
-from rackd.drivers.lxd.connection.dialect import LXD, Dialect
+from rackd.drivers.lxd.connection.capabilities import UNKNOWN, Capabilities
+from rackd.drivers.lxd.connection.dialect import Dialect
 from rackd.drivers.lxd.inventory.config_values import is_true
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, Json, config_of, marker_of
 from rackd.drivers.lxd.inventory.power_states import power_of
@@ -22,13 +23,20 @@ DEPENDENT = "dependent"  # of a disk device: Incus deletes its volume with the i
 SnapshotsByInstance = Mapping[tuple[str, str], tuple[str, ...]]  # by project and name
 
 
-def removal_facts_of(instance: Json, snapshots: Iterable[str], dialect: Dialect = LXD) -> RemovalFacts:
-    """A volume that Incus would delete with the instance is not among them: the driver makes it independent before."""
+def removal_facts_of(instance: Json, snapshots: Iterable[str], can: Capabilities = UNKNOWN) -> RemovalFacts:
+    """A volume that Incus would delete with the instance is not among them: the driver makes it independent before.
+
+    A server that cannot rebuild an instance gets another one for another root disk; neither way keeps snapshots.
+    """
+    found = tuple(snapshots)
+    protection = protection_of(instance, DELETE_PROTECTION, can.dialect)
     return RemovalFacts(
-        snapshots=tuple(snapshots),
+        snapshots=found,
         saved_memory=has_saved_memory(instance),
-        protection=protection_of(instance, DELETE_PROTECTION, dialect),
+        protection=protection,
         deleted_when_off=is_ephemeral(instance),
+        snapshots_end_with_root_disk=bool(found),
+        root_disk_protection="" if can.rebuild else protection,
     )
 
 
