@@ -19,6 +19,7 @@ from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
 from rackd.drivers.libvirt.connection.objects import Domain, Network
 from rackd.drivers.libvirt.connection.storage_objects import Pool, Volume, VolumeFacts
 from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed, completed_usage
+from rackd.drivers.libvirt.kept_xml import restored
 
 T = TypeVar("T")
 
@@ -217,7 +218,7 @@ class Client:
 
     def define(self, xml: str, name: str) -> Domain:
         """Raises NameTaken if another domain has the name."""
-        return Domain(self, self.call(f"define the guest {name}", self.connection.defineXML, xml))
+        return Domain(self, self.call(f"define the guest {name}", self.connection.defineXML, restored(xml)))
 
     def pool(self, pool_id: str) -> Pool:
         """Raises NotFound, or DriverFailed if the pool is not active."""

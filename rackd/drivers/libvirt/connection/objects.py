@@ -12,6 +12,7 @@ from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.domain_screen import DomainScreen
 from rackd.drivers.libvirt.connection.named_object import Connection, NamedObject
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
+from rackd.drivers.libvirt.kept_xml import restored
 
 
 class Domain(NamedObject):
@@ -160,7 +161,7 @@ class Domain(NamedObject):
 
     def start_as(self, xml: str) -> None:
         """Starts the domain, which is off, with another XML. Its persistent XML stays, and is that of later starts."""
-        self._call("start", self._client.connection.createXML, xml, 0)
+        self._call("start", self._client.connection.createXML, restored(xml), 0)
 
     def resume(self) -> None:
         self._call("resume", self._handle.resume)

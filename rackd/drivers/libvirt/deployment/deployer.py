@@ -26,11 +26,11 @@ from rackd.drivers.libvirt.deployment import redefinition
 from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import serial_log, volumes
 from rackd.drivers.libvirt.guests.dependents import dependents_of
-from rackd.drivers.libvirt.guests.lookup import disks_named, marked_domain, pool_paths
+from rackd.drivers.libvirt.guests.lookup import definition_of, disks_named, marked_domain, pool_paths
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
 from rackd.drivers.libvirt.guests.volume_users import volume_users
 from rackd.drivers.libvirt.inventory.guests import power_of
-from rackd.drivers.libvirt.xml import Element, parse, text_at
+from rackd.drivers.libvirt.xml import Element, text_at
 
 _BIOS_ARCHITECTURES = {"amd64", "i386"}
 # A new logical volume has the content of an earlier one. Without its first and last sectors, which have the partition
@@ -49,7 +49,7 @@ def deploy(
     """
     root = spec.root_disk()
     domain = _powered_off(client, spec)
-    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    tree = definition_of(domain)
     redefinition.boot_from_disk(tree, root.volume)
     if image.uefi:
         _require_uefi(tree, capabilities)
@@ -79,7 +79,7 @@ def make_bootable(client: Client, spec: GuestSpec, capabilities: DomainCapabilit
     """Idempotent; errors are those of the driver contract."""
     root = spec.root_disk()
     domain = _powered_off(client, spec)
-    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    tree = definition_of(domain)
     redefinition.boot_from_disk(tree, root.volume)
     pool = guest_pool(client, root.pool_id)
     volume = pool.required_volume(root.volume)
@@ -92,7 +92,7 @@ def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -
     """Idempotent; errors are those of the driver contract. The firmware stays as it is."""
     root = spec.root_disk()
     domain = _powered_off(client, spec)
-    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    tree = definition_of(domain)
     pool = guest_pool(client, root.pool_id)
     delivery = dhcp_reservations.plan_replacement(client, spec, reservations_in(tree))
     emptied = [root, *redefinition.disks_in(tree, spec.disks[1:])] if erase else [root]
@@ -110,7 +110,7 @@ def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -
 def set_addresses(client: Client, spec: GuestSpec) -> None:
     """Idempotent; errors are those of the driver contract."""
     domain = _powered_off(client, spec)
-    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    tree = definition_of(domain)
     pool = guest_pool(client, spec.root_disk().pool_id)
     delivery = dhcp_reservations.plan_replacement(client, spec, reservations_in(tree))
     domain.discard_saved_memory()  # that guest has the addresses of before

@@ -17,10 +17,10 @@ from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.firmware_xml import set_uefi
 from rackd.drivers.libvirt.definitions.metadata import has_firmware_variables, marker_in, reservations_in
 from rackd.drivers.libvirt.guests import power, volumes
-from rackd.drivers.libvirt.guests.lookup import pool_paths, tree_of
+from rackd.drivers.libvirt.guests.lookup import definition_of, pool_paths, tree_of
 from rackd.drivers.libvirt.guests.volume_users import VolumeUsers, volume_users
 from rackd.drivers.libvirt.inventory.guests import disk_paths
-from rackd.drivers.libvirt.xml import Element, parse, text_at
+from rackd.drivers.libvirt.xml import Element, text_at
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -77,6 +77,6 @@ def _delete_domain(client: Client, domain: Domain, tree: Element, closing: threa
 
 
 def _with_uefi(client: Client, domain: Domain) -> Domain:
-    definition = parse(domain.whole_definition(), f"the guest {domain.name}")
+    definition = definition_of(domain)
     set_uefi(definition)
     return client.define(ET.tostring(definition, encoding="unicode"), domain.name)

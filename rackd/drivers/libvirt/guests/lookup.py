@@ -12,10 +12,11 @@ from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.boot_order import is_disk
 from rackd.drivers.libvirt.definitions.disk_xml import path_of, pool_volume_of
 from rackd.drivers.libvirt.definitions.domain_config import pool_volumes
-from rackd.drivers.libvirt.definitions.metadata import marker_in
+from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE, marker_in
 from rackd.drivers.libvirt.inventory.guests import autostart_of, guest_of_domain
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.inventory.volume_disks import VolumeDisks
+from rackd.drivers.libvirt.kept_xml import parse_definition
 from rackd.drivers.libvirt.xml import Element, parse
 
 
@@ -32,8 +33,8 @@ def tree_of(domain: Domain) -> Element:
 
 
 def definition_of(domain: Domain) -> Element:
-    """Returns the persistent XML with its passwords, to define the domain again."""
-    return parse(domain.whole_definition(), f"the guest {domain.name}")
+    """Returns the persistent XML with its passwords, to define the domain again as others wrote it."""
+    return parse_definition(domain.whole_definition(), f"the guest {domain.name}", MARKER_NAMESPACE)
 
 
 def place_of(disk: Element, paths: PoolPaths) -> tuple[str, str | None] | None:

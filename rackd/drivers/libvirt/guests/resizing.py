@@ -26,11 +26,11 @@ from rackd.drivers.libvirt.definitions.memory_device_xml import (
     taken_kib,
 )
 from rackd.drivers.libvirt.definitions.size_xml import is_on_numa_nodes, maximum_cores, memory_kib, set_size, size_in
-from rackd.drivers.libvirt.guests.lookup import marked_domain, read_guest, tree_of
+from rackd.drivers.libvirt.guests.lookup import definition_of, marked_domain, read_guest, tree_of
 from rackd.drivers.libvirt.guests.power import POLL_EVERY_S
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
 from rackd.drivers.libvirt.inventory.guests import power_of
-from rackd.drivers.libvirt.xml import attribute, parse
+from rackd.drivers.libvirt.xml import attribute
 from rackd.drivers.resizing import check_resizable, needs_placing, size_of
 
 TAKES_MEMORY_S = 5.0  # what a system needs for some GiB; one that is not up takes nothing
@@ -67,7 +67,7 @@ def resize_placed(
         wanted = PlacedGuest.of(domain.name, size, placement)
         _check_maximum(domain, size, maximum)
         check_host(wanted, numa_nodes(client.capabilities(), online=client.online_cpus()))
-        tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+        tree = definition_of(domain)
         resized = set_size(tree, size)
         if set_placement(tree, wanted) or resized:
             client.define(ET.tostring(tree, encoding="unicode"), domain.name)
@@ -86,7 +86,7 @@ def _check_maximum(domain: Domain, size: GuestSize, maximum: int | None) -> None
 def define(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
     """Gives the definition this size, unless it has it. Raises as the driver contract says."""
     _check_maximum(domain, size, maximum)
-    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    tree = definition_of(domain)
     check_resizable(read_guest(client, domain), size, on_numa_nodes=is_on_numa_nodes(tree))
     page_kib = attribute(tree, "memoryBacking/hugepages/page", "size")  # libvirt writes it in KiB
     grows = size.memory_mib > size_in(tree).memory_mib

@@ -18,10 +18,10 @@ from common.volume_names import marker_of_volume, serial_log_name
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
-from rackd.drivers.libvirt.guests.lookup import marked_domain, tree_of
+from rackd.drivers.libvirt.guests.lookup import definition_of, marked_domain, tree_of
 from rackd.drivers.libvirt.guests.pools import GuestPool
 from rackd.drivers.libvirt.guests.volumes import create_serial_log
-from rackd.drivers.libvirt.xml import Element, attribute, parse
+from rackd.drivers.libvirt.xml import Element, attribute
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ def remove_if_unwritable(client: Client, domain: Domain, marker: OwnershipMarker
     """Removes the log from a domain that did not start because virtlogd cannot open the file, such as in a folder that
     SELinux protects. Returns whether it did: then the domain may start.
     """
-    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    tree = definition_of(domain)
     path = _path_in(tree, marker)
     if path is None or path not in str(error):
         return False
