@@ -290,9 +290,18 @@ def test_virtual_functions_are_listed_with_their_port(device: str, expected: lis
         ("<vcpu cpuset='5'>2</vcpu>", "<vcpupin vcpu='1' cpuset='6'/>", (5, 6)),
         ("<vcpu cpuset='5'>1</vcpu>", "<vcpupin vcpu='0' cpuset='6'/>", (6,)),
         ("<vcpu cpuset='4-5'>2</vcpu>", "<vcpupin vcpu='0' cpuset='2,3'/>", ()),
+        ("<vcpu current='1'>3</vcpu>", "<vcpupin vcpu='0' cpuset='4'/><vcpupin vcpu='1' cpuset='6'/>", (4,)),
+        ("<vcpu current='1' cpuset='5'>2</vcpu>", "<vcpupin vcpu='0' cpuset='4'/>", (4,)),
+        (
+            "<vcpu current='2'>3</vcpu><vcpus><vcpu id='0' enabled='yes'/><vcpu id='1' enabled='no'/>"
+            "<vcpu id='2' enabled='yes'/></vcpus>",
+            "<vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='1' cpuset='3'/><vcpupin vcpu='2' cpuset='6'/>",
+            (1, 6),
+        ),
+        ("<vcpu>1</vcpu>", "<vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='7' cpuset='3'/>", (1,)),
     ],
 )
-def test_only_single_core_cpusets_are_pins(vcpus: str, pins: str, cores: tuple[int, ...]) -> None:
+def test_only_single_core_cpusets_of_cores_that_are_on_are_pins(vcpus: str, pins: str, cores: tuple[int, ...]) -> None:
     tree = parse(f"<domain>{vcpus}<cputune>{pins}</cputune></domain>", "a guest")
     assert domain_config(tree).pinned_core_ids == cores
 

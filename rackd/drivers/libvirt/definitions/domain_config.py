@@ -18,6 +18,7 @@ from rackd.drivers.libvirt.definitions.metadata import booted_once, function_por
 from rackd.drivers.libvirt.definitions.volume_references import layers, names_of, references
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
+MOST_VIRTUAL_CORES = 65_536  # far more than any hypervisor has; a bound for what its XML can claim
 AGENT_CHANNEL = "org.qemu.guest_agent.0"  # through which libvirt talks to the QEMU guest agent
 _NIC_SOURCES = {
     "network": (NicKind.NETWORK, "network"),
@@ -137,11 +138,22 @@ def _is_active(tree: Element) -> bool:
 
 
 def _pinned(tree: Element) -> tuple[int, ...]:
-    """Returns the cores to which exactly one virtual core is bound. A cpuset of several is an affinity, not a pin."""
-    cpusets = [pin.get("cpuset", "") for pin in tree.iterfind("cputune/vcpupin")]
-    if len(cpusets) < int(text_at(tree, "vcpu", "0")):
-        cpusets.append(attribute(tree, "vcpu", "cpuset"))  # the default of virtual cores without their own pin
-    return tuple(sorted({int(core) for core in cpusets if core.isdigit()}))
+    """Returns the cores to which exactly one virtual core that is on is bound. A cpuset of several is an affinity, not
+    a pin. Pins of virtual cores that are off, or that the domain does not have, take no core.
+    """
+    pins = {pin.get("vcpu", ""): pin.get("cpuset", "") for pin in tree.iterfind("cputune/vcpupin")}
+    default = attribute(tree, "vcpu", "cpuset")
+    found = {pins.get(virtual, default) for virtual in _virtual_cores(tree)}
+    return tuple(sorted({int(core) for core in found if core.isdecimal()}))
+
+
+def _virtual_cores(tree: Element) -> Iterable[str]:
+    """Returns the numbers of the virtual cores that are on; libvirt lists them if they are not simply the first."""
+    states = tree.findall("vcpus/vcpu")
+    if states:
+        return [one.get("id", "") for one in states if one.get("enabled") == "yes"]
+    count = attribute(tree, "vcpu", "current") or text_at(tree, "vcpu", "0")
+    return map(str, range(min(int(count), MOST_VIRTUAL_CORES)))
 
 
 def _nics(tree: Element, function_ports: Mapping[str, str]) -> Iterable[DomainNic]:

@@ -13,6 +13,7 @@ from rackd.drivers.libvirt.addresses.delivery import own_address
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.definitions.host_traits import traits_of
 from rackd.drivers.libvirt.definitions.pool_types import POOL_TYPES, reason_unused
+from rackd.drivers.libvirt.definitions.vlan_xml import network_vlans
 from rackd.drivers.libvirt.inventory.interfaces import interfaces_of
 from rackd.drivers.libvirt.inventory.node_devices import network_devices
 from rackd.drivers.libvirt.inventory.pool_storage import Usage, local_device, storage_ids, usages
@@ -184,7 +185,7 @@ def networks_of(responses: HostResponses) -> tuple[HostNetwork, ...]:
 def _network(tree: Element, *, active: bool) -> HostNetwork:
     mode = attribute(tree, "forward", "mode") or ("isolated" if tree.find("forward") is None else "nat")
     own = [address for address in map(own_address, tree.iterfind("ip")) if address is not None]
-    tag = attribute(tree, "vlan/tag", "id")
+    vlan = network_vlans(tree).of()
     return HostNetwork(
         kind=NicKind.NETWORK,
         name=text_at(tree, "name"),
@@ -194,7 +195,7 @@ def _network(tree: Element, *, active: bool) -> HostNetwork:
         bridge=attribute(tree, "bridge", "name") or None,
         dhcp=tree.find("ip/dhcp") is not None,
         cidrs=tuple(str(address.network) for address in own),
-        vid=int(tag) if tag.isdigit() else 0 if mode in _OWN_BRIDGES else None,
+        vid=vlan.vid if vlan is not None else 0 if mode in _OWN_BRIDGES else None,
         mac_address=attribute(tree, "mac", "address").lower() or None,
         parent=attribute(tree, "forward", "dev") or None if mode not in _OWN_BRIDGES else None,
         addresses=tuple(map(str, own)),
