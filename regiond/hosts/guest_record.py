@@ -14,6 +14,9 @@ from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 ROUNDING_BYTES = 64 * 1024**2  # the most that a pool adds to a requested size: LVM allocates whole extents
 
 
+SHARED = "shared"  # a key of a disk: another guest has it, too, and counts its space
+
+
 @frozen(kw_only=True)
 class GuestRecord:
     """A guest in the shape of its row, so that stored and discovered guests compare as values."""
@@ -53,10 +56,11 @@ class GuestRecord:
         return self.project, self.guest_key
 
     def disk_bytes(self) -> dict[str, int]:
-        """Returns the bytes of the disks by key of the storage pool, without disks outside the host's pools."""
+        """Returns the bytes of the disks by key of the storage pool, without disks outside the host's pools and those
+        that another guest counts."""
         sizes: dict[str, int] = {}
         for disk in self.disks:
-            if disk["pool_id"] is not None:
+            if disk["pool_id"] is not None and not disk.get(SHARED):
                 sizes[disk["pool_id"]] = sizes.get(disk["pool_id"], 0) + int(disk["size_bytes"])
         return sizes
 

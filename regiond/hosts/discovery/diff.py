@@ -19,6 +19,7 @@ from regiond.hosts.discovery.incomplete_guests import completed
 from regiond.hosts.discovery.machine_storage import StorageChange, newly_missing, storage_changes
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange, OrphanedGuest
 from regiond.hosts.discovery.orphaned_volumes import volume_changes
+from regiond.hosts.discovery.shared_disks import with_shared_disks
 from regiond.hosts.discovery.snapshot import (
     MachineSnapshot,
     ServerSnapshot,
@@ -119,7 +120,8 @@ def _guest_records(discovery: Discovery, snapshot: ServerSnapshot) -> list[Guest
         for record in _one_guest_per_machine(records, snapshot)
     ]
     records = [completed(record, snapshot) if record.key in incomplete else record for record in records]
-    return [_with_known_next_start(record, snapshot) for record in records]
+    records = [_with_known_next_start(record, snapshot) for record in records]
+    return list(with_shared_disks(records, snapshot.guests))
 
 
 def _record(guest: Guest, snapshot: ServerSnapshot) -> GuestRecord | None:

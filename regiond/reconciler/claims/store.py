@@ -82,12 +82,15 @@ _MACHINE = """
      where m.id = $1
 """
 _NICS = "select kind, source from machine_nic where machine_id = $1 order by index"
-# The space of the guest's disks, where the last refresh found them; without a guest, the space of the machine's disks.
+# The space of the guest's disks where the last refresh found them, without those that another guest counts; without a
+# guest, the space of the machine's disks.
 _DISKS = """
     select storage_pool_id, sum(size_bytes)::bigint as size_bytes
       from (select p.id as storage_pool_id, f.size_bytes
-              from guest g, jsonb_to_recordset(g.disks) f (pool_id text, size_bytes bigint), storage_pool p
+              from guest g, jsonb_to_recordset(g.disks) f (pool_id text, size_bytes bigint, shared boolean),
+                   storage_pool p
              where g.machine_id = $1 and g.server_id = $2 and p.server_id = $2 and p.pool_key = f.pool_id
+               and f.shared is not true
             union all
             select p.id, d.size_bytes
               from machine_disk d join storage_pool p on p.id = d.storage_pool_id
