@@ -16,8 +16,8 @@ from attrs import field, frozen
 from common.errors import InvalidRequest
 
 _WORD = re.compile(r"[A-Z]+[a-z0-9]*|[a-z0-9]+")
-_PARAM = re.compile(r"^\s*:param\s+(?:[^:\s]+\s+)*?(?P<name>[\w@-]+)\s*:", re.MULTILINE)
-_ANY_PARAM = re.compile(r"^\s*:param\s+<[^<>\n]+>\s*:", re.MULTILINE)
+_PARAM = re.compile(r"^[ \t]*:param\s+(?:[^:\s]+\s+)*?(?P<name>[\w@-]+)\s*:", re.MULTILINE)
+_ANY_PARAM = re.compile(r"^[ \t]*:param\s+<[^<>\n]+>\s*:", re.MULTILINE)
 API_PATH = "/MAAS/api/2.0/"
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 

@@ -17,15 +17,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from common.addresses.host_names import bracketed
+from common.bounded_body import BoundedBody, TooLarge
 from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost, ResponseRejected
 from common.process.http_request import (
     BROKEN,
     UNREACHABLE,
-    BoundedBody,
     Breakage,
     Broken,
     Take,
-    TooLarge,
     header,
     reason_of,
     request,

@@ -33,6 +33,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from common.bounded_body import BoundedBody, TooLarge
 from common.process.deferreds import from_deferred
 from common.process.https_policy import HttpsPolicy
 from common.process.tcp_endpoint import tcp_endpoint
@@ -46,29 +47,6 @@ MAX_OVERHEAD_BYTES = 256 * 1024  # of a head, and of what separates chunks
 _OVERHEAD_PART = 16  # chunks of 100 bytes and more are usual
 
 Take = Callable[[bytes], None]  # of each part of a body
-
-
-class TooLarge(Exception):
-    """The response has more bytes than were permitted. The message says what has, as the end of a sentence."""
-
-
-@define
-class BoundedBody:
-    """Takes the parts of a body up to a size, then raises TooLarge."""
-
-    max_bytes: int
-    _parts: list[bytes] = field(factory=list, init=False)
-    _size: int = field(default=0, init=False)
-
-    def take(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self.max_bytes:
-            self._parts.clear()
-            raise TooLarge(f"more than {self.max_bytes} bytes")
-        self._parts.append(data)
-
-    def content(self) -> bytes:
-        return b"".join(self._parts)
 
 
 async def whole(

@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatio
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace import set_span_in_context as in_context
 
+from common.bounded_body import BoundedBody, TooLarge, TooSlow
 from common.rate_limit import RateLimiter
 from common.release import running_release
 from common.tracing.spans import NO_ATTRIBUTES, Attributes, Kind, Span
@@ -222,14 +223,12 @@ def _session(deadline_s: float) -> requests.Session:
     """Returns a session that reads an answer up to its limit, and within the deadline: requests reads it to its end."""
 
     def check(response: requests.Response, **_: Any) -> None:
-        ends_at, size = time.monotonic() + deadline_s, 0
+        body = BoundedBody(_MAX_ANSWER_BYTES, time.monotonic() + deadline_s)
         try:
             while data := response.raw.read1(_MAX_ANSWER_BYTES, decode_content=False):
-                size += len(data)
-                if size > _MAX_ANSWER_BYTES or time.monotonic() > ends_at:
-                    raise requests.exceptions.RequestException(
-                        f"an answer of more than {_MAX_ANSWER_BYTES} bytes or {deadline_s:.0f} s"
-                    )
+                body.take(data)
+        except (TooLarge, TooSlow) as error:
+            raise requests.exceptions.RequestException(f"it answered with {error}") from error
         finally:
             response.close()
         response._content = b""  # noqa: SLF001  # what requests sets when it has read a body

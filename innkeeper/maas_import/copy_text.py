@@ -7,7 +7,7 @@ import re
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _NAME = re.compile(r'"((?:[^"]|"")*)"|([^\s".,()]+)')
-_HEADER = re.compile(r"^COPY (.+?) \((.*)\) FROM stdin;$", re.DOTALL)
+_BEGIN, _END = "COPY ", ") FROM stdin;"
 _ARRAY_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}"]+)', re.DOTALL)
 
 
@@ -23,14 +23,14 @@ def fields_of(line: bytes) -> list[bytes | None]:
 
 def header_of(line: str) -> tuple[str, str, list[str]] | None:
     """Schema, table and columns of a `COPY` line; None if the line is something else. Without a schema: `public`."""
-    match = _HEADER.match(line)
-    if match is None:
+    if not line.startswith(_BEGIN) or not line.endswith(_END):
         return None
-    name = names_of(match[1])
-    if not 1 <= len(name) <= 2:
+    table_name, parenthesis, columns = line.removeprefix(_BEGIN).removesuffix(_END).partition(" (")
+    name = names_of(table_name)
+    if not parenthesis or not 1 <= len(name) <= 2:
         return None
     schema, table = name if len(name) == 2 else ("public", name[0])
-    return schema, table, names_of(match[2])
+    return schema, table, names_of(columns)
 
 
 def names_of(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from attrs import define, field
@@ -21,6 +22,7 @@ _SET_ENCODING = re.compile(rb"^SET client_encoding = '([^']*)'")
 _CONNECT = re.compile(r"^\\connect (?:-reuse-previous=on )?(.+)$")
 _DBNAME = re.compile(r"dbname='((?:[^'\\]|\\.)*)'")
 _MAX_OTHERS = 200
+_MAX_DATABASES = 1000
 _INSERT = re.compile(rb"^INSERT INTO (?:public\.)?maasserver_")
 
 
@@ -31,9 +33,12 @@ class Script:
     databases: dict[str, Tables] = field(factory=dict)
     blocks: int = 0
     _kept: Kept = field(factory=Kept)
-    open_frames: list[bytes] = field(factory=list)  # beginnings of dumps whose ends were not read yet
+    open_frames: Counter[bytes] = field(factory=Counter)  # beginnings of dumps whose ends were not read yet
 
     def tables_of(self, database: str) -> Tables:
+        """Raises InvalidRequest for more databases than a server has."""
+        if len(self.databases) > _MAX_DATABASES:
+            raise InvalidRequest(f"The dump has more than {_MAX_DATABASES} databases, which no server of a MAAS has.")
         return self.databases.setdefault(database, Tables(kept=self._kept))
 
 
@@ -60,7 +65,7 @@ def read_script(stream: Lines, *, database: str | None = None, tables: Iterable[
                 "The dump has its rows as INSERT statements. Make it without --inserts, --column-inserts and "
                 "--rows-per-insert: pg_dump --format=custom."
             )
-    if found.open_frames:
+    if found.open_frames.total():
         raise cut_off("it has no end")
     return found
 
@@ -114,11 +119,11 @@ def _connected(line: bytes) -> str:
 
 def _note_frame(found: Script, line: bytes) -> None:
     if line in {_CLUSTER, _ONE}:
-        found.open_frames.append(line)
+        found.open_frames[line] += 1
     elif line.endswith(_COMPLETE):
         begun = line.removesuffix(_COMPLETE)
-        if begun in found.open_frames:
-            found.open_frames.remove(begun)
+        if found.open_frames[begun] > 0:
+            found.open_frames[begun] -= 1
 
 
 def _check_encoding(name: str) -> None:

@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.web.http_headers import Headers
 
+from common.bounded_body import TooLarge
 from common.bounded_json import MAX_VALUES
 from common.errors import DeadlineExceeded, InnkeeperError, LinkLost, MaasUnavailable, NotTrusted, ResponseRejected
 from common.process.http_request import (
@@ -23,7 +24,6 @@ from common.process.http_request import (
     UNREACHABLE,
     Breakage,
     Broken,
-    TooLarge,
     header,
     reason_of,
     signer,

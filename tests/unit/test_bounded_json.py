@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
 import pytest
 
 from common.bounded_json import MAX_DEPTH, MAX_VALUES, TooMuchJson, loads
+from tests.loop_pauses import LONGEST_S, watched_loop
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None, True, "ü"]}, [], "x", 10**30, {"a": {"b": [{}]}}])
@@ -39,3 +41,33 @@ def test_nesting_has_a_limit(begin: bytes, end: bytes) -> None:
 def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         loads(body)
+
+
+@pytest.mark.parametrize(
+    ("unit", "problem"),
+    [
+        (b"{},", "more than 1000000 values"),
+        (b"[],", "lists of more than 100000 values without an object"),
+        (b'"",', "lists of more than 100000 values without an object"),
+        (b'{"a":"b"},', "more than 1000000 values"),
+    ],
+)
+async def test_a_thread_that_parses_gives_others_their_turn(unit: bytes, problem: str) -> None:
+    many = b"[" + unit * (2**24 // len(unit)) + b"0]"
+    async with watched_loop() as pauses:
+        with pytest.raises(TooMuchJson, match=problem):
+            await asyncio.to_thread(loads, many, max_values=1_000_000, in_thread=True)
+    assert pauses.longest_s < LONGEST_S
+
+
+async def test_what_a_thread_parses_may_have_many_objects() -> None:
+    guests = [{"name": f"vm-{number}", "config": {"a": "b"}, "devices": [{"type": "nic"}]} for number in range(50_000)]
+    body = json.dumps(guests).encode()
+    async with watched_loop() as pauses:
+        assert await asyncio.to_thread(loads, body, max_values=1_000_000, in_thread=True) == guests
+    assert pauses.longest_s < LONGEST_S
+
+
+def test_commas_and_brackets_of_texts_are_no_values_in_a_thread() -> None:
+    guests = [{"user-data": "[{," * 200_000 + '\\"[' * 100_000}] * 4
+    assert loads(json.dumps(guests).encode(), max_values=1000, in_thread=True) == guests

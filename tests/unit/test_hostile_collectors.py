@@ -61,11 +61,12 @@ async def test_a_syslog_server_that_sends_is_cut() -> None:
         await sender.send([ENTRY])
         async with asyncio.timeout(30):
             while not await _fails(sender):
-                await asyncio.sleep(0.01)
+                pass
         await sender.close()
 
 
 async def _fails(sender: Sender) -> bool:
+    await asyncio.sleep(0.01)
     try:
         await sender.send([ENTRY])
     except NotSent:

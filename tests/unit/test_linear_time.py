@@ -1,8 +1,9 @@
-"""Whatever a stranger sends before a login is parsed in time that grows as its length does."""
+"""What a stranger sends before a login, and what servers and files say, is parsed in time that grows as its length."""
 
 from __future__ import annotations
 
 import gc
+import io
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,12 @@ from common.certificates import load_certificate, make_authority, subject_of, ut
 from common.errors import InnkeeperError
 from common.rpc.frames import ProtocolError, decode
 from common.rpc.tokens import PREFIX, decode_token
+from innkeeper.maas_import.copy_text import array_of, fields_of
+from innkeeper.maas_import.script import read_script
+from rackd.drivers.lxd.connection.dialect import LXD
+from rackd.drivers.lxd.connection.failures import of_operation, of_response
+from rackd.drivers.lxd.guests.replacement import OUTPUT_LOST
+from rackd.drivers.lxd.inventory.usage import counters_of
 from regiond.api.compression import accepts_gzip
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.forwarding import ProxyHeaders, Sender, TrustedProxies, is_host
@@ -28,6 +35,7 @@ from regiond.api.http.site_request import SiteRequest
 from regiond.api.pipeline.authentication import header_parameters, read_signature
 from regiond.api.pipeline.oauth_hmac import signed_parameters
 from regiond.api.pipeline.request import ApiRequest, read_body, read_query
+from regiond.images.inspection.lxd_metadata import parse_metadata
 from regiond.ui.serving.session_cookie import read_cookie
 from tests.integration.odd_certificates import odd_certificate
 from tests.unit.api_double import ApiDouble
@@ -213,6 +221,43 @@ BODIES: dict[str, tuple[Parse, list[str]]] = {
     ),
 }  # fmt: skip
 PATH_UNITS = ["/", "a/", "%2f", "op-", "/op-a", "vm-hosts/", "vm-hosts/a/op-", "..", "//", "%", "é", "machines/a/"]
+
+
+def dump_line(before: str, after: str) -> Parse:
+    """A line of a dump of MAAS, among lines that are none of its own."""
+    return lambda text: read_script(io.BytesIO(f"{before}{text}{after}\n".encode()))
+
+
+def reason(pattern: re.Pattern[str]) -> Parse:
+    """What a server says of an operation that failed, in which a pattern looks for the cause."""
+    return lambda text: pattern.search(str(of_operation(text, LXD)))
+
+
+OTHERS: dict[str, tuple[Parse, list[str]]] = {
+    "dump: table": (dump_line("COPY ", ""), [" (", ") FROM stdin;", '"', '"a', '""', "a.", "a,"]),
+    "dump: columns": (dump_line("COPY public.x (", ") FROM stdin;"), [" (", ") FROM stdin;", '"', '"a', '""', "a, "]),
+    "dump: database": (dump_line("\\connect ", ""), [" ", '"', "dbname='", "\\", "-reuse-previous=on "]),
+    "dump: frames": (dump_line("", ""), ["-- PostgreSQL database dump\n", "-- PostgreSQL database dump complete\n"]),
+    "dump: array": (array_of, ["{", '{"', '"a\\', '"",', "a,"]),
+    "dump: fields": (lambda text: fields_of(text.encode()), ["\\", "\t", "\\x", "\\1"]),
+    "metadata of an image": (parse_metadata, ["\n", "a: b\n", "properties:\n", "  ", "'", '"', "\\"]),
+    "reason: output lost": (reason(OUTPUT_LOST), ["invalid character ", "invalid character x ", "unexpected end "]),
+    "reason: forwarded": (
+        lambda text: of_response(500, text, LXD, server="x", what="y"), ['get "https://', 'get "https://a', "get "]
+    ),
+    "counters": (
+        lambda text: counters_of(text, calls=1),
+        ["lxd_cpu_effective_total{", 'lxd_cpu_effective_total{a="b"} 1\n', "a"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parse", "unit"),
+    [pytest.param(parse, unit, id=f"{name}-{unit!r}") for name, (parse, units) in OTHERS.items() for unit in units],
+)
+def test_what_others_say_takes_linear_time(parse: Parse, unit: str) -> None:
+    assert is_linear(parse, unit)
 
 
 @pytest.mark.parametrize("unit", HEADER_UNITS, ids=repr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from rackd.drivers.lxd.connection.response_body import MAX_BODY_BYTES, LargeBodi
 from rackd.drivers.lxd.connection.tls import context
 from tests.bench.machine import peak_from_now, status_mib
 from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.loop_pauses import LONGEST_S, watched_loop
 
 PASSWORD = "only-for-this-server"  # noqa: S105 - of a server that exists in this test only
 
@@ -144,6 +146,32 @@ def test_an_answer_without_end_is_an_error() -> None:
                 client.server()
         finally:
             client.close()
+
+
+class _ManyValues(_Redirecting):
+    """Answers with a list that has more values than a server has objects."""
+
+    def do_GET(self) -> None:
+        body = b'{"type": "sync", "metadata": [' + b"[]," * (2**24 // 3) + b"[]]}"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+async def test_an_answer_of_too_many_values_delays_nothing_else() -> None:
+    with served(tls=True, kind=_ManyValues) as (port, _):
+        client = client_of(port)
+        before_mib = peak_from_now("self")
+        try:
+            async with watched_loop() as pauses:
+                with pytest.raises(DriverFailed, match="lists of more than 100000 values without an object"):
+                    await asyncio.to_thread(client.get, "instances")
+        finally:
+            client.close()
+    assert pauses.longest_s < LONGEST_S
+    assert status_mib("self", "VmHWM") - before_mib < MAX_BODY_BYTES / 1024**2
 
 
 @pytest.mark.slow

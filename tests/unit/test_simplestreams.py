@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
+from regiond.images.downloads.imports import MAX_METADATA_BYTES
 from regiond.images.downloads.simplestreams import BadStream, StreamDisk, choose_disk, product_files
+from tests.loop_pauses import LONGEST_S, watched_loop
 from tests.stream_tree import index, lxd, products, ubuntu
 
 UBUNTU = ubuntu(b"new")["/releases/streams/v1/com.ubuntu.cloud:released:download.json"]
@@ -74,7 +77,7 @@ def test_only_lists_of_downloads_are_read() -> None:
     ("read", "reason"),
     [
         (lambda: product_files(b"<html>"), "The server's index is no JSON object."),
-        (lambda: product_files(b"[" * 100_000), "The server's index is no JSON object."),
+        (lambda: product_files(b"[" * 100_000), "The server's index has more than 100 levels of lists and objects."),
         (lambda: product_files(b'{"index": {}}'), "The server's index names no images."),
         (
             lambda: product_files(index("a", **dict.fromkeys("bcdefghij", DOWNLOADS))),
@@ -102,3 +105,15 @@ def test_any_metadata_gives_an_answer_or_a_refusal(product: dict[str, object], o
                 read()
             except (BadStream, InvalidRequest):
                 continue
+
+
+@pytest.mark.parametrize(
+    ("unit", "problem"),
+    [(b"{},", "more than 2000000 values"), (b"[],", "lists of more than 100000 values without an object")],
+)
+async def test_metadata_of_too_many_values_delay_nothing_else(unit: bytes, problem: str) -> None:
+    content = b"[" + unit * (MAX_METADATA_BYTES // 3) + b"0]"
+    async with watched_loop() as pauses:
+        with pytest.raises(BadStream, match=f"The server's index has {problem}"):
+            await asyncio.to_thread(product_files, content)
+    assert pauses.longest_s < LONGEST_S

@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
 
+from common.bounded_body import BoundedBody, TooLarge
 from common.errors import InvalidRequest
 from common.units import file_size
 from regiond.caller import Caller
@@ -20,7 +21,7 @@ from regiond.images.model import ARCHITECTURES, Image, StreamImage, SubmittedIma
 from regiond.images.uploads import Uploads
 from regiond.validation_messages import no_choice, shown
 
-MAX_METADATA_BYTES = 32 * 2**20
+MAX_METADATA_BYTES = 32 * 2**20  # of all lists together
 METADATA_S = 30.0  # for each file of metadata
 _HTTPS = ("https",)  # nothing else proves the checksums in the metadata
 
@@ -61,14 +62,16 @@ class Imports:
     async def _find(self, server: str, wanted: StreamImage, architecture: str) -> StreamDisk:
         index = await self._read(server, simplestreams.INDEX_PATH)
         paths = await self.threads.run(partial(simplestreams.product_files, index))
-        files = [await self._read(server, path) for path in paths]
+        files: list[bytes] = []
+        for path in paths:
+            files.append(await self._read(server, path, MAX_METADATA_BYTES - sum(map(len, files))))
         choose = partial(simplestreams.choose_disk, files, wanted.image, architecture, wanted.version)
         return await self.threads.run(choose)
 
-    async def _read(self, server: str, path: str) -> bytes:
+    async def _read(self, server: str, path: str, max_bytes: int = MAX_METADATA_BYTES) -> bytes:
         source = HttpSource(self.rules)
         url = _on(server, path)
-        return await run_abortable(self.threads, source, partial(_whole, source, url), deadline_s=METADATA_S)
+        return await run_abortable(self.threads, source, partial(_whole, source, url, max_bytes), deadline_s=METADATA_S)
 
 
 def _base(server: str) -> str:
@@ -90,22 +93,22 @@ def _on(server: str, path: str) -> str:
     return url
 
 
-def _whole(source: HttpSource, url: str) -> bytes:
-    """Returns the content of the URL. Blocks."""
+def _whole(source: HttpSource, url: str, max_bytes: int) -> bytes:
+    """Returns the content of the URL. Blocks: the deadline is that of `run_abortable`."""
     try:
         file = source.open(url, schemes=_HTTPS)
     except RangeRefused as error:
         raise SourceFailed("The server answers with a part of a file.", is_lasting=True) from error
     try:
-        data = bytearray()
-        while read := file.read():
-            data += read
-            if len(data) > MAX_METADATA_BYTES:
-                raise SourceFailed(
-                    f"The server's list of images has more than {file_size(MAX_METADATA_BYTES)}.", is_lasting=True
-                )
-        if file.whole_bytes is not None and len(data) < file.whole_bytes:
-            raise SourceFailed(f"The transfer ended after {len(data)} of {file.whole_bytes} bytes.", is_lasting=False)
-        return bytes(data)
+        data = BoundedBody(max_bytes)
+        try:
+            while read := file.read():
+                data.take(read)
+        except TooLarge as error:
+            most = file_size(MAX_METADATA_BYTES)
+            raise SourceFailed(f"The server's lists of images have more than {most}.", is_lasting=True) from error
+        if file.whole_bytes is not None and data.size < file.whole_bytes:
+            raise SourceFailed(f"The transfer ended after {data.size} of {file.whole_bytes} bytes.", is_lasting=False)
+        return data.content()
     finally:
         file.close()

@@ -6,13 +6,13 @@ with their type, SHA-256 and size. The metadata are trusted only for the server'
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
 
+from common.bounded_json import TooMuchJson, loads
 from common.errors import InvalidRequest
 from regiond.images.model import MAX_IMAGE_TITLE
 from regiond.validation_messages import no_object, shown
@@ -22,6 +22,7 @@ DATATYPE = "image-downloads"
 # Types of items that are the disk of a VM, in order of preference: Ubuntu's with the usual kernel, then LXD's.
 DISK_TYPES = ("disk1.img", "disk-kvm.img")
 MAX_PRODUCT_FILES = 8
+MAX_VALUES = 2_000_000  # of a file; the largest list of Ubuntu's has a sixth of that
 MAX_CHOICES = 30
 _CLOUD = "cloud"  # LXD's variant with cloud-init
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -140,7 +141,7 @@ def _disk(content: object, name: str, title: str, version: str) -> StreamDisk | 
                 version=version,
                 path=path,
                 sha256=sha256,
-                size_bytes=size if isinstance(size, int) and size > 0 else None,
+                size_bytes=size if isinstance(size, int) and 0 < size < 2**63 else None,
             )
     return None
 
@@ -164,8 +165,10 @@ def _mapping(found: object) -> Mapping[str, Any]:
 
 def _parsed(data: bytes, what: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = loads(data, max_values=MAX_VALUES, in_thread=True)
+    except TooMuchJson as error:
+        raise BadStream(f"The server's {what} has {error}.") from error
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise BadStream(f"The server's {what} is no JSON object.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from common.bounded_json import loads
 from common.errors import InnkeeperError
 from common.values import GuestChange, GuestEvent, PowerState
 from rackd.drivers.lxd.connection.client import Client, Scope
@@ -96,8 +96,9 @@ class Watch:
 
     def _on_message(self, message: str | bytes) -> None:
         try:
-            change = change_of(json.loads(message), self._scope)
-        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            text = message.encode() if isinstance(message, str) else message
+            change = change_of(loads(text, in_thread=True), self._scope)
+        except (ValueError, AttributeError, TypeError) as error:
             log.warning("lxd_event_malformed", reason=str(error))
             return
         if change is not None:

@@ -38,6 +38,7 @@ _OF_IDENTITIES = (
     "can_view_metrics of the server ({client} auth group permission add GROUP server can_view_resources); "
 )
 _INVALID = "validation"
+MAX_REASON = 2000  # characters of a server's reason: patterns look through it, and it stands in messages
 _FULL = "no space left on device"
 _TAKEN = ("already exists", "unique constraint failed: instances")
 
@@ -73,7 +74,7 @@ def of_response(
     """Returns the error of a response that is no success. `what` was asked for, as `GET /1.0/instances`; `server` is
     the address of the server, which may have certificates whose permissions come from groups (`has_identities`).
     """
-    product = dialect.product
+    product, reason = dialect.product, reason[:MAX_REASON]
     for text, remedy in _CLUSTER_RULES:
         if text in reason.lower():
             return DriverFailed(f"{product} at {server}: {reason}. {remedy.format(client=dialect.client)}")
@@ -100,6 +101,7 @@ def _is_of_member(reason: str) -> bool:
 
 def of_operation(reason: str, dialect: Dialect) -> DriverFailed:
     """Returns the error of an operation that failed for this reason."""
+    reason = reason[:MAX_REASON]
     message, text = f"{dialect.product}: {reason}.", reason.lower()
     if _FULL in text:
         return NoSpace(message)

@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import requests
@@ -13,7 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from common.addresses.lxd import LxdAddress
 from common.errors import HostUnreachable, InnkeeperError
-from rackd.drivers.lxd.connection.response_body import read_beginning, read_body
+from rackd.drivers.lxd.connection.response_body import json_of, read_beginning, read_body
 
 
 class PinnedAdapter(HTTPAdapter):
@@ -60,6 +61,7 @@ class PinnedAdapter(HTTPAdapter):
                 if options.get("stream")
                 else read_body(response, server=self._address.normalised, large=self._large_body)
             )
+            response.json = partial(json_of, response)  # type: ignore[method-assign]  # there is no other place
         except requests.exceptions.RequestException as error:
             raise self._explain(error) from error
         return response

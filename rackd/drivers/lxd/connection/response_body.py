@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 from weakref import WeakValueDictionary
 
 import requests
 from attrs import field, frozen
 
+from common.bounded_body import BoundedBody, TooLarge, TooSlow
+from common.bounded_json import loads
 from common.errors import HostUnreachable
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # the listing of ten thousand guests has about 30 MiB
 LARGE_BODY_BYTES = 4 * 1024 * 1024  # of the bodies beyond this size, one server's are read one at a time
 BEGINNING_BYTES = 1024 * 1024  # of bodies that are not read to their end
 BODY_S = 120.0  # from the response's head to its end
+MAX_VALUES = 4_000_000  # of its JSON: the listing of ten thousand guests has about one
 _PART_BYTES = 65536
 
 
@@ -37,24 +41,35 @@ def read_body(response: requests.Response, *, server: str, large: threading.Lock
     bodies: a server that sends without end to all calls at once takes the memory of one.
     """
     ends_at, is_large = time.monotonic() + BODY_S, False
-    body = bytearray()  # unlike many small parts, its memory returns to the system as soon as it is freed
+    body = BoundedBody(MAX_BODY_BYTES, ends_at)
     try:
         for part in response.iter_content(_PART_BYTES):
-            body += part
-            if len(body) > MAX_BODY_BYTES or time.monotonic() > ends_at:
-                raise _endless(server, len(body))
-            if len(body) > LARGE_BODY_BYTES and not is_large:
-                is_large = large.acquire(timeout=max(0.0, ends_at - time.monotonic()))
-                if not is_large:
-                    raise _endless(server, len(body))
-        return bytes(body)
-    except HostUnreachable:
+            body.take(part)
+            if body.size > LARGE_BODY_BYTES and not is_large:
+                is_large = _turn(large, ends_at)
+        return body.content()
+    except (TooLarge, TooSlow) as error:
         body.clear()  # the error's traceback would keep it as long as the error
         response.close()
-        raise
+        raise _endless(server, str(error)) from None
     finally:
         if is_large:
             large.release()
+
+
+def _turn(large: threading.Lock, ends_at: float) -> bool:
+    """Returns True once no other large body of the server is read. Raises TooSlow."""
+    if not large.acquire(timeout=max(0.0, ends_at - time.monotonic())):
+        raise TooSlow("several large bodies at once")
+    return True
+
+
+def json_of(response: requests.Response, **_: object) -> Any:
+    """Returns the JSON of a response that was read. Raises ValueError, also for more than a server has.
+
+    Most of it is parsed in threads, beside the event loop of the rack.
+    """
+    return loads(response.content, max_values=MAX_VALUES, in_thread=True)
 
 
 def read_beginning(response: requests.Response, *, server: str) -> bytes:
@@ -62,22 +77,21 @@ def read_beginning(response: requests.Response, *, server: str) -> bytes:
 
     Raises HostUnreachable after BODY_S.
     """
-    ends_at = time.monotonic() + BODY_S
-    body = bytearray()
+    body = BoundedBody(BEGINNING_BYTES + _PART_BYTES, time.monotonic() + BODY_S)
     try:
         for part in response.iter_content(_PART_BYTES):
-            body += part
-            if len(body) >= BEGINNING_BYTES:
+            body.take(part)
+            if body.size >= BEGINNING_BYTES:
                 break
-            if time.monotonic() > ends_at:
-                raise _endless(server, len(body))
-        return bytes(body[:BEGINNING_BYTES])
+        return body.content()[:BEGINNING_BYTES]
+    except TooSlow as error:
+        raise _endless(server, str(error)) from None
     finally:
         response.close()
 
 
-def _endless(server: str, size: int) -> HostUnreachable:
+def _endless(server: str, what: str) -> HostUnreachable:
     return HostUnreachable(
-        f"The server at {server} sent {size} bytes and no end: an answer has at most "
+        f"The server at {server} sent {what}: an answer has at most "
         f"{MAX_BODY_BYTES // 1024**2} MiB and takes at most {BODY_S:g} s."
     )
