@@ -20,6 +20,7 @@ from common.compose_request import ComposeRequest
 from common.errors import DeadlineExceeded, OperationPending, rebuild
 from common.process.periodic import PeriodicTask
 from common.rpc.client_commands import (
+    CLIENT_ABANDON,
     CLIENT_ACCEPT_OFF,
     CLIENT_COMPOSE,
     CLIENT_DELETE,
@@ -28,6 +29,7 @@ from common.rpc.client_commands import (
     CLIENT_OPERATION,
     CLIENT_POWER,
     CLIENT_WAIT,
+    AbandonCall,
     ClientComposeCall,
     HostSummary,
     MachineCall,
@@ -141,6 +143,11 @@ class Region(ChangeCalls):
 
     async def operation(self, operation_id: int) -> OperationSummary:
         return await self._link.call(CLIENT_OPERATION, OperationCall(operation_id=operation_id), deadline_s=CALL_S)
+
+    async def abandon(self, operation_id: int, comment: str) -> OperationSummary:
+        """Ends an operation whose undoing fails again and again, as it is; for administrators. `comment` says why."""
+        request = AbandonCall(operation_id=operation_id, comment=comment)
+        return await self._link.call(CLIENT_ABANDON, request, deadline_s=CALL_S)
 
     async def wait(self, operation_id: int, *, deadline_s: float = 600.0) -> OperationSummary:
         """Returns the operation after it has succeeded.

@@ -15,6 +15,7 @@ from common.compose_request import ComposeRequest
 from common.errors import NotFound, OperationPending
 from common.rpc.call_context import REQUEST_ID
 from common.rpc.client_commands import (
+    CLIENT_ABANDON,
     CLIENT_ACCEPT_OFF,
     CLIENT_CLONE,
     CLIENT_COMPOSE,
@@ -27,6 +28,7 @@ from common.rpc.client_commands import (
     CLIENT_RENEW,
     CLIENT_RESIZE,
     CLIENT_WAIT,
+    AbandonCall,
     ClientComposeCall,
     DownloadCall,
     DownloadedPart,
@@ -83,6 +85,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_DELETE.name: Permission.OWNER,
     CLIENT_OPERATION.name: Permission.USER,
     CLIENT_WAIT.name: Permission.USER,
+    CLIENT_ABANDON.name: Permission.ADMIN,
     CLIENT_ACCEPT_OFF.name: Permission.OWNER,
     CLIENT_DOWNLOAD.name: Permission.USER,
     **client_changes.PERMISSIONS,
@@ -90,11 +93,12 @@ PERMISSIONS: Mapping[str, Permission] = {
 }
 EXPENSIVE = frozenset(one.name for one in (CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE, CLIENT_CLONE))
 RECORDED = frozenset({
-    *(one.name for one in fields(ComposeRequest)), "action", "host",
+    *(one.name for one in fields(ComposeRequest)), "action", "comment", "host",
     *client_changes.RECORDED, *client_deployments.RECORDED,
 })  # fmt: skip
 AUDITED = frozenset({
     CLIENT_COMPOSE.name, CLIENT_POWER.name, CLIENT_RESIZE.name, CLIENT_DELETE.name, CLIENT_ACCEPT_OFF.name,
+    CLIENT_ABANDON.name,
     *client_changes.PERMISSIONS, *client_deployments.PERMISSIONS,
 })  # fmt: skip
 
@@ -145,6 +149,7 @@ class RpcCommands:
             CLIENT_DELETE: self._delete,
             CLIENT_OPERATION: self._operation,
             CLIENT_WAIT: self._wait,
+            CLIENT_ABANDON: self._abandon,
         }
 
     async def _join(self, _: Link, call: JoinCall) -> Joined:
@@ -255,6 +260,9 @@ class RpcCommands:
             return _summary(await self._services.operations.wait(call.operation_id, timeout_s=WAIT_S))
         except OperationPending:
             return _summary(await self._services.operations.read(call.operation_id, caller=caller))
+
+    async def _abandon(self, caller: Caller, call: AbandonCall) -> OperationSummary:
+        return _summary(await self._services.operations.abandon(caller, call.operation_id, call.comment))
 
     async def _host_id(self, caller: Caller, id_or_name: str) -> int:
         found = (await self._services.hosts.ids_of([id_or_name], caller=caller))[id_or_name]

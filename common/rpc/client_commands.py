@@ -218,6 +218,14 @@ class OperationCall:
 
 
 @frozen(kw_only=True)
+class AbandonCall:
+    """`comment` says why."""
+
+    operation_id: int
+    comment: str
+
+
+@frozen(kw_only=True)
 class OperationSummary:
     id: int
     kind: str
@@ -262,6 +270,7 @@ CLIENT_DOWNLOAD = Command("client.download", DownloadCall, DownloadedPart, strea
 CLIENT_ACCEPT_OFF = Command("client.accept_off", MachineCall, MachineSummary)
 CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
 CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)
+CLIENT_ABANDON = Command("client.abandon", AbandonCall, OperationSummary)
 # Responds when the operation has ended, at the deadline at the latest.
 CLIENT_WAIT = Command("client.wait", OperationCall, OperationSummary)
 CLIENT_RENEW = Command("client.renew", RenewCall, Renewed)

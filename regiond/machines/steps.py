@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
 from attrs import frozen
 
 from common.boot import BootOnce, order_text
+from common.errors import InnkeeperError
 from common.guest_spec import GuestSpec
 from common.phrases import first_of
-from common.rpc.host_commands import HOST_POWER, PowerCall, PowerReply
+from common.rpc.host_commands import HOST_FIND, HOST_POWER, GuestCall, PowerCall, PowerReply
 from common.serialization import from_dict
-from common.values import DiskSize, GuestSize, NicKind, PowerAction, PowerState
+from common.values import DiskSize, Guest, GuestSize, NicKind, PowerAction, PowerState
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -21,9 +23,12 @@ from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER
 from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls
 
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
 _RACKS_NAMED = 5
 MAX_REASON = 1000  # characters, as the column has
 POWER_OFF_GRACE_S = 30.0
+FIND_DEADLINE_S = 20.0
 POWER_DEADLINE_S = 60.0  # in addition to the guest's grace period
 
 
@@ -98,6 +103,27 @@ async def _exclude_older(calls: HostCalls, operation: Operation, target: Target,
     running = await calls.exclude_older(target.host_id, fence, since=began_at)
     if running:
         await journal.note("an earlier command still runs; it is no longer waited for", racks=list(running))
+
+
+async def find_guest(calls: HostCalls, target: Target) -> Guest | None:
+    """Returns the guest as its host reports it; None if the host has none, or cannot say.
+
+    Only another attempt can help after a retryable error, which is raised. After any other, such as one of a guest that
+    the host cannot read, an operation that waits for an answer would never end.
+    """
+    try:
+        found = await calls.call(
+            target.host_id,
+            HOST_FIND,
+            lambda access: GuestCall(access=access, guest=target.spec.ref),
+            deadline_s=FIND_DEADLINE_S,
+        )
+    except InnkeeperError as error:
+        if error.retryable:
+            raise
+        log.warning("guest_not_found", guest=target.spec.name, host=target.host_id, reason=error.message)
+        return None
+    return found.guest
 
 
 async def set_power(

@@ -246,6 +246,11 @@ class LogLine:
     details: Mapping[str, Any]
 
 
+def can_be_abandoned(operation: Operation) -> bool:
+    """Returns whether undoing it has failed, so that it may never end by itself."""
+    return operation.state is OperationState.UNDOING and UNDO_WAITS_FOR in (operation.error_details or {})
+
+
 def cancel_plan(operation: Operation) -> DeletionPlan:
     """Returns the plan of a cancellation: its `effects`; it deletes no record."""
     subject = operation.hostname or operation.host_name

@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
+from common.errors import InnkeeperError, InvalidRequest, OperationPending, WrongState, rebuild
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import DeletionPlan
 from regiond.idempotency.model import IdempotencyKey
 from regiond.idempotency.service import find_operation, tie_key
 from regiond.operations import store
+from regiond.operations.abandonment import Settle, abandon, settle_nothing
 from regiond.operations.handler import Journal, LeaseLost, OperationHandler, Outcome, fence_of
 from regiond.operations.intent_store import (
     insert,
@@ -96,8 +97,10 @@ def error_of(operation: Operation) -> InnkeeperError:
 class Operations:
     """Reads, waits for and cancels operations; handlers run in the engine of any region process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, settle_abandoned: Settle = settle_nothing) -> None:
+        """`settle_abandoned` settles what an abandoned operation left in other rooms."""
         self._database = database
+        self._settle_abandoned = settle_abandoned
         self._waiters: dict[int, set[asyncio.Event]] = defaultdict(set)
 
     list = reading(list_operations)
@@ -174,6 +177,23 @@ class Operations:
         async with self._database.transaction(dry_run=True) as db:
             await _check_may_cancel(db, caller, operation_id)
             return cancel_plan(await _request_cancel(db, operation_id))
+
+    async def abandon(self, caller: Caller, operation_id: int, comment: str) -> Operation:
+        """Ends an operation whose undoing does not end; returns it. Nothing more is undone, and its machine is free.
+
+        Only for administrators. Raises InvalidRequest without a comment that says why, NotFound, and WrongState unless
+        it is being undone and that has failed before.
+        """
+        if not comment:
+            raise InvalidRequest.of({"comment": ["Say why: it is recorded with the operation."]})
+        async with self._database.transaction() as db:
+            await abandon(db, caller, operation_id, comment, self._settle_abandoned)
+        return await self.read(operation_id)
+
+    async def abandon_plan(self, caller: Caller, operation_id: int) -> DeletionPlan:
+        """Returns the plan of `abandon`, as a dry run; raises the same errors."""
+        async with self._database.transaction(dry_run=True) as db:
+            return await abandon(db, caller, operation_id, "", self._settle_abandoned)
 
     def on_state_changed(self, operation_id: int, state: str) -> None:
         """Handles a database notification: wakes the waiters for the end of the operation."""

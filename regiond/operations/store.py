@@ -117,14 +117,15 @@ _SUPERSEDE = """
      where id = $1 and is_open
 """
 
-# Other operations in between, such as power actions, do not undo a deployment. An operation that did not reach the host
+# Other operations in between, such as power actions, do not undo a deployment; of one that was abandoned, a command may
+# still run. An operation that did not reach the host
 # may have ended while it waited for the operation before it.
 _UNSUCCESSFUL_BEFORE = """
     select case when state <> 'succeeded' then
                case when reached_host then id else (request ->> 'earlier')::bigint end
            end
       from operation
-     where system_id = $1 and kind in ('deploy', 'release', 'delete')
+     where system_id = $1 and (kind in ('deploy', 'release', 'delete') or error_code = 'abandoned')
      order by id desc limit 1
 """
 
@@ -308,7 +309,8 @@ async def supersede(db: Db, operation_id: int, reason: str) -> bool:
 
 
 async def unsuccessful_before(db: Db, system_id: str) -> int | None:
-    """Returns the machine's last deployment, release or deletion if it reached the host and did not succeed.
+    """Returns the machine's last deployment, release, deletion or abandoned operation if it reached the host and did
+    not succeed.
 
     If it did not reach the host, returns the operation that it waited for. None if there is nothing to wait for.
     """

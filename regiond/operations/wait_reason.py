@@ -18,6 +18,7 @@ from regiond.operations.model import (
     OperationState,
 )
 
+STUCK_AFTER = 5  # failures, which take a minute: then a person learns how to end it
 _OWN_COMMAND = "the last command of its earlier attempt"
 
 
@@ -81,7 +82,8 @@ def _last_error(operation: Operation, facts: WaitFacts) -> str | None:
 def _undo_reason(operation: Operation) -> str:
     problem = (operation.error_details or {}).get(UNDO_WAITS_FOR)
     if isinstance(problem, str):
-        return f" Undoing waits: {_sentence(problem)}"
+        ends = f" An administrator can end it as it is: innkeeper operation abandon {operation.id}"
+        return f" Undoing waits: {_sentence(problem)}{ends if operation.failures >= STUCK_AFTER else ''}"
     return f" Undoing waits until {_OWN_COMMAND} has ended." if operation.step == WAIT_FOR_COMMAND else ""
 
 

@@ -59,6 +59,7 @@ _VMS: Mapping[str, str] = {
     "boot_order_set": constant("boot orders set"),
     "machine_booted_once": constant("starts in another boot order"),
     "machine_start_after_host": constant("VMs started after their host was away"),
+    "operation_abandoned": constant("tasks abandoned"),
     "machine_should_run": constant("VMs found off that should run"),
     "machine_found_off": constant("VMs stopped by other means"),
     "machine_off_accepted": constant("VMs accepted as off"),

@@ -63,6 +63,7 @@ from regiond.machines.power import PowerMachine
 from regiond.machines.removal.cleanup import CleanUp
 from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
+from regiond.machines.removal.interrupted import settle_abandoned
 from regiond.machines.resize.service import Resizes
 from regiond.machines.resize.steps import Resize
 from regiond.machines.service import Machines, prove_uses
@@ -90,7 +91,7 @@ def wire_machines(
     metrics: RegionMetrics,
 ) -> MachineLayer:
     database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
-    operations, groups = Operations(database), Groups(database)
+    operations, groups = Operations(database, settle_abandoned=settle_abandoned), Groups(database)
     host_certificate_url = partial(_host_certificate_url, addresses)
     host_changes = HostChanges(
         database, groups, storage.credentials, calls, rack_layer.address_calls, storage.key_pairs,

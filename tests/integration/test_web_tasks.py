@@ -9,6 +9,7 @@ import pytest
 
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
+from tests.integration.test_abandoned_operations import WHY, stuck
 from tests.integration.test_bulk import bulk, composed, ids
 from tests.integration.test_machine_lock import make_deployed
 from tests.integration.test_operations import wait_until_at_host
@@ -91,3 +92,16 @@ async def test_a_cancellation_is_asked_again_once_a_host_was_reached(innkeeper: 
 async def send(client: WebClient, path: str, *fields: tuple[str, str]) -> Answer:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return await client.send("POST", path, body=urlencode(fields), headers=headers)
+
+
+async def test_a_page_abandons_an_operation_with_a_reason(innkeeper: Deployment, client: WebClient) -> None:
+    (machine,) = await composed(innkeeper, 1)
+    async with stuck(innkeeper, machine, "grow_disk") as operation:
+        page = f"/MAAS/ui/tasks/{operation}"
+        assert f'href="{page}/abandon"' in (await client.get(page)).text
+        question = await client.get(f"{page}/abandon")
+        assert "Nothing more is undone." in question.text
+        refused = await client.post(f"{page}/abandon", **question.hidden, comment="")
+        assert (refused.status, "Say why" in refused.text) == (422, True)
+        await client.post(f"{page}/abandon", **question.hidden, comment=WHY)
+        assert (await innkeeper.get(f"operations/{operation}/"))["state"] == "failed"

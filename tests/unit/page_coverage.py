@@ -207,6 +207,7 @@ OFFERED: Mapping[str, Shown] = {
     "GET operations/": Shown("tasks", "operations.list"),
     "GET operations/{id}/": Shown("tasks/<task>", "operations.read"),
     "POST operations/{id}/?op=cancel": Shown("tasks/<task>/cancel"),
+    "POST operations/{id}/?op=abandon": Shown("tasks/<task>/abandon"),
     "GET events/?op=query": Shown("events", "events.list"),
     "GET audit/": Shown("settings/audit", "audit.list"),
     "GET audit/?op=export": Shown("settings/audit/export", "audit.export"),

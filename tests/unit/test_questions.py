@@ -113,6 +113,7 @@ _GRAVE = (
     "release",
     "rebuild",
     "cancel",
+    "abandon",
     "stolen",
     "forget",
     "adopt",

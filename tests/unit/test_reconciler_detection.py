@@ -38,7 +38,7 @@ MACHINE = MachineFacts(
 RUNNING = OpenOperation(
     id=77, kind="compose", state="running", step="compose_on_host", host_id=1, host_name="east", system_id="wdpx3n",
     hostname="fox", lease_until=NOW + timedelta(seconds=10), not_before=NOW - timedelta(hours=1),
-    progress_at=NOW - timedelta(minutes=9), could_run=True,
+    progress_at=NOW - timedelta(minutes=9), began_at=NOW - timedelta(hours=2), could_run=True,
 )  # fmt: skip
 EXPIRED = evolve(RUNNING, lease_until=NOW - timedelta(minutes=5))
 STUCK = evolve(RUNNING, progress_at=NOW - timedelta(hours=1))
@@ -182,6 +182,7 @@ def test_only_orphaned_addresses_are_released_automatically() -> None:
         ({"lease_until": NOW - timedelta(seconds=61)}, Kind.LEASE_EXPIRED),
         ({"progress_at": NOW - timedelta(minutes=11)}, Kind.OPERATION_STUCK),
         ({"state": "queued", "lease_until": None}, Kind.OPERATION_STUCK),
+        ({"state": "undoing", "failures": 10, "undo_fails": "a bug", "lease_until": None}, Kind.OPERATION_STUCK),
         ({"state": "queued", "lease_until": None, "could_run": False}, None),
         ({"state": "waiting", "lease_until": None, "not_before": NOW - timedelta(minutes=9)}, None),
     ],

@@ -110,6 +110,8 @@ def _grow(db: sqlite3.Connection, address: SimulatedAddress, guest: Guest, size:
     disk = next((one for one in guest.disks if (one.pool_id, one.volume) == (size.pool_id, size.volume)), None)
     if disk is None:
         raise disk_not_found(guest.name, size.volume, (one.volume for one in guest.disks))
+    if disk.missing:
+        raise DriverFailed(f"The size of the disk {size.volume} of {guest.name} is unknown: its volume does not exist.")
     check_pool_available(address, size.pool_id)
     more = size.size_bytes - disk.size_bytes
     if more > 0:

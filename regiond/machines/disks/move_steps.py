@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from common.disk_content import CopiedDisk
-from common.errors import Busy, InnkeeperError, WrongState
+from common.errors import Busy, WrongState
 from common.guest_spec import DiskSpec
 from common.rpc.hardware_commands import HOST_COPY_DISK, HOST_USE_COPY, CopyDiskCall, UseCopyCall
 from common.rpc.host_commands import MAX_CALL_S
@@ -22,7 +22,7 @@ from regiond.ledger import service as ledger
 from regiond.machines.disks import move_store
 from regiond.machines.disks.copy_progress import CopyProgress, standstill_text
 from regiond.machines.disks.steps import DiskCalls
-from regiond.machines.steps import Target, racks_text, record_event, wait_for_command
+from regiond.machines.steps import Target, find_guest, racks_text, record_event, wait_for_command
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -47,7 +47,7 @@ class MoveDisk:
         state = await self._copy(operation, target, journal)
         await journal.step("use_copy", reaches_host=True, copy=copy.volume)
         await self._use(operation, target, state)
-        guest = await self._calls.find(target)
+        guest = await find_guest(self._all_calls, target)
         return await self._finish(operation, target, guest, journal)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
@@ -59,7 +59,7 @@ class MoveDisk:
         if not operation.reached_host:
             return Outcome(undone=("disk not moved",), record=lambda db: _free_copy(db, operation, target))
         await wait_for_command(self._all_calls, operation, target, journal)
-        guest = await self._calls.find(target)
+        guest = await find_guest(self._all_calls, target)
         if guest is not None and _has(guest, _copy(operation)):
             await journal.step("use_copy", reaches_host=True)  # also after its next start
             await self._use(operation, target, "")
@@ -70,7 +70,7 @@ class MoveDisk:
         if guest is None or not _has(guest, _copy(operation) if is_recorded else _source(operation)):
             return Outcome(record=lambda db: _both_stay(db, operation, target, left, is_recorded=is_recorded))
         await journal.step("remove_copy", reaches_host=True, volume=left.volume)
-        is_removed = await self._removed(operation, target, left)
+        is_removed = await self._calls.removed(operation, target, left)
 
         async def record(db: Db) -> None:
             await _free_copy(db, operation, target)
@@ -92,7 +92,7 @@ class MoveDisk:
 
         await journal.write("copy_used", record_use)
         await journal.step("remove_source", reaches_host=True, volume=source.volume)
-        is_removed = await self._removed(operation, target, source)
+        is_removed = await self._calls.removed(operation, target, source)
 
         async def record(db: Db) -> None:
             await move_store.end(db, target.machine_id, request["disk_id"])
@@ -164,16 +164,6 @@ class MoveDisk:
             ),
             deadline_s=COPY_DEADLINE_S,
         )  # fmt: skip
-
-    async def _removed(self, operation: Operation, target: Target, disk: DiskSpec) -> bool:
-        """Returns False if the host does not delete the volume, because something else came to use it."""
-        try:
-            await self._calls.remove_volume(operation, target, disk)
-        except InnkeeperError as error:
-            if error.retryable:
-                raise
-            return False
-        return True
 
 
 def _source(operation: Operation) -> DiskSpec:

@@ -16,7 +16,7 @@ from common.rpc.hardware_commands import (
     DetachDiskCall,
     GrowDiskCall,
 )
-from common.rpc.host_commands import HOST_FIND, HOST_REMOVE_VOLUMES, GuestCall, RemoveVolumesCall
+from common.rpc.host_commands import HOST_REMOVE_VOLUMES, RemoveVolumesCall
 from common.serialization import from_dict
 from common.units import gb
 from common.values import DiskSize, Guest
@@ -29,13 +29,12 @@ from regiond.machines import disk_size_store, kept_disk_store
 from regiond.machines.disks import store
 from regiond.machines.generation import write_generation
 from regiond.machines.model import KeptDisk
-from regiond.machines.steps import Target, record_event, wait_for_command
+from regiond.machines.steps import Target, find_guest, record_event, wait_for_command
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, error_of, fence_of
 from regiond.racks.service import HostCalls
 
 DEADLINE_S = 60.0
-FIND_DEADLINE_S = 20.0
 
 
 class DiskCalls:
@@ -96,14 +95,15 @@ class DiskCalls:
         )
         return grown.size_bytes
 
-    async def find(self, target: Target) -> Guest | None:
-        found = await self._calls.call(
-            target.host_id,
-            HOST_FIND,
-            lambda access: GuestCall(access=access, guest=target.spec.ref),
-            deadline_s=FIND_DEADLINE_S,
-        )
-        return found.guest
+    async def removed(self, operation: Operation, target: Target, disk: DiskSpec) -> bool:
+        """As `remove_volume`. Returns False if the host does not delete the volume, as one that something else uses."""
+        try:
+            await self.remove_volume(operation, target, disk)
+        except InnkeeperError as error:
+            if error.retryable:
+                raise
+            return False
+        return True
 
 
 class AddDisk:
@@ -121,7 +121,7 @@ class AddDisk:
         await write_generation(self._all_calls, operation, target, journal)
         await journal.step("attach_disk", reaches_host=True, volume=disk.volume, size_bytes=disk.size_bytes)
         await self._calls.attach(operation, target, create=request["kept"] is None)
-        guest = await self._found(target)
+        guest = await find_guest(self._all_calls, target)
 
         async def record(db: Db) -> None:
             if guest is not None:
@@ -139,31 +139,25 @@ class AddDisk:
         has made no volume: one of that name was there before, and nothing is known of its content.
         """
         target, request = Target.of(operation), operation.request
+        disk, is_removed = from_dict(request["disk"], DiskSpec), True
         if operation.reached_host:
             await wait_for_command(self._all_calls, operation, target, journal)
             await journal.step("detach_disk", reaches_host=True)
             if not await self._detached(operation, target):
                 return Outcome(record=lambda db: self._stays(db, operation, target))
             if request["kept"] is None and not _was_rejected(operation):
-                await self._calls.remove_volume(operation, target, from_dict(request["disk"], DiskSpec))
+                is_removed = await self._calls.removed(operation, target, disk)
 
         async def record(db: Db) -> None:
-            disk = from_dict(request["disk"], DiskSpec)
             await store.remove(db, target.machine_id, disk.pool_id, disk.volume)
             await ledger.free_storage(db, target.machine_id, request["storage_pool_id"], disk.size_bytes)
             if request["kept"] is not None:
                 await kept_disk_store.restore(db, from_dict(request["kept"], KeptDisk))
+            if not is_removed:
+                message = f"{_where(request)} of {operation.host_name}, made for {operation.hostname}, was not deleted"
+                await record_event(db, operation, "machine_disk_removed", message, level=Level.WARNING)
 
         return Outcome(undone=("disk not added",), record=record)
-
-    async def _found(self, target: Target) -> Guest | None:
-        """Returns the guest as its host reports it, to record it; None if that fails: the next refresh records it."""
-        try:
-            return await self._calls.find(target)
-        except InnkeeperError as error:
-            if error.retryable:
-                raise
-            return None
 
     async def _detached(self, operation: Operation, target: Target) -> bool:
         """Returns False if the guest keeps the disk for good."""
@@ -212,21 +206,23 @@ class GrowDisk:
         return Outcome(result=result, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Records the size that the disk has: a disk that has grown stays as it is."""
+        """Records the size that the disk has: a disk that has grown stays as it is.
+
+        If the host does not know the size, such as that of a disk without a volume, nothing is recorded, and the claim
+        stays for the larger size until a refresh finds what the disk takes.
+        """
         target, request = Target.of(operation), operation.request
         wanted = from_dict(request["size"], DiskSize)
         now_bytes: int = request["was_bytes"]
         if operation.reached_host:
             await wait_for_command(self._all_calls, operation, target, journal)
-            guest = await self._calls.find(target)
-            disks = () if guest is None else guest.disks
-            now_bytes = next(
-                (one.size_bytes for one in disks if (one.pool_id, one.volume) == (wanted.pool_id, wanted.volume)),
-                now_bytes,
-            )
+            now_bytes = _known_size(await find_guest(self._all_calls, target), wanted)
 
         async def record(db: Db) -> None:
             await store.set_pending(db, request["disk_id"], request["was_pending_bytes"])
+            if not now_bytes:
+                await store.settle(db, target.machine_id)
+                return
             await _record_size(db, target, wanted, now_bytes)
             await _free_rest(db, operation, target, max(now_bytes, request["was_pending_bytes"] or 0))
 
@@ -275,7 +271,7 @@ class RemoveDisk:
         except InnkeeperError as error:
             if error.retryable:
                 raise
-            if await self._calls.find(target) is None:
+            if await find_guest(self._all_calls, target) is None:
                 return Outcome(undone=("disk not removed",))
             return Outcome(record=lambda db: self._kept(db, operation, target))
         return Outcome(undone=("disk not removed",), record=lambda db: store.settle(db, target.machine_id))
@@ -287,6 +283,13 @@ class RemoveDisk:
             f"{kept_id}: {_where(operation.request)}"
         )
         await record_event(db, operation, "machine_disk_removed", message, level=Level.WARNING)
+
+
+def _known_size(guest: Guest | None, disk: DiskSize) -> int:
+    """Returns 0 if it is unknown."""
+    disks = () if guest is None else guest.disks
+    found = (one for one in disks if (one.pool_id, one.volume) == (disk.pool_id, disk.volume))
+    return next((one.size_bytes for one in found if not one.missing), 0)
 
 
 async def _record_size(db: Db, target: Target, wanted: DiskSize, now_bytes: int) -> None:

@@ -13,7 +13,7 @@ from regiond.events.model import Level
 from regiond.ledger import service as ledger
 from regiond.machines.nic_changes import store
 from regiond.machines.nic_changes.steps import NicCalls, described, record_new_nics
-from regiond.machines.steps import Target, record_event, wait_for_command
+from regiond.machines.steps import Target, find_guest, record_event, wait_for_command
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
@@ -49,7 +49,7 @@ class ChangeNic:
         target, request = Target.of(operation), _request(operation)
         await journal.step("change_nic", reaches_host=True, mac_address=request.before.mac_address)
         await self._calls.change(operation, target, request.before.mac_address, request.nic)
-        guest = await self._calls.find(target)
+        guest = await find_guest(self._calls.calls, target)
 
         async def record(db: Db) -> None:
             await _record(db, target, request, guest)
@@ -71,7 +71,7 @@ class ChangeNic:
             except InnkeeperError as error:
                 if error.retryable:
                     raise
-                guest = await self._calls.find(target)
+                guest = await find_guest(self._calls.calls, target)
                 if guest is not None and not _has(guest, request.before):
                     return Outcome(record=lambda db: self._stays(db, operation, target, request, guest))
 

@@ -12,7 +12,6 @@ from common.rpc.hardware_commands import (
     ChangeNicCall,
     DetachNicCall,
 )
-from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.serialization import from_dict
 from common.values import Guest
 from regiond.db.pool import Db
@@ -20,13 +19,12 @@ from regiond.events.model import Level
 from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines.nic_changes import store
-from regiond.machines.steps import Target, record_event, wait_for_command
+from regiond.machines.steps import Target, find_guest, record_event, wait_for_command
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 DEADLINE_S = 60.0
-FIND_DEADLINE_S = 20.0
 
 
 class NicCalls:
@@ -67,15 +65,6 @@ class NicCalls:
             deadline_s=DEADLINE_S,
         )
 
-    async def find(self, target: Target) -> Guest | None:
-        found = await self.calls.call(
-            target.host_id,
-            HOST_FIND,
-            lambda access: GuestCall(access=access, guest=target.spec.ref),
-            deadline_s=FIND_DEADLINE_S,
-        )
-        return found.guest
-
 
 class AddNic:
     """Gives the guest a NIC. Its row and its claims exist already."""
@@ -89,7 +78,7 @@ class AddNic:
         target, nic = Target.of(operation), from_dict(operation.request["nic"], NicSpec)
         await journal.step("attach_nic", reaches_host=True, mac_address=nic.mac_address)
         await self._calls.attach(operation, target)
-        guest = await self._calls.find(target)
+        guest = await find_guest(self._calls.calls, target)
 
         async def record(db: Db) -> None:
             await record_new_nics(db, target, guest)
@@ -140,7 +129,7 @@ class RemoveNic:
         target, nic = Target.of(operation), from_dict(operation.request["nic"], NicSpec)
         await journal.step("detach_nic", reaches_host=True, mac_address=nic.mac_address)
         await self._calls.detach(operation, target)
-        guest = await self._calls.find(target)
+        guest = await find_guest(self._calls.calls, target)
 
         async def record(db: Db) -> None:
             await record_new_nics(db, target, guest)
@@ -162,7 +151,7 @@ class RemoveNic:
         except InnkeeperError as error:
             if error.retryable:
                 raise
-            guest = await self._calls.find(target)
+            guest = await find_guest(self._calls.calls, target)
             if guest is None or any(one.mac_address.lower() == nic.mac_address for one in guest.nics):
                 return Outcome(undone=("NIC not removed",))
             return Outcome(record=lambda db: self._lost(db, operation, target))

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from common.errors import InnkeeperError, NotFound
 from common.rpc.hardware_commands import HOST_RESIZE, HOST_RESIZE_PLACED, PlacedResizeCall, ResizeCall
-from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.serialization import from_dict
 from common.values import Guest, GuestSize
 from regiond.db.pool import Db
 from regiond.ledger.model import DiscreteResources
 from regiond.machines import size_store
 from regiond.machines.resize.binding import guest_placement
-from regiond.machines.steps import Target, record_event, wait_for_command
+from regiond.machines.steps import Target, find_guest, record_event, wait_for_command
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.placement.service import core_ranges
 from regiond.racks.service import HostCalls
 
 DEADLINE_S = 60.0
-FIND_DEADLINE_S = 20.0
 
 
 class Resize:
@@ -73,14 +71,8 @@ class Resize:
         except InnkeeperError as error:
             if error.retryable:
                 raise
-        found = await self._calls.call(
-            target.host_id,
-            HOST_FIND,
-            lambda access: GuestCall(access=access, guest=target.spec.ref),
-            deadline_s=FIND_DEADLINE_S,
-        )
-        guest = found.guest
-        if guest is None:
+        guest = await find_guest(self._calls, target)
+        if guest is None or not guest.cores or not guest.memory_mib:  # 0: the host does not know it
             return before, bound
         then = _bound(operation, "bound_then")
         has = then if then is not None and _is_bound_so(guest, then) else bound

@@ -10,6 +10,14 @@ from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy,
 
 LEASE_GRACE = timedelta(seconds=60)  # a lease lasts 15 s: a live region takes it over well within this time
 PROGRESS_DEADLINE = timedelta(minutes=10)  # longer than any step of an operation takes
+FAILURES = 10  # of undoing, which take four minutes
+_RESTART = (
+    "Check the logs of the regions, and restart the one that should undo it. If it cannot be undone, end it as it is: "
+    "innkeeper operation abandon {}"
+)
+_ABANDON = (
+    "Repair what the error names. If that is not possible, end the operation as it is: innkeeper operation abandon {}"
+)
 _CANCEL = "This cancels the operation, which then undoes what it did."
 
 
@@ -26,6 +34,9 @@ class OpenOperation(Subject):
     lease_until: datetime | None  # None: no region runs it
     not_before: datetime
     progress_at: datetime  # of the last line in its log, or in the log of an operation that it waits for
+    began_at: datetime
+    failures: int = 0
+    undo_fails: str | None = None  # why the last attempt to undo it failed
     could_run: bool  # a rack reaches its host, and no other operation runs there
     owner_lives: bool = False  # the region that has the lease sends heartbeats
     regions: int = 0  # number of regions that send heartbeats
@@ -46,6 +57,8 @@ class HostBeingRemoved:
 
 def detect(operation: OpenOperation, now: datetime) -> Discrepancy | None:
     """Returns the discrepancy; None if a region runs the operation, it is queued, or no rack reaches its host."""
+    if operation.undo_fails and operation.failures >= FAILURES and operation.could_run:
+        return _undone_in_vain(operation, operation.undo_fails)
     if operation.lease_until is None:
         due = operation.could_run and operation.not_before < now - PROGRESS_DEADLINE
         return _not_started(operation) if due else None
@@ -102,6 +115,19 @@ def _not_started(operation: OpenOperation) -> Discrepancy:
     )
 
 
+def _undone_in_vain(operation: OpenOperation, reason: str) -> Discrepancy:
+    """Returns the discrepancy of an operation whose undoing fails although its host is reached."""
+    return Discrepancy.of(
+        operation,
+        DiscrepancyKind.OPERATION_STUCK,
+        RepairPolicy.NONE,
+        since=operation.began_at,
+        found=f"undoing the operation fails again and again: {reason}",
+        expected="an operation that ends",
+        remedy=_ABANDON.format(operation.id),
+    )
+
+
 def _stuck(operation: OpenOperation, *, since: datetime, found: str, expected: str) -> Discrepancy:
     """Returns the discrepancy of a stuck operation. One that is being undone cannot be cancelled."""
     undoing = operation.state == "undoing"
@@ -112,7 +138,7 @@ def _stuck(operation: OpenOperation, *, since: datetime, found: str, expected: s
         since=since,
         found=found,
         expected=expected,
-        remedy="Check the logs of the regions, and restart the one that should undo it." if undoing else _CANCEL,
+        remedy=_RESTART.format(operation.id) if undoing else _CANCEL,
     )
 
 

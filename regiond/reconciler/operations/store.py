@@ -9,6 +9,8 @@ from regiond.reconciler.operations.detection import HostBeingRemoved, OpenOperat
 
 _OPERATIONS = """
     select o.id, o.kind, o.state, o.step, o.host_id, o.host_name, o.system_id, o.hostname, o.lease_until, o.not_before,
+           o.created_at as began_at, o.failures,
+           case when o.state = 'undoing' then o.error_details ->> 'undo_waits_for' end as undo_fails,
            greatest(o.created_at, o.started_at,
                     (select max(l.at) from operation_log l where l.operation_id = o.id),
                     (select max(l.at) from operation child join operation_log l on l.operation_id = child.id

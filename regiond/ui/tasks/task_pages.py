@@ -15,8 +15,9 @@ from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
 from regiond.machines.model import MachineView
-from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
-from regiond.ui.forms.question import Question, ask
+from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState, can_be_abandoned
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.question import NO_UNDO, Question, ask
 from regiond.ui.forms.shown_plan import COMPARED
 from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
@@ -25,9 +26,10 @@ from regiond.ui.run_steps import StepState, run_steps
 from regiond.ui.tasks.retry import offered_retry
 from regiond.ui.tasks.task_log import shown_log
 from regiond.ui.tasks.task_request import requested
-from regiond.ui.texts import text
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
+_WHY = FormField(name="comment", label=constant("Why"), help=constant("Recorded with the task"))
 _MOST_CHILDREN = 1000
 MOST_SHOWN = 200
 # What needs attention comes first, what has ended well last.
@@ -91,6 +93,7 @@ async def show(visit: Visit) -> Reply:
         wait_reason=await operations.wait_reason(task),
         requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
+        may_abandon=visit.caller.is_admin and can_be_abandoned(task),
         retry=offered_retry(task, children, caller=visit.caller, machine=machine),
         failed_console=await _failed_console(visit, task, machine),
     )
@@ -149,6 +152,30 @@ async def cancel(visit: Visit) -> Reply:
     return await ask(visit, question, run, plan=plan)
 
 
+async def abandon(visit: Visit) -> Reply:
+    """Asks first, and why: nothing more is undone."""
+    task = await visit.services.operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
+    path = {"id": str(task.id)}
+    plan = await visit.act(OPERATION, "POST", "abandon", path=path, fields={"dry_run": "true"})
+    plan = {**plan, COMPARED: ["reached_host"] if task.reached_host else []}
+
+    async def run() -> Reply:
+        await visit.act(OPERATION, "POST", "abandon", path=path, fields={"comment": visit.request.given("comment")})
+        return redirect_with_note(visit, "tasks", task.id, text=text("The task was abandoned."))
+
+    question = Question(
+        title=text("Abandon task #{id}?", id=task.id),
+        section="tasks",
+        crumbs=((text("Tasks"), page_url("tasks")), (f"#{task.id}", page_url("tasks", task.id))),
+        button=text("Abandon task"),
+        back=page_url("tasks", task.id),
+        undo=NO_UNDO,
+        is_dangerous=True,
+        fields=(_WHY,),
+    )
+    return await ask(visit, question, run, plan=plan)
+
+
 async def note(visit: Visit) -> Reply:
     """The note of a task on another page, as it is now."""
     task = await visit.services.operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
@@ -173,4 +200,5 @@ PAGES = (
     Page(path="tasks/<task>/log", handle=log_text),
     Page(path="tasks/<task>/note", handle=note),
     *form_pages("tasks/<task>/cancel", cancel),
+    *form_pages("tasks/<task>/abandon", abandon),
 )

@@ -27,6 +27,8 @@ ANSWERS: Mapping[str, Any] = {
     "operations.wait": OPERATION,
     "operations.cancel": OPERATION,
     "operations.cancel_plan": DELETION_PLAN,
+    "operations.abandon": OPERATION,
+    "operations.abandon_plan": DELETION_PLAN,
     "events.list": (EVENT,),
     "event_streams.open": lambda *_: (EventBatch(position=8), _batches()),
     "reconciler.check": (OPEN_DISCREPANCY,),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import PLAN, with_dry_run
+from regiond.api.declaration.dry_run import CHANGE_DOC, PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text, TextList, Timestamp
 from regiond.api.declaration.fields import Field
@@ -80,6 +80,8 @@ async def _read(call: Call) -> OperationWithLog:
 
 
 _cancel = serve(lambda s: s.operations.cancel, operation_id=target("id"))
+_abandon_plan = serve(lambda s: s.operations.abandon_plan, operation_id=target("id"))
+_abandon = serve(lambda s: s.operations.abandon, "comment", operation_id=target("id"))
 _cancel_plan = serve(lambda s: s.operations.cancel_plan, operation_id=target("id"))
 
 OPERATIONS = Resource(
@@ -151,6 +153,35 @@ OPERATION = Resource(
             ),
             crud.encoded_run(PLAN, _cancel_plan),
             result=PLAN,
+        ),
+        with_dry_run(
+            crud.action(
+                "abandon",
+                Result(doc="The operation.", type=OPERATION_JSON),
+                _abandon,
+                title="Abandon an operation",
+                doc=(
+                    "Ends an operation whose undoing fails again and again, as it is: nothing more is undone, its "
+                    "machine can be used again, and the next refresh of its host records what is there. Its error says "
+                    "who abandoned it and why, and what is known of the host. Answers 409 for any other operation."
+                ),
+                permission=Permission.ADMIN,
+                destructive=True,
+                fields=(
+                    Field(
+                        "comment",
+                        Text(max_length=255),
+                        "Why; recorded with the operation. A dry run needs none.",
+                        recorded=True,
+                        default="",
+                        example="the host was reinstalled",
+                    ),
+                ),
+                find=_find,
+            ),
+            crud.encoded_run(PLAN, _abandon_plan),
+            result=PLAN,
+            doc=CHANGE_DOC,
         ),
     ),
 )
