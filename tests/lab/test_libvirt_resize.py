@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+import pytest
+
+from common.errors import WrongState
 from common.guest_spec import GuestSpec
 from common.values import GuestSize, PowerAction, PowerState
 from tests.contract.libvirt_fixtures import QemuFixture
@@ -55,3 +58,39 @@ def test_a_topology_and_a_numa_cell_follow_the_size(qemu: QemuFixture) -> None:
     assert topology is not None
     assert cells is not None
     assert (topology.get("cores"), topology.get("threads"), cells.get("cpus")) == ("3", "2", "0-5")
+
+
+def test_saved_memory_counts_and_keeps_its_size(qemu: QemuFixture) -> None:
+    """Its next start has the size that was saved, whatever the definition says then."""
+    spec = small_spec(qemu, "saved")
+    qemu.driver.compose(spec)
+    qemu.driver.resize(spec.ref, GuestSize(cores=2, memory_mib=192))
+    qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
+    domain = qemu.administrator.lookupByName(spec.name)
+    domain.managedSave()
+    tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  of the test
+    for name, text in (("vcpu", "1"), ("memory", "131072"), ("currentMemory", "131072")):
+        element = tree.find(name)
+        assert element is not None
+        element.text = text
+    qemu.administrator.defineXML(ET.tostring(tree, encoding="unicode"))
+
+    def counted() -> tuple[int, int]:
+        (found,) = [one for one in qemu.driver.discover().guests if one.name == spec.name]
+        assert found.power is PowerState.OFF
+        again = qemu.driver.find(spec.ref)
+        assert again is not None
+        assert (again.cores, again.memory_mib) == (found.cores, found.memory_mib)
+        return found.cores, found.memory_mib
+
+    assert counted() == (2, 192)
+    with pytest.raises(WrongState, match="restores it with the size that it had"):
+        qemu.driver.resize(spec.ref, GuestSize(cores=1, memory_mib=256))
+    qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1, size=GuestSize(cores=1, memory_mib=256))
+    restored = qemu.driver.find(spec.ref)
+    assert restored is not None
+    assert (restored.power, restored.cores, restored.memory_mib) == (PowerState.ON, 2, 192)
+    qemu.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1)
+    assert counted() == (1, 128)
+    qemu.driver.resize(spec.ref, GuestSize(cores=1, memory_mib=256))
+    assert counted() == (1, 256)

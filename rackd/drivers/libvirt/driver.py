@@ -73,6 +73,7 @@ from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
+from rackd.drivers.libvirt.inventory.saved_guests import with_saved_sizes
 from rackd.drivers.libvirt.inventory.volume_disks import VolumeDisks
 from rackd.drivers.libvirt.xml import text_at
 from rackd.drivers.resizing import before_start
@@ -128,8 +129,9 @@ class LibvirtDriver(WithoutProjects):
             sriov_ports_of(responses),
             names,
         )
+        saved = with_saved_sizes(listing.guests, client.saved_domains())
         listed = with_removal_facts(
-            client, listing.guests, cached.configs, Storage.of(pools, facts.inactive_pools_of(responses))
+            client, saved, cached.configs, Storage.of(pools, facts.inactive_pools_of(responses))
         )
         self._removal = {one.guest_id: one.removal for one in listed if one.removal != NO_REMOVAL_FACTS}
         copies = self._images.find(client, names)

@@ -204,6 +204,12 @@ class Client:
         """Returns all domains without statistics, in one call."""
         return [Domain(self, found) for found in self.call("list guests", self.connection.listAllDomains)]
 
+    def saved_domains(self) -> dict[str, Domain]:
+        """Returns the domains whose memory was saved with virsh managedsave, by UUID, in one call."""
+        flag = libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
+        listed = self.call("list guests with saved memory", self.connection.listAllDomains, flag)
+        return {one.UUIDString(): Domain(self, one) for one in listed}
+
     def domain(self, uuid: str) -> Domain | None:
         return self._domain(self.connection.lookupByUUIDString, uuid)
 

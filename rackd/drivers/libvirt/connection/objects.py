@@ -179,6 +179,10 @@ class Domain(NamedObject):
         """Returns whether the next start restores the domain as it ran, with its devices, after virsh managedsave."""
         return bool(self._call("read the saved memory of", self._handle.hasManagedSaveImage))
 
+    def saved_definition(self) -> str:
+        """Returns the XML that the next start restores. Raises NotFound or DriverFailed without saved memory."""
+        return str(self._call("read the saved memory of", self._handle.managedSaveGetXMLDesc))
+
     def discard_saved_memory(self) -> None:
         """The next start is a boot, after virsh managedsave too. Idempotent."""
         if self.has_saved_memory():

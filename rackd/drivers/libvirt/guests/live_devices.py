@@ -27,16 +27,16 @@ def live_of(domain: Domain) -> Element | None:
     return tree_of(domain) if domain.is_active() else None
 
 
-def check_next_start_is_boot(domain: Domain, devices: str) -> None:
-    """Raises WrongState if the next start restores the domain with the devices that it had, after virsh managedsave.
+def check_next_start_is_boot(domain: Domain, what: str) -> None:
+    """Raises WrongState if the next start restores the domain with what it had, after virsh managedsave.
 
-    Two guests could then write to a volume, or have an address, that one of them has lost. `devices` are `disks` or
-    `NICs`.
+    Two guests could then write to a volume, or have an address, that one of them has lost, or it could have a size
+    that nobody counts. `what` is `disks`, `NICs` or `size`.
     """
     if domain.has_saved_memory():
         raise WrongState(
             f"The memory of {domain.name} was saved with virsh managedsave, and its next start restores it with the "
-            f"{devices} that it had. Start it first, or discard the memory: virsh managedsave-remove.",
+            f"{what} that it had. Start it first, or discard the memory: virsh managedsave-remove.",
             name=domain.name,
         )
 

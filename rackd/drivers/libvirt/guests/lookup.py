@@ -15,6 +15,7 @@ from rackd.drivers.libvirt.definitions.domain_config import pool_volumes
 from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE, marker_in
 from rackd.drivers.libvirt.inventory.guests import autostart_of, guest_of_domain
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
+from rackd.drivers.libvirt.inventory.saved_guests import with_saved_size
 from rackd.drivers.libvirt.inventory.volume_disks import VolumeDisks
 from rackd.drivers.libvirt.kept_xml import parse_definition
 from rackd.drivers.libvirt.xml import Element, parse
@@ -66,6 +67,8 @@ def read_guest(client: Client, domain: Domain) -> Guest:
     paths, xml = pool_paths(client), domain.xml()
     volumes = pool_volumes(parse(xml, f"the guest {domain.name}"))
     found = guest_of_domain(xml, VolumeDisks(client, paths).stats(domain.stats(), volumes), paths)
+    if domain.has_saved_memory():
+        found = with_saved_size(found, domain)
     return evolve(found, autostart=autostart_of(flag=domain.autostart()))
 
 

@@ -26,6 +26,7 @@ from rackd.drivers.libvirt.definitions.memory_device_xml import (
     taken_kib,
 )
 from rackd.drivers.libvirt.definitions.size_xml import is_on_numa_nodes, maximum_cores, memory_kib, set_size, size_in
+from rackd.drivers.libvirt.guests.live_devices import check_next_start_is_boot
 from rackd.drivers.libvirt.guests.lookup import definition_of, marked_domain, read_guest, tree_of
 from rackd.drivers.libvirt.guests.power import POLL_EVERY_S
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
@@ -64,6 +65,7 @@ def resize_placed(
     """
     domain = required_guest(marked_domain(client, guest), guest)
     if needs_placing(read_guest(client, domain), size, placement):
+        check_next_start_is_boot(domain, "size")
         wanted = PlacedGuest.of(domain.name, size, placement)
         _check_maximum(domain, size, maximum)
         check_host(wanted, numa_nodes(client.capabilities(), online=client.online_cpus()))
@@ -86,8 +88,10 @@ def _check_maximum(domain: Domain, size: GuestSize, maximum: int | None) -> None
 def define(client: Client, domain: Domain, size: GuestSize, maximum: int | None) -> None:
     """Gives the definition this size, unless it has it. Raises as the driver contract says."""
     _check_maximum(domain, size, maximum)
-    tree = definition_of(domain)
-    check_resizable(read_guest(client, domain), size, on_numa_nodes=is_on_numa_nodes(tree))
+    tree, found = definition_of(domain), read_guest(client, domain)
+    check_resizable(found, size, on_numa_nodes=is_on_numa_nodes(tree))
+    if size != size_of(found):
+        check_next_start_is_boot(domain, "size")
     page_kib = attribute(tree, "memoryBacking/hugepages/page", "size")  # libvirt writes it in KiB
     grows = size.memory_mib > size_in(tree).memory_mib
     if grows and page_kib and (nodes := numa_nodes(client.capabilities(), online=client.online_cpus())):
