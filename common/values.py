@@ -17,6 +17,7 @@ from attrs.validators import ge, le, min_len, optional
 from common.boot import BootOrder, StartOrder
 from common.hardware import Gpu, NetworkDevice
 from common.phrases import number_of
+from common.placement_groups import PlacementGroup
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 
 MAX_VID = 4094  # of VLAN tags; 0 means untagged
@@ -155,21 +156,6 @@ class Profile:
 
     name: str
     description: str = ""
-
-
-@frozen(kw_only=True)
-class PlacementGroup:
-    """A group of a project of an LXD cluster, whose instances LXD spreads over members or keeps together.
-
-    `policy` is `spread` or `compact`, `rigor` is `strict` or `permissive`; both are as LXD says them. `instances` is
-    the number of VMs and containers that have the group themselves, not by a profile.
-    """
-
-    name: str
-    description: str = ""
-    policy: str = ""
-    rigor: str = ""
-    instances: int = 0
 
 
 @frozen(kw_only=True)

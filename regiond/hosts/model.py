@@ -12,7 +12,8 @@ from common.capacity import NOTHING, Capacity, ResourceCapacity
 from common.discovery import Problem
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
-from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, PlacementGroup, Profile
+from common.placement_groups import PlacementGroup
+from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import PRODUCT, Confirmation, ErrorDetails, Secret, TrustProblem

@@ -13,8 +13,9 @@ from common.capacity import NOTHING, Capacity, ResourceCapacity
 from common.discovery import Problem
 from common.errors import NotFound
 from common.hardware import Gpu, NetworkDevice
+from common.placement_groups import PlacementGroup
 from common.serialization import from_dict
-from common.values import Autostart, DriverType, HostNetwork, NumaNode, PlacementGroup, Profile
+from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from common.values import PlacementGroup
+from common.placement_groups import PlacementGroup
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture, spec_for
 from tests.contract.lxd_double_fixture import LxdDoubleFixture
 

@@ -6,7 +6,8 @@ import pytest
 from attrs import evolve
 
 from common.hardware import Gpu, NetworkDevice, NetworkPort
-from common.values import HostNetwork, NicKind, PlacementGroup, Profile
+from common.placement_groups import PlacementGroup
+from common.values import HostNetwork, NicKind, Profile
 from tests.deployment.deployment import Deployment
 from tests.integration.discovery_runs import apply, discover
 from tests.integration.test_web_lost_storage import client, page

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from common.discovery import Problem
 from common.hardware import HardwareDevice, NetworkDevice, NetworkPort
-from common.values import HostNetwork, PlacementGroup, Profile, Project
+from common.placement_groups import PlacementGroup
+from common.values import HostNetwork, Profile, Project
 from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from common.discovery import Problem
 from common.errors import DriverFailed, NotFound, NotTrusted
-from common.values import PlacementGroup
+from common.placement_groups import PlacementGroup
 from rackd.drivers.lxd.connection.client import Client
 
 Json = Mapping[str, Any]
