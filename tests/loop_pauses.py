@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from attrs import define
+
+from common.process.daemon import freeze_gc
 
 LONGEST_S = 0.1
 _TICK_S = 0.002
@@ -22,7 +25,10 @@ class Pauses:
 
 @asynccontextmanager
 async def watched_loop() -> AsyncIterator[Pauses]:
-    """Yields the pauses of the running loop while the block runs."""
+    """Yields the pauses of the running loop while the block runs.
+
+    What exists is not collected meanwhile, as in a daemon that has started: tests have modules that no daemon has.
+    """
     pauses = Pauses()
 
     async def tick() -> None:
@@ -31,6 +37,7 @@ async def watched_loop() -> AsyncIterator[Pauses]:
             await asyncio.sleep(_TICK_S)
             pauses.longest_s = max(pauses.longest_s, time.process_time() - before_s)
 
+    freeze_gc()
     ticking = asyncio.create_task(tick())
     try:
         await asyncio.sleep(0)
@@ -38,3 +45,4 @@ async def watched_loop() -> AsyncIterator[Pauses]:
         await asyncio.sleep(_TICK_S)  # the pause that has just ended
     finally:
         ticking.cancel()
+        gc.unfreeze()

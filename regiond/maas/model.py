@@ -12,7 +12,7 @@ from regiond.maas.bridge.model import (
     RegisterRequest,
     RegistrationPlan,
 )
-from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport, read_document
+from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport, SeenPlan, read_document
 from regiond.maas.parallel.model import Difference, DifferenceKind, GivenBack, ParallelRun, WatchedHost
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "PowerResult",
     "RegisterRequest",
     "RegistrationPlan",
+    "SeenPlan",
     "WatchedHost",
     "read_document",
 ]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from attrs import asdict, evolve, field, frozen
 
@@ -104,12 +105,12 @@ class Plan:
     items: tuple[PlanItem, ...]
     choices: Choices = field(factory=dict)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         facts = [(one.kind, one.source_id, one.state.value, one.becomes, one.name) for one in self.items]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
         """By kind and state: how many."""
         counts = {kind: {state.value: 0 for state in ItemState} for kind in KINDS}

@@ -129,9 +129,8 @@ class MaasImports:
         inventory, read_at = await self.inventories.read_dated(import_id)
         async with self.database.connection() as db:
             state = (await read_state(db, import_id, inventory.origin.uuid)).taking(taking)
-        make = partial(make_plan, simulated_allowed=self.simulated_allowed)
-        plan = await asyncio.to_thread(make, import_id, inventory, state, choices)  # seconds, of a large MAAS
-        return plan, read_at
+        make = partial(_made, simulated_allowed=self.simulated_allowed)
+        return await asyncio.to_thread(make, import_id, inventory, state, choices), read_at  # seconds, of a large MAAS
 
     async def start(
         self,
@@ -277,6 +276,15 @@ class MaasImports:
             if driver is not None:
                 keys.append(host_key(driver.value, address, project_of(host)))
         return tuple(keys)
+
+
+def _made(
+    import_id: int, inventory: Inventory, state: RegionState, choices: Choices, *, simulated_allowed: bool
+) -> Plan:
+    """Returns the plan, with what takes time computed."""
+    plan = make_plan(import_id, inventory, state, choices, simulated_allowed=simulated_allowed)
+    _ = plan.digest, plan.counts
+    return plan
 
 
 async def _check_unwatched(db: Db, origin: Origin, *, import_id: int = 0, watch: bool = False) -> None:
