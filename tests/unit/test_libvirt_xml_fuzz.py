@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from xml.etree import ElementTree as ET
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from rackd.drivers.libvirt.definitions.size_xml import set_size
 from rackd.drivers.libvirt.inventory.facts import facts_of, pools_of
 from rackd.drivers.libvirt.inventory.guests import guest_of_domain
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of, taken_functions
-from rackd.drivers.libvirt.xml import parse
+from rackd.drivers.libvirt.xml import MAX_DEPTH, MAX_MARKS, parse
 from tests.contract.libvirt_node import PCI_DEVICE, PORT
 from tests.unit.test_libvirt_facts import CAPABILITIES, NETWORK, POOL, RESPONSES
 from tests.unit.test_libvirt_guests import OFF, PATHS
@@ -163,3 +164,23 @@ def test_damaged_xml_of_a_guest_is_read_or_rejected(xml: str) -> None:
 def test_any_text_is_xml_or_a_failure_of_the_driver(text: str) -> None:
     with capture_logs(), suppress(DriverFailed):
         Reader().guest(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("<a>" + "<b/>" * MAX_MARKS + "</a>", f"has {MAX_MARKS + 2} tags; the most are {MAX_MARKS}"),
+        ("<a>" * (MAX_DEPTH + 1) + "</a>" * (MAX_DEPTH + 1), f"is nested more than {MAX_DEPTH} levels deep"),
+        ("<a>" * (MAX_MARKS // 2) + "</a>" * (MAX_MARKS // 2), f"is nested more than {MAX_DEPTH} levels deep"),
+    ],
+)
+def test_xml_of_more_than_libvirt_has_is_a_failure_of_the_driver(text: str, problem: str) -> None:
+    with pytest.raises(DriverFailed, match=problem):
+        parse(text, "the domain")
+
+
+def test_xml_of_a_large_host_is_read() -> None:
+    cells = "".join(f"<cell id='{number}'><cpus><cpu id='{number}'/></cpus></cell>" for number in range(1000))
+    assert len(parse(f"<capabilities>{cells}</capabilities>", "the host")) == 1000
+    deepest = "<a>" * MAX_DEPTH + "</a>" * MAX_DEPTH
+    assert parse(deepest, "the domain").tag == "a"

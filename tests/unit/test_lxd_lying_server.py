@@ -13,6 +13,7 @@ import pytest
 
 from common.addresses.lxd import LxdAddress
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError
+from rackd.drivers.lxd.connection import response_body
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.events import listen
 from rackd.drivers.lxd.connection.response_body import MAX_BODY_BYTES, LargeBodies
@@ -144,6 +145,33 @@ def test_an_answer_without_end_is_an_error() -> None:
         try:
             with pytest.raises(HostUnreachable, match="an answer has at most 64 MiB"):
                 client.server()
+        finally:
+            client.close()
+
+
+class _Dripping(_Redirecting):
+    """Announces a body, and sends a byte of it now and then."""
+
+    server_ended = threading.Event()  # never set: the client ends the connection
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "100000")
+        self.end_headers()
+        with suppress(OSError):
+            while not self.server_ended.wait(0.02):
+                self.wfile.write(b" ")
+
+
+def test_an_answer_that_drips_ends_at_the_deadline_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response_body, "BODY_S", 0.3)
+    with served(tls=True, kind=_Dripping) as (port, _):
+        client = client_of(port)
+        try:
+            with pytest.raises(HostUnreachable, match="and no end in time"):
+                client.server()
+            with pytest.raises(HostUnreachable, match="and no end in time"):
+                client.beginning_of("metrics")
         finally:
             client.close()
 

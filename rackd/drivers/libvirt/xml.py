@@ -9,8 +9,26 @@ from common.errors import DriverFailed
 Element = ET.Element
 
 
+# The capabilities of a host with hundreds of cores have some thousand. More would keep Python's lock for too long.
+MAX_MARKS = 50_000
+MAX_DEPTH = 100  # others walk through elements by recursion
+
+
 def parse(text: str, what: str) -> Element:
-    """Raises DriverFailed, naming `what` the text describes, if it is not XML."""
+    """Raises DriverFailed, naming `what` the text describes, if it is not XML, or has more elements than libvirt's."""
+    marks = text.count("<")
+    if marks > MAX_MARKS:
+        raise DriverFailed(f"libvirt's XML of {what} has {marks} tags; the most are {MAX_MARKS}.")
+    found = _parsed(text, what)
+    level = [found]
+    for _ in range(MAX_DEPTH):
+        level = [inner for one in level for inner in one]
+        if not level:
+            return found
+    raise DriverFailed(f"libvirt's XML of {what} is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _parsed(text: str, what: str) -> Element:
     try:
         return ET.fromstring(text)  # noqa: S314  expat itself bounds entity expansion since 2.4.1; no network is used
     except ET.ParseError as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
 import requests
+import urllib3
 from attrs import field, frozen
 
 from common.bounded_body import BoundedBody, TooLarge, TooSlow
@@ -43,7 +45,7 @@ def read_body(response: requests.Response, *, server: str, large: threading.Lock
     ends_at, is_large = time.monotonic() + BODY_S, False
     body = BoundedBody(MAX_BODY_BYTES, ends_at)
     try:
-        for part in response.iter_content(_PART_BYTES):
+        for part in _parts(response):
             body.take(part)
             if body.size > LARGE_BODY_BYTES and not is_large:
                 is_large = _turn(large, ends_at)
@@ -55,6 +57,20 @@ def read_body(response: requests.Response, *, server: str, large: threading.Lock
     finally:
         if is_large:
             large.release()
+
+
+def _parts(response: requests.Response) -> Iterator[bytes]:
+    """Yields parts as they arrive: `iter_content` waits until a part is full, for hours if a server sends slowly.
+
+    Raises the errors of requests.
+    """
+    try:
+        while data := response.raw.read1(_PART_BYTES, decode_content=True):
+            yield data
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.exceptions.ReadTimeout(error) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError(error) from error
 
 
 def _turn(large: threading.Lock, ends_at: float) -> bool:
@@ -79,7 +95,7 @@ def read_beginning(response: requests.Response, *, server: str) -> bytes:
     """
     body = BoundedBody(BEGINNING_BYTES + _PART_BYTES, time.monotonic() + BODY_S)
     try:
-        for part in response.iter_content(_PART_BYTES):
+        for part in _parts(response):
             body.take(part)
             if body.size >= BEGINNING_BYTES:
                 break
