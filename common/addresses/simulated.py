@@ -107,6 +107,8 @@ class SimulatedAddress:
     A guest with an operating system boots in `boot_ms` and then reports to the region, as cloud-init does; with
     `boot=fails` it never does. With `max_user_data_kib` it has to fetch longer user data from the region before.
 
+    With `shared=1` it is a further host of the server that another host with this name is, as LXD projects are.
+
     Each call to the host takes `delay_ms`. A fraction `fault_rate` of the calls fails, chosen by `fault_seed`; with
     `hang_ms` a failing call first hangs that long.
     """
@@ -118,6 +120,7 @@ class SimulatedAddress:
     numa_nodes: int = _whole(1, at_least=1, at_most=64)
     pools: int | tuple[SimulatedPool, ...] = field(default=1, metadata=_read_by(_pools))
     guests: int = _whole(0, at_least=0, at_most=100_000)
+    shared: int = _whole(0, at_least=0, at_most=1, always_shown=False)
     delay_ms: int = _whole(0, at_least=0, at_most=600_000)
     fault_rate: float = _number(0.0, at_least=0.0, at_most=1.0)
     fault_seed: int = _whole(0, at_least=0, at_most=2**31)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from common.addresses.simulated import SimulatedAddress
 from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.caller import Caller
@@ -95,6 +96,7 @@ class HostChanges:
         """
         new, address, machine = prepared.new, prepared.address, prepared.new.on_machine
         project = new.project or (DEFAULT_PROJECT if new.driver is DriverType.LXD else "")
+        await _check_simulated(db, new.driver, address.normalised)
         host_id, name = await store.insert(
             db, names=prepared.names, driver=new.driver, address=address.normalised, project=project,
             zone_id=prepared.zone_id, pool_id=prepared.pool_id, tags=with_console_tag(new.tags),
@@ -136,6 +138,8 @@ class HostChanges:
                 await pin_if_new(db, before.id, moved.known, moved.presented)
             elif address is not None:
                 await lock_without_machines(db, before)
+            if address is not None:
+                await _check_simulated(db, before.driver, address, host_id=before.id)
             storage_pool_id = await store.storage_pool_id(db, before.id, change.default_storage_pool)
             await store.update(
                 db, before.id, name=change.name, address=address, zone_id=zone_id, pool_id=pool_id,
@@ -195,6 +199,15 @@ class HostChanges:
 
     def _parsed(self, driver: DriverType, address: str) -> Address:
         return parse_host_address(driver, address, simulated_allowed=self._simulated_allowed)
+
+
+async def _check_simulated(db: Db, driver: DriverType, address: str, *, host_id: int | None = None) -> None:
+    """Raises InvalidRequest if the simulated server with that name is another host, unless the address shares it."""
+    if driver is not DriverType.SIMULATED:
+        return
+    wanted = SimulatedAddress.parse(address)
+    if not wanted.shared:
+        await store.require_no_host_of(db, wanted.name, host_id)
 
 
 def _generated_names() -> tuple[str, ...]:

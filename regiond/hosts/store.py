@@ -26,6 +26,12 @@ _INSERT = """
 """
 _SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now() + interval '1 minute')"
 _SAME_HOST = "select id, name from vm_host where driver = $1 and address = $2 and project = $3"
+_OF_SIMULATED = """
+    select id, name from vm_host
+     where driver = 'simulated' and id is distinct from $2 and split_part(split_part(address, ':', 2), '?', 1) = $1
+     order by id limit 1
+"""
+_LOCK_SIMULATED = "select pg_advisory_xact_lock(hashtextextended('simulated:' || $1, 0))"
 _HOST_ON_MACHINE = "select name from vm_host where machine_id = $1"
 _SAME_ADDRESS = """
     select other.id, other.name
@@ -189,6 +195,17 @@ async def insert(
 
 def _group_removed(error: asyncpg.ForeignKeyViolationError) -> InvalidRequest:
     return InvalidRequest(f"The zone or resource pool was removed while this request ran: {error.detail}")
+
+
+async def require_no_host_of(db: Db, simulated: str, host_id: int | None) -> None:
+    """Raises InvalidRequest if another host than this is the simulated server of the name. Its guests are one file."""
+    await db.execute(_LOCK_SIMULATED, simulated)
+    other = await db.fetchrow(_OF_SIMULATED, simulated, host_id)
+    if other is not None:
+        raise InvalidRequest(
+            f"Host {other['name']!r} (id {other['id']}) already uses simulated:{simulated}. Choose another name in the "
+            "address, or add shared=1 to it for a further host of the same server."
+        )
 
 
 async def host_on_machine(db: Db, machine_id: int) -> str | None:

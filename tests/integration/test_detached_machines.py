@@ -132,7 +132,7 @@ async def test_a_restored_machine_loses_a_name_and_address_in_use(innkeeper: Dep
 
 async def test_a_host_that_shared_the_server_restores_no_machines(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
-    sharing = await innkeeper.add_simulated(host_name="two", delay_ms=1)
+    sharing = await innkeeper.add_simulated(host_name="two", shared=1)
     machine = await innkeeper.compose(host["id"], hostname="detached")
     before = [amounts for _, *amounts in await claims(innkeeper)]
     await innkeeper.delete(f"vm-hosts/{host['id']}/")

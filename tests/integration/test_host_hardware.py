@@ -38,7 +38,7 @@ async def test_two_projects_share_hardware_and_have_their_own_networks(
     innkeeper: Deployment, client: WebClient, database_url: str
 ) -> None:
     first = (await innkeeper.add_simulated("shared", host_name="first"))["id"]
-    second = (await innkeeper.add_simulated("shared", host_name="second", delay_ms=1))["id"]  # two addresses differ
+    second = (await innkeeper.add_simulated("shared", host_name="second", shared=1))["id"]  # two addresses differ
     found = await discover(innkeeper, first)
     server = evolve(found.facts, network_devices=(NETWORK_DEVICE,), gpus=(GPU,))
     profile = Profile(name="maas", description="For VMs")

@@ -179,7 +179,7 @@ async def test_concurrent_refreshes_and_removals_raise_no_bug(innkeeper: Deploym
     """Two hosts of one server: in each round, one is refreshed repeatedly while the other is removed."""
     remaining = await innkeeper.add_simulated(guests=3)
     for _ in range(4):
-        other = await innkeeper.add_simulated(host_name="two", delay_ms=1)
+        other = await innkeeper.add_simulated(host_name="two", shared=1)
         refreshes = [
             asyncio.create_task(innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh"))
             for host in (remaining, other, remaining, other)

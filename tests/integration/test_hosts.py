@@ -180,7 +180,7 @@ async def test_an_update_discovers_new_hardware(innkeeper: Deployment) -> None:
 @pytest.mark.slow
 async def test_a_host_without_machines_may_move_to_another_server(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated("old", guests=2)
-    remaining = await innkeeper.add_simulated("old", host_name="other", delay_ms=1)
+    remaining = await innkeeper.add_simulated("old", host_name="other", shared=1)
     for left in (1, 2, 2):  # to the server of another host, to a new server, and there again
         path = f"vm-hosts/{host['id']}/"
         moved = await innkeeper.put(path, power_address=f"simulated:new{left}?cores=9&guests={left}")
@@ -253,7 +253,7 @@ async def test_parameters_are_texts_without_secrets(tmp_path: Path, database_url
 
 async def test_two_hosts_on_one_server_share_its_capacity(innkeeper: Deployment) -> None:
     one = await innkeeper.add_simulated()
-    two = await innkeeper.add_simulated(host_name="two", delay_ms=1)
+    two = await innkeeper.add_simulated(host_name="two", shared=1)
     assert await count(innkeeper, "server") == 1
     await innkeeper.compose(one["id"], cores=3, memory=1024)
     with pytest.raises(InnkeeperError, match="needs 2 cores, 1 free"):
@@ -267,7 +267,7 @@ async def test_two_hosts_on_one_server_share_its_capacity(innkeeper: Deployment)
 
 async def test_guests_of_a_removed_host_still_count_on_a_shared_server(innkeeper: Deployment) -> None:
     one = await innkeeper.add_simulated()
-    two = await innkeeper.add_simulated(host_name="two", delay_ms=1)
+    two = await innkeeper.add_simulated(host_name="two", shared=1)
     await innkeeper.compose(one["id"], cores=3, memory=1024)
     await innkeeper.delete(f"vm-hosts/{one['id']}/")
 
@@ -276,3 +276,18 @@ async def test_guests_of_a_removed_host_still_count_on_a_shared_server(innkeeper
 
     await eventually(is_counted)
     assert len(innkeeper.simulated_guests()) == 1
+
+
+async def test_a_simulated_host_of_a_name_in_use_is_refused(innkeeper: Deployment) -> None:
+    """Whatever its other parameters: both would have the guests of one file."""
+    one = await innkeeper.add_simulated(host_name="one")
+    others: tuple[dict[str, Any], ...] = ({"cores": 9}, {"delay_ms": 1}, {"guests": 2})
+    for more in others:
+        with pytest.raises(InnkeeperError, match=r"Host 'one' \(id 1\) already uses simulated:sim.* shared=1"):
+            await innkeeper.add_simulated(host_name="two", **more)
+    two = await innkeeper.add_simulated("other")
+    with pytest.raises(InnkeeperError, match="already uses simulated:sim"):
+        await innkeeper.put(f"vm-hosts/{two['id']}/", power_address="simulated:sim?cores=7")
+    grown = await innkeeper.put(f"vm-hosts/{one['id']}/", power_address="simulated:sim?cores=9")
+    assert grown["total"]["cores"] == 9
+    assert len(await innkeeper.get("vm-hosts/")) == 2

@@ -163,7 +163,7 @@ async def test_a_machine_that_returns_with_its_host_is_registered_again(
 @pytest.mark.slow
 async def test_a_machine_that_is_adopted_again_is_registered_again(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
-    sharing = await innkeeper.add_simulated(host_name="two", delay_ms=1)
+    sharing = await innkeeper.add_simulated(host_name="two", shared=1)
     await innkeeper.delete(f"vm-hosts/{machine['pod']['id']}/")
     await innkeeper.post(f"vm-hosts/{sharing['id']}/", op="refresh")
     await innkeeper.post(f"vm-hosts/{sharing['id']}/", op="adopt", guests="web")
