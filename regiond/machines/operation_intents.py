@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -23,7 +23,16 @@ from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal_fact_store import check_permitted
 from regiond.machines.stock import begin_use, generation_of_use, use_begun_by
 from regiond.operations import service as operation_service
-from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
+from regiond.operations.model import (
+    EARLIER,
+    EARLIER_SINCE,
+    OPEN_STATES,
+    ActingOperation,
+    Operation,
+    OperationKind,
+    Parent,
+    busy,
+)
 
 T = TypeVar("T")
 
@@ -241,14 +250,14 @@ def check_settled(machine: MachineView) -> None:
         raise WrongState(f"{machine.hostname} is on no host.")
 
 
-def check_idle(machine: MachineView, in_use: Collection[int]) -> None:
+def check_idle(machine: MachineView, in_use: Mapping[int, ActingOperation]) -> None:
     """Raises what `open_operation` would raise for the machine as it is now, except for its state.
 
-    `in_use` has the ids of machines on which an operation is open: see `operations.service.machines_in_use`.
+    `in_use` has the operations that are open, by the ids of machines: see `operations.service.machines_in_use`.
     """
     check_settled(machine)
     if machine.id in in_use:
-        raise Busy(f"Another operation acts on machine {machine.hostname}. Try again when it has ended.")
+        raise busy(f"machine {machine.hostname}", in_use[machine.id])
 
 
 async def check_owner_is(db: Db, machine: MachineView) -> None:

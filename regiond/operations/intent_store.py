@@ -9,14 +9,16 @@ from typing import Any
 import asyncpg
 
 from common.errors import Busy, NotFound
-from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import (
+    ActingOperation,
     ErrorRecord,
     NewOperation,
     Operation,
     OperationKind,
     OperationState,
     Parent,
+    busy,
     request_hash,
 )
 from regiond.operations.origin import current_origin
@@ -39,6 +41,11 @@ _INSERT_SEVERAL = """
            request jsonb, explanation jsonb, max_failures integer, request_id text, traceparent text,
            parent_id bigint, source_machine_id integer)
     returning id, machine_id, created_at, not_before
+"""
+
+_ACTING = """
+    select id, kind, created_at from operation
+     where is_open and (machine_id = $1 or ($1::integer is null and host_id = $2 and kind = $3)) order by id limit 1
 """
 
 # The new operation has locked the machine's row already, by its foreign key: it waits for a transaction that opens a
@@ -123,7 +130,8 @@ async def insert(
         raise NotFound(f"{hostname or host_name} has just been removed.") from error
     if operation_id is None:
         subject = f"machine {hostname}" if machine_id is not None else f"host {host_name}"
-        raise Busy(f"Another operation acts on {subject}. Try again when it has ended.")
+        row = await db.fetchrow(_ACTING, machine_id, host_id, kind.value)
+        raise busy(subject, None if row is None else of_row(ActingOperation, row))
     copying: int | None = None if machine_id is None else await db.fetchval(_COPYING, machine_id)
     if copying is not None:
         await db.execute(_TAKE_BACK, operation_id)

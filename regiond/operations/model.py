@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from attrs import field, frozen
 
-from common.errors import WrongState
+from common.errors import Busy, WrongState
 from regiond.deletion_plan import DeletionPlan
 
 # Key of the request: the id of the operation that this one superseded, or of the unsuccessful one before it.
@@ -262,3 +262,24 @@ def cancel_plan(operation: Operation) -> DeletionPlan:
     if operation.kind is OperationKind.BULK:
         effects.append("What has begun on a machine continues to its end; the other machines are left as they are.")
     return DeletionPlan(name=f"operation {operation.id}", effects=tuple(effects))
+
+
+@frozen(kw_only=True)
+class ActingOperation:
+    """An operation that is open on a machine or host, which makes another one wait."""
+
+    id: int
+    kind: str
+    created_at: datetime
+
+
+def busy(subject: str, acting: ActingOperation | None) -> Busy:
+    """Returns the error for a request on what the operation acts on; None: it has ended since, or is not known."""
+    if acting is None:
+        return Busy(f"Another operation acts on {subject}. Try again when it has ended.")
+    return Busy(
+        f"Another operation acts on {subject}: operation {acting.id} ({acting.kind}), since "
+        f"{acting.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC. Try again when it has ended.",
+        operation=acting.id,
+        kind=acting.kind,
+    )

@@ -11,7 +11,7 @@ from attrs import evolve
 from common.errors import Cancelled, InnkeeperError
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row, of_row
-from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
+from regiond.operations.model import ActingOperation, Child, LogLine, Operation, OperationKind, OperationState
 from regiond.validation_messages import existing
 
 _SELECT = """
@@ -77,8 +77,12 @@ _ACTIVE = (
 )
 
 _MACHINES_IN_USE = """
-    select machine_id from operation where is_open and machine_id = any($1::integer[])
-     union select source_machine_id from operation where is_open and source_machine_id = any($1::integer[])
+    select machine_id as on_machine, id, kind, created_at from operation
+     where is_open and machine_id = any($1::integer[])
+     union all
+    select source_machine_id, id, kind, created_at from operation
+     where is_open and source_machine_id = any($1::integer[])
+     order by id desc
 """
 _CHILDREN = """
     select id, system_id, hostname, state, error_message, machine_id from operation where parent_id = $1 order by id
@@ -247,9 +251,10 @@ async def active(
     return _operation(row) if row is not None else None
 
 
-async def machines_in_use(db: Db, machine_ids: Iterable[int]) -> frozenset[int]:
-    """Returns those of the machines on which an operation of any kind is open, or whose disks one copies."""
-    return frozenset(row["machine_id"] for row in await db.fetch(_MACHINES_IN_USE, list(machine_ids)))
+async def machines_in_use(db: Db, machine_ids: Iterable[int]) -> Mapping[int, ActingOperation]:
+    """Returns, by machine, the first operation of any kind that is open on it, or that copies its disks."""
+    rows = await db.fetch(_MACHINES_IN_USE, list(machine_ids))
+    return {row["on_machine"]: of_row(ActingOperation, row) for row in rows}
 
 
 async def children(db: Db, operation_id: int) -> tuple[Child, ...]:

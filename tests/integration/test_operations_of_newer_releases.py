@@ -38,7 +38,7 @@ async def test_an_older_region_leaves_it_and_goes_on(innkeeper: Deployment) -> N
     left = await innkeeper.fetch(f"select state, attempt from operation where id = {int(operation_id)}")  # noqa: S608
     assert [tuple(row) for row in left] == [("queued", 0)]
     refused = await rejection(innkeeper.post(f"machines/{machine['system_id']}/", op="power_on"))
-    assert refused.message.startswith("Another operation acts on machine newer.")
+    assert refused.message.startswith("Another operation acts on machine newer: operation ")
 
 
 async def is_on(innkeeper: Deployment, machine: Any) -> bool:

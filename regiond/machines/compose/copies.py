@@ -9,7 +9,7 @@ from regiond.db.pool import Db
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.compose.model import CopyPlan
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationKind
+from regiond.operations.model import ActingOperation, OperationKind, busy
 
 
 async def hold_sources(db: Db, copies: Sequence[CopyPlan]) -> None:
@@ -21,8 +21,10 @@ async def hold_sources(db: Db, copies: Sequence[CopyPlan]) -> None:
     for one in sorted(copies, key=lambda copy: copy.source.id):
         source = one.source
         await lifecycle_store.lock_one(db, source.id)
-        if await operation_service.active(db, OperationKind.COMPOSE, machine_id=source.id) is not None:
-            raise Busy(f"Another operation acts on machine {source.hostname}. Try again when it has ended.")
+        acting = await operation_service.active(db, OperationKind.COMPOSE, machine_id=source.id)
+        if acting is not None:
+            of_source = ActingOperation(id=acting.id, kind=acting.kind.value, created_at=acting.created_at)
+            raise busy(f"machine {source.hostname}", of_source)
         now = await view_store.read(db, source.system_id)
         facts = ((one.state, one.power_state, one.owner, one.disks, one.host_id) for one in (source, now))
         if len(set(facts)) > 1:
