@@ -55,6 +55,25 @@ def no_objects(kind: str, values: Sequence[str], choices: Sequence[str]) -> list
     ]
 
 
+def no_such(kind: str, values: Sequence[str], choices: Iterable[str] = ()) -> str:
+    """Returns the message for values of a field that name no object. Clients of MAAS match its beginning.
+
+    It names some of the `choices`, those that are similar to the first value first.
+    """
+    message = f"No such {kind}: {first_of([shown(one) for one in values], _MAX_CHOICES)}."
+    known = nearest_first(values[0], choices)
+    if not known:
+        return message
+    return f"{message} There {'is' if len(known) == 1 else 'are'} {first_of(known, _MAX_CHOICES)}."
+
+
+def none_such(kind: str, values: Sequence[str], choices: Sequence[str]) -> list[str]:
+    """Returns the message of `no_such` for each of the values; only the first three messages name choices."""
+    return [
+        no_such(kind, [value], choices if number < _MAX_WITH_CHOICES else ()) for number, value in enumerate(values)
+    ]
+
+
 def nearest_first(value: str, choices: Iterable[str]) -> Sequence[str]:
     """Returns the choices in their order, except that those similar to `value` are first."""
     known = list(choices)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from attrs import frozen
 
 from common import errors
 from common.errors import InnkeeperError
-from regiond.api.replies import Reply, json_reply, text_reply, with_operation
+from regiond.api.replies import JSON_UTF8, Reply, text_reply, with_operation
 from regiond.api.urls import operation_uri
 
 
@@ -72,7 +73,8 @@ def reply_for(error: InnkeeperError) -> Reply:
     """Returns the response for `error`: its message, and the headers with which the client can continue."""
     http = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)  # a room may refine one
     if isinstance(error, errors.InvalidRequest) and error.fields:
-        return json_reply(error.fields, status=http.status)
+        # In one line, as MAAS sends it: programs look for a part of the text.
+        return Reply(status=http.status, body=json.dumps(error.fields).encode(), content_type=JSON_UTF8)
     headers: dict[str, str] = {}
     operation = error.details.get("operation")
     retry_after_s = error.details.get("retry_after_s") if http.status == 429 else http.retry_after_s

@@ -24,7 +24,7 @@ from regiond.groups.model import (
     check_strategy,
 )
 from regiond.identifiers import findable
-from regiond.validation_messages import existing, no_object
+from regiond.validation_messages import existing, no_such
 
 
 async def _pool(db: Db, id_or_name: str, *, caller: Caller | None = None) -> ResourcePool:
@@ -52,7 +52,7 @@ class Groups:
         async with self._database.connection() as db:
             zone = await store.zone_by_id_or_name(db, findable(id_or_name))
             if zone is None:
-                raise InvalidRequest.of({"zone": [no_object("zone", id_or_name, _names(await store.zones(db)))]})
+                raise InvalidRequest.of({"zone": [no_such("zone", [id_or_name], _names(await store.zones(db)))]})
             return zone.id
 
     async def requested_pool_id(self, id_or_name: str | None) -> int | None:
@@ -68,7 +68,7 @@ class Groups:
             return await self.pool(id_or_name, caller=caller)
         except NotFound:
             known = _names(await self.pools(caller=caller))
-            raise InvalidRequest.of({"pool": [no_object("resource pool", id_or_name, known)]}) from None
+            raise InvalidRequest.of({"pool": [no_such("pool", [id_or_name], known)]}) from None
 
     async def create_zone(self, caller: Caller, name: str, description: str = "") -> Zone:
         caller.require_admin()
@@ -186,7 +186,7 @@ async def _check_target(db: Db, zone: Zone, target: Zone | None, move_to: str) -
     """Raises InvalidRequest for the field `move_to` unless it is another zone than the one to be deleted."""
     if target is None:
         others = [one for one in _names(await store.zones(db)) if one != zone.name]
-        raise InvalidRequest.of({"move_to": [no_object("zone", move_to, others)]})
+        raise InvalidRequest.of({"move_to": [no_such("zone", [move_to], others)]})
     if target == zone:
         raise InvalidRequest.of({"move_to": ["This is the zone to be deleted; name another."]})
 

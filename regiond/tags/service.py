@@ -13,9 +13,10 @@ from regiond.events.service import Events
 from regiond.identifiers import findable
 from regiond.tags import store
 from regiond.tags.model import Tag, TagChange, TaggedNodes, check_name, check_removable
-from regiond.validation_messages import existing, no_objects
+from regiond.validation_messages import existing, no_such
 
 _MAX_NAMED = 10
+_EXISTS = "Tag with this Name already exists."  # clients of MAAS match it
 
 
 async def _tag(db: Db, name: str, *, caller: Caller | None = None) -> Tag:
@@ -24,10 +25,10 @@ async def _tag(db: Db, name: str, *, caller: Caller | None = None) -> Tag:
 
 
 async def unknown_tags(db: Db, names: Sequence[str], *, caller: Caller | None = None) -> Sequence[str]:
-    """Returns a message for each of the names that is no tag which the caller may see; the first ones name others."""
+    """Returns a message that names those of the names which are no tags that the caller may see; none: empty."""
     unknown = await store.unknown(db, names, caller=caller) if names else ()
     choices = [tag.name for tag in await store.all_tags(db, caller=caller)] if unknown else ()
-    return no_objects("tag", unknown, choices)
+    return [no_such("tag(s)", list(unknown), choices)] if unknown else []
 
 
 class Tags:
@@ -48,7 +49,7 @@ class Tags:
         caller.require_admin()
         check_name(tag.name)
         async with self._database.transaction() as db:
-            with unique("name", _exists(tag.name)):
+            with unique("name", _EXISTS):
                 await store.insert(db, tag)
             await Events.record(db, "tag_created", f"The tag {tag.name!r} was created.", caller=caller)
         return tag
@@ -68,8 +69,8 @@ class Tags:
             await _tag(db, name)
             await store.lock(db, name)
             if new_name is not None and await store.read(db, new_name, caller=None) is not None:
-                raise InvalidRequest.of({"name": [_exists(new_name)]})
-            with unique("name", _exists(new_name or name)):
+                raise InvalidRequest.of({"name": [_EXISTS]})
+            with unique("name", _EXISTS):
                 changed = await store.update(db, name, change)
             renamed = "changed" if new_name is None else f"renamed to {new_name!r}"
             await Events.record(db, "tag_changed", f"The tag {name!r} was {renamed}.", caller=caller)
@@ -119,7 +120,3 @@ class Tags:
             return counts
 
         return await self._database.in_transaction(work)
-
-
-def _exists(name: str) -> str:
-    return f"Tag {name!r} already exists."

@@ -86,11 +86,12 @@ async def test_nodes_are_machines_devices_and_racks(innkeeper: Deployment) -> No
         (f"id={machine['system_id']}", ["one"]), ("hostname=two&hostname=rack", ["two", "rack"]),
         (f"mac_address={mac_address.upper()}", ["one"]), ("zone=1", ["one", "two", "box", "rack"]), ("zone=far", []),
         ("agent_name=juju", []), ("mac_address=52:54:00:aa:00:01", ["box"]), (f"id={box['system_id']}", ["box"]),
-        ("domain=maas", ["one", "two", "box", "rack"]), ("domain=other", []), ("pool=default", ["one", "two", "box"]),
+        ("domain=maas", ["one", "two", "box", "rack"]), ("pool=default", ["one", "two", "box"]),
         ("pool=other", []), ("tags=edge", []),
     ):  # fmt: skip
         assert [node["hostname"] for node in await innkeeper.get(f"nodes/?{query}")] == expected, query
     assert [*await invalid_fields(innkeeper.get("nodes/?zone=x&mac_address=52"))] == ["mac_address", "zone"]
+    assert [*await invalid_fields(innkeeper.get("nodes/?domain=other"))] == ["domain"]
     of_host = await innkeeper.get(f"nodes/{host['host']['system_id']}/")
     assert (of_host["hostname"], of_host["status_name"]) == ("sim", "Deployed")
     assert await innkeeper.get(f"nodes/?id={host['host']['system_id']}") == [of_host]

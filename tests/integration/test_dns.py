@@ -6,7 +6,7 @@ import pytest
 
 from innkeeper.request_body import Body
 from tests.deployment.deployment import Deployment
-from tests.rejections import rejection
+from tests.rejections import invalid_fields, rejection
 
 
 async def test_a_name_is_created_found_changed_and_deleted(innkeeper: Deployment) -> None:
@@ -18,8 +18,10 @@ async def test_a_name_is_created_found_changed_and_deleted(innkeeper: Deployment
     assert changed["resource_uri"] == f"/MAAS/api/2.0/{path}"
     for wanted in ("fqdn=api.maas", "name=api&domain=maas", "domain=0&rrtype=A", "all=true"):
         assert await innkeeper.get(f"dnsresources/?{wanted}") == [changed], wanted
-    for other in ("fqdn=maas", "rrtype=AAAA", "rrtype=CNAME", "domain=7"):
+    for other in ("fqdn=maas", "rrtype=AAAA", "rrtype=cname"):
         assert await innkeeper.get(f"dnsresources/?{other}") == [], other
+    for field, unknown in (("domain", "7"), ("domain", "nowhere"), ("rrtype", "AAA")):
+        assert [*await invalid_fields(innkeeper.get(f"dnsresources/?{field}={unknown}"))] == [field]
     assert (await innkeeper.put(path, address_ttl="20"))["ip_addresses"] == changed["ip_addresses"]
     assert (await innkeeper.put(path, ip_addresses=""))["ip_addresses"] == []
     assert (await innkeeper.delete(path)).status == 204

@@ -332,10 +332,10 @@ async def test_unknown_names_in_filters_are_rejected_by_field(innkeeper: Deploym
     problems = await invalid_fields(innkeeper.post("vm-hosts/", op="place", tags="nowhere", **fields))
     assert problems == {
         "host": ["There is no VM host 'nowhere'."],
-        "zone": ["There is no zone 'nowhere'; there is default."],
-        "not_in_zone": ["There is no zone 'nowhere'; there is default."],
-        "pool": ["There is no resource pool 'nowhere'; there is default."],
-        "not_in_pool": ["There is no resource pool 'nowhere'; there is default."],
+        "zone": ["No such zone: 'nowhere'. There is default."],
+        "not_in_zone": ["No such zone: 'nowhere'. There is default."],
+        "pool": ["No such pool: 'nowhere'. There is default."],
+        "not_in_pool": ["No such pool: 'nowhere'. There is default."],
     }
     known: list[dict[str, Any]] = [{"zone": "1"}, {"pool": "0"}, {"not_in_zone": "default"}, {"tags": "nowhere"}]
     for named in known:

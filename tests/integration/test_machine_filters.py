@@ -69,7 +69,7 @@ async def test_machines_are_selected_by_what_they_have(innkeeper: Deployment) ->
         ("owner", "nobody"), ("cpu_count", 5), ("pod_type", "lxd"), ("osystem", "ubuntu"), ("not_domain", "maas"),
         ("distro_series", "noble"), ("subnets", "10.99.0.0/16"), ("link_speed", 1000), ("devices", "vendor_id=8086"),
         ("not_vlans", nic["vlan"]["id"]), ("not_in_pool", "default"), ("simple_status", "failed"),
-        ("simple_status", "testing"), ("simple_status", "asleep"), ("status", "testing"), ("domain", "other"),
+        ("simple_status", "testing"), ("status", "testing"), ("power_state", "error"), ("power_state", "paused"),
         ("fabric_classes", "10g"),
         ("deployment_target", "memory"), ("not_deployment_target", "disk"),
     ):  # fmt: skip
@@ -123,7 +123,9 @@ async def test_events_are_selected_by_what_their_machines_have(innkeeper: Deploy
         assert await machines(selects_big) == {ids["big"]}, selects_big
     assert await machines(("zone", "default")) == await machines(("domain", "maas")) == set(ids.values())
     assert await machines(("hostname", "big"), ("id", ids["small"])) == set()
-    assert await machines(("domain", "other")) == await machines(("agent_name", "juju")) == set()
+    assert await machines(("agent_name", "juju")) == set()
+    unknown = await invalid_fields(innkeeper.get("events/?op=query&domain=other"))
+    assert unknown["domain"] == ["There is no domain 'other'; there is maas."]
 
 
 async def test_machines_are_selected_by_their_disks_and_nics(innkeeper: Deployment) -> None:
@@ -166,11 +168,24 @@ async def test_a_position_alone_cuts_the_list_too(innkeeper: Deployment) -> None
         ("interfaces", "a:space=nowhere", "there is no space"),
         ("deployment_target", "tape", "disk, memory"),
         ("not_cpu_count", "many", "whole number"),
-        ("zone", "nowhere", "there is default"),
-        ("not_in_zone", "7", "There is no zone 7"),
-        ("pool", "nowhere", "There is no resource pool"),
-        ("tags", "typo", "There is no tag"),
-        ("not_tags", "typo", "There is no tag"),
+        ("zone", "nowhere", "No such zone: 'nowhere'. There is default."),
+        ("not_in_zone", "7", "No such zone: '7'."),
+        ("pool", "nowhere", "No such pool: 'nowhere'. There is default."),
+        ("not_in_pool", "nowhere", "No such pool: 'nowhere'."),
+        ("tags", "typo", "No such tag(s): 'typo'."),
+        ("not_tags", "typo", "No such tag(s): 'typo'."),
+        ("pod", "nowhere", "There is no VM host 'nowhere'"),
+        ("not_pod", "99", "There is no VM host 99"),
+        ("pod_type", "xen", "'xen' is not one of: "),
+        ("not_pod_type", "lxc", "'lxc' is not one of: lxd"),
+        ("arch", "amd46", "Architecture not recognised: 'amd46' is not one of: "),
+        ("not_arch", "arm46/generic", "Architecture not recognised: 'arm46'"),
+        ("power_state", "of", "'of' is not one of: off"),
+        ("not_power_state", "running", "'running' is not one of: "),
+        ("simple_status", "asleep", "'asleep' is not one of: "),
+        ("not_simple_status", "asleep", "'asleep' is not one of: "),
+        ("domain", "other", "There is no domain 'other'; there is maas."),
+        ("not_domain", "other", "There is no domain 'other'"),
         ("status", "asleep", "'asleep' is not one of: "),
         ("not_status", "23", "'23' is not one of: "),
         ("mac_address", "52:54:00", "is not a MAC address"),

@@ -204,15 +204,13 @@ async def test_groups_in_fields_are_named_or_given_by_id(innkeeper: Deployment) 
         await innkeeper.post("zones/", name=name)
     host = await innkeeper.add_simulated()
     assert (await innkeeper.put("vm-hosts/sim/", zone="2"))["zone"]["name"] == "east"
-    assert "There is no zone 'eat'; there are east, default, west." in await rejected(
+    assert "No such zone: 'eat'. There are east, default, west." in await rejected(
         innkeeper.put("vm-hosts/sim/", zone="eat")
     )
-    assert "There is no zone 'eat'; there are east, default, west." in await rejected(
+    assert "No such zone: 'eat'. There are east, default, west." in await rejected(
         innkeeper.post(f"vm-hosts/{host['id']}/", op="compose", zone="eat")
     )
-    assert "There is no resource pool 'labs'; there is default." in await rejected(
-        innkeeper.put("vm-hosts/sim/", pool="labs")
-    )
+    assert "No such pool: 'labs'. There is default." in await rejected(innkeeper.put("vm-hosts/sim/", pool="labs"))
 
 
 async def test_racks_and_clusters_have_names_too(innkeeper: Deployment) -> None:

@@ -1,11 +1,11 @@
-"""Finds tags and architectures of an allocate request that do not exist."""
+"""Finds tags and architectures of a request that do not exist."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.images.model import ARCHITECTURES
 from regiond.machines.allocation.store import reported_architectures
 from regiond.machines.model import AllocateRequest
@@ -20,15 +20,14 @@ async def unknown_words(database: Database, request: AllocateRequest, caller: Ca
             "tags": await unknown_tags(db, request.tags, caller=caller),
             "not_tags": await unknown_tags(db, request.not_tags, caller=caller),
         }
-        named = {*request.architectures, *request.not_architectures}
-        known = {*ARCHITECTURES, *(await reported_architectures(db) if named - {*ARCHITECTURES} else ())}
-    architectures = {
-        "arch": _unrecognised(request.architectures, known),
-        "not_arch": _unrecognised(request.not_architectures, known),
-    }
+        architectures = {
+            "arch": await unknown_architectures(db, request.architectures),
+            "not_arch": await unknown_architectures(db, request.not_architectures),
+        }
     return {field: list(messages) for field, messages in (tags | architectures).items() if messages}
 
 
-def _unrecognised(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    choices = sorted(known)
+async def unknown_architectures(db: Db, names: Collection[str]) -> list[str]:
+    """Returns a message for each of the names that no host has, and no image can have."""
+    choices = sorted({*ARCHITECTURES, *(await reported_architectures(db) if {*names} - {*ARCHITECTURES} else ())})
     return [f"Architecture not recognised: {no_choice(name, choices)}" for name in names if name not in choices]

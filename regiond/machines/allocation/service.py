@@ -27,7 +27,7 @@ from regiond.machines.allocation.constraints import (
     no_match,
 )
 from regiond.machines.allocation.device_search import checked_devices, matching
-from regiond.machines.allocation.known_words import unknown_words
+from regiond.machines.allocation.known_words import unknown_architectures, unknown_words
 from regiond.machines.allocation.matching import DeviceConstraints, labels_as_composed
 from regiond.machines.allocation.store import list_ready
 from regiond.machines.compose.host_constraints import resolve_host_filter
@@ -144,6 +144,11 @@ class Allocator:
             disk_labels=tuple(disk.label for disk in devices.disks if disk.label),
             nic_labels=tuple(nic.label for nic in devices.nics),
         )
+
+    async def architecture_problems(self, names: Sequence[str]) -> Sequence[str]:
+        """Returns a message for each of the names that is no architecture of a host or of images."""
+        async with self._database.connection() as db:
+            return await unknown_architectures(db, names)
 
     async def with_devices(self, ids: Sequence[int], *, storage: str, interfaces: str) -> list[int]:
         """Returns those of the machines with these row ids, in their order, that satisfy both constraint texts.

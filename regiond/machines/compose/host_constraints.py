@@ -12,7 +12,7 @@ from regiond.hosts.service import Hosts
 from regiond.identifiers import ID_PREFIX, NAME_PREFIX
 from regiond.machines.model import HostConstraints
 from regiond.placement.model import HostFilter
-from regiond.validation_messages import no_object, no_objects
+from regiond.validation_messages import no_object, no_objects, none_such
 
 
 async def resolve_host_filter(
@@ -35,8 +35,8 @@ async def resolve_host_filter(
     problems = {
         "zone": _unknown("zone", constraints.zones, zones),
         "not_in_zone": _unknown("zone", constraints.not_in_zones, zones),
-        "pool": _unknown("resource pool", constraints.pools, pools),
-        "not_in_pool": _unknown("resource pool", constraints.not_in_pools, pools),
+        "pool": _unknown("pool", constraints.pools, pools),
+        "not_in_pool": _unknown("pool", constraints.not_in_pools, pools),
     }
     if unknown_hosts:
         names = await hosts.names(caller=caller)
@@ -100,4 +100,4 @@ def _names(groups: Iterable[Zone | ResourcePool]) -> dict[str, str]:
 
 def _unknown(kind: str, requested: Iterable[str], known: Mapping[str, str]) -> list[str]:
     choices = sorted(set(known.values()))
-    return no_objects(kind, [one for one in requested if one not in known], choices)
+    return none_such(kind, [one for one in requested if one not in known], choices)

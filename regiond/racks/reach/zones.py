@@ -11,7 +11,7 @@ from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.racks.reach import zone_store
 from regiond.racks.unreachable import zones_text
-from regiond.validation_messages import no_object
+from regiond.validation_messages import no_such
 
 ALL_ZONES = "all zones"
 
@@ -23,7 +23,7 @@ async def requested_zones(db: Db, names: Sequence[str] | None) -> Sequence[int] 
     if not names:
         raise InvalidRequest.of({"zones": ["Name at least one zone, or use all_zones=true."]})
     found = await zone_store.zone_ids(db, names)
-    unknown = [no_object("zone", name) for name in names if name not in found]
+    unknown = [no_such("zone", [name]) for name in names if name not in found]
     if unknown:
         raise InvalidRequest.of({"zones": unknown})
     return sorted(set(found.values()))

@@ -37,7 +37,7 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.of_system_ids": (),
     "hosts.capacity": fleet_capacity([COUNTED]),
     "hosts.capacities": {4: COUNTED.capacity},
-    "hosts.ids_of": lambda texts: {one: frozenset({4} if one == "hv-01" else ()) for one in texts},
+    "hosts.ids_of": lambda texts: {one: frozenset({4} if one in {"hv-01", "4", "id:4"} else ()) for one in texts},
     "hosts.names": ("hv-01",),
     "hosts.search": HostSearch(hosts=(), found=(), names={}),
     "hosts.names_of": lambda ids: {4: "hv-01"} if 4 in ids else {},

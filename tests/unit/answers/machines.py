@@ -98,6 +98,7 @@ ANSWERS: Mapping[str, Any] = {
     "machines.query_power": PowerState.PAUSED,
     "allocation.start": OPERATION,
     "allocation.with_devices": list,
+    "allocation.architecture_problems": lambda names: [f"{one!r}?" for one in names if one not in {"amd64", "arm64"}],
     "allocation.allocated": Allocated(machine=MACHINE),
     "allocation.dry_run": MachineToCompose(
         request=ComposeRequest(), placement=PLACEMENT, disk_labels=(), nic_labels=()

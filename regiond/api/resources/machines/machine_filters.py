@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
+
+from common.values import DriverType
 from regiond.api.declaration.field_types import Integer, IntegerList, TextList
 from regiond.api.declaration.fields import Field, Format, Problems, Values
 from regiond.api.resources.shared.compose_fields import INTERFACES, STORAGE, own_architecture
@@ -38,7 +41,9 @@ _STATUSES = (  # MAAS's statuses, by their numbers
     "exiting rescue mode", "failed to exit rescue mode", "testing", "failed testing",
 )  # fmt: skip
 _STATUS_NUMBERS = frozenset(str(number) for number in range(len(_STATUSES)))
-_POWER_STATES = {"on": ("on", "paused"), "off": ("off",), "unknown": ("unknown",)}
+_SIMPLE_STATUSES = (*_STATUSES, "failed", "other")
+_POWER_STATES = {"on": ("on", "paused"), "off": ("off",), "unknown": ("unknown",), "error": ()}  # MAAS's
+_POWER_WORDS = (*_POWER_STATES, "paused")
 FILTERS = (
     _many("id", "System id."),
     _many("hostname", "Hostname."),
@@ -88,7 +93,7 @@ OF_THE_PAGE = frozenset({
 
 async def machine_filter(services: Services, values: Values) -> MachineFilter:
     """Returns the filters that the query applies. Raises InvalidRequest by field for names that do not exist."""
-    values = await checked_filters(services, values, _status_problems(values))
+    values = await checked_filters(services, values, _word_problems(values))
     return MachineFilter(
         system_ids=values["id"],
         criteria=await _criteria(services, values),
@@ -157,8 +162,8 @@ def _architectures(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _power_states(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the words in those of machines; an unknown word stays, and matches no machine."""
-    return tuple(state for word in words for state in _POWER_STATES.get(word.lower(), (word,)))
+    """Returns the words in those of machines; one that no machine has stays, and matches none."""
+    return tuple(state for word in words for state in _POWER_STATES.get(word.lower()) or (word.lower(),))
 
 
 def other_domains(named: tuple[str, ...]) -> tuple[str, ...]:
@@ -171,14 +176,23 @@ def names_only_ids(values: Values) -> bool:
     return bool(values["id"]) and not any(values[one.name] for one in FILTERS if one.name != "id")
 
 
-def _status_problems(values: Values) -> Problems:
-    """Returns problems for unknown statuses. A status of MAAS that no machine can have is known: it matches none."""
-    problems: Problems = {}
-    for field in ("status", "not_status"):
-        unknown = [one for one in values[field] if _plain(one) not in _STATUSES and _plain(one) not in _STATUS_NUMBERS]
-        if unknown:
-            problems[field] = [no_choice(one, [name.replace(" ", "_") for name in _STATUSES]) for one in unknown[:3]]
-    return problems
+def _word_problems(values: Values) -> Problems:
+    """Returns problems for words that are none of a filter. One of MAAS that no machine can have is known."""
+    types = [one.value for one in DriverType]
+    return {
+        **_unknown_words(values, ("status", "not_status"), _STATUSES, _STATUS_NUMBERS),
+        **_unknown_words(values, ("simple_status", "not_simple_status"), _SIMPLE_STATUSES),
+        **_unknown_words(values, ("power_state", "not_power_state"), _POWER_WORDS),
+        **_unknown_words(values, ("pod_type", "not_pod_type"), types),
+    }
+
+
+def _unknown_words(
+    values: Values, fields: Iterable[str], words: Sequence[str], numbers: Collection[str] = ()
+) -> Problems:
+    choices = [word.replace(" ", "_") for word in words]
+    unknown = {field: [one for one in values[field] if _plain(one) not in {*words, *numbers}] for field in fields}
+    return {field: [no_choice(one, choices) for one in found[:3]] for field, found in unknown.items() if found}
 
 
 def _plain(status: str) -> str:
@@ -192,7 +206,7 @@ def _states(statuses: tuple[str, ...]) -> tuple[MachineState, ...]:
 
 
 def _simple_states(words: tuple[str, ...]) -> tuple[MachineState, ...]:
-    wanted = {word.lower() for word in words}
+    wanted = {_plain(word) for word in words}
     return tuple(state for state in STATUS if _simple_status(state) in wanted)
 
 

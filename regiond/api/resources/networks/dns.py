@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from common.errors import InvalidRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.declaration.field_types import Boolean, Integer, Text, TextList
-from regiond.api.declaration.fields import Field
+from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
+from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.served import filled, found, given, part, serve, target, text
 from regiond.api.replies import Reply, text_reply
+from regiond.api.resources.shared.filter_values import check_domains
 from regiond.api.serializers.networks import DNS_RESOURCE_JSON, DOMAIN_WITH_RECORDS_JSON
 from regiond.dns.model import (
     MAX_NAME,
     MAX_TTL_S,
     Address,
     DnsFilter,
+    DnsName,
     DnsNameChange,
     DomainChange,
     MachineName,
@@ -62,7 +65,11 @@ _FILTERS = (
     Field("fqdn", _NAME, "Only this name.", example="www.lab.example"),
     Field("name", _NAME, "Only those with this name in their domain."),
     Field("domain", _NAME, "Only those of the domain with this id or name."),
-    Field("rrtype", Text(max_length=20), "Only those with records of this type: A or AAAA."),
+    Field(
+        "rrtype",
+        Choice(choices=("A", "AAAA", "CNAME", "MX", "NS", "SRV", "SSHFP", "TXT"), any_case=True),
+        "Only those with records of this type; there are A and AAAA.",
+    ),
 )
 _find_domain = found(lambda s: s.dns.domain, "id")
 _list_domains = serve(lambda s: s.dns.domains)
@@ -103,10 +110,20 @@ _change = filled(
     addresses=_addresses,
 )
 _find_name = found(lambda s: s.dns.name, "id", number_of="DNS resource")
-_list_names = serve(lambda s: s.dns.names, wanted=_filter)
+_names = serve(lambda s: s.dns.names, wanted=_filter)
 _create_name = serve(lambda s: s.dns.create_name, new=_change)
 _update_name = serve(lambda s: s.dns.update_name, name_id=target("id"), change=_change)
 _delete_name = serve(lambda s: s.dns.delete_name, name_id=target("id"))
+
+
+async def _list_names(call: Call) -> tuple[DnsName, ...]:
+    problems: Problems = {}
+    if call.values["domain"]:
+        await check_domains(call.services, "domain", [call.values["domain"].lower().removesuffix(".")], problems)
+    if problems:
+        raise InvalidRequest.of(problems)
+    return await _names(call)
+
 
 DOMAINS = Resource(
     handler="DomainsHandler",

@@ -1,4 +1,4 @@
-"""Checks and resolves the values of list filters: zones, pools, tags, networks and MAC addresses."""
+"""Checks and resolves the values of list filters: objects that they name, architectures and MAC addresses."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from common.errors import InvalidRequest
 from regiond.api.declaration.fields import Problems, Values
+from regiond.api.resources.shared.compose_fields import own_architecture
 from regiond.api.services import Services
 from regiond.groups.model import ResourcePool, Zone
 from regiond.identifiers import split_reference
 from regiond.machines.service import checked_mac
 from regiond.networks.service import selected_ids
 from regiond.placement.model import NetworkType
-from regiond.validation_messages import no_object, no_objects, shown
+from regiond.validation_messages import no_object, no_objects, none_such, shown
 
 _ZONES = ("zone", "not_in_zone")
 _POOLS = ("pool", "not_in_pool")
 _TAGS = ("tags", "not_tags")
 _MACS = ("mac_address", "not_mac_address")
+_PODS = ("pod", "not_pod")
+_DOMAINS = ("domain", "not_domain")
+_ARCHITECTURES = ("arch", "not_arch")
 _CLASSES = ("fabric_classes", "not_fabric_classes")
 _NETWORKS: Mapping[str, NetworkType] = {
     "fabrics": "fabric", "not_fabrics": "fabric", "vlans": "vlan", "not_vlans": "vlan", "subnets": "subnet",
@@ -39,15 +43,36 @@ async def checked_filters(services: Services, values: Values, problems: Problems
         _resolve_groups("zone", await services.groups.zones(), _given(values, _ZONES), changed, problems)
     if _given(values, _POOLS):
         pools = await services.groups.pools(caller=services.caller)
-        _resolve_groups("resource pool", pools, _given(values, _POOLS), changed, problems)
+        _resolve_groups("pool", pools, _given(values, _POOLS), changed, problems)
     for field, names in _given(values, _TAGS).items():
         found = await services.tags.problems(names, caller=services.caller)
         if found:
+            problems[field] = list(found)
+    for field, texts in _given(values, _PODS).items():
+        ids = await services.hosts.ids_of(texts, caller=services.caller)
+        unknown = [one for one in dict.fromkeys(texts) if not ids[one]]
+        if unknown:
+            problems[field] = no_objects("VM host", unknown, await services.hosts.names(caller=services.caller))
+    for field, texts in _given(values, _DOMAINS).items():
+        await check_domains(services, field, texts, problems)
+    for field, texts in _given(values, _ARCHITECTURES).items():
+        named = [own_architecture(text) or "" for text in texts]
+        if found := await services.allocation.architecture_problems(named):
             problems[field] = list(found)
     await _resolve_networks(services, values, changed, problems)
     if problems:
         raise InvalidRequest.of(problems)
     return {**values, **changed}
+
+
+async def check_domains(services: Services, field: str, texts: Iterable[str], problems: Problems) -> None:
+    """Adds a problem for names and ids of domains that do not exist."""
+    domains = await services.dns.domains()
+    names = {one.name: one.name for one in domains}
+    by_id = {str(one.id): one.name for one in domains}
+    unknown = [text for text in dict.fromkeys(texts) if _name_of(text, names, by_id) is None]
+    if unknown:
+        problems[field] = no_objects("domain", unknown, sorted(names))
 
 
 def _given(values: Values, fields: Iterable[str]) -> Mapping[str, Sequence[str]]:
@@ -75,7 +100,7 @@ def _resolve_groups(
         found = {text: _name_of(text, names, by_id) for text in texts}
         unknown = [text for text, name in found.items() if name is None]
         if unknown:
-            problems[field] = no_objects(kind, unknown, sorted(names))
+            problems[field] = none_such(kind, unknown, sorted(names))
         changed[field] = tuple(name for name in found.values() if name is not None)
 
 
