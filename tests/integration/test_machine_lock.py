@@ -41,10 +41,17 @@ async def test_a_machine_is_locked_and_unlocked(innkeeper: Deployment, machine: 
     assert machine["locked"] is True
     unlocked = await innkeeper.post(path(machine), op="unlock")
     assert unlocked["locked"] is False
-    assert (await innkeeper.post(path(machine), op="unlock"))["locked"] is False
+    error = await rejection(innkeeper.post(path(machine), op="unlock"))
+    assert (error.details["status"], error.message) == (409, f"{machine['hostname']} is not locked.")
     events = await kinds_of_events(innkeeper)
     assert [events.count(kind) for kind in ("machine_locked", "machine_unlocked")] == [1, 1]
     assert (await innkeeper.delete(path(machine))).status == 204
+
+
+async def test_a_machine_that_is_locked_is_not_locked_again(innkeeper: Deployment, machine: Any) -> None:
+    error = await rejection(innkeeper.post(path(machine), op="lock"))
+    assert (error.details["status"], error.message) == (409, f"{machine['hostname']} is already locked.")
+    assert (await kinds_of_events(innkeeper)).count("machine_locked") == 1
 
 
 async def test_a_locked_machine_is_not_deleted(innkeeper: Deployment, machine: Any) -> None:

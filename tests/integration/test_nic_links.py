@@ -125,6 +125,8 @@ async def test_an_address_in_use_or_reserved_is_never_chosen(innkeeper: Deployme
         ({"mode": "AUTO", "subnet": "10.2.0.0/24"}, "subnet", "A NIC stays where it was attached"),
         ({"mode": "AUTO", "subnet": "nowhere"}, "subnet", "nowhere"),
         ({"mode": "AUTO", "subnet": ""}, "subnet", "needs a subnet"),
+        ({"mode": "DHCP", "subnet": ""}, "subnet", "A link has a subnet: name one"),
+        ({"mode": "link_up", "subnet": ""}, "subnet", "or end the link of the NIC with op=disconnect"),
         ({"mode": "DHCP", "default_gateway": "true"}, "default_gateway", "mode AUTO or STATIC"),
         ({"mode": "bridge"}, "mode", "AUTO"),
     ],

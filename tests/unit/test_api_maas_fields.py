@@ -16,14 +16,39 @@ def test_swap_space_is_rejected_rather_than_dropped(api: ApiDouble, swap_size: s
     assert (b"user data of the deployment does" in reply.body) == (status == 400)
 
 
-def test_a_deployment_ignores_crash_dumps(api: ApiDouble) -> None:
-    reply = api.request("POST", MACHINE, op="deploy", form={"enable_kernel_crash_dump": "true"})
-    assert (reply.status, reply.headers["Warning"]) == (200, '299 - "Ignored fields: enable_kernel_crash_dump"')
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("bridge_all", "True", b"makes no bridges"),
+        ("enable_kernel_crash_dump", "1", b"kernel crash dumps"),
+        ("install_rackd", "true", b"rack controller"),
+        ("hwe_kernel", "ga-22.04", b"the kernel of its image"),
+        ("ephemeral_deploy", "yes", b"disk"),
+        ("enable_hw_sync", "on", b"hardware"),
+    ],
+)
+def test_a_deployment_refuses_what_is_not_done(api: ApiDouble, field: str, value: str, reason: bytes) -> None:
+    reply = api.request("POST", MACHINE, op="deploy", form={field: value})
+    assert (reply.status, reason in reply.body, api.done()) == (400, True, [])
+    blank = "" if field == "hwe_kernel" else "false"
+    form = {field: blank, "bridge_type": "standard", "bridge_stp": "False", "bridge_fd": "15"}
+    assert api.request("POST", MACHINE, op="deploy", form=form).status == 200
+
+
+def test_a_deployment_ignores_what_has_no_effect(api: ApiDouble) -> None:
+    reply = api.request("POST", MACHINE, op="deploy", form={"vcenter_registration": "true"})
+    assert (reply.status, reply.headers["Warning"]) == (200, '299 - "Ignored fields: vcenter_registration"')
 
 
 @pytest.mark.parametrize("verbose", ["true", "1", "True"])
 def test_an_allocation_can_be_verbose(api: ApiDouble, verbose: str) -> None:
-    assert "verbose_storage" in api.json("POST", "machines/", op="allocate", form={"verbose": verbose})
+    found = api.json("POST", "machines/", op="allocate", form={"verbose": verbose})
+    inside = found["constraints_by_type"]
+    for key in ("verbose_storage", "verbose_interfaces"):
+        assert inside[key] == found[key]
+    assert not {"verbose_storage", "verbose_interfaces"} & {
+        *api.json("POST", "machines/", op="allocate")["constraints_by_type"]
+    }
 
 
 def test_machines_have_the_keys_of_newer_releases(api: ApiDouble) -> None:
@@ -31,3 +56,8 @@ def test_machines_have_the_keys_of_newer_releases(api: ApiDouble) -> None:
     shown = {name: machine[name] for name in ("interface_test_status", "enable_kernel_crash_dump", "is_dpu")}
     assert shown == {"interface_test_status": None, "enable_kernel_crash_dump": False, "is_dpu": False}
     assert machine["interface_test_status_name"] is None
+
+
+def test_errors_by_field_are_one_line_as_from_maas(api: ApiDouble) -> None:
+    reply = api.request("POST", "machines/", op="allocate", form={"bogus": "1"})
+    assert reply.body == b'{"bogus": ["No such constraint."]}'

@@ -1,4 +1,4 @@
-"""Waits for the operation that a request started: to its end, a short time if its object shows the rest, or not."""
+"""Waits for the operation that a request started: to its end, or less if its object shows the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The field `dry_run`: a request with it changes nothing, whatever its endpoint, its spelling and its place."""
+"""The field `dry_run`: a request with it changes nothing, whatever its endpoint, spelling and place."""
 
 from __future__ import annotations
 

@@ -65,10 +65,15 @@ def _by_label(pairs: Iterable[tuple[str, int]], devices: Mapping[int, Any]) -> d
     return {label: [devices[id_] for id_ in ids if id_ in devices] for label, ids in _ids_by_label(pairs).items()}
 
 
-_CONSTRAINTS_BY_TYPE: Serializer[Allocated] = serializer(
+_VERBOSE = (
+    optional_key("verbose_storage", encoded(mapping(array(BLOCK_DEVICE_JSON))), AllocatedMachine.disks_by_label),
+    optional_key("verbose_interfaces", encoded(mapping(array(INTERFACE_JSON))), AllocatedMachine.interfaces_by_label),
+)
+_CONSTRAINTS_BY_TYPE: Serializer[AllocatedMachine] = serializer(
     "ConstraintsByType",
-    key("storage", _IDS_BY_LABEL, lambda found: _ids_by_label(found.labels.disks)),
-    key("interfaces", _IDS_BY_LABEL, lambda found: _ids_by_label(found.labels.nics)),
+    key("storage", _IDS_BY_LABEL, lambda allocated: _ids_by_label(allocated.found.labels.disks)),
+    key("interfaces", _IDS_BY_LABEL, lambda allocated: _ids_by_label(allocated.found.labels.nics)),
+    *_VERBOSE,
 )
 ALLOCATED_JSON: Serializer[AllocatedMachine] = extended(
     "AllocatedMachine",
@@ -79,9 +84,8 @@ ALLOCATED_JSON: Serializer[AllocatedMachine] = extended(
         mapping(STR),
         lambda allocated: {str(id_): label for label, id_ in allocated.found.labels.disks},
     ),
-    key("constraints_by_type", _CONSTRAINTS_BY_TYPE, lambda allocated: allocated.found),
-    optional_key("verbose_storage", encoded(mapping(array(BLOCK_DEVICE_JSON))), AllocatedMachine.disks_by_label),
-    optional_key("verbose_interfaces", encoded(mapping(array(INTERFACE_JSON))), AllocatedMachine.interfaces_by_label),
+    key("constraints_by_type", _CONSTRAINTS_BY_TYPE, lambda allocated: allocated),
+    *_VERBOSE,  # of 1.0 here; MAAS has them in constraints_by_type
 )
 _COMPOSE: Serializer[ComposeRequest] = serializer(
     "WouldCompose", *fields_of(ComposeRequest, "cpu_count=cores memory=memory_mib storage interfaces")

@@ -1,5 +1,6 @@
-"""A rebuild: the deployment of a machine that has a system. Its disks but the root disk stay. Also what any deployment
-changes, in words. Pure.
+"""A rebuild: the deployment of a machine that has a system. Its disks but the root disk stay. Pure.
+
+Also what any deployment changes, in words.
 
 Until the root disk is written, a rebuild that fails or is aborted leaves the machine as it was: see `is_untouched`.
 """

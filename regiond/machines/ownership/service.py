@@ -135,17 +135,19 @@ class Ownership:
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView:
         """Protects the machine from allocation, deployment, deletion, release and changes, or ends the protection.
 
-        Works in every state. Operations that have begun continue. Idempotent. Raises NotFound, NotAllowed.
+        Works in every state. Operations that have begun continue. Raises NotFound, NotAllowed, and WrongState if the
+        machine is already so.
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
             check_owner(caller, machine)
-            if machine.locked != locked:
-                await lifecycle_store.set_locked(db, machine.id, locked=locked)
-                kind = "machine_locked" if locked else "machine_unlocked"
-                done = "locked against deletion, release and changes" if locked else "unlocked"
-                message = f"{machine.hostname} was {done}" + (f": {comment}" if comment else "")
-                await Events.record(db, kind, message, caller=caller, system_id=system_id)
+            if machine.locked == locked:
+                raise WrongState(f"{machine.hostname} is {'already' if locked else 'not'} locked.", locked=locked)
+            await lifecycle_store.set_locked(db, machine.id, locked=locked)
+            kind = "machine_locked" if locked else "machine_unlocked"
+            done = "locked against deletion, release and changes" if locked else "unlocked"
+            message = f"{machine.hostname} was {done}" + (f": {comment}" if comment else "")
+            await Events.record(db, kind, message, caller=caller, system_id=system_id)
             return await view_store.read(db, system_id)
 
     async def set_zone(self, caller: Caller, system_ids: Sequence[str], zone: str, devices: Sequence[str] = ()) -> None:

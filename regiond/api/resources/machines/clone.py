@@ -58,11 +58,12 @@ CLONE = with_dry_run(
         doc=(
             "Composes a machine on the same host with copies of all disks of this one, which has to be off: nothing "
             "starts, changes or deletes it meanwhile. The clone has the same size unless another is given, the same "
-            "firmware settings, tags and networks, and its own host name, MAC addresses and static addresses. Of a "
-            "machine with an owner it belongs to you. A clone of a Deployed machine is Deployed, and off: cloud-init "
-            "gives it its host name, SSH host keys, your SSH keys and a new machine id at its first start. Answers "
-            "after 8 s as compose does. Several clones are one operation, which is answered at once, with an operation "
-            "for each of them as its children, a few at a time; the failure of one does not stop the others."
+            "firmware settings, tags and networks, and its own host name, MAC addresses and static addresses. It "
+            "belongs to you, and is Allocated. A clone of a machine that Innkeeper has deployed is Deployed, and off: "
+            "cloud-init gives it its host name, SSH host keys, your SSH keys and a new machine id at its first start. "
+            "Answers after 8 s as compose does, unless the client prefers to wait. Several clones are one operation, "
+            "which is answered at once, with an operation for each of them as its children, a few at a time; the "
+            "failure of one does not stop the others."
         ),
         fields=(
             Field(

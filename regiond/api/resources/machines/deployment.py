@@ -25,7 +25,15 @@ _MAX_ENCODED_LENGTH = 3 * 1024 * 1024  # 1 MiB of user data in base64 twice, wit
 _REFUSED = {
     "ephemeral_deploy": "Innkeeper deploys to the machine's disk: leave ephemeral_deploy out.",
     "enable_hw_sync": "Innkeeper does not read a deployed machine's hardware: leave enable_hw_sync out.",
+    "bridge_all": "Innkeeper makes no bridges in guests: user data of the deployment does. Leave bridge_all out.",
+    "enable_kernel_crash_dump": (
+        "Innkeeper does not set up kernel crash dumps: user data of the deployment does. Leave "
+        "enable_kernel_crash_dump out."
+    ),
+    "install_rackd": "Innkeeper installs no rack controller on a machine: leave install_rackd out.",
 }
+_HWE_KERNEL = "hwe_kernel"
+_OWN_KERNEL = "A machine boots the kernel of its image: leave hwe_kernel out, or choose another image (distro_series)."
 _ID = re.compile(r"[0-9]{1,18}")
 _NOT_STORED = {"Cache-Control": "no-store"}
 
@@ -35,6 +43,8 @@ _VM_HOSTS = {"register_vmhost": DriverType.LXD, "install_kvm": DriverType.LIBVIR
 
 def _problems(call: Call) -> Problems:
     refused = {name: [reason] for name, reason in _REFUSED.items() if call.values[name]}
+    if call.values[_HWE_KERNEL]:
+        refused[_HWE_KERNEL] = [_OWN_KERNEL]
     if all(call.values[name] for name in _VM_HOSTS):
         return {**refused, "install_kvm": ["A machine becomes an LXD server or a libvirt host, not both: give one."]}
     return refused
@@ -144,19 +154,11 @@ DEPLOY = with_dry_run(
                 default=False,
             ),
             *(Field(name, Boolean(), "Not supported: must be false.", default=False) for name in _REFUSED),
+            Field(_HWE_KERNEL, Text(max_length=256), "Not supported: must be empty.", default=""),
             COMMENT,
         ),
-        accepted=frozenset(
-            {
-                "bridge_all",
-                "bridge_fd",
-                "bridge_stp",
-                "bridge_type",
-                "enable_kernel_crash_dump",
-                "hwe_kernel",
-                "vcenter_registration",
-            }
-        ),
+        # Without bridge_all the first three have no effect; the last is for images of VMware.
+        accepted=frozenset({"bridge_fd", "bridge_stp", "bridge_type", "vcenter_registration"}),
         result=MACHINE_RESULT,
         opens_operation=True,
         other_answers=(STARTED,),

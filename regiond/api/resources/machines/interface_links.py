@@ -11,7 +11,7 @@ from common.errors import InvalidRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
-from regiond.api.declaration.fields import Field
+from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import encoded, one_of
 from regiond.api.declaration.served import filled, text
@@ -44,6 +44,23 @@ _LINK_ID = Integer(minimum=1)
 _TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="uplink")
 _link_request = filled(LinkRequest, mode=lambda call: LinkMode(call.values["mode"]))
 nic_change = filled(DeviceNicChange, name=text("name"), mac_address=text("mac_address"))
+
+
+_NO_SUBNET = {
+    LinkMode.DHCP: (
+        "A link has a subnet: name one on the VLAN of the NIC. On a network without a known subnet, "
+        "op=change_interface of the machine gives the NIC DHCP."
+    ),
+    LinkMode.LINK_UP: "A link has a subnet: name one, or end the link of the NIC with op=disconnect.",
+}
+
+
+def _link_problems(call: Call) -> Problems:
+    """Returns the problem of a link that the interface would not show: the modes with an address name it themselves."""
+    if "mode" in call.invalid or call.values["subnet"] or call.values["mode"] is None:
+        return {}
+    reason = _NO_SUBNET.get(LinkMode(call.values["mode"]))
+    return {"subnet": [reason]} if reason else {}
 
 
 async def _link(call: Call) -> Mapping[str, Any]:
@@ -181,9 +198,10 @@ def _action(
     doc: str = "",
     fields: tuple[Field, ...] = (),
     accepted: frozenset[str] = frozenset(),
+    check: Callable[[Call], Problems] = lambda _: {},
 ) -> Endpoint:
     return crud.action(
-        op, INTERFACE_RESULT, run, title=title, doc=doc, fields=fields, accepted=accepted,
+        op, INTERFACE_RESULT, run, title=title, doc=doc, fields=fields, accepted=accepted, check=check,
         permission=Permission.OWNER, find=find_nic,
     )  # fmt: skip
 
@@ -242,6 +260,7 @@ ENDPOINTS = (
         "link_subnet",
         _link,
         title="Link a NIC to a subnet",
+        check=_link_problems,
         doc=(
             "Of a machine that is Ready or Allocated. Its guest and its VM host follow when it is deployed. Links that "
             "the owner of a machine changes are as before after its release. A NIC has one link."
@@ -256,7 +275,7 @@ ENDPOINTS = (
             Field(
                 "subnet",
                 Text(max_length=300),
-                "Id, CIDR or name of a subnet on the VLAN of the NIC.",
+                "Id, CIDR or name of a subnet on the VLAN of the NIC. Every link has one.",
                 recorded=True,
                 example="3",
             ),

@@ -335,8 +335,8 @@ LOCK = crud.action(
     serve(lambda s: s.ownership.set_locked, "comment", system_id=_ID, locked=lambda _: True),
     title="Lock a machine",
     doc=(
-        "Until it is unlocked, it is neither deleted, also not with its VM host, nor released, powered on or off, or "
-        "changed. Only machines that are Deploying or Deployed can be locked."
+        "Until it is unlocked, it is neither deleted, also not with its VM host, nor allocated, deployed, released, "
+        "powered on or off, or changed. Any machine can be locked, in every state. 409 if it is locked already."
     ),
     fields=(COMMENT,),
     find=find_machine,
@@ -347,6 +347,7 @@ UNLOCK = crud.action(
     MACHINE_RESULT,
     serve(lambda s: s.ownership.set_locked, "comment", system_id=_ID, locked=lambda _: False),
     title="Unlock a machine",
+    doc="409 if it is not locked.",
     fields=(COMMENT,),
     find=find_machine,
     permission=Permission.OWNER,

@@ -18,7 +18,7 @@ from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import NETWORK, read_vm
-from regiond.ui.machines.details.nic_form import GATEWAY, MODES, link_fields, property_fields, values_of
+from regiond.ui.machines.details.nic_form import GATEWAY, MODES, ends_link, link_fields, property_fields, values_of
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.texts import text
 
@@ -53,7 +53,9 @@ async def _change(
     """The link first, which is refused most often; nothing else has changed then. A new link has no default route."""
     path = {"system_id": machine.system_id, "id": str(nic.id)}
     link = link_fields(values, changes)
-    if link is not None:
+    if link is not None and ends_link(link):
+        await visit.act(INTERFACE, "POST", "disconnect", path=path)
+    elif link is not None:
         await visit.act(INTERFACE, "POST", "link_subnet", path=path, fields=link)
     elif changes.get(GATEWAY):
         await visit.act(INTERFACE, "POST", "set_default_gateway", path=path)
