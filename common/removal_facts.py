@@ -1,4 +1,4 @@
-"""What goes along when a guest is deleted, what stays, and what forbids it, as the hypervisor reports."""
+"""Facts on the deletion of a guest: what goes along, what stays, and what forbids it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class RemovalFacts:
-    """What a driver knows of the end of a guest, besides its disks.
+    """Facts on the end of a guest that a driver knows, besides its disks.
 
     `snapshots` are names; the hypervisor deletes them with the guest, and `saved_memory`, from which the guest would
     start. `shared_volumes` (POOL/VOLUME) are disks that stay, because another guest or another image needs them;

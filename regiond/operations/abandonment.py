@@ -1,4 +1,4 @@
-"""Ends an operation whose undoing does not end, because an administrator says so, and records what is known of it."""
+"""Ends an operation whose undoing does not end, as it is, for an administrator."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class BulkDomain:
 
 
 class DomainTrait(Enum):
-    """What libvirt can list domains by."""
+    """A property by which libvirt lists domains."""
 
     TRANSIENT = libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT
     SAVED_MEMORY = libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE

@@ -1,4 +1,4 @@
-"""Finds what goes along with the domain of a machine, what stays, and why its host would not delete all of it."""
+"""Finds what goes along with the domain of a machine, what stays, and what forbids its deletion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides which guests have a volume: the one answer before a volume is deleted, emptied, moved or attached.
+"""Decides which guests have a volume, before it is deleted, emptied, moved or attached.
 
 A guest may have it in a drive or as firmware variables, be off, and name it by its path, its storage pool, another
 path to the same file, or an image that is based on it.
@@ -28,7 +28,7 @@ _File = tuple[object, ...]  # equal for two paths of one file
 
 
 class VolumeUsers:
-    """Who has a volume. Its name counts at any path: it is given to one volume ever, so that this covers storage pools
+    """The guests that have volumes. A name counts at any path: it is given to one volume ever, so that this covers storage pools
     that share a folder, and folders that are symbolic links. Another name counts if it is the same file.
     """
 
