@@ -143,10 +143,12 @@ def action(
     return evolve(create(result, run, title=title, permission=permission, success=success, **options), op=op)
 
 
-def update(result: Result[T], run: Run[T], *, title: str, **options: Unpack[Options]) -> Endpoint:
+def update(
+    result: Result[T], run: Run[T], *, title: str, permission: Permission = Permission.ADMIN, **options: Unpack[Options]
+) -> Endpoint:
     """PUT: the changed object, which `run` returns."""
     return Endpoint(
-        method="PUT", permission=Permission.ADMIN, title=title, result=result, run=encoded_run(result, run), **options
+        method="PUT", permission=permission, title=title, result=result, run=encoded_run(result, run), **options
     )
 
 

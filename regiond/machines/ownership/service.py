@@ -162,12 +162,14 @@ class Ownership:
                 await move_to_zone(db, caller, system_ids, devices, zone_id)
 
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
-        """Changes the given fields; the guest's own name does not change. Idempotent.
+        """Changes the given fields; the guest's own name does not change. Its owner may change the description only.
+        Idempotent.
 
         Raises NotAllowed, NotFound, InvalidRequest by field, QuotaExceeded for a new resource pool, and Busy for a new
         hostname or group while it is being composed or adopted.
         """
-        caller.require_admin()
+        if change != MachineChange(description=change.description):
+            caller.require_admin()
         zone_id = await self._groups.requested_zone_id(change.zone)
         pool_id = await self._groups.requested_pool_id(change.pool)
         hostname = check_hostname(change.hostname) if change.hostname else None
@@ -177,7 +179,7 @@ class Ownership:
                 await _charge_pool(db, await view_store.read(db, system_id), pool_id)
             await groups.lock(db)
             machine = await self._locked(db, system_id)
-            check_unlocked(machine)
+            check_may_change(caller, machine)
             if (hostname is not None and hostname != machine.hostname) or groups.changes:
                 check_settled(machine)
             await groups.apply(db, machine)

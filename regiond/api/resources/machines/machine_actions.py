@@ -225,7 +225,9 @@ UPDATE = crud.update(
     MACHINE_RESULT,
     serve(lambda s: s.ownership.update, system_id=_ID, change=filled(MachineChange)),
     title="Change a machine",
-    doc="Changes only the given fields, in Innkeeper; of the virtual machine only its autostart changes.",
+    permission=Permission.OWNER,
+    doc="Changes only the given fields, in Innkeeper; of the virtual machine only its autostart changes. Its owner "
+    "changes the description; all else is for administrators.",
     fields=(
         Field(
             "hostname",

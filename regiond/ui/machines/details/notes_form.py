@@ -18,8 +18,10 @@ class TagChanges:
     remove: tuple[str, ...]
 
 
-def values_of(machine: MachineView) -> dict[str, str]:
-    return {DESCRIPTION: machine.description, TAGS: ", ".join(machine.tags)}
+def values_of(machine: MachineView, *, is_admin: bool = True) -> dict[str, str]:
+    """Returns what the form has: tags are for administrators."""
+    tags = {TAGS: ", ".join(machine.tags)} if is_admin else {}
+    return {DESCRIPTION: machine.description, **tags}
 
 
 def unchanged(machine: MachineView) -> Edit:

@@ -11,8 +11,8 @@ from regiond.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
+from regiond.ui.machines.action_pages import read_own
 from regiond.ui.machines.details import tagging
-from regiond.ui.machines.details.frame import read_vm
 from regiond.ui.machines.details.notes_form import DESCRIPTION, TAGS, tag_changes, values_of
 from regiond.ui.page import Visit, form_pages, redirect
 from regiond.ui.texts import text
@@ -20,8 +20,7 @@ from regiond.ui.texts import text
 
 async def notes(visit: Visit) -> Reply:
     """Takes the form of the summary. Shown by itself where it was refused, or somebody else changed the same."""
-    vm = await read_vm(visit)
-    machine = vm.machine
+    machine = await read_own(visit)
 
     async def show(edit: Edit, refusal: Refusal) -> Reply:
         return await visit.page(
@@ -46,7 +45,7 @@ async def notes(visit: Visit) -> Reply:
             await visit.act(MACHINE, "PUT", path=path, fields=fields)
         return redirect("vms", machine.system_id)
 
-    return await forms.change(visit, values_of(machine), show, send)
+    return await forms.change(visit, values_of(machine, is_admin=visit.caller.is_admin), show, send)
 
 
-PAGES = form_pages("vms/<system_id>/notes", notes, permission=Permission.ADMIN)
+PAGES = form_pages("vms/<system_id>/notes", notes, permission=Permission.OPERATOR)
