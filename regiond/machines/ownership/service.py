@@ -27,7 +27,6 @@ from regiond.machines.ownership_rules import (
     check_may_change,
     check_owner,
     check_owner_data,
-    check_unlocked,
     is_freed_by_fixing,
 )
 from regiond.operations import service as operation_service
