@@ -361,9 +361,8 @@ class PeerIdentity:
 class HostAccess:
     """Everything that a rack needs to call one host. Secret: stored in memory only, never printed.
 
-    `credentials` has `ssh_private_key` (OpenSSH PEM) for libvirt over SSH, `certificate` and `key` (PEM) for LXD; a
-    call that needs no login has none. `pinned` is the `PeerIdentity.material` of the first contact; None if the host
-    has no identity (a local socket) or is not trusted yet.
+    `credentials`, for a call that needs a login: `ssh_private_key` (OpenSSH PEM), or `certificate` and `key` (PEM).
+    `pinned` is the `PeerIdentity.material` of the first contact; None without identity (a local socket) or trust.
     """
 
     host_id: int
@@ -374,6 +373,7 @@ class HostAccess:
     installation_id: UUID
     credentials: Mapping[str, str] = field(factory=dict, repr=False)
     pinned: str | None = None
+    product: str = field(default="", eq=False)  # LXD or Incus, as last found, for messages; empty: not known
 
 
 class GuestEvent(StrEnum):

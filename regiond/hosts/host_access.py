@@ -42,4 +42,5 @@ class HostAccessReader:
             installation_id=self._installation_id,
             credentials=secrets,
             pinned=host.pinned,
+            product=host.product,
         )

@@ -107,6 +107,7 @@ def _entry(wanted: NamedHostImage, host: HostView, found: HostImage) -> NewHostI
     """Returns the entry to add, with the user's values, else with LXD's. Raises InvalidRequest by field."""
     said = metadata_of(found.architecture, found.os, found.release, found.description)
     given, subarch = split_architecture(wanted.architecture)
+    no_name = f"{host.product or 'LXD'} says no distribution and release of this image: give a name."
     problems: dict[str, list[str]] = {}
     if not said.architecture:
         known = ", ".join(ARCHITECTURES)
@@ -115,7 +116,7 @@ def _entry(wanted: NamedHostImage, host: HostView, found: HostImage) -> NewHostI
         problems["architecture"] = [f"The image on {host.name} is for {said.architecture}."]
     name = wanted.name or said.name or wanted.alias
     if (problem := name_problem(name)) is not None:
-        problems["name"] = [problem if name else "LXD says no distribution and release of this image: give a name."]
+        problems["name"] = [problem if name else no_name]
     if problems:
         raise InvalidRequest.of(problems)
     return NewHostImage(

@@ -13,6 +13,7 @@ from common.certificates import fingerprint
 from common.errors import NotTrusted
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.lxd.connection import tls
+from rackd.drivers.lxd.connection.dialect import dialect_of_product
 from rackd.drivers.lxd.connection.response_body import LargeBodies
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT
 
@@ -61,7 +62,14 @@ class LxdDriverFactory:
         context = tls.context(pinned_pem=access.pinned, certificate_pem=certificate, key_pem=key)
         closing, large_body = threading.Event(), self._large_bodies.lock_of(access.pinned)
         return LxdDriver(
-            Client(address, context, access.pinned, closing=closing, large_body=large_body),
+            Client(
+                address,
+                context,
+                access.pinned,
+                closing=closing,
+                large_body=large_body,
+                dialect=dialect_of_product(access.product),
+            ),
             Scope(project=access.project or DEFAULT_PROJECT, member=access.member),
             own_pem=certificate,
             pinned_pem=access.pinned,

@@ -53,7 +53,13 @@ INCUS = Dialect(
 
 _SERVER_NAMES = {"lxd": LXD, "incus": INCUS}
 IDENTITIES = "access_management_tls"  # an API extension: certificates with permissions by groups
+_PRODUCTS = {one.product: one for one in (LXD, INCUS)}
 _ONLY_INCUS = "restrict_dev_incus"  # an API extension
+
+
+def dialect_of_product(product: str) -> Dialect:
+    """Returns the dialect for messages about a server that has not answered yet; empty: not known."""
+    return _PRODUCTS.get(product, LXD)
 
 
 def dialect_of(server: Mapping[str, Any]) -> Dialect:
