@@ -13,6 +13,7 @@ from common.errors import BadSettings, WrongState
 from common.process.private_files import make_usable_folder
 from regiond.audit.service import Audit, local_request
 from regiond.backup.archive import AUTHORITY, KEY, SETTINGS
+from regiond.backup.dump_entries import read_entries
 from regiond.backup.model import AppliedMigration, BackupFailed, Contents, Manifest
 from regiond.backup.service import (
     Source,
@@ -30,6 +31,7 @@ from regiond.backup.service import (
     write_file,
 )
 from regiond.credentials.service import CREDENTIAL, is_systemd_credential, open_master_key
+from regiond.database_setup.dump_check import check_dump
 from regiond.db.migrate import check_schema_version, has_schema, migrate
 from regiond.db.migration_files import UNFINISHED_RESTORE, packaged
 from regiond.db.pool import Database, Db, connect
@@ -96,11 +98,14 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     make_usable_folder(settings.state)
     contents = await asyncio.to_thread(verify, source, passphrase)
     check_known(contents.manifest, {(one.number, one.digest) for one in packaged()})
+    recorded = {one.number for one in contents.manifest.migrations}
+    entries = read_entries(contents.dump_head)
     files = _files(settings.state, contents.private, environment)
     dsn = settings.required_database
     connection = await connect(dsn, application_name="innkeeper-restore")
     try:
         await check_empty(connection)
+        await check_dump(connection, entries, [one for one in packaged() if one.number in recorded])
         await asyncio.to_thread(begin_restore, settings.state)
         folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
         await _load(dsn, source, passphrase, settings.state / FOLDER / CONTENTS, connection.get_server_version().major)

@@ -90,11 +90,15 @@ class Manifest:
 
 @frozen(kw_only=True)
 class Contents:
-    """The findings of a backup that was read to its end. `private`: the private files by name."""
+    """The findings of a backup that was read to its end. `private`: the private files by name.
+
+    `dump_head`: the beginning of the dump, with its table of contents.
+    """
 
     manifest: Manifest
     dump_bytes: int
     private: Mapping[str, bytes] = field(repr=False)
+    dump_head: bytes = field(default=b"", repr=False, eq=False)
 
     def text(self) -> str:
         """Returns such as `12 VMs on 3 VM hosts, 2 accounts; database 123,456 bytes, 1 of 2 images`."""

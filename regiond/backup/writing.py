@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.process.private_files import DISK_FULL_ERRNOS
 from common.release import running_release
@@ -23,6 +23,7 @@ from regiond.credentials.service import MasterKey, check
 from regiond.db.pool import Db, connect
 
 # Without the transaction its snapshot is gone, and it is idle while `pg_dump` works.
+_MOST_HEAD_BYTES = 32 * 1024 * 1024  # the table of contents of Innkeeper's tables has less than one
 _NO_IDLE_LIMIT = {"idle_in_transaction_session_timeout": "0"}
 
 
@@ -133,12 +134,18 @@ def verify(source: BinaryIO, passphrase: str) -> Contents:
     """Reads a backup to its end, with the dump through `pg_restore`. Raises BackupFailed."""
     archive = ArchiveReader.open(source, passphrase)
     program = programs.find("pg_restore", at_least=postgresql_release(archive.manifest))
+    head = bytearray()
     with programs.restoration(program, None) as on_dump:
-        contents = archive.read(on_dump)
+
+        def read(data: bytes) -> None:
+            head.extend(data[: _MOST_HEAD_BYTES - len(head)])
+            on_dump(data)
+
+        contents = archive.read(read)
     missing = {KEY, AUTHORITY} - archive.private.keys()
     if missing:
         raise BackupFailed(f"The backup has no {' and no '.join(sorted(missing))}.")
-    return contents
+    return evolve(contents, dump_head=bytes(head))
 
 
 def postgresql_release(manifest: Manifest) -> int:

@@ -1,4 +1,4 @@
-"""Compares what a database can execute with what the migrations make in an empty one, before anything runs there."""
+"""Compares what a database can execute with what the migrations make in an empty one."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ _TRANSFERS = """
     with former as (
         select oid from pg_roles where rolname = $2
         union select relowner from pg_class
-               where oid in (to_regclass(format('%I.audit_entry', $3::text)), to_regclass(format('%I.schema_migration', $3::text)))
+               where relnamespace = to_regnamespace($3::text) and relname in ('audit_entry', 'schema_migration')
         except select oid from pg_roles where rolname = $1
     ), here as (select to_regnamespace($3::text)::oid as schema)
     select format('alter table %s owner to %I', c.oid::regclass, $1::text)

@@ -158,7 +158,7 @@ class StoredCode:
 
 
 def _order(name: str) -> tuple[bool, str]:
-    """What runs by itself comes first."""
+    """The key by which what runs by itself comes first."""
     return not name.startswith(("function ", "trigger ", "event trigger ", "rule ")), name
 
 
