@@ -52,7 +52,10 @@ def _status(arguments: Sequence[str]) -> int:
 
 def _read_settings(options: argparse.Namespace) -> RackSettings:
     """Raises BadSettings."""
-    return load(RackSettings, file=config_file(options.config, os.environ, CONFIG_FILE), environment=os.environ)
+    file = config_file(options.config, os.environ, CONFIG_FILE)
+    settings = load(RackSettings, file=file, environment=os.environ)
+    settings.check()
+    return settings
 
 
 def _token_from(word: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from attrs import frozen
 
 from common.process.logging import LEVELS
+from common.process.plain_http import check_header_is_private
 from common.process.settings import setting
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 from common.tracing.export import CA_DOC, ENDPOINT_DOC, HEADERS_DOC, RATIO_DOC, TraceOptions
@@ -62,6 +63,10 @@ class RackSettings:
     traces_ratio: float = setting(1.0, RATIO_DOC, at_least=0, at_most=1)
     traces_headers: Path | None = setting(None, HEADERS_DOC)
     traces_ca: Path | None = setting(None, CA_DOC)
+    allow_plain_http: bool = setting(
+        False,
+        "Whether traces_endpoint may send traces_headers to http:// on another computer, readable on the network.",
+    )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS, reload=True)
     max_calls: int = setting(
         200, "The maximum number of concurrent hypervisor calls; each uses a thread.", at_least=1, at_most=5000
@@ -69,6 +74,12 @@ class RackSettings:
     max_hung_calls: int = setting(
         3, "The number of abandoned calls after which a host counts as hung.", at_least=1, at_most=100
     )
+
+    def check(self) -> None:
+        """Raises BadSettings for settings that depend on each other."""
+        check_header_is_private(
+            self.traces_endpoint, self.traces_headers, setting="traces_endpoint", allowed=self.allow_plain_http
+        )
 
     @property
     def traces(self) -> TraceOptions:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from attrs import frozen
 
-from common.addresses.ip_networks import LOOPBACK, IpNetworks
+from common.addresses.ip_networks import IpNetworks
 from common.errors import BadSettings
 from common.process.logging import LEVELS
+from common.process.plain_http import check_header_is_private, is_loopback
 from common.process.settings import setting
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 from common.tracing.export import CA_DOC, ENDPOINT_DOC, HEADERS_DOC, RATIO_DOC, TraceOptions
@@ -41,7 +42,8 @@ class RegionSettings:
     allow_plain_http: bool = setting(
         False,
         "Whether http_host may be an address that other computers reach without tls_certificate: passwords and API "
-        "keys are then readable on the network.",
+        "keys are then readable on the network. Also whether audit_export and traces_endpoint may send a header to "
+        "http:// on another computer.",
     )
     hsts_s: int = setting(
         31536000,
@@ -258,12 +260,17 @@ class RegionSettings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             missing, given = ("tls_key", "tls_certificate") if self.tls_key is None else ("tls_certificate", "tls_key")
             raise BadSettings(f"{given} is set and {missing} is not: HTTPS needs both.")
-        if not self.uses_tls and not self.allow_plain_http and not _is_loopback(self.http_host):
+        if not self.uses_tls and not self.allow_plain_http and not is_loopback(self.http_host):
             raise BadSettings(
                 f"http_host {self.http_host!r} can be reached from other computers, and plain HTTP would show "
                 "passwords and API keys to the network. Set tls_certificate and tls_key; or set http_host to 127.0.0.1 "
                 "and put a proxy with HTTPS in front; or set allow_plain_http to true."
             )
+        for name, url, header in (
+            ("audit_export", self.audit_export, self.audit_export_header),
+            ("traces_endpoint", self.traces_endpoint, self.traces_headers),
+        ):
+            check_header_is_private(url, header, setting=name, allowed=self.allow_plain_http)
         if self.usage_history_url and not self.usage_history_url.startswith(("http://", "https://")):
             raise BadSettings(
                 f"usage_history_url {self.usage_history_url!r} is no link: it begins with http:// or https://."
@@ -298,7 +305,3 @@ class RegionSettings:
         if self.database is None:
             raise BadSettings("The setting 'database' is missing: a region needs a PostgreSQL database.")
         return self.database
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host in LOOPBACK
