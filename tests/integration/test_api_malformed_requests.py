@@ -47,6 +47,13 @@ async def test_invalid_hosts_and_paths_are_bad_requests(client: Client) -> None:
     assert (await client.request("GET", f"{BASE}version/", host="[::1]:5240")).status == 200
 
 
+@pytest.mark.parametrize("second", [b"b", b"a", b""])
+async def test_two_host_headers_are_a_bad_request(client: Client, second: bytes) -> None:
+    """A proxy may have checked the one, and the region would use the other."""
+    raw = b"GET /MAAS/api/2.0/version/ HTTP/1.1\r\nHost: a\r\nHost: " + second
+    assert (await client.send(raw + b"\r\nConnection: close\r\n\r\n")).status == 400
+
+
 @pytest.mark.parametrize(
     "raw",
     [

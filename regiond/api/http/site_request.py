@@ -106,8 +106,10 @@ class SiteRequest(Request):
         Request.finish(self)
 
     def _rejection(self) -> tuple[int, str] | None:
-        host = header(self, "Host")
-        if host is not None and not is_host(host):
+        hosts = header_lines(self, "Host")
+        if len(hosts) > 1:  # a proxy may have checked another one than is used here
+            return 400, "Bad Request: there is more than one Host header."
+        if hosts and not is_host(hosts[0]):
             return 400, "Bad Request: the Host header is not a valid host."
         try:
             unquote_to_bytes(self.path).decode()
