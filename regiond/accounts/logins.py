@@ -72,7 +72,7 @@ class Logins:
 
         Raises InvalidRequest by field, also for a wrong current password; TooManyAttempts as `verify`.
         """
-        self._passwords.check_new(new, field="password")
+        self._passwords.check_new(new, field="password", username=caller.username)
         try:
             login = await self.verify(caller.username, current, address=address)
             await self._store(caller.account_id, caller.username, new, caller=caller, login=login)
@@ -84,7 +84,7 @@ class Logins:
 
         Raises NotFound and InvalidRequest.
         """
-        self._passwords.check_new(password, field="password")
+        self._passwords.check_new(password, field="password", username=username)
         user = await self._accounts.user(username)
         await self._store(user.account_id, username, password, caller=None)
 

@@ -9,7 +9,7 @@ import hmac
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TypeVar
@@ -30,6 +30,7 @@ NICENESS = 10  # of these threads, added to the region's own: strangers can star
 _DJANGO = re.compile(r"pbkdf2_sha256\$([0-9]{1,8})\$([^$]{1,128})\$([A-Za-z0-9+/=]{1,128})", re.ASCII)
 _MAX_ITERATIONS = 5_000_000  # some seconds
 _COMMON = frozenset(resources.files("regiond.accounts").joinpath("common_passwords.txt").read_text("ascii").split())
+_SHORTEST_NAME = 3
 _FILLERS = "0123456789!?.,:;-_+*# "
 _LOOK_ALIKES = str.maketrans("013457@$!", "oleastasi")
 
@@ -70,9 +71,9 @@ class Passwords:
         """Sets how many characters a new password needs, at least MIN_LENGTH."""
         self._min_length = max(min_length, MIN_LENGTH)
 
-    def check_new(self, password: str, *, field: str) -> None:
-        """Raises InvalidRequest, for this field, if the password is short, long or easy to guess."""
-        problem = weakness(password, min_length=self._min_length)
+    def check_new(self, password: str, *, field: str, username: str) -> None:
+        """Raises InvalidRequest, for this field, if the password is short, long or easy to guess for this user."""
+        problem = weakness(password, username=username, min_length=self._min_length)
         if problem is not None:
             raise InvalidRequest.of({field: [problem]})
 
@@ -105,19 +106,28 @@ def _lower_priority() -> None:
         log.warning("password_threads_not_slowed", reason=str(error))
 
 
-def weakness(password: str, *, min_length: int = MIN_LENGTH) -> str | None:
-    """Returns why this is no good password, None if it is one."""
+def weakness(password: str, *, username: str = "", min_length: int = MIN_LENGTH) -> str | None:
+    """Returns why this is no good password of this user, None if it is one."""
     if len(password) < min_length:
         return f"Enter a password of at least {min_length} characters, not {len(password)}."
     if len(password) > MAX_PASSWORD:
         return f"Enter a password of at most {MAX_PASSWORD} characters, not {len(password)}."
     if _is_common(password.casefold()):
         return "The password is a common one, or a common word with digits or repeated. Use a random one."
+    if any(name in password.casefold() for name in _names(username)):
+        return "The password contains the user name, which others know. Use a random one."
     try:
         password.encode()
     except UnicodeEncodeError:
         return "The password is not valid Unicode text."
     return None
+
+
+def _names(username: str) -> Iterator[str]:
+    """The name, and of an address what stands before the @. A shorter one can be in any text by chance."""
+    for name in {username.casefold(), username.casefold().partition("@")[0]}:
+        if len(name) >= _SHORTEST_NAME:
+            yield name
 
 
 def _is_common(password: str) -> bool:

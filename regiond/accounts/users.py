@@ -72,7 +72,7 @@ class Users:
         caller.require_admin()
         check_username(new.username)
         check_email(new.email)
-        hashed = await self._hashed(new.password)
+        hashed = await self._hashed(new.password, new.username)
         async with self._database.transaction() as db:
             account_id = await user_store.insert(db, new, hashed)
             if account_id is None:
@@ -90,7 +90,7 @@ class Users:
         """
         name = username or FIRST_ADMINISTRATOR
         check_username(name)
-        hashed = await self._hashed(password)
+        hashed = await self._hashed(password, name)
         async with self._database.transaction() as db:
             await user_store.lock_accounts(db)
             existing = await user_store.first_administrator(db)
@@ -118,7 +118,7 @@ class Users:
         check_email(change.email or "")
         if username == caller.username and change.is_active is False:
             raise WrongState("You cannot deactivate your own account; another administrator can.")
-        hashed = None if change.password is None else await self._hashed(change.password)
+        hashed = None if change.password is None else await self._hashed(change.password, username)
 
         async def work(db: Db) -> User:
             await user_store.lock(db, username)
@@ -201,9 +201,9 @@ class Users:
             details={"owned": records, "new_owner": transfer.username} if owned else None,
         )  # fmt: skip
 
-    async def _hashed(self, password: str) -> str:
+    async def _hashed(self, password: str, username: str) -> str:
         """Raises InvalidRequest for the field `password`."""
-        self._passwords.check_new(password, field="password")
+        self._passwords.check_new(password, field="password", username=username)
         return await self._passwords.hashed(password)
 
 

@@ -94,10 +94,20 @@ def test_weak_passwords_are_rejected(password: str) -> None:
     assert password not in found
 
 
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [("olga", "olga-kettle-orbit-7"), ("Olga", "kettle-OLGA-orbit-7"), ("olga@example.net", "kettle7olga7orbit")],
+)
+def test_a_password_that_contains_the_user_name_is_rejected(username: str, password: str) -> None:
+    assert "contains the user name" in (weakness(password, username=username) or "")
+    assert weakness(password, username="ann") is None
+    assert weakness(password, username="o") is None  # such a name is in any text by chance
+
+
 def test_the_length_can_be_raised_and_never_lowered() -> None:
     assert weakness("vault-orbit-kettle-91", min_length=24) is not None
     with pytest.raises(InvalidRequest):
-        Passwords(min_length=4).check_new("orbit-91", field="password")
+        Passwords(min_length=4).check_new("orbit-91", field="password", username="ann")
 
 
 def test_a_long_random_password_is_accepted() -> None:
