@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from common.serialization import from_dict, to_dict
 
 FORMAT = 1
 MIN_PASSPHRASE_CHARS = 12
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 # One number of a table for each second since the backup is more than a region can give out: 126 composes per second is
 # the most that was measured, and each adds about ten rows to the log of its operation and to the claims.
@@ -85,7 +87,11 @@ class Manifest:
                 f"The backup has format {plain['format']}, and this release reads formats up to {FORMAT}. It was made "
                 f"by Innkeeper {plain.get('release', 'of a newer release')}: install that or a newer one."
             )
-        return from_dict(plain, cls)
+        manifest = from_dict(plain, cls)
+        for image in manifest.images:
+            if not _SHA256.fullmatch(image.sha256):  # the name of the file that a restore writes
+                raise BackupFailed(f"The backup has an image whose hash {image.sha256[:80]!r} is none: it was changed.")
+        return manifest
 
 
 @frozen(kw_only=True)
