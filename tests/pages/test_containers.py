@@ -1,7 +1,7 @@
 """The page about containers, on a new Debian with Podman: images of our packages, region and rack from them.
 
-Debian's own image cannot be had without a registry of images: mmdebstrap makes one of the same packages, by its name.
-Containers have no control groups, since those of the machine that runs the test are not theirs to change, and the
+Debian's own image cannot be had without a registry of images: mmdebstrap makes one of the same packages, and takes its
+place. Containers have no control groups, since those of the machine that runs the test are not theirs to change, and the
 network of their machine, also where the page does not say so, since a bridge would be one of the test's machine.
 """
 
@@ -97,7 +97,8 @@ def types_commands(operator: Operator, commands: str) -> str:
     given = "".join(answer for command, answer in ANSWERS.items() if command in commands)
     builds = "podman build" in commands
     isolated = "export BUILDAH_ISOLATION=chroot\n" if builds else ""  # else it needs control groups
-    return operator.types(isolated + commands, given=given, network=builds)
+    on_base = commands.replace("podman build ", f"podman build --build-arg BASE={BASE} ")
+    return operator.types(isolated + on_base, given=given, network=builds)
 
 
 def repeats_commands(operator: Operator, part: str) -> str:
