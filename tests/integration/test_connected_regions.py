@@ -20,7 +20,11 @@ ADDRESS = "127.0.73.9"  # of this computer only; others may use the port at its 
 
 async def test_the_owner_of_the_tables_sees_where_regions_are(server_folder: Path, tmp_path: Path) -> None:
     local = postgres.start(server_folder, settings={**postgres.FAST, "listen_addresses": ADDRESS})
-    for statement in ("create role region login", "create role owns login in role region", "create database own owner owns"):
+    for statement in (
+        "create role region login",
+        "create role owns login in role region",
+        "create database own owner owns",
+    ):
         await execute_as_superuser(local, statement)
     region = await connect(f"postgresql://region@{ADDRESS}/own", application_name="innkeeper-regiond")
     dsn = f"postgresql://owns@{ADDRESS}/own"

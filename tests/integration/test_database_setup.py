@@ -193,9 +193,7 @@ async def test_an_administrator_need_not_be_a_superuser(server: Server) -> None:
 async def test_rights_that_a_restore_had_lent_are_taken_back(server: Server) -> None:
     await server.set_up()
     await server.lend_owner()
-    await server.execute(
-        f'set role "{server.target.owner}"', "create table own (id integer)", dsn=server.target.dsn
-    )
+    await server.execute(f'set role "{server.target.owner}"', "create table own (id integer)", dsn=server.target.dsn)
     assert await service.foreign_owner(server.target.dsn) == server.target.owner  # the next command takes them back
     assert f"The rights of {server.target.owner} were taken from {server.target.role}." in await server.set_up()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
