@@ -69,10 +69,10 @@ class Machine:
     def init(self, *options: str, entered: str = f"{PASSWORD}\n", status: int = 0) -> str:
         return self.runs("init", *self.of_server, *options, entered=entered, status=status)
 
-    async def value(self, query: str, *, dsn: str | None = None) -> object:
+    async def value(self, query: str, *values: object, dsn: str | None = None) -> object:
         connection = await connect(dsn or self.dsn, application_name="test")
         try:
-            return await connection.fetchval(query)
+            return await connection.fetchval(query, *values)
         finally:
             await connection.close()
 
@@ -148,16 +148,13 @@ async def test_no_region_starts_after_a_killed_restore_until_it_is_repeated(
     path = await backed_up(database, database_url, tmp_path)
     machine.init("--for-restore", entered="")
     restore = ("restore", machine.of_server[0], str(path))
-    logs_in = f"select rolcanlogin from pg_roles where rolname = '{machine.name}'"
-    waits = f"""
-        select exists (select from pg_locks join pg_stat_activity using (pid)
-                        where not granted and usename = '{machine.name}')
-    """
+    logs_in = "select rolcanlogin from pg_roles where oid = (select datdba from pg_database where datname = $1)"
+    waits = "select exists (select from pg_locks join pg_stat_activity using (pid) where not granted and datname = $1)"
     holder = await connect(named(machine.administrator, f"db{machine.name}"), application_name="test")
     try:
         await holder.execute("begin; create table schema_migration ()")  # the restore waits to create it
         process = machine.started(*restore)
-        while not await machine.value(waits, dsn=machine.administrator):
+        while not await machine.value(waits, f"db{machine.name}", dsn=machine.administrator):
             assert process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(_ENDS_WITHIN_S)
@@ -167,5 +164,5 @@ async def test_no_region_starts_after_a_killed_restore_until_it_is_repeated(
     assert "repeat `innkeeper region restore`" in refused
     assert await machine.value("select to_regclass('schema_migration') is null") is True
     assert "was restored from a backup of" in machine.runs(*restore)
-    assert await machine.value(logs_in) is False
+    assert await machine.value(logs_in, f"db{machine.name}") is False
     assert await migrate(machine.dsn) == ()

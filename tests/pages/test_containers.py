@@ -1,8 +1,8 @@
 """The page about containers, on a new Debian with Podman: images of our packages, region and rack from them.
 
 Debian's own image cannot be had without a registry of images: mmdebstrap makes one of the same packages, and takes its
-place. Containers have no control groups, since those of the machine that runs the test are not theirs to change, and the
-network of their machine, also where the page does not say so, since a bridge would be one of the test's machine.
+place. Containers have no control groups, since those of the machine that runs the test are not theirs to change, and
+the network of their machine, also where the page does not say so, since a bridge would be one of the test's machine.
 """
 
 from __future__ import annotations
