@@ -101,7 +101,7 @@ async def test_a_page_abandons_an_operation_with_a_reason(innkeeper: Deployment,
         assert f'href="{page}/abandon"' in (await client.get(page)).text
         question = await client.get(f"{page}/abandon")
         assert "Nothing more is undone." in question.text
-        refused = await client.post(f"{page}/abandon", **question.hidden, comment="")
+        refused = await client.post(f"{page}/abandon", None, **question.hidden, comment="")
         assert (refused.status, "Say why" in refused.text) == (422, True)
-        await client.post(f"{page}/abandon", **question.hidden, comment=WHY)
+        await client.post(f"{page}/abandon", None, **question.hidden, comment=WHY)
         assert (await innkeeper.get(f"operations/{operation}/"))["state"] == "failed"

@@ -71,7 +71,7 @@ def test_start_raises_the_last_failure(failures: list[str], starts: int) -> None
 
 def test_a_start_from_saved_memory_that_fails_says_how_to_start_without() -> None:
     domain = FailingDomain(["failed to read cookie"], saved=True)
-    with pytest.raises(DriverFailed, match="failed to read cookie.*virsh managedsave-remove vm"):
+    with pytest.raises(DriverFailed, match=r"failed to read cookie.*virsh managedsave-remove vm"):
         start(domain)
 
 
