@@ -231,13 +231,16 @@ class GuestNic:
     """A NIC of a guest, as its hypervisor reports it.
 
     `addresses` are the IP addresses that a running guest has there, as a lease of the hypervisor or the guest's agent
-    shows them; None if they are unknown, or the guest is off.
+    shows them; None if they are unknown, or the guest is off. With `own_vlan` its untagged frames are in another VLAN
+    than those of its network: in that with the tag `vid` (0: untagged), or in none.
     """
 
     mac_address: str
     kind: NicKind
     source: str = ""
     addresses: tuple[str, ...] | None = None
+    own_vlan: bool = False
+    vid: int | None = None
 
 
 class Autostart(StrEnum):

@@ -76,6 +76,11 @@ class GuestRecord:
         return tuple(str(disk["volume"] or disk["device"]) for disk in self.disks if disk["missing"])
 
 
+def own_vlans(record: GuestRecord) -> dict[str, int | None]:
+    """Returns the VLAN tag, None for no VLAN, of the NICs that have another VLAN than their network, by MAC address."""
+    return {str(nic["mac_address"]): nic["vid"] for nic in record.nics if nic.get("own_vlan")}
+
+
 def is_rounded(requested_bytes: int, found_bytes: int) -> bool:
     """Returns whether a disk of this size can be the requested one, rounded by its pool."""
     return 0 <= found_bytes - requested_bytes < ROUNDING_BYTES

@@ -9,16 +9,17 @@ from attrs import asdict, evolve
 from regiond.db.pool import Db
 from regiond.machines.model import MachineFilter
 from regiond.machines.values.criteria import MachineCriteria
+from regiond.networks.service import HAS_OWN_VLAN
 
 # The measurement of a machine `m` at its limit, on its host `h`.
 AT_LIMIT = """from machine_usage u
          where u.machine_id = m.id and m.power_state = 'on' and h.state = 'ready'
            and u.limit_since < now() - interval '10 minutes' and u.measured_at > now() - interval '2 hours'"""
-_NIC = """exists (
+_NIC = f"""exists (
            select from machine_nic n
              left join subnet s on s.id = n.subnet_id
              left join host_interface i on i.id = n.interface_id
-             left join vlan v on v.id = coalesce(s.vlan_id, i.vlan_id, n.vlan_id)
+             left join vlan v on v.id = coalesce(s.vlan_id, case when not {HAS_OWN_VLAN} then i.vlan_id end, n.vlan_id)
              left join fabric f on f.id = v.fabric_id
             where n.machine_id = m.id and """
 _DEPLOYED = "exists (select from deployment d where d.machine_id = m.id and "

@@ -9,20 +9,23 @@ from ipaddress import ip_address
 from regiond.db.pool import Db, of_row
 from regiond.machines.model import NicView
 from regiond.networks import service as network_service
+from regiond.networks.service import HAS_OWN_VLAN
 
-# Networks can change after a machine was composed: the VLAN of a NIC is its subnet's or host interface's present VLAN.
-_NICS = """
+# Networks can change after a machine was composed: the VLAN of a NIC is its subnet's or host interface's present VLAN,
+# unless its host gives it one of its own.
+_NICS = f"""
     select distinct on (n.machine_id, n.index)
            n.id, n.machine_id, n.index, n.name, n.mac_address, n.kind, n.source, n.label, n.mode, n.vid, n.tags,
            n.interface_id,
            n.gateway_versions, coalesce(n.link_id, n.id) as link_id,
-           coalesce(s.vlan_id, i.vlan_id, n.vlan_id) as vlan_id, n.subnet_id, host(a.address) as address
+           coalesce(s.vlan_id, case when not {HAS_OWN_VLAN} then i.vlan_id end, n.vlan_id) as vlan_id,
+           n.subnet_id, host(a.address) as address
       from machine_nic n
       left join subnet s on s.id = n.subnet_id
       left join host_interface i on i.id = n.interface_id
       left join ip_address a on a.machine_id = n.machine_id and a.nic_id = n.id
      where n.machine_id = any($1::integer[]) order by n.machine_id, n.index, a.id
-"""
+"""  # noqa: S608  a constant
 
 
 async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[NicView, ...]]:

@@ -74,20 +74,33 @@ _OF_HOSTS = """
      order by h.id
 """
 
+# Whether the host puts the NIC `n` of a machine into another VLAN than its network's: that of its row, or none.
+HAS_OWN_VLAN = """exists (
+           select from guest g, jsonb_to_recordset(g.nics) f (mac_address text, own_vlan boolean)
+            where g.machine_id = n.machine_id and f.own_vlan and lower(f.mac_address) = lower(n.mac_address))"""
 # By name, and by kind if several interfaces have the name. A network of the hypervisor is not an interface of the
-# server, while a NIC on a bridge may be on a bridge that the hypervisor manages.
+# server, while a NIC on a bridge may be on a bridge that the hypervisor manages. A NIC with a VLAN of its own is in
+# that VLAN of the same fabric, or in none.
 _BIND = """
     update machine_nic n
-       set interface_id = match.id, vlan_id = coalesce(match.vlan_id, n.vlan_id)
-      from (select k.id as nic_id, i.id, i.vlan_id,
+       set interface_id = match.id, vlan_id = match.vlan_id
+      from (select k.id as nic_id, i.id,
+                   case when own.vid is null then coalesce(i.vlan_id, k.vlan_id)
+                        else (select v.id from vlan v join vlan base on base.fabric_id = v.fabric_id
+                               where base.id = i.vlan_id and v.vid = own.vid) end as vlan_id,
                    row_number() over (partition by k.id order by i.kind <> k.kind, i.kind = 'network', i.id) as rank
               from machine m
               join machine_nic k on k.machine_id = m.id
               join host_interface i on i.host_id = m.host_id and i.missing_since is null and i.name = k.source
                    and (i.kind = k.kind or (k.kind <> 'network' and k.source <> ''))
+              left join lateral (
+                   select coalesce(f.vid, -1) as vid
+                     from guest g, jsonb_to_recordset(g.nics) f (mac_address text, own_vlan boolean, vid integer)
+                    where g.machine_id = m.id and f.own_vlan and lower(f.mac_address) = lower(k.mac_address)
+                    limit 1) own on true
              where m.id = any($1::integer[])) match
      where n.id = match.nic_id and match.rank = 1
-       and (n.interface_id, n.vlan_id) is distinct from (match.id, coalesce(match.vlan_id, n.vlan_id))
+       and (n.interface_id, n.vlan_id) is distinct from (match.id, match.vlan_id)
 """
 
 
@@ -156,7 +169,7 @@ async def names_on_vlans(db: Db, vlan_ids: Sequence[int]) -> tuple[str, ...]:
 
 
 async def bind_nics(db: Db, machine_ids: list[int]) -> None:
-    """Binds each NIC to the host interface that it is attached to, and to that interface's VLAN. Idempotent.
+    """Binds each NIC to the host interface that it is attached to, and to that interface's VLAN or its own. Idempotent.
 
     NICs on something that the host does not list are not changed.
     """

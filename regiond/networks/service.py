@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.networks.discovery.service import discover_networks
 from regiond.networks.fabrics import Fabrics
 from regiond.networks.interface_availability import available_interfaces
-from regiond.networks.interface_store import bind_nics
+from regiond.networks.interface_store import HAS_OWN_VLAN, bind_nics
 from regiond.networks.interfaces import Interfaces
 from regiond.networks.ipam.link_store import (
     begin_reservation,
@@ -30,6 +30,7 @@ from regiond.networks.store import subnets, vlans
 from regiond.networks.subnets import Subnets
 
 __all__ = [
+    "HAS_OWN_VLAN",
     "AddressSpan",
     "Networks",
     "available_interfaces",

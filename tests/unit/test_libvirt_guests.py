@@ -14,7 +14,7 @@ from common.volume_names import volume_name
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.events import change_of
 from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed
-from rackd.drivers.libvirt.definitions.domain_config import SriovPorts, domain_config
+from rackd.drivers.libvirt.definitions.domain_config import HostNics, domain_config
 from rackd.drivers.libvirt.inventory.guests import (
     guest_of_domain,
     listing,
@@ -263,7 +263,7 @@ def test_listed_guests_have_their_domain_config() -> None:
 
 FUNCTION = "<address type='pci' domain='0x0000' bus='0x3b' slot='0x02' function='0x1'/>"
 OTHER_DEVICE = FUNCTION.replace("0x3b", "0x00")
-PORTS = SriovPorts(by_address={"0000:3b:02.1": "eth3"}, by_network={"shared": "eth4"})
+PORTS = HostNics(by_address={"0000:3b:02.1": "eth3"}, by_network={"shared": "eth4"})
 
 
 @pytest.mark.parametrize(

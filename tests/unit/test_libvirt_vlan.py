@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from rackd.drivers.libvirt.definitions.domain_config import domain_config
 from rackd.drivers.libvirt.definitions.vlan_xml import Vlan, network_vlans, vlan_in
+from rackd.drivers.libvirt.inventory.node_devices import host_nics_of
 from rackd.drivers.libvirt.xml import parse
 from tests.unit.test_libvirt_facts import RESPONSES, facts
 
@@ -58,3 +60,34 @@ def test_a_nic_can_have_a_vlan_of_its_own() -> None:
 
 def test_a_network_of_libvirts_own_bridge_is_untagged() -> None:
     assert [one.vid for one in facts().networks if one.name == "default"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("group", "own", "expected"),
+    [
+        ("", "", (False, None)),
+        ("vlan-10", "", (False, None)),
+        ("twenty", "", (True, 20)),
+        ("trunk", "", (True, None)),
+        ("absent", "", (True, 42)),
+        ("twenty", ACCESS, (True, 7)),
+        ("", TRUNK, (True, None)),
+    ],
+)
+def test_a_nic_in_another_port_group_has_a_vlan_of_its_own(
+    group: str, own: str, expected: tuple[bool, int | None]
+) -> None:
+    trunk = f"<portgroup name='trunk'>{TRUNK}</portgroup>"
+    responses = evolve(RESPONSES, networks=((network(NATIVE, DEFAULT, OTHER, trunk), True),))
+    source = f"<source network='ovs' portgroup='{group}'/>" if group else "<source network='ovs'/>"
+    interface = f"<interface type='network'><mac address='a'/>{source}{own}</interface>"
+    config = domain_config(parse(f"<domain><devices>{interface}</devices></domain>", "a guest"))
+    (nic,) = config.nics_on(host_nics_of(responses))
+    assert (nic.own_vlan, nic.vid) == expected
+
+
+def test_a_nic_on_a_bridge_can_have_a_vlan() -> None:
+    interface = f"<interface type='bridge'><mac address='a'/><source bridge='ovsbr0'/>{ACCESS}</interface>"
+    config = domain_config(parse(f"<domain><devices>{interface}</devices></domain>", "a guest"))
+    (nic,) = config.nics_on(host_nics_of(RESPONSES))
+    assert (nic.own_vlan, nic.vid) == (True, 7)

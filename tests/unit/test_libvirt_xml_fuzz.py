@@ -25,7 +25,7 @@ from rackd.drivers.libvirt.definitions.nic_xml import nic_at, remove_nic
 from rackd.drivers.libvirt.definitions.size_xml import set_size
 from rackd.drivers.libvirt.inventory.facts import facts_of, pools_of
 from rackd.drivers.libvirt.inventory.guests import guest_of_domain
-from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of, taken_functions
+from rackd.drivers.libvirt.inventory.node_devices import host_nics_of, taken_functions
 from rackd.drivers.libvirt.xml import MAX_DEPTH, MAX_MARKS, parse
 from tests.contract.libvirt_node import PCI_DEVICE, PORT
 from tests.unit.test_libvirt_facts import CAPABILITIES, NETWORK, POOL, RESPONSES
@@ -79,7 +79,7 @@ class Reader:
     def host(self, responses: HostResponses, offer: str) -> object:
         pools, _ = pools_of(responses)
         traits = traits_of(responses)
-        return facts_of(responses, pools, {}), sriov_ports_of(responses), DomainCapabilities.of(offer, traits)
+        return facts_of(responses, pools, {}), host_nics_of(responses), DomainCapabilities.of(offer, traits)
 
     def guest(self, xml: str) -> object:
         tree = parse(xml, "a guest")

@@ -71,7 +71,7 @@ from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainC
 from rackd.drivers.libvirt.inventory.guest_agents import GuestAgents
 from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
-from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
+from rackd.drivers.libvirt.inventory.node_devices import host_nics_of
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.inventory.saved_guests import with_saved_sizes
 from rackd.drivers.libvirt.inventory.volume_disks import VolumeDisks
@@ -126,7 +126,7 @@ class LibvirtDriver(WithoutProjects):
             paths,
             self._installation_id,
             cached.configs,
-            sriov_ports_of(responses),
+            host_nics_of(responses),
             names,
         )
         saved = with_saved_sizes(listing.guests, client.saved_domains())

@@ -9,7 +9,9 @@ from regiond.hosts.discovery.allocation_store import write_allocations, write_st
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, DiscoveryRun, GuestChange, GuestChangeHandler
 from regiond.hosts.discovery.server_match import match_server
+from regiond.hosts.discovery.snapshot import ServerSnapshot
 from regiond.hosts.discovery.snapshot_store import read_snapshot
+from regiond.hosts.guest_record import own_vlans
 from regiond.hosts.image_copies import store as image_copy_store
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals, set_discrete_totals
@@ -41,7 +43,8 @@ async def apply_discovery(
     await record_addresses(
         db, host_id, run.discovery.guests, installation_id=snapshot.installation_id, began_at=run.began_at
     )
-    await bind_nics(db, [change.machine_id for change in changes.machines if change.kind is ChangeKind.MOVED])
+    moved = {change.machine_id for change in changes.machines if change.kind is ChangeKind.MOVED}
+    await bind_nics(db, sorted(moved | _with_other_vlans(changes, snapshot)))
     return changes
 
 
@@ -61,6 +64,16 @@ async def _write(
     await orphaned_volume_store.write(db, server_id, changes.volumes)
     await image_copy_store.delete(db, server_id, changes.image_copies.deleted)
     await image_copy_store.write(db, server_id, changes.image_copies.written)
+
+
+def _with_other_vlans(changes: DiscoveryChanges, snapshot: ServerSnapshot) -> set[int]:
+    """Returns the machines of which a NIC has got or lost a VLAN of its own."""
+    found = set()
+    for record in changes.guests_written:
+        before = snapshot.guests.get(record.key)
+        if record.machine_id is not None and before is not None and own_vlans(before) != own_vlans(record):
+            found.add(record.machine_id)
+    return found
 
 
 def _with_listed_disks(run: DiscoveryRun, changes: DiscoveryChanges) -> tuple[int, ...]:

@@ -89,8 +89,9 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
 
 
 def _nic(nic: GuestNic) -> Mapping[str, Any]:
-    """Returns the NIC without its addresses, which are stored with the NICs of machines."""
-    return {name: value for name, value in to_dict(nic).items() if name != "addresses"}
+    """Returns the NIC without its addresses, which are stored with the NICs of machines, and without what most lack."""
+    omitted = {"addresses"} if nic.own_vlan else {"addresses", "own_vlan", "vid"}
+    return {name: value for name, value in to_dict(nic).items() if name not in omitted}
 
 
 def is_resized(record: GuestRecord, machine: MachineSnapshot) -> bool:

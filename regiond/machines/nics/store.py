@@ -9,15 +9,18 @@ from attrs import frozen
 
 from regiond.db.pool import Db, of_row
 from regiond.networks.model import Address
+from regiond.networks.service import HAS_OWN_VLAN
 
-# A virtual function with a tag is in the VLAN of its tag, not in the VLAN of its port.
-_VLAN_IDS = """
+# A virtual function with a tag is in the VLAN of its tag, not in that of its port, and so is a NIC to which its host
+# gives another VLAN than its network's.
+_VLAN_IDS = f"""
     select distinct vlan.id
       from machine_nic n
       left join host_interface i on i.id = n.interface_id
-     cross join lateral (values (n.vlan_id), (case when n.vid is null then i.vlan_id end)) vlan (id)
+     cross join lateral (values (n.vlan_id), (case when n.vid is null and not {HAS_OWN_VLAN} then i.vlan_id end))
+           vlan (id)
      where n.id = any($1::integer[]) and vlan.id is not null
-"""
+"""  # noqa: S608  a constant
 _SET_LINK = """
     update machine_nic
        set mode = $2, subnet_id = $3, gateway_versions = '{}', link_id = nextval('nic_link_id_seq')::integer

@@ -15,6 +15,7 @@ from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot, has_
 from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
 from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, generation_in, marker_in
+from rackd.drivers.libvirt.definitions.vlan_xml import NO_VLANS, NetworkVlans, Vlan, vlan_in
 from rackd.drivers.libvirt.definitions.volume_references import layers, names_of, references
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
@@ -30,36 +31,47 @@ _NIC_SOURCES = {
 
 
 @frozen(kw_only=True)
-class SriovPorts:
-    """The port of each virtual function, by its PCI address or by the network that assigns it."""
+class HostNics:
+    """The port of each virtual function, by its PCI address or by the network that assigns it, and the VLANs of each
+    network."""
 
     by_address: Mapping[str, str] = field(factory=dict)
     by_network: Mapping[str, str] = field(factory=dict)
+    vlans: Mapping[str, NetworkVlans] = field(factory=dict)
 
 
-UNKNOWN_PORTS = SriovPorts()
+UNKNOWN_NICS = HostNics()
 
 
 @frozen(kw_only=True)
 class DomainNic:
-    """A NIC in domain XML. With `is_device` it is a PCI passthrough device, which may be no NIC at all."""
+    """A NIC in domain XML. With `is_device` it is a PCI passthrough device, which may be no NIC at all.
+
+    `vlan` is what it has itself, None without one.
+    """
 
     mac_address: str
     kind: NicKind
     source: str = ""
     pci_address: str | None = None
     is_device: bool = False
+    port_group: str = ""
+    vlan: Vlan | None = None
 
-    def resolve(self, ports: SriovPorts) -> GuestNic | None:
+    def resolve(self, host: HostNics) -> GuestNic | None:
         """Returns the NIC with its port if it is a virtual function; None for a device that is none."""
         kind, source = self.kind, self.source
-        if kind is NicKind.NETWORK and source in ports.by_network:
-            kind, source = NicKind.SRIOV, ports.by_network[source]
+        if kind is NicKind.NETWORK and source in host.by_network:
+            kind, source = NicKind.SRIOV, host.by_network[source]
         elif kind is NicKind.SRIOV and not source and self.pci_address is not None:
-            source = ports.by_address.get(self.pci_address, "")
+            source = host.by_address.get(self.pci_address, "")
         if self.is_device and not source:
             return None
-        return GuestNic(mac_address=self.mac_address, kind=kind, source=source)
+        of_network = host.vlans.get(self.source, NO_VLANS) if self.kind is NicKind.NETWORK else NO_VLANS
+        vlan = self.vlan or of_network.of(self.port_group)
+        has_own = self.vlan is not None or vlan != of_network.of()
+        vid = vlan.vid if has_own and vlan is not None else None
+        return GuestNic(mac_address=self.mac_address, kind=kind, source=source, own_vlan=has_own, vid=vid)
 
 
 @frozen(kw_only=True)
@@ -87,8 +99,8 @@ class DomainConfig:
     drives: frozenset[str] = frozenset()  # device names of CD and floppy drives, which are no disks
     pool_volumes: Mapping[str, tuple[str, str]] = field(factory=dict)  # pool and volume of disks defined by their names
 
-    def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
-        return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
+    def nics_on(self, host: HostNics) -> tuple[GuestNic, ...]:
+        return tuple(nic for nic in (one.resolve(host) for one in self.nics) if nic is not None)
 
 
 def domain_config(tree: Element) -> DomainConfig:
@@ -169,6 +181,8 @@ def _nics(tree: Element, function_ports: Mapping[str, str]) -> Iterable[DomainNi
             kind=kind,
             source=attribute(interface, "source", key) if key else "",
             pci_address=None if address is None else pci_address(address),
+            port_group=attribute(interface, "source", "portgroup"),
+            vlan=vlan_in(interface),
         )
 
 

@@ -111,10 +111,22 @@ _KEPT = {"boot", "address", "link", "mtu", "bandwidth", "alias", "rom"}
 _KEPT_OF_HOST = {*_KEPT, "model", "driver", "filterref"}  # a virtual function has none of them
 
 
+_OF_SOURCE = {"source", "vlan", "virtualport"}  # such as a port group, which a NIC on the same network keeps
+
+
+def _same_source(before: Element, after: Element) -> bool:
+    """Returns whether both are on the same network, bridge or interface, in the same way."""
+    mine, others = before.find("source"), after.find("source")
+    if before.get("type") != after.get("type") or mine is None or others is None:
+        return False
+    return all(mine.get(key) == value for key, value in others.attrib.items())
+
+
 def replaced_nic(before: Element, after: Element) -> Element:
     """Returns `after` with what the guest and an administrator know of the NIC `before`: its slot, its model …"""
     is_function = "hostdev" in {before.get("type"), after.get("type")}
-    kept = [part for part in before if part.tag in (_KEPT if is_function else _KEPT_OF_HOST)]
+    keeps = _KEPT if is_function else _KEPT_OF_HOST | _OF_SOURCE if _same_source(before, after) else _KEPT_OF_HOST
+    kept = [part for part in before if part.tag in keeps]
     tags = {part.tag for part in kept}
     element = ET.Element(after.tag, after.attrib)
     element.extend(part for part in after if part.tag not in tags)

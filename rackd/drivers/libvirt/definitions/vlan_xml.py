@@ -33,6 +33,9 @@ class NetworkVlans:
         return self.groups.get(port_group or self.default) or self.own
 
 
+NO_VLANS = NetworkVlans()
+
+
 def vlan_in(element: Element) -> Vlan | None:
     """Returns what the `<vlan>` in a NIC, network or port group gives; None without one."""
     tags = [tag for tag in element.iterfind("vlan/tag") if tag.get("id", "").isdecimal()]

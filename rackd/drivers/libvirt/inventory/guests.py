@@ -21,7 +21,7 @@ from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 from rackd.drivers.libvirt.definitions.boot_order import is_disk
 from rackd.drivers.libvirt.definitions.disk_xml import path_of
-from rackd.drivers.libvirt.definitions.domain_config import UNKNOWN_PORTS, DomainConfig, SriovPorts, domain_config
+from rackd.drivers.libvirt.definitions.domain_config import UNKNOWN_NICS, DomainConfig, HostNics, domain_config
 from rackd.drivers.libvirt.definitions.volume_references import image_below, names_of
 from rackd.drivers.libvirt.image_names import sha256_of
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
@@ -101,7 +101,7 @@ def listing(
     paths: PoolPaths,
     installation_id: UUID,
     configs: Mapping[str, DomainConfig],
-    ports: SriovPorts = UNKNOWN_PORTS,
+    ports: HostNics = UNKNOWN_NICS,
     volumes: Mapping[str, Container[str]] = MappingProxyType({}),
 ) -> GuestListing:
     """Returns every domain with readable statistics, and a Problem for each other one.
@@ -156,7 +156,7 @@ def _guest(
     )
 
 
-def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts, installation_id: UUID) -> Guest:
+def _with_config(guest: Guest, config: DomainConfig | None, ports: HostNics, installation_id: UUID) -> Guest:
     if config is None:
         return evolve(guest, is_complete=False)
     marker = _marker_of_config(guest, config, installation_id)
@@ -267,7 +267,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
             _disk(device, path, sizes.get(device) or 0, config.serials.get(device), paths)
             for device, path in disks.items()
         ),
-        nics=config.nics_on(UNKNOWN_PORTS),
+        nics=config.nics_on(UNKNOWN_NICS),
         generation=config.generation,
         boot_device=config.boot_device,
         boot_order=config.boot_order,

@@ -9,7 +9,8 @@ from attrs import evolve, frozen
 from common.hardware import NetworkDevice, NetworkPort
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
-from rackd.drivers.libvirt.definitions.domain_config import SriovPorts
+from rackd.drivers.libvirt.definitions.domain_config import HostNics
+from rackd.drivers.libvirt.definitions.vlan_xml import network_vlans
 from rackd.drivers.libvirt.xml import Element, attribute, format_pci_address, parse, pci_address, text_at
 
 _NO_SPEED = (0, 2**32 - 1)  # what the kernel reports for an unknown speed
@@ -115,9 +116,11 @@ def ports_of_networks(networks: Iterable[tuple[str, bool]]) -> Mapping[str, str]
     }
 
 
-def sriov_ports_of(responses: HostResponses) -> SriovPorts:
+def host_nics_of(responses: HostResponses) -> HostNics:
     ports = ports_of(responses.devices)
-    return SriovPorts(
+    networks = [parse(xml, "a network") for xml, _ in responses.networks]
+    return HostNics(
+        vlans={text_at(network, "name"): network_vlans(network) for network in networks},
         by_address={address: port.name for port in ports for address in port.functions},
         by_network={network: port for port, network in ports_of_networks(responses.networks).items()},
     )
