@@ -126,7 +126,7 @@ class StoragePoolView:
     @property
     def available_bytes(self) -> int:
         """MAAS's number: of the total, what guests of the host's project do not use."""
-        return max(0, self.share_bytes(self.used_bytes) - self.used_bytes - self.used_beside_bytes)
+        return self.share_bytes(self.used_bytes) - self.used_bytes - self.used_beside_bytes
 
     def share_bytes(self, used_bytes: int) -> int:
         """Returns the bytes that the pool adds to the total of a host or cluster that uses `used_bytes` of it.

@@ -20,12 +20,18 @@ from rackd.drivers.libvirt.definitions.disk_xml import add_disk, free_target, ov
 from rackd.drivers.libvirt.definitions.domain_config import domain_config
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import traits_of
-from rackd.drivers.libvirt.definitions.metadata import recorded_marker, reservations_in, set_function_port
+from rackd.drivers.libvirt.definitions.metadata import (
+    MARKER_NAMESPACE,
+    recorded_marker,
+    reservations_in,
+    set_function_port,
+)
 from rackd.drivers.libvirt.definitions.nic_xml import nic_at, remove_nic
 from rackd.drivers.libvirt.definitions.size_xml import set_size
 from rackd.drivers.libvirt.inventory.facts import facts_of, pools_of
 from rackd.drivers.libvirt.inventory.guests import guest_of_domain
 from rackd.drivers.libvirt.inventory.node_devices import host_nics_of, taken_functions
+from rackd.drivers.libvirt.kept_xml import parse_definition, restored
 from rackd.drivers.libvirt.xml import MAX_DEPTH, MAX_MARKS, parse
 from tests.contract.libvirt_node import PCI_DEVICE, PORT
 from tests.unit.test_libvirt_facts import CAPABILITIES, NETWORK, POOL, RESPONSES
@@ -85,6 +91,7 @@ class Reader:
         tree = parse(xml, "a guest")
         guest = guest_of_domain(xml, OFF, PATHS)
         set_size(parse(xml, "a guest"), GuestSize(cores=6, memory_mib=8192))
+        restored(ET.tostring(parse_definition(xml, "a guest", MARKER_NAMESPACE), encoding="unicode"))
         self._change_disks(parse(xml, "a guest"))
         self._change_nics(parse(xml, "a guest"))
         return domain_config(tree), reservations_in(tree), taken_functions([tree]), guest

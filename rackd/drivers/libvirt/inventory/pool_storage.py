@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from attrs import frozen
 
@@ -21,6 +23,9 @@ from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, text_at
 
 # A device has one name in each of these folders of /dev, so that two names there are two devices.
 _UNIQUE_NAMES = ("/dev", "/dev/mapper", "/dev/disk/by-uuid", "/dev/disk/by-partuuid")
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 DeviceAt = Callable[[str, int], str | None]
 
@@ -62,15 +67,29 @@ def local_device(path: str, capacity_bytes: int) -> str | None:
     """Returns the number of the block device at a path of this computer; None if it is unknown.
 
     A rack in a container can have another file system at the path: then the sizes differ. File systems without a block
-    device of their own, such as Btrfs, NFS and overlays, have a number for each subvolume or mount.
+    device of their own, such as Btrfs, NFS and overlays, have a number for each subvolume or mount. Asks the kernel for
+    its mounts first: a server of NFS that does not answer would hold the thread for ever.
     """
     try:
+        if not _is_on_block_device(path):
+            return None
         device, found = os.stat(path).st_dev, os.statvfs(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
     if os.major(device) == 0 or found.f_frsize * found.f_blocks != capacity_bytes:
         return None
     return f"{os.major(device)}:{os.minor(device)}"
+
+
+def _is_on_block_device(path: str) -> bool:
+    """Raises OSError or ValueError if the kernel does not list its mounts."""
+    best, major = "", "0"
+    for line in _MOUNTS.read_text(errors="surrogateescape").splitlines():
+        _, _, number, _, escaped, *_ = line.split(" ")
+        point = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), escaped)
+        if f"{normalised(path)}/".startswith(point.rstrip("/") + "/") and len(point) >= len(best):
+            best, major = point, number.partition(":")[0]  # of several mounts at one place the last one counts
+    return major != "0"
 
 
 def _storage_id(pool: Element, device: str | None, unknown: set[int]) -> str:
