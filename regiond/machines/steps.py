@@ -121,7 +121,7 @@ async def find_guest(calls: HostCalls, target: Target) -> Guest | None:
     except InnkeeperError as error:
         if error.retryable:
             raise
-        log.warning("guest_not_found", guest=target.spec.name, host=target.host_id, reason=error.message)
+        log.warning("guest_not_found", guest=target.spec.name, host_id=target.host_id, reason=error.message)
         return None
     return found.guest
 

@@ -23,6 +23,7 @@ OTHER_DESTRUCTIVE = {
     "MachineHandler.unregister_from_maas",
     "MachineHandler.remove_disk",
     "MachineHandler.remove_interface",
+    "OperationHandler.abandon",
     "OperationHandler.cancel",
     "DiscrepancyHandler.approve",
     "ResourcePoolHandler.revoke",
