@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 NEXT = "1.1.0"
@@ -24,7 +22,11 @@ def running_release() -> str:
     installation is not repeated for each commit.
     """
     folder = Path(__file__).resolve().parents[1]
-    return of_source(folder) if (folder / "pyproject.toml").exists() else version("innkeeper")
+    if (folder / "pyproject.toml").exists():
+        return of_source(folder)
+    from importlib.metadata import version  # noqa: PLC0415  # the command would start later for it
+
+    return version("innkeeper")
 
 
 def of_source(folder: Path | None = None) -> str:
@@ -55,6 +57,8 @@ def _of_commit(committed_at_s: int, commit: str) -> str:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     """Returns what git prints; None without git, and if it fails."""
+    import subprocess  # noqa: PLC0415  # the command would start later for it
+
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(  # noqa: S603 - only constants

@@ -13,7 +13,6 @@ from common.release import running_release
 from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
 from innkeeper.commands.password_prompt import with_passwords
-from innkeeper.completion import command as completion_command
 from innkeeper.daemon_programs import daemon_of, run_daemon
 from innkeeper.exit_status import ExitStatus, exit_status
 from innkeeper.help import OVERVIEW, help_for
@@ -21,6 +20,7 @@ from innkeeper.local_region import local_profile
 from innkeeper.output.terminal import Terminal
 from innkeeper.profiles import Profile, Profiles, default_path
 
+_COMPLETE = "__complete"  # what the scripts of the completion run
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
 _IMPORT_MAAS = ["import", "maas"]
@@ -42,7 +42,9 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
         out=sys.stdout or _null_stream(), err=sys.stderr or _null_stream(), stdin=sys.stdin or _null_stream()
     )
     try:
-        if argv[:1] == [completion_command.HIDDEN]:
+        if argv[:1] == [_COMPLETE]:
+            from innkeeper.completion import command as completion_command  # noqa: PLC0415
+
             profiles = Profiles(default_path(environment))
             completion_command.print_candidates(argv[1:], profiles, environment, terminal.out)
             return ExitStatus.DONE
@@ -141,6 +143,8 @@ def _answered_locally(words: Sequence[str], options: Options, profiles: Profiles
     if options.version:
         terminal.say(f"innkeeper {running_release()}")
     elif words[:1] == ["completion"] and not options.help:
+        from innkeeper.completion import command as completion_command  # noqa: PLC0415
+
         terminal.say(completion_command.script(words[1:]).removesuffix("\n"))
     elif words[:1] == ["help"] or (options.help and not words):
         terminal.say(OVERVIEW)
@@ -191,10 +195,11 @@ def _import_maas(words: Sequence[str], profiles: Profiles, terminal: Terminal) -
 
 
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
-    from innkeeper.commands import login  # noqa: PLC0415
     from innkeeper.reactor import run  # noqa: PLC0415
 
     if words[0] == "login":
+        from innkeeper.commands import login  # noqa: PLC0415
+
         wanted = login.read_request(words[1:], options, terminal)
         run(lambda: login.log_in(wanted, profiles, terminal))
         return ExitStatus.DONE
@@ -204,15 +209,34 @@ def _run_online(words: Sequence[str], options: Options, profiles: Profiles, term
 
 async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
     """Returns the exit status. Raises the error of a rejected request."""
-    from innkeeper.commands import api_commands, enrolment, profile_commands, region_commands  # noqa: PLC0415
-    from innkeeper.http import Api  # noqa: PLC0415
-
     if not _is_own(words, profiles):
+        from innkeeper.commands import api_commands  # noqa: PLC0415
+        from innkeeper.http import Api  # noqa: PLC0415
+
         profile, rest = profiles.of_command(words, options.profile)
         if options.help:
             terminal.say(_help(await api_commands.fetched(Api.of(profile), profile), words, rest))
             return ExitStatus.DONE
         return await api_commands.call(profile, rest, options, profiles, terminal)
+    return await _own(words, options, profiles, terminal)
+
+
+async def _own(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
+    """Runs a command that is none of the API. Each imports what it needs: RPC and certificates take long."""
+    if words[0] in {"rack", "client"}:
+        from innkeeper.commands import enrolment  # noqa: PLC0415
+
+        plain, fields = split_fields(words[1:])
+        part = enrolment.rack if words[0] == "rack" else enrolment.client
+        await part(plain, fields, options, profiles, terminal)
+        return ExitStatus.DONE
+    if words[0] == "region":
+        from innkeeper.commands import region_commands  # noqa: PLC0415
+
+        plain, fields = split_fields(words[1:])
+        return await region_commands.region(plain, fields, options, profiles, terminal)
+    from innkeeper.commands import profile_commands  # noqa: PLC0415
+
     match words[0]:
         case "logout":
             await profile_commands.logout(words[1:], profiles, terminal)
@@ -220,11 +244,4 @@ async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, 
             await profile_commands.list_profiles(words[1:], profiles, terminal)
         case "refresh":
             await profile_commands.refresh(words[1:], profiles, terminal)
-        case "rack" | "client":
-            plain, fields = split_fields(words[1:])
-            part = enrolment.rack if words[0] == "rack" else enrolment.client
-            await part(plain, fields, options, profiles, terminal)
-        case "region":
-            plain, fields = split_fields(words[1:])
-            return await region_commands.region(plain, fields, options, profiles, terminal)
     return ExitStatus.DONE

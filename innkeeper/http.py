@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
@@ -36,7 +36,9 @@ from innkeeper.answer import Answer, raise_error
 from innkeeper.api_description import API_PATH, Method
 from innkeeper.profiles import Profile
 from innkeeper.request_body import Body
-from innkeeper.websocket import WebSocket, open_websocket
+
+if TYPE_CHECKING:
+    from innkeeper.websocket import WebSocket
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_BYTES = 2**30  # of an answer that is not written to a file, such as a list of all VMs
@@ -135,6 +137,8 @@ class Api:
         deadline_s: float = REQUEST_TIMEOUT_S,
     ) -> WebSocket:
         """Returns an open WebSocket. Raises as `send`."""
+        from innkeeper.websocket import open_websocket  # noqa: PLC0415  # most commands need none
+
         url = self._url(path, [*([("op", op)] if op else []), *query])
         signed = self._sign("GET", url) if self._sign else ""
         try:

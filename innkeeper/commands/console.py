@@ -10,13 +10,16 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from common.errors import InnkeeperError
 from innkeeper.arguments import ApiCall, Usage
 from innkeeper.http import Api
 from innkeeper.output.terminal import Terminal
 from innkeeper.output.text import printable
-from innkeeper.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from innkeeper.websocket import WebSocket
 
 COMMAND, SCREEN = "machine console", "machine screen"
 ESCAPE = b"\x1d"  # Ctrl-]

@@ -13,8 +13,7 @@ from xml.etree import ElementTree as ET
 from xml.parsers import expat
 from xml.sax.saxutils import unescape
 
-from common.errors import DriverFailed
-from rackd.drivers.libvirt.xml import Element
+from rackd.drivers.libvirt.xml import Element, bounded
 
 _KEPT = "kept-as-it-is"
 _PLACEHOLDER = re.compile(f"<{_KEPT}>(.*?)</{_KEPT}>", re.DOTALL)
@@ -24,12 +23,9 @@ _METADATA = ["domain", "metadata"]
 def parse_definition(text: str, what: str, own_namespace: str) -> Element:
     """Returns the tree, in which names have no namespaces except those of `own_namespace`.
 
-    Raises DriverFailed, naming `what` the text describes, if it is not XML.
+    Raises DriverFailed, naming `what` the text describes, if it is not XML, or has more elements than libvirt's.
     """
-    try:
-        return _Reader(own_namespace).read(text)
-    except (expat.ExpatError, ET.ParseError) as error:
-        raise DriverFailed(f"libvirt's XML of {what} is invalid: {error}") from error
+    return bounded(text, what, _Reader(own_namespace).read)
 
 
 def restored(xml: str) -> str:
