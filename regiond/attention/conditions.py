@@ -83,7 +83,8 @@ _PROBLEMS = """
 """
 # A server can have several hosts: the storage pool is named after the first that the caller sees. Members of a cluster
 # report the same pool if it is on the network: it counts once, for the first member that finds it so and that the
-# caller sees, and since the first of all members found it so.
+# caller sees, and since the first of all members found it so. Pools of a server that share their space are full
+# together, and the first of them is named.
 _STORAGE_POOLS = f"""
     select distinct on (p.kind, p.shared_by, p.name, p.type, p.own_id) p.kind, 'storage_pool', p.id::text,
            'Storage pool ' || p.name || ' of ' || p.host_name, p.kind = 'storage_pool_unavailable', p.since,
@@ -113,7 +114,12 @@ _STORAGE_POOLS = f"""
                               when s.status <> 'available' then true
                               else s.total_bytes > 0 and (
                                    select {CLAIMED_OF_STORAGE} + p.used_elsewhere_bytes from storage_pool p
-                                    where p.id = s.id) >= s.total_bytes / 100.0 * $4::float8 end) s
+                                    where p.id = s.id) >= s.total_bytes / 100.0 * $4::float8
+                                   and not exists (
+                                       select from storage_pool o
+                                        where o.server_id = s.server_id and o.storage_id = s.storage_id
+                                          and s.storage_id <> '' and o.id < s.id and o.missing_since is null
+                                          and o.status = 'available') end) s
              left join lateral (
                   select h.* from vm_host h
                    where h.server_id = s.server_id and h.state <> 'removing'

@@ -128,3 +128,10 @@ async def test_an_inactive_pool_stays_on_its_storage(innkeeper: Deployment) -> N
     with pytest.raises(InnkeeperError, match=r"30.0 of 100.0 GB free in second"):
         await innkeeper.compose(host_id, memory=1024, storage="root:40(pool:second)")
     assert (await innkeeper.get(f"vm-hosts/{host_id}/"))["total"]["local_storage"] == 130 * GB
+
+
+async def test_a_full_file_system_is_named_once(innkeeper: Deployment) -> None:
+    host_id, _ = await shared_host(innkeeper)
+    await innkeeper.compose(host_id, memory=1024, storage="root:99(pool:second)")
+    (full,) = [one for one in await innkeeper.get("attention/") if one["kind"] == "storage_pool_full"]
+    assert "first" in full["text"]
