@@ -23,6 +23,7 @@ from attrs import frozen
 import common
 
 MAX_LINE_BYTES = 2**20
+_KEPT = ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _ROOT = str(Path(common.__file__).parents[1])  # where the packages of this process are
 
 
@@ -71,7 +72,7 @@ async def work_process(
     async with asyncio.timeout(limits.deadline_s):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": _ROOT, "MALLOC_ARENA_MAX": "1"}, limit=MAX_LINE_BYTES,
+            env=_environment(), cwd="/", limit=MAX_LINE_BYTES,
         )  # fmt: skip
         if process.stdin is None or process.stdout is None:
             raise AssertionError("both are pipes")
@@ -87,6 +88,12 @@ async def work_process(
             await process.wait()
 
 
+def _environment() -> dict[str, str]:
+    """Without settings of this process, which may be secrets."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, "PYTHONPATH": _ROOT, "MALLOC_ARENA_MAX": "1"}
+
+
 async def _send(stream: asyncio.StreamWriter, data: bytes) -> None:
     with suppress(OSError):  # the process has ended
         stream.write(data)
@@ -100,11 +107,12 @@ async def fair_pause(since_s: float) -> None:
 
 
 def read_order(stream: BinaryIO) -> Mapping[str, Any]:
-    """In the process: returns the order, once its limits hold."""
+    """In the process: returns the order, once its limits hold. Whatever else runs comes first."""
     order: Mapping[str, Any] = json.loads(stream.readline())
     memory_bytes, cpu_s = order["memory_bytes"], order["cpu_s"]
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    with suppress(OSError):
+        os.nice(10)
     return order
