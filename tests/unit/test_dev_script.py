@@ -232,3 +232,12 @@ def test_every_pin_has_a_hash(lock: str) -> None:
     entries = [entry for entry in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE) if "==" in entry]
     assert entries
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_help_of_a_run_starts_and_installs_nothing(machine: Machine) -> None:
+    machine.has(everything=False)
+    for arguments, status in ((("run", "--help"), 0), (("run", "-h"), 0), (("run", "--port", "1"), 2)):
+        ran = machine.dev(*arguments)
+        assert (ran.returncode, machine.calls_file.read_text()) == (status, ""), ran.stderr
+        assert "INNKEEPER_STATE" in ran.stdout
+    assert "takes no argument: --port" in ran.stderr
