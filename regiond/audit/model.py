@@ -158,7 +158,7 @@ class AuditFilter:
 
     username: str | None = None
     action: str | None = None
-    object: str | None = None  # the path or the name; also what is below the path
+    object: str | None = None  # the path or the name, also what is below the path; of a machine, also its id
     result: AuditResult | None = None
     since: datetime | None = None
     until: datetime | None = None

@@ -24,12 +24,38 @@ _MATCHING = """
      where r.answers is null
        and ($1::text is null or r.username = $1)
        and ($2::text is null or r.action = $2)
-       and ($3::text is null or r.object = $3 or r.object_name = $3 or starts_with(r.object, $3 || '/'))
+       and ($3::text is null or r.object = $3 or r.object_name = $3 or starts_with(r.object, $3 || '/')
+            or (starts_with(r.object, 'machines/') and split_part(r.object, '/', 2) = any($10::text[]))
+            or exists (select from operation o
+                        where o.system_id = any($10)
+                          and o.id = (coalesce(a.content, r.content)::jsonb ->> 'operation_id')::bigint)
+            or exists (select from jsonb_each_text((r.content::jsonb -> 'fields')
+                                                   || coalesce(a.content::jsonb -> 'fields', '{}')) f
+                        where f.key in ('hostname', 'machines', 'system_id')
+                          and string_to_array(replace(f.value, ' ', ''), ',') && ($10 || $11::text[])))
        and ($4::text is null or coalesce(a.result, r.result, 'unknown') = $4)
        and ($5::timestamptz is null or r.at >= $5)
        and ($6::timestamptz is null or r.at < $6)
        and ($7::bigint is null or r.id < $7)
        and ($9::bigint is null or r.id > $9)
+"""
+# What a machine was called: of one that is gone, operations and the trail itself say it.
+_MACHINE_IDS = """
+    select system_id as found from machine where $1 in (system_id, hostname)
+    union select system_id from detached_machine where $1 in (system_id, hostname)
+    union select system_id from operation where system_id is not null and $1 in (system_id, hostname)
+    union select split_part(object, '/', 2) from audit_entry
+           where answers is null and starts_with(object, 'machines/')
+             and $1 in (split_part(object, '/', 2), object_name)
+    limit 100
+"""
+_MACHINE_NAMES = """
+    select hostname as found from machine where system_id = any($1::text[])
+    union select hostname from operation where system_id = any($1) and hostname is not null
+    union select object_name from audit_entry
+           where answers is null and starts_with(object, 'machines/') and split_part(object, '/', 2) = any($1)
+             and object_name <> ''
+    limit 100
 """
 _SELECT = (
     """
@@ -77,14 +103,25 @@ async def redacted_by(db: Db, ids: Iterable[int]) -> Mapping[int, int | None]:
 
 async def select(db: Db, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
     """Newest first by default."""
-    rows = await db.fetch(_OLDEST_FIRST if wanted.oldest_first else _NEWEST_FIRST, *_parameters(wanted))
+    parameters = (*_parameters(wanted), *await _machines_called(db, wanted.object))
+    rows = await db.fetch(_OLDEST_FIRST if wanted.oldest_first else _NEWEST_FIRST, *parameters)
     return tuple(_entry(row) for row in rows)
 
 
 async def count(db: Db, wanted: AuditFilter) -> int:
     """Returns the number of entries that match, at most `limit`."""
-    found: int = await db.fetchval(_COUNT, *_parameters(wanted))
+    found: int = await db.fetchval(_COUNT, *_parameters(wanted), *await _machines_called(db, wanted.object))
     return found
+
+
+async def _machines_called(db: Db, text: str | None) -> tuple[list[str], list[str]]:
+    """Returns the ids and the names of machines that are or were called so, by name, id or path; none: empty."""
+    if text is None:
+        return [], []
+    called = text.removeprefix("machines/")
+    ids = [row["found"] for row in await db.fetch(_MACHINE_IDS, called)]
+    names = [row["found"] for row in await db.fetch(_MACHINE_NAMES, ids)] if ids else []
+    return ids, names
 
 
 def _parameters(wanted: AuditFilter) -> tuple[Any, ...]:

@@ -141,7 +141,8 @@ AUDIT = Resource(
                 Field(
                     "object",
                     Text(blank=None),
-                    "Only requests for this object, by its path, such as machines/wdpx3n, or its name.",
+                    "Only requests for this object, by its path, such as machines/wdpx3n, or its name. A machine is "
+                    "found by its id, too, and with the requests that made it, also when it was renamed or deleted.",
                 ),
                 Field(
                     "result",
