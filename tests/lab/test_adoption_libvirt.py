@@ -71,9 +71,25 @@ async def test_adopted_domains_are_reattached_and_keep_their_disk(lab_host: LabH
     await innkeeper.post(f"machines/{machine['system_id']}/", op="power_off", stop_mode="hard")
     await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
     assert (await machine_of(innkeeper, name))["power_state"] == "off"
+    plan = (await innkeeper.delete(f"machines/{machine['system_id']}/", dry_run="true")).json()
+    assert plan["deleted"][0]["volumes"] == [], "its volume has a name of somebody else"
+    assert volume_of(plan).rstrip(".").partition("/")[2] in volumes
     await innkeeper.delete(f"machines/{machine['system_id']}/")
     assert name not in lab_host.names()
     assert lab_host.volumes() == volumes
+    await innkeeper.delete(f"vm-hosts/{again['id']}/")
+    assert await innkeeper.get("kept-disks/") == []
+    await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="back")
+    (kept,) = await innkeeper.get("kept-disks/")
+    assert (kept["hostname"], kept["is_listed"]) == (name, True)
+    await innkeeper.delete(f"kept-disks/{kept['id']}/")
+    assert lab_host.volumes() == set()
+
+
+def volume_of(plan: Any) -> str:
+    """The storage pool and the volume that the plan keeps, as it ends."""
+    (kept,) = [effect for effect in plan["effects"] if effect.startswith("Disks that Innkeeper did not create")]
+    return str(kept.rpartition(" ")[2])
 
 
 async def test_a_disowned_machine_stays_foreign_until_adopted(lab_host: LabHost, innkeeper: Deployment) -> None:

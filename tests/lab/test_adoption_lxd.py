@@ -59,3 +59,26 @@ async def test_a_running_instance_is_adopted_and_reattached(
     assert (description(lxd, name), process(lxd, name)) == before
     await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
     assert name not in {one["hostname"] for one in await innkeeper.get("machines/")}
+
+
+async def test_a_deletion_of_an_adopted_instance_deletes_what_its_plan_says(
+    lxd: LxdServer, trusted: KeyPair, prefix: str, innkeeper: Deployment
+) -> None:
+    name, volume = f"{prefix}1", f"{prefix}data"
+    lxd.lxc("init", "--empty", "--vm", name, "-c", "limits.memory=128MiB", "-d", "root,size=16MiB")
+    lxd.lxc("storage", "volume", "create", "default", volume, "--type=block", "size=16MiB")
+    lxd.lxc("config", "device", "add", name, "data", "disk", "pool=default", f"source={volume}")
+    host = await innkeeper.post(
+        "vm-hosts/", name="lab", type="lxd", power_address=lxd.address, certificate=trusted.certificate_pem,
+        key=trusted.key_pem,
+    )  # fmt: skip
+    (adopted,) = await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=name)
+    path = f"machines/{adopted['system_id']}/"
+    plan = (await innkeeper.delete(path, dry_run="true")).json()
+    assert [one["name"] for one in plan["deleted"][0]["volumes"]] == ["root"], "it is a part of the instance"
+    (stays,) = [effect for effect in plan["effects"] if effect.startswith("Foreign disks stay")]
+    assert stays.endswith(f": default/{volume}.")
+    await innkeeper.delete(path)
+    assert ("default", volume) in lxd.volumes()
+    assert await innkeeper.get("kept-disks/") == []
+    lxd.lxc("storage", "volume", "delete", "default", volume)
