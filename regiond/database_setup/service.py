@@ -104,6 +104,7 @@ async def make_roles_and_database(administrator: str, target: Target, say: Say) 
             say(f"The rights of {target.owner} were taken from {target.role}.")
         async with db.transaction():
             await grant(db, target.role, owner=target.owner)
+        await store.end_older_transactions(db)
     await check_stored_code(administrator, target)  # from now on nobody else can add any
 
 

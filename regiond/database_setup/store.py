@@ -6,11 +6,12 @@ Every session here is of an administrator, in a database that may have been some
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from common.errors import BadSettings
+from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.pool import Db
 from regiond.db.privileges import grant
 from regiond.db.stored_code import SCHEMA
@@ -30,12 +31,28 @@ _DATABASE_OWNER = "select pg_get_userbyid(datdba)::text from pg_database where d
 _IS_UTF8 = "select current_setting('server_encoding') = 'UTF8'"
 _IS_SUPERUSER = "select rolsuper from pg_roles where rolname = current_user"
 _IS_MEMBER = "select pg_has_role($1::name, $2::name, 'member')"
-_FORMAT = "select format($1::text, variadic $2::text[])"
-# A view of this name would run what it is made of.
-_HAS_MIGRATIONS = """
-    select exists (select from pg_class where oid = to_regclass($1) and relkind = 'r' and not relhassubclass)
+_OLDER = """
+    from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and xact_start < $1
+                                and backend_type = 'client backend' and backend_xid is not null
 """
-_APPLIED = f"select number, name, digest from only {SCHEMA}.schema_migration order by number"  # noqa: S608 - constant
+_HAS_OLDER = f"select exists (select {_OLDER})"
+_END_OLDER = f"select pg_terminate_backend(pid) {_OLDER}"
+_PREPARED = "select gid from pg_prepared_xacts where database = current_database() limit 1"
+_WAITS, _WAIT_S = 50, 0.1  # a region's own are shorter
+_FORMAT = "select format($1::text, variadic $2::text[])"
+# To plan a query of a table evaluates parts of what its owner has added to it, so only a plain table is read. The lock
+# keeps others from adding any meanwhile.
+_MIGRATIONS = f"{SCHEMA}.schema_migration"
+_LOCK_MIGRATIONS = f"lock table only {_MIGRATIONS} in share row exclusive mode"
+_IS_PLAIN = """
+    select relkind = 'r' and not relrowsecurity and not relhasrules and not relhassubclass
+           and not exists (select from pg_index where indrelid = c.oid and num_nonnulls(indexprs, indpred) > 0)
+           and not exists (select from pg_constraint where conrelid = c.oid and contype = 'c')
+           and not exists (select from pg_statistic_ext where stxrelid = c.oid)
+           and not exists (select from pg_attribute where attrelid = c.oid and attgenerated <> '')
+      from pg_class c where oid = to_regclass($1)
+"""
+_APPLIED = f"select number, name, digest from only {_MIGRATIONS} order by number"  # noqa: S608 - constant
 # The objects of Innkeeper belong to the region's role, or the audit trail to one of its own. Sequences of columns
 # follow their tables. What somebody else has put into the database stays theirs.
 _TRANSFERS = """
@@ -83,10 +100,30 @@ async def database_owner(db: Db) -> str:
 
 
 async def applied(db: Db) -> Mapping[int, tuple[str, str]]:
-    """Returns name and digest of the migrations that the database says it has, by number; none without tables."""
-    if not await db.fetchval(_HAS_MIGRATIONS, f"{SCHEMA}.schema_migration"):
+    """Returns name and digest of the migrations that the database says it has, by number; none without tables.
+
+    Raises BadSettings if the table is not as Innkeeper makes it.
+    """
+    if await db.fetchval(_IS_PLAIN, _MIGRATIONS) is None:
         return {}
-    return {row["number"]: (row["name"], row["digest"]) for row in await db.fetch(_APPLIED)}
+    async with db.transaction():
+        await _check_plain(db)
+        await db.execute("set local lock_timeout = '10s'")
+        try:
+            await db.execute(_LOCK_MIGRATIONS)
+        except asyncpg.LockNotAvailableError as error:
+            raise DatabaseUnavailable(f"Another process uses the table {_MIGRATIONS}. Nothing was changed.") from error
+        await _check_plain(db)
+        return {row["number"]: (row["name"], row["digest"]) for row in await db.fetch(_APPLIED)}
+
+
+async def _check_plain(db: Db) -> None:
+    if not await db.fetchval(_IS_PLAIN, _MIGRATIONS):
+        raise BadSettings(
+            f"The table {_MIGRATIONS} has a rule, a policy, a check, an index of expressions, statistics or a child, "
+            "or is a view. Innkeeper's migrations make none of these, and reading the table could run them. Nothing "
+            "was changed, and nothing was run: see what it is, and drop it."
+        )
 
 
 async def make_owner(db: Db, name: str) -> None:
@@ -160,6 +197,25 @@ async def transfer(db: Db, *, owner: str, role: str) -> int:
             await db.execute(statement)
         await grant(db, role, owner=owner)
     return len(statements)
+
+
+async def end_older_transactions(db: Db) -> None:
+    """Ends what others began in this database before now and may still add to it, after a wait.
+
+    Who has lost a right can use it in a transaction that was open then.
+    """
+    began_at = await db.fetchval("select clock_timestamp()")
+    for _ in range(_WAITS):
+        if not await db.fetchval(_HAS_OLDER, began_at):
+            break
+        await asyncio.sleep(_WAIT_S)
+    else:
+        await db.fetch(_END_OLDER, began_at)
+    if prepared := await db.fetchval(_PREPARED):
+        raise BadSettings(
+            f"The database has a prepared transaction {prepared!r}, which could still add code to it. Innkeeper uses "
+            f"none. As a superuser in this database: rollback prepared '{prepared}';"
+        )
 
 
 async def take_back(db: Db, *, owner: str, role: str) -> bool:

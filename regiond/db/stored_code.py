@@ -19,10 +19,12 @@ SCHEMA = "public"  # of Innkeeper's tables
 # Of sessions with more rights than the region's: a name without a schema is one of PostgreSQL's own.
 SYSTEM_PATH = {"search_path": "pg_catalog, pg_temp"}
 _SHOWN = 8
+_TABLE = "table "  # others may have tables; those of Innkeeper have to be there, and to belong to its roles
 
 # Definitions are texts that PostgreSQL makes of what it has parsed; none of them evaluates anything. The numbers of a
 # sequence are no code. What others have in schemas of their own, no session of Innkeeper reaches: `is_theirs`. Of a
-# role that has owned the database or its tables, nothing is theirs. PostgreSQL's own objects have ids below 16384.
+# role that has owned the database or its tables, nothing is theirs. PostgreSQL's own objects have ids below 16384. No
+# backslash stands here: what it means in a text is a setting of the database.
 _STORED = """
     with role as (select oid, rolsuper from pg_roles),
     former as (
@@ -30,10 +32,16 @@ _STORED = """
         union select relowner from pg_class where relnamespace = to_regnamespace($2)
         union select oid from pg_roles where rolname = any($1::text[])
     ),
+    taken_over as (  -- with the database, so Innkeeper's tables and functions have to be theirs
+        select datdba as oid from pg_database where datname = current_database()
+        union select relowner from pg_class where relnamespace = to_regnamespace($2)
+                                              and relname in ('audit_entry', 'schema_migration')
+        union select oid from pg_roles where rolsuper or rolname = any($1::text[])
+    ),
     schema as (
         select oid, nspname = $2 as is_ours from pg_namespace
          where nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
-           and nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'
+           and not starts_with(nspname::text, 'pg_temp_') and not starts_with(nspname::text, 'pg_toast_temp_')
     ),
     relation as (
         select c.oid, c.relkind, c.relowner, c.relnamespace, c.oid::regclass::text as name, c.relrowsecurity,
@@ -64,10 +72,15 @@ _STORED = """
     ),
     found (kind, name, definition, owner, namespace) as (
         select 'function', p.oid::regprocedure::text,
-               case when prokind = 'a' then (select a::text from pg_aggregate a where aggfnoid = p.oid)
-                    else pg_get_functiondef(p.oid) end,
+               concat(case when prokind = 'a' then (select a::text from pg_aggregate a where aggfnoid = p.oid)
+                           else pg_get_functiondef(p.oid) end,
+                      case when proowner not in (select oid from taken_over) then 'of another role' end),
                proowner, pronamespace
           from pg_proc p where pronamespace in (select oid from schema)
+        union all
+        select 'table', name, case when relowner not in (select oid from taken_over) then 'of another role' end,
+               relowner, relnamespace
+          from relation where relkind = 'r'
         union all
         select 'trigger', format('%I on %s', tgname, r.name), concat_ws(' ', tgenabled, pg_get_triggerdef(t.oid)),
                r.relowner, r.relnamespace
@@ -83,7 +96,7 @@ _STORED = """
           from pg_attrdef d join relation r on r.oid = d.adrelid
           join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum,
                pg_get_expr(d.adbin, d.adrelid) expression
-         where expression !~ '^nextval\\(''[^'']*''::regclass\\)$'
+         where expression !~ '^nextval[(]''[^'']*''::regclass[)]$'
         union all
         select 'constraint', format('%I on %s', conname, coalesce(r.name, contypid::regtype::text)),
                concat_ws(' ', convalidated, pg_get_constraintdef(k.oid)), coalesce(r.relowner, typowner),
@@ -125,7 +138,7 @@ _STORED = """
         union all
         select 'setting', 'search_path of the database', '', datdba, 0
           from pg_db_role_setting join pg_database d on d.oid = setdatabase, unnest(setconfig) one
-         where datname = current_database() and setrole = 0 and one like 'search\\_path=%'
+         where datname = current_database() and setrole = 0 and starts_with(one, 'search_path=')
     )
     select kind || ' ' || name as name, coalesce(definition, '') as definition,
            coalesce((select rolsuper from role where oid = owner), false)
@@ -145,7 +158,11 @@ class StoredCode:
     def differences(self, made: StoredCode) -> tuple[str, ...]:
         """Returns in words how this differs from what the migrations have `made`; nothing that is left to others."""
         here = self.digests
-        foreign = [name for name in here if name not in made.digests and name not in self.theirs]
+        foreign = [
+            name
+            for name in here
+            if name not in made.digests and name not in self.theirs and not name.startswith(_TABLE)
+        ]
         changed = [name for name, digest in made.digests.items() if here.get(name, digest) != digest]
         missing = [name for name in made.digests if name not in here]
         found = (("not made by Innkeeper", foreign), ("changed", changed), ("missing", missing))

@@ -44,6 +44,7 @@ PLANTED = {
         "alter table schema_migration alter release set default set_config('role', 'none', false)",
     "constraint own on public.zone": "alter table zone add constraint own "
     "check (set_config('role', 'none', false) <> '')",
+    "child table own.event": "create schema own; create table own.event () inherits (public.event)",
     "rule own on public.audit_retention": 'create rule own as on update to audit_retention do also '
         "update pg_authid set rolsuper = true where rolname = '{role}'",
     "policy own on public.zone": "create policy own on zone using (set_config('role', 'none', false) <> '')",
@@ -129,6 +130,76 @@ async def test_an_upgrade_runs_nothing_that_was_planted(server: Server) -> None:
     with pytest.raises(BadSettings, match=r"function public\.own\(\), trigger own on public\.schema_migration"):
         await service.change_schema(server.administrator, server.target, lambda _: None)
     assert await is_superuser(server) is False
+
+
+_WHEN_PLANNED = """
+    create function volatile() returns integer language plpgsql as $$
+        begin
+            if current_user <> '{role}' then execute 'alter role "{role}" superuser'; end if;
+            return 1;
+        end $$;
+    create function fixed(integer) returns integer language plpgsql immutable as
+        $$ begin perform public.volatile(); return 1; end $$;
+"""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "create index own on schema_migration ((fixed(1) + number))",
+        "create statistics own on (fixed(1) + number), (name || '') from schema_migration",
+        "alter table schema_migration add check (fixed(1) = 1)",
+        "alter table schema_migration enable row level security",
+    ],
+)
+async def test_no_part_of_a_table_runs_when_the_administrator_reads_it(server: Server, sql: str) -> None:
+    """To plan a query evaluates calls with fixed arguments in an index, statistics or a check of its table."""
+    await owned_by_the_region(server)
+    await plant(server, f"{_WHEN_PLANNED} {sql}")
+    with pytest.raises(BadSettings, match=r"The table public\.schema_migration has"):
+        await server.set_up()
+    assert await is_superuser(server) is False
+
+
+async def test_a_setting_of_the_database_hides_nothing(server: Server) -> None:
+    await owned_by_the_region(server)
+    await plant(
+        server,
+        'alter database "{database}" set standard_conforming_strings = off; create schema pgxtempx; '
+        "create function pgxtempx.own() returns integer language sql as 'select 1'",
+    )
+    with pytest.raises(BadSettings, match=r"function pgxtempx\.own\(\)"):
+        await server.set_up()
+
+
+async def test_a_table_that_was_given_to_another_role_is_named(server: Server) -> None:
+    """Its owner could add triggers for ever."""
+    other = f"other-{server.target.role}"
+    await owned_by_the_region(server)
+    await server.execute(f'create role "{other}"')
+    try:
+        await server.execute(
+            f'alter table zone owner to "{other}"; alter function event_horizon() owner to "{other}"',
+            dsn=server.in_database,
+        )
+        with pytest.raises(BadSettings, match=r"changed: function public\.event_horizon\(\), table public\.zone"):
+            await server.set_up()
+    finally:
+        await server.execute(f'drop owned by "{other}" cascade', dsn=server.in_database)
+        await server.execute(f'drop role "{other}"')
+
+
+async def test_a_transaction_that_was_open_before_adds_nothing_after(server: Server) -> None:
+    await owned_by_the_region(server)
+    late = await connect(server.target.dsn, application_name="test")
+    try:
+        await late.execute("begin; create function format(text, text, text) returns text language sql as 'select $1'")
+        await server.set_up()
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)):
+            await late.execute("commit")
+    finally:
+        await late.close()
+    assert await server.value("select to_regprocedure('public.format(text, text, text)') is null") is True
 
 
 async def test_a_missing_trigger_is_named(server: Server) -> None:
