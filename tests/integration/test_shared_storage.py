@@ -135,3 +135,24 @@ async def test_a_full_file_system_is_named_once(innkeeper: Deployment) -> None:
     await innkeeper.compose(host_id, memory=1024, storage="root:99(pool:second)")
     (full,) = [one for one in await innkeeper.get("attention/") if one["kind"] == "storage_pool_full"]
     assert "first" in full["text"]
+
+
+async def test_a_pool_that_is_defined_again_is_the_same_pool(innkeeper: Deployment) -> None:
+    """libvirt gives it another UUID. Its disks were claimed twice, and their machines had them in a missing pool."""
+    host_id, found = await shared_host(innkeeper)
+    machine = await innkeeper.compose(host_id, memory=1024, storage="root:60(pool:first)")
+    now = await discover(innkeeper, host_id)
+    pools = tuple(
+        evolve(pool, pool_id="another" if pool.name == "first" else pool.pool_id) for pool in found.facts.storage_pools
+    )
+    (guest,) = now.guests
+    moved = evolve(guest, disks=tuple(evolve(disk, pool_id="another") for disk in guest.disks))
+    await apply(innkeeper, host_id, evolve(now, facts=evolve(found.facts, storage_pools=pools), guests=(moved,)))
+    host = await innkeeper.get(f"vm-hosts/{host_id}/")
+    assert [(pool["id"], pool["used"] // GB) for pool in host["storage_pools"]] == [
+        ("another", 60), ("second", 0), ("third", 0),
+    ]  # fmt: skip
+    assert (host["used"]["local_storage"], host["capacity"]["storage_bytes"]["free"]) == (60 * GB, 70 * GB)
+    (disk,) = (await innkeeper.get(f"machines/{machine['system_id']}/"))["blockdevice_set"]
+    assert (disk["storage_pool"], disk["storage_pool_name"]) == ("another", "first")
+    assert [one["kind"] for one in await innkeeper.get("attention/")] == []

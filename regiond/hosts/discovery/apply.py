@@ -29,6 +29,7 @@ async def apply_discovery(
     facts = run.discovery.facts
     server_id = await match_server(db, host_id, facts)
     await ledger.lock_server(db, server_id)
+    await store.rekey_pools(db, server_id, facts.storage_pools)
     snapshot = await read_snapshot(
         db, server_id, host_id, run, machines, markers_listed=driver is not DriverType.LIBVIRT
     )

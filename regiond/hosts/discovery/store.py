@@ -41,6 +41,14 @@ _WRITE_POOL = """
            storage_id = case when $9 then excluded.storage_id else p.storage_id end,
            status = excluded.status, missing_since = null
 """
+# libvirt knows a pool by a UUID, which an administrator who defines it again may not give it.
+_REKEY_POOLS = """
+    update storage_pool p set pool_key = found.pool_id
+      from jsonb_to_recordset($2::jsonb) found (pool_id text, name text, type text, path text)
+     where p.server_id = $1 and p.pool_key <> all($3::text[])
+       and (p.name, p.type, p.path) = (found.name, found.type, found.path)
+       and not exists (select from storage_pool o where o.server_id = $1 and o.pool_key = found.pool_id)
+"""
 _SET_POOLS_MISSING = """
     update storage_pool set missing_since = now()
      where server_id = $1 and pool_key = any($2::text[]) and missing_since is null
@@ -138,6 +146,12 @@ async def count_machines(db: Db, host_id: int) -> int:
 
 async def write_server(db: Db, server_id: int, facts: HostFacts) -> None:
     await db.execute(_WRITE_SERVER, server_id, *server_columns(facts))
+
+
+async def rekey_pools(db: Db, server_id: int, pools: Sequence[StoragePool]) -> None:
+    """Recognizes a pool that was defined again, with its name and path, under another key: it has its disks still."""
+    found = [{"pool_id": pool.pool_id, "name": pool.name, "type": pool.type, "path": pool.path} for pool in pools]
+    await db.execute(_REKEY_POOLS, server_id, found, [pool.pool_id for pool in pools])
 
 
 async def write_pools(db: Db, server_id: int, pools: Iterable[StoragePool], missing: Sequence[str]) -> None:
