@@ -23,7 +23,7 @@ _MAX_VALUES = 8_000_000
 _MAX_REASON = 500  # characters of a message that may name every part of a large file
 # The event loop reads a line in 2 ms, and pauses.
 _LINE_BYTES = 16 * 1024
-_MAX_OBJECT_BYTES = 512 * 1024
+MAX_OBJECT_BYTES = 512 * 1024
 _WITH_IDS = (
     "zones", "pools", "tags", "spaces", "fabrics", "vlans", "subnets", "ranges", "domains", "dns_names", "users",
     "clusters", "hosts",
@@ -75,7 +75,7 @@ def lines_of(inventory: Inventory, packing: Packing | None = None) -> Iterator[b
         size = 0
         for one in getattr(inventory, name):
             text = json.dumps(to_dict(one))
-            if len(text) > _MAX_OBJECT_BYTES:
+            if len(text) > MAX_OBJECT_BYTES:
                 raise InvalidRequest.of({"inventory": [f"One of the {name} has {len(text)} bytes."]})
             if size + len(text) > _LINE_BYTES and texts:
                 yield _line(name, texts, packing)
