@@ -1,4 +1,4 @@
-"""Strangers, a user, a stolen rack and a hostile hypervisor attack real processes; `./dev abuse` measures longer."""
+"""Strangers, a user, a stolen rack, a hypervisor and a MAAS attack real processes; `./dev abuse` measures longer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.deployment.deployment import Deployment
 
 CHOSEN = (
     "slow-bodies", "idle-connections", "bodies-of-a-user", "headers", "logins", "page-streams", "rpc-rack",
-    "lxd-redirect", "screen-strangers", "screen-half-open", "screen-flood",
+    "lxd-redirect", "maas-rows", "screen-strangers", "screen-half-open", "screen-flood",
 )  # fmt: skip
 # No warm-up, and a calm just longer than the pause between two composes: latencies are hardly judged here.
 PACE = Pace(warm_up_s=0.0, calm_s=0.6, pause_s=0.1, attack_s=1.0, idle_connections=1000, repetitions_s=0.0)

@@ -12,7 +12,7 @@ from regiond.maas.access import MaasAccess
 from regiond.maas.bridge.model import POWER_TYPE, PowerSecret, RegisterRequest, Registration, webhook_url
 
 Pairs = Sequence[tuple[str, str]]
-MAX_IDS = 50  # in one request: an answer of at most about a megabyte
+MAX_IDS = 20  # in one request: each is 10 to 20 KB, and has up to five thousand values with many NICs
 
 
 class MaasApi(Protocol):
