@@ -7,12 +7,13 @@ from typing import Any
 
 from common.errors import WrongState
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
-from common.serialization import from_dict
+from common.serialization import from_dict, to_dict
 from regiond.db.pool import Db
 from regiond.machines.model import MachineView
 from regiond.operations.model import OperationKind
 
 _FACTS = "select machine_id, removal from guest where machine_id = any($1::integer[]) and removal <> '{}'"
+_RECORD = "update guest set removal = $2 where machine_id = $1 and removal <> $2"
 _STAYING = """
     select array(select p.name || '/' || d.volume
                    from machine_disk d join storage_pool p on p.id = d.storage_pool_id
@@ -28,6 +29,11 @@ async def facts_of(db: Db, machine_ids: Collection[int]) -> Mapping[int, Removal
     """Returns the facts by machine id, without machines of which there is nothing to say."""
     rows = await db.fetch(_FACTS, list(machine_ids))
     return {row["machine_id"]: from_dict(row["removal"], RemovalFacts) for row in rows}
+
+
+async def record(db: Db, machine_id: int, facts: RemovalFacts) -> None:
+    """Replaces the facts of the machine's guest. Idempotent."""
+    await db.execute(_RECORD, machine_id, {} if facts == NO_REMOVAL_FACTS else to_dict(facts))
 
 
 async def staying(db: Db, machine_id: int) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ from regiond.machines.ownership_rules import check_owner, check_unlocked, compos
 from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.power_plan import power_plan
 from regiond.machines.removal import released_store
+from regiond.machines.removal.current_facts import update_facts
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
 from regiond.machines.removal.host_removal import host_removal_plan
 from regiond.machines.search.fields import MACHINE_FIELDS
@@ -236,9 +237,16 @@ class Machines(MachineSearches):
             parent=parent,
         )  # fmt: skip
 
-    async def deletion_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
-        """Returns what `start_delete` would change, and changes nothing. Raises the errors of `start_delete`."""
+    async def deletion_plan(
+        self, caller: Caller, system_id: str, *, need_rack: bool = False, asks_host: bool = True
+    ) -> MachineRemovalPlan:
+        """Returns what `start_delete` would change, and changes nothing. Raises the errors of `start_delete`.
+
+        What goes along is as the host has it now, without `asks_host` as of its last refresh.
+        """
         machine = await self._checked(caller, OperationKind.DELETE, system_id, need_rack=need_rack)
+        if asks_host:
+            await update_facts(self._database, self._calls, machine, self._installation_id)
 
         async def write(db: Db) -> MachineRemovalPlan:
             guest = await affected_guest(db, machine)
@@ -363,6 +371,8 @@ class Machines(MachineSearches):
 
         async def open_() -> int:
             machine = await self._checked(caller, kind, system_id, need_rack=need_rack)
+            if kind is OperationKind.DELETE:
+                await update_facts(self._database, self._calls, machine, self._installation_id, if_protected=True)
             if caller is not None and kind is OperationKind.DELETE and parent is None:
                 return await open_or_join_deletion(self._database, caller, machine, tie_key, partial(open_new, machine))
             return await open_new(machine)

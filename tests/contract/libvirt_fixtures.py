@@ -29,7 +29,7 @@ from tests.lab.host_setup import HUGE_PAGE_KIB, host_interface, huge_pages
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.needs import require, why_no_huge_pages, why_no_libvirt
 
-_WITH_ALL = (
+WITH_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
     | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -270,7 +270,7 @@ class QemuFixture(LibvirtFixture):
             if domain.name().startswith(self.prefix):
                 if domain.isActive():
                     domain.destroy()
-                domain.undefineFlags(_WITH_ALL)
+                domain.undefineFlags(WITH_ALL)
         for volume in self._pool.listAllVolumes():
             volume.delete()
         self._pool.destroy()

@@ -147,3 +147,24 @@ async def test_disks_are_not_erased_before_a_deletion_that_fails(innkeeper: Depl
     (operation,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "delete"]
     assert await innkeeper.ended(operation["id"]) == "failed"
     assert innkeeper.simulated().written_disks_of("vm") == [True, True]
+
+
+async def test_a_dry_run_asks_the_host_and_a_protection_that_ended_is_none(innkeeper: Deployment, host: Any) -> None:
+    """Without a refresh in between."""
+    machine = await machine_with(innkeeper, host, RemovalFacts())
+    path, change = f"machines/{machine['system_id']}/", "update removal set facts = ?"
+    rows(innkeeper, change, json.dumps(to_dict(RemovalFacts(snapshots=("new",)))))
+    plan = await plan_of(innkeeper, "DELETE", path)
+    assert "Snapshots that are deleted with their VM (1): foreign-0001/new." in plan["effects"]
+    rows(innkeeper, change, json.dumps(to_dict(RemovalFacts(protection=SETTING))))
+    assert SETTING in await refused_alike(innkeeper, "DELETE", path)
+    rows(innkeeper, change, json.dumps(to_dict(RemovalFacts())))
+    await innkeeper.delete(path)
+    assert await innkeeper.get("machines/") == []
+
+
+async def test_a_plan_of_a_host_that_does_not_answer_is_that_of_its_refresh(innkeeper: Deployment, host: Any) -> None:
+    machine = await machine_with(innkeeper, host, RemovalFacts(snapshots=("old",)))
+    with innkeeper.simulated().down():
+        plan = await plan_of(innkeeper, "DELETE", f"machines/{machine['system_id']}/")
+    assert "Snapshots that are deleted with their VM (1): foreign-0001/old." in plan["effects"]

@@ -12,7 +12,7 @@ import libvirt
 from rackd.drivers.libvirt.connection.errors import ensure_event_loop
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE
-from tests.contract.libvirt_fixtures import disk_element
+from tests.contract.libvirt_fixtures import WITH_ALL, disk_element
 
 MIB = 1024 * 1024
 FOREIGN_DISK_BYTES = 16 * MIB
@@ -119,7 +119,7 @@ class LabHost:
             if self._is_ours(domain):
                 if domain.isActive():
                     domain.destroy()
-                domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+                domain.undefineFlags(WITH_ALL)
         pool = self.pool
         pool.destroy()
         pool.undefine()

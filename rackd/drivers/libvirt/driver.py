@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from uuid import UUID
 
 import structlog
-from attrs import evolve
 
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
@@ -18,7 +17,6 @@ from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
-from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.values import (
     Autostart,
     DiskSize,
@@ -65,7 +63,7 @@ from rackd.drivers.libvirt.guests import (
 from rackd.drivers.libvirt.guests.cloning import CopiedContent
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
-from rackd.drivers.libvirt.guests.removal_facts import Storage, with_removal_facts
+from rackd.drivers.libvirt.guests.removal_facts import RemovalInventory, Storage
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies, usage
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
 from rackd.drivers.libvirt.inventory.guest_agents import GuestAgents
@@ -104,7 +102,7 @@ class LibvirtDriver(WithoutProjects):
         self._watches: set[Watch] = set()
         self._agents = GuestAgents()
         self._images = ImageInventory()
-        self._removal: Mapping[str, RemovalFacts] = {}  # of the last discovery run, by UUID
+        self._removal = RemovalInventory()
         self._domain_cache: tuple[Client, DomainCache] | None = None
         self._capabilities: tuple[Client, HostTraits, DomainCapabilities] | None = None
 
@@ -130,10 +128,9 @@ class LibvirtDriver(WithoutProjects):
             names,
         )
         saved = with_saved_sizes(listing.guests, client.saved_domains())
-        listed = with_removal_facts(
+        listed = self._removal.find(
             client, saved, cached.configs, Storage.of(pools, facts.inactive_pools_of(responses))
         )
-        self._removal = {one.guest_id: one.removal for one in listed if one.removal != NO_REMOVAL_FACTS}
         copies = self._images.find(client, names)
         used_bytes = image_copies.added(listing.used_bytes, copies)
         volumes = names if _all_known(domains, cached) else {}
@@ -167,8 +164,7 @@ class LibvirtDriver(WithoutProjects):
         domain = lookup.marked_domain(client, guest)
         if domain is None:
             return None
-        found = lookup.read_guest(client, domain)
-        found = evolve(found, removal=self._removal.get(found.guest_id, NO_REMOVAL_FACTS))
+        found = self._removal.update(client, lookup.read_guest(client, domain), domain)
         if found.power is not PowerState.ON:
             return found
         leased = with_leases(client, [found], ServedNetworks.of(client.networks()))

@@ -200,7 +200,7 @@ class Bulk:
         """Returns the plan of a deletion or release, or the reason why the machine does not change."""
         try:
             if action is BulkAction.DELETE:
-                return await self._machines.deletion_plan(caller, machine.system_id)
+                return await self._machines.deletion_plan(caller, machine.system_id, asks_host=False)
             return await self._releases.plan(caller, machine.system_id, options=release, asks=False)
         except DatabaseUnavailable:
             raise

@@ -13,9 +13,11 @@ from common.removal_facts import RemovalFacts
 from common.values import Guest
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import Client, DomainTrait
-from rackd.drivers.libvirt.definitions.domain_config import DomainConfig
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, domain_config
 from rackd.drivers.libvirt.definitions.volume_references import image_below, layers_of_snapshot
-from rackd.drivers.libvirt.guests.volume_users import users_in
+from rackd.drivers.libvirt.guests.lookup import tree_of
+from rackd.drivers.libvirt.guests.volume_users import VolumeUsers, users_in
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import Element, parse, text_at
 
@@ -39,37 +41,58 @@ class Storage:
         return cls(paths=PoolPaths.of((*active, *lost)), inactive=names)
 
 
-def with_removal_facts(
-    client: Client, guests: Iterable[Guest], configs: Mapping[str, DomainConfig], storage: Storage
-) -> tuple[Guest, ...]:
-    """Returns the guests, those of machines with their facts. The calls grow only with machines that have snapshots.
+class RemovalInventory:
+    """Finds the facts of all machines in a discovery run, and of one of them later."""
 
-    `configs` are of all guests, by UUID, as libvirt has them now or had them at the last discovery run.
-    """
-    transient, saved = client.domains_that(DomainTrait.TRANSIENT), client.domains_that(DomainTrait.SAVED_MEMORY)
-    noted = client.domains_that(DomainTrait.SNAPSHOTS) | client.domains_that(DomainTrait.CHECKPOINTS)
-    users = users_in(client, {uuid: config.references for uuid, config in configs.items()})
+    def __init__(self) -> None:
+        self._users: VolumeUsers | None = None  # as the last discovery run found them
 
-    def facts(guest: Guest, config: DomainConfig) -> RemovalFacts:
-        uuid = guest.guest_id
-        names, layers = _snapshots(client, uuid) if uuid in noted else ((), ())
-        own, above = _own_volumes(guest, config, (*config.layers, *layers))
-        stay = [path for path in own if above.get(path) or users.of(posixpath.basename(path), path) - {uuid}]
-        return RemovalFacts(
-            snapshots=names,
-            saved_memory=uuid in saved,
-            shared_volumes=tuple(sorted("/".join(place) for path in stay if (place := storage.place(path)))),
-            layers=tuple(sorted(set().union(*above.values()))),
-            protection=_protection(filter(None, map(storage.place, own)), storage.inactive),
-            deleted_when_off=uuid in transient,
+    def find(
+        self, client: Client, guests: Iterable[Guest], configs: Mapping[str, DomainConfig], storage: Storage
+    ) -> tuple[Guest, ...]:
+        """Returns the guests, those of machines with their facts. The calls grow only with machines that have
+        snapshots. `configs` are of all guests, by UUID.
+        """
+        self._users = users_in(client, {uuid: config.references for uuid, config in configs.items()})
+        return self._with_facts(client, guests, configs, storage)
+
+    def update(self, client: Client, guest: Guest, domain: Domain) -> Guest:
+        """Returns the guest with its facts as they are now; who else has its volumes is known from the last run."""
+        config = domain_config(tree_of(domain))
+        storage = Storage.of(
+            *([parse(xml, "a pool") for xml in xmls] for xmls in (client.pools(), client.inactive_pools()))
+        )
+        return self._with_facts(client, [guest], {guest.guest_id: config}, storage)[0]
+
+    def _with_facts(
+        self, client: Client, guests: Iterable[Guest], configs: Mapping[str, DomainConfig], storage: Storage
+    ) -> tuple[Guest, ...]:
+        transient, saved = client.domains_that(DomainTrait.TRANSIENT), client.domains_that(DomainTrait.SAVED_MEMORY)
+        noted = client.domains_that(DomainTrait.SNAPSHOTS) | client.domains_that(DomainTrait.CHECKPOINTS)
+
+        def facts(guest: Guest, config: DomainConfig) -> RemovalFacts:
+            uuid = guest.guest_id
+            names, layers = _snapshots(client, uuid) if uuid in noted else ((), ())
+            own, above = _own_volumes(guest, config, (*config.layers, *layers))
+            stay = [path for path in own if above.get(path) or self._users_of(path) - {uuid}]
+            return RemovalFacts(
+                snapshots=names,
+                saved_memory=uuid in saved,
+                shared_volumes=tuple(sorted("/".join(place) for path in stay if (place := storage.place(path)))),
+                layers=tuple(sorted(set().union(*above.values()))),
+                protection=_protection(filter(None, map(storage.place, own)), storage.inactive),
+                deleted_when_off=uuid in transient,
+            )
+
+        return tuple(
+            guest
+            if guest.marker is None or (config := configs.get(guest.guest_id)) is None
+            else evolve(guest, removal=facts(guest, config))
+            for guest in guests
         )
 
-    return tuple(
-        guest
-        if guest.marker is None or (config := configs.get(guest.guest_id)) is None
-        else evolve(guest, removal=facts(guest, config))
-        for guest in guests
-    )
+    def _users_of(self, path: str) -> set[str]:
+        return set() if self._users is None else self._users.of(posixpath.basename(path), path)
 
 
 def _snapshots(client: Client, uuid: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:

@@ -28,8 +28,9 @@ _File = tuple[object, ...]  # equal for two paths of one file
 
 
 class VolumeUsers:
-    """The guests that have volumes. A name counts at any path: it is given to one volume ever, so that this covers
-    storage pools that share a folder, and folders that are symbolic links. Another name counts if it is the same file.
+    """The guests that have volumes. The name of a volume counts at any path: it is given to one volume ever, so that
+    this covers storage pools that share a folder, and folders that are symbolic links. Another name counts if it is the
+    same file.
     """
 
     def __init__(self, by_guest: Mapping[str, Iterable[str]], identify: Callable[[str], _File | None]) -> None:
