@@ -1,7 +1,8 @@
 """SQL of the conditions: one select for each, all with the columns of `Found` and who may see it.
 
 Every select names its columns `kind`, `object_type`, `object_id`, `name`, `broken`, `since`, `host_id`, `host_name`,
-`pool_id`, `zone_id`, `seen_pool_id`, `accounts` and `facts`. A caller sees a row if it sees the resource pool
+`pool_id`, `zone_id`, `seen_pool_id`, `accounts` and `facts`. One whose facts have `covered` has its cause in a line
+of its own: it is left out, but where the lines of one host are read. A caller sees a row if it sees the resource pool
 `seen_pool_id` or is one of `accounts`; rows with neither are for administrators. The parameters are
 
     $1 resource pools of the caller (null: all)   $4 nearly full, per cent
@@ -47,6 +48,30 @@ _SHOULD_RUN = f"""
       from machine m join vm_host h on h.id = m.host_id
      where {WAITS_FOR_PERSON}
 """  # noqa: S608  # our own texts
+# The links of a region that has sent no heartbeat for 30 s do not count. A rack that was seen before a restart of the
+# region gets the time to link again.
+_IS_AWAY = f"""
+    r.removed_at is null
+    and not exists (
+        select from rack_link l join region_process p on p.id = l.region_id
+         where l.rack_id = r.id and p.seen_at > now() - interval '30 seconds')
+    and (r.seen_at is null
+         or (select coalesce(bool_or(p.started_at < r.seen_at
+                                     or p.started_at < now() - make_interval(secs => {RACKS_LINK_WITHIN_S})), true)
+               from region_process p where p.seen_at > now() - interval '30 seconds'))
+"""  # noqa: S608  # our own number
+# Administrators read of a rack that is away. Of the hosts of one server that cannot be reached, the first has the line.
+_SAME_SERVER = """
+    o.server_id = h.server_id and o.id <> h.id and o.state = 'unreachable' and h.state = 'unreachable'
+    and o.error_code = h.error_code and h.error_code in ('host_unreachable', 'host_hung')
+    and ($1::integer[] is null or o.pool_id = any($1))
+"""
+_IS_COVERED = f"""
+    ($1::integer[] is null and h.error_code = 'rack_unreachable'
+     and exists (select from rack_reach x join rack r on r.id = x.rack_id
+                  where x.host_id = h.id and x.reaches and {_IS_AWAY}))
+    or exists (select from vm_host o where {_SAME_SERVER} and o.id < h.id)
+"""  # noqa: S608  # our own texts
 _HOSTS = f"""
     select case when h.error_code in ('peer_changed', 'server_unconfirmed') then 'host_rejected'
                 when h.error_code = 'not_trusted' then 'host_not_trusted'
@@ -58,7 +83,9 @@ _HOSTS = f"""
            h.name, h.pool_id, h.zone_id, h.pool_id, '{{}}'::integer[],
            jsonb_build_object('code', h.error_code, 'error', h.error_message, 'details', h.error_details,
                               'driver', h.driver, 'reached', v.refreshed_at is not null,
-                              'product', {PRODUCT})
+                              'product', {PRODUCT},
+                              'others', array(select o.name from vm_host o where {_SAME_SERVER} order by o.name))
+           || case when {_IS_COVERED} then '{{"covered": true}}'::jsonb else '{{}}' end
       from vm_host h left join vm_host_schedule v on v.host_id = h.id left join server s on s.id = h.server_id
      where h.state <> 'removing'
        and (h.error_code is not null or h.state = 'unreachable'
@@ -77,9 +104,15 @@ _OVERCOMMITTED = f"""
 """  # noqa: S608  # our own texts
 _PROBLEMS = """
     select 'host_problem', 'host', h.id::text, h.name, false, h.problems_since, h.id, h.name, h.pool_id, h.zone_id,
-           h.pool_id, '{}'::integer[], jsonb_build_object('problems', h.problems)
+           h.pool_id, '{}'::integer[], jsonb_build_object('problems', p.problems)
       from vm_host h
-     where h.state <> 'removing' and h.problems <> '[]'
+     cross join lateral (
+           select coalesce(jsonb_agg(one order by number), '[]') as problems
+             from jsonb_array_elements(h.problems) with ordinality problem (one, number)
+            where not exists (select from storage_pool s  -- which has a line of its own
+                               where s.server_id = h.server_id and s.status <> 'available'
+                                 and s.missing_since is null and one ->> 'subject' = 'storage pool ' || s.name)) p
+     where h.state <> 'removing' and p.problems <> '[]'
 """
 # A server can have several hosts: the storage pool is named after the first that the caller sees. Members of a cluster
 # report the same pool if it is on the network: it counts once, for the first member that finds it so and that the
@@ -169,21 +202,15 @@ _CLIENT_CERTIFICATES = """
            select least(make_interval(days => $7::integer), (c.certificate_expires_at - c.issued_at) / 7) as before) due
      where c.revoked_at is null and c.certificate_expires_at < now() + due.before
 """
-# The links of a region that has sent no heartbeat for 30 s do not count. A rack that was seen before a restart of the
-# region gets the time to link again.
 _RACKS = f"""
     select 'rack_away', 'rack', r.id::text, r.name, true, coalesce(r.seen_at, r.joined_at), null::integer, null,
            null::integer, null::integer, null::integer, '{{}}'::integer[],
-           jsonb_build_object('seen', r.seen_at is not null)
+           jsonb_build_object('seen', r.seen_at is not null, 'hosts', array(
+               select h.name from vm_host h join rack_reach x on x.host_id = h.id and x.rack_id = r.id and x.reaches
+                where h.error_code = 'rack_unreachable' and h.state <> 'removing' order by h.name limit 100))
       from rack r
-     where r.removed_at is null and not exists (
-           select from rack_link l join region_process p on p.id = l.region_id
-            where l.rack_id = r.id and p.seen_at > now() - interval '30 seconds')
-       and (r.seen_at is null
-            or (select coalesce(bool_or(p.started_at < r.seen_at
-                                        or p.started_at < now() - make_interval(secs => {RACKS_LINK_WITHIN_S})), true)
-                  from region_process p where p.seen_at > now() - interval '30 seconds'))
-"""  # noqa: S608  # our own number
+     where {_IS_AWAY}
+"""  # noqa: S608  # our own texts
 # A missing VM or volume has an item of its own, and what is repaired automatically is gone after two sweeps.
 _DISCREPANCIES = """
     select 'discrepancy', 'discrepancy', d.id::text, d.name, d.data_at_risk, coalesce(d.since, d.first_seen_at), h.id,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from common.messages import joined, marked, message
+from common.phrases import first_of
 from common.product_commands import ProductCommands, commands_of
 from common.values import DriverType
 from regiond.attention.model import Found, Words, sentence
@@ -45,6 +46,7 @@ _ERRORS: Mapping[str, tuple[str, str, bool]] = {
     "not_refreshed": (_NOT_REFRESHED, marked("Check that a rack that serves its zone is connected."), True),
 }  # fmt: skip
 _OTHER_ERROR = (_CANNOT, marked("Do what the message says, then refresh the host."), False)
+_NAMED = 5  # hosts of the same server
 _ANOTHER = message("another one")
 
 
@@ -53,6 +55,11 @@ def unreachable(found: Found, _: datetime) -> Words:
     code, cause = found.facts["code"], sentence(found.facts["error"])
     if code is None or code == "host_unreachable":
         what = message("is unreachable") if found.facts["reached"] else message("has not been reached yet")
+        others = found.facts["others"]
+        if others:
+            cause = joined(
+                cause, message("The same holds for {hosts} on the same server.", hosts=first_of(others, _NAMED))
+            )
         remedy = message("Check the hypervisor of {host} and the network to it.", host=found.name)
         return Words(what=what, cause=cause, remedy=joined(remedy, _RETRIES))
     wrong, helps, retries = _ERRORS.get(code, _OTHER_ERROR)

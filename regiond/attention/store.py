@@ -29,6 +29,7 @@ _READ = f"""
               and ($13::text is null or c.object_type = $13)
               and ($14::text is null or c.object_id = $14)
               and ($15::integer is null or c.host_id = $15)
+              and (num_nonnulls($14, $15) > 0 or not c.facts ? 'covered')
            window kinds as (partition by c.kind)) n
       left join resource_pool p on p.id = n.pool_id
       left join zone z on z.id = n.zone_id
@@ -38,7 +39,7 @@ _READ = f"""
 _COUNT = f"""
     select c.kind, count(*) as number, count(*) filter (where c.broken) as broken
       from ({CONDITIONS}) c
-     where {_VISIBLE}
+     where {_VISIBLE} and not c.facts ? 'covered'
      group by c.kind
 """  # noqa: S608
 _TRY_LOCK = "select pg_try_advisory_xact_lock(hashtextextended('attention', 0))"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from common.messages import counted_message, joined, marked, message
 from common.operation_words import purpose
+from common.phrases import first_of
 from regiond.attention.certificate_wording import certificate, client_certificate, server_certificate
 from regiond.attention.host_wording import distrusted, unreachable
 from regiond.attention.machine_wording import (
@@ -26,6 +27,7 @@ HIDDEN_REMEDY = message("An administrator has to say on the host's page which se
 HIDDEN_TRUST = message("An administrator has to make the server trust Innkeeper; the host's page says how.")
 RETRIED = message("The region retries by itself. Administrators see what helps.")
 _SHOWN_PROBLEMS = 3
+_SHOWN_HOSTS = 5
 _GIB_IN_MIB = 1024
 _GB = 1000**3
 _TB = 1000 * _GB
@@ -159,9 +161,14 @@ def _quota(found: Found, _: datetime) -> Words:
 
 
 def _rack_away(found: Found, _: datetime) -> Words:
+    hosts = found.facts["hosts"]
     return Words(
         what=message("is away") if found.facts["seen"] else message("has never connected"),
-        cause=message("No region has a link to it. Hosts that only it reaches are unreachable."),
+        cause=message(
+            "No region has a link to it. Unreachable without it: {hosts}.", hosts=first_of(hosts, _SHOWN_HOSTS)
+        )
+        if hosts
+        else message("No region has a link to it. Hosts that only it reaches are unreachable."),
         remedy=message("Check the service of the rack on its computer, and its network to the region."),
     )
 

@@ -25,7 +25,15 @@ CODES = sorted(
 
 
 def item(kind: AttentionKind, *, is_admin: bool = True, **facts: Any) -> AttentionItem:
-    facts = {"error": "It says no", "details": {}, "driver": "lxd", "reached": True, "product": "LXD", **facts}
+    facts = {
+        "error": "It says no",
+        "details": {},
+        "driver": "lxd",
+        "reached": True,
+        "product": "LXD",
+        "others": [],
+        **facts,
+    }
     found = Found(
         kind=kind, object_type=ObjectType.HOST, object_id="3", name="elm", broken=True, since=NOW, host_id=3,
         host_name="elm", facts=facts,

@@ -38,7 +38,9 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
     _K.VM_FAILED_DEPLOYMENT: (_T.VM, {"error": "The guest did not report."}),
     _K.VM_FAILED_COMPOSE: (_T.VM, {"error": "No room."}),
     _K.VM_FAILED: (_T.VM, {"error": ""}),
-    _K.HOST_UNREACHABLE: (_T.HOST, {"code": "host_unreachable", "error": "connection refused", "reached": True}),
+    _K.HOST_UNREACHABLE: (
+        _T.HOST, {"code": "host_unreachable", "error": "connection refused", "reached": True, "others": []},
+    ),
     _K.HOST_REJECTED: (
         _T.HOST, {"code": "peer_changed", "error": "another certificate", "details": None, "driver": "lxd"},
     ),
@@ -53,7 +55,7 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
         _T.STORAGE_POOL, {"status": "available", "missing": False, "total": 3840 * GB, "used": 3610 * GB},
     ),
     _K.QUOTA_FULL: (_T.QUOTA, {"uses": [message("{n} of {most} VMs", n="9", most="10")], "is_full": False}),
-    _K.RACK_AWAY: (_T.RACK, {"seen": True}),
+    _K.RACK_AWAY: (_T.RACK, {"seen": True, "hosts": ["elm"]}),
     _K.CERTIFICATE_EXPIRING: (_T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat()}),
     _K.SERVER_CERTIFICATE_EXPIRING: (
         _T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat(), "in_cluster": False, "product": "LXD"},
