@@ -9,7 +9,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from common.certificates import utc_now
-from common.errors import BadSettings, WrongState
+from common.errors import BadSettings, InnkeeperError, WrongState
 from common.process.private_files import make_usable_folder
 from regiond.audit.service import Audit, local_request
 from regiond.backup.archive import AUTHORITY, KEY, SETTINGS
@@ -105,8 +105,13 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     connection = await connect(dsn, application_name="innkeeper-restore")
     try:
         await check_empty(connection)
-        await check_dump(connection, entries, [one for one in packaged() if one.number in recorded])
-        await asyncio.to_thread(begin_restore, settings.state)
+        is_first = await asyncio.to_thread(begin_restore, settings.state)
+        try:
+            await check_dump(connection, entries, [one for one in packaged() if one.number in recorded])
+        except InnkeeperError:
+            if is_first:  # nothing was changed
+                end_restore(settings.state)
+            raise
         folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
         await _load(dsn, source, passphrase, settings.state / FOLDER / CONTENTS, connection.get_server_version().major)
         async with connection.transaction():

@@ -74,8 +74,9 @@ async def begin_owner_session(administrator: str, target: Target) -> str:
     await end_owner_session(administrator, target)
     raise BadSettings(
         f"The server does not let the owner of the tables log in with a password ({'; '.join(rejected)}). Nothing was "
-        f"changed. Add a line to pg_hba.conf and reload PostgreSQL: host {target.database} {target.owner} "
-        f"{'127.0.0.1/32' if is_socket(administrator) else 'ADDRESS/32'} scram-sha-256",
+        "changed in its tables. Add this line above the others of pg_hba.conf, reload PostgreSQL, and repeat the "
+        f"command: {'local' if is_socket(administrator) else 'hostssl'} {target.database} {target.owner} "
+        f"{'' if is_socket(administrator) else 'ADDRESS/32 '}scram-sha-256",
         setting="database",
     )
 

@@ -13,9 +13,11 @@ from regiond.db.pool import connect
 _FILE = "restore.unfinished"
 
 
-def begin_restore(state: Path) -> None:
-    """Idempotent. Returns when the mark is on the disk."""
+def begin_restore(state: Path) -> bool:
+    """Returns whether the mark is new, when it is on the disk. Idempotent."""
+    is_new = not (state / _FILE).exists()
     write_private(state / _FILE, "")
+    return is_new
 
 
 def end_restore(state: Path) -> None:
