@@ -46,9 +46,10 @@ class GroupRule:
 
 @frozen(kw_only=True)
 class GroupOnHost:
-    """The machines of one group on one host: their number, how many are hard members, and some of their names.
+    """The machines of one group and resource pool on one host: their number, how many are hard members, some names.
 
-    `names` has the hard members first. `sharing_host_ids` are all hosts of the same server.
+    `pool_id` is the pool of the machines, not of the host. `names` has the hard members first. `sharing_host_ids` are
+    all hosts of the same server.
     """
 
     group: str
@@ -56,6 +57,7 @@ class GroupOnHost:
     host_id: int
     host_name: str
     server_id: int | None
+    pool_id: int
     machines: int
     hard: int
     names: tuple[str, ...]
@@ -64,9 +66,24 @@ class GroupOnHost:
 
 @define(frozen=True, slots=False)
 class GroupMembers:
-    """The hosts of the machines of groups: one row for each group and host."""
+    """The hosts of the machines of groups: one row for each group, host and resource pool."""
 
     rows: tuple[GroupOnHost, ...] = ()
+
+    def known_to(self, pool_ids: frozenset[int] | None) -> GroupMembers:
+        """Returns the members for a request that may use these resource pools (None: all).
+
+        Machines of others, which may have chosen the same name for a group, are in another group for it.
+        """
+        if pool_ids is None or not self.rows:
+            return self
+        if pool_ids not in self._known_to:
+            self._known_to[pool_ids] = GroupMembers(tuple(row for row in self.rows if row.pool_id in pool_ids))
+        return self._known_to[pool_ids]
+
+    @cached_property
+    def _known_to(self) -> dict[frozenset[int], GroupMembers]:
+        return {}
 
     @cached_property
     def _by_group(self) -> Mapping[str, Sequence[GroupOnHost]]:
@@ -93,23 +110,22 @@ class GroupMembers:
 
     def after(self, rules: Iterable[GroupRule], host: Candidate, name: str = PENDING_NAME) -> GroupMembers:
         """Returns the members as they are once a machine with these rules is on the host."""
-        rows = {(row.group, row.host_id): row for row in self.rows}
+        rows = {(row.group, row.host_id, row.pool_id): row for row in self.rows}
         for rule in rules:
-            before = rows.get((rule.group, host.id)) or GroupOnHost(
+            key = (rule.group, host.id, host.pool_id)
+            before = rows.get(key) or GroupOnHost(
                 group=rule.group, policy=rule.policy, host_id=host.id, host_name=host.name, server_id=host.server_id,
-                machines=0, hard=0, names=(), sharing_host_ids=(host.id,),
+                pool_id=host.pool_id, machines=0, hard=0, names=(), sharing_host_ids=(host.id,),
             )  # fmt: skip
             names = (name, *before.names) if rule.hard else (*before.names, name)
-            rows[rule.group, host.id] = evolve(
-                before, machines=before.machines + 1, hard=before.hard + rule.hard, names=names
-            )
+            rows[key] = evolve(before, machines=before.machines + 1, hard=before.hard + rule.hard, names=names)
         return GroupMembers(tuple(rows.values()))
 
-    def without(self, group: str, host_id: int, *, hard: bool) -> GroupMembers:
-        """Returns the members without one machine of the group on the host; names are not changed."""
+    def without(self, group: str, host_id: int, pool_id: int, *, hard: bool) -> GroupMembers:
+        """Returns the members without one machine of the group and pool on the host; names are not changed."""
         rows = [
             evolve(row, machines=row.machines - 1, hard=row.hard - hard)
-            if (row.group, row.host_id) == (group, host_id)
+            if (row.group, row.host_id, row.pool_id) == (group, host_id, pool_id)
             else row
             for row in self.rows
         ]

@@ -16,11 +16,14 @@ from regiond.placement.storage_assignment import assign_storage, label_notes
 
 
 def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers = NO_MEMBERS) -> Evaluation:
-    """Returns the evaluation of `host`, independent of other hosts. `members` are those of the machine's groups.
+    """Returns the evaluation of `host`, independent of other hosts.
+
+    `members` are those of the machine's groups; those that the request may not know of do not count.
 
     A host that a filter rejects has that one failure; any other rejected host has a failure for each thing it lacks.
     """
-    standing = group_standing(requirements.groups, host, members) if requirements.groups else NO_STANDING
+    known = members.known_to(requirements.hosts.within_pool_ids)
+    standing = group_standing(requirements.groups, host, known) if requirements.groups else NO_STANDING
     by_groups = _failure(Check.GROUPS, standing.rejected)
     blocked = _rejection_by_filter(requirements, host) or by_groups or _unusable(requirements, host)
     if blocked is not None:

@@ -15,6 +15,7 @@ from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import ComposerDatabase, composer_of, stages_on
 from tests.integration.test_rescheduling import change_host
+from tests.integration.two_pools import FOREIGN, NATIVE, Role, two_pools
 from tests.rejections import invalid_fields, outcomes, rejection
 
 CALLERS = 24
@@ -49,6 +50,23 @@ async def test_anti_affinity_uses_each_host_once_and_says_why(innkeeper: Deploym
     assert len(preferred["fitting"]) == 2
     await innkeeper.delete(f"machines/{first['system_id']}/")
     assert (await allocate(innkeeper, anti_affinity="web"))["pod"]["name"] == first["pod"]["name"]
+
+
+async def test_a_group_of_a_pool_without_role_is_another_group(innkeeper: Deployment) -> None:
+    pools = await two_pools(innkeeper)
+    native, olga = pools.contents[NATIVE], pools.as_role(Role.OPERATOR)
+    lodger = await innkeeper.compose(native.host_id, cores=1, memory=1024, anti_affinity="web,db")
+    await innkeeper.put(f"machines/{lodger['system_id']}/", pool=f"{FOREIGN}-pool")
+    placed = await olga.post("vm-hosts/", op="place", anti_affinity="web")
+    assert (placed["chosen"], placed["rejected"]) == (f"{NATIVE}-server", [])
+    own = [await allocate(olga, anti_affinity="web"), await allocate(olga, affinity="db")]
+    assert [one["pod"]["name"] for one in own] == [f"{NATIVE}-server"] * 2
+    assert [await groups_of(olga, one) for one in own] == [
+        [("web", "anti_affinity", True, [])], [("db", "affinity", True, [])]
+    ]  # fmt: skip
+    error = await rejection(allocate(olga, anti_affinity="web"))
+    assert f"runs {own[0]['hostname']} of anti-affinity group web" in error.message
+    assert (await rejection(allocate(innkeeper, anti_affinity="web", pod=f"{NATIVE}-server"))).details["status"] == 409
 
 
 async def test_affinity_keeps_a_group_on_one_host(innkeeper: Deployment) -> None:

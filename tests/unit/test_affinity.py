@@ -68,7 +68,7 @@ def members_of(placed: list[Placed]) -> GroupMembers:
             before = rows.get((rule.group, one.host.id))
             rows[rule.group, one.host.id] = GroupOnHost(
                 group=rule.group, policy=rule.policy, host_id=one.host.id, host_name=one.host.name,
-                server_id=one.host.server_id, machines=1 + (before.machines if before else 0),
+                server_id=one.host.server_id, pool_id=0, machines=1 + (before.machines if before else 0),
                 hard=rule.hard + (before.hard if before else 0),
                 names=(one.name,) if before is None else (one.name, *before.names) if rule.hard
                 else (*before.names, one.name),

@@ -34,7 +34,7 @@ class AffinityChange:
             return
         await affinity_store.remove(db, machine.id, self.replaced)
         members = await affinity_store.read_members(db, affinity_store.groups_of(self.rules))
-        check_policies(self.rules, members)
+        check_policies(self.rules, members.known_to(frozenset({machine.pool.id})))
         await affinity_store.add(db, [(machine.id, self.rules)])
 
 
@@ -55,6 +55,7 @@ class ReadyMachine:
     host_id: int
     host_name: str
     server_id: int | None
+    pool_id: int
 
 
 async def ready_by_preference(
@@ -67,7 +68,8 @@ async def ready_by_preference(
     rules = parse_rules(request.affinity, request.anti_affinity)
     if not rules:
         return machines
-    members = await affinity_store.read_members(db, affinity_store.groups_of(rules), within=within)
+    found = await affinity_store.read_members(db, affinity_store.groups_of(rules), within=within)
+    members = found.known_to(within)
     check_policies(rules, members)
     own = await affinity_store.rules_of(db, [one.machine_id for one in machines])
     standings = [
@@ -78,7 +80,9 @@ async def ready_by_preference(
     return [one for _, one in sorted(permitted, key=lambda pair: pair[0])]
 
 
-async def join_by_allocation(db: Db, request: AllocateRequest, machine: MachineView) -> bool:
+async def join_by_allocation(
+    db: Db, request: AllocateRequest, machine: MachineView, *, within: frozenset[int] | None
+) -> bool:
     """Adds a ready machine to the groups of `request` until its release; returns whether they permit its host.
 
     Locks the groups until the caller's transaction ends; the caller must not hold the lock of a machine yet.
@@ -89,9 +93,9 @@ async def join_by_allocation(db: Db, request: AllocateRequest, machine: MachineV
     await affinity_store.lock_groups(db, affinity_store.groups_of(rules))
     ready = ReadyMachine(
         machine_id=machine.id, system_id=machine.system_id, host_id=machine.host_id, host_name=machine.host_name or "",
-        server_id=await affinity_store.server_of(db, machine.host_id),
+        server_id=await affinity_store.server_of(db, machine.host_id), pool_id=machine.pool.id,
     )  # fmt: skip
-    if not await ready_by_preference(db, request, [ready], within=frozenset({machine.pool.id})):
+    if not await ready_by_preference(db, request, [ready], within=within):
         return False
     await affinity_store.add(db, [(machine.id, rules)], until_release=True)
     return True
@@ -100,7 +104,7 @@ async def join_by_allocation(db: Db, request: AllocateRequest, machine: MachineV
 def _without(members: GroupMembers, machine: ReadyMachine, own: Sequence[GroupRule]) -> GroupMembers:
     """Returns the members without the machine: a member does not conflict with itself."""
     for rule in own:
-        members = members.without(rule.group, machine.host_id, hard=rule.hard)
+        members = members.without(rule.group, machine.host_id, machine.pool_id, hard=rule.hard)
     return members
 
 

@@ -31,7 +31,7 @@ _MEMBERS = """
          where a.group_name = any($1::text[]) and a.machine_id is distinct from $2::integer
          group by a.group_name, a.policy, a.machine_id
     )
-    select a.group_name as "group", a.policy, h.id as host_id, h.server_id,
+    select a.group_name as "group", a.policy, h.id as host_id, h.server_id, m.pool_id,
            case when $3::integer[] is null or h.pool_id = any($3) then h.name else 'a host of another pool' end
              as host_name,
            count(*) as machines, count(*) filter (where a.hard) as hard,
@@ -39,7 +39,7 @@ _MEMBERS = """
                      filter (where $3 is null or m.pool_id = any($3)))[1:3], '{}') as names,
            array(select s.id from vm_host s where s.server_id = h.server_id) as sharing_host_ids
       from member a join machine m on m.id = a.machine_id join vm_host h on h.id = m.host_id
-     group by a.group_name, a.policy, h.id
+     group by a.group_name, a.policy, h.id, m.pool_id
 """
 _MEMBERSHIPS = """
     select machine_id, group_name, policy, bool_or(hard) as hard from affinity_membership
@@ -90,7 +90,8 @@ async def read_members(
 ) -> GroupMembers:
     """Returns the places of the machines of the groups, by one query; none for no groups. Omits the machine `without`.
 
-    Names only machines and hosts in the resource pools `within` (None: all), because the names appear in reasons.
+    Names only machines and hosts in the resource pools `within` (None: all), because the names appear in reasons. A
+    request counts those that are `known_to` it.
     """
     if not groups:
         return GroupMembers()

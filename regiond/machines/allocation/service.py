@@ -252,7 +252,7 @@ class Allocator:
         """Returns the id of the succeeded operation; None if the machine or its host is no longer suitable."""
         async with self._database.transaction() as db:
             await _check_permitted(db, caller, machine)
-            if not await join_by_allocation(db, request, machine):
+            if not await join_by_allocation(db, request, machine, within=caller.operated_pools):
                 return None
             if not await lifecycle_store.allocate(db, machine.id, caller, request.agent_name):
                 return None

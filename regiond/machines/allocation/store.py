@@ -14,7 +14,8 @@ from regiond.placement.model import HostFilter
 # in maintenance, are not available. A machine in use is only for a request that names it, of whoever made it or an
 # administrator.
 _READY = """
-    select m.id as machine_id, m.system_id, h.id as host_id, h.name as host_name, h.server_id
+    select m.id as machine_id, m.system_id, h.id as host_id, h.name as host_name, h.server_id,
+           m.pool_id
       from machine m join vm_host h on h.id = m.host_id
       join zone z on z.id = m.zone_id join resource_pool p on p.id = m.pool_id
       left join server s on s.id = h.server_id

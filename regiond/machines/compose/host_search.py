@@ -56,7 +56,7 @@ async def search_hosts(
     members = await read_members(
         db, groups_of(requirements.groups), without=machine_id, within=requirements.hosts.within_pool_ids
     )
-    check_policies(requirements.groups, members)
+    check_policies(requirements.groups, members.known_to(requirements.hosts.within_pool_ids))
     while True:
         shortlist = await read_shortlist(
             db, requirements, racks, strategy=strategy, named=named, limit=limit, members=members

@@ -132,6 +132,6 @@ async def permitted_alternatives(
 
 
 def _groups_permit(one: HostAssignment, members: GroupMembers) -> bool:
-    rules = one.requirements.groups
-    check_policies(rules, members)
-    return group_standing(rules, one.host, members).rejected is None
+    rules, known = one.requirements.groups, members.known_to(one.requirements.hosts.within_pool_ids)
+    check_policies(rules, known)
+    return group_standing(rules, one.host, known).rejected is None

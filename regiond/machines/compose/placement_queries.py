@@ -122,7 +122,7 @@ class PlacementQueries:
             hosts = await read_candidates(db, [host_id], with_nodes=needs_nodes(requirements))
         if host_id not in hosts:
             raise _not_found(host_id)
-        check_policies(requirements.groups, members)
+        check_policies(requirements.groups, members.known_to(within))
         return hosts[host_id], members
 
     async def _check_limits(self, requirements: Requirements, host: Candidate) -> None:
@@ -220,7 +220,7 @@ def _place_each_on_named(
             continue
         try:
             if requirements.groups:
-                check_policies(requirements.groups, members)
+                check_policies(requirements.groups, members.known_to(requirements.hosts.within_pool_ids))
         except InvalidRequest as error:
             results.append(error)
             continue

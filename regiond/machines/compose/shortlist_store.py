@@ -191,7 +191,7 @@ async def read_shortlist(
         general_mib, huge_mib = huge_mib, general_mib
     one_node = requirements.one_numa_node or pins.count is not None
     nics = await nic_columns(db, requirements.nics)
-    groups = group_restrictions(requirements.groups, members)
+    groups = group_restrictions(requirements.groups, members.known_to(hosts.within_pool_ids))
     is_unfiltered = evolve(hosts, within_pool_ids=None) == ANY_HOST
     only = None if groups.only_host_ids is None else sorted(groups.only_host_ids)
     rows = await db.fetch(
