@@ -12,7 +12,7 @@ from structlog.contextvars import get_contextvars
 
 from common.certificates import Role
 from common.compose_request import ComposeRequest
-from common.errors import NotFound, OperationPending
+from common.errors import InnkeeperError, NotFound, OperationPending
 from common.rpc.call_context import REQUEST_ID
 from common.rpc.client_commands import (
     CLIENT_ABANDON,
@@ -64,6 +64,7 @@ from common.rpc.region_commands import (
 from common.serialization import to_dict
 from regiond import client_changes, client_deployments
 from regiond.api.services import Services
+from regiond.audience import error_shown_to, texts_shown_to
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
 from regiond.caller import Caller, Permission, check_object, check_role
 from regiond.hosts.model import HostView
@@ -128,9 +129,9 @@ class RpcCommands:
                 command: self._as_caller(command, answer) for command, answer in self._client_commands().items()
             }
             | {
-                CLIENT_LIST_HOSTS: self._each_host,
-                CLIENT_LIST_MACHINES: self._each_machine,
-                CLIENT_DOWNLOAD: self._download,
+                CLIENT_LIST_HOSTS: self._streamed(CLIENT_LIST_HOSTS, self._each_host),
+                CLIENT_LIST_MACHINES: self._streamed(CLIENT_LIST_MACHINES, self._each_machine),
+                CLIENT_DOWNLOAD: self._streamed(CLIENT_DOWNLOAD, self._download),
                 CLIENT_RENEW: self._renew_client,
             },
         }
@@ -188,11 +189,19 @@ class RpcCommands:
     ) -> Callable[[Link, Any], Awaitable[R]]:
         """Returns a handler that calls `answer` as the account of the link.
 
-        The audit trail records a call that changes something before it runs, and its result after.
+        The audit trail records a call that changes something before it runs, and its result after. The answer and the
+        error have only what the account may see.
         """
 
         async def handle(link: Link, request: Q) -> R:
             caller = await self._caller(link, command)
+            try:
+                shown: R = texts_shown_to(caller, await run(caller, link, request))
+            except InnkeeperError as error:
+                raise error_shown_to(caller, error) from error
+            return shown
+
+        async def run(caller: Caller, link: Link, request: Q) -> R:
             if command.name not in AUDITED:
                 return await answer(caller, request)
             given = _audit_fields(request)
@@ -205,21 +214,34 @@ class RpcCommands:
 
         return handle
 
-    async def _each_host(self, link: Link, _: Nothing) -> AsyncGenerator[HostList, None]:
-        caller = await self._caller(link, CLIENT_LIST_HOSTS)
+    def _streamed(
+        self, command: Command[Q, R], stream: Callable[[Caller, Any], AsyncGenerator[R, None]]
+    ) -> Callable[[Link, Any], AsyncGenerator[R, None]]:
+        """Returns a handler that sends the items of `stream` to the account of the link."""
+
+        async def handle(link: Link, request: Q) -> AsyncGenerator[R, None]:
+            caller = await self._caller(link, command)
+            try:
+                async with aclosing(stream(caller, request)) as items:
+                    async for item in items:
+                        yield texts_shown_to(caller, item)
+            except InnkeeperError as error:
+                raise error_shown_to(caller, error) from error
+
+        return handle
+
+    async def _each_host(self, caller: Caller, _: Nothing) -> AsyncGenerator[HostList, None]:
         async with aclosing((await self._services.hosts.long_list(caller=caller)).batches()) as batches:
             async for batch in batches:
                 yield HostList(hosts=tuple(_host(host) for host in batch))
 
-    async def _each_machine(self, link: Link, _: Nothing) -> AsyncGenerator[MachineList, None]:
-        caller = await self._caller(link, CLIENT_LIST_MACHINES)
+    async def _each_machine(self, caller: Caller, _: Nothing) -> AsyncGenerator[MachineList, None]:
         found = await self._services.machines.long_list(MachineFilter(), caller=caller, owner_data=False)
         async with aclosing(found.batches()) as batches:
             async for batch in batches:
                 yield MachineList(machines=tuple(_machine(one) for one in batch))
 
-    async def _download(self, link: Link, call: DownloadCall) -> AsyncGenerator[DownloadedPart, None]:
-        caller = await self._caller(link, CLIENT_DOWNLOAD)
+    async def _download(self, caller: Caller, call: DownloadCall) -> AsyncGenerator[DownloadedPart, None]:
         async with aclosing(client_deployments.downloaded(self._services, caller, call)) as parts:
             async for part in parts:
                 yield part
@@ -257,7 +279,7 @@ class RpcCommands:
         """Returns the operation when it has ended, at the latest after WAIT_S."""
         await self._services.operations.read(call.operation_id, caller=caller)
         try:
-            return _summary(await self._services.operations.wait(call.operation_id, timeout_s=WAIT_S))
+            return _summary(await self._services.operations.wait(call.operation_id, timeout_s=WAIT_S, caller=caller))
         except OperationPending:
             return _summary(await self._services.operations.read(call.operation_id, caller=caller))
 

@@ -17,6 +17,7 @@ from typing import Any, TextIO, cast
 import structlog
 from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 
+from common.hidden_text import revealed
 from common.process.refused_connections import RefusedConnections
 
 NO_FIELDS: Mapping[str, str] = {}
@@ -72,7 +73,7 @@ class _Line:
     def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
         level = event.get("level", "info")
         first = {"timestamp": event.pop("timestamp", None), "level": level, "event": event.pop("event", None)}
-        text = str(self._json(logger, method, {**first, **self._process, **event}))
+        text = revealed(str(self._json(logger, method, {**first, **self._process, **event})))
         return f"<{_PRIORITIES.get(level, 6)}>{text}" if self._prefixed else text
 
 

@@ -10,15 +10,23 @@ from common.errors import (
     AnswerNotKept,
     BadSettings,
     DatabaseUnavailable,
+    DriverFailed,
+    HostHung,
+    HostUnreachable,
     IdempotencyMismatch,
     InnkeeperError,
+    InternalError,
     InvalidRequest,
+    LinkLost,
     NotAuthenticated,
+    NotTrusted,
     OperationPending,
+    PeerChanged,
     RequestInProgress,
     ResponseRejected,
     TokenRejected,
 )
+from common.hidden_text import hidden, with_hidden_places
 from common.rpc.command import Command
 from common.rpc.frames import clipped
 from common.rpc.peers import Peer
@@ -34,6 +42,9 @@ _NEVER_FROM_A_RACK = (
     RequestInProgress, TokenRejected,
 )  # fmt: skip
 
+# What these say comes from a server or of the connection to it: administrators read it. The others are in our words,
+# for those who sent the request; but they, too, name places on the server.
+_TEXTS_OF_SERVERS = (DriverFailed, HostHung, HostUnreachable, InternalError, LinkLost, NotTrusted, PeerChanged)
 
 MOST_ITEMS = 50  # of a map or list in the details of an error
 MOST_CHARS = 4_000  # of a text there
@@ -45,21 +56,25 @@ def parsed_reply(peer: Peer, command: Command[Q, R], body: Any) -> R:
     try:
         return from_dict(body, command.reply)
     except InvalidRequest as error:
-        raise ResponseRejected(f"{peer} sent an invalid response to {command.name}: {clipped(str(error))}") from error
+        found = hidden(clipped(str(error)))  # it quotes values
+        raise ResponseRejected(f"{peer} sent an invalid response to {command.name}: {found}") from error
 
 
 def checked_error(peer: Peer, command: Command[Q, R], error: InnkeeperError) -> InnkeeperError:
     """Returns `error`, or ResponseRejected for an error that a peer of this role cannot have.
 
     The region stores errors of racks: their texts and details are bounded, and have nothing that cannot be stored.
+    Marks say what in a text only administrators read.
     """
     if peer.role is not Role.RACK:
         return error
     if isinstance(error, _NEVER_FROM_A_RACK):
         return ResponseRejected(
-            f"{peer} responded to {command.name} with {error.code}, which a rack cannot raise: {_text(error.message)}"
+            f"{peer} responded to {command.name} with {error.code}, which a rack cannot raise: "
+            f"{hidden(_text(error.message))}"
         )
-    error.message = _text(error.message)
+    text = _text(error.message)
+    error.message = hidden(text) if isinstance(error, _TEXTS_OF_SERVERS) else with_hidden_places(text)
     error.details = bounded(error.details)
     return error
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
+from common.hidden_text import masked
 from regiond.api.json_text import indented
 
 JSON_UTF8 = "application/json; charset=utf-8"
@@ -62,7 +63,7 @@ def with_operation(reply: Reply, operation_id: int) -> Reply:
 
 def with_warnings(reply: Reply, texts: Iterable[str]) -> Reply:
     """Returns the reply with the texts in the header `Warning` (RFC 7234); without texts, `reply` itself."""
-    added = [f'299 - "{_quotable(text)}"' for text in texts]
+    added = [f'299 - "{_quotable(masked(text))}"' for text in texts]
     if not added:
         return reply
     present = [reply.headers["Warning"]] if "Warning" in reply.headers else []

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from common.addresses.lxd import parse
 from common.discovery import Discovery, Problem
 from common.errors import InnkeeperError, InvalidRequest
+from common.hidden_text import hidden
 from common.phrases import number_of
 from common.values import ClusterMember
 from regiond.clusters import store
@@ -73,7 +74,9 @@ def _address_of(member: ClusterMember) -> str:
     try:
         return parse(member.address).normalised
     except InvalidRequest as error:
-        raise InvalidRequest(f"its address {member.address[:100]!r} is malformed: {error.message}") from error
+        raise InvalidRequest(
+            f"its address is malformed: {hidden(f'{member.address[:100]!r}: {error.message}')}"
+        ) from error
 
 
 class MemberCheck:
@@ -128,10 +131,10 @@ class MemberCheck:
             presented = await self._calls.identify(host_id, address, number, deadline_s=IDENTIFY_DEADLINE_S)
         except InnkeeperError as error:
             reason = storable(error.message)
-            return f"its certificate could not be checked: {reason}"
+            return f"its certificate could not be checked: {hidden(reason)}"
         if presented.fingerprint == cluster.certificate:
             return None
-        return f"{address} presents the certificate {presented.fingerprint}, the cluster {cluster.certificate}"
+        return hidden(f"{address} presents the certificate {presented.fingerprint}, the cluster {cluster.certificate}")
 
     def _problems(self, choice: MemberChoice, failed: Mapping[str, str]) -> tuple[Problem, ...]:
         reasons = {**choice.rejected, **failed}

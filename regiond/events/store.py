@@ -9,6 +9,7 @@ from uuid import UUID
 
 from attrs import asdict
 
+from common.hidden_text import MARKED, MARKS
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.events.model import Event, EventFilter, Level, LogExtent, NewEvent
@@ -46,13 +47,15 @@ _SELECT = """
             or (e.system_id is null and e.operation_id is null and e.username is null and h.pool_id = any($8)))
        and ($11::text[] = '{}' or e.kind = any($11))
        and ($12::text is null or e.username = $12)
-       and ($13::text is null or strpos(lower(e.message), lower($13)) > 0)
+       and ($13::text is null
+            or strpos(lower(case when $8 is null then translate(e.message, $17, '')
+                                 else regexp_replace(e.message, $16, '', 'g') end), lower($13)) > 0)
        and ($14::timestamptz is null or e.at >= $14)
        and ($15::timestamptz is null or e.at < $15)
 """
 _NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $10"
 _OLDEST_FIRST = f"{_SELECT} order by e.id limit $10"
-_BETWEEN = f"{_SELECT} and e.id > $16 and e.id <= $17 order by e.id limit $10"
+_BETWEEN = f"{_SELECT} and e.id > $18 and e.id <= $19 order by e.id limit $10"
 
 _EXTENT = """
     select (select min(id) from event) as oldest, event_horizon() as horizon,
@@ -102,10 +105,11 @@ async def select(db: Db, filter_: EventFilter, *, caller: Caller | None = None) 
     """Returns the newest events, or with `after_id` the events that follow it; always newest first.
 
     A caller sees its own events, those of machines that it may see, and those that Innkeeper itself recorded of hosts
-    in the caller's resource pools; never events of racks, accounts and credentials.
+    in the caller's resource pools; never events of racks, accounts and credentials. A search of the texts does not find
+    what the caller does not read in them.
     """
     rows = await db.fetch(_NEWEST_FIRST if filter_.after_id is None else _OLDEST_FIRST, *_parameters(filter_, caller))
-    found = _events(rows)
+    found = _events(rows, caller)
     return found if filter_.after_id is None else found[::-1]
 
 
@@ -113,7 +117,7 @@ async def select_between(
     db: Db, filter_: EventFilter, after_id: int, up_to_id: int, *, caller: Caller
 ) -> tuple[Event, ...]:
     """Returns the events between the two ids that match and that the caller may see, oldest first."""
-    return _events(await db.fetch(_BETWEEN, *_parameters(filter_, caller), after_id, up_to_id))
+    return _events(await db.fetch(_BETWEEN, *_parameters(filter_, caller), after_id, up_to_id), caller)
 
 
 async def extent(db: Db) -> LogExtent:
@@ -141,11 +145,24 @@ def _parameters(filter_: EventFilter, caller: Caller | None) -> tuple[Any, ...]:
         filter_.text,
         filter_.since,
         filter_.until,
+        MARKED,
+        MARKS,
     )
 
 
-def _events(rows: Iterable[Row]) -> tuple[Event, ...]:
-    return tuple(Event(**{**row, "level": Level(row["level"])}) for row in rows)
+def _events(rows: Iterable[Row], caller: Caller | None) -> tuple[Event, ...]:
+    """The details of events without a machine are facts of servers, such as fingerprints: only for administrators."""
+    sees_all = caller is None or caller.is_admin
+    return tuple(
+        Event(
+            **{
+                **row,
+                "level": Level(row["level"]),
+                "details": row["details"] if sees_all or row["system_id"] is not None else {},
+            }
+        )
+        for row in rows
+    )
 
 
 async def prune(db: Db, retention: timedelta, *, limit: int) -> int:

@@ -42,7 +42,7 @@ class HostQueries(HostSearches):
 
         async def read(ids: Sequence[int]) -> tuple[HostView, ...]:
             async with self._database.connection() as db:
-                return await view_store.list_hosts(db, ids)
+                return await view_store.list_hosts(db, ids, caller=caller)
 
         async with self._database.connection() as db:
             return LongList(keys=await view_store.host_ids(db, caller=caller), read=read)

@@ -14,6 +14,7 @@ from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
 from common.placement_groups import PlacementGroup
 from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
+from regiond.audience import others_read, others_read_that_there_is_one
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import PRODUCT, Confirmation, ErrorDetails, Secret, TrustProblem
@@ -171,7 +172,7 @@ class HostView:
     id: int
     name: str
     driver: DriverType
-    address: str
+    address: str = field(metadata=others_read(""))
     project: str
     state: HostState
     zone: Zone
@@ -207,15 +208,18 @@ class HostView:
     network_devices: tuple[NetworkDevice, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     numa_nodes: tuple[NumaNode, ...] = ()
-    public_key: str | None = None
-    certificate_fingerprint: str | None = None  # of our client certificate (LXD)
-    certificate_expires_at: datetime | None = None
-    pinned_fingerprint: str | None = None
-    pinned_expires_at: datetime | None = None  # of a certificate; None: not known, or an SSH host key
-    identity_confirmed: bool = False  # a person has named the pinned fingerprint
+    public_key: str | None = field(default=None, metadata=others_read(None))
+    # Of our client certificate (LXD):
+    certificate_fingerprint: str | None = field(default=None, metadata=others_read(None))
+    certificate_expires_at: datetime | None = field(default=None, metadata=others_read(None))
+    # Of the server's certificate, or of its SSH host key, whose end is None. A person may have named the fingerprint.
+    pinned_fingerprint: str | None = field(default=None, metadata=others_read(None))
+    pinned_expires_at: datetime | None = field(default=None, metadata=others_read(None))
+    identity_confirmed: bool = field(default=False, metadata=others_read(instead=False))
     error_code: str | None = None
-    error_message: str | None = None
-    error_details: ErrorDetails | None = None  # None beside an error: stored by a release that had none
+    error_message: str | None = field(default=None, metadata=others_read_that_there_is_one())
+    # None beside an error: stored by a release that had none.
+    error_details: ErrorDetails | None = field(default=None, metadata=others_read(None))
     problems: tuple[Problem, ...] = ()
     maintenance: Maintenance | None = None
     refreshed_at: datetime | None = None

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from common.addresses.simulated import SimulatedAddress
 from common.errors import DriverFailed, NotTrusted, PeerChanged
+from common.hidden_text import hidden, hidden_place
 from common.values import DriverType, HostFacts
 
 MAX_CHARS = 300
@@ -85,7 +86,7 @@ def became_member(known: str, claimed: str) -> bool:
 def _of_lxd(contact: Contact, member: str | None) -> str:
     """Returns the identity of an LXD server. Cluster members present the same certificate; their names differ."""
     if contact.pinned_fingerprint is None:
-        raise NotTrusted(f"The certificate of {contact.address} is not pinned yet.")
+        raise NotTrusted(f"The certificate of {hidden_place(contact.address)} is not pinned yet.")
     server = f"{contact.driver}/lxd:{contact.pinned_fingerprint}"
     return server if member is None else f"{server}:{_checked(member)}"
 
@@ -93,7 +94,8 @@ def _of_lxd(contact: Contact, member: str | None) -> str:
 def _of_simulated(contact: Contact, reported: str) -> str:
     named = SimulatedAddress.parse(contact.address).identity
     if reported != named:
-        raise PeerChanged(f"The host reports that it is {_checked(reported)}, but its address is that of {named}.")
+        found = f"The host reports that it is {_checked(reported)}, but its address is that of {named}."
+        raise PeerChanged(hidden(found))
     return f"{contact.driver}/{named}"
 
 
@@ -109,5 +111,6 @@ def _of_libvirt(contact: Contact, reported: str, used: Iterable[str | None]) -> 
 
 def _checked(reported: str) -> str:
     if len(reported) > MAX_CHARS or not reported.isprintable():
-        raise DriverFailed(f"The host reports the name {reported[:60]!r}…, which cannot be that of a server.")
+        name = hidden_place(f"{reported[:60]!r}…")
+        raise DriverFailed(f"The host reports the name {name}, which cannot be that of a server.")
     return reported

@@ -8,6 +8,7 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
+from common.hidden_text import hidden
 from common.values import Autostart, DriverType
 from regiond.credentials import service as credential_service
 from regiond.db.pool import Db
@@ -297,8 +298,11 @@ async def set_trust_error(db: Db, host_id: int, reason: str | None, secret: Secr
 
 
 async def set_unreachable(db: Db, host_id: int, code: str, message: str, details: ErrorDetails = NO_DETAILS) -> None:
-    """Makes the host unreachable, with the error. Writes no row if the host already has this error."""
-    await db.execute(_SET_UNREACHABLE, host_id, code, storable(message), to_column(details))
+    """Makes the host unreachable, with the error, which only administrators read.
+
+    Writes no row if the host already has this error.
+    """
+    await db.execute(_SET_UNREACHABLE, host_id, code, hidden(storable(message)), to_column(details))
 
 
 async def set_removing(db: Db, host_id: int) -> None:

@@ -16,6 +16,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.placement_groups import PlacementGroup
 from common.serialization import from_dict
 from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
+from regiond.audience import shown_to
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
@@ -132,8 +133,8 @@ _NUMA_CLAIMS = """
 """
 
 
-async def list_hosts(db: Db, ids: Sequence[int]) -> tuple[HostView, ...]:
-    """Returns the hosts with these ids that exist, by id, in four queries."""
+async def list_hosts(db: Db, ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostView, ...]:
+    """Returns the hosts with these ids that the caller may see, as it may see them, by id, in four queries."""
     capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
     pools, used = defaultdict(list), defaultdict(list)
     for row in await db.fetch(_USED, ids):
@@ -141,13 +142,14 @@ async def list_hosts(db: Db, ids: Sequence[int]) -> tuple[HostView, ...]:
     for row in await db.fetch(_STORAGE_POOLS, ids):
         pools[row["host_id"]].append(row)
     rows = await db.fetch(_HOSTS, ids)
-    return tuple(_host(row, pools[row["id"]], used[row["id"]], capacities.get(row["id"])) for row in rows)
+    found = tuple(_host(row, pools[row["id"]], used[row["id"]], capacities.get(row["id"])) for row in rows)
+    return shown_to(caller, tuple(one for one in found if caller is None or caller.may_view(one.pool.id)))
 
 
 async def read_host(db: Db, host_id: int, *, caller: Caller | None = None) -> HostView:
     """Returns the host. Raises NotFound, also for a host that the caller may not see."""
     sees = caller is None or await db.fetchval(_SEES_HOST, host_id, visible_pool_ids(caller))
-    found = await list_hosts(db, [host_id]) if sees else ()
+    found = await list_hosts(db, [host_id], caller=caller) if sees else ()
     if not found:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
     return found[0]
@@ -175,7 +177,7 @@ async def hosts_of_system_ids(
     A host that runs on a machine of ours is left out: such a system id belongs to the machine.
     """
     rows = await db.fetch(_ID_OF_SYSTEM_IDS, list(system_ids), visible_pool_ids(caller))
-    return await list_hosts(db, [row["id"] for row in rows]) if rows else ()
+    return await list_hosts(db, [row["id"] for row in rows], caller=caller) if rows else ()
 
 
 async def count_hosts(db: Db, *, caller: Caller | None = None) -> int:

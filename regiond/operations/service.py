@@ -112,15 +112,18 @@ class Operations:
     read = reading(store.read)
     log = reading(store.read_log)
 
-    async def wait_reason(self, operation: Operation) -> str | None:
-        """Returns the reason why the operation has not ended, as a sentence; None if it has or nothing delays it."""
+    async def wait_reason(self, operation: Operation, *, caller: Caller | None = None) -> str | None:
+        """Returns the reason why the operation has not ended, as a sentence; None if it has or nothing delays it.
+
+        A caller does not read of operations that it may not see.
+        """
         if operation.state.ended:
             return None
         async with self._database.connection() as db:
-            return wait_reason(operation, await wait_facts(db, operation))
+            return wait_reason(operation, await wait_facts(db, operation, caller=caller))
 
-    async def wait(self, operation_id: int, *, timeout_s: float) -> Operation:
-        """Returns the operation once it has ended.
+    async def wait(self, operation_id: int, *, timeout_s: float, caller: Caller | None = None) -> Operation:
+        """Returns the operation once it has ended, as `caller`, who waits, may see it.
 
         Raises OperationPending after `timeout_s`, with the known reason; the operation continues then.
         """
@@ -132,18 +135,18 @@ class Operations:
                     changed.clear()
                     operation = await self.read(operation_id)
                     if operation.state.ended:
-                        return operation
+                        return store.as_shown_to(caller, operation)
                     await _wait_at_most(changed.wait(), _POLL_S)
         except TimeoutError:
-            raise await self._pending(operation_id, timeout_s) from None
+            raise await self._pending(operation_id, timeout_s, caller) from None
         finally:
             self._waiters[operation_id].discard(changed)
             if not self._waiters[operation_id]:
                 del self._waiters[operation_id]
 
-    async def _pending(self, operation_id: int, waited_s: float) -> OperationPending:
+    async def _pending(self, operation_id: int, waited_s: float, caller: Caller | None) -> OperationPending:
         operation = await self.read(operation_id)
-        reason = await self.wait_reason(operation)
+        reason = await self.wait_reason(operation, caller=caller)
         return OperationPending(
             f"Operation {operation_id}, which {purpose_of(operation)}, has not ended within {waited_s:.0f} s; it "
             f"continues ({operation.state}{f', {operation.step}' if operation.step else ''}). "

@@ -11,7 +11,15 @@ from attrs import evolve
 from common.errors import Cancelled, InnkeeperError
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row, of_row
-from regiond.operations.model import ActingOperation, Child, LogLine, Operation, OperationKind, OperationState
+from regiond.operations.model import (
+    UNDO_WAITS_FOR,
+    ActingOperation,
+    Child,
+    LogLine,
+    Operation,
+    OperationKind,
+    OperationState,
+)
 from regiond.validation_messages import existing
 
 _SELECT = """
@@ -166,7 +174,7 @@ _END_ON_HOST = """
 async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Operation:
     """Returns the operation. Raises NotFound, also for an operation that the caller may not see."""
     row = await db.fetchrow(_READ, operation_id, *seen_by(caller))
-    return _shown_to(caller, _operation(existing(row, "operation", operation_id)))
+    return as_shown_to(caller, _operation(existing(row, "operation", operation_id)))
 
 
 async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
@@ -183,7 +191,7 @@ async def read_latest(db: Db, system_ids: Iterable[str], *, caller: Caller | Non
     """Returns the newest operation of each machine, by system id, without operations that the caller may not see."""
     ids = [row["id"] for row in await db.fetch(_LATEST_IDS, list(system_ids))]
     rows = await db.fetch(_LATEST, ids, *seen_by(caller))
-    return {row["system_id"]: _shown_to(caller, _operation(row)) for row in rows}
+    return {row["system_id"]: as_shown_to(caller, _operation(row)) for row in rows}
 
 
 async def list_operations(
@@ -213,7 +221,7 @@ async def list_operations(
         _OLDEST_FIRST if oldest_first else _NEWEST_FIRST, list(states), *seen_by(caller), host_id, system_id,
         before_id, parent_id, limit, username, _pattern(text), after_id, list(kinds), since, until,
     )  # fmt: skip
-    return tuple(_shown_to(caller, _operation(row)) for row in rows)
+    return tuple(as_shown_to(caller, _operation(row)) for row in rows)
 
 
 async def count_operations(
@@ -346,11 +354,26 @@ async def count_open(db: Db, *, limit: int, caller: Caller | None = None) -> int
     return found
 
 
-def _shown_to(caller: Caller | None, operation: Operation) -> Operation:
-    """Returns the operation, for other users without its placement: only its own account may see the hosts in that."""
-    if caller is None or caller.is_admin or caller.account_id == operation.account_id:
+def as_shown_to(caller: Caller | None, operation: Operation) -> Operation:
+    """Returns the operation as the caller may see it.
+
+    Only its own account and administrators see its placement, which has names of hosts. The facts of its error are
+    those of a server: others than administrators see which numbers and flags there are, and why undoing waits. What an
+    operation on a host alone was asked, and returned, is the administrators' too.
+    """
+    if caller is None or caller.is_admin:
         return operation
-    return evolve(operation, explanation=None, error_details=None)
+    shown = evolve(operation, error_details=_public_details(operation.error_details))
+    if caller.account_id == operation.account_id:
+        return shown
+    shown = evolve(shown, explanation=None)
+    return evolve(shown, request={}, result={}) if operation.system_id is None else shown
+
+
+def _public_details(details: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if details is None:
+        return None
+    return {name: one for name, one in details.items() if name == UNDO_WAITS_FOR or isinstance(one, bool | int | float)}
 
 
 def _operation(row: Row) -> Operation:

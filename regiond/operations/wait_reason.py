@@ -46,6 +46,11 @@ class WaitFacts:
     unreachable_at: datetime | None = None
     reached: bool = True
     ahead: Sequence[Ahead] = field(factory=tuple)
+    others_ahead: int = 0  # such operations that the reader may not see
+
+    @property
+    def is_behind(self) -> bool:
+        return bool(self.ahead) or self.others_ahead > 0
 
 
 def purpose_of(operation: Operation) -> str:
@@ -106,11 +111,11 @@ def _command_reason(operation: Operation) -> str | None:
 def _queue_reason(operation: Operation, facts: WaitFacts) -> str | None:
     """Returns the reason why an operation is queued; None in the first seconds: operations usually run side by side."""
     if facts.leased:
-        return f"Host {_host(operation)} also acts for {_named(facts.ahead)}." if facts.slow and facts.ahead else None
+        return f"Host {_host(operation)} also acts for {_named(facts)}." if facts.slow and facts.is_behind else None
     if not facts.overdue:
         return None
-    if facts.ahead:
-        return f"It is queued on host {_host(operation)} behind {_named(facts.ahead)}."
+    if facts.is_behind:
+        return f"It is queued on host {_host(operation)} behind {_named(facts)}."
     return "It waits for a region that is free to run it."
 
 
@@ -118,10 +123,12 @@ def _host(operation: Operation) -> str:
     return operation.host_name or "of the operation"
 
 
-def _named(ahead: Sequence[Ahead]) -> str:
-    first = ahead[0]
+def _named(facts: WaitFacts) -> str:
+    if not facts.ahead:
+        return "another operation" if facts.others_ahead == 1 else f"{facts.others_ahead} other operations"
+    first, more = facts.ahead[0], len(facts.ahead) - 1 + facts.others_ahead
     what = f"operation {first.id} ({first.kind}{f' {first.machine}' if first.machine else ''})"
-    return what if len(ahead) == 1 else f"{what} and {len(ahead) - 1} more"
+    return f"{what} and {more} more" if more else what
 
 
 def _time(at: datetime | None) -> str:

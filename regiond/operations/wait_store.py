@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from regiond.caller import Caller
 from regiond.db.pool import Db
+from regiond.operations import store
 from regiond.operations.model import Operation
 from regiond.operations.wait_reason import Ahead, WaitFacts
 
@@ -46,13 +48,18 @@ _WAKE = """
 """
 
 
-async def wait_facts(db: Db, operation: Operation) -> WaitFacts:
-    """Returns the current facts; the defaults if the operation no longer exists."""
+async def wait_facts(db: Db, operation: Operation, *, caller: Caller | None = None) -> WaitFacts:
+    """Returns the current facts; the defaults if the operation no longer exists.
+
+    Of operations that the caller may not see it returns only how many there are.
+    """
     row = await db.fetchrow(_FACTS, operation.id)
     if row is None:
         return WaitFacts()
     ahead = await db.fetch(_AHEAD, operation.id, operation.host_id) if operation.host_id is not None else []
-    return WaitFacts(**dict(row), ahead=tuple(Ahead(**dict(each)) for each in ahead))
+    visible = await store.visible_ids(db, [each["id"] for each in ahead], caller=caller) if ahead else frozenset()
+    named = tuple(Ahead(**dict(each)) for each in ahead if each["id"] in visible)
+    return WaitFacts(**dict(row), ahead=named, others_ahead=len(ahead) - len(named))
 
 
 async def wake_waiting(db: Db, host_id: int | None = None) -> None:

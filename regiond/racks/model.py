@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.phrases import first_of, number_of
+from regiond.audience import others_read
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 
 HOSTS_SHOWN = 50  # hosts that a message names
@@ -33,7 +34,7 @@ class HostReach:
     host: str
     reaches: bool | None = None
     error_code: str | None = None
-    error_message: str | None = None
+    error_message: str | None = field(default=None, metadata=others_read(None))
     since: datetime | None = None
 
 
@@ -49,7 +50,7 @@ class RackOfHost:
     connected: bool
     reaches: bool | None = None
     error_code: str | None = None
-    error_message: str | None = None
+    error_message: str | None = field(default=None, metadata=others_read(None))
     since: datetime | None = None
 
 
@@ -85,7 +86,7 @@ class RackRotation:
     operation_id: int
     host: str
     state: str
-    error_message: str | None = None
+    error_message: str | None = field(default=None, metadata=others_read(None))
 
 
 @frozen(kw_only=True)
@@ -125,8 +126,8 @@ class RackView:
     hosts: tuple[HostReach, ...] = ()
     zones: tuple[str, ...] | None = None
     stolen_at: datetime | None = None
-    rotations: tuple[RackRotation, ...] = ()
-    by_hand: tuple[ExposedByHand, ...] = ()
+    rotations: tuple[RackRotation, ...] = field(default=(), metadata=others_read(()))
+    by_hand: tuple[ExposedByHand, ...] = field(default=(), metadata=others_read(()))
 
     @property
     def state(self) -> str:

@@ -14,6 +14,7 @@ from attrs import evolve
 from common.certificates import RACK_LIFETIME, Role, Subject, fingerprint, load_certificate
 from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound
 from common.rpc.region_commands import JoinCall, Joined, RenewCall, Renewed
+from regiond.audience import shown_to
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import DeletionPlan
@@ -97,7 +98,8 @@ class Racks:
             if found.removed_at is None:
                 return found
             rotations = await view_store.list_rotations(db, found.id)
-            return evolve(found, rotations=rotations, by_hand=await self._exposure.by_hand(db, found.id))
+            by_hand = await self._exposure.by_hand(db, found.id)
+            return shown_to(caller, evolve(found, rotations=rotations, by_hand=by_hand))
 
     async def create_token(
         self, caller: Caller | None, *, lifetime_s: float, zones: Sequence[str] | None = None

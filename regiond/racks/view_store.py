@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from common.serialization import from_dict
+from regiond.audience import shown_to
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
 from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackOfHost, RackRegion, RackRotation, RackView, RegionView
@@ -76,18 +77,19 @@ async def list_racks(db: Db, *, caller: Caller | None = None) -> tuple[RackView,
 
     Names of hosts that the caller may not see are left out.
     """
-    return tuple(_rack(row) for row in await db.fetch(_RACKS, None, UNREACHED_SHOWN, visible_pool_ids(caller)))
+    rows = await db.fetch(_RACKS, None, UNREACHED_SHOWN, visible_pool_ids(caller))
+    return shown_to(caller, tuple(_rack(row) for row in rows))
 
 
 async def read_rack(db: Db, rack_id: UUID, *, caller: Caller | None = None) -> RackView | None:
     """Returns a rack, also a removed one, with its reach of every host that the caller may see."""
     row = await db.fetchrow(_RACKS, rack_id, None, visible_pool_ids(caller))
-    return None if row is None else _rack(row)
+    return None if row is None else shown_to(caller, _rack(row))
 
 
-async def racks_of_host(db: Db, host_id: int) -> tuple[RackOfHost, ...]:
+async def racks_of_host(db: Db, host_id: int, *, caller: Caller | None = None) -> tuple[RackOfHost, ...]:
     """Returns the racks that serve the host's zone, by name; none of a host that does not exist."""
-    return tuple(RackOfHost(**row) for row in await db.fetch(_OF_HOST, host_id))
+    return shown_to(caller, tuple(RackOfHost(**row) for row in await db.fetch(_OF_HOST, host_id)))
 
 
 async def list_regions(db: Db, own_id: UUID) -> tuple[RegionView, ...]:

@@ -63,7 +63,7 @@ async def show(visit: Visit) -> Reply:
         all_zones=len(capacity.zones),
         attention=overview_lines(groups, caller),
         attention_count=sum(group.count for group in groups),
-        waiting=[(task, await services.operations.wait_reason(task)) for task in waiting],
+        waiting=[(task, await services.operations.wait_reason(task, caller=visit.caller)) for task in waiting],
         changes=grouped(events, most=_CHANGES),
     )
 

@@ -13,6 +13,7 @@ from regiond.accounts.model import Session
 from regiond.api.declaration.endpoint import PlanCheck, Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
+from regiond.audience import text_shown_to
 from regiond.caller import Caller, Permission
 from regiond.operations.model import Operation
 from regiond.ui.actions import Actions
@@ -152,7 +153,7 @@ def note_at(
     link: tuple[str, str] | None = None,
 ) -> Reply:
     """As `redirect_with_note`, to an address of ours that may have a query."""
-    note = Note(text=text, task=task or task_in(answer), link=link)
+    note = Note(text=text_shown_to(visit.caller, text), task=task or task_in(answer), link=link)
     path = address.partition("?")[0]
     cookie = note_cookie(note, path=path, key=visit.session.csrf_secret, secure=visit.request.secure)
     return Reply(status=SEE_OTHER, headers={"Location": address, "Set-Cookie": cookie})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -247,11 +247,21 @@ class SimulatedHost:
             db.execute("rollback")
 
     @contextmanager
-    def down(self) -> Iterator[None]:
-        """Every call fails with HostUnreachable, until the block ends."""
+    def down(self, text: str = "") -> Iterator[None]:
+        """Every call fails with HostUnreachable, until the block ends. `text` is what the error says."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / f"{self.name}.down"
-        file.touch()
+        file.write_text(text)
+        try:
+            yield
+        finally:
+            file.unlink()
+
+    @contextmanager
+    def fails(self, *, code: str, text: str, calls: Iterable[Call]) -> Iterator[None]:
+        """These calls fail with such an error, until the block ends."""
+        file = self.folder / f"{self.name}.fails"
+        file.write_text("".join(f"{call}\t{code}\t{text}\n" for call in calls))
         try:
             yield
         finally:

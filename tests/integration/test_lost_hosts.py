@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from common.errors import HostUnreachable, LinkLost
-from regiond.api.resources.shared.visibility import HIDDEN_REASON
+from regiond.audience import HIDDEN_REASON
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.model import HostState
 from regiond.hosts.schedule_store import take_due

@@ -34,6 +34,8 @@ def expected(endpoint: Endpoint, role: Role, *, pooled: bool, where: str) -> set
         return set()
     if role is Role.STRANGER:
         return {401}
+    if role is Role.NOBODY:
+        return {404} if needs is Permission.USER and pooled else set() if needs is Permission.USER else {403}
     if needs is Permission.ADMIN or (role is Role.VIEWER and needs in {Permission.OPERATOR, Permission.OWNER}):
         return {403}
     if pooled and GRANTS[role][0] != where:

@@ -30,6 +30,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
     COLLEAGUE = "operator who owns nothing"
     ELSEWHERE = "operator of the other pool"
+    NOBODY = "user without any role"
     ADMIN = "administrator"
 
 
@@ -41,7 +42,8 @@ GRANTS = {
     Role.ELSEWHERE: (FOREIGN, PoolRole.OPERATOR),
 }
 USERNAMES = {
-    Role.VIEWER: "vera", Role.OPERATOR: "olga", Role.COLLEAGUE: "otto", Role.ELSEWHERE: "emil", Role.ADMIN: "admin",
+    Role.VIEWER: "vera", Role.OPERATOR: "olga", Role.COLLEAGUE: "otto", Role.ELSEWHERE: "emil", Role.NOBODY: "nina",
+    Role.ADMIN: "admin",
 }  # fmt: skip
 OWNERS = {NATIVE: "olga", FOREIGN: "emil"}
 _DEVICE = """
@@ -93,7 +95,14 @@ class TwoPools:
         return evolve(self.innkeeper, other_account=HttpApi(self.innkeeper.api.url, str(self.keys[role])))
 
     async def send(
-        self, role: Role, resource: Resource, endpoint: Endpoint, path: Mapping[str, str], *, harmless: bool
+        self,
+        role: Role,
+        resource: Resource,
+        endpoint: Endpoint,
+        path: Mapping[str, str],
+        *,
+        harmless: bool,
+        prefer: str = "",
     ) -> Reply:
         """The response to this role; with `harmless`, a request that is permitted does nothing."""
         if harmless:
@@ -105,6 +114,7 @@ class TwoPools:
         request = ApiRequest(
             method=endpoint.method,
             query=urlencode([] if endpoint.op is None else [("op", endpoint.op)]),
+            prefer=prefer,
             authorization=None if key is None else authorization(key, nonce=f"n{self.sent}", timestamp_s=now_s),
         )
         api = Api(services=self.innkeeper.region.components.services, info=SiteInfo(), now_s=lambda: now_s)

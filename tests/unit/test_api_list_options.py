@@ -12,16 +12,19 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.hidden_text import hidden
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.declaration.list_page import page_reply
 from regiond.api.declaration.lists import ListOptions, sort_keys
 from regiond.api.declaration.serializer import INT, STR, Serializer, array, item, nullable, serializer
 from regiond.api.replies import Reply
 from regiond.api.resources.registry import RESOURCES
+from regiond.audience import HIDDEN_REASON
+from regiond.caller import Caller
 from regiond.long_list import LongList
 from regiond.machines.model import MachineFilter
 from tests.unit.api_double import ApiDouble, json_of, result_of
-from tests.unit.api_samples import ZONE
+from tests.unit.api_samples import ADMIN, ZONE
 from tests.unit.good_requests import request
 from tests.unit.machine_samples import MACHINE
 
@@ -122,7 +125,7 @@ def test_any_list_is_complete_page_by_page(rows: list[dict[str, Any]], sort: str
     after = ""
     for _ in range(len(rows) + 1):
         options = ListOptions.of({"limit": limit, "sort": sort, "after": after})
-        reply = result_of(page_reply(LongList.of(rows), ROW, options, path="/", query=()))
+        reply = result_of(page_reply(LongList.of(rows), ROW, options, path="/", query=(), reader=ADMIN))
         found += [row["id"] for row in json.loads(reply.body)]
         if "Link" not in reply.headers:
             break
@@ -241,3 +244,13 @@ def test_the_first_page_of_a_log_has_the_total_if_it_is_moderate(path: str, serv
 @pytest.mark.parametrize("path", ["operations/", "audit/"])
 def test_a_log_has_no_other_order(path: str) -> None:
     assert ApiDouble().rejected("GET", path, form={"sort": "state"})["sort"]
+
+
+def test_a_list_is_searched_and_sorted_by_what_its_reader_sees() -> None:
+    rows = [{"id": number, "name": hidden(f"{text}."), "tags": ["a"]} for number, text in enumerate(("b", "c", "a"))]
+    user = Caller(account_id=2, username="ann", is_admin=False)
+    for reader, finds, names in ((ADMIN, [1], ["a.", "b.", "c."]), (user, [], [HIDDEN_REASON] * 3)):
+        for options, key, expected in (({"q": "c."}, "id", finds), ({"sort": "name"}, "name", names)):
+            wanted = ListOptions.of({"limit": None, "sort": "", "after": "", "q": "", **options})
+            reply = result_of(page_reply(LongList.of(rows), ROW, wanted, path="/", query=(), reader=reader))
+            assert [row[key] for row in json.loads(reply.body)] == expected

@@ -10,6 +10,7 @@ from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.idempotency.model import StoredKey
 from regiond.operations.model import Operation, OperationKind, OperationState
 from tests.unit.api_double import ApiDouble, json_of
+from tests.unit.api_samples import ADMIN
 from tests.unit.good_requests import ENDPOINTS, name_of, request
 from tests.unit.host_samples import HOST
 from tests.unit.machine_samples import FAILED, OPERATION, RUNNING
@@ -21,7 +22,7 @@ def test_a_request_waits_for_its_operation(api: ApiDouble) -> None:
     api.answers["hosts.start_refresh"] = REFRESHING
     assert api.json("POST", "vm-hosts/4/", op="refresh")["id"] == HOST.id
     call = api.call("operations.wait")
-    assert (call.args, call.named) == ((77,), {"timeout_s": pytest.approx(120, abs=1)})
+    assert (call.args, call.named) == ((77,), {"timeout_s": pytest.approx(120, abs=1), "caller": ADMIN})
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "Respond-Async, wait=10", "wait=10; x=1, respond-async;y=2"])

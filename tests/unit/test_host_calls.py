@@ -22,6 +22,7 @@ from common.errors import (
     Unsupported,
     UnsupportedByPeer,
 )
+from common.hidden_text import revealed
 from common.rpc.command import Command
 from common.rpc.host_commands import HOST_IDENTIFY, HOST_REACH, DiscoveryPart, Fence, HostCall, Reached
 from common.rpc.link import Link
@@ -190,7 +191,7 @@ async def test_rejected_responses_name_the_host() -> None:
     with pytest.raises(ResponseRejected):
         await calls.discover(1, deadline_s=1.0)
     identified, discovered = racks.rejections
-    assert "rack rack sent an implausible response to host.identify on VM host hv-01: its TLS" in identified
+    assert "rack rack sent an implausible response to host.identify on VM host hv-01: its TLS" in revealed(identified)
     assert discovered == "rack rack ended its discovery of VM host hv-01 before the last part."
 
 

@@ -10,7 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.certificates import Role
-from common.errors import DatabaseUnavailable, DriverFailed, InnkeeperError, NotTrusted
+from common.errors import (
+    Busy,
+    DatabaseUnavailable,
+    DriverFailed,
+    HostUnreachable,
+    InnkeeperError,
+    LinkLost,
+    NotFound,
+    NotTrusted,
+    OutOfCapacity,
+    PeerChanged,
+    ServerUnconfirmed,
+    Unsupported,
+    WrongState,
+)
+from common.hidden_text import MARKS, masked, revealed
 from common.rpc.host_commands import HOST_REACH
 from common.rpc.peers import Peer
 from common.rpc.response_checks import DEEPEST, MOST_CHARS, MOST_ITEMS, bounded, checked_error
@@ -50,11 +65,29 @@ def test_details_that_a_driver_sends_are_not_changed() -> None:
 
 def test_an_error_of_a_rack_has_no_text_that_cannot_be_stored() -> None:
     error = checked_error(RACK, HOST_REACH, NotTrusted("no\0pe", reason="\0"))
-    assert (type(error), error.message, error.details) == (NotTrusted, "nope", {"reason": ""})
+    assert (type(error), revealed(error.message), error.details) == (NotTrusted, "nope", {"reason": ""})
 
 
 def test_the_message_of_a_rack_is_cut_too() -> None:
-    assert len(checked_error(RACK, HOST_REACH, NotTrusted("x" * 10**6)).message) == MOST_CHARS
+    assert len(revealed(checked_error(RACK, HOST_REACH, NotTrusted("x" * 10**6)).message)) == MOST_CHARS
+
+
+@pytest.mark.parametrize("kind", [DriverFailed, HostUnreachable, LinkLost, NotTrusted, PeerChanged, ServerUnconfirmed])
+def test_what_a_server_says_is_for_administrators(kind: type[InnkeeperError]) -> None:
+    error = checked_error(RACK, HOST_REACH, kind("LXD at https://hv1:8443: no space left."))
+    assert masked(error.message) == "Administrators see the reason."
+    assert revealed(error.message) == "LXD at https://hv1:8443: no space left."
+
+
+@pytest.mark.parametrize("kind", [WrongState, Unsupported, OutOfCapacity, NotFound, Busy])
+def test_a_refusal_in_our_words_hides_only_places(kind: type[InnkeeperError]) -> None:
+    error = checked_error(RACK, HOST_REACH, kind("LXD at https://hv1:8443 cannot grow sda while web-1 runs. Stop it."))
+    assert masked(error.message) == "LXD at [hidden] cannot grow sda while web-1 runs. Stop it."
+
+
+def test_a_rack_cannot_end_a_mark() -> None:
+    error = checked_error(RACK, HOST_REACH, DriverFailed(f"no {MARKS}secret{MARKS} more"))
+    assert masked(error.message) == "Administrators see the reason"
 
 
 def test_an_error_that_a_rack_cannot_have_is_rejected() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from common.addresses.simulated import SimulatedAddress
-from common.errors import DriverFailed, HostUnreachable, WrongState
+from common.errors import DriverFailed, HostUnreachable, WrongState, rebuild
 
 Call = Literal[
     "connect", "version", "facts", "storage pools", "guests", "watch", "find existing guest", "create volume",
@@ -44,8 +44,9 @@ class FaultInjector:
 
     While the file `hold` exists, the host delays the calls that it names, one per line, or all calls if it is empty.
     Tests use it to stop a call halfway; a call that waits so leaves a file `.held` beside it. While the file `down`
-    exists, no call reaches the host. While a file `.refuse` exists beside `hold`, the host refuses the calls that it
-    names, as a guest does that keeps a disk.
+    exists, no call reaches the host; the error says what is in it. While a file `.refuse` exists beside `hold`,
+    the host refuses the calls that it names, as a guest does that keeps a disk. Each line of the file `.fails` beside `down`
+    has a call, the code of the error with which it fails, and its text, with tabs between them.
     """
 
     def __init__(self, address: SimulatedAddress, sequence: random.Random, *, hold: Path, down: Path) -> None:
@@ -71,15 +72,25 @@ class FaultInjector:
             self._wait(_HOLD_POLL_S, what)
         self._wait(self._address.delay_ms / 1000, what)
         if self._down.exists():
-            raise HostUnreachable(f"Cannot connect to {self._address.identity}: connection refused")
+            reason = self._down.read_text() or f"Cannot connect to {self._address.identity}: connection refused"
+            raise HostUnreachable(reason)
         if what in _named(self._hold.with_suffix(".refuse"), default=()):
             raise WrongState(f"{self._address.identity} refuses the call '{what}'")
+        self._fail_if_told(what)
         if self._random.random() >= self._address.fault_rate:
             return
         self._wait(self._address.hang_ms / 1000, what)
         if self._random.random() < 0.5:
             raise HostUnreachable(f"{self._address.identity}: simulated connection loss during '{what}'")
         raise DriverFailed(f"{self._address.identity}: simulated failure of '{what}'")
+
+    def _fail_if_told(self, what: Call) -> None:
+        file = self._down.with_suffix(".fails")
+        if file.exists():
+            for line in file.read_text().splitlines():
+                call, code, text = line.split("\t")
+                if call == what:
+                    raise rebuild(code, text, {})
 
     def close(self) -> None:
         self._closed.set()

@@ -20,6 +20,7 @@ from regiond.api.declaration.request_cost import Cost
 from regiond.api.declaration.serializer import Serializer, array
 from regiond.api.replies import Reply, json_reply
 from regiond.api.services import Services
+from regiond.audience import shown_to
 from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
 
@@ -77,12 +78,13 @@ def list_of(
         wanted = ListOptions.of({**call.values, "q": ""} if searches else call.values) if added else PLAIN
         check_sort(items.schema, wanted)
         found: Page[T] | LongList[T] | Iterable[T] = await run(call)
+        shown = evolve(items, encode=lambda one: items.encode(shown_to(call.signed_by, one)))
         if isinstance(found, Page):
             headers = found.headers(call.request_path, call.query)
-            return await list_reply(found.found, items.encode, headers=headers)
+            return await list_reply(found.found, shown.encode, headers=headers)
         if wanted.is_plain:
-            return await list_reply(found, items.encode)
-        return await page_reply(found, items, wanted, path=call.request_path, query=call.query)
+            return await list_reply(found, shown.encode)
+        return await page_reply(found, shown, wanted, path=call.request_path, query=call.query, reader=call.caller)
 
     described = Result(doc=result, type=array(items))
     return Endpoint(method="GET", op=op, permission=permission, title=title, result=described, run=reply, **options)
@@ -175,6 +177,6 @@ def encoded_run(result: Result[T], run: Run[T], *, status: int = 200) -> Callabl
     encode = result.type.encode
 
     async def reply(call: Call) -> Reply:
-        return json_reply(encode(await run(call)), status=status)
+        return json_reply(encode(shown_to(call.signed_by, await run(call))), status=status)
 
     return reply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Generic, TypeVar
@@ -22,7 +23,9 @@ from regiond.api.declaration.lists import (
     next_link,
 )
 from regiond.api.declaration.serializer import Serializer
+from regiond.api.readers import shown_text
 from regiond.api.replies import JSON_UTF8, Reply
+from regiond.caller import Caller
 from regiond.long_list import LongList
 
 T = TypeVar("T")
@@ -60,11 +63,13 @@ async def page_reply(
     *,
     path: str,
     query: Iterable[tuple[str, str]],
+    reader: Caller,
 ) -> Reply:
     """Returns an array of the objects that `wanted` describes; with a limit, in a total order.
 
     The header X-Total-Count has the number of objects on all pages, Link the URL of the next page. Reads every object,
-    but retains at most two pages. Raises InvalidRequest for a position that belongs to another order.
+    but retains at most two pages. What it searches and sorts by is what `reader` sees. Raises InvalidRequest for a
+    position that belongs to another order.
     """
     identity = identity_key(items.schema)
     order = Order(wanted, identity, is_number(items.schema, identity))
@@ -79,10 +84,12 @@ async def page_reply(
             read += len(batch)
             for one in batch:
                 encoded = items.encode(one)
+                text = compact(encoded)
+                if (shown := shown_text(text, reader)) != text:
+                    text, encoded = shown, json.loads(shown)
                 if wanted.text and not has_text(encoded, wanted.text):
                     continue
                 total += 1
-                text = compact(encoded)
                 position = order.position(encoded, text)
                 if order.is_wanted(position):
                     following += 1

@@ -73,7 +73,8 @@ async def when_done(
     ended = operation
     while not ended.state.ended:
         try:
-            ended = await call.services.operations.wait(operation.id, timeout_s=_left_s(call, usual_s))
+            left_s = _left_s(call, usual_s)
+            ended = await call.services.operations.wait(operation.id, timeout_s=left_s, caller=call.caller)
         except OperationPending:
             if usual_s is None or _waits_longer(call, usual_s):
                 raise

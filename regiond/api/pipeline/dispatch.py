@@ -33,6 +33,7 @@ from regiond.api.pipeline.request import (
     select_endpoint,
 )
 from regiond.api.pipeline.unknown_fields import NONE_UNKNOWN, UnknownFields, unknown_fields, with_warning
+from regiond.api.readers import shown_reply
 from regiond.api.replies import Reply, text_reply
 from regiond.api.services import Services
 from regiond.caller import Caller, check_object, check_role
@@ -104,7 +105,7 @@ class Api:
                 await record.end(reply, found)
             except DatabaseUnavailable as error:
                 return errors.reply_for(error)
-        return reply
+        return shown_reply(reply, record.caller)
 
     async def _answer(self, request: ApiRequest, record: AuditRecord) -> Reply:
         """Returns the answer of the endpoint. Raises what the checks or the endpoint raise.
@@ -151,7 +152,7 @@ class Api:
             await record.end(errors.unexpected(request_id), None)
             raise
         await record.end(reply, None)
-        return reply
+        return shown_reply(reply, record.caller)
 
     def _execution(self, record: AuditRecord, query: Pairs, body: Body) -> "_Execution":
         return _Execution(

@@ -7,6 +7,7 @@ import time
 from attrs import frozen
 
 from common.errors import InnkeeperError
+from common.hidden_text import hidden
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -70,9 +71,9 @@ async def mark_server_lost(db: Db, host_id: int, error: InnkeeperError, *, began
         await schedule_store.refresh_within(db, [host_id], REFRESH_WITHIN_S)
         return False
     ready = [host for host in hosts if host.is_ready]
-    reason = storable(error.message)
+    reason = hidden(storable(error.message))
     for host in ready:
-        message = reason if host.id == host_id else f"{called.name}, on the same server: {reason}"
+        message = reason if host.id == host_id else hidden(f"{called.name}, on the same server: {reason}")
         await store.set_unreachable(db, host.id, error.code, message)
         kind, text = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {message}"
         await Events.record(db, kind, text, level=Level.WARNING, host_id=host.id)

@@ -21,6 +21,7 @@ from common.errors import (
     RackUnreachable,
     ServerUnconfirmed,
 )
+from common.hidden_text import hidden
 from common.rpc.host_commands import HOST_IDENTIFY, HostCall
 from common.values import DriverType, GuestRef, HostFacts, OwnershipMarker, StoragePool
 from regiond.db.pool import Database, Db
@@ -275,7 +276,7 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
     """Records an event unless the host had the same error already."""
     if host.error_code != error.code:
         level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
-        kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
+        kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {hidden(error.message)}"
         await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.errors import PeerChanged, ServerUnconfirmed, WrongState
+from common.hidden_text import hidden, hidden_place
 from common.values import DriverType, HostFacts
 from regiond.db.pool import Db
 from regiond.events.model import Level
@@ -66,7 +67,8 @@ def _same_key(host: KnownHost, others: tuple[OtherHost, ...]) -> bool:
 
 async def _renamed(db: Db, host: KnownHost, server_id: int, identity: str) -> int:
     await server_store.rename_server(db, server_id, identity)
-    message = f"{host.name}: its server has the identity {identity} now, instead of {host.identity}"
+    identities = f"{hidden_place(identity)} now, instead of {hidden_place(str(host.identity))}"
+    message = f"{host.name}: its server has the identity {identities}"
     await Events.record(db, "host_server_renamed", message, host_id=host.contact.host_id)
     return server_id
 
@@ -74,8 +76,8 @@ async def _renamed(db: Db, host: KnownHost, server_id: int, identity: str) -> in
 async def _require_no_machines(db: Db, host: KnownHost, identity: str) -> None:
     if machines := await store.count_machines(db, host.contact.host_id):
         raise WrongState(
-            f"The address of {host.name} now leads to another server ({identity}), but {machines} of its machines are "
-            "on the previous one. Set the address back, or remove the host and add both.",
+            f"The address of {host.name} now leads to another server ({hidden_place(identity)}), but {machines} of its "
+            "machines are on the previous one. Set the address back, or remove the host and add both.",
             machines=machines,
         )
 
@@ -84,16 +86,20 @@ async def _leave(db: Db, host: KnownHost, previous_id: int | None, identity: str
     if previous_id is None:
         return
     await ledger.drop_server(db, previous_id)
-    message = f"{host.name}: the address now leads to another server ({identity}); its facts were replaced"
+    message = (
+        f"{host.name}: the address now leads to another server ({hidden_place(identity)}); its facts were replaced"
+    )
     await Events.record(db, "host_server_changed", message, level=Level.WARNING, host_id=host.contact.host_id)
 
 
 def _changed(host: KnownHost, known: str, identity: str) -> PeerChanged:
     return PeerChanged(
-        f"{host.name} reports that it is the server {identity}, but it was {known} until now. What it reports is not "
-        "used. If another server answers at this address, remove the host and add that server. If it is the same "
-        f"server, accept its new identity: {confirm_command(host.contact.host_id, identity)}"
-        f"{_ADVICE_ON_LIBVIRT if host.contact.driver is DriverType.LIBVIRT else ''}",
+        hidden(
+            f"{host.name} reports that it is the server {identity}, but it was {known} until now. What it reports is "
+            "not used. If another server answers at this address, remove the host and add that server. If it is the "
+            f"same server, accept its new identity: {confirm_command(host.contact.host_id, identity)}"
+            f"{_ADVICE_ON_LIBVIRT if host.contact.driver is DriverType.LIBVIRT else ''}"
+        ),
         known=known,
         reported=identity,
     )
@@ -102,10 +108,12 @@ def _changed(host: KnownHost, known: str, identity: str) -> PeerChanged:
 def _unconfirmed(host: KnownHost, identity: str, other: OtherHost) -> ServerUnconfirmed:
     which = "presents another SSH host key" if host.contact.pinned_fingerprint else "presents no SSH host key"
     return ServerUnconfirmed(
-        f"{host.name} reports that it is the server {identity} of VM host {other.name} (id {other.id}), but {which}. "
-        "What it reports is not used. If both are the same server, confirm that: "
-        f"{confirm_same_command(host.contact.host_id, other.id)} — if not, one of the two has the other's UUID: set "
-        "host_uuid in /etc/libvirt/libvirtd.conf there and restart libvirtd.",
+        hidden(
+            f"{host.name} reports that it is the server {identity} of VM host {other.name} (id {other.id}), but "
+            f"{which}. What it reports is not used. If both are the same server, confirm that: "
+            f"{confirm_same_command(host.contact.host_id, other.id)} — if not, one of the two has the other's UUID: "
+            "set host_uuid in /etc/libvirt/libvirtd.conf there and restart libvirtd."
+        ),
         reported=identity,
         host=other.id,
     )

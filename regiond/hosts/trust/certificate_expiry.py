@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.certificates import utc_now
 from common.expiry import NOTICE_DAYS, expiry_text
+from common.hidden_text import hidden_place
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import ExpiringKeyPair
 from regiond.db.pool import Database
@@ -37,4 +38,4 @@ async def read_expiry_of_servers(database: Database) -> int:
 
 def _text(host_name: str, pair: ExpiringKeyPair) -> str:
     state = expiry_text(pair.expiry_notified_days, pair.expires_at)
-    return f"{host_name}: our certificate {pair.fingerprint} {state}: rotate the credentials"
+    return f"{host_name}: our certificate {hidden_place(pair.fingerprint)} {state}: rotate the credentials"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from common.errors import InvalidRequest, NotTrusted, PeerChanged
+from common.hidden_text import hidden
 from common.product_commands import ProductCommands
 from common.values import DriverType
 from regiond.hosts.error_details import Secret
@@ -37,9 +38,11 @@ def read_fingerprint(text: str | None, driver: DriverType, *, has_identity: bool
 def unexpected(host_name: str, address: str, expected: str, presented: str) -> PeerChanged:
     """Returns the error for another server than a person named. No secret has been sent to that server."""
     return PeerChanged(
-        f"{address} presents {presented}, but {expected} was given as the fingerprint of {host_name}. Nothing secret "
-        "was sent, and the host is not pinned. Check the address, or give the fingerprint of this server: innkeeper "
-        f"vm-host update {host_name} fingerprint=FINGERPRINT",
+        hidden(
+            f"{address} presents {presented}, but {expected} was given as the fingerprint of {host_name}. Nothing "
+            "secret was sent, and the host is not pinned. Check the address, or give the fingerprint of this server: "
+            f"innkeeper vm-host update {host_name} fingerprint=FINGERPRINT"
+        ),
         expected=expected,
         presented=presented,
     )
@@ -48,10 +51,12 @@ def unexpected(host_name: str, address: str, expected: str, presented: str) -> P
 def unconfirmed(host_id: int, host_name: str, address: str, presented: str, commands: ProductCommands) -> NotTrusted:
     """Returns the reason why the trust password of a host was not sent, with the command that sends it."""
     return NotTrusted(
-        f"The trust password of {host_name} was not sent: {address} presents the certificate {presented}, which nobody "
-        f"has confirmed. Compare it with the output on the server of: {commands.check_certificate}. If it "
-        f"is the same, run: {accept_command(host_id, presented)}. A request with the password and "
-        f"fingerprint={presented}, or with trust_on_first_use=true, sends it at once.",
+        hidden(
+            f"The trust password of {host_name} was not sent: {address} presents the certificate {presented}, which "
+            f"nobody has confirmed. Compare it with the output on the server of: {commands.check_certificate}. If it "
+            f"is the same, run: {accept_command(host_id, presented)}. A request with the password and "
+            f"fingerprint={presented}, or with trust_on_first_use=true, sends it at once."
+        ),
         offered=presented,
         unsent=Secret.PASSWORD.value,
     )

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from attrs import evolve, frozen
 
 from common.errors import OF_IDENTITY, DriverFailed, NotFound, NotTrusted, Unsupported, WrongState
+from common.hidden_text import hidden, hidden_place
 from common.product_commands import commands_of
 from common.rpc.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess
@@ -200,9 +201,9 @@ class RotateCredentials:
         except _REJECTED as error:
             if not await self._is_trusted(progress, new):  # an earlier attempt or a person may have added it
                 raise NotTrusted(
-                    f"{progress.host_name} rejected the new certificate ({error.message.rstrip('. ')}); the old one "
-                    "stays in use. A restricted certificate cannot add another one: rotate again with a trust token "
-                    "as password."
+                    f"{progress.host_name} rejected the new certificate ({hidden(error.message).rstrip('. ')}); the "
+                    "old one stays in use. A restricted certificate cannot add another one: rotate again with a trust "
+                    "token as password."
                 ) from error
 
     async def _was_exchanged(self, progress: _Progress, new: OpenKeyPair) -> bool:
@@ -245,13 +246,14 @@ class RotateCredentials:
             await credential_service.finish_replacement(db, new.view.id)
             await credential_service.delete_key_pair(db, old_id)
             await self._credentials.delete(db, progress.host_id, [ROTATION_PASSWORD])
-            message = f"{host}: the certificate {new.view.fingerprint} replaced {old}"
+            message = f"{host}: the certificate {hidden_place(new.view.fingerprint)} replaced {hidden_place(old)}"
             if stays:
                 message += ", which was imported and stays trusted. Once nobody else uses it, run on the server: "
             elif level is not Level.INFO:
                 message += "; the server may still trust the old one. To remove it, run there: "
             if stays or level is not Level.INFO:
-                message += commands_of((await store.read_connection(db, progress.host_id)).product).untrust(old)
+                product = (await store.read_connection(db, progress.host_id)).product
+                message += hidden(commands_of(product).untrust(old))
             await Events.record(
                 db, "credentials_rotated", message, level=level, host_id=progress.host_id, operation_id=operation.id,
                 details={"fingerprint": new.view.fingerprint, "replaced": old},

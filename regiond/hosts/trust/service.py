@@ -13,6 +13,7 @@ from common.addresses.host_identity import check_pin
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.discovery import Discovery
 from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
+from common.hidden_text import hidden, hidden_place
 from common.product_commands import ProductCommands, commands_of
 from common.rpc.host_commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess, PeerIdentity
@@ -66,9 +67,11 @@ class HostTrust:
         presented = fingerprint(load_certificate(material))
         if token is not None and token.fingerprint != presented:
             raise PeerChanged(
-                f"The trust token of {host.name} is for a server with the certificate {token.fingerprint}, but "
-                f"{host.address} presents {presented}. The token was not sent. Check the address, or give a token of "
-                "this server.",
+                hidden(
+                    f"The trust token of {host.name} is for a server with the certificate {token.fingerprint}, but "
+                    f"{host.address} presents {presented}. The token was not sent. Check the address, or give a token "
+                    "of this server."
+                ),
                 expected=token.fingerprint,
                 presented=presented,
                 named_by=Secret.TOKEN.value,
@@ -143,7 +146,7 @@ class HostTrust:
         async with self._database.transaction() as db:
             pair_id = await credential_service.key_pair_of_host(db, host_id)
             imported = pair_id is not None and (await self._key_pairs.view(db, pair_id)).imported
-            message = trusted_already(host.name, commands_of(host.product), imported=imported)
+            message = hidden(trusted_already(host.name, commands_of(host.product), imported=imported))
             await Events.record(db, TRUSTED_ALREADY, message, level=Level.WARNING, host_id=host_id)
         log.info("certificate_trusted_already", host_id=host_id)
 
@@ -168,14 +171,14 @@ class HostTrust:
         `error` may be that of a rack: what only the region can know is removed from its details.
         """
         if isinstance(error, PeerChanged | NotTrusted):
-            error = type(error)(error.message, **without_facts_of_the_region(error.details))
+            error = type(error)(hidden(error.message), **without_facts_of_the_region(error.details))
         if isinstance(error, PeerChanged):
             offered = details_of(error).offered
             if offered is None or "expected" in error.details:
                 return error
             command = accept_command(host_id, offered)
             details = {"pinned": host.pinned_fingerprint, **error.details}
-            return PeerChanged(f"{error.message} To accept it: {command}", **details)
+            return PeerChanged(hidden(f"{error.message} To accept it: {command}"), **details)
         if host.driver is not DriverType.LXD or not isinstance(error, NotTrusted) or "reason" not in error.details:
             return error
         product = product_of(error) or host.product
@@ -189,7 +192,7 @@ class HostTrust:
         details = {**error.details, "reason": reason, "certificate_url": instructions.url}
         if host.rejected_secret is not None:
             details["rejected"] = host.rejected_secret
-        return NotTrusted(instructions.waiting_text(reason), **details)
+        return NotTrusted(hidden(instructions.waiting_text(reason)), **details)
 
     async def _instructions(self, host: store.HostConnection, product: str) -> TrustInstructions:
         async with self._database.connection() as db:
@@ -220,7 +223,7 @@ class HostTrust:
             await self._credentials.delete(db, host_id, [PASSWORD])
             await store.set_trust_error(db, host_id, rejection, refused)
             if rejection is not None:
-                await Events.record(db, "host_trust_rejected", rejection, level=Level.WARNING, host_id=host_id)
+                await Events.record(db, "host_trust_rejected", hidden(rejection), level=Level.WARNING, host_id=host_id)
 
     async def _reject_password(self, host_id: int, commands: ProductCommands) -> store.HostConnection:
         """Deletes what was given as a trust password of a server that has none. Returns the host with the reason."""
@@ -259,7 +262,7 @@ class HostTrust:
             return  # the next discovery run retries
         async with self._database.transaction() as db:
             if await credential_service.clear_retired_certificate(db, retired):
-                message = f"The replaced certificate {retired} {result}"
+                message = f"The replaced certificate {hidden_place(retired)} {result}"
                 await Events.record(db, "certificate_retired", message, level=level, host_id=host_id)
 
     async def _create_project(self, host_id: int, host: store.HostConnection) -> None:

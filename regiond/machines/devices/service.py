@@ -116,10 +116,10 @@ class Devices(DeviceNics):
 
         return await change_device(self._database, caller, system_id, work)
 
-    async def is_registered(self, mac_address: str) -> bool:
-        """Returns whether any machine or device has the MAC address. Raises InvalidRequest for an invalid address."""
+    async def is_registered(self, caller: Caller, mac_address: str) -> bool:
+        """Returns whether a machine or device that the caller may see has the MAC address. Raises InvalidRequest."""
         async with self._database.connection() as db:
-            return await store.is_used_mac(db, checked_mac(mac_address))
+            return await store.has_mac(db, checked_mac(mac_address), caller=caller)
 
     async def delete(self, caller: Caller, system_id: str, *, dry_run: bool = False) -> DeletionPlan:
         """Deletes the device and releases its addresses."""

@@ -84,7 +84,16 @@ _HOLDER_OF_MAC = """
       left join machine m on m.id = found.machine_id
 """
 _SET_OWNER_DATA = "update device set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
-_IS_USED_MAC = "select exists (select from used_mac_address where mac_address = $1)"
+_HAS_MAC = """
+    select exists (select from machine_nic n join machine m on m.id = n.machine_id
+                    where n.mac_address = $1
+                      and ($2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3
+                           or (m.owner_id is null and m.composed_by_id = $3)))
+        or exists (select from device_nic n join device d on d.id = n.device_id
+                     left join machine m on m.id = d.parent_id
+                    where n.mac_address = $1
+                      and ($2 is null or m.pool_id = any($2) or m.owner_id = $3 or d.owner_id = $3))
+"""
 _COUNT_OF = "select count(*) from device where parent_id = $1"
 _COUNT_OF_OWNER = "select count(*) from device where owner_id = $1"
 _HOSTNAMES_OF = "select parent_id, hostname from device where parent_id = any($1::integer[]) order by parent_id, id"
@@ -239,9 +248,9 @@ async def set_owner_data(db: Db, device_id: int, *, values: Mapping[str, str], r
     await db.execute(_SET_OWNER_DATA, device_id, list(removed), dict(values))
 
 
-async def is_used_mac(db: Db, mac_address: str) -> bool:
-    """Returns whether any machine or device has the MAC address."""
-    return bool(await db.fetchval(_IS_USED_MAC, mac_address))
+async def has_mac(db: Db, mac_address: str, *, caller: Caller) -> bool:
+    """Returns whether a machine or device that the caller may see has the MAC address."""
+    return bool(await db.fetchval(_HAS_MAC, mac_address, *seen_by(caller)))
 
 
 async def update_nic(

@@ -15,6 +15,7 @@ from attrs import evolve
 from common.addresses.host_identity import check_pin, identity_fingerprint
 from common.certificates import fingerprint, load_certificate
 from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, NotTrusted, PeerChanged, Unsupported
+from common.hidden_text import hidden, hidden_place
 from common.rpc.host_commands import HOST_IDENTIFY, NOTHING_BEGAN, HostCall, TrustCall
 from common.rpc.link import Link
 from common.values import HostAccess, PeerIdentity
@@ -100,7 +101,8 @@ async def greet(link: Link, access: HostAccess) -> None:
         presented = await link.call(HOST_IDENTIFY, call, deadline_s=GREETING_DEADLINE_S)
         _check_identity(access, presented, link.peer.name)
     except DeadlineExceeded as error:
-        message = f"{access.address} presented no key or certificate to {link.peer} within {GREETING_DEADLINE_S:g} s."
+        where = hidden_place(access.address)
+        message = f"{where} presented no key or certificate to {link.peer} within {GREETING_DEADLINE_S:g} s."
         raise _began_nothing(HostUnreachable(message)) from error
     except InnkeeperError as error:
         if type(error) is Unsupported and access.pinned is None:
@@ -120,6 +122,7 @@ def _check_pin(access: HostAccess) -> None:
     try:
         check_pin(access.address, access.pinned)
     except NotTrusted as error:
+        error.message = hidden(error.message)
         raise _began_nothing(error) from error
 
 
@@ -127,8 +130,10 @@ def _check_identity(access: HostAccess, presented: PeerIdentity, rack: str) -> N
     if access.pinned is None or presented.material == access.pinned:
         return
     raise PeerChanged(
-        f"{access.address} presents {presented.fingerprint} to the rack {rack} instead of the pinned "
-        f"{identity_fingerprint(access.pinned)}. Nothing secret was sent.",
+        hidden(
+            f"{access.address} presents {presented.fingerprint} to the rack {rack} instead of the pinned "
+            f"{identity_fingerprint(access.pinned)}. Nothing secret was sent."
+        ),
         pinned=identity_fingerprint(access.pinned),
         presented=presented.fingerprint,
     )

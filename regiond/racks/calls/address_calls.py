@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, ResponseRejected
+from common.hidden_text import hidden, hidden_place
 from common.rpc.host_commands import HOST_IDENTIFY, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess, HostFacts, PeerIdentity
@@ -73,7 +74,9 @@ class AddressCalls:
             await self._guard.admit(rack_id, link, host_id, HostCall(access=access))
             found = await gather_discovery(link, access, deadline_s)
             if found is None:
-                raise ResponseRejected(f"{link.peer} ended its discovery of {address} before the last part.")
+                raise ResponseRejected(
+                    f"{link.peer} ended its discovery of {hidden_place(address)} before the last part."
+                )
             return FoundServer(identity=identity, facts=found.facts)
 
         return await self._through_racks(host_id, own_id, read)
@@ -116,5 +119,6 @@ async def _identified(link: Link, access: HostAccess, deadline_s: float) -> Peer
     request = HostCall(access=without_secrets(access))
     presented = await link.call(HOST_IDENTIFY, request, deadline_s=deadline_s)
     if (problem := response_problem(request, presented)) is not None:
-        raise ResponseRejected(f"{link.peer} sent an implausible identity of {access.address}: {problem}.")
+        found = hidden(f"{access.address}: {problem}")
+        raise ResponseRejected(f"{link.peer} sent an implausible identity of {found}.")
     return presented

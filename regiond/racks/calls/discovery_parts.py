@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+from attrs import evolve
+
 from common.discovery import Discovery, ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem
+from common.hidden_text import with_hidden_places
 from common.rpc.host_commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from common.values import Guest, HostAccess
@@ -25,7 +28,7 @@ async def gather_discovery(link: Link, access: HostAccess, deadline_s: float) ->
             facts = part.facts or facts
             guests += part.guests
             on_other_members += part.on_other_members
-            problems += part.problems
+            problems += [evolve(one, message=with_hidden_places(one.message)) for one in part.problems]
             orphaned_volumes += part.orphaned_volumes
             inspected_pools += part.inspected_pools
             image_copies += part.image_copies

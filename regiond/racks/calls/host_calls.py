@@ -25,6 +25,7 @@ from common.errors import (
     ResponseRejected,
     UnsupportedByPeer,
 )
+from common.hidden_text import hidden
 from common.rpc.command import Command
 from common.rpc.host_commands import HOST_REACH, NOTHING_BEGAN, Fence, HostCall
 from common.rpc.link import Link
@@ -127,7 +128,7 @@ class HostCalls:
             if (problem := response_problem(request, response)) is not None:
                 host = await self._racks.host_text(host_id)
                 raise ResponseRejected(
-                    f"{link.peer} sent an implausible response to {command.name} on {host}: {problem}."
+                    f"{link.peer} sent an implausible response to {command.name} on {host}: {hidden(problem)}."
                 )
             return response
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from common.errors import DatabaseUnavailable, NotAllowed
+from common.hidden_text import hidden
 from common.rate_limit import RateLimiter
 from common.rpc.peers import Peer
 from regiond.db.pool import Database
@@ -35,7 +36,7 @@ class Rejections:
         log.warning("rack_response_rejected", rack_id=rack_id, host_id=host_id, reason=reason)
         async with self._database.transaction() as db:
             rack = await store.membership(db, rack_uuid(rack_id))
-            message = f"Rejected a response of rack {rack.name if rack else rack_id!r}: {_storable(reason)}"
+            message = f"Rejected a response of rack {rack.name if rack else rack_id!r}: {hidden(_storable(reason))}"
             is_possible_id = host_id is not None and host_id <= _MAX_HOST_ID
             await Events.record(
                 db, "rack_response_rejected", message, level=Level.WARNING,

@@ -152,7 +152,7 @@ async def _selected(visit: Visit) -> Selected:
         ids = [found for one in request.form.get("selected", ()) if (found := as_id(one)) is not None]
         names = {one: request.given(f"{_NAME}{one}") or text("host {id}", id=one) for one in ids}
     wanted = list(names)[:MOST_HOSTS]
-    hosts = {host.id: host for host in await services.hosts.read_all(wanted)}
+    hosts = {host.id: host for host in await services.hosts.read_all(wanted, caller=visit.caller)}
     return Selected(
         hosts=[hosts[one] for one in wanted if one in hosts],
         meant=len(names),

@@ -58,7 +58,7 @@ async def host_page(visit: Visit, row: HostRow, tab: str, *, status: int = 200, 
         tabs=TABS if visit.caller.is_admin else TABS[:-1],
         tab_counts={"vms": row.machines + row.others, "tasks": len(running)},
         operates=visit.caller.may_operate(row.pool_id),
-        racks=[rack for rack in await visit.services.racks.of_host(row.id) if rack.connected],
+        racks=[rack for rack in await visit.services.racks.of_host(row.id, caller=visit.caller) if rack.connected],
         attention=await attention_of(visit, host_id=row.id, kinds=_kinds(visit, row)),
         **values,
     )

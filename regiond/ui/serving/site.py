@@ -14,6 +14,7 @@ from regiond.accounts.sessions import Sessions
 from regiond.api import errors
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import MAX_BODY_BYTES
+from regiond.api.readers import shown_reply
 from regiond.api.replies import Reply, text_reply
 from regiond.caller import check_role
 from regiond.ui.actions import Actions
@@ -74,7 +75,7 @@ class WebSite:
         except Exception:  # the boundary, as in the API
             log.exception("page_crashed", request_id=request.request_id, path=request.path)
             reply = self._crashed(request)
-        return with_headers(reply)
+        return with_headers(shown_reply(reply, None if visit is None else visit.caller))
 
     async def _visit(self, path: Mapping[str, str], request: WebRequest) -> Visit:
         position = self.position()

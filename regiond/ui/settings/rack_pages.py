@@ -10,7 +10,6 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.region.racks import RACK, RACKS
 from regiond.api.resources.shared.lookups import find_rack
-from regiond.api.resources.shared.visibility import visible_rack
 from regiond.attention.model import ObjectType
 from regiond.caller import Permission
 from regiond.racks.model import RackView
@@ -36,7 +35,7 @@ async def show_list(visit: Visit) -> Reply:
         "settings/racks.html",
         title=text("Racks and regions"),
         section=SETTINGS,
-        racks=[visible_rack(caller, rack) for rack in await racks.list(caller=caller)],
+        racks=await racks.list(caller=caller),
         regions=await racks.regions(caller) if caller.is_admin else (),
     )
 
@@ -103,7 +102,7 @@ def _read_zones(request: WebRequest) -> tuple[list[str], Refusal]:
 
 
 async def _rack(visit: Visit) -> RackView:
-    return visible_rack(visit.caller, await find_rack(visit.services, {"id": visit.path["rack"]}))
+    return await find_rack(visit.services, {"id": visit.path["rack"]})
 
 
 def _text(zones: Iterable[str] | None) -> str:

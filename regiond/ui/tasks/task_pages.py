@@ -90,7 +90,7 @@ async def show(visit: Visit) -> Reply:
             await operations.list(parent_id=task.id, limit=_MOST_CHILDREN, caller=visit.caller),
         ),
         placement=await _placement(visit, task.explanation),
-        wait_reason=await operations.wait_reason(task),
+        wait_reason=await operations.wait_reason(task, caller=visit.caller),
         requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
         may_abandon=visit.caller.is_admin and can_be_abandoned(task),

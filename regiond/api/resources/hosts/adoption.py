@@ -87,7 +87,7 @@ async def _ended(call: Call, adopted: tuple[Adopted, ...]) -> tuple[Adopted, ...
         if operation is not None and not operation.state.ended:
             try:
                 left_s = max(0.1, until_s - time.monotonic())
-                operation = await call.services.operations.wait(operation.id, timeout_s=left_s)
+                operation = await call.services.operations.wait(operation.id, timeout_s=left_s, caller=call.caller)
             except OperationPending:
                 operation = await call.services.operations.read(operation.id, caller=call.caller)
         ended.append(evolve(one, operation=operation))

@@ -41,7 +41,8 @@ async def _delete(call: Call) -> Reply:
     ended = []
     for removal in removals:
         left_s = max(0.1, until_s - time.monotonic())
-        ended.append(outcome(await call.services.operations.wait(removal.id, timeout_s=left_s)))
+        waited = await call.services.operations.wait(removal.id, timeout_s=left_s, caller=call.caller)
+        ended.append(outcome(waited))
     return host_removal.all_removed(cluster.name, ended)
 
 

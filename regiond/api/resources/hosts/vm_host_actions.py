@@ -17,7 +17,6 @@ from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.hosts.placement import PLACED, placement_reply
 from regiond.api.resources.shared import compose_fields, host_fields
 from regiond.api.resources.shared.lookups import find_compose_target, find_host
-from regiond.api.resources.shared.visibility import visible_racks_of_host
 from regiond.api.serializers.capacity import NUMA_NODE_JSON
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
@@ -31,7 +30,7 @@ HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)
 
 
 async def _racks(call: Call) -> tuple[RackOfHost, ...]:
-    return visible_racks_of_host(call.caller, await call.services.racks.of_host(call.target.id))
+    return await call.services.racks.of_host(call.target.id, caller=call.caller)
 
 
 async def _refresh(call: Call) -> Reply:

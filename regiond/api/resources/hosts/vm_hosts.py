@@ -25,7 +25,6 @@ from regiond.api.resources.hosts import (
 from regiond.api.resources.hosts.vm_host_actions import HOST_RESULT
 from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_host
-from regiond.api.resources.shared.visibility import visible_host
 from regiond.api.serializers.capacity import FLEET_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
@@ -40,11 +39,12 @@ async def _list(call: Call) -> LongList[HostView]:
     if call.values["q"]:
         search = await call.services.hosts.search(call.values["q"], caller=call.caller)
         found = evolve(found, keys=[host.id for host in search.found])
-    return found.transformed(lambda hosts: [visible_host(call.caller, host) for host in hosts])
+    return found
 
 
 async def _read(call: Call) -> HostView:
-    return visible_host(call.caller, call.target)
+    host: HostView = call.target
+    return host
 
 
 def _autostart(call: Call) -> Autostart | None:

@@ -113,7 +113,7 @@ async def _power_parameters(call: Call) -> Mapping[str, str]:
 
 
 IS_REGISTERED = crud.read(
-    Result(doc="Whether a machine or device has it.", type=BOOL),
+    Result(doc="Whether a machine or device that you see has it.", type=BOOL),
     serve(lambda s: s.devices.is_registered, "mac_address"),
     op="is_registered",
     title="Check whether a MAC address is registered",

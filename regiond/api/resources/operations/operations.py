@@ -75,7 +75,7 @@ async def _read(call: Call) -> OperationWithLog:
     return OperationWithLog(
         operation=operation,
         log=await operations.log(operation.id),
-        wait_reason=await operations.wait_reason(operation),
+        wait_reason=await operations.wait_reason(operation, caller=call.caller),
     )
 
 

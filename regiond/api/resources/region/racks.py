@@ -10,7 +10,6 @@ from regiond.api.declaration.field_types import Boolean, Integer, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.served import serve
 from regiond.api.resources.shared.lookups import find_rack
-from regiond.api.resources.shared.visibility import visible_rack
 from regiond.api.serializers.racks import RACK_JSON, RACK_TOKEN_JSON, RACK_WITH_REACH_JSON, IssuedToken
 from regiond.racks.model import RackView
 
@@ -18,11 +17,12 @@ _HOUR_S = 3600
 
 
 async def _list(call: Call) -> tuple[RackView, ...]:
-    return tuple(visible_rack(call.caller, rack) for rack in await call.services.racks.list(caller=call.caller))
+    return await call.services.racks.list(caller=call.caller)
 
 
 async def _read(call: Call) -> RackView:
-    return visible_rack(call.caller, call.target)
+    rack: RackView = call.target
+    return rack
 
 
 async def _token(call: Call) -> IssuedToken:
