@@ -107,9 +107,11 @@ async def test_a_protection_since_the_refresh_is_found(innkeeper: Deployment, ho
 
 
 async def test_a_vm_that_its_host_deletes_is_not_adopted(innkeeper: Deployment, host: Any) -> None:
-    await found_with(innkeeper, host, RemovalFacts(deleted_when_off=True))
+    await found_with(innkeeper, host, RemovalFacts(deleted_when_off=True, permanence="keep it"))
     error = await rejection(adopt(innkeeper, host, guests="foreign-0001"))
-    assert "its host deletes it, with its disks, as soon as it is powered off" in str(error.details)
+    assert "its host deletes it, with its disks, as soon as it is powered off. Make it permanent first: keep it" in str(
+        error.details
+    )
     assert names(await plan_of(innkeeper, "DELETE", f"vm-hosts/{host['id']}/"), "kept") == [
         "foreign-0001",
         "foreign-0002",

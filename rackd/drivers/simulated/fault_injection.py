@@ -45,8 +45,8 @@ class FaultInjector:
     While the file `hold` exists, the host delays the calls that it names, one per line, or all calls if it is empty.
     Tests use it to stop a call halfway; a call that waits so leaves a file `.held` beside it. While the file `down`
     exists, no call reaches the host; the error says what is in it. While a file `.refuse` exists beside `hold`,
-    the host refuses the calls that it names, as a guest does that keeps a disk. Each line of the file `.fails` beside `down`
-    has a call, the code of the error with which it fails, and its text, with tabs between them.
+    the host refuses the calls that it names, as a guest does that keeps a disk. Each line of the file `.fails` beside
+    `down` has a call, the code of the error with which it fails, and its text, with tabs between them.
     """
 
     def __init__(self, address: SimulatedAddress, sequence: random.Random, *, hold: Path, down: Path) -> None:

@@ -50,7 +50,8 @@ def obstacle_to_adoption(guest: HostGuest, installation_id: UUID, context: Adopt
 
 def _obstacle_in_guest(row: GuestRecord) -> str | None:
     if row.removal.deleted_when_off:
-        return "its host deletes it, with its disks, as soon as it is powered off"
+        remedy = f". Make it permanent first: {row.removal.permanence}" if row.removal.permanence else ""
+        return f"its host deletes it, with its disks, as soon as it is powered off{remedy}"
     if row.cores < 1 or row.memory_mib < 1:
         return "its cores or memory are unknown; refresh the host"
     return None

@@ -107,7 +107,7 @@ class Source:
             "devices": {**hidden, root: {**body["devices"][root], **size}},
         }
         try:
-            with limits_as_capacity():
+            with limits_as_capacity(), self.instances.independent_volumes(self.found):
                 client.post("instances", first, wait_s=MAX_CALL_S, project=scope.project, target=scope.member or "")
         except Conflict as error:
             raise name_taken(spec.name) from error

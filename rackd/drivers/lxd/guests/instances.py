@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -204,6 +205,20 @@ class Instances:
         if kept:
             self.change(name, devices=kept, config={})
             log.info("volumes_made_independent", guest=name, devices=sorted(kept))
+
+    @contextmanager
+    def independent_volumes(self, found: Mapping[str, Any]) -> Iterator[None]:
+        """Lets the server copy the instance without the volumes that depend on it, which it would copy along."""
+        own: Mapping[str, Mapping[str, str]] = found.get("devices") or {}
+        dependent = {name: own[name] for name in dependent_devices(found) if name in own}
+        name = str(found["name"])
+        if dependent:
+            self.keep_volumes(name)
+        try:
+            yield
+        finally:
+            if dependent:
+                self.change(name, devices=dependent, config={})
 
     def change(self, name: str, *, devices: Mapping[str, Mapping[str, str]], config: Mapping[str, str]) -> None:
         """Adds or replaces these devices and changes these keys in one step. Idempotent.

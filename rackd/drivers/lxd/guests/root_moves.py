@@ -54,7 +54,7 @@ def move(instances: Instances, found: Json, guest: GuestRef, copy: DiskSpec) -> 
     if cloud_init_id is not None:
         instances.change_config(name, {_CLOUD_INIT_ID_BEFORE: cloud_init_id})
     body = {"name": name, "pool": copy.pool_id, "migration": True}
-    with limits_as_capacity(), _shared_volumes(instances, found):
+    with limits_as_capacity(), instances.independent_volumes(found), _shared_volumes(instances, found):
         instances.client.post(path("instances", name), body, wait_s=MAX_CALL_S, project=instances.scope.project)
     _restore_cloud_init_id(instances, instances.read(name))
     log.info("root_disk_moved", guest=name, pool=copy.pool_id)

@@ -1,4 +1,4 @@
-"""Reads which IP addresses running instances have, and the snapshots of instances where no other listing has them.
+"""Reads the IP addresses of running instances, and snapshots where no other listing has them.
 
 LXD knows them from its agent in the guest, else from its DHCP leases and the server's neighbour table. An agent that
 hangs delays the whole listing; then only the leases of LXD's own networks are read.

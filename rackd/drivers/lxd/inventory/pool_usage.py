@@ -1,4 +1,4 @@
-"""Which storage pools of a server are on the same storage, and what is in them besides the disks of guests. Pure."""
+"""Storage pools on the same storage, and what is in them besides the disks of guests. Pure."""
 
 from __future__ import annotations
 

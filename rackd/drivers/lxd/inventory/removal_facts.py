@@ -1,4 +1,4 @@
-"""What LXD and Incus delete with an instance, and which of its settings forbid to delete or to start it. Pure."""
+"""What servers delete with an instance, and which settings forbid to delete or start it. Pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def removal_facts_of(instance: Json, snapshots: Iterable[str], can: Capabilities
         saved_memory=has_saved_memory(instance),
         protection=protection,
         deleted_when_off=is_ephemeral(instance),
+        permanence=permanence_command(instance, can.dialect) if is_ephemeral(instance) else "",
         snapshots_end_with_root_disk=bool(found),
         root_disk_protection="" if can.rebuild else protection,
     )
@@ -56,7 +57,8 @@ def protection_of(instance: Json, key: str, dialect: Dialect) -> str:
         return ""
     origin = "" if key in config_of(instance) else " by one of its profiles"
     command = f"{dialect.client} config set {_named(instance)} {key}=false --project {_project(instance)}"
-    return f"{dialect.product} protects it by {key}, which is set{origin}. To end that, while the VM is off: {command}"
+    ends = f"To end that, if need be while the VM is off: {command}"
+    return f"{dialect.product} protects it by {key}, which is set{origin}. {ends}"
 
 
 def permanence_command(instance: Json, dialect: Dialect) -> str:
