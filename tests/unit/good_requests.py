@@ -51,7 +51,7 @@ KNOWN = {
     "vmhost-certificate": {"name": "hv-01"},
 }
 ALTERNATIVES = frozenset(
-    {"guests", "identity", "file", "field", "url", "digest"}
+    {"guests", "identity", "file", "field", "url", "digest", "machines"}
 )  # not required, but one of two fields that a call needs
 # Services that a request may ask before it is rejected.
 READS = frozenset({"operations.read", "racks.read", "devices.read", "machines.list", "maas_imports.read"})

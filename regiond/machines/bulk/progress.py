@@ -31,11 +31,12 @@ _NAMED_FAILURES = 5
 class BulkMachine:
     """A machine of a bulk operation. `hostname` is from when that was opened: the machine may be deleted since.
 
-    Of clones, `system_id` is their source and `hostname` that of the new machine.
+    Of clones, `system_id` is their source and `hostname` that of the new machine. `ran` is whether it was on then.
     """
 
     system_id: str
     hostname: str
+    ran: bool = False
 
 
 @frozen(kw_only=True)
@@ -146,3 +147,11 @@ def failure_of(request: BulkRequest, children: Sequence[Child]) -> str | None:
 def _reason(child: Child) -> str:
     reason = (child.error_message or f"it is {child.state}").strip()
     return reason if reason.endswith((".", "!", "?")) else f"{reason}."
+
+
+def stopped(request: BulkRequest, children: Iterable[Child]) -> tuple[str, ...]:
+    """Returns the system ids of the machines that ran, and that this operation has powered off; in their order."""
+    if request.action not in {BulkAction.POWER_OFF, BulkAction.FORCE_OFF}:
+        return ()
+    off = {one.system_id for one in children if one.state is OperationState.SUCCEEDED}
+    return tuple(one.system_id for one in request.machines if one.ran and one.system_id in off)

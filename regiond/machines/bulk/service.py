@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed
 from common.phrases import number_of
-from common.serialization import to_dict
+from common.serialization import from_dict, to_dict
+from common.values import PowerState
 from regiond.caller import Caller, check_object
 from regiond.credentials.service import BULK_USER_DATA, Credentials
 from regiond.db.pool import Database, Db
@@ -15,7 +16,7 @@ from regiond.machines import view_store
 from regiond.machines.bulk import store
 from regiond.machines.bulk.changes import BulkChanges, stored
 from regiond.machines.bulk.plans import in_turn, plans_or_reasons, sentences, stays
-from regiond.machines.bulk.progress import BulkMachine, BulkRequest
+from regiond.machines.bulk.progress import BulkMachine, BulkRequest, stopped
 from regiond.machines.clones.service import Clones
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
@@ -96,7 +97,7 @@ class Bulk:
                 await self._deployments.check(deploy, machines)
             request = BulkRequest(
                 action=action,
-                machines=tuple(BulkMachine(system_id=one.system_id, hostname=one.hostname) for one in machines),
+                machines=tuple(map(_named, machines)),
                 at_once=at_once,
                 comment=comment,
                 release=release,
@@ -111,6 +112,26 @@ class Bulk:
             return operation_id
 
         return await self._operations.idempotent(idempotency_key, open_)
+
+    async def stopped_by(self, caller: Caller, operation_id: int) -> tuple[str, ...]:
+        """Returns the system ids of the machines that ran until this bulk operation powered them off.
+
+        Those that the caller does not see any more are left out. Raises NotFound; InvalidRequest for an operation that
+        powered none off.
+        """
+        operation = await self._operations.read(operation_id, caller=caller)
+        if operation.kind is not OperationKind.BULK:
+            raise InvalidRequest.of({"stopped_by": [f"Operation {operation_id} is no bulk operation."]})
+        request = from_dict(operation.request, BulkRequest)
+        ids = stopped(request, await self._operations.children(operation_id))
+        async with self._database.connection() as db:
+            found = await view_store.list_machines(db, MachineFilter(system_ids=ids), caller=caller) if ids else ()
+        present = {machine.system_id for machine in found}
+        left = tuple(system_id for system_id in ids if system_id in present)
+        if not left:
+            reason = f"Operation {operation_id} has powered off no machine that ran and is still there."
+            raise InvalidRequest.of({"stopped_by": [reason]})
+        return left
 
     async def start_clones(
         self,
@@ -254,6 +275,12 @@ class Bulk:
         machines = [by_id[system_id] for system_id in system_ids]
         _check_permission(caller, action, machines)
         return machines
+
+
+def _named(machine: MachineView) -> BulkMachine:
+    return BulkMachine(
+        system_id=machine.system_id, hostname=machine.hostname, ran=machine.power_state == PowerState.ON
+    )  # fmt: skip
 
 
 def _stays(machine: MachineView, refused: Mapping[str, str]) -> str | None:

@@ -9,7 +9,7 @@ from attrs import frozen
 from common.phrases import first_of
 from common.serialization import from_dict
 from regiond.caller import Caller
-from regiond.machines.bulk.progress import BulkRequest
+from regiond.machines.bulk.progress import BulkRequest, stopped
 from regiond.machines.compose.model import COPIED
 from regiond.machines.deployment.rebuild import REBUILD
 from regiond.machines.model import BulkAction, CloneRequest, MachineView, ReleaseOptions
@@ -150,6 +150,15 @@ def _bulk(request: BulkRequest, children: Iterable[Child]) -> Retry:
         fields=(*fields, *(("selected", system_id) for system_id in left)),
         instead=_USER_DATA if request.action.deploys else "",
     )
+
+
+def offered_restart(task: Operation, children: Iterable[Child], caller: Caller) -> Retry | None:
+    """Returns the way to start again what a bulk operation that has ended powered off; None if that is nothing."""
+    if task.kind is not OperationKind.BULK or not task.state.ended or not _may(task, caller, None):
+        return None
+    ids = stopped(from_dict(task.request, BulkRequest), children)
+    fields = (("action", "start"), *(("selected", system_id) for system_id in ids))
+    return Retry(url=page_url("vms", "bulk"), is_post=True, fields=fields) if ids else None
 
 
 def _options(request: BulkRequest) -> list[tuple[str, str]]:

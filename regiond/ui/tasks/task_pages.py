@@ -23,7 +23,7 @@ from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.placement_view import rejected_ids, without_removed
 from regiond.ui.run_steps import StepState, run_steps
-from regiond.ui.tasks.retry import offered_retry
+from regiond.ui.tasks.retry import offered_restart, offered_retry
 from regiond.ui.tasks.task_log import shown_log
 from regiond.ui.tasks.task_request import requested
 from regiond.ui.texts import constant, text
@@ -94,6 +94,7 @@ async def show(visit: Visit) -> Reply:
         requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
         may_abandon=visit.caller.is_admin and can_be_abandoned(task),
+        restart=offered_restart(task, children, visit.caller),
         retry=offered_retry(task, children, caller=visit.caller, machine=machine),
         failed_console=await _failed_console(visit, task, machine),
     )

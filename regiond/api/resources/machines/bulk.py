@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import evolve
 
@@ -57,6 +57,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
     BulkAction.CHANGE_INTERFACE: ("interface", "interfaces"),
     BulkAction.REMOVE_INTERFACE: ("interface",),
 }
+_EITHER = "Give machines or stopped_by, not both."
 _ACTIONS = tuple(action.value for action in BulkAction if action is not BulkAction.CLONE)
 _FIELDS: Mapping[str, Field] = {
     one.name: one for action, fields in _OPTIONS.items() if action is not BulkAction.RELEASE for one in fields
@@ -72,7 +73,7 @@ async def _start(call: Call) -> Reply:
     operation = await begun(call) or await call.services.bulk.start(
         call.caller,
         BulkAction(call.values["action"]),
-        await named_machines(call),
+        await _machines(call),
         at_once=call.values["at_once"],
         comment=call.values["comment"],
         release=_release_options(call),
@@ -88,12 +89,19 @@ async def _plan(call: Call) -> Reply:
     plan = await call.services.bulk.plan(
         call.caller,
         action,
-        await named_machines(call),
+        await _machines(call),
         release=_release_options(call),
         deploy=_deploy_request(call),
         change=_change(call),
     )
     return machine_plan_reply(plan)
+
+
+async def _machines(call: Call) -> Sequence[str]:
+    stopped_by = call.values["stopped_by"]
+    if stopped_by is None:
+        return await named_machines(call)
+    return await call.services.bulk.stopped_by(call.caller, stopped_by)
 
 
 def _release_options(call: Call) -> ReleaseOptions:
@@ -139,6 +147,10 @@ def _problems(call: Call) -> Problems:
         for name, actions in _ACTIONS_BY_FIELD.items()
         if call.values["action"] not in actions and call.values[name]
     }
+    if bool(call.values["machines"]) == (call.values["stopped_by"] is not None) and "machines" not in call.invalid:
+        return {"machines": [_EITHER if call.values["machines"] else REQUIRED], **foreign}
+    if call.values["stopped_by"] is not None and call.values["action"] != BulkAction.POWER_ON:
+        return {"stopped_by": ["This is for the action power_on."], **foreign}
     required = _REQUIRED.get(call.values["action"], ())
     missing = {name: [REQUIRED] for name in required if not call.values[name] and name not in call.invalid}
     return {**missing, **foreign}
@@ -173,8 +185,14 @@ BULK = with_dry_run(
                 TextList(max_length=64),
                 f"System id or hostname; repeated, for at most {MAX_BULK_MACHINES}.",
                 recorded=True,
-                required=True,
+                default=(),
                 example=("wdpx3n",),
+            ),
+            Field(
+                "stopped_by",
+                Integer(minimum=1),
+                "Of power_on, instead of machines: id of a bulk operation. Starts again those that it powered off and "
+                "that ran before.",
             ),
             Field(
                 "at_once",
