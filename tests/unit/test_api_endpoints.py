@@ -149,6 +149,7 @@ FOR_USERS = {
     ("MachineHandler", "clear_default_gateways", Permission.OWNER),
     *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
     ("MachineHandler", "delete", Permission.OWNER),
+    ("MachineHandler", "update", Permission.OWNER),  # of the description; all else is for administrators
     *((handler, "release", Permission.OPERATOR) for handler in ("MachineHandler", "MachinesHandler")),
     ("MachineHandler", "deploy", Permission.OPERATOR),
     ("MachineHandler", "clone", Permission.OWNER),
