@@ -176,6 +176,7 @@ def test_storage_pools_show_provisioned_bytes_without_missing_pools() -> None:
         "type": "dir",
         "path": "/srv/images",
         "status": "available",
+        "shares_space_with": [],
         "total": 10**11,
         "used": 8 * 10**9,
         "available": 92 * 10**9,
