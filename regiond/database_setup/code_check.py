@@ -10,6 +10,7 @@ from common.errors import BadSettings
 from regiond.database_setup import store
 from regiond.database_setup.model import Target, check_code, in_database
 from regiond.database_setup.owner_session import connected
+from regiond.db.migrate import UNFINISHED
 from regiond.db.migration_files import UNFINISHED_RESTORE, Migration, packaged
 from regiond.db.pool import Db
 from regiond.db.stored_code import StoredCode, code_of, stored_code
@@ -23,6 +24,8 @@ async def check_stored_code(administrator: str, target: Target) -> None:
     """
     async with connected(in_database(administrator, target.database)) as db:
         migrations = _known(await store.applied(db))
+        if not migrations and await store.has_tables(db):
+            raise BadSettings(UNFINISHED)  # a restore that was interrupted before it recorded them
         found = await stored_code(db, roles=(target.owner, target.role))
     made = await _made_by(administrator, migrations) if migrations else StoredCode()
     check_code(target.database, found.differences(made))

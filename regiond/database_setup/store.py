@@ -117,6 +117,11 @@ async def applied(db: Db) -> Mapping[int, tuple[str, str]]:
         return {row["number"]: (row["name"], row["digest"]) for row in await db.fetch(_APPLIED)}
 
 
+async def has_tables(db: Db) -> bool:
+    found: bool = await db.fetchval("select to_regclass($1) is not null", f"{SCHEMA}.installation")
+    return found
+
+
 async def _check_plain(db: Db) -> None:
     if not await db.fetchval(_IS_PLAIN, _MIGRATIONS):
         raise BadSettings(

@@ -69,7 +69,7 @@ _OLDEST_TRANSACTION = """
 """
 _IN_USE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _HAS_TABLE = "select to_regclass('schema_migration') is not null"
-_UNFINISHED = (
+UNFINISHED = (
     "A restore into this database has not ended. If none runs, it was interrupted: delete the database, then "
     "repeat `innkeeper region init --for-restore` and `innkeeper region restore`."
 )
@@ -184,7 +184,7 @@ async def missing_migrations(db: Db, migrations: Sequence[Migration] | None = No
     rows = await db.fetch(_APPLIED)
     # Read again: another process may have committed tables and rows since.
     if not rows and await db.fetchval(_HAS_TABLES_OF_A_BACKUP) and not (rows := await db.fetch(_APPLIED)):
-        raise BadSettings(_UNFINISHED)  # interrupted before it recorded the migrations
+        raise BadSettings(UNFINISHED)  # interrupted before it recorded the migrations
     known = {one.number: one for one in files}
     for row in rows:
         if row["number"] in known and known[row["number"]].digest != row["digest"]:
@@ -202,7 +202,7 @@ async def missing_migrations(db: Db, migrations: Sequence[Migration] | None = No
 
 def _newer(rows: Sequence[Row]) -> BadSettings:
     if rows[-1]["number"] == UNFINISHED_RESTORE.number:
-        return BadSettings(_UNFINISHED)
+        return BadSettings(UNFINISHED)
     names = ", ".join(row["name"] for row in rows)
     newer = rows[-1]["release"]
     return BadSettings(

@@ -202,6 +202,13 @@ async def test_a_transaction_that_was_open_before_adds_nothing_after(server: Ser
     assert await server.value("select to_regprocedure('public.format(text, text, text)') is null") is True
 
 
+async def test_tables_without_a_record_are_those_of_an_interrupted_restore(server: Server) -> None:
+    await owned_by_the_region(server)
+    await plant(server, "delete from schema_migration")
+    with pytest.raises(BadSettings, match="A restore into this database has not ended"):
+        await server.set_up()
+
+
 async def test_a_missing_trigger_is_named(server: Server) -> None:
     await owned_by_the_region(server)
     await plant(server, "drop trigger audit_entry_append_only on audit_entry")
