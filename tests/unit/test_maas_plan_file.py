@@ -165,6 +165,7 @@ def test_an_inventory_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPat
     "changed",
     [
         evolve(SITE, hosts=(SITE.hosts[0], SITE.hosts[0])),
+        evolve(SITE, hosts=tuple(evolve(SITE.hosts[0], id=str(number)) for number in range(2001))),
         evolve(SITE, machines=(WEB, WEB)),
         evolve(SITE, users=(SITE.users[1], SITE.users[1])),
         evolve(SITE, zones=(SITE.zones[0], SITE.zones[0])),

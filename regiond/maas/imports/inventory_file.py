@@ -24,6 +24,8 @@ _MAX_REASON = 500  # characters of a message that may name every part of a large
 # The event loop reads a line in 2 ms, and pauses.
 _LINE_BYTES = 16 * 1024
 MAX_OBJECT_BYTES = 512 * 1024
+# For each host something is done at once; the others are only listed.
+_MOST, _MOST_OTHERS = {"hosts": 2000, "clusters": 1000, "users": 10_000, "machines": 100_000}, 500_000
 _WITH_IDS = (
     "zones", "pools", "tags", "spaces", "fabrics", "vlans", "subnets", "ranges", "domains", "dns_names", "users",
     "clusters", "hosts",
@@ -154,7 +156,11 @@ class Assembly:
 
 
 def make_plan_possible(inventory: Inventory) -> None:
-    """Raises InvalidRequest if a plan could not name its objects: ids that are not unique, addresses that are none."""
+    """Raises InvalidRequest if a plan could not name its objects: too many, not of unique ids, no addresses."""
+    for name in _kinds():
+        number, most = len(getattr(inventory, name)), _MOST.get(name, _MOST_OTHERS)
+        if number > most:
+            raise InvalidRequest.of({"inventory": [f"It has {number} {name.replace('_', ' ')}; the most are {most}."]})
     addresses = [one for found in inventory.ranges for one in (found.start_ip, found.end_ip)]
     addresses += [one.ip for one in inventory.reserved_addresses]
     addresses += [one for found in inventory.dns_names for one in found.addresses]
