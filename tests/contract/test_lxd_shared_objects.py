@@ -52,6 +52,8 @@ def test_a_volume_that_another_guest_uses_stays(host: DriverFixture) -> None:
     host.make_foreign(f"{host.prefix}other")
     disk = {"type": "disk", "pool": shared.pool_id, "source": shared.volume}
     client.patch(path("instances", f"{host.prefix}other"), {"devices": {"data": disk}})
+    (found,) = [one for one in host.driver.discover().guests if one.name == spec.name]
+    assert found.removal.shared_volumes == (f"{shared.pool_id}/{shared.volume}",)
     host.driver.decompose(spec.ref, volumes_of(spec))
     assert (shared.pool_id, shared.volume) in host.volumes()
     assert client.get(path("instances", f"{host.prefix}other"))["devices"]["data"] == disk

@@ -118,6 +118,22 @@ def test_malformed_sizes_raise(text: str) -> None:
         size_bytes(text)
 
 
+@pytest.mark.parametrize(
+    ("users", "stays"),
+    [
+        (["/1.0/instances/vm1"], False),
+        (["/1.0/instances/vm1", "/1.0/instances/vm1/snapshots/s?project=default"], False),
+        (["/1.0/instances/vm1", "/1.0/instances/vm10"], True),
+        (["/1.0/instances/vm1", "/1.0/instances/vm1?project=shared"], True),
+        (["/1.0/instances/vm1", "/1.0/profiles/vm1"], True),
+    ],
+)
+def test_a_volume_that_something_else_uses_stays(users: list[str], stays: bool) -> None:
+    devices = {"disk1": {"type": "disk", "pool": "main", "source": "data"}}
+    guest = read(instance(devices=devices), custom("data", used_by=users))
+    assert guest.removal.shared_volumes == (("main/data",) if stays else ())
+
+
 def test_further_disks_are_block_volumes_in_device_order() -> None:
     devices = {
         "disk10": {"type": "disk", "pool": "main", "source": "ten"},

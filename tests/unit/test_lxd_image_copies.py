@@ -26,7 +26,7 @@ def image(**properties: str) -> dict[str, Any]:
 
 def volume(pool: str, *, location: str = "", type_: str = "image", name: str = FINGERPRINT) -> Volume:
     return Volume(
-        pool=pool, project="default", type=type_, name=name, location=location, block=True, size_bytes=0, attached=False
+        pool=pool, project="default", type=type_, name=name, location=location, block=True, size_bytes=0, used_by=()
     )
 
 

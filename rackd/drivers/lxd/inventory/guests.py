@@ -113,7 +113,7 @@ def guest_of(
         secure_boot=parser.secure_boot() if parser.is_vm else None,
         tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
         generation=generation_of(instance),
-        removal=removal_facts_of(instance, snapshots, can),
+        removal=removal_facts_of(instance, snapshots, can, shared_volumes=parser.shared_volumes()),
     )
     return guest, tuple(parser.problems)
 
@@ -192,6 +192,14 @@ class _InstanceParser:
                     self._problem(f"The volume {source} of its disk {name} is not in the storage pool {pool}.")
                 elif volume.block or not self.is_vm:
                     yield self._disk(name, volume.size_bytes, pool, _label(volume.project, source))
+
+    def shared_volumes(self) -> Iterable[str]:
+        """Yields the volumes that stay when the instance is deleted, because something else uses them, too."""
+        for _, device in self.devices("disk"):
+            pool, source = device.get("pool", ""), device.get("source", "")
+            volume = self.volumes.find(self.instance, pool, source) if pool and source else None
+            if volume is not None and volume.has_others_than(self.instance):
+                yield f"{pool}/{_label(volume.project, source)}"
 
     def boot_device(self, disks: Collection[str]) -> str | None:
         chosen = config_of(self.instance).get(BOOT_DISK_KEY)

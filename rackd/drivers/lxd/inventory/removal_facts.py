@@ -23,7 +23,9 @@ DEPENDENT = "dependent"  # of a disk device: Incus deletes its volume with the i
 SnapshotsByInstance = Mapping[tuple[str, str], tuple[str, ...]]  # by project and name
 
 
-def removal_facts_of(instance: Json, snapshots: Iterable[str], can: Capabilities = UNKNOWN) -> RemovalFacts:
+def removal_facts_of(
+    instance: Json, snapshots: Iterable[str], can: Capabilities = UNKNOWN, *, shared_volumes: Iterable[str] = ()
+) -> RemovalFacts:
     """A volume that Incus would delete with the instance is not among them: the driver makes it independent before.
 
     A server that cannot rebuild an instance gets another one for another root disk; neither way keeps snapshots.
@@ -33,6 +35,7 @@ def removal_facts_of(instance: Json, snapshots: Iterable[str], can: Capabilities
     return RemovalFacts(
         snapshots=found,
         saved_memory=has_saved_memory(instance),
+        shared_volumes=tuple(shared_volumes),
         protection=protection,
         deleted_when_off=is_ephemeral(instance),
         permanence=permanence_command(instance, can.dialect) if is_ephemeral(instance) else "",

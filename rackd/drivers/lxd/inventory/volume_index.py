@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from attrs import field, frozen
 
@@ -21,9 +22,18 @@ class Volume:
     location: str
     block: bool
     size_bytes: int
-    attached: bool
+    used_by: tuple[str, ...]  # the URLs of instances, their snapshots, and profiles
     description: str = ""
     created_at: str = ""  # a time in UTC, as the server writes it
+
+    @property
+    def attached(self) -> bool:
+        return bool(self.used_by)
+
+    def has_others_than(self, instance: Json) -> bool:
+        """Returns whether anything but this instance and its snapshots uses the volume."""
+        own = ("instances", str(instance["name"])), str(instance.get("project") or DEFAULT_PROJECT)
+        return any(_user_of(url) != own for url in self.used_by)
 
     def is_on(self, member: str | None) -> bool:
         """Returns whether the volume is on this member of a cluster (None: outside one), or all of them share it."""
@@ -87,6 +97,13 @@ def _volume_project(project: Json) -> str:
     return str(project["name"]) if separate else DEFAULT_PROJECT
 
 
+def _user_of(url: str) -> tuple[tuple[str, ...], str]:
+    """Returns kind and name, and the project: of a profile or an instance, also for the URL of a snapshot of it."""
+    parts = urlsplit(url)
+    names = parts.path.strip("/").split("/")[1:3]
+    return tuple(map(unquote, names)), parse_qs(parts.query).get("project", [DEFAULT_PROJECT])[0]
+
+
 def parse_volume(response: Json, pool: str) -> Volume:
     """Raises ValueError for a malformed size. A volume without a size (a container's directory) has 0 bytes."""
     size = (response.get("config") or {}).get("size")
@@ -98,7 +115,7 @@ def parse_volume(response: Json, pool: str) -> Volume:
         location=str(response.get("location") or ""),
         block=response.get("content_type") == "block",
         size_bytes=size_bytes(size) if size else 0,
-        attached=bool(response.get("used_by")),
+        used_by=tuple(map(str, response.get("used_by") or ())),
         description=str(response.get("description") or ""),
         created_at=str(response.get("created_at") or ""),
     )
