@@ -1,4 +1,4 @@
-"""What becomes of a machine's disks when its guest is deleted. Pure."""
+"""The fates of a machine's disks when its guest is deleted. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a power action does to a machine as it is now, in words. Pure."""
+"""Describes what a power action does to a machine as it is now, in words. Pure."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from regiond.api.declaration.endpoint import Permission
 from regiond.api.declaration.field_types import Secret
 from regiond.api.resources.registry import SERVED
 from regiond.audit.model import NOT_RECORDED, AuditAnswer, AuditRequest, AuditResult
+from regiond.operations.model import OperationKind
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, USER
@@ -95,7 +96,8 @@ def test_an_answer_without_location_names_the_operation(
 
 @pytest.mark.parametrize("waited", [FAILED, OperationPending("It continues.", operation=77)], ids=["failed", "pending"])
 def test_the_operation_of_an_error_is_recorded(api: ApiDouble, waited: object) -> None:
-    api.answers.update({"hosts.start_refresh": RUNNING, "operations.wait": waited})
+    refreshing = evolve(RUNNING, kind=OperationKind.REFRESH)
+    api.answers.update({"hosts.start_refresh": refreshing, "operations.wait": waited})
     assert api.request("POST", "vm-hosts/4/", op="refresh").status >= 500
     assert answer_of(api).operation_id == 77
 

@@ -32,7 +32,7 @@ DeviceAt = Callable[[str, int], str | None]
 
 @frozen(kw_only=True)
 class Usage:
-    """What a pool's storage holds: `allocated_bytes` in all, `guests_bytes` of it in disks of guests."""
+    """The content of a pool's storage: `allocated_bytes` in all, `guests_bytes` of it in disks of guests."""
 
     allocated_bytes: int
     guests_bytes: int

@@ -24,7 +24,7 @@ PoolVolume = tuple[str, str]
 
 
 class VolumeDisks:
-    """For one discovery run, which finds each volume once: in a call for each such volume and storage pool."""
+    """The volumes of one discovery run, which finds each once: in a call for each such volume and storage pool."""
 
     def __init__(self, client: Client, paths: PoolPaths) -> None:
         self._client, self._paths = client, paths

@@ -32,7 +32,7 @@ InstanceKey = tuple[str, str]  # project and name
 
 @frozen(kw_only=True)
 class InstanceDetails:
-    """What a plain listing of instances lacks."""
+    """Facts that a plain listing of instances lacks."""
 
     addresses: Mapping[InstanceKey, AddressesByMac] = field(factory=dict)
     snapshots: Mapping[InstanceKey, tuple[str, ...]] = field(factory=dict)

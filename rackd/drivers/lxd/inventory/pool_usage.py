@@ -44,7 +44,7 @@ def _storage_id(pool: Json, total_bytes: int) -> str:
 
 @frozen(kw_only=True)
 class GuestStorage:
-    """What guests have in storage pools, by pool: disks, each volume once, and volumes for their states."""
+    """Space that guests have in storage pools, by pool: disks, each volume once, and volumes for their states."""
 
     disks: Mapping[str, int]
     states: Mapping[str, int]

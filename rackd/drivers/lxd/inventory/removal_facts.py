@@ -1,4 +1,4 @@
-"""What servers delete with an instance, and which settings forbid to delete or start it. Pure."""
+"""Finds what servers delete with an instance, and which settings forbid to delete or start it. Pure."""
 
 from __future__ import annotations
 
