@@ -15,7 +15,7 @@ from rackd.drivers.libvirt.xml import Element
 
 @frozen(kw_only=True)
 class Vlan:
-    """The VLAN that a `<vlan>` gives; `vid` is None for a trunk without a native VLAN, which takes tagged frames only."""
+    """The VLAN that a `<vlan>` gives; `vid` is None for a trunk without a native VLAN."""
 
     vid: int | None
 

@@ -1,4 +1,4 @@
-"""Completes the statistics of guests that are off with their disks that are defined by storage pool and volume.
+"""Completes the statistics of guests that are off with their disks defined by storage pool and volume.
 
 libvirt reports path and sizes of such a disk only while the guest runs, because it looks for the volume when it starts
 the guest.
