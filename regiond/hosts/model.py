@@ -126,8 +126,8 @@ class StoragePoolView:
 
     @property
     def available_bytes(self) -> int:
-        """MAAS's number: of the total, what guests of the host's project do not use."""
-        return self.share_bytes(self.used_bytes) - self.used_bytes - self.used_beside_bytes
+        """MAAS's number: of the total, what guests of the host's project do not use; 0 while it is not available."""
+        return self.total_bytes - self.used_bytes - self.used_beside_bytes if self.is_available else 0
 
     def share_bytes(self, used_bytes: int) -> int:
         """Returns the bytes that the pool adds to the total of a host or cluster that uses `used_bytes` of it.

@@ -121,13 +121,18 @@ async def test_composes_in_both_pools_do_not_exceed_the_file_system(innkeeper: D
 async def test_an_inactive_pool_stays_on_its_storage(innkeeper: Deployment) -> None:
     host_id, found = await shared_host(innkeeper)
     await innkeeper.compose(host_id, memory=1024, storage="root:70(pool:first)")
+    await innkeeper.compose(host_id, memory=1024, storage="root:1(pool:second)")
     first, *others = found.facts.storage_pools
     lost = evolve(first, status="inactive", total_bytes=0, used_elsewhere_bytes=0, storage_id="")
     now = await discover(innkeeper, host_id)
     await apply(innkeeper, host_id, evolve(now, facts=evolve(found.facts, storage_pools=(lost, *others))))
-    with pytest.raises(InnkeeperError, match=r"30.0 of 100.0 GB free in second"):
+    with pytest.raises(InnkeeperError, match=r"29.0 of 100.0 GB free in second"):
         await innkeeper.compose(host_id, memory=1024, storage="root:40(pool:second)")
-    assert (await innkeeper.get(f"vm-hosts/{host_id}/"))["total"]["local_storage"] == 130 * GB
+    host = await innkeeper.get(f"vm-hosts/{host_id}/")
+    assert host["total"]["local_storage"] == 130 * GB
+    assert {pool["name"]: pool["available"] // GB for pool in host["storage_pools"]} == {
+        "first": 0, "second": 29, "third": 30,
+    }  # fmt: skip
 
 
 async def test_a_full_file_system_is_named_once(innkeeper: Deployment) -> None:
