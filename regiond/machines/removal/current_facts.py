@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
+from attrs import evolve
 
 from common.errors import InnkeeperError
+from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from regiond.db.pool import Database
 from regiond.machines import removal_fact_store
@@ -23,15 +26,15 @@ async def update_facts(
     database: Database, calls: HostCalls, machine: MachineView, installation_id: UUID, *, if_protected: bool = False
 ) -> None:
     """Records the facts, which may have changed since the last refresh; with `if_protected` only of a machine whose
-    guest was protected then. Those of the last refresh stay if the host does not answer.
+    guest was protected then. Those of the last refresh stay if the host does not answer, and so does what a driver
+    finds only when it lists all guests, such as who else has a volume.
     """
     if machine.host_id is None:
         return
-    if if_protected:
-        async with database.connection() as db:
-            facts = await removal_fact_store.facts_of(db, [machine.id])
-        if machine.id not in facts or not facts[machine.id].protection:
-            return
+    async with database.connection() as db:
+        known = (await removal_fact_store.facts_of(db, [machine.id])).get(machine.id, NO_REMOVAL_FACTS)
+    if if_protected and not known.protection:
+        return
     ref = known_spec(machine, installation_id).ref
     try:
         found = await calls.call(
@@ -45,4 +48,17 @@ async def update_facts(
         return
     if found.guest is not None:
         async with database.transaction() as db:
-            await removal_fact_store.record(db, machine.id, found.guest.removal)
+            await removal_fact_store.record(db, machine.id, _together(known, found.guest.removal))
+
+
+def _together(known: RemovalFacts, now: RemovalFacts) -> RemovalFacts:
+    return evolve(
+        now,
+        snapshots=_all(known.snapshots, now.snapshots),
+        shared_volumes=_all(known.shared_volumes, now.shared_volumes),
+        layers=_all(known.layers, now.layers),
+    )
+
+
+def _all(*names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in names for name in some))
