@@ -86,7 +86,7 @@ def test_the_region_may_slow_its_password_threads() -> None:
 
 
 def test_no_daemon_is_in_a_group_of_others(users: Path) -> None:
-    """Debian's group libvirt is as good as root: a rack gets it by the drop-in of the guide, or not at all."""
+    """Debian's group libvirt is as good as root: the rack's user gets it by a command of the guide, or not at all."""
     accounts = [line.split(":") for line in (users / "etc/passwd").read_text().splitlines()]
     assert {(name, home, shell) for name, _, _, _, _, home, shell in accounts} == {
         (f"innkeeper-{daemon}", f"/var/lib/innkeeper-{daemon}", "/usr/sbin/nologin") for daemon in ("regiond", "rackd")
