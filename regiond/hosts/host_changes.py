@@ -22,6 +22,7 @@ from regiond.hosts.address_change import (
     pin_if_new,
     verify_same_server,
 )
+from regiond.hosts.default_network import check_default_network
 from regiond.hosts.host_address import Address, parse_host_address
 from regiond.hosts.host_names import check_host_name
 from regiond.hosts.maintenance.changes import begin_maintenance
@@ -141,6 +142,7 @@ class HostChanges:
             if address is not None:
                 await _check_simulated(db, before.driver, address, host_id=before.id)
             storage_pool_id = await store.storage_pool_id(db, before.id, change.default_storage_pool)
+            await check_default_network(db, before.id, change.default_network)
             await store.update(
                 db, before.id, name=change.name, address=address, zone_id=zone_id, pool_id=pool_id,
                 tags=None if change.tags is None else with_console_tag(change.tags),
@@ -148,6 +150,7 @@ class HostChanges:
                 memory_over_commit_ratio=change.memory_over_commit_ratio, reserved_cores=change.reserved_cores,
                 reserved_memory_mib=change.reserved_memory_mib, default_storage_pool_id=storage_pool_id,
                 default_macvlan_mode=change.default_macvlan_mode, autostart=change.autostart,
+                default_network=change.default_network,
             )  # fmt: skip
             if contact is not None or (expected is not None and expected != before.pinned_fingerprint):
                 await identity_store.unpin(db, before.id)

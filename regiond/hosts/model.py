@@ -182,6 +182,7 @@ class HostView:
     memory_over_commit_ratio: float
     default_macvlan_mode: str | None
     system_id: str
+    default_network: str = ""  # the interface of NICs without constraints; empty: placement chooses
     autostart: Autostart | None = None  # of its machines; None: the installation's setting
     machine_system_id: str | None = None  # of the machine that runs the host, if Innkeeper deployed that machine
     server_id: int | None = None
@@ -341,6 +342,7 @@ class HostChange:
     project: str | None = None
     default_storage_pool: str | None = None  # the pool's key, or its name
     default_macvlan_mode: str | None = None
+    default_network: str | None = None  # empty: placement chooses
     autostart: str | None = None  # a value of Autostart, or `default`
     power_pass: str | None = field(default=None, repr=False)  # LXD: counts as `password` where that is None
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password

@@ -60,7 +60,8 @@ _UPDATE = """
            reserved_cores = coalesce($8, reserved_cores), reserved_memory_mib = coalesce($9, reserved_memory_mib),
            default_storage_pool_id = coalesce($10, default_storage_pool_id),
            default_macvlan_mode = coalesce($11, default_macvlan_mode),
-           autostart = case when $12::text is null then autostart else nullif($12, 'default') end
+           autostart = case when $12::text is null then autostart else nullif($12, 'default') end,
+           default_network = coalesce($13, default_network)
      where id = $1
 """
 _POOL_OF_HOST = """
@@ -241,6 +242,7 @@ async def update(
     default_storage_pool_id: int | None,
     default_macvlan_mode: str | None,
     autostart: str | None,
+    default_network: str | None,
 ) -> None:
     """Changes the columns; None leaves one unchanged. Raises the errors of `insert`."""
     try:
@@ -250,7 +252,7 @@ async def update(
             await db.execute(
                 _UPDATE, host_id, name, address, pool_id, None if tags is None else list(tags),
                 cpu_over_commit_ratio, memory_over_commit_ratio, reserved_cores, reserved_memory_mib,
-                default_storage_pool_id, default_macvlan_mode, autostart,
+                default_storage_pool_id, default_macvlan_mode, autostart, default_network,
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
         same_host = await db.fetchrow(_SAME_ADDRESS, host_id, address)

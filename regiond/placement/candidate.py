@@ -140,6 +140,7 @@ class Candidate:
     driver: str = ""
     product: str = ""  # gives disks their names, and their size in whole blocks
     default_macvlan_mode: str | None = None
+    default_network: str = ""  # the interface of NICs without requirements; empty: any, in an order of preference
     autostart: str = ""  # of its machines; it decides nothing here
     reserved_cores: int = 0
     reserved_memory_mib: int = 0

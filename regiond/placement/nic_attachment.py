@@ -59,14 +59,15 @@ def attach_nics(nics: tuple[NicRequirement, ...], host: Candidate) -> tuple[tupl
 def default_attachment(host: Candidate) -> NicAttachment | None:
     """Returns the NIC of a machine without NIC requirements; None if the host has nothing to attach it to.
 
-    The order: the network `maas`, then `default`, then the first managed network; then bridges, virtual functions and
-    macvlan, each with DHCP first, then the newest. A libvirt host without any of these has QEMU's user-mode network,
-    which needs nothing of the host; it precedes interfaces without a known uplink.
+    The host's setting decides. Without one, the order is: the network `maas`, then `default`, then the first managed
+    network; then bridges, virtual functions and macvlan, each with DHCP first, then the newest. A libvirt host without
+    any of these has QEMU's user-mode network, which needs nothing of the host; it precedes interfaces without a known
+    uplink.
     """
     for one in _in_default_order(host):
         if one.kind is not NicKind.USER and (not _uses_function(one) or one.functions_free > 0):
             return _attachment("", DEFAULT_NIC, one, host, _DEFAULT)
-    if host.driver == DriverType.LIBVIRT.value:
+    if host.driver == DriverType.LIBVIRT.value and not host.default_network:
         return NicAttachment(label="", name=DEFAULT_NIC, kind=NicKind.USER, source="")
     return None
 
@@ -76,6 +77,13 @@ def no_default_attachment(host: Candidate) -> str:
     usable = usable_interfaces(host)
     if not usable:
         return f"needs an interface for the default NIC: {no_usable_interface(host)}"
+    if host.default_network:
+        usable = [one for one in usable if one.name == host.default_network]
+        if not usable:
+            return (
+                f"needs an interface for the default NIC: {host.default_network}, its default_network, is missing, "
+                "inactive or cannot be attached"
+            )
     return f"needs 1 virtual function for {DEFAULT_NIC}, {_free({port_of(one): one for one in usable})}"
 
 
@@ -95,6 +103,10 @@ def required_functions(nics: Iterable[NicAttachment]) -> Mapping[str, int]:
 
 def _in_default_order(host: Candidate) -> Iterable[CandidateInterface]:
     usable = usable_interfaces(host)
+    if host.default_network:
+        named = (one for one in usable if one.name == host.default_network)
+        yield from sorted(named, key=lambda one: (one.kind not in _BRIDGES, *_default_rank(one)))
+        return
     managed = sorted((one for one in usable if one.kind is NicKind.NETWORK), key=lambda one: one.id)
     bridges = [one for one in usable if one.kind is NicKind.BRIDGE]
     for name in _PREFERRED_NETWORKS:

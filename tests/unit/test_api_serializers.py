@@ -114,7 +114,7 @@ def test_a_host_has_the_keys_of_maas_and_its_state() -> None:
     found = HOST_JSON.encode(HOST)
     own = {
         "state", "error", "problems", "refreshed_at", "address", "project", "cluster", "cluster_name", "reserved_cores",
-        "reserved_memory", "capacity", "maintenance", "autostart", "placement_groups",
+        "reserved_memory", "capacity", "maintenance", "autostart", "placement_groups", "default_network",
     }  # fmt: skip
     assert set(found) - own == {
         "id", "name", "tags", "type", "architectures", "capabilities", "total", "used", "available", "zone",

@@ -28,19 +28,14 @@ from tests.unit.machine_samples import FAILED, MACHINE, OPERATION, RUNNING
 
 RECORDED_TEXTS = """
     add affinity agent_name alias anti_affinity arch architecture choice cidr class_type columns comment consumer
-    default_storage_pool disk distro_series dns_servers domain end_ip error_description etag fabric fabric_classes field
-    fabrics filename filetype fingerprint fqdn gateway_ip guests host hostname identity image interface interfaces
-    kept_disk
-    storage_pool export
-    ip_address ip_addresses mac_address mac_addresses machine_pool machine_zone machines move_to name nodes not_arch
-    not_fabric_classes
-    not_fabrics not_in_pool not_in_pools not_in_zone not_in_zones not_pod not_pod_type not_subnets not_tags
-    not_vlans osystem owner parent pod pod_type pool power_address power_url project query reason
-    register_in_maas remove server sha256 size space
-    start_ip
-    storage storage_pool subnet subnets swap_size system_id tag tags template transfer_resources_to type url user
-    username uuid version vlan
-    vlans vm_host zone zones
+    default_network default_storage_pool disk distro_series dns_servers domain end_ip error_description etag fabric
+    fabric_classes field fabrics filename filetype fingerprint fqdn gateway_ip guests host hostname identity image
+    interface interfaces kept_disk storage_pool export ip_address ip_addresses mac_address mac_addresses machine_pool
+    machine_zone machines move_to name nodes not_arch not_fabric_classes not_fabrics not_in_pool not_in_pools
+    not_in_zone not_in_zones not_pod not_pod_type not_subnets not_tags not_vlans osystem owner parent pod pod_type pool
+    power_address power_url project query reason register_in_maas remove server sha256 size space start_ip storage
+    storage_pool subnet subnets swap_size system_id tag tags template transfer_resources_to type url user username uuid
+    version vlan vlans vm_host zone zones
 """
 
 

@@ -142,6 +142,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("pool", POOL_JSON, lambda host: host.pool),
     key("host", _HOST_MACHINE, lambda host: host),
     key("default_macvlan_mode", nullable(STR), lambda host: host.default_macvlan_mode),
+    key("default_network", STR, lambda host: host.default_network),  # MAAS lacks it
     key("autostart", STR, lambda host: AS_ABOVE if host.autostart is None else host.autostart.value),
     key("version", STR, lambda host: host.hypervisor_version or ""),
     key("product", STR, lambda host: host.product),

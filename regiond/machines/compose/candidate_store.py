@@ -18,7 +18,7 @@ from regiond.placement.model import Candidate, CandidateInterface, CandidateNode
 _NAMED = f"""
     select true as reachable, false as lost, h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
            h.default_storage_pool_id, h.driver, coalesce(s.product, '') as product, h.default_macvlan_mode,
-           h.reserved_cores, h.reserved_memory_mib,
+           h.default_network, h.reserved_cores, h.reserved_memory_mib,
            coalesce(h.autostart, (select autostart from installation)) as autostart,
            s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
@@ -35,7 +35,8 @@ _NAMED = f"""
 _PLAIN_COLUMNS = (
     "id", "name", "state", "reachable", "lost", "server_id", "architecture", "cores", "memory_mib",
     "cpu_over_commit_ratio", "memory_over_commit_ratio", "cpu_speed_mhz", "zone", "zone_id", "pool", "pool_id",
-    "driver", "product", "default_macvlan_mode", "autostart", "reserved_cores", "reserved_memory_mib",
+    "driver", "product", "default_macvlan_mode", "default_network", "autostart", "reserved_cores",
+    "reserved_memory_mib",
 )  # fmt: skip
 
 

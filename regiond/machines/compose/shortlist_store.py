@@ -147,7 +147,7 @@ _SHORTLIST = f"""
     select shortlist.lacking, shortlist.reachable, shortlist.lost,
            h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
            h.default_storage_pool_id, h.driver, coalesce(s.product, '') as product, h.default_macvlan_mode,
-           h.reserved_cores, h.reserved_memory_mib,
+           h.default_network, h.reserved_cores, h.reserved_memory_mib,
            coalesce(h.autostart, (select autostart from installation)) as autostart,
            s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,

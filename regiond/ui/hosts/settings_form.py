@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from common.errors import InvalidRequest
 from regiond.api.declaration.fields import parse_fields
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.hosts.model import AS_ABOVE, CONSOLE_TAG, HostChange, HostView, StoragePoolView, check_change
 from regiond.ledger.model import HostLimits
+from regiond.networks.model import HostInterface
 from regiond.ui import formats
 from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.forms.question import Change
@@ -29,6 +30,7 @@ LABELS: Mapping[str, str] = {
     "memory_over_commit_ratio": constant("Memory ratio"),
     "reserved_memory": constant("Reserved RAM, MiB"),
     "autostart": constant("VMs when it starts"),
+    "default_network": constant("Default network"),
     "default_macvlan_mode": constant("Mode of macvlan NICs"),
     "power_pass": constant("Password"),
     "password": constant("Trust token"),
@@ -37,7 +39,10 @@ LABELS: Mapping[str, str] = {
     "fingerprint": constant("Fingerprint"),
 }
 AUTOSTART_OPTIONS = ((AS_ABOVE, constant("as the installation is set")), *AUTOSTART_WORDS.items())
-_WORDS = {"autostart": dict(AUTOSTART_OPTIONS)}  # of values that are no words
+_WORDS = {  # of values that are no words
+    "autostart": dict(AUTOSTART_OPTIONS),
+    "default_network": {"": constant("chosen by Innkeeper")},
+}
 _NEVER_EMPTY = frozenset({"default_storage_pool", "default_macvlan_mode"})
 _RATIO = re.compile(r"\d{1,2}(\.\d{1,6})?", re.ASCII)
 _AMOUNT = re.compile(r"\d{1,9}", re.ASCII)
@@ -58,6 +63,7 @@ def values_of(host: HostView) -> dict[str, str]:
         "memory_over_commit_ratio": ratio_text(host.memory_over_commit_ratio),
         "reserved_memory": str(host.reserved_memory_mib),
         "autostart": host.autostart.value if host.autostart else AS_ABOVE,
+        "default_network": host.default_network,
         "default_macvlan_mode": host.default_macvlan_mode or "",
     }
     return {name: value for name, value in found.items() if host.cluster_id is None or name not in {"zone", "pool"}}
@@ -103,6 +109,12 @@ def _in_words(name: str, value: str) -> str:
 def pool_options(host: HostView) -> tuple[tuple[str, str], ...]:
     """Returns the storage pools that can be the default, each with what is free of it."""
     return tuple((pool.name, _pool_words(pool)) for pool in host.storage_pools if pool.missing_since is None)
+
+
+def network_options(interfaces: Iterable[HostInterface]) -> tuple[tuple[str, str], ...]:
+    """Returns the interfaces of the host that can be the default network."""
+    names = {one.name for one in interfaces if one.attachable and one.missing_since is None}
+    return tuple((name, name) for name in sorted(names))
 
 
 def _pool_words(pool: StoragePoolView) -> str:

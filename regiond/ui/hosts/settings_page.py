@@ -29,6 +29,7 @@ from regiond.ui.hosts.settings_form import (
     changes_of,
     check_fields,
     limits_of,
+    network_options,
     pool_options,
     values_of,
 )
@@ -133,11 +134,12 @@ async def maintenance(visit: Visit) -> Reply:
 
 async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal: Refusal) -> Reply:
     limits = limits_of(host, edit.values)
-    zones, pools, parameters, capacity = await asyncio.gather(
+    zones, pools, parameters, capacity, interfaces = await asyncio.gather(
         visit.services.groups.zones(),
         visit.services.groups.pools(caller=visit.caller),
         visit.services.hosts.parameters(visit.caller, host.id),
         visit.services.hosts.capacity_with(host.id, limits, caller=visit.caller),
+        visit.services.networks.interfaces(host.system_id, caller=visit.caller),
     )
     return await host_page(
         visit,
@@ -155,6 +157,7 @@ async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal:
         changes=changes_of(host, edit.values),
         autostart_options=AUTOSTART_OPTIONS,
         pool_options=pool_options(host),
+        network_options=network_options(interfaces),
         macvlan_options=[(mode, mode) for mode in MACVLAN_MODES],
     )
 

@@ -136,6 +136,14 @@ UPDATE = (
         "Id or name of the storage pool for disks without a storage pool or tag.",
         recorded=True,
     ),
+    Field(
+        "default_network",
+        Text(max_length=255),
+        "Name of the network or interface of the host for NICs without constraints. Empty: Innkeeper chooses, in the "
+        "order maas, default, other managed networks, bridges, virtual functions, macvlan.",
+        recorded=True,
+        example="br0",
+    ),
 )
 
 
