@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from common.addresses.lxd import parse
 from common.discovery import Discovery, Problem
 from common.errors import InnkeeperError, InvalidRequest
-from common.hidden_text import hidden
+from common.hidden_text import hidden, hidden_place
 from common.phrases import number_of
 from common.values import ClusterMember
 from regiond.clusters import store
@@ -74,9 +74,8 @@ def _address_of(member: ClusterMember) -> str:
     try:
         return parse(member.address).normalised
     except InvalidRequest as error:
-        raise InvalidRequest(
-            f"its address is malformed: {hidden(f'{member.address[:100]!r}: {error.message}')}"
-        ) from error
+        address = hidden_place(f"{member.address[:100]!r}")
+        raise InvalidRequest(f"its address {address} is malformed: {hidden(error.message)}") from error
 
 
 class MemberCheck:

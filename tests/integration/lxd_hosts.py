@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from common.hidden_text import revealed
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
 
@@ -24,7 +25,7 @@ async def parameters(innkeeper: Deployment, host: Any) -> dict[str, str]:
 
 async def state(innkeeper: Deployment, host: Any) -> tuple[HostState, str | None, str]:
     known = await innkeeper.region.components.services.hosts.read(host["id"], caller=None)
-    return known.state, known.error_code, known.error_message or ""
+    return known.state, known.error_code, revealed(known.error_message or "")
 
 
 async def is_ready(innkeeper: Deployment, host: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
+from common.hidden_text import revealed
 from common.values import ClusterMember
 from regiond.caller import Caller
 from regiond.hosts.service import begin_maintenance
@@ -61,7 +62,7 @@ async def hosts(innkeeper: Deployment) -> list[str]:
 
 async def problems(innkeeper: Deployment, host: Any) -> list[str]:
     found = await innkeeper.region.components.services.hosts.read(host["id"], caller=None)
-    return [one.message for one in found.problems]
+    return [revealed(one.message) for one in found.problems]
 
 
 async def test_members_with_the_certificate_of_the_cluster_become_hosts(innkeeper: Deployment, lxds: FakeLxds) -> None:
