@@ -14,6 +14,7 @@ from innkeeper.maas_import.people import users_of
 from innkeeper.maas_import.references import References
 from innkeeper.maas_import.schema import recognise
 from innkeeper.maas_import.tables import Tables
+from innkeeper.maas_import.user_groups import groups_left_out
 
 
 def inventory_of(tables: Tables, *, kind: SourceKind, label: str, source: str) -> Inventory:
@@ -42,6 +43,6 @@ def inventory_of(tables: Tables, *, kind: SourceKind, label: str, source: str) -
         hosts=hosts.hosts,
         machines=found,
         reserved_addresses=interfaces.reserved(found),
-        left_out=(*hosts.left_out, *machines.left_out(by_id)),
+        left_out=(*groups_left_out(tables), *hosts.left_out, *machines.left_out(by_id)),
         **attrs.asdict(networks, recurse=False),
     )

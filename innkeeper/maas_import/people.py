@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from common.maas.inventory import ApiKey, User
 from innkeeper.maas_import.tables import Row, Tables
+from innkeeper.maas_import.user_groups import administrator_groups, members_of
 
 SYSTEM_USERS = {"MAAS", "maas-init-node"}
 _NO_PASSWORD = "!"  # noqa: S105  # how Django marks an account that cannot log in with one
 _ACCESS_TOKEN = 2
-_ADMINISTRATORS, _ADMINISTRATORS_ID = "administrators", "1"
-_USER = "user:"
 
 
 def users_of(tables: Tables) -> tuple[User, ...]:
@@ -67,10 +66,4 @@ def _administrators(tables: Tables) -> set[str] | None:
     """Ids of the members of the group of administrators, since 3.8. None: the column of the user decides, as before."""
     if not (tables.has("maasserver_usergroup") and tables.has("tuple")):
         return None
-    groups = tables["maasserver_usergroup"]
-    ids = {row.text("id") for row in groups if row.text("name").lower() == _ADMINISTRATORS} or {_ADMINISTRATORS_ID}
-    return {
-        row.text("_user").removeprefix(_USER)
-        for row in tables["tuple"]
-        if row.text("object_id") in ids and row.text("_user").startswith(_USER)
-    }
+    return members_of(tables, administrator_groups(tables))

@@ -60,7 +60,7 @@ TABLES: Mapping[str, Wanted] = {
     "maasserver_usergroup": _table("id", "name", optional=True),
     "tuple": Wanted(
         columns=("object_type", "object_id", "relation", "_user"), schema=OPENFGA, optional=True,
-        keep=lambda row: row["object_type"] == "group" and row["relation"] == "member",
+        keep=lambda row: row["relation"] == "member" or str(row["_user"]).endswith("#member"),
     ),
     "maasserver_zone": _table("id name description"),
     "maasserver_resourcepool": _table("id name description"),

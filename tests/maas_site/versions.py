@@ -64,9 +64,11 @@ def _add_groups(found: Tables) -> None:
     found["maasserver_usergroup"] = [
         {"id": 1, "name": "Administrators", "description": ""},
         {"id": 2, "name": "Users", "description": ""},
+        {"id": 3, "name": "Lab", "description": ""},
     ]
     found["openfga.tuple"] = [
         _tuple("maas", "0", "can_edit_machines", "group:1#member"),
+        _tuple("pool", str(found["maasserver_resourcepool"][0]["id"]), "can_deploy_machines", "group:3#member"),
         _tuple("group", "1", "member", f"user:{ADMIN}"),
         *(_tuple("group", "2", "member", f"user:{row['id']}") for row in found["auth_user"] if row["id"] > ADMIN),
     ]
