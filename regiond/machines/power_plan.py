@@ -1,4 +1,4 @@
-"""Describes what a power action does to a machine as it is now, in words. Pure."""
+"""Describes in words what a power action does to a machine as it is now. Pure."""
 
 from __future__ import annotations
 
