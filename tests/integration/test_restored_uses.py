@@ -117,6 +117,23 @@ async def test_what_nobody_used_since_is_as_before_at_once(innkeeper: Deployment
     assert (await ann.post("machines/", op="allocate", name="free"))["owner"] == "ann"
 
 
+async def test_a_host_that_was_not_refreshed_since_proves_nothing(innkeeper: Deployment) -> None:
+    """Its guests in the database are those of the backup, also after a refresh that has failed."""
+    machine = await stock(innkeeper, hostname="vm")
+    await add_image(innkeeper)
+    ann = await as_user(innkeeper, "ann")
+    at = await back_up(innkeeper)
+    await deployed_by(ann, machine)
+    await restore(innkeeper, at)
+    await execute(innkeeper.region.components.database, "update guest set generation = 0")
+    with innkeeper.simulated().down():
+        with pytest.raises(InnkeeperError):
+            await refresh(innkeeper)
+        assert await unproven(innkeeper) == {}
+    await refresh(innkeeper)
+    assert (await unproven(innkeeper))["vm"][0] == "approval"
+
+
 async def test_a_former_owner_gets_nothing_of_the_next_one(innkeeper: Deployment) -> None:
     machine = await stock(innkeeper, hostname="vm")
     await add_image(innkeeper)
