@@ -36,8 +36,8 @@ from common.rpc.client_commands import (
     RemoveInterfaceCall,
     SetBootCall,
 )
-from common.rpc.link import Link
 from common.units import BYTES_PER_GB
+from innkeeper.region_calls import RegionCalls
 
 CALL_S = 30.0
 DOWNLOAD_S = 600.0  # of 16 MiB, which the receiver may write slowly
@@ -47,7 +47,7 @@ MAX_USER_DATA_BYTES = 32 * 1024  # a message of a client has at most 64 KiB
 class ChangeCalls:
     """Each call returns the operation that it started, and raises the region's error (common/errors.py)."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: RegionCalls) -> None:
         self._link = link
 
     async def resize(

@@ -13,6 +13,7 @@ from common.process.private_files import write_private
 from common.rpc.client_commands import CLIENT_RENEW
 from common.rpc.link import Link
 from common.rpc.region_commands import RenewCall
+from innkeeper.region_calls import RegionCalls
 
 CERTIFICATE, KEY, AUTHORITY = "certificate.pem", "key.pem", "authority.pem"
 CHECK_EVERY_S = 3600.0
@@ -63,7 +64,7 @@ class CertificateRenewal:
 
     def __init__(
         self,
-        link: Link,
+        link: Link | RegionCalls,
         folder: Path,
         credentials: Credentials,
         name: str,

@@ -4,20 +4,21 @@
         operation = await region.compose(host="local", cores=1, memory_mib=1024)
         done = await region.wait(operation.id)
 
-`innkeeper client issue NAME` creates the folder. Runs in Twisted's asyncio reactor; `run` starts one for a script.
+A link that was lost is made again: see `Region`. `innkeeper client issue NAME` creates the folder. Runs in Twisted's
+asyncio reactor; `run` starts one for a script.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import PathLike
 from pathlib import Path
 
 from common.compose_request import ComposeRequest
-from common.errors import DeadlineExceeded, OperationPending, rebuild
+from common.errors import DeadlineExceeded, LinkLost, OperationPending, rebuild
 from common.process.periodic import PeriodicTask
 from common.rpc.client_commands import (
     CLIENT_ABANDON,
@@ -31,6 +32,8 @@ from common.rpc.client_commands import (
     CLIENT_WAIT,
     AbandonCall,
     ClientComposeCall,
+    EventsCall,
+    EventSummary,
     HostSummary,
     MachineCall,
     MachinePowerCall,
@@ -42,6 +45,7 @@ from common.rpc.client_commands import (
 from common.rpc.connection import connect as open_link
 from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import Side
+from common.rpc.link import Link
 from common.rpc.peers import Address, Role
 from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
@@ -49,12 +53,22 @@ from common.values import PowerAction
 from innkeeper.change_calls import CALL_S, ChangeCalls
 from innkeeper.client_credentials import CHECK_EVERY_S, CertificateRenewal, read_identity
 from innkeeper.commands.operation_wait import ENDED
+from innkeeper.event_following import following
 from innkeeper.reactor import run
+from innkeeper.region_calls import RegionCalls
 
-__all__ = ["HostSummary", "MachineSummary", "OperationSummary", "PowerAction", "Region", "connect", "run"]
+__all__ = [
+    "EventSummary",
+    "HostSummary",
+    "MachineSummary",
+    "OperationSummary",
+    "PowerAction",
+    "Region",
+    "connect",
+    "run",
+]
 
 LIST_S = 300.0  # 50,000 machines take some 15 s
-CLOSE_S = 5.0
 WAIT_CALL_S = 75.0  # the region answers a wait within 60 s; `wait` repeats the call until its own deadline
 WAIT_INTERVAL_S = 0.1  # between two such calls, if a region answers at once
 
@@ -62,17 +76,43 @@ WAIT_INTERVAL_S = 0.1  # between two such calls, if a region answers at once
 class Region(ChangeCalls):
     """A connection to a region. Every call raises the region's error (common/errors.py).
 
-    LinkLost and DeadlineExceeded mean that the outcome is unknown: query `operation`, or repeat the call with the same
-    idempotency key.
+    After the link was lost, the next call makes a new one, and waits for it within its deadline. A call that was sent
+    before is repeated if it changes nothing or has an idempotency key. LinkLost of another one, and DeadlineExceeded,
+    mean that the outcome is unknown: query `operation`, or repeat the call with the same idempotency key.
     """
 
     async def hosts(self) -> tuple[HostSummary, ...]:
-        async with aclosing(self._link.stream(CLIENT_LIST_HOSTS, Nothing(), deadline_s=LIST_S)) as parts:
-            return tuple([host async for part in parts for host in part.hosts])
+        parts = await self._link.items(CLIENT_LIST_HOSTS, Nothing(), deadline_s=LIST_S)
+        return tuple(host for part in parts for host in part.hosts)
 
     async def machines(self) -> tuple[MachineSummary, ...]:
-        async with aclosing(self._link.stream(CLIENT_LIST_MACHINES, Nothing(), deadline_s=LIST_S)) as parts:
-            return tuple([machine async for part in parts for machine in part.machines])
+        parts = await self._link.items(CLIENT_LIST_MACHINES, Nothing(), deadline_s=LIST_S)
+        return tuple(machine for part in parts for machine in part.machines)
+
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        level: str = "INFO",
+        host: str | int | None = None,
+        system_id: str | None = None,
+        operation_id: int | None = None,
+        kinds: Iterable[str] = (),
+        username: str | None = None,
+        text: str | None = None,
+    ) -> AbstractAsyncContextManager[AsyncGenerator[EventSummary, None]]:
+        """Opens the stream of events, which has no end: `async with region.events() as events`, then `async for`.
+
+        It begins after the event `after`, with 0 with the oldest stored one, else with what happens once it is open. It
+        has what the account may see and all filters match; `level` is the lowest. It goes on after the link was lost or
+        the region has restarted, without loss or repetition. To continue in another run, keep the id of the last event.
+        If events that followed have been deleted meanwhile, it says so by an item of the kind `reload`.
+        """
+        call = EventsCall(
+            after=after, level=level, host=None if host is None else str(host), system_id=system_id,
+            operation_id=operation_id, kinds=tuple(kinds), username=username, text=text,
+        )  # fmt: skip
+        return following(self._link, call)
 
     async def compose(
         self,
@@ -160,6 +200,10 @@ class Region(ChangeCalls):
         while (left_s := until - time.monotonic()) > 0:
             try:
                 found = await self._link.call(CLIENT_WAIT, request, deadline_s=min(WAIT_CALL_S, left_s))
+            except LinkLost:
+                if self._link.is_closed:
+                    raise
+                continue
             except (DeadlineExceeded, OperationPending):
                 continue
             if found.state in ENDED:
@@ -174,28 +218,33 @@ class Region(ChangeCalls):
 async def connect(address: str, *, folder: str | PathLike[str], deadline_s: float = 10.0) -> AsyncIterator[Region]:
     """Connects to the region at `host:port` with the credentials in `folder`; closes the link at the end.
 
-    Renews the certificate in the folder when two thirds of its 7 days have passed.
+    Renews the certificate in the folder when two thirds of its 7 days have passed. A link that is lost later is made
+    again, as `Region` says.
 
     The folder's authority must have issued the region's certificate. Raises BadSettings for missing or wrong files,
     LinkLost if the connection fails, NotTrusted, NotAllowed or VersionMismatch.
     """
-    credentials, name = read_identity(Path(folder))
-    side = Side(role=Role.CLIENT, name=name, limits=Limits(max_sent_bytes=MAX_CLIENT_FRAME_BYTES))
-    link = await open_link(Address.parse(address), MemberTls(credentials), side, deadline_s=deadline_s)
+    parsed, path = Address.parse(address), Path(folder)
+
+    async def open_with_folder() -> Link:
+        """With the certificate that the folder has now, which may have been renewed."""
+        credentials, name = read_identity(path)
+        side = Side(role=Role.CLIENT, name=name, limits=Limits(max_sent_bytes=MAX_CLIENT_FRAME_BYTES))
+        return await open_link(parsed, MemberTls(credentials), side, deadline_s=deadline_s)
+
+    credentials, name = read_identity(path)
+    calls = RegionCalls(await open_with_folder(), open_with_folder)
     renewal = PeriodicTask(
         "certificate_renewal",
-        CertificateRenewal(link, Path(folder), credentials, name).renew_if_due,
+        CertificateRenewal(calls, path, credentials, name).renew_if_due,
         every_s=CHECK_EVERY_S,
     )
     renewal.start()
     try:
-        yield Region(link)
+        yield Region(calls)
     finally:
         await renewal.stop()
-        link.close("the client is done")
-        with suppress(TimeoutError):  # what the caller did is done, or has failed for another reason
-            async with asyncio.timeout(CLOSE_S):
-                await link.closed()
+        await calls.close()
 
 
 def _succeeded(found: OperationSummary) -> OperationSummary:

@@ -15,6 +15,7 @@ from common.certificates import load_certificate, make_key, make_signing_request
 from common.errors import InnkeeperError
 from common.process.periodic import NextRoundIn, PeriodicTask
 from common.release import running_release
+from common.rpc.backoff import Backoff
 from common.rpc.call_observer import UNOBSERVED, CallObserver
 from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
 from common.rpc.handlers import reportable_error
@@ -31,21 +32,7 @@ RENEW_RETRY_S = 60.0
 MAX_SLEEP_S = 3600.0  # the clock may change: check the certificate again
 IDLE_POLL_S = 1.0
 DEFAULT_LIMITS = Limits()
-
-
-@frozen(kw_only=True)
-class Backoff:
-    """The delays between connection attempts; `rejected_s` applies if the region rejected the rack."""
-
-    first_s: float = 0.5
-    longest_s: float = 30.0
-    rejected_s: float = 60.0
-    steady_s: float = 10.0  # a link that lasted this long resets the delay
-
-    def delay_s(self, failures: int, *, rejected: bool, chance: float) -> float:
-        """Returns 50 to 100 % of the maximum delay after this many failures in a row; `chance` is 0 to 1."""
-        longest = self.rejected_s if rejected else min(self.longest_s, self.first_s * 2 ** min(failures, 20))
-        return longest * (0.5 + chance / 2)
+DEFAULT_BACKOFF = Backoff()
 
 
 async def _do_nothing(_: Link) -> None:
@@ -59,7 +46,7 @@ class Environment:
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random_module.random
-    backoff: Backoff = Backoff()
+    backoff: Backoff = DEFAULT_BACKOFF
 
 
 class RegionLinks:

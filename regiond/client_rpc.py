@@ -21,6 +21,7 @@ from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
     CLIENT_DOWNLOAD,
+    CLIENT_EVENTS,
     CLIENT_LIST_HOSTS,
     CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
@@ -32,6 +33,8 @@ from common.rpc.client_commands import (
     ClientComposeCall,
     DownloadCall,
     DownloadedPart,
+    EventPart,
+    EventsCall,
     HostList,
     HostSummary,
     MachineCall,
@@ -62,7 +65,7 @@ from common.rpc.region_commands import (
     UserDataCall,
 )
 from common.serialization import to_dict
-from regiond import client_changes, client_deployments
+from regiond import client_changes, client_deployments, client_events
 from regiond.api.services import Services
 from regiond.audience import error_shown_to, texts_shown_to
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
@@ -89,6 +92,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_ABANDON.name: Permission.ADMIN,
     CLIENT_ACCEPT_OFF.name: Permission.OWNER,
     CLIENT_DOWNLOAD.name: Permission.USER,
+    CLIENT_EVENTS.name: Permission.USER,
     **client_changes.PERMISSIONS,
     **client_deployments.PERMISSIONS,
 }
@@ -132,6 +136,7 @@ class RpcCommands:
                 CLIENT_LIST_HOSTS: self._streamed(CLIENT_LIST_HOSTS, self._each_host),
                 CLIENT_LIST_MACHINES: self._streamed(CLIENT_LIST_MACHINES, self._each_machine),
                 CLIENT_DOWNLOAD: self._streamed(CLIENT_DOWNLOAD, self._download),
+                CLIENT_EVENTS: self._streamed(CLIENT_EVENTS, self._events),
                 CLIENT_RENEW: self._renew_client,
             },
         }
@@ -243,6 +248,11 @@ class RpcCommands:
 
     async def _download(self, caller: Caller, call: DownloadCall) -> AsyncGenerator[DownloadedPart, None]:
         async with aclosing(client_deployments.downloaded(self._services, caller, call)) as parts:
+            async for part in parts:
+                yield part
+
+    async def _events(self, caller: Caller, call: EventsCall) -> AsyncGenerator[EventPart, None]:
+        async with aclosing(client_events.followed(self._services, caller, call)) as parts:
             async for part in parts:
                 yield part
 

@@ -12,6 +12,7 @@ from common.rpc.command import Command
 from common.rpc.region_commands import RenewCall, Renewed
 from common.values import PowerAction
 
+GAP = "reload"  # as in the stream of events by HTTP
 MAX_DOWNLOADED_BYTES = 16 * 2**20  # by one call: the next one continues
 
 
@@ -145,6 +146,54 @@ class DownloadedPart:
 
 
 @frozen(kw_only=True)
+class EventsCall:
+    """The events that follow `after`, an id; 0: all stored ones, None: those to come. All filters apply.
+
+    `level` is the lowest: INFO, WARNING or ERROR. `host` is an id or a name.
+    """
+
+    after: int | None = None
+    level: str = "INFO"
+    host: str | None = None
+    system_id: str | None = None
+    operation_id: int | None = None
+    kinds: tuple[str, ...] = ()
+    username: str | None = None
+    text: str | None = None
+
+
+@frozen(kw_only=True)
+class EventSummary:
+    """An event. `at` is in ISO 8601. Of the kind GAP, it is none: events before this id have been deleted."""
+
+    id: int
+    at: str
+    kind: str
+    level: str
+    message: str
+    host_id: int | None = None
+    host_name: str | None = None
+    system_id: str | None = None
+    hostname: str | None = None
+    operation_id: int | None = None
+    rack_id: str | None = None
+    username: str | None = None
+    details: dict[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class EventPart:
+    """The next event, if any, and the id up to which the reader has all events.
+
+    `is_gap`: events that followed the reader's id have been deleted, or the id is unknown here.
+    """
+
+    position: int
+    event: EventSummary | None = None
+    is_gap: bool = False
+
+
+@frozen(kw_only=True)
 class AddDiskCall:
     """A disk that a machine gets. Without `pool`, a storage pool is chosen as for compose."""
 
@@ -267,6 +316,7 @@ CLIENT_DEPLOY = Command("client.deploy", DeployCall, OperationSummary)
 CLIENT_REBUILD = Command("client.rebuild", RebuildCall, OperationSummary)
 CLIENT_EXPORT = Command("client.export", ExportCall, OperationSummary)
 CLIENT_DOWNLOAD = Command("client.download", DownloadCall, DownloadedPart, streams=True)
+CLIENT_EVENTS = Command("client.events", EventsCall, EventPart, streams=True, endless=True)
 CLIENT_ACCEPT_OFF = Command("client.accept_off", MachineCall, MachineSummary)
 CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
 CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)

@@ -17,6 +17,16 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+# What the level that a reader names includes; INFO is the lowest that is recorded.
+AT_LEAST: Mapping[str, tuple[Level, ...]] = {
+    "DEBUG": (),
+    "INFO": (),
+    "WARNING": (Level.WARNING, Level.ERROR),
+    "ERROR": (Level.ERROR,),
+    "CRITICAL": (Level.ERROR,),
+}
+
+
 @frozen(kw_only=True)
 class Event:
     """One event. It outlives its subjects, so its ids may refer to deleted rows."""

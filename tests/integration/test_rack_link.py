@@ -15,12 +15,13 @@ from structlog.testing import capture_logs
 
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.errors import BadSettings, LinkLost, NotFound, NotTrusted, TokenRejected
+from common.rpc.backoff import Backoff
 from common.rpc.region_commands import REGION_ADDRESSES, RegionAddresses
 from common.rpc.tokens import JoinToken, encode_token
 from rackd import identity as identities
 from rackd.enrolment import join
 from rackd.identity import Identity
-from rackd.region_link import Backoff, Environment, RegionLinks
+from rackd.region_link import Environment, RegionLinks
 from tests.integration.linked import STUCK, Behaviour, Region, Text, echo
 from tests.waiting import eventually, settle
 

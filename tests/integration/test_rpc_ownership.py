@@ -75,7 +75,7 @@ async def refused(pools: TwoPools, role: Role, whose: str) -> None:
 
 def test_the_calls_are_all_that_take_a_machine() -> None:
     others = {"client.compose", "client.list_hosts", "client.list_machines", "client.operation", "client.wait"}
-    assert {*CALLS, *others, "client.download"} == set(PERMISSIONS)
+    assert {*CALLS, *others, "client.download", "client.events"} == set(PERMISSIONS)
 
 
 @pytest.mark.parametrize(("whose", "role"), [(whose, role) for whose, role in CASES if role is not Role.ADMIN])

@@ -11,7 +11,8 @@ from typing import Any
 import asyncpg
 from attrs import define, field
 
-from rackd.region_link import Backoff, Environment
+from common.rpc.backoff import Backoff
+from rackd.region_link import Environment
 from regiond.db.pool import set_json_codecs
 from regiond.operations.model import OperationKind
 from tests.deployment.db_proxy import DbProxy

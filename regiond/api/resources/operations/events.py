@@ -16,23 +16,16 @@ from regiond.api.resources.machines.machine_filters import other_domains
 from regiond.api.resources.shared.filter_values import checked_filters
 from regiond.api.resources.shared.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.events import EVENT_JSON, EVENT_PAGE_JSON, EventPage
-from regiond.events.model import EventFilter, Level
+from regiond.events.model import AT_LEAST, EventFilter
 from regiond.machines.model import MachineCriteria, MachineFilter, Traits
 
 _LARGEST_ID = 2**63 - 1
-_LEVELS = {
-    "DEBUG": (),
-    "INFO": (),
-    "WARNING": (Level.WARNING, Level.ERROR),
-    "ERROR": (Level.ERROR,),
-    "CRITICAL": (Level.ERROR,),
-}
 
 
 async def _filter(call: Call) -> EventFilter:
     values = call.values
     return EventFilter(
-        levels=_LEVELS[values["level"]],
+        levels=AT_LEAST[values["level"]],
         host_id=await past_host(call.services, values["host"]),
         system_ids=await _machines(call),
         operation_id=values["operation"],
@@ -107,7 +100,10 @@ _OF_MACHINES = tuple(
 )
 _FILTERS = (
     Field(
-        "level", Choice(choices=tuple(_LEVELS)), f"Minimum level: {', '.join(_LEVELS)} (default INFO).", default="INFO"
+        "level",
+        Choice(choices=tuple(AT_LEAST)),
+        f"Minimum level: {', '.join(AT_LEAST)} (default INFO).",
+        default="INFO",
     ),
     HOST_FILTER,
     evolve(MACHINE_FILTER, name="id"),
