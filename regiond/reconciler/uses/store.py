@@ -18,7 +18,7 @@ _UNPROVEN = """
 
 
 async def unproven_machines(db: Db, machine_id: int | None = None) -> tuple[UnprovenMachine, ...]:
-    """Returns those on hosts that were refreshed since, or only the one with `machine_id`. Before, their guests are those
-    of the backup, which prove nothing.
+    """Returns those on hosts that were refreshed since, or only the one with `machine_id`. Before, their guests are
+    those of the backup, which prove nothing.
     """
     return tuple(of_row(UnprovenMachine, row) for row in await db.fetch(_UNPROVEN, machine_id))
