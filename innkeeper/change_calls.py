@@ -10,6 +10,7 @@ from common.errors import InvalidRequest, ResponseRejected
 from common.rpc.client_commands import (
     CLIENT_ADD_DISK,
     CLIENT_ADD_INTERFACE,
+    CLIENT_ADOPT,
     CLIENT_CHANGE_INTERFACE,
     CLIENT_CLONE,
     CLIENT_DEPLOY,
@@ -17,12 +18,15 @@ from common.rpc.client_commands import (
     CLIENT_EXPORT,
     CLIENT_GROW_DISK,
     CLIENT_REBUILD,
+    CLIENT_RELEASE,
     CLIENT_REMOVE_DISK,
     CLIENT_REMOVE_INTERFACE,
     CLIENT_RESIZE,
     CLIENT_SET_BOOT,
     AddDiskCall,
     AddInterfaceCall,
+    AdoptCall,
+    AdoptedGuest,
     ChangeInterfaceCall,
     CloneCall,
     DeployCall,
@@ -32,6 +36,7 @@ from common.rpc.client_commands import (
     MachineResizeCall,
     OperationSummary,
     RebuildCall,
+    ReleaseCall,
     RemoveDiskCall,
     RemoveInterfaceCall,
     SetBootCall,
@@ -199,6 +204,48 @@ class ChangeCalls:
             idempotency_key=idempotency_key,
         )  # fmt: skip
         return await self._link.call(CLIENT_REBUILD, request, deadline_s=CALL_S)
+
+    async def release(
+        self,
+        system_id: str,
+        *,
+        comment: str = "",
+        erase: bool = False,
+        secure_erase: bool = False,
+        force: bool = False,
+        release_adopted: bool = False,
+        idempotency_key: str | None = None,
+    ) -> OperationSummary | None:
+        """Starts the operation that powers a machine off and clears its owner; None if it has none.
+
+        A deployed one loses the data on its root disk; with `erase` all disks that Innkeeper created are emptied, with
+        `secure_erase` also overwritten first. One that allocation composed is deleted. `force` powers it off at once.
+        An adopted machine needs `release_adopted`.
+        """
+        request = ReleaseCall(
+            system_id=system_id, comment=comment, erase=erase, secure_erase=secure_erase, force=force,
+            release_adopted=release_adopted, idempotency_key=idempotency_key,
+        )  # fmt: skip
+        return (await self._link.call(CLIENT_RELEASE, request, deadline_s=CALL_S)).operation
+
+    async def adopt(
+        self,
+        host: str | int,
+        guests: Iterable[str | int] = (),
+        *,
+        everything: bool = False,
+        hostname: str | None = None,
+        owner: str | None = None,
+    ) -> tuple[AdoptedGuest, ...]:
+        """Makes guests of a host machines, each with an operation, or with `everything` all that are none; they go on.
+
+        For administrators. They are named by name or id, and belong to you or to `owner`. A `hostname` is for a single
+        one. The same call again changes nothing.
+        """
+        request = AdoptCall(
+            host=str(host), guests=tuple(map(str, guests)), everything=everything, hostname=hostname, owner=owner
+        )
+        return (await self._link.call(CLIENT_ADOPT, request, deadline_s=CALL_S)).guests
 
     async def export(self, system_id: str, *, idempotency_key: str | None = None) -> OperationSummary:
         """Starts the operation that writes a machine, which is off, to a file of the region.

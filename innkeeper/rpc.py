@@ -31,6 +31,7 @@ from common.rpc.client_commands import (
     CLIENT_POWER,
     CLIENT_WAIT,
     AbandonCall,
+    AdoptedGuest,
     ClientComposeCall,
     EventsCall,
     EventSummary,
@@ -58,6 +59,7 @@ from innkeeper.reactor import run
 from innkeeper.region_calls import RegionCalls
 
 __all__ = [
+    "AdoptedGuest",
     "EventSummary",
     "HostSummary",
     "MachineSummary",

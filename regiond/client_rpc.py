@@ -36,7 +36,6 @@ from common.rpc.client_commands import (
     EventPart,
     EventsCall,
     HostList,
-    HostSummary,
     MachineCall,
     MachineList,
     MachinePowerCall,
@@ -45,6 +44,7 @@ from common.rpc.client_commands import (
     Nothing,
     OperationCall,
     OperationSummary,
+    Released,
 )
 from common.rpc.command import Command, Done
 from common.rpc.handlers import Handlers
@@ -65,13 +65,13 @@ from common.rpc.region_commands import (
     UserDataCall,
 )
 from common.serialization import to_dict
-from regiond import client_changes, client_deployments, client_events
+from regiond import client_changes, client_deployments, client_events, client_ownership
 from regiond.api.services import Services
 from regiond.audience import error_shown_to, texts_shown_to
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
 from regiond.caller import Caller, Permission, check_object, check_role
-from regiond.hosts.model import HostView
-from regiond.machines.model import MachineFilter, MachineView, SizeRequest
+from regiond.client_summaries import host_summary, machine_summary, operation_summary
+from regiond.machines.model import MachineFilter, SizeRequest
 from regiond.operations.model import Operation
 from regiond.racks.service import RackContent
 from regiond.request_limits import RequestLimits
@@ -95,16 +95,17 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_EVENTS.name: Permission.USER,
     **client_changes.PERMISSIONS,
     **client_deployments.PERMISSIONS,
+    **client_ownership.PERMISSIONS,
 }
 EXPENSIVE = frozenset(one.name for one in (CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE, CLIENT_CLONE))
 RECORDED = frozenset({
     *(one.name for one in fields(ComposeRequest)), "action", "comment", "host",
-    *client_changes.RECORDED, *client_deployments.RECORDED,
+    *client_changes.RECORDED, *client_deployments.RECORDED, *client_ownership.RECORDED,
 })  # fmt: skip
 AUDITED = frozenset({
     CLIENT_COMPOSE.name, CLIENT_POWER.name, CLIENT_RESIZE.name, CLIENT_DELETE.name, CLIENT_ACCEPT_OFF.name,
     CLIENT_ABANDON.name,
-    *client_changes.PERMISSIONS, *client_deployments.PERMISSIONS,
+    *client_changes.PERMISSIONS, *client_deployments.PERMISSIONS, *client_ownership.PERMISSIONS,
 })  # fmt: skip
 
 Answer = Callable[[Caller, Any], Awaitable[Any]]
@@ -151,6 +152,7 @@ class RpcCommands:
             CLIENT_POWER: self._power,
             CLIENT_RESIZE: self._resize,
             **{command: _summarized(begin) for command, begin in changes.items()},
+            **client_ownership.OwnershipCommands(self._services).commands(),
             CLIENT_ACCEPT_OFF: self._accept_off,
             CLIENT_DELETE: self._delete,
             CLIENT_OPERATION: self._operation,
@@ -213,8 +215,9 @@ class RpcCommands:
             asked = _audit_request(command.name, caller, link, request, given)
             async with self._services.audit.recorded(asked, given) as begun:
                 answered = await answer(caller, request)
-                if isinstance(answered, OperationSummary):
-                    begun.operation_id = answered.id
+                operation = answered.operation if isinstance(answered, Released) else answered
+                if isinstance(operation, OperationSummary):
+                    begun.operation_id = operation.id
                 return answered
 
         return handle
@@ -238,13 +241,13 @@ class RpcCommands:
     async def _each_host(self, caller: Caller, _: Nothing) -> AsyncGenerator[HostList, None]:
         async with aclosing((await self._services.hosts.long_list(caller=caller)).batches()) as batches:
             async for batch in batches:
-                yield HostList(hosts=tuple(_host(host) for host in batch))
+                yield HostList(hosts=tuple(host_summary(host) for host in batch))
 
     async def _each_machine(self, caller: Caller, _: Nothing) -> AsyncGenerator[MachineList, None]:
         found = await self._services.machines.long_list(MachineFilter(), caller=caller, owner_data=False)
         async with aclosing(found.batches()) as batches:
             async for batch in batches:
-                yield MachineList(machines=tuple(_machine(one) for one in batch))
+                yield MachineList(machines=tuple(machine_summary(one) for one in batch))
 
     async def _download(self, caller: Caller, call: DownloadCall) -> AsyncGenerator[DownloadedPart, None]:
         async with aclosing(client_deployments.downloaded(self._services, caller, call)) as parts:
@@ -260,11 +263,11 @@ class RpcCommands:
         host_id = None if call.host is None else await self._host_id(caller, call.host)
         request = evolve(call.request, host_id=host_id)
         key = client_changes.idempotency_key(self._services, caller, call.idempotency_key, CLIENT_COMPOSE, request)
-        return _summary(await self._services.composer.start_compose(caller, request, idempotency_key=key))
+        return operation_summary(await self._services.composer.start_compose(caller, request, idempotency_key=key))
 
     async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_POWER.name], caller, call.system_id)
-        return _summary(await self._services.machines.start_power(caller, call.system_id, call.action))
+        return operation_summary(await self._services.machines.start_power(caller, call.system_id, call.action))
 
     async def _resize(self, caller: Caller, call: MachineResizeCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_RESIZE.name], caller, call.system_id)
@@ -272,29 +275,31 @@ class RpcCommands:
             cores=call.cores, memory_mib=call.memory_mib, pinned_cores=call.pinned_cores or None,
             pin_cores=call.pin_cores, huge_pages=call.huge_pages_backed, huge_page_size_mib=call.huge_page_size_mib,
         )  # fmt: skip
-        return _summary(await self._services.resizes.start(caller, call.system_id, size))
+        return operation_summary(await self._services.resizes.start(caller, call.system_id, size))
 
     async def _accept_off(self, caller: Caller, call: MachineCall) -> MachineSummary:
         await self._check_machine(PERMISSIONS[CLIENT_ACCEPT_OFF.name], caller, call.system_id)
-        return _machine(await self._services.wanted_powers.accept_off(caller, call.system_id))
+        return machine_summary(await self._services.wanted_powers.accept_off(caller, call.system_id))
 
     async def _delete(self, caller: Caller, call: MachineCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_DELETE.name], caller, call.system_id)
-        return _summary(await self._services.machines.start_delete(caller, call.system_id))
+        return operation_summary(await self._services.machines.start_delete(caller, call.system_id))
 
     async def _operation(self, caller: Caller, call: OperationCall) -> OperationSummary:
-        return _summary(await self._services.operations.read(call.operation_id, caller=caller))
+        return operation_summary(await self._services.operations.read(call.operation_id, caller=caller))
 
     async def _wait(self, caller: Caller, call: OperationCall) -> OperationSummary:
         """Returns the operation when it has ended, at the latest after WAIT_S."""
         await self._services.operations.read(call.operation_id, caller=caller)
         try:
-            return _summary(await self._services.operations.wait(call.operation_id, timeout_s=WAIT_S, caller=caller))
+            return operation_summary(
+                await self._services.operations.wait(call.operation_id, timeout_s=WAIT_S, caller=caller)
+            )
         except OperationPending:
-            return _summary(await self._services.operations.read(call.operation_id, caller=caller))
+            return operation_summary(await self._services.operations.read(call.operation_id, caller=caller))
 
     async def _abandon(self, caller: Caller, call: AbandonCall) -> OperationSummary:
-        return _summary(await self._services.operations.abandon(caller, call.operation_id, call.comment))
+        return operation_summary(await self._services.operations.abandon(caller, call.operation_id, call.comment))
 
     async def _host_id(self, caller: Caller, id_or_name: str) -> int:
         found = (await self._services.hosts.ids_of([id_or_name], caller=caller))[id_or_name]
@@ -343,45 +348,6 @@ def _audit_request(command: str, caller: Caller, link: Link, request: object, gi
 
 def _summarized(begin: Callable[[Caller, Q], Awaitable[Operation]]) -> Callable[[Caller, Q], Awaitable[Any]]:
     async def answer(caller: Caller, request: Q) -> OperationSummary:
-        return _summary(await begin(caller, request))
+        return operation_summary(await begin(caller, request))
 
     return answer
-
-
-def _host(host: HostView) -> HostSummary:
-    return HostSummary(
-        id=host.id,
-        name=host.name,
-        type=host.driver.value,
-        cores=host.total.cores if host.total else None,
-        memory_mib=host.total.memory_mib if host.total else None,
-        cores_claimed=host.claimed.cores,
-        memory_mib_claimed=host.all_memory_mib_claimed,
-        state=host.state.value,
-        capacity=host.capacity,
-    )
-
-
-def _machine(machine: MachineView) -> MachineSummary:
-    return MachineSummary(
-        system_id=machine.system_id,
-        hostname=machine.hostname,
-        host_id=machine.host_id,
-        status=machine.state.value,
-        power_state=machine.power_state,
-        cores=machine.cores,
-        memory_mib=machine.memory_mib,
-        wanted_power=None if machine.wanted_power is None else machine.wanted_power.word,
-    )
-
-
-def _summary(operation: Operation) -> OperationSummary:
-    return OperationSummary(
-        id=operation.id,
-        kind=operation.kind.value,
-        state=operation.state.value,
-        system_id=operation.system_id,
-        error_code=operation.error_code,
-        error_message=operation.error_message,
-        result=dict(operation.result),
-    )

@@ -286,6 +286,53 @@ class OperationSummary:
 
 
 @frozen(kw_only=True)
+class ReleaseCall:
+    """A machine that gets no owner; the options are those of the API. `comment` says why."""
+
+    system_id: str
+    comment: str = ""
+    erase: bool = False
+    secure_erase: bool = False
+    force: bool = False
+    release_adopted: bool = False
+    idempotency_key: str | None = None
+
+
+@frozen(kw_only=True)
+class Released:
+    """The operation that releases the machine; None: it had no owner and is as it was."""
+
+    operation: OperationSummary | None
+
+
+@frozen(kw_only=True)
+class AdoptCall:
+    """Guests of a host by name or id, or with `everything` all that are no machines. `host` is an id or a name."""
+
+    host: str
+    guests: tuple[str, ...] = ()
+    everything: bool = False
+    hostname: str | None = None
+    owner: str | None = None
+
+
+@frozen(kw_only=True)
+class AdoptedGuest:
+    """The result for one guest. Without an operation, it is a machine already, or `rejected` is the reason."""
+
+    guest: str
+    system_id: str | None = None
+    hostname: str | None = None
+    operation: OperationSummary | None = None
+    rejected: str | None = None
+
+
+@frozen(kw_only=True)
+class AdoptedGuests:
+    guests: tuple[AdoptedGuest, ...]
+
+
+@frozen(kw_only=True)
 class HostList:
     """A part of the hosts."""
 
@@ -319,6 +366,8 @@ CLIENT_DOWNLOAD = Command("client.download", DownloadCall, DownloadedPart, strea
 CLIENT_EVENTS = Command("client.events", EventsCall, EventPart, streams=True, endless=True)
 CLIENT_ACCEPT_OFF = Command("client.accept_off", MachineCall, MachineSummary)
 CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
+CLIENT_RELEASE = Command("client.release", ReleaseCall, Released)
+CLIENT_ADOPT = Command("client.adopt", AdoptCall, AdoptedGuests)
 CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)
 CLIENT_ABANDON = Command("client.abandon", AbandonCall, OperationSummary)
 # Responds when the operation has ended, at the deadline at the latest.

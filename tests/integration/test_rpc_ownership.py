@@ -12,7 +12,7 @@ from innkeeper.rpc import PowerAction, Region, connect
 from regiond.caller import Caller, Permission
 from regiond.client_rpc import PERMISSIONS
 from regiond.machines.model import MachineState, MachineView
-from regiond.machines.ownership_rules import may_act, may_allocate
+from regiond.machines.ownership_rules import is_free, may_act, may_allocate
 from tests.deployment.deployment import Deployment
 from tests.integration.test_ownership_matrix import CASES, becomes, begun, callers, facts
 from tests.integration.test_roles import client_folder
@@ -34,13 +34,15 @@ CALLS: Mapping[str, Call] = {
     "client.deploy": lambda region, vm: region.deploy(vm),
     "client.rebuild": lambda region, vm: region.rebuild(vm),
     "client.export": lambda region, vm: region.export(vm),
+    "client.release": lambda region, vm: region.release(vm),
     "client.delete": lambda region, vm: region.delete(vm),
 }
 
 
 def is_permitted(command: str, caller: Caller, machine: MachineView) -> bool:
     allocates = PERMISSIONS[command] is Permission.OPERATOR and may_allocate(caller, machine)
-    return may_act(caller, machine) or allocates
+    nothing_to_do = command == "client.release" and is_free(machine) and caller.may_operate(machine.pool.id)
+    return may_act(caller, machine) or (allocates and command != "client.release") or nothing_to_do
 
 
 async def answer_to(call: Call, region: Region, system_id: str) -> type[InnkeeperError] | None:
@@ -75,7 +77,7 @@ async def refused(pools: TwoPools, role: Role, whose: str) -> None:
 
 def test_the_calls_are_all_that_take_a_machine() -> None:
     others = {"client.compose", "client.list_hosts", "client.list_machines", "client.operation", "client.wait"}
-    assert {*CALLS, *others, "client.download", "client.events"} == set(PERMISSIONS)
+    assert {*CALLS, *others, "client.download", "client.events", "client.adopt", "client.abandon"} == set(PERMISSIONS)
 
 
 @pytest.mark.parametrize(("whose", "role"), [(whose, role) for whose, role in CASES if role is not Role.ADMIN])

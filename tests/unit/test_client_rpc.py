@@ -72,7 +72,7 @@ from common.rpc.client_commands import (
 )
 from common.rpc.connection import Handler, Handlers, Link, Peer
 from common.values import PowerAction
-from innkeeper import rpc
+from innkeeper import region_calls, rpc
 from innkeeper.commands.enrolment import write_identity
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.listener import Listener, ListenerCallbacks
@@ -307,7 +307,7 @@ async def test_a_wait_timeout_says_that_the_operation_continues(client: rpc.Regi
 async def test_a_region_that_is_slow_to_close_is_no_error(
     region: Region, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rpc, "CLOSE_S", 0.0)
+    monkeypatch.setattr(region_calls, "CLOSE_S", 0.0)
     async with rpc.connect(region.address, folder=folder) as connected:
         assert (await connected.operation(7)).state == "queued"
     await eventually(lambda: not region.listener.all_links)
