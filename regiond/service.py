@@ -184,7 +184,6 @@ class RegionService:
             simulated_hosts=self._settings.simulated_hosts is not None,
             health=wire_health(components, is_stopping=lambda: self._is_stopping).check,
             rpc_address=components.addresses.rpc,
-            default_distro_series=self._settings.default_distro_series,
         )
         return make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,

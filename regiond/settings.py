@@ -211,7 +211,9 @@ class RegionSettings:
         12, "How many characters a new password needs; 12 is the least.", reload=True, at_least=12, at_most=128
     )
     default_distro_series: str = setting(
-        "", "The image of deployments that name none, such as ubuntu/noble. Default: the only one, if there is one."
+        "",
+        "The image of deployments that name none, such as ubuntu/noble, until an administrator chooses another. "
+        "Default: the first one.",
     )
     max_image_gib: float = setting(
         20.0, "The size of the largest image that may be uploaded, in GiB.", at_least=0.001, at_most=16384

@@ -21,6 +21,10 @@ MAX_IMAGE_NAME = 200
 MAX_IMAGE_TITLE = 255
 MAX_URL = 2000
 _HOW_TO_ADD = "An administrator can add one: innkeeper boot-resources import or create."
+_HOW_TO_SET = (
+    "An administrator sets the default image: innkeeper maas set-config name=default_distro_series "
+    "value=OSYSTEM/SERIES."
+)
 ARCHITECTURES = ("amd64", "arm64", "armhf", "i386", "ppc64el", "riscv64", "s390x")  # a new one comes last: see below
 
 
@@ -213,7 +217,9 @@ def choose(images: Iterable[Image], distro_series: str, architecture: str, *, de
     if wanted:
         if any(image.is_iso and image.name in {wanted, full_name(wanted)} for image in all_known):
             raise _refused(f"{shown(wanted)} is an ISO image: insert it into the drive of the machine (op=insert_iso).")
-        return _named(known, wanted, wanted_architecture)
+        if distro_series.strip():
+            return _named(known, wanted, wanted_architecture)
+        return _default(known, wanted, wanted_architecture)
     ready = [image for image in known if image.is_ready]
     in_region = [image for image in ready if image.host_id is None]
     if len(in_region) == 1:
@@ -221,8 +227,7 @@ def choose(images: Iterable[Image], distro_series: str, architecture: str, *, de
     if not ready:
         raise _refused(f"There is no image for {wanted_architecture} yet. {_HOW_TO_ADD}")
     raise _refused(
-        f"Name one of the images for {wanted_architecture}: {_list(ready)}. The region has no default "
-        "(default_distro_series)."
+        f"Name one of the images for {wanted_architecture}: {_list(ready)}. None is the default. {_HOW_TO_SET}"
     )
 
 
@@ -241,6 +246,18 @@ def choose_iso(images: Iterable[Image], name: str, architecture: str) -> Image:
     choices = sorted(image.name for image in isos if image.is_ready)
     none = f"There is no ISO image for {wanted_architecture} yet. An administrator can add one with filetype=iso."
     raise InvalidRequest.of({"image": [no_object("ISO image", name, choices) if choices else none]})
+
+
+def _default(known: Iterable[Image], name: str, architecture: str) -> Image:
+    """Returns the image that is the default. A default that is gone is not replaced by another: somebody chose it."""
+    images = list(known)
+    if any(name in {image.name, image.series} for image in images):
+        return _named(images, name, architecture)
+    ready = [image for image in images if image.is_ready]
+    choices = f"Name one of {_list(ready)}." if ready else f"There is none for {architecture} yet. {_HOW_TO_ADD}"
+    raise _refused(
+        f"The default image {shown(name)} does not exist for {architecture}, or was deleted. {choices} {_HOW_TO_SET}"
+    )
 
 
 def _named(known: Iterable[Image], wanted: str, architecture: str) -> Image:

@@ -10,9 +10,18 @@ from attrs import evolve
 from common.errors import InvalidRequest, WrongState
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
-from regiond.images import host_image_store, store
+from regiond.events.service import Events
+from regiond.images import default_store, host_image_store, store
 from regiond.images.content import ContentFolder
-from regiond.images.model import ArchitectureEntry, Image, architecture_entries, choose, choose_iso
+from regiond.images.default_image import DefaultImage, with_osystem, with_series
+from regiond.images.model import (
+    ArchitectureEntry,
+    Image,
+    architecture_entries,
+    choose,
+    choose_iso,
+    split_architecture,
+)
 
 
 async def images_removed_with(db: Db, host_id: int, host_ids: Collection[int]) -> tuple[str, ...]:
@@ -25,7 +34,7 @@ async def images_removed_with(db: Db, host_id: int, host_ids: Collection[int]) -
 
 
 class Images:
-    """The catalogue. `default_series` names the image for deployments that name none (`ubuntu/noble`), or is empty."""
+    """The catalogue. `default_series` is the setting of the configuration file: see `DefaultImage`."""
 
     def __init__(self, database: Database, folder: ContentFolder, *, default_series: str = "") -> None:
         self._database = database
@@ -75,9 +84,36 @@ class Images:
 
         Raises InvalidRequest for the field `distro_series`, which lists the images to choose from.
         """
-        if db is not None:
-            return choose(await store.list_images(db), distro_series, architecture, default=self._default_series)
-        return choose(await self.list(), distro_series, architecture, default=self._default_series)
+        async with self._database.joined(db) as joined:
+            images = await store.list_images(joined)
+            default = await self._default(joined)
+        known, _ = split_architecture(architecture)
+        return choose(images, distro_series, architecture, default=default.name_for(known))
+
+    async def default_name(self) -> tuple[str, str]:
+        """Returns osystem and series of the image of deployments that name none: see `DefaultImage.shown`."""
+        async with self._database.connection() as db:
+            return (await self._default(db)).shown(await store.list_images(db))
+
+    async def set_default(self, caller: Caller, *, osystem: str = "", series: str = "") -> str:
+        """Makes an image the default, and returns its name. `series` is such as `noble` or `ubuntu/noble`.
+
+        With an `osystem` alone, the series stays if this operating system has it. Raises NotAllowed; InvalidRequest for
+        the field `value` unless the image is ready.
+        """
+        caller.require_admin()
+        async with self._database.transaction() as db:
+            images, default = await store.list_images(db), await self._default(db)
+            before = default.shown(images)
+            name = with_series(images, before[0], series) if series else with_osystem(images, osystem, before[1])
+            await default_store.choose(db, name)
+            if "/".join(before) != name:
+                message = f"The image {name} is the default now: deployments that name no image use it."
+                await Events.record(db, "default_image_changed", message, caller=caller)
+        return name
+
+    async def _default(self, db: Db) -> DefaultImage:
+        return DefaultImage(recorded=await default_store.names(db), configured=self._default_series)
 
     async def find_iso(self, db: Db, name: str, architecture: str) -> Image:
         """Returns a ready ISO image in the caller's transaction: see `model.choose_iso`. Raises InvalidRequest."""

@@ -14,7 +14,7 @@ from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.file_folder import UploadFile, locked
-from regiond.images import store, upload_store
+from regiond.images import default_store, store, upload_store
 from regiond.images.content import ContentFolder, Stopped, sha256_of
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection.confinement import ConfinementReport
@@ -115,6 +115,7 @@ class ImageChecks:
             if is_new:
                 await self.threads.run(partial(self.folder.keep, inspected.path, inspected.sha256))
             if await upload_store.set_ready(db, image.id, inspected):
+                await default_store.record_first(db, image.id)
                 message = f"The image {image.name} for {image.architecture} is ready."
                 await Events.record(db, "image_ready", message)
         await self.threads.run(partial(self.folder.remove_upload, image.id))

@@ -43,7 +43,6 @@ RESOURCES_WITHOUT: Mapping[str, str] = {
     "regioncontrollers/": SAME,
     "regioncontrollers/{system_id}/": SAME,
     "events/stream": PROGRAMS,
-    "maas/": MAAS,
     "vmhost-certificate/{name}": GUESTS,
     "report/{id}/{secret}": GUESTS,
     "report/{id}/{secret}/user-data": GUESTS,
@@ -60,6 +59,7 @@ WITHOUT: Mapping[str, str] = {
     "GET machines/?op=list_allocated": SUMMED_UP,  # the list with a filter
     "POST machines/?op=set_zone": SUMMED_UP,  # bulk, and the form of a VM
     "GET machines/?op=is_registered": PROGRAMS,
+    "GET maas/?op=get_config": MAAS,
     "GET account/columns/": SUMMED_UP,  # each list shows its own
     "GET machines/?op=power_parameters": MAAS,
     "GET machines/{system_id}/?op=query_power_state": SUMMED_UP,  # pages follow what the host reports
@@ -198,6 +198,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST devices/{system_id}/?op=set_owner_data": Shown("networks/devices/<id>/owner-data"),
     # Images
     "GET boot-resources/": Shown("settings/images", "images.list"),
+    "POST maas/?op=set_config": Shown("settings/images/<image>/default"),
     "POST boot-resources/": Shown("settings/new-image/<way>"),
     "POST boot-resources/?op=import": Shown("settings/new-image/<way>"),
     "GET boot-resources/{id}/": Shown("settings/image-upload/<image>"),

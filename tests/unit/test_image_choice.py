@@ -48,7 +48,8 @@ def test_without_a_series_it_is_the_default_or_the_only_one() -> None:
     assert choose([NOBLE, OWN], "", "amd64", default="custom/x") is OWN
     assert choose([OWN, uploading, image("ubuntu/noble", architecture="arm64")], "", "amd64") is OWN
     assert refusal([OWN, NOBLE], "") == (
-        "Name one of the images for amd64: custom/x, ubuntu/noble. The region has no default (default_distro_series)."
+        "Name one of the images for amd64: custom/x, ubuntu/noble. None is the default. An administrator sets the "
+        "default image: innkeeper maas set-config name=default_distro_series value=OSYSTEM/SERIES."
     )
     assert (
         refusal([uploading], "")

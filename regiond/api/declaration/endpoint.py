@@ -46,7 +46,6 @@ class SiteInfo:
     version: str = "3.7.3"  # of the MAAS API; clients parse it, so digits and dots only
     software: str = field(factory=_software)
     simulated_hosts: bool = False
-    default_distro_series: str = ""  # the image of deployments that name none, if the region has such a setting
     health: Callable[[], Awaitable[Health]] = _all_well
     rpc_address: Callable[[], str] = str  # the address for RPC clients
     wait_s: float = 120.0  # how long a request waits for its operation

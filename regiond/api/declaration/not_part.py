@@ -94,7 +94,6 @@ OF_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "test": _RACK_POWER,
     },
     "RegionControllerHandler": {"DELETE": _CONFIGURATION, "PUT": _CONFIGURATION},
-    "MaasHandler": {"set_config": _CONFIGURATION},
 }
 
 # Of handlers that have an empty list and nothing else: a reason for every change.

@@ -1,4 +1,4 @@
-"""Images for deployments: the list with uploads under way, how to add one, and deletion."""
+"""Images for deployments: the list with uploads under way, how to add one, the default, and deletion."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from attrs import frozen
 
 from regiond.api.replies import Reply
 from regiond.api.resources.images.boot_resources import BOOT_RESOURCE
+from regiond.api.resources.region.maas_config import MAAS
 from regiond.api.urls import id_in
 from regiond.caller import Permission
 from regiond.images.model import Image, ImageState
 from regiond.ui.formats import file_size, share
+from regiond.ui.forms.question import Change, Question, ask
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
@@ -66,6 +68,7 @@ async def show_list(visit: Visit) -> Reply:
         view=view,
         progress={image.id: progress_of(image) for image in view.rows},
         copies=await services.images.hosts_with_copy() if visit.caller.is_admin else {},
+        default_name="/".join(await services.images.default_name()),
         default_ids={image.id for image in defaults if image is not None},
         architecture=architectures[0] if architectures else _USUAL,
     )
@@ -86,6 +89,28 @@ async def delete(visit: Visit) -> Reply:
     return await confirm(visit, removal)
 
 
+async def make_default(visit: Visit) -> Reply:
+    image = await visit.services.images.read(id_in(visit.path["image"], "image"))
+    osystem, series = await visit.services.images.default_name()
+    before = f"{osystem}/{series}" if series else ""
+    question = Question(
+        title=text("Make {name} the default image", name=image.name),
+        section=SETTINGS,
+        crumbs=CRUMBS,
+        button=text("Make default"),
+        back=page_url(SETTINGS, "images"),
+        undo=text("Make another image the default."),
+        effects=(text("Deployments that name no image use it, on all architectures that it has."),),
+        changes=(Change(label=text("Default image"), before=before, after=image.name),),
+    )
+
+    async def act() -> Reply:
+        await visit.act(MAAS, "POST", "set_config", fields={"name": "default_distro_series", "value": image.name})
+        return redirect(SETTINGS, "images")
+
+    return await ask(visit, question, act)
+
+
 async def show_image(visit: Visit) -> Reply:
     """An image has no page of its own."""
     return redirect(SETTINGS, "images")
@@ -94,5 +119,6 @@ async def show_image(visit: Visit) -> Reply:
 PAGES = (
     Page(path="settings/images", handle=show_list),
     Page(path="settings/images/<image>", handle=show_image),
+    *form_pages("settings/images/<image>/default", make_default, permission=Permission.ADMIN),
     *form_pages("settings/images/<image>/delete", delete, permission=Permission.ADMIN),
 )

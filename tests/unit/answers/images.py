@@ -15,6 +15,8 @@ ANSWERS: Mapping[str, Any] = {
     "images.read": lambda image_id: IMAGE if image_id == IMAGE.id else NotFound("There is no image."),
     "images.architecture_entries": (ArchitectureEntry(id=1, architecture="amd64"),),
     "images.with_copies": tuple,
+    "images.default_name": ("ubuntu", "noble"),
+    "images.set_default": "ubuntu/noble",
     "host_images.add": IMAGE,
     "image_uploads.declare": IMAGE,
     "image_imports.start": IMAGE,

@@ -1,20 +1,24 @@
-"""`maas/`: the settings of MAAS that clients read."""
+"""`maas/`: the settings of MAAS that clients read, and the default image, which they set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Resource, Result
-from regiond.api.declaration.field_types import Choice
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL, INT, NULL, STR, one_of
+from regiond.api.replies import Reply, text_reply
 from regiond.dns.model import DEFAULT_TTL_S
+from regiond.images.model import MAX_IMAGE_NAME
 
-_UBUNTU = "ubuntu"
+_ELSEWHERE = "The other settings of the region are in its configuration file."
 _VALUE = one_of(STR, BOOL, INT, NULL)
 _Value = str | bool | int | None
 _OWN = ("default_osystem", "default_distro_series", "maas_name")
+_SETTABLE = ("default_osystem", "default_distro_series")
 # Settings of functions that only MAAS has, in the form of functions that are off or not set.
 _CONSTANTS: Mapping[str, _Value] = {
     "active_discovery_interval": 0,
@@ -50,28 +54,26 @@ async def _get(call: Call) -> _Value:
         return _CONSTANTS[name]
     if name == "maas_name":
         return "innkeeper"
-    osystem, series = await _default_image(call)
+    osystem, series = await call.services.images.default_name()
     return osystem if name == "default_osystem" else series
 
 
-async def _default_image(call: Call) -> tuple[str, str]:
-    """Returns operating system and series of a deployment without an image; an empty series if it must name one."""
-    configured = call.info.default_distro_series.strip()
-    if configured:
-        osystem, _, series = configured.rpartition("/")
-        return osystem or _UBUNTU, series
-    names = {
-        (one.osystem, one.series)
-        for one in await call.services.images.list()
-        if one.is_ready and one.host_id is None and not one.is_iso
-    }
-    return names.pop() if len(names) == 1 else (_UBUNTU, "")
+async def _set(call: Call) -> Reply:
+    name, value = call.values["name"], call.values["value"]
+    if name not in _SETTABLE:
+        raise InvalidRequest(f"not part of Innkeeper: {name} cannot be set here. {_ELSEWHERE}")
+    wanted = {"osystem" if name == "default_osystem" else "series": value}
+    await call.services.images.set_default(call.caller, **wanted)
+    return text_reply("OK")
 
 
 MAAS = Resource(
     handler="MaasHandler",
     path="maas/",
-    doc="Settings that clients of MAAS read. Those of Innkeeper are in the configuration file of the region.",
+    doc=(
+        "Settings that clients of MAAS read, and the default image, which they set. The other settings of Innkeeper "
+        "are in the configuration file of the region."
+    ),
     endpoints=(
         crud.read(
             Result(doc="The value.", type=_VALUE),
@@ -80,8 +82,8 @@ MAAS = Resource(
             title="Read a setting of MAAS",
             doc=(
                 "default_osystem and default_distro_series are the image of deployments that name none; the series is "
-                "empty if there are several images and no default_distro_series in the region's configuration. What "
-                "Innkeeper does not do, such as a proxy or NTP servers, is off or not set."
+                "empty if there is no default for all architectures. What Innkeeper "
+                "does not do, such as a proxy or NTP servers, is off or not set."
             ),
             fields=(
                 Field(
@@ -92,6 +94,36 @@ MAAS = Resource(
                     example="default_osystem",
                 ),
             ),
+        ),
+        Endpoint(
+            method="POST",
+            op="set_config",
+            permission=Permission.ADMIN,
+            title="Set the default image",
+            doc=(
+                "default_distro_series, such as noble, ubuntu/noble or custom/web, and default_osystem, whose series "
+                "stays if it has it: the image of deployments that name none. It has to be ready. An image that is "
+                "added later does not change it; if it is deleted, such deployments are refused."
+            ),
+            result=Result(doc="OK (text/plain)."),
+            fields=(
+                Field(
+                    "name",
+                    Choice(choices=(*_OWN, *_CONSTANTS)),
+                    "Name of the setting: default_distro_series or default_osystem.",
+                    recorded=True,
+                    required=True,
+                    example="default_distro_series",
+                ),
+                Field(
+                    "value",
+                    Text(max_length=MAX_IMAGE_NAME),
+                    "The new value.",
+                    required=True,
+                    example="ubuntu/noble",
+                ),
+            ),
+            run=_set,
         ),
     ),
 )
