@@ -16,9 +16,11 @@ from tests.deployment.deployment import Deployment
 from tests.disk_images import raw_disk, upload
 from tests.integration.images import add_image
 from tests.integration.tables import sql
+from tests.integration.test_image_upload_command import logged_in
 from tests.integration.users import as_user
 from tests.integration.web_client import WebClient
 from tests.rejections import invalid_fields
+from tests.unit.command.processes import in_shell
 
 pytestmark = pytest.mark.database
 
@@ -134,6 +136,18 @@ async def test_what_is_no_image_is_not_made_the_default(rackless: Deployment) ->
     with pytest.raises(NotAllowed):
         await set_config(await as_user(rackless, "alice"), "default_distro_series", "noble")
     assert await default(rackless) == "ubuntu/noble"
+
+
+async def test_the_command_of_the_refusal_sets_the_default(rackless: Deployment, tmp_path: Path) -> None:
+    await add_image(rackless, "ubuntu/noble")
+    await add_image(rackless, "custom/web", content=b"b" * 1024)
+    refused = await default(rackless)
+    assert refused.startswith("Name one of the images for amd64: custom/web, ubuntu/noble. None is the default.")
+    command = refused[refused.index("innkeeper maas") :].rstrip(".").replace("OSYSTEM/SERIES", "custom/web")
+    await logged_in(rackless, tmp_path)
+    ran = await in_shell(tmp_path, command)
+    assert (ran.status, ran.out.strip()) == (0, "OK"), ran.err
+    assert await default(rackless) == "custom/web"
 
 
 async def test_a_page_sets_the_default(rackless: Deployment) -> None:
