@@ -256,7 +256,7 @@ async def test_a_host_that_returns_in_time_is_kept(innkeeper: Deployment, host: 
 
 
 async def test_a_sibling_host_keeps_its_machines_and_claims(innkeeper: Deployment, host: Any) -> None:
-    address = "simulated:sim?cores=8&memory_mib=12288&guests=2&fault_seed=1"
+    address = "simulated:sim?cores=8&memory_mib=12288&guests=2&fault_seed=1&shared=1"
     sibling = await innkeeper.add_host(type="simulated", power_address=address, name="sibling")
     await innkeeper.compose(sibling, hostname="other", **SMALL)
     claimed = await rows(innkeeper, "select cores_claimed, memory_mib_claimed from server")

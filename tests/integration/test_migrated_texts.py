@@ -16,7 +16,7 @@ from regiond.db.pool import Db, connect
 pytestmark = pytest.mark.database
 
 SAID = "Cannot connect to hv1.example:8443: refused."
-FILE = "0037_hidden_texts.sql"
+FILE = "0033_hidden_texts.sql"
 _OPERATION = """
     insert into operation (kind, state, request, error_code, error_message, max_failures)
     values ('refresh', 'failed', '{}', $1, $2, 1) returning id

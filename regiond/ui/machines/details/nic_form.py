@@ -38,7 +38,7 @@ def values_of(nic: NicView) -> dict[str, str]:
 
 def ends_link(link: Mapping[str, str]) -> bool:
     """Returns whether these fields of a link are those of none."""
-    return link[MODE] == LinkMode.LINK_UP and SUBNET not in link
+    return link.get(MODE) == LinkMode.LINK_UP and SUBNET not in link
 
 
 def link_fields(values: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str] | None:
