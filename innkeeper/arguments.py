@@ -220,6 +220,8 @@ def check_known(fields: Iterable[Given], known: Sequence[str], *, of: str, usage
 
 def _unknown_field(name: str, known: Sequence[str], of: str) -> str:
     near = similar_field(name, known)
+    if name.replace("-", "_") == "dry_run" and not near:
+        return f"{of} has no dry run, so nothing was done."
     if near:
         return f"Unknown field '{name}' of {of}. Did you mean '{near}'?"
     return f"Unknown field '{name}' of {of}. " + (f"Known: {', '.join(known)}." if known else "It has no fields.")
