@@ -28,7 +28,7 @@ def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[t
             return (), missing_pool(disk, host)
         found = next((pool for pool in pools if pool.is_available and free_bytes[pool.id] >= size_bytes), None)
         if found is None:
-            return (), _missing_storage(size_bytes, pools, free_bytes)
+            return (), _missing_storage(size_bytes, pools, free_bytes, sharing)
         for shared in sharing[found.storage]:
             free_bytes[shared.id] -= size_bytes
         assigned.append(
@@ -88,7 +88,12 @@ def _allowed_pools(disk: DiskRequirement, host: Candidate) -> Sequence[Candidate
     return default or host.storage_pools
 
 
-def _missing_storage(size_bytes: int, pools: Sequence[CandidateStoragePool], free_bytes: Mapping[int, int]) -> str:
+def _missing_storage(
+    size_bytes: int,
+    pools: Sequence[CandidateStoragePool],
+    free_bytes: Mapping[int, int],
+    sharing: Mapping[str | int, Sequence[CandidateStoragePool]],
+) -> str:
     """Shows as many decimals as are needed to distinguish the required size from the largest free one."""
     most_bytes = max((free_bytes[pool.id] for pool in pools if pool.is_available), default=0)
     digits = next(digits for digits in range(1, 10) if _gb(size_bytes, digits) != _gb(most_bytes, digits))
@@ -97,11 +102,18 @@ def _missing_storage(size_bytes: int, pools: Sequence[CandidateStoragePool], fre
         return f"{required}, the host has no storage pool"
     free = ", ".join(
         f"{_gb(free_bytes[pool.id], digits)} of {_gb(pool.total_bytes, digits)} GB free in {pool.name}"
+        f"{_shared(pool, sharing[pool.storage])}"
         if pool.is_available
         else f"the storage pool {pool.name} is {pool.status}"
         for pool in pools
     )
     return f"{required}, {free}"
+
+
+def _shared(pool: CandidateStoragePool, on_its_storage: Sequence[CandidateStoragePool]) -> str:
+    """Says why an empty pool can be full: its space is claimed in others."""
+    others = [other.name for other in on_its_storage if other.id != pool.id]
+    return f" (shares its space with {', '.join(others)})" if others else ""
 
 
 def _gb(size_bytes: int, digits: int) -> str:

@@ -103,7 +103,8 @@ def test_earlier_disks_reduce_the_space_for_later_ones() -> None:
 def test_disks_in_pools_that_share_storage_take_from_the_same_space() -> None:
     pools = (storage_pool(free_gb=10), storage_pool(2, "b", free_gb=10))
     host = evolve(HOST, storage_pools=tuple(evolve(pool, storage_id="one") for pool in pools))
-    assert "2.0 of 100.0 GB free in b" in evaluated(evolve(SMALL, disks=parse_storage("8,8(pool:b)")), host).reasons[0]
+    (reason,) = evaluated(evolve(SMALL, disks=parse_storage("8,8(pool:b)")), host).reasons
+    assert reason.endswith(f"2.0 of 100.0 GB free in b (shares its space with {pools[0].name})")
     assert evaluated(evolve(SMALL, disks=parse_storage("8,2(pool:b)")), host).storage_pool_ids == (1, 2)
 
 
