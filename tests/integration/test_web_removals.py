@@ -142,6 +142,7 @@ async def test_a_release_that_deletes_by_then_is_shown_first(region: Deployment,
     again = await client.post(path, None, **shown.hidden, erase="", comment="")
     assert is_asked_again(again)
     assert "This is deleted for good" in again.text
+    assert again.text.index("This is deleted for good") < again.text.index("What this means:")
     assert (await region.get(f"machines/{machine['system_id']}/"))["status_name"] == "Allocated"
     assert (await client.post(path, None, **again.hidden, typed="web")).status == 303
     await eventually(lambda: are_gone(region))
