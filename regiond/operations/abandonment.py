@@ -90,7 +90,8 @@ def _known(operation: Operation, facts: WaitFacts) -> tuple[str, ...]:
     if not operation.reached_host:
         found.append(f"No command of it has reached {host}.")
     else:
-        found.append(f"It reached {host}; its last step was {operation.step}. What that left there stays.")
+        step = f"; its last step was: {operation.step.replace('_', ' ')}" if operation.step else ""
+        found.append(f"It reached {host}{step}. What that left there stays.")
     if facts.leased:
         found.append("An attempt was running at that moment; whether it still changed something is not known.")
     if facts.host_state == "unreachable":

@@ -91,7 +91,8 @@ async def test_an_abandoned_operation_says_who_why_and_what_is_known(innkeeper: 
         assert "ends as failed. Nothing more is undone. web can be used again." in plan["effects"][0]
         known = [one for one in plan["effects"][1:] if not one.startswith("An attempt")]
         assert known[0].startswith("Undoing failed last with: ")
-        assert known[1].startswith("It reached sim; its last step was ")
+        assert known[1].startswith("It reached sim; its last step was: ")
+        assert "_" not in known[1]
         assert (await innkeeper.get(f"operations/{operation}/"))["state"] == "undoing"
         error = (await abandon(innkeeper, operation))["error"]
     assert f"Undoing it was abandoned by admin: {WHY}. Undoing failed last with: " in error["message"]

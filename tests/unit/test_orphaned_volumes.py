@@ -111,6 +111,12 @@ def test_the_repair_policy_of_a_volume_depends_on_the_ledger(
     assert detect(evolve(volume, busy=True)) is None
 
 
+def test_a_volume_that_its_guest_no_longer_uses_can_be_below_a_snapshot() -> None:
+    reported = detect(evolve(MACHINE, machine_here=True))
+    assert reported is not None
+    assert "if no disk or snapshot of it is based on the volume" in reported.remedy
+
+
 @pytest.mark.parametrize("volume", [DELETED, VOLUME], ids=["of-deleted-machine", "unknown"])
 def test_a_volume_on_a_server_without_hosts_has_no_repair(volume: OrphanedVolume) -> None:
     reported = detect(evolve(volume, host_id=None, host_name=None))

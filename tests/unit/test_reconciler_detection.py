@@ -192,6 +192,13 @@ def test_an_operation_without_progress_is_a_discrepancy(changes: dict[str, Any],
     assert (found.kind if found else None) is kind
 
 
+def test_the_reason_why_undoing_fails_is_part_of_a_sentence() -> None:
+    undone = evolve(RUNNING, state="undoing", failures=10, undo_fails="The pool is not active.", lease_until=None)
+    found = operations.detect(undone, NOW)
+    assert found is not None
+    assert found.found == "undoing the operation fails again and again: The pool is not active"
+
+
 def of_machine(**changes: Any) -> Discrepancy:
     (found,) = machines.detect(evolve(MACHINE, **changes))
     return found

@@ -122,7 +122,7 @@ def _undone_in_vain(operation: OpenOperation, reason: str) -> Discrepancy:
         DiscrepancyKind.OPERATION_STUCK,
         RepairPolicy.NONE,
         since=operation.began_at,
-        found=f"undoing the operation fails again and again: {reason}",
+        found=f"undoing the operation fails again and again: {reason.rstrip('.')}",
         expected="an operation that ends",
         remedy=_ABANDON.format(operation.id),
     )

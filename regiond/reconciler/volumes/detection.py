@@ -79,7 +79,8 @@ def _of_machine(volume: OrphanedVolume) -> Discrepancy:
             volume,
             found=f"it was created for {volume.hostname}, whose guest {volume.machine_guest} does not use it",
             expected=f"{volume.machine_guest} uses the volume",
-            remedy="Attach it to the guest again, or delete it at the hypervisor.",
+            remedy="Attach it to the guest again, or, if no disk or snapshot of it is based on the volume "
+            "(qemu-img info --backing-chain shows that), delete it at the hypervisor.",
         )
     created = f"it was created for {volume.hostname}, which is on {volume.machine_host}"
     if index_of_volume(volume.name) is None:  # its user data or console log, which no disk names
