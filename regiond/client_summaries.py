@@ -1,4 +1,4 @@
-"""What RPC clients read of hosts, machines and operations."""
+"""Summaries of hosts, machines and operations that RPC clients read."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ async def becomes(innkeeper: Deployment, state: HostState, *host_ids: int) -> No
 async def two_hosts_of_a_server(innkeeper: Deployment) -> tuple[int, int]:
     """Two hosts with one file, so with one identity: a server seen through two addresses."""
     first = await innkeeper.add_simulated()
-    address = "simulated:sim?cores=4&memory_mib=12288&fault_seed=1"
+    address = "simulated:sim?cores=4&memory_mib=12288&fault_seed=1&shared=1"
     sibling = await innkeeper.add_host(type="simulated", power_address=address, name="sibling")
     await none_is_due(innkeeper, first["id"], sibling)
     return first["id"], sibling

@@ -12,11 +12,13 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 
-# Two modules of each are those of traces: a request that is not traced asks them for that.
-MOST_OF_A_READ = 26
+# Two modules of each are those of traces: a request that is not traced asks them for that. Three of a read hide from
+# its reader what servers say.
+MOST_OF_A_READ = 29
 # Until its rows are committed. One of them says which request the operation is of, one what a copy begins with, one how
-# its disks are named, one how large a product makes them, and one what the end of the region interrupts.
-MOST_OF_A_COMPOSE = 67
+# its disks are named, one how large a product makes them, one what the end of the region interrupts, and one whether
+# only a plan is wanted.
+MOST_OF_A_COMPOSE = 68
 ANSWERS = "regiond.api.declaration.operation_wait"  # reads the operation, which is committed then
 REQUESTS = 3
 

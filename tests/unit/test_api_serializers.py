@@ -87,6 +87,8 @@ def test_responses_match_their_declared_schema(api: ApiDouble, resource: Resourc
     elif endpoint.op == "set_boot_disk":
         text = b"OK: quick-fox boots from sda at its next start."
         assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", text)
+    elif endpoint.op == "set_config":
+        assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"OK")
     elif endpoint.op == "details":
         assert (reply.content_type, len(reply.body)) == ("application/bson", 17)
     elif endpoint.op == "download":
