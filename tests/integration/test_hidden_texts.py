@@ -55,6 +55,7 @@ def leaks(text: str, role: Role, secrets: Planted) -> list[str]:
     return [*(secret for secret in hidden if secret in text), *marks]
 
 
+@pytest.mark.slow
 async def test_no_request_shows_what_is_hidden(innkeeper: Deployment) -> None:
     pools = await two_pools(innkeeper)
     found: list[str] = []
@@ -102,6 +103,7 @@ def page_paths(contents: Mapping[str, Contents], tasks: list[int], role: Role) -
     return [*paths, *files, *more, "events/export/csv", f"events?q={SAYS}", f"search?q={FOREIGN}", f"search?q={SAYS}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", [role for role in USERNAMES if role is not Role.ADMIN])
 async def test_no_page_shows_what_is_hidden(innkeeper: Deployment, role: Role) -> None:
     pools = await two_pools(innkeeper)
@@ -121,6 +123,7 @@ async def test_no_page_shows_what_is_hidden(innkeeper: Deployment, role: Role) -
     assert not found, "\n\n".join(found)
 
 
+@pytest.mark.slow
 async def test_no_answer_to_a_change_shows_what_is_hidden(innkeeper: Deployment) -> None:
     pools = await two_pools(innkeeper)
     found: list[str] = []
