@@ -105,8 +105,9 @@ async def test_a_refused_deployment_is_refused_alike(innkeeper: Deployment) -> N
     for fields in ({"distro_series": "nope"}, {"user_data": "x" * 2_000_000}, {"ephemeral_deploy": "true"}):
         await refused_alike(innkeeper, "POST", path, "deploy", **fields)
     with innkeeper.held("power"):
-        await innkeeper.begin(path, op="power_on")
+        powered = await innkeeper.begin(path, op="power_on")
         await refused_alike(innkeeper, "POST", path, "deploy")
+    assert await innkeeper.ended(powered) == "succeeded"
     await deploy(innkeeper, vm)
     await reaches(innkeeper, vm, "Deployed")
     assert "deployed" in (await refused_alike(innkeeper, "POST", path, "deploy")).lower()

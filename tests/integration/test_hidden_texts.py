@@ -26,6 +26,8 @@ from tests.integration.two_pools import FOREIGN, GRANTS, NATIVE, USERNAMES, Cont
 from tests.integration.web_client import WebClient
 from tests.rejections import rejection
 
+pytestmark = pytest.mark.slow  # each plants its texts with hosts that fail
+
 STREAM_S = 1.0  # the stored events of a stream come at once
 POOL_OF = {role: GRANTS[role][0] if role in GRANTS else None for role in Role}
 READERS = (*GRANTS, Role.NOBODY, Role.STRANGER)
@@ -55,7 +57,6 @@ def leaks(text: str, role: Role, secrets: Planted) -> list[str]:
     return [*(secret for secret in hidden if secret in text), *marks]
 
 
-@pytest.mark.slow
 async def test_no_request_shows_what_is_hidden(innkeeper: Deployment) -> None:
     pools = await two_pools(innkeeper)
     found: list[str] = []
@@ -103,7 +104,6 @@ def page_paths(contents: Mapping[str, Contents], tasks: list[int], role: Role) -
     return [*paths, *files, *more, "events/export/csv", f"events?q={SAYS}", f"search?q={FOREIGN}", f"search?q={SAYS}"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("role", [role for role in USERNAMES if role is not Role.ADMIN])
 async def test_no_page_shows_what_is_hidden(innkeeper: Deployment, role: Role) -> None:
     pools = await two_pools(innkeeper)
@@ -123,7 +123,6 @@ async def test_no_page_shows_what_is_hidden(innkeeper: Deployment, role: Role) -
     assert not found, "\n\n".join(found)
 
 
-@pytest.mark.slow
 async def test_no_answer_to_a_change_shows_what_is_hidden(innkeeper: Deployment) -> None:
     pools = await two_pools(innkeeper)
     found: list[str] = []

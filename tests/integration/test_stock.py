@@ -176,9 +176,13 @@ async def test_the_first_console_ends_stock(innkeeper: Deployment) -> None:
     machine = await stock(innkeeper)
     await innkeeper.put(path(machine), autostart="always")
     innkeeper.simulated().set_power(machine["hostname"], PowerState.ON)
-    await innkeeper.refreshed(machine["pod"]["id"])
-    running = await innkeeper.get(path(machine))
-    assert (running["power_state"], running["stock"]) == ("on", True)
+
+    async def runs() -> bool:
+        await innkeeper.refreshed(machine["pod"]["id"])  # one that has begun before shows the state of before
+        return bool((await innkeeper.get(path(machine)))["power_state"] == "on")
+
+    await eventually(runs)
+    assert (await innkeeper.get(path(machine)))["stock"] is True
     socket = await innkeeper.api.websocket(path(machine), op="console")
     await eventually(lambda: is_in_use(innkeeper, machine))
     socket.close()
