@@ -32,14 +32,11 @@ from common.values import (
 )
 from rackd.drivers.contract import ConsoleStream, ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, only_parts_of_disks, required_guest
-from rackd.drivers.libvirt.connection.client import BulkDomain, Client
+from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.own_connection import OwnConnections
 from rackd.drivers.libvirt.connection.session import Session
-from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
-from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
-from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
 from rackd.drivers.libvirt.deployment import deployer, images, iso_drives
 from rackd.drivers.libvirt.guests import (
     boot_disk,
@@ -63,17 +60,9 @@ from rackd.drivers.libvirt.guests import (
 from rackd.drivers.libvirt.guests.cloning import CopiedContent
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
-from rackd.drivers.libvirt.guests.removal_facts import RemovalInventory, Storage
-from rackd.drivers.libvirt.inventory import facts, guests, image_copies, usage
-from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
-from rackd.drivers.libvirt.inventory.guest_agents import GuestAgents
-from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
-from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
-from rackd.drivers.libvirt.inventory.node_devices import host_nics_of
-from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
-from rackd.drivers.libvirt.inventory.saved_guests import with_saved_sizes
-from rackd.drivers.libvirt.inventory.volume_disks import VolumeDisks
-from rackd.drivers.libvirt.xml import text_at
+from rackd.drivers.libvirt.host_discovery import HostDiscovery
+from rackd.drivers.libvirt.inventory import facts, guests, usage
+from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
 from rackd.drivers.resizing import before_start
 from rackd.drivers.usage_counters import HostCounters
 from rackd.drivers.without_projects import WithoutProjects
@@ -98,87 +87,29 @@ class LibvirtDriver(WithoutProjects):
         self._installation_id = installation_id
         self._session = Session(connect)
         self._consoles = OwnConnections(connect)
-        self._reread_domains = reread_domains
         self._watches: set[Watch] = set()
-        self._agents = GuestAgents()
-        self._images = ImageInventory()
-        self._removal = RemovalInventory()
-        self._domain_cache: tuple[Client, DomainCache] | None = None
-        self._capabilities: tuple[Client, HostTraits, DomainCapabilities] | None = None
+        self._discovery = HostDiscovery(installation_id, reread_domains=reread_domains)
 
     def reach(self) -> str:
         return facts.version_text(self._session.client().lib_version())
 
     def discover(self) -> Discovery:
-        client = self._session.client()
-        calls_before = client.calls
-        cache = self._cache_of(client)
-        responses = client.host()
-        pools, problems = facts.pools_of(responses)
-        domains = client.all_domains()
-        cached = cache.refresh(domains)
-        names = client.volume_names({text_at(pool, "uuid") for pool in pools})
-        paths = PoolPaths.of((*pools, *facts.inactive_pools_of(responses)))
-        listing = guests.listing(
-            VolumeDisks(client, paths).completed(domains, cached),
-            paths,
-            self._installation_id,
-            cached.configs,
-            host_nics_of(responses),
-            names,
-        )
-        saved = with_saved_sizes(listing.guests, client.saved_domains())
-        listed = self._removal.find(
-            client, saved, cached.configs, Storage.of(pools, facts.inactive_pools_of(responses))
-        )
-        copies = self._images.find(client, names)
-        used_bytes = image_copies.added(listing.used_bytes, copies)
-        volumes = names if _all_known(domains, cached) else {}
-        _, capabilities = self._capabilities_of(client, traits_of(responses))
-        return Discovery(
-            facts=facts.facts_of(responses, pools, used_bytes, uefi_firmware=capabilities.firmware_efi),
-            guests=self._agents.with_addresses(
-                client,
-                with_leases(client, listed, ServedNetworks.of(responses.networks)),
-                {uuid for uuid, config in cached.configs.items() if config.agent_connected},
-            ),
-            problems=(*problems, *cached.problems, *listing.problems),
-            calls=client.calls - calls_before,
-            orphaned_volumes=orphaned_volumes.find(volumes, cached.configs.values()),
-            inspected_pools=tuple(sorted(volumes)),
-            image_copies=copies,
-            image_pools=tuple(sorted(names)),
-        )
+        return self._discovery.discover(self._session.client())
 
     def usage(self) -> HostCounters:
         return usage.read(self._session.client())
 
-    def _cache_of(self, client: Client) -> DomainCache:
-        """Returns a cache that lives as long as the connection, whose events it needs."""
-        if self._domain_cache is None or self._domain_cache[0] is not client:
-            self._domain_cache = client, DomainCache(client, reread_domains=self._reread_domains)
-        return self._domain_cache[1]
-
     def find(self, guest: GuestRef) -> Guest | None:
-        client = self._session.client()
-        domain = lookup.marked_domain(client, guest)
-        if domain is None:
-            return None
-        found = self._removal.update(client, lookup.read_guest(client, domain), domain)
-        if found.power is not PowerState.ON:
-            return found
-        leased = with_leases(client, [found], ServedNetworks.of(client.networks()))
-        connected = {domain.uuid} if has_connected_agent(lookup.tree_of(domain)) else set()
-        return self._agents.with_addresses(client, leased, connected)[0]
+        return self._discovery.find(self._session.client(), guest)
 
     def compose(self, spec: GuestSpec) -> Guest:
         client = self._session.client()
-        return compose(client, spec, *self._capabilities_of(client))
+        return compose(client, spec, *self._discovery.capabilities_of(client))
 
     def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
         """Raises Unsupported for a storage pool to which libvirt copies nothing, such as ZFS."""
         client = self._session.client()
-        return compose(client, spec, *self._capabilities_of(client), CopiedContent(client, content))
+        return compose(client, spec, *self._discovery.capabilities_of(client), CopiedContent(client, content))
 
     def decompose(
         self,
@@ -212,7 +143,7 @@ class LibvirtDriver(WithoutProjects):
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         """Raises Unsupported if the host lacks the UEFI firmware that the image needs."""
         client = self._session.client()
-        _, capabilities = self._capabilities_of(client)
+        _, capabilities = self._discovery.capabilities_of(client)
         deployer.deploy(client, spec, image, seed, capabilities)
         return False
 
@@ -256,17 +187,19 @@ class LibvirtDriver(WithoutProjects):
         client = self._session.client()
         if size is not None:
             with before_start(domain.name):
-                resizing.define(client, domain, size, self._capabilities_of(client)[1].maximum_cores)
+                resizing.define(client, domain, size, self._discovery.capabilities_of(client)[1].maximum_cores)
         disk_growth.grow_before_start(client, domain, disk_sizes)
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         client = self._session.client()
-        maximum = self._capabilities_of(client)[1].maximum_cores
+        maximum = self._discovery.capabilities_of(client)[1].maximum_cores
         return resizing.resize(client, guest, size, maximum, closing=self._session.closing)
 
     def resize_placed(self, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
         client = self._session.client()
-        return resizing.resize_placed(client, guest, size, placement, self._capabilities_of(client)[1].maximum_cores)
+        return resizing.resize_placed(
+            client, guest, size, placement, self._discovery.capabilities_of(client)[1].maximum_cores
+        )
 
     def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
         """The guest's device gets the next name that is free, whatever `index` is."""
@@ -307,7 +240,7 @@ class LibvirtDriver(WithoutProjects):
 
     def make_bootable(self, spec: GuestSpec) -> None:
         client = self._session.client()
-        deployer.make_bootable(client, spec, self._capabilities_of(client)[1])
+        deployer.make_bootable(client, spec, self._discovery.capabilities_of(client)[1])
 
     def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
         return nic_changes.attach(self._session.client(), guest, nic, closing=self._session.closing)
@@ -317,7 +250,7 @@ class LibvirtDriver(WithoutProjects):
         try:
             return nic_replacement.change(client, guest, mac_address, nic)
         finally:
-            self._cache_of(client).has_changed(str(guest.marker.machine_id))
+            self._discovery.cache_of(client).has_changed(str(guest.marker.machine_id))
 
     def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
         """A DHCP reservation that an administrator added stays."""
@@ -377,7 +310,7 @@ class LibvirtDriver(WithoutProjects):
     def set_generation(self, guest: GuestRef, generation: int) -> None:
         domain = self._marked(guest)
         ownership.set_generation(domain, generation)
-        self._cache_of(self._session.client()).has_changed(domain.uuid)
+        self._discovery.cache_of(self._session.client()).has_changed(domain.uuid)
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         watch = Watch(self._session, notify)
@@ -396,18 +329,3 @@ class LibvirtDriver(WithoutProjects):
         self._watches.clear()
         self._consoles.close()
         self._session.close()
-
-    def _capabilities_of(
-        self, client: Client, traits: HostTraits | None = None
-    ) -> tuple[HostTraits, DomainCapabilities]:
-        """Reads them once per connection: they change only with the host's software."""
-        if self._capabilities is None or self._capabilities[0] is not client:
-            traits = traits or traits_of(client.host())
-            xml = client.domain_capabilities(traits.kernel_architecture, traits.domain_type)
-            self._capabilities = client, traits, DomainCapabilities.of(xml, traits)
-        return self._capabilities[1:]
-
-
-def _all_known(domains: Iterable[BulkDomain], cached: DomainConfigs) -> bool:
-    """False if any domain's XML is unknown, because that domain may use any volume."""
-    return all(domain.uuid in cached.configs or domain.uuid in cached.deleted for domain in domains)

@@ -51,30 +51,28 @@ FORCED_REMOVAL_JSON: Serializer[Mapping[str, Any]] = serializer(
     item("kept", array(STR)),
 )
 _RECORD: Serializer[AffectedRecord] = serializer("AffectedRecord", *fields_of(AffectedRecord, "kind id name"))
-DISK_PLAN_JSON: Serializer[DiskPlan] = serializer(
-    "DiskPlan",
-    key("name", STR, lambda plan: plan.name),
-    key("confirm", enum(Confirm), lambda plan: Confirm.NAME if plan.loses_data else Confirm.YES),
-    constant("deleted", array(STR), ()),
-    constant("kept", array(STR), ()),
-    key("effects", array(STR), lambda plan: plan.effects),
+
+
+_YES = constant("confirm", enum(Confirm), Confirm.YES)
+
+
+def _change_plan(name: str, confirm: Any) -> Serializer[Any]:
+    """Returns the serializer of a plan that deletes no object: its effects are sentences."""
+    return serializer(
+        name,
+        key("name", STR, lambda plan: plan.name),
+        confirm,
+        constant("deleted", array(STR), ()),
+        constant("kept", array(STR), ()),
+        key("effects", array(STR), lambda plan: plan.effects),
+    )
+
+
+DISK_PLAN_JSON: Serializer[DiskPlan] = _change_plan(
+    "DiskPlan", key("confirm", enum(Confirm), lambda plan: Confirm.NAME if plan.loses_data else Confirm.YES)
 )
-POWER_PLAN_JSON: Serializer[PowerPlan] = serializer(
-    "PowerPlan",
-    key("name", STR, lambda plan: plan.name),
-    constant("confirm", enum(Confirm), Confirm.YES),
-    constant("deleted", array(STR), ()),
-    constant("kept", array(STR), ()),
-    key("effects", array(STR), lambda plan: plan.effects),
-)
-NIC_PLAN_JSON: Serializer[NicPlan] = serializer(
-    "NicPlan",
-    key("name", STR, lambda plan: plan.name),
-    constant("confirm", enum(Confirm), Confirm.YES),
-    constant("deleted", array(STR), ()),
-    constant("kept", array(STR), ()),
-    key("effects", array(STR), lambda plan: plan.effects),
-)
+POWER_PLAN_JSON: Serializer[PowerPlan] = _change_plan("PowerPlan", _YES)
+NIC_PLAN_JSON: Serializer[NicPlan] = _change_plan("NicPlan", _YES)
 DELETION_PLAN_JSON: Serializer[DeletionPlan] = serializer(
     "DeletionPlan",
     key("name", STR, lambda plan: plan.name),
