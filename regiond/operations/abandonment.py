@@ -71,8 +71,8 @@ def _check_stuck(operation: Operation) -> None:
     if can_be_abandoned(operation):
         return
     if operation.state.ended:
-        helps = "There is nothing to abandon."
-    elif operation.state is OperationState.UNDOING:
+        raise WrongState(f"Operation {operation.id} has ended ({operation.state}): there is nothing to abandon.")
+    if operation.state is OperationState.UNDOING:
         helps = "Wait until it is undone; only if that fails can it be abandoned."
     else:
         helps = (

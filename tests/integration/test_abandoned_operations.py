@@ -106,7 +106,8 @@ async def test_an_abandoned_operation_says_who_why_and_what_is_known(innkeeper: 
 async def test_only_an_administrator_abandons_only_what_cannot_end(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     (done,) = await innkeeper.get("operations/?kind=compose")
-    assert "There is nothing to abandon." in str(await rejection(abandon(innkeeper, done["id"])))
+    refused = await rejection(abandon(innkeeper, done["id"]))
+    assert str(refused) == f"Operation {done['id']} has ended (succeeded): there is nothing to abandon."
     with innkeeper.held("grow disk"):
         running = await innkeeper.begin(path(machine), op="grow_disk", disk="sda", size=12)
         await eventually(innkeeper.simulated().is_holding)
