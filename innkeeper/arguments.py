@@ -160,7 +160,7 @@ def parse_call(description: Description, words: Sequence[str]) -> ApiCall:
     resource = find_resource(description, words[0] if words else "")
     action = find_action(resource, words[1] if len(words) > 1 else "")
     names, fields = _sort_words(words[2:], len(resource.params))
-    usage = f"usage: {usage_of(resource, action)}"
+    usage = f"usage: innkeeper {usage_of(resource, action)}"
     if len(names) < len(resource.params):
         raise Usage(f"{resource.params[len(names)].upper()} is missing.\n{usage}")
     if any(not name for name in names):

@@ -18,6 +18,8 @@ def shown_reply(reply: Reply, reader: Caller | None) -> Reply:
     """Returns the answer as `reader` may see it; None: somebody who is not logged in. Data are left as they are."""
     if reply.upgrade is not None:
         return evolve(reply, upgrade=_shown_end(reply.upgrade, reader))
+    if "Warning" in reply.headers:
+        reply = evolve(reply, headers={**reply.headers, "Warning": text_shown_to(reader, reply.headers["Warning"])})
     if not _is_text(reply.content_type):
         return reply
     shown = revealed_bytes if reader is not None and reader.is_admin else masked_bytes

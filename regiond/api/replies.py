@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
-from common.hidden_text import masked
+from common.hidden_text import MARKS
 from regiond.api.json_text import indented
 
 JSON_UTF8 = "application/json; charset=utf-8"
@@ -63,7 +63,7 @@ def with_operation(reply: Reply, operation_id: int) -> Reply:
 
 def with_warnings(reply: Reply, texts: Iterable[str]) -> Reply:
     """Returns the reply with the texts in the header `Warning` (RFC 7234); without texts, `reply` itself."""
-    added = [f'299 - "{_quotable(masked(text))}"' for text in texts]
+    added = [f'299 - "{_quotable(text)}"' for text in texts]
     if not added:
         return reply
     present = [reply.headers["Warning"]] if "Warning" in reply.headers else []
@@ -71,8 +71,13 @@ def with_warnings(reply: Reply, texts: Iterable[str]) -> Reply:
 
 
 def _quotable(text: str) -> str:
-    """Returns the text for a quoted string of a header: ASCII without control characters, quotes and backslashes."""
-    return "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "?" for each in text)
+    """Returns the text for a quoted string of a header: ASCII without control characters, quotes and backslashes.
+
+    Marks stay: `readers.shown_reply` shows or masks what they hide.
+    """
+    return "".join(
+        each if each in MARKS or (each.isascii() and each.isprintable() and each not in '"\\') else "?" for each in text
+    )
 
 
 def empty_reply() -> Reply:

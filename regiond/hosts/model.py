@@ -107,7 +107,7 @@ class StoragePoolView:
     pool_key: str
     name: str
     type: str
-    path: str
+    path: str = field(metadata=others_read(""))
     total_bytes: int
     used_bytes: int
     claimed_bytes: int

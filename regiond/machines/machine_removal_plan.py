@@ -95,7 +95,8 @@ def _effect(one: Release, *, erase: bool) -> str:
     if one.as_found:
         return _effect_on_adopted(one)
     erased = ", and all its disks are emptied" if erase else ""
-    loses = f"{name} is powered off and loses its owner{f' {one.owner}' if one.owner else ''}{erased}."
+    stops = "stays off" if one.guest.power_state == "off" else "is powered off"
+    loses = f"{name} {stops} and loses its owner{f' {one.owner}' if one.owner else ''}{erased}."
     if one.left_to:
         return f"{loses} It keeps what is on its disks, so it is no stock: only {one.left_to} act on it."
     return f"{loses} Then it is stock: operators of the pool {one.pool} can allocate it."

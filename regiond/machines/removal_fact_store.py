@@ -58,18 +58,18 @@ async def check_permitted(db: Db, machine: MachineView, kind: OperationKind, req
     if kind is OperationKind.DELETE:
         check_not_protected(machine, facts)
     elif facts.root_disk_protection:
-        raise _protected(machine, "its root disk is not replaced", facts.root_disk_protection)
+        raise _protected(machine, f"the root disk of {machine.hostname} is not replaced", facts.root_disk_protection)
 
 
 def check_not_protected(machine: MachineView, facts: RemovalFacts) -> None:
     """Raises WrongState if the host refuses the deletion of the machine's guest."""
     if facts.protection:
-        raise _protected(machine, "it is not deleted", facts.protection)
+        raise _protected(machine, f"{machine.hostname} is not deleted", facts.protection)
 
 
 def _protected(machine: MachineView, effect: str, protection: str) -> WrongState:
     return WrongState(
-        f"{machine.hostname} is protected on {machine.host_name}, so that {effect}: {protection} "
+        f"On {machine.host_name}, {effect}, and nothing was changed: {protection} "
         f"Innkeeper knows it after the next refresh: innkeeper vm-host refresh {machine.host_name}",
         system_id=machine.system_id,
     )

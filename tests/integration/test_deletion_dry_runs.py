@@ -105,7 +105,7 @@ async def test_a_release_says_what_it_destroys(innkeeper: Deployment, host: Any)
     plan = await plan_of(innkeeper, "POST", paths[0], "release")
     assert (names(plan, "deleted"), names(plan, "kept"), plan["confirm"]) == ([], ["ready"], "yes")
     is_stock = "Then it is stock: operators of the pool default can allocate it."
-    assert plan["effects"] == [f"ready is powered off and loses its owner admin. {is_stock}"]
+    assert plan["effects"] == [f"ready stays off and loses its owner admin. {is_stock}"]
     plan = await plan_of(innkeeper, "POST", paths[1], "release")
     assert (names(plan, "deleted"), plan["confirm"]) == ([composed["hostname"]], "name")
     ids = [kept["system_id"], composed["system_id"]]

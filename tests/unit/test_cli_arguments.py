@@ -79,7 +79,7 @@ def test_fields_are_in_the_query_or_the_body_by_method() -> None:
         (["vm-hots", "read"], "Unknown resource 'vm-hots'. Did you mean vm-host"),
         (["vm-host"], "Missing action of vm-host. One of: add-tag, compose"),
         (["vm-host", "compse", "1"], "Did you mean compose"),
-        (["vm-host", "read"], "ID is missing.\nusage: vm-host read ID"),
+        (["vm-host", "read"], "ID is missing.\nusage: innkeeper vm-host read ID"),
         (["vm-host", "read", ""], "must not be empty"),
         (["vm-host", "read", "1", "2"], "Unexpected argument '2'. Fields are key=value"),
     ],
@@ -106,7 +106,7 @@ def test_an_invalid_option_is_a_usage_error(words: list[str], expected: str) -> 
     [
         (
             "vm-host delete 16 decompos=true",
-            "Unknown field 'decompos' of vm-host delete. Did you mean 'decompose'[?]\nusage: vm-host delete ID",
+            "Unknown field 'decompos' of vm-host delete. Did you mean 'decompose'[?]\nusage: innkeeper vm-host delete ID",
         ),
         ("vm-host compose 1 core=1", "Unknown field 'core' of vm-host compose. Did you mean 'cores'?"),
         ("machine update X cpu_count=4", "Unknown field 'cpu_count' of machine update. Known: hostname, zone, pool"),

@@ -84,8 +84,8 @@ async def _check_deletable_now(calls: HostCalls, operation: Operation, target: T
     protection = "" if reply.guest is None else reply.guest.removal.protection
     if protection:
         raise WrongState(
-            f"{target.spec.name} is protected on {operation.host_name}, so that it is not deleted, and its disks keep "
-            f"their content: {protection}",
+            f"On {operation.host_name}, {target.spec.name} is not deleted, and its disks keep their content: "
+            f"{protection}",
             system_id=target.system_id,
         )
 

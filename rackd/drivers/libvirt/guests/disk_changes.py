@@ -146,7 +146,7 @@ def detach(client: Client, guest: GuestRef, pool_id: str, volume: str, *, closin
     unplugged = unplug(
         domain,
         lambda tree: disk_at(tree, paths, place),
-        f"the disk {volume}",
+        _shown_disk(live, paths, place),
         "Unmount it in the guest and try again, or shut the guest down first.",
         closing,
     )
@@ -185,3 +185,11 @@ def check_no_overlay(domain: Domain, tree: Element, volume: str) -> None:
             "on the host: virsh blockcommit --active --pivot.",
             name=domain.name,
         )
+
+
+def _shown_disk(live: Element | None, paths: PoolPaths, place: tuple[str, str]) -> str:
+    """Returns the disk as users name it, by the device that the guest has, with its volume."""
+    disk = None if live is None else disk_at(live, paths, place)
+    target = None if disk is None else disk.find("target")
+    device = "" if target is None else target.get("dev", "")
+    return f"the disk {device} ({place[1]})" if device else f"the disk {place[1]}"
