@@ -107,6 +107,19 @@ def test_a_host_without_nodes_pins_nothing() -> None:
         new_binding(machine(DiscreteResources(), cores=1), SizeRequest(pin_cores=1), size(1))
 
 
+@pytest.mark.parametrize(("free", "taken", "left"), [(512, 500, 12), (512, 512, 0), (512, 600, 0)])
+def test_no_page_is_free_once_others_have_all(free: int, taken: int, left: int) -> None:
+    """More than are free can be taken: the host may have fewer pages than it had."""
+    host = without(machine(pins(), node(0, (), free), cores=1).host, DiscreteResources(huge_pages={PAGES: taken}))
+    assert [one.free for one in host.nodes[0].pages] == [left]
+
+
+@pytest.mark.parametrize(("had", "has", "more"), [(512, 768, 256), (512, 512, 0), (512, 256, 0), (0, 1, 1)])
+def test_pages_that_it_had_are_not_newly_taken(had: int, has: int, more: int) -> None:
+    before, then = (DiscreteResources(huge_pages={PAGES: pages}) for pages in (had, has))
+    assert newly_taken(before, then) == DiscreteResources(huge_pages={PAGES: more})
+
+
 def test_what_others_take_is_not_free() -> None:
     taken = DiscreteResources(pinned_core_ids=(2, 3), huge_pages={PAGES: 1000})
     host = without(machine(pins(0), node(0, (1, 2, 3))).host, taken)
