@@ -8,6 +8,7 @@ import pytest
 
 from development.generated_section import CHECKOUT
 from tests.unit.text_search import (
+    translated_at_import,
     untranslated_in_python,
     untranslated_in_script,
     untranslated_in_template,
@@ -59,6 +60,38 @@ def test_tables_of_words_are_messages_as_a_whole() -> None:
     assert words_beside_messages('A = {"a": constant("Away"), "b": "host", "c": "CIDR"}') == ["host"]
     assert words_beside_messages('A = (("a", constant("Away")), ("b", "host"))') == ["host"]
     assert words_beside_messages('Action(key="a", done="started")') == ["started"]
+
+
+def test_no_text_is_translated_when_its_module_is_imported() -> None:
+    """It would be English for every reader."""
+    found = {
+        str(path.relative_to(UI)): calls
+        for path in sorted(UI.rglob("*.py"))
+        if (calls := translated_at_import(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'A = {"a": text("Away")}',
+        'A = [counted("{n} host", "{n} hosts", n) for n in (1, 2)]',
+        'class A:\n    a: str = texts.text("Away")',
+        'def a(b: str = text("Away")) -> None: ...',
+        'a = lambda *, b=_("Away"): b',
+        '@named(text("Away"))\nasync def a() -> None: ...',
+    ],
+)
+def test_a_text_that_is_translated_at_import_is_found(source: str) -> None:
+    assert len(translated_at_import(source)) == 1
+    assert (
+        translated_at_import(source.replace("text(", "constant(").replace("counted(", "n(").replace("_(", "n(")) == []
+    )
+
+
+def test_a_function_translates_when_it_is_called() -> None:
+    assert translated_at_import('def a() -> str:\n    return text("Away")\nb = lambda: text("Away")') == []
 
 
 def test_keys_and_markup_are_no_texts() -> None:

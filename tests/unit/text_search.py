@@ -169,3 +169,24 @@ def words_beside_messages(source: str) -> list[str]:
 def _rest_of_table(words: list[ast.expr]) -> list[ast.expr]:
     is_message = [isinstance(word, ast.Call) and _name(word.func) in _TRANSLATED for word in words]
     return [word for word, is_one in zip(words, is_message, strict=True) if not is_one] if any(is_message) else []
+
+
+_TRANSLATES_NOW = {"_", "gettext", "ngettext", "text", "counted", "translated"}
+
+
+def translated_at_import(source: str) -> list[str]:
+    """Returns calls that translate when the module is imported, before there is a reader: `constant` belongs there.
+
+    That is outside functions, and in their decorators and the defaults of their parameters.
+    """
+    waiting: list[ast.AST] = [ast.parse(source)]
+    found = []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Call) and _name(node.func) in _TRANSLATES_NOW:
+            found.append(ast.unparse(node))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += [*node.args.defaults, *filter(None, node.args.kw_defaults), *getattr(node, "decorator_list", ())]
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return found

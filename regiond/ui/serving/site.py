@@ -30,8 +30,8 @@ from regiond.ui.web_request import UI, WebRequest
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 UNAVAILABLE = 503
-_FORM_KEPT = text("Your session has ended. What you sent is kept. Log in again.")
-_FORM_LOST = text("Your session has ended. What you sent was not saved, and has to be typed again. Log in again.")
+_FORM_KEPT = constant("Your session has ended. What you sent is kept. Log in again.")
+_FORM_LOST = constant("Your session has ended. What you sent was not saved, and has to be typed again. Log in again.")
 NOT_LOGGED_IN = text_reply(constant("Log in first."), status=401)
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
