@@ -1,6 +1,7 @@
 """Golden files: how the API, links, operations and events look, so that a refactoring changes none of it by accident.
 
     python -m tests.golden --write        # writes all files again: commit them with the change that is meant
+    python -m tests.golden.pages FOLDER   # writes every web page: compare the folders of two commits by `diff -r`
 
 | File | Has |
 |---|---|
