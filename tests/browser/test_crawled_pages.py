@@ -26,6 +26,8 @@ ELSEWHERE = {
     "clusters/<cluster>/remove": "test_add_host.py::test_a_cluster_is_removed_after_its_name",
     "vms/<system_id>/abort": "test_deployment_pages.py::test_a_deployment_is_followed_and_aborted",
     "tasks/<task>/cancel": "test_questions.py::test_a_task_is_cancelled_after_a_question",
+    "tasks/<task>/abandon": "test_questions.py::test_a_task_whose_undoing_fails_is_abandoned_with_a_reason",
+    "settings/images/<image>/default": "test_image_pages.py::test_an_image_is_made_the_default_after_a_question",
     "vms/<system_id>/network/<nic>/remove": "test_nic_changes.py::test_a_nic_is_added_changed_and_removed",
     "vms/<system_id>/rebuild": "test_rebuild_page.py::test_a_machine_gets_another_system",
     **{f"settings/maas/<id>{end}": _SERVER for end in ("", "/delete")},

@@ -50,6 +50,20 @@ async def test_an_upload_is_shown_as_it_proceeds(admin: Visitor, fleet: Deployme
     await expect(page.locator("#upload")).to_contain_text("architecture=amd64")
 
 
+@pytest.mark.opens("settings/images/<image>/default")
+async def test_an_image_is_made_the_default_after_a_question(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await add_image(fleet, "ubuntu/jammy")
+    await add_image(fleet, "ubuntu/noble", content=b"another image" * 100)
+    await admin.go("settings/images")
+    await page.get_by_role("link", name="Make ubuntu/noble for amd64 the default").click()
+    dialog = page.get_by_role("dialog", name="Make ubuntu/noble the default image")
+    assert await admin.violations() == []
+    await dialog.get_by_role("button", name="Make default").click()
+    await expect(page.locator("#images tr", has_text="ubuntu/noble")).to_contain_text("default")
+    await expect(page.locator("#images tr", has_text="ubuntu/jammy")).to_contain_text("Make default")
+
+
 @pytest.mark.first_tier
 async def test_an_image_is_deleted_after_a_question(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page

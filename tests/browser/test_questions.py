@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.visitor import Visitor, visitor
+from tests.integration.test_abandoned_operations import stuck
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -249,3 +250,16 @@ async def test_a_task_is_cancelled_after_a_question(admin: Visitor, fleet: Deplo
         await dialog.get_by_role("button", name="Cancel task").click()
         await expect(admin.page.locator("#note")).to_contain_text("being cancelled")
     await expect(admin.page.locator("#task-head")).to_contain_text("Cancelled")
+
+
+@pytest.mark.opens("tasks/<task>/abandon")
+async def test_a_task_whose_undoing_fails_is_abandoned_with_a_reason(admin: Visitor, fleet: Deployment) -> None:
+    (machine,) = [one for one in await fleet.get("machines/") if one["hostname"] == "web-1"]
+    async with stuck(fleet, machine, "resize", host="alder") as task:
+        await admin.go(f"tasks/{task}")
+        await admin.page.get_by_role("link", name="Abandon task").click()
+        dialog = admin.page.get_by_role("dialog", name=f"Abandon task #{task}?")
+        assert await admin.violations() == []
+        await dialog.get_by_label("Why").fill("the host was reinstalled")
+        await dialog.get_by_role("button", name="Abandon task").click()
+        await expect(admin.page.locator("main")).to_contain_text("the host was reinstalled")

@@ -30,14 +30,14 @@ CHANGES: Mapping[str, tuple[Mapping[str, Any], Call]] = {
 
 
 @asynccontextmanager
-async def stuck(innkeeper: Deployment, machine: Any, change: str) -> AsyncIterator[int]:
+async def stuck(innkeeper: Deployment, machine: Any, change: str, host: str = "sim") -> AsyncIterator[int]:
     """Yields an operation that is being undone on a host that does not answer, until the block ends."""
     request, held = CHANGES[change]
-    with innkeeper.held(held):
+    with innkeeper.held(held, name=host):
         operation = await innkeeper.begin(path(machine), **request)
-        await eventually(innkeeper.simulated().is_holding)
+        await eventually(innkeeper.simulated(host).is_holding)
         await innkeeper.post(f"operations/{operation}/", op="cancel")
-        down = innkeeper.simulated().down()
+        down = innkeeper.simulated(host).down()
         down.__enter__()
     try:
         await eventually(lambda: fails_to_undo(innkeeper, operation))
@@ -110,7 +110,7 @@ async def test_only_an_administrator_abandons_only_what_cannot_end(innkeeper: De
     assert str(refused) == f"Operation {done['id']} has ended (succeeded): there is nothing to abandon."
     with innkeeper.held("grow disk"):
         running = await innkeeper.begin(path(machine), op="grow_disk", disk="sda", size=12)
-        await eventually(innkeeper.simulated().is_holding)
+        await eventually(innkeeper.simulated(host).is_holding)
         refusal = await rejection(abandon(innkeeper, running))
         assert f"innkeeper operation cancel {running}" in str(refusal)
         assert refusal.details["status"] == 409
@@ -138,9 +138,9 @@ async def test_an_abandoned_compose_leaves_a_machine_that_a_refresh_finds_or_not
     await innkeeper.add_simulated(cores=16, memory_mib=32768)
     with innkeeper.held("define guest"):
         operation = await innkeeper.begin_compose(innkeeper.hosts["sim"], hostname="web", cores=1, memory=1024)
-        await eventually(innkeeper.simulated().is_holding)
+        await eventually(innkeeper.simulated(host).is_holding)
         await innkeeper.post(f"operations/{operation}/", op="cancel")
-        down = innkeeper.simulated().down()
+        down = innkeeper.simulated(host).down()
         down.__enter__()
     await eventually(lambda: fails_to_undo(innkeeper, operation))
     await abandon(innkeeper, operation)

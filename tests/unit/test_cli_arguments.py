@@ -106,7 +106,8 @@ def test_an_invalid_option_is_a_usage_error(words: list[str], expected: str) -> 
     [
         (
             "vm-host delete 16 decompos=true",
-            "Unknown field 'decompos' of vm-host delete. Did you mean 'decompose'[?]\nusage: innkeeper vm-host delete ID",
+            "Unknown field 'decompos' of vm-host delete. Did you mean 'decompose'[?]\n"
+            "usage: innkeeper vm-host delete ID",
         ),
         ("vm-host compose 1 core=1", "Unknown field 'core' of vm-host compose. Did you mean 'cores'?"),
         ("machine update X cpu_count=4", "Unknown field 'cpu_count' of machine update. Known: hostname, zone, pool"),
