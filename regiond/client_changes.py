@@ -29,6 +29,7 @@ from regiond.api.services import Services
 from regiond.caller import Caller, Permission, check_object
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.model import (
+    BootToSet,
     DiskChange,
     DiskToAdd,
     DiskToGrow,
@@ -92,7 +93,7 @@ class ChangeCommands:
     async def _change_disk(
         self, caller: Caller, system_id: str, change: DiskChange, key: IdempotencyKey | None = None
     ) -> Operation:
-        return await self._services.disk_changes.start(caller, system_id, change, idempotency_key=key)
+        return await self._services.hardware.start(caller, system_id, change, idempotency_key=key)
 
     async def _add_interface(self, caller: Caller, call: AddInterfaceCall) -> Operation:
         key = idempotency_key(self._services, caller, call.idempotency_key, CLIENT_ADD_INTERFACE, call)
@@ -111,10 +112,10 @@ class ChangeCommands:
     async def _change_nic(
         self, caller: Caller, system_id: str, change: NicChange, key: IdempotencyKey | None = None
     ) -> Operation:
-        return await self._services.nic_changes.start(caller, system_id, change, idempotency_key=key)
+        return await self._services.hardware.start(caller, system_id, change, idempotency_key=key)
 
     async def _set_boot(self, caller: Caller, call: SetBootCall) -> Operation:
-        return await self._services.boot_changes.start(caller, call.system_id, call.order, once=call.once)
+        return await self._services.hardware.start(caller, call.system_id, BootToSet(order=call.order, once=call.once))
 
     async def _machine(self, caller: Caller, system_id: str) -> MachineView:
         found = await self._services.machines.read(system_id, caller=caller)

@@ -29,7 +29,7 @@ from regiond.client_changes import idempotency_key
 from regiond.exports.model import Export
 from regiond.exports.service import Download
 from regiond.idempotency.model import IdempotencyKey
-from regiond.machines.model import CloneRequest, DeployRequest
+from regiond.machines.model import CloneRequest, DeployRequest, MachineToExport
 from regiond.operations.model import Operation
 
 # Each command needs the permission of the API endpoint that does the same.
@@ -76,7 +76,7 @@ class DeploymentCommands:
 
     async def _export(self, caller: Caller, call: ExportCall) -> Operation:
         key = await self._begun(caller, CLIENT_EXPORT, call)
-        return await self._services.machine_exports.start(caller, call.system_id, idempotency_key=key)
+        return await self._services.hardware.start(caller, call.system_id, MachineToExport(), idempotency_key=key)
 
     async def _begun(
         self, caller: Caller, command: Command[Any, Any], call: CloneCall | DeployCall | RebuildCall | ExportCall

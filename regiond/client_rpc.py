@@ -275,7 +275,7 @@ class RpcCommands:
             cores=call.cores, memory_mib=call.memory_mib, pinned_cores=call.pinned_cores or None,
             pin_cores=call.pin_cores, huge_pages=call.huge_pages_backed, huge_page_size_mib=call.huge_page_size_mib,
         )  # fmt: skip
-        return operation_summary(await self._services.resizes.start(caller, call.system_id, size))
+        return operation_summary(await self._services.hardware.start(caller, call.system_id, size))
 
     async def _accept_off(self, caller: Caller, call: MachineCall) -> MachineSummary:
         await self._check_machine(PERMISSIONS[CLIENT_ACCEPT_OFF.name], caller, call.system_id)

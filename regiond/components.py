@@ -55,7 +55,6 @@ from regiond.maas.parallel.handover import Handover
 from regiond.maas.parallel.watch import Comparisons, ParallelWatch
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
-from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.clones.service import Clones
@@ -63,18 +62,13 @@ from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
-from regiond.machines.disks.changes import DiskChanges
 from regiond.machines.disks.kept import KeptDisks
 from regiond.machines.disks.service import MachineDisks
-from regiond.machines.iso.service import IsoChanges
-from regiond.machines.nic_changes.service import NicChanges
+from regiond.machines.hardware_kinds import HardwareChanges
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
-from regiond.machines.resize.service import Resizes
 from regiond.machines.service import Machines
-from regiond.machines.start_order.service import StartOrders
-from regiond.machines.transfer.exports import MachineExports
 from regiond.machines.transfer.imports import MachineImports
 from regiond.machines.wanted_power.service import WantedPowers
 from regiond.metrics.service import RegionMetrics
@@ -158,15 +152,9 @@ class MachineLayer:
     releases: Releases
     machine_nics: MachineNics
     machine_disks: MachineDisks
-    disk_changes: DiskChanges
+    hardware: HardwareChanges
     kept_disks: KeptDisks
-    nic_changes: NicChanges
-    resizes: Resizes
-    boot_changes: BootChanges
-    iso_changes: IsoChanges
-    machine_exports: MachineExports
     machine_imports: MachineImports
-    start_orders: StartOrders
     wanted_powers: WantedPowers
     devices: Devices
     bulk: Bulk

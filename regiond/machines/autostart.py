@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from attrs import frozen
+
 from common.rpc.host_commands import HOST_SET_AUTOSTART, SetAutostartCall
+from common.serialization import to_dict
 from common.values import Autostart
 from regiond.db.pool import Db
+from regiond.machines.hardware.change import Attempt, HardwareChange
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.machines.steps import Target, record_event
 from regiond.operations.model import Operation, OperationKind
-from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.racks.service import HostCalls
+from regiond.operations.service import Journal, Outcome
 
-DEADLINE_S = 60.0
 _SET_DEFAULT = "update installation set autostart = $1 where autostart <> $1"
 # The report of a discovery run that began earlier no longer counts.
 _SETTLE = "update machine set settled_at = clock_timestamp() where id = $1"
@@ -37,35 +38,38 @@ async def open_set_autostart(
         return None
     return await open_operation(
         db, OperationKind.SET_AUTOSTART, machine, installation_id, account_id=account_id,
-        request={"autostart": wanted.value},
+        request=to_dict(_Request(autostart=wanted)),
     )  # fmt: skip
 
 
-class SetAutostart:
-    """Sets autostart on the host. With LAST_STATE, libvirt's flag gets the value for the present power state."""
+@frozen(kw_only=True)
+class _Request:
+    autostart: Autostart
+
+
+class SetAutostart(HardwareChange[None, _Request, None]):
+    """Sets autostart on the host. With LAST_STATE, libvirt's flag gets the value for the present power state.
+
+    Others open its operation, in the transactions that change the setting.
+    """
 
     kind = OperationKind.SET_AUTOSTART
+    Request = _Request
 
-    def __init__(self, calls: HostCalls) -> None:
-        self._calls = calls
-
-    async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        target, autostart = Target.of(operation), Autostart(operation.request["autostart"])
-        fence = fence_of(operation, str(target.spec.marker.machine_id))
-        await journal.step("set_autostart", reaches_host=True, autostart=autostart.value)
-        reply = await self._calls.call(
-            target.host_id,
-            HOST_SET_AUTOSTART,
-            lambda access: SetAutostartCall(access=access, guest=target.spec.ref, autostart=autostart, fence=fence),
-            deadline_s=DEADLINE_S,
-        )
+    async def act(self, at: Attempt[_Request]) -> Outcome:
+        autostart = at.request.autostart
+        await at.step("set_autostart", autostart=autostart.value)
+        reply = await at.call(HOST_SET_AUTOSTART, SetAutostartCall, autostart=autostart)
 
         async def record(db: Db) -> None:
-            await db.execute(_SETTLE, target.machine_id)
-            message = f"{operation.hostname}: autostart on {operation.host_name} was set to {autostart}"
-            await record_event(db, operation, "autostart_set", message)
+            await db.execute(_SETTLE, at.target.machine_id)
 
-        return Outcome(result={"autostart": reply.reported.value}, record=record)
+        return at.ended(
+            record,
+            event="autostart_set",
+            message=f"{at.operation.hostname}: autostart on {at.operation.host_name} was set to {autostart}",
+            result={"autostart": reply.reported.value},
+        )
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Changes nothing: the reconciler compares the setting with the host's report."""

@@ -13,13 +13,22 @@ from common.values import Autostart, GuestSize
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
-from regiond.machines.values.boot import BootPlan, BootToSet, BootView, IsoPlan, StartOrderPlan
+from regiond.machines.values.boot import (
+    BootPlan,
+    BootToSet,
+    BootView,
+    IsoPlan,
+    IsoToEject,
+    IsoToInsert,
+    StartOrderPlan,
+    StartOrderToSet,
+)
 from regiond.machines.values.bulk import (
     DEFAULT_AT_ONCE,
     MAX_AT_ONCE,
     MAX_BULK_MACHINES,
     BulkAction,
-    HardwareChange,
+    BulkChange,
 )
 from regiond.machines.values.clones import CloneRequest, Copied
 from regiond.machines.values.criteria import MachineCriteria, Traits
@@ -43,6 +52,7 @@ from regiond.machines.values.disks import (
     DiskToRemove,
     DiskView,
     KeptDisk,
+    MachineToExport,
     NamedDisk,
 )
 from regiond.machines.values.listed_disks import (
@@ -113,6 +123,7 @@ __all__ = [
     "BootToSet",
     "BootView",
     "BulkAction",
+    "BulkChange",
     "CloneRequest",
     "Comparison",
     "ComposeIntent",
@@ -137,11 +148,12 @@ __all__ = [
     "GroupCounts",
     "GroupSizes",
     "GuestPowerChange",
-    "HardwareChange",
     "HostConstraints",
     "ImportRequest",
     "ImportedMachine",
     "IsoPlan",
+    "IsoToEject",
+    "IsoToInsert",
     "KeptDisk",
     "Labels",
     "LedgerDisk",
@@ -158,6 +170,7 @@ __all__ = [
     "MachineSearch",
     "MachineState",
     "MachineToCompose",
+    "MachineToExport",
     "MachineView",
     "ManagedLink",
     "ManagedVm",
@@ -177,6 +190,7 @@ __all__ = [
     "SizeRefusal",
     "SizeRequest",
     "StartOrderPlan",
+    "StartOrderToSet",
     "Takes",
     "Traits",
     "UsedAmounts",

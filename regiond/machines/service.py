@@ -25,7 +25,7 @@ from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.autostart import open_set_autostart
 from regiond.machines.autostart import set_default as set_default_autostart
 from regiond.machines.boot.model import check_has_devices, present_devices
-from regiond.machines.boot.steps import restore_order, set_order
+from regiond.machines.boot.order_calls import restore_order, set_order
 from regiond.machines.boot_store import record_order
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.deployment.outcome import fail_deployment, stop_deployment

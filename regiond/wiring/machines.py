@@ -26,9 +26,6 @@ from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
 from regiond.machines.allocation.service import Allocator
-from regiond.machines.autostart import SetAutostart
-from regiond.machines.boot.service import BootChanges
-from regiond.machines.boot.steps import SetBoot
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
@@ -42,19 +39,12 @@ from regiond.machines.compose.steps import ComposeMachine
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.devices.service import Devices
-from regiond.machines.disks.boot_disk import SetBootDisk
-from regiond.machines.disks.changes import DiskChanges
 from regiond.machines.disks.kept import KeptDisks
-from regiond.machines.disks.move_steps import MoveDisk
 from regiond.machines.disks.service import MachineDisks
-from regiond.machines.disks.steps import AddDisk, GrowDisk, RemoveDisk
 from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.hardware.change import HardwareTools
 from regiond.machines.hardware.requests import HardwareRequests
-from regiond.machines.iso.service import IsoChanges
-from regiond.machines.iso.steps import EjectIso, InsertIso
-from regiond.machines.nic_changes.change_steps import ChangeNic
-from regiond.machines.nic_changes.service import NicChanges
-from regiond.machines.nic_changes.steps import AddNic, RemoveNic
+from regiond.machines.hardware_kinds import HardwareChanges
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release import ReleaseMachine
 from regiond.machines.ownership.release_requests import Releases
@@ -64,20 +54,14 @@ from regiond.machines.removal.cleanup import CleanUp
 from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.removal.interrupted import settle_abandoned
-from regiond.machines.resize.service import Resizes
-from regiond.machines.resize.steps import Resize
 from regiond.machines.service import Machines, prove_uses
-from regiond.machines.start_order.service import StartOrders
-from regiond.machines.start_order.steps import SetStartOrder
-from regiond.machines.transfer.export_steps import ExportMachine
-from regiond.machines.transfer.exports import MachineExports
 from regiond.machines.transfer.import_steps import ImportedDisks
 from regiond.machines.transfer.imports import MachineImports
 from regiond.machines.wanted_power.service import WantedPowers
 from regiond.metrics.service import RegionMetrics
 from regiond.operations import service as operation_service
 from regiond.operations.engine import Engine
-from regiond.operations.service import Operations
+from regiond.operations.service import OperationHandler, Operations
 from regiond.racks.rack_content import RackContent
 from regiond.settings import RegionSettings
 
@@ -120,11 +104,12 @@ def wire_machines(
     machines = Machines(database, operations, calls, installation_id=installation_id)
     ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
-    resizes = Resizes(requests, installation_id)
-    disk_changes = DiskChanges(requests, installation_id)
-    nic_changes = NicChanges(requests, installation_id)
-    boot_changes = BootChanges(requests, installation_id)
-    bulk_changes = BulkChanges(database, resizes, disk_changes, boot_changes, nic_changes)
+    hardware = HardwareChanges(
+        HardwareTools(
+            requests=requests, installation_id=installation_id, images=images.images, export_files=images.export_files
+        )
+    )
+    bulk_changes = BulkChanges(database, hardware)
     return MachineLayer(
         operations=operations,
         groups=groups,
@@ -143,15 +128,9 @@ def wire_machines(
         releases=releases,
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database, operations, installation_id),
-        disk_changes=disk_changes,
-        nic_changes=nic_changes,
+        hardware=hardware,
         kept_disks=KeptDisks(database, operations, calls),
-        resizes=resizes,
-        boot_changes=boot_changes,
-        start_orders=StartOrders(requests, installation_id),
         wanted_powers=WantedPowers(database, installation_id),
-        iso_changes=IsoChanges(requests, images.images, installation_id),
-        machine_exports=MachineExports(requests, images.export_files, installation_id),
         machine_imports=MachineImports(
             database=database, operations=operations, composer=composer, hosts=hosts, exports=images.exports
         ),
@@ -191,7 +170,7 @@ def wire_engine(
     metrics: RegionMetrics,
 ) -> Engine:
     calls, layer = rack_layer.calls, machine_layer
-    handlers = (
+    handlers: tuple[OperationHandler, ...] = (
         ComposeMachine(
             calls,
             Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id),
@@ -227,21 +206,7 @@ def wire_engine(
         RotateCredentials(storage.database, calls, storage.credentials, storage.key_pairs),
         AdoptGuest(calls),
         ForgetMachine(calls),
-        SetAutostart(calls),
-        SetBootDisk(calls),
-        SetBoot(calls),
-        SetStartOrder(calls),
-        InsertIso(calls),
-        EjectIso(calls),
-        Resize(calls),
-        AddDisk(calls),
-        GrowDisk(calls),
-        RemoveDisk(calls),
-        MoveDisk(storage.database, calls),
-        ExportMachine(calls, images.export_files),
-        AddNic(calls),
-        RemoveNic(calls),
-        ChangeNic(calls),
+        *layer.hardware.all,
         RegisterInMaas(calls, maas_layer.bridge_tools),
         UnregisterFromMaas(calls, maas_layer.bridge_tools),
         BulkSteps(

@@ -207,7 +207,7 @@ async def test_a_size_that_another_request_has_just_changed_is_not_undone(
         return await open_operation(db, kind, *args, **more)
 
     with monkeypatch.context() as racing:
-        racing.setattr("regiond.machines.resize.service.open_operation", after_another)
+        racing.setattr("regiond.machines.hardware.change.open_operation", after_another)
         error = await rejection(resize(innkeeper, machine, memory=4096))
     assert error.message == "The size of web has just changed. Try again."
     await refresh(innkeeper, {"id": innkeeper.hosts["sim"]})

@@ -95,7 +95,7 @@ def test_a_disk_that_is_updated_with_another_size_grows() -> None:
     api = ApiDouble()
     larger = {"name": "sda", "size": str(9 * 10**9)}
     assert api.request("PUT", _DISK, form=larger).status == 200
-    (change,) = [one for one in api.call("disk_changes.start").args if isinstance(one, DiskToGrow)]
+    (change,) = [one for one in api.call("hardware.start").args if isinstance(one, DiskToGrow)]
     assert change.size_bytes == 9 * 10**9
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from attrs import evolve
 
@@ -9,6 +11,7 @@ from common.errors import OperationPending, OutOfCapacity, RackUnreachable
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.idempotency.model import StoredKey
 from regiond.operations.model import Operation, OperationKind, OperationState
+from tests.unit.answers.machines import CHANGES
 from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.api_samples import ADMIN
 from tests.unit.good_requests import ENDPOINTS, name_of, request
@@ -130,13 +133,14 @@ STARTING = [one for one in ENDPOINTS if one[1].waits_for_operation]
 def test_no_change_is_answered_as_done_before_its_end(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
     """Also that of an endpoint to come: only the kind of an operation decides, and most have to end."""
     starts = {name: answer for name, answer in api.answers.items() if isinstance(answer, Operation)}
-    for name, answer in starts.items():
-        api.answers[name] = evolve(answer, kind=OperationKind.ADD_DISK, state=OperationState.RUNNING)
+    running = partial(evolve, kind=OperationKind.ADD_DISK, state=OperationState.RUNNING)
+    api.answers.update({name: running(answer) for name, answer in starts.items()})
+    api.answers["hardware.start"] = lambda *args: running(CHANGES[type(args[2])][0])
     api.answers["operations.wait"] = OperationPending("It continues.", operation=77)
     reply = request(api, resource, endpoint)
     if name_of(resource, endpoint) in AT_ONCE:
         assert reply.status == endpoint.success
-    elif any(call.name in starts for call in api.calls):
+    elif any(call.name in {*starts, "hardware.start"} for call in api.calls):
         assert reply.status == 504, reply
     else:  # a device has no host, and an adoption answers what becomes of each guest
         assert name_of(resource, endpoint) in WITHOUT_OPERATION
@@ -152,6 +156,6 @@ def test_few_kinds_of_operations_are_answered_while_they_continue(api: ApiDouble
 
 def test_a_request_waits_at_most_so_long_in_all(api: ApiDouble) -> None:
     """The bound holds for the request, not for the part of it that waits."""
-    api.answers.update({"resizes.start": evolve(RUNNING, kind=OperationKind.RESIZE), "operations.wait": OPERATION})
+    api.answers.update({"hardware.start": evolve(RUNNING, kind=OperationKind.RESIZE), "operations.wait": OPERATION})
     api.json("POST", "machines/wdpx3n/", op="resize", form={"cores": "2"})
     assert 0 < api.call("operations.wait").named["timeout_s"] <= api.info.wait_s

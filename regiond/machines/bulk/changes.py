@@ -13,21 +13,20 @@ from regiond.db.pool import Database
 from regiond.ledger import service as ledger
 from regiond.ledger.model import DiscreteResources, HostCapacity
 from regiond.machines.boot.model import checked_order
-from regiond.machines.boot.service import BootChanges
 from regiond.machines.bulk.hardware_plans import disks_within_capacity, needs_within_capacity, nics_within_capacity
 from regiond.machines.bulk.named_parts import named_nic, needed
 from regiond.machines.bulk.plans import plans_or_reasons, sentences, within_quotas
 from regiond.machines.bulk.resize_plans import balance, within_capacity
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.compose.requirements import resolve_nics
-from regiond.machines.disks.changes import DiskChanges
 from regiond.machines.disks.model import check_new
+from regiond.machines.hardware_kinds import HardwareChanges
 from regiond.machines.model import (
     BootToSet,
     BulkAction,
+    BulkChange,
     DiskPlan,
     DiskToAdd,
-    HardwareChange,
     MachineView,
     NamedDisk,
     NamedNic,
@@ -39,10 +38,9 @@ from regiond.machines.model import (
     named_disk,
 )
 from regiond.machines.nic_changes.model import one_requirement
-from regiond.machines.nic_changes.service import NicChanges
 from regiond.machines.resize.binding import newly_taken, together
+from regiond.machines.resize.changes import Resize
 from regiond.machines.resize.model import check_size
-from regiond.machines.resize.service import Resizes
 from regiond.operations.model import Operation, Parent
 from regiond.placement.model import NicRequirement
 
@@ -52,39 +50,21 @@ class BulkChanges:
     """The same change for many machines. One that does not fit stops no other."""
 
     database: Database
-    resizes: Resizes
-    disks: DiskChanges
-    boots: BootChanges
-    nics: NicChanges
+    hardware: HardwareChanges
 
-    async def check(self, caller: Caller, change: HardwareChange) -> None:
+    async def check(self, caller: Caller, change: BulkChange) -> None:
         """Raises InvalidRequest by field for a change that no machine can have, or that only one machine can have."""
         _check(change)
         if isinstance(change, NicToAdd | NamedNic) and change.constraint:
             async with self.database.connection() as db:
                 await resolve_nics(db, _requirements(change.constraint), caller=caller)
 
-    async def start(self, caller: Caller, machine: MachineView, change: HardwareChange, parent: Parent) -> Operation:
+    async def start(self, caller: Caller, machine: MachineView, change: BulkChange, parent: Parent) -> Operation:
         """Returns the child that changes the machine. Raises the errors of the change of one machine."""
-        system_id = machine.system_id
-        match change:
-            case SizeRequest():
-                return await self.resizes.start(caller, system_id, change, parent=parent)
-            case DiskToAdd():
-                return await self.disks.start_part(caller, system_id, change, parent)
-            case NamedDisk():
-                disk = named_disk(machine.hostname, machine.disks, change.name)
-                return await self.disks.start_part(caller, system_id, change.change_of(disk.id), parent)
-            case BootToSet():
-                return await self.boots.start(caller, system_id, change.order, once=change.once, parent=parent)
-            case NicToAdd():
-                return await self.nics.start_part(caller, system_id, change, parent)
-            case NamedNic():
-                nic = named_nic(machine, change.name)
-                return await self.nics.start_part(caller, system_id, change.change_of(nic.id), parent)
+        return await self.hardware.start(caller, machine.system_id, _asked(machine, change), parent=parent)
 
     async def effects(
-        self, caller: Caller, action: BulkAction, machines: Sequence[MachineView], change: HardwareChange
+        self, caller: Caller, action: BulkAction, machines: Sequence[MachineView], change: BulkChange
     ) -> tuple[str, ...]:
         """Returns a sentence or more for each machine in their order, and how many are changed. Changes nothing.
 
@@ -103,7 +83,7 @@ class BulkChanges:
             case BootToSet():
                 boots = await plans_or_reasons(
                     machines,
-                    lambda one: self.boots.plan(caller, one.system_id, change.order, once=change.once),
+                    lambda one: self.hardware.plan(caller, one.system_id, change),
                 )
                 return tuple(sentences(action, machines, boots, lambda plan: plan.takes_effect is not Takes.NO_EFFECT))
             case NicToAdd():
@@ -116,7 +96,9 @@ class BulkChanges:
     async def _resizes(
         self, caller: Caller, machines: Sequence[MachineView], size: SizeRequest
     ) -> list[ResizePlan | str]:
-        found = await plans_or_reasons(machines, lambda one: self.resizes.claimless_plan(caller, one.system_id, size))
+        found = await plans_or_reasons(
+            machines, lambda one: self.hardware.of(Resize).claimless_plan(caller, one.system_id, size)
+        )
         async with self.database.connection() as db:
             hosts = {one.host_id: one for one in await ledger.capacities_of_hosts(db, _hosts_of(machines))}
         bound = await self._bound_beside(caller, machines, found, size, hosts)
@@ -150,12 +132,12 @@ class BulkChanges:
         self, caller: Caller, machine: MachineView, size: SizeRequest, taken: DiscreteResources
     ) -> ResizePlan | str:
         found = await plans_or_reasons(
-            [machine], lambda one: self.resizes.claimless_plan(caller, one.system_id, size, taken=taken)
+            [machine], lambda one: self.hardware.of(Resize).claimless_plan(caller, one.system_id, size, taken=taken)
         )
         return found[0]
 
     async def _disks(self, caller: Caller, machines: Sequence[MachineView], disk: DiskToAdd) -> list[DiskPlan | str]:
-        found = await plans_or_reasons(machines, lambda one: self.disks.plan(caller, one.system_id, disk))
+        found = await plans_or_reasons(machines, lambda one: self.hardware.plan(caller, one.system_id, disk))
         async with self.database.connection() as db:
             hosts = await read_candidates(db, _hosts_of(machines), with_nodes=False)
         return await within_quotas(
@@ -165,29 +147,40 @@ class BulkChanges:
     async def _named_disks(
         self, caller: Caller, machines: Sequence[MachineView], change: NamedDisk
     ) -> list[DiskPlan | str]:
-        async def plan(machine: MachineView) -> DiskPlan:
-            disk = named_disk(machine.hostname, machine.disks, change.name)
-            return await self.disks.plan(caller, machine.system_id, change.change_of(disk.id))
+        async def plan_of(machine: MachineView) -> DiskPlan:
+            plan: DiskPlan = await self.hardware.plan(caller, machine.system_id, _asked(machine, change))
+            return plan
 
-        found = await plans_or_reasons(machines, plan)
+        found = await plans_or_reasons(machines, plan_of)
         async with self.database.connection() as db:
             hosts = await read_candidates(db, _hosts_of(machines), with_nodes=False)
         fitting = needs_within_capacity(machines, found, hosts, lambda machine: needed(machine, change))
         return await within_quotas(self.database, fitting, lambda plan: plan.charge)
 
     async def _plan_of_nic(self, caller: Caller, machine: MachineView, change: NamedNic) -> NicPlan:
-        nic = named_nic(machine, change.name)
-        return await self.nics.plan(caller, machine.system_id, change.change_of(nic.id))
+        plan: NicPlan = await self.hardware.plan(caller, machine.system_id, _asked(machine, change))
+        return plan
 
     async def _nics(self, caller: Caller, machines: Sequence[MachineView], nic: NicToAdd) -> list[NicPlan | str]:
-        found = await plans_or_reasons(machines, lambda one: self.nics.plan(caller, one.system_id, nic))
+        found = await plans_or_reasons(machines, lambda one: self.hardware.plan(caller, one.system_id, nic))
         async with self.database.connection() as db:
             hosts = await read_candidates(db, _hosts_of(machines), with_nodes=False)
             wanted = await resolve_nics(db, _requirements(nic.constraint), caller=caller)
         return nics_within_capacity(machines, found, hosts, nic, wanted)
 
 
-def _check(change: HardwareChange) -> None:
+def _asked(machine: MachineView, change: BulkChange) -> object:
+    """Returns the change of this machine."""
+    match change:
+        case NamedDisk():
+            return change.change_of(named_disk(machine.hostname, machine.disks, change.name).id)
+        case NamedNic():
+            return change.change_of(named_nic(machine, change.name).id)
+        case _:
+            return change
+
+
+def _check(change: BulkChange) -> None:
     match change:
         case SizeRequest():
             check_size(change)
@@ -201,7 +194,7 @@ def _check(change: HardwareChange) -> None:
                 raise InvalidRequest.of({"interfaces": [reason]})
 
 
-def stored(change: HardwareChange | None) -> Mapping[str, Any]:
+def stored(change: BulkChange | None) -> Mapping[str, Any]:
     """Returns the fields of the bulk operation's request that have the change."""
     if isinstance(change, SizeRequest):
         return {
@@ -211,7 +204,7 @@ def stored(change: HardwareChange | None) -> Mapping[str, Any]:
     return {} if change is None else {_FIELDS[type(change)]: change}
 
 
-_FIELDS: Mapping[type[HardwareChange], str] = {
+_FIELDS: Mapping[type[BulkChange], str] = {
     DiskToAdd: "disk",
     NamedDisk: "named_disk",
     BootToSet: "boot",

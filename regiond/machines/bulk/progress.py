@@ -13,9 +13,9 @@ from regiond.machines.model import (
     DEFAULT_RELEASE,
     BootToSet,
     BulkAction,
+    BulkChange,
     CloneRequest,
     DiskToAdd,
-    HardwareChange,
     NamedDisk,
     NamedNic,
     NicToAdd,
@@ -68,7 +68,7 @@ class BulkRequest:
     clone: CloneRequest | None = None
 
     @property
-    def change(self) -> HardwareChange:
+    def change(self) -> BulkChange:
         """The change of an action that changes hardware."""
         return (
             self.disk

@@ -25,9 +25,9 @@ from regiond.machines.model import (
     DEFAULT_RELEASE,
     MAX_BULK_MACHINES,
     BulkAction,
+    BulkChange,
     CloneRequest,
     DeployRequest,
-    HardwareChange,
     MachineFilter,
     MachineView,
     ReleaseOptions,
@@ -79,7 +79,7 @@ class Bulk:
         comment: str = "",
         release: ReleaseOptions = DEFAULT_RELEASE,
         deploy: DeployRequest = _DEFAULT_DEPLOY,
-        change: HardwareChange | None = None,
+        change: BulkChange | None = None,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
         """Returns the operation, which has not begun with any machine yet.
@@ -176,7 +176,7 @@ class Bulk:
         *,
         release: ReleaseOptions = DEFAULT_RELEASE,
         deploy: DeployRequest = _DEFAULT_DEPLOY,
-        change: HardwareChange | None = None,
+        change: BulkChange | None = None,
     ) -> MachineRemovalPlan:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`.
 
@@ -257,7 +257,7 @@ class Bulk:
         return [plan or _stays(machine, refused) for machine, plan in zip(machines, plans, strict=True)]
 
     async def _checked(
-        self, caller: Caller, action: BulkAction, system_ids: Sequence[str], change: HardwareChange | None
+        self, caller: Caller, action: BulkAction, system_ids: Sequence[str], change: BulkChange | None
     ) -> Sequence[MachineView]:
         """Returns the machines in the order of the request."""
         if change is not None:

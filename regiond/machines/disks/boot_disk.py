@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from attrs import frozen
+
 from common.rpc.host_commands import HOST_SET_BOOT_DISK, SetBootDiskCall
+from common.serialization import to_dict
 from common.values import PowerState
 from regiond.db.pool import Db
 from regiond.machines import boot_store
+from regiond.machines.hardware.change import Attempt, HardwareChange
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.machines.steps import Target, record_event
 from regiond.operations.model import Operation, OperationKind
-from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.racks.service import HostCalls
+from regiond.operations.service import Journal, Outcome
 
-DEADLINE_S = 60.0
+
+@frozen(kw_only=True)
+class _Request:
+    """`disk` and `before` are ids of disks, `pool` and `volume` where the disk is."""
+
+    disk: int
+    title: str
+    pool: str
+    volume: str
+    before: int | None
 
 
 async def open_set_boot_disk(
@@ -26,55 +37,42 @@ async def open_set_boot_disk(
     Raises as `open_operation`.
     """
     before = machine.boot_disk
-    request = {
-        "disk": disk.id,
-        "title": disk.title,
-        "pool": disk.storage_pool_key,
-        "volume": disk.volume,
-        "before": None if before is None else before.id,
-    }
+    request = _Request(
+        disk=disk.id, title=disk.title, pool=disk.storage_pool_key, volume=disk.volume,
+        before=None if before is None else before.id,
+    )  # fmt: skip
     operation_id = await open_operation(
-        db, OperationKind.SET_BOOT_DISK, machine, installation_id, account_id=account_id, request=request
+        db, OperationKind.SET_BOOT_DISK, machine, installation_id, account_id=account_id, request=to_dict(request)
     )
     await boot_store.choose(db, machine.id, disk.id)
     return operation_id
 
 
-class SetBootDisk:
+class SetBootDisk(HardwareChange[None, _Request, None]):
     """Changes the boot order on the host, for the next start of the guest."""
 
     kind = OperationKind.SET_BOOT_DISK
+    Request = _Request
 
-    def __init__(self, calls: HostCalls) -> None:
-        self._calls = calls
-
-    async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        target, request = Target.of(operation), operation.request
-        fence = fence_of(operation, str(target.spec.marker.machine_id))
-        await journal.step("set_boot_disk", reaches_host=True, volume=request["volume"])
-        reply = await self._calls.call(
-            target.host_id,
-            HOST_SET_BOOT_DISK,
-            lambda access: SetBootDiskCall(
-                access=access, guest=target.spec.ref, pool_id=request["pool"], volume=request["volume"], fence=fence
-            ),
-            deadline_s=DEADLINE_S,
+    async def act(self, at: Attempt[_Request]) -> Outcome:
+        request = at.request
+        await at.step("set_boot_disk", volume=request.volume)
+        reply = await at.call(HOST_SET_BOOT_DISK, SetBootDiskCall, pool_id=request.pool, volume=request.volume)
+        when = "" if reply.power is PowerState.OFF else " at its next start"
+        return at.ended(
+            lambda db: boot_store.settle(db, at.target.machine_id),
+            event="boot_disk_set",
+            message=f"{at.operation.hostname} boots from {request.title} on {at.operation.host_name}{when}",
+            result={"disk": request.disk, "power_state": reply.power.value},
         )
-
-        async def record(db: Db) -> None:
-            await boot_store.settle(db, target.machine_id)
-            when = "" if reply.power is PowerState.OFF else " at its next start"
-            message = f"{operation.hostname} boots from {request['title']} on {operation.host_name}{when}"
-            await record_event(db, operation, "boot_disk_set", message)
-
-        return Outcome(result={"disk": request["disk"], "power_state": reply.power.value}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Records the disk of before; if the host has the new one, the next refresh records that."""
-        target, request = Target.of(operation), operation.request
+        at = self.attempt(operation, journal)
+        disk, before = at.request.disk, at.request.before
 
         async def record(db: Db) -> None:
-            if request["before"] is not None:
-                await boot_store.restore(db, target.machine_id, request["disk"], request["before"])
+            if before is not None:
+                await boot_store.restore(db, at.target.machine_id, disk, before)
 
         return Outcome(undone=("boot disk as before",), record=record)

@@ -1,89 +1,147 @@
-"""Opens operations that move a disk to another storage pool of its host, or tells what they would change."""
+"""Moves disks of machines to other storage pools of their hosts.
+
+The order keeps the content: copy, use the copy, record that, and only then delete the volume of before.
+"""
 
 from __future__ import annotations
 
-from uuid import UUID
+import time
 
 from attrs import evolve, frozen
 
-from common.errors import Busy, InvalidRequest, NotFound, OutOfCapacity
+from common.disk_content import CopiedDisk
+from common.errors import Busy, InvalidRequest, OutOfCapacity, WrongState
 from common.guest_spec import DiskSpec
-from common.serialization import to_dict
+from common.rpc.hardware_commands import HOST_COPY_DISK, HOST_USE_COPY, CopyDiskCall, UseCopyCall
+from common.rpc.host_commands import MAX_CALL_S
 from common.units import gb
-from common.values import DriverType, OwnershipMarker
+from common.values import DriverType, Guest, OwnershipMarker
 from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.identifiers import serial
+from regiond.events.model import Level
+from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines import view_store
 from regiond.machines.disks import move_store, store
+from regiond.machines.disks.changing import disk_of, marker_of, removed, spec_of
+from regiond.machines.disks.copy_progress import CopyProgress, standstill_text
 from regiond.machines.disks.model import check_copy_index, check_listed, check_movable, check_ours, move_plan
 from regiond.machines.disks.placement import ChosenPool, choose_pool
-from regiond.machines.hardware.requests import changeable
+from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.model import DiskPlan, DiskToAdd, DiskToMove, DiskView, MachineView
-from regiond.machines.operation_intents import check_owner_is, open_operation
+from regiond.machines.steps import racks_text
 from regiond.machines.values.disk_names import name_of_new_volume
-from regiond.operations.model import OperationKind, Parent
+from regiond.operations.model import WAIT_FOR_COMMAND, Operation, OperationKind
+from regiond.operations.service import Journal, Outcome, fence_of
+
+COPY_DEADLINE_S = MAX_CALL_S
+_UNUSED = "is still in its storage pool, although no VM uses it"
+_UNKNOWN = "was not deleted, since the host does not list which volume the VM uses"
 
 
-@frozen
-class DiskMoves:
-    """The copy has a name that no volume ever had, so that it is never taken for the volume of before.
+@frozen(kw_only=True)
+class _Request:
+    """The disk before, in `storage_pool`, and its copy."""
 
-    It is named after the same machine: an attached disk stays one of the machine for which it was made.
+    disk_id: int
+    disk: DiskSpec
+    copy: DiskSpec
+    held_bytes: int
+    storage_pool_id: int
+    storage_pool: str
+    copy_storage_pool_id: int
+    copy_storage_pool: str
+    title: str
+
+    @property
+    def row_of_copy(self) -> tuple[int, int, str]:
+        return self.disk_id, self.copy_storage_pool_id, self.copy.volume
+
+
+_At = Attempt[_Request]
+
+
+class MoveDisk(HardwareChange[DiskToMove, _Request, DiskPlan]):
+    """The space of the copy is claimed, and the copy is the second volume of the disk's row.
+
+    The copy has a name that no volume ever had, so that it is never taken for the volume of before. It is named after
+    the same machine: an attached disk stays one of the machine for which it was made.
     """
 
-    installation_id: UUID
+    kind = OperationKind.MOVE_DISK
+    Request = _Request
+    asked = (DiskToMove,)
 
-    async def open(
-        self, db: Db, caller: Caller, system_id: str, change: DiskToMove, parent: Parent | None
-    ) -> tuple[int, DiskPlan]:
-        """Returns the id of the operation, and the plan. Claims the space of the copy; quotas count the disk once.
-
-        Raises NotFound, NotAllowed, InvalidRequest, WrongState, OutOfCapacity with the numbers, and Busy.
+    async def decide(self, db: Db, caller: Caller, system_id: str, asked: DiskToMove) -> Decision[_Request, DiskPlan]:
+        """Claims the space of the copy; quotas count the disk once. Raises InvalidRequest, WrongState, OutOfCapacity
+        with the numbers, and Busy.
         """
-        machine = await changeable(db, caller, system_id)
-        disk = _disk_of(machine, change.disk_id)
-        marker = self._marker(machine)
+        machine, disk = await disk_of(db, caller, system_id, asked.disk_id)
+        marker = marker_of(machine, self.installation_id)
         check_listed(machine)
         check_ours(machine, disk, marker, "moved here")
         check_movable(machine, disk)
-        if change.pool == disk.storage_pool_name:
-            raise InvalidRequest.of({"pool": [f"{disk.title} of {machine.hostname} is already in {change.pool}."]})
-        pool = await choose_pool(db, machine, DiskToAdd(size_bytes=disk.held_bytes, pool=change.pool))
-        source = DiskSpec(
-            volume=disk.volume, pool_id=disk.storage_pool_key, size_bytes=disk.size_bytes,
-            serial=disk.serial or serial(machine.uuid, disk.index), tags=disk.tags,
-        )  # fmt: skip
+        if asked.pool == disk.storage_pool_name:
+            raise InvalidRequest.of({"pool": [f"{disk.title} of {machine.hostname} is already in {asked.pool}."]})
+        pool = await choose_pool(db, machine, DiskToAdd(size_bytes=disk.held_bytes, pool=asked.pool))
+        source = spec_of(machine, disk)
         copy = evolve(source, volume=await _copy_name(db, machine, disk, marker), pool_id=pool.key)
-        operation_id = await open_operation(
-            db, OperationKind.MOVE_DISK, machine, self.installation_id, account_id=caller.account_id,
-            request={
-                "disk_id": disk.id, "disk": to_dict(source), "copy": to_dict(copy), "held_bytes": disk.held_bytes,
-                "storage_pool_id": await store.storage_pool_of(db, disk.id), "storage_pool": disk.storage_pool_name,
-                "copy_storage_pool_id": pool.id, "copy_storage_pool": pool.name, "title": disk.title,
-            },
-            parent=parent,
+        request = _Request(
+            disk_id=disk.id, disk=source, copy=copy, held_bytes=disk.held_bytes,
+            storage_pool_id=await store.storage_pool_of(db, disk.id), storage_pool=disk.storage_pool_name,
+            copy_storage_pool_id=pool.id, copy_storage_pool=pool.name, title=disk.title,
         )  # fmt: skip
-        await check_owner_is(db, machine)
-        await _claim(db, machine, pool, disk.held_bytes)
-        if disk not in (await view_store.read(db, machine.system_id)).disks or copy.volume != await _copy_name(
-            db, machine, disk, marker
-        ):
-            raise Busy(f"{disk.title} of {machine.hostname} has just been changed. Try again.")
-        await move_store.begin(db, disk.id, pool.id, copy.volume)
-        return operation_id, move_plan(machine, disk, pool.name)
 
-    def _marker(self, machine: MachineView) -> OwnershipMarker:
-        return OwnershipMarker(installation_id=self.installation_id, machine_id=machine.uuid)
+        async def claim(db: Db, _: int) -> None:
+            await _claim(db, machine, pool, disk.held_bytes)
+            if disk not in (await view_store.read(db, machine.system_id)).disks or copy.volume != await _copy_name(
+                db, machine, disk, marker
+            ):
+                raise Busy(f"{disk.title} of {machine.hostname} has just been changed. Try again.")
+            await move_store.begin(db, disk.id, pool.id, copy.volume)
 
+        return Decision(machine=machine, request=request, plan=move_plan(machine, disk, pool.name), claim=claim)
 
-def _disk_of(machine: MachineView, disk_id: int) -> DiskView:
-    disk = next((one for one in machine.disks if one.id == disk_id), None)
-    if disk is None:
-        raise NotFound(f"{machine.hostname} has no disk {disk_id} any more.")
-    return disk
+    async def act(self, at: _At) -> Outcome:
+        source, copy = at.request.disk, at.request.copy
+        await _exclude_older(at)
+        await at.step("copy_disk", volume=source.volume, copy=copy.volume)
+        state = await _copied(at)
+        await at.step("use_copy", copy=copy.volume)
+        await _use(at, state)
+        return await _finish(at, await at.find_guest())
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        if not operation.reached_host:
+            at = self.attempt(operation, journal)
+            return Outcome(undone=("disk not moved",), record=lambda db: _free_copy(db, at))
+        return await super().undo(operation, journal)
+
+    async def restore(self, at: _At) -> Outcome:
+        """Deletes the copy, unless the guest uses it by now: then the move is completed, which loses nothing.
+
+        If the guest is gone, both volumes stay: nothing shows which of them it used last.
+        """
+        request, guest = at.request, await at.find_guest()
+        if guest is not None and _has(guest, request.copy):
+            await at.step("use_copy")  # also after its next start
+            await _use(at, "")
+            return await _finish(at, guest)
+        async with self.tools.requests.database.connection() as db:
+            is_recorded = await move_store.uses_copy(db, *request.row_of_copy)
+        left, used = (request.disk, request.copy) if is_recorded else (request.copy, request.disk)
+        if guest is None or not _has(guest, used):
+            return Outcome(record=lambda db: _both_stay(db, at, left, is_recorded=is_recorded))
+        await at.step("remove_copy", volume=left.volume)
+        is_removed = await removed(at, left)
+
+        async def record(db: Db) -> None:
+            await _free_copy(db, at)
+            if not is_removed:
+                await _record_left(db, at, _UNUSED, left)
+
+        return Outcome(undone=("disk not moved",), record=record)
 
 
 async def _copy_name(db: Db, machine: MachineView, disk: DiskView, own: OwnershipMarker) -> str:
@@ -106,3 +164,107 @@ async def _claim(db: Db, machine: MachineView, pool: ChosenPool, size_bytes: int
             f"{machine.host_name} has too little left for the copy: {gb(size_bytes)} asked in the storage pool "
             f"{pool.name}. It was just filled, or the host is in maintenance or being removed."
         )
+
+
+async def _exclude_older(at: _At) -> None:
+    """Returns when no rack copies for an earlier attempt: it could write to the copy that this one makes."""
+    if not at.reached_host:
+        return
+    await at.step(WAIT_FOR_COMMAND, reaches_host=False)
+    fence = fence_of(at.operation, str(at.target.spec.marker.machine_id))
+    running = await at.calls.exclude_older(at.target.host_id, fence, since=await at.journal.step_began_at())
+    if running:
+        raise Busy(f"{racks_text(running)} may still copy the disk for an earlier attempt.")
+
+
+async def _copied(at: _At) -> str:
+    """Returns the state of the disk that was copied. A host whose guest runs meanwhile is asked repeatedly.
+
+    Raises WrongState if nothing more is copied: the operation then ends, and undoes what it has done.
+    """
+    request, progress = at.request, CopyProgress(time.monotonic())
+    while not (copied := await _copy(at)).is_complete:
+        percent = progress.saw(copied, time.monotonic())
+        if percent is not None:
+            await at.journal.note("disk copied in part", percent=percent)
+        if progress.stands(time.monotonic()):
+            raise WrongState(
+                standstill_text(
+                    request.title, at.operation.hostname or "", at.operation.host_name or "", copied.percent,
+                    request.storage_pool, f"{request.copy.volume} in {request.copy_storage_pool}",
+                )
+            )  # fmt: skip
+    return copied.state
+
+
+async def _copy(at: _At) -> CopiedDisk:
+    source = at.request.disk
+    return await at.call(
+        HOST_COPY_DISK, CopyDiskCall, pool_id=source.pool_id, volume=source.volume, copy=at.request.copy,
+        deadline_s=COPY_DEADLINE_S,
+    )  # fmt: skip
+
+
+async def _use(at: _At, state: str) -> None:
+    source = at.request.disk
+    await at.call(
+        HOST_USE_COPY, UseCopyCall, pool_id=source.pool_id, volume=source.volume, copy=at.request.copy, state=state,
+        deadline_s=COPY_DEADLINE_S,
+    )  # fmt: skip
+
+
+async def _finish(at: _At, guest: Guest | None) -> Outcome:
+    """Records that the guest uses the copy, and only then deletes the volume of before."""
+    request, source, machine_id = at.request, at.request.disk, at.target.machine_id
+
+    async def record_use(db: Db) -> None:
+        if guest is not None:
+            await record_guest(db, at.target.host_id, guest, machine_id, guest.power)
+        await move_store.use_copy(db, machine_id, *request.row_of_copy)
+
+    await at.journal.write("copy_used", record_use)
+    await at.step("remove_source", volume=source.volume)
+    is_removed = await removed(at, source)
+
+    async def record(db: Db) -> None:
+        await move_store.end(db, machine_id, request.disk_id)
+        await ledger.free_storage(db, machine_id, request.storage_pool_id, request.held_bytes)
+        message = (
+            f"{request.title} of {at.where} is in the storage pool {request.copy_storage_pool}: "
+            f"{request.copy.volume}, before {source.volume} in {request.storage_pool}"
+        )
+        await at.event(db, "machine_disk_moved", message)
+        if not is_removed:
+            await _record_left(db, at, _UNUSED, source)
+
+    result = {"disk": request.disk_id, "storage_pool": request.copy_storage_pool, "removed": is_removed}
+    return Outcome(result=result, record=record)
+
+
+def _has(guest: Guest, disk: DiskSpec) -> bool:
+    return any((one.pool_id, one.volume) == (disk.pool_id, disk.volume) for one in guest.disks)
+
+
+async def _free_copy(db: Db, at: _At) -> None:
+    request = at.request
+    await move_store.end(db, at.target.machine_id, request.disk_id)
+    await ledger.free_storage(db, at.target.machine_id, request.copy_storage_pool_id, request.held_bytes)
+
+
+async def _both_stay(db: Db, at: _At, left: DiskSpec, *, is_recorded: bool) -> None:
+    """The disk is the volume that was recorded last; the other one is an orphaned volume from the next refresh on."""
+    request = at.request
+    await move_store.end(db, at.target.machine_id, request.disk_id)
+    freed = request.storage_pool_id if is_recorded else request.copy_storage_pool_id
+    await ledger.free_storage(db, at.target.machine_id, freed, request.held_bytes)
+    await _record_left(db, at, _UNKNOWN, left)
+
+
+async def _record_left(db: Db, at: _At, what: str, left: DiskSpec) -> None:
+    request = at.request
+    pool = request.storage_pool if left.pool_id == request.disk.pool_id else request.copy_storage_pool
+    message = (
+        f"{left.volume} ({gb(left.size_bytes)} in {pool} of {at.operation.host_name}), a volume of {request.title} of "
+        f"{at.operation.hostname}, {what}"
+    )
+    await at.event(db, "machine_disk_moved", message, level=Level.WARNING)

@@ -69,3 +69,23 @@ class StartOrderPlan:
 
     name: str
     effects: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class StartOrderToSet:
+    """A machine's place among those that start with its host. None leaves a value as it is; `delay` is in seconds."""
+
+    priority: int | None = None
+    delay: int | None = None
+
+
+@frozen(kw_only=True)
+class IsoToInsert:
+    """The name of an image of the type iso."""
+
+    image: str
+
+
+@frozen(kw_only=True)
+class IsoToEject:
+    """Takes out of the drive what is in it."""

@@ -17,7 +17,7 @@ MAX_BULK_MACHINES = 500
 MAX_AT_ONCE = 16
 DEFAULT_AT_ONCE = 4
 
-HardwareChange = (
+BulkChange = (
     SizeRequest | DiskToAdd | NamedDisk | BootToSet | NicToAdd | NamedNic
 )  # the same for each machine of a bulk operation
 
@@ -60,7 +60,7 @@ class BulkAction(StrEnum):
 
     @property
     def changes_hardware(self) -> bool:
-        """Whether it is a HardwareChange."""
+        """Whether it is a BulkChange."""
         return self in _OF_HARDWARE
 
     @property

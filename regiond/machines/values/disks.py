@@ -102,6 +102,11 @@ class DiskToMove:
 
 
 @frozen(kw_only=True)
+class MachineToExport:
+    """Writes a machine, with all its data, to a file of the region."""
+
+
+@frozen(kw_only=True)
 class NamedDisk:
     """The disk of each of many machines that has this name, and one change of it: another size, another storage pool
     (its name), or, with `keep` as for DiskToRemove, its removal.

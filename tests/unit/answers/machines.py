@@ -19,17 +19,32 @@ from regiond.machines.model import (
     Allocated,
     Amount,
     BootPlan,
+    BootToSet,
     DeviceView,
     DiskPlan,
+    DiskToAdd,
+    DiskToAttach,
+    DiskToGrow,
+    DiskToMove,
+    DiskToRemove,
     IsoPlan,
+    IsoToEject,
+    IsoToInsert,
     MachineToCompose,
+    MachineToExport,
     NicPlan,
+    NicToAdd,
+    NicToChange,
+    NicToRemove,
     PowerPlan,
     ResizePlan,
+    SizeRequest,
     StartOrderPlan,
+    StartOrderToSet,
     Takes,
 )
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
+from regiond.operations.model import Operation
 from regiond.placement.model import DryRun
 from regiond.search_query import SearchQuery
 from tests.unit.answers.shared import named
@@ -71,6 +86,31 @@ DISK_PLAN = DiskPlan(
     name="web-1", effects=("disk1 (5.0 GB in images) and all data on it are deleted.",), loses_data=True
 )
 
+BOOT_PLAN = BootPlan(
+    name="web-1",
+    order=(BootDevice.DISK,),
+    once=True,
+    takes_effect=Takes.AT_START,
+    effects=("web-1 boots from disk first when Innkeeper next starts it, and only then.",),
+)
+RESIZE_PLAN = ResizePlan(
+    name="web-1",
+    cores=Amount(now=2, wanted=4, takes_effect=Takes.IF_POSSIBLE),
+    memory_mib=Amount(now=2048, wanted=2048, takes_effect=Takes.NO_EFFECT),
+    effects=("web-1 gets 4 cores instead of 2.",),
+)
+ISO_PLAN = IsoPlan(name="web-1", effects=("No.",))
+# The operation and the plan of a change of hardware, by what asks for it.
+CHANGES: Mapping[type, tuple[Operation, Any]] = {
+    SizeRequest: (OPERATION, RESIZE_PLAN),
+    IsoToInsert: (OPERATION, ISO_PLAN),
+    IsoToEject: (OPERATION, ISO_PLAN),
+    StartOrderToSet: (OPERATION, StartOrderPlan(name="web-1", effects=("No.",))),
+    BootToSet: (OPERATION, BOOT_PLAN),
+    **{disk: (ADDED, DISK_PLAN) for disk in (DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove)},
+    **{nic: (NIC_ADDED, NIC_PLAN) for nic in (NicToAdd, NicToChange, NicToRemove)},
+    MachineToExport: (EXPORTS, DISK_PLAN),
+}
 ANSWERS: Mapping[str, Any] = {
     "machines.workloads": lambda host_ids: tuple(
         HostWorkload(host_id=one, host_name="hv-01", maintenance=None, machines=(MACHINE,), foreign=(GUEST,))
@@ -127,35 +167,12 @@ ANSWERS: Mapping[str, Any] = {
     **{f"devices.{name}": DEVICE.nics[0] for name in ("add_nic", "update_nic", "link", "unlink")},
     **{f"devices.{name}": DeletionPlan(name="box") for name in ("delete", "delete_nic")},
     **{f"machine_nics.{name}": MACHINE for name in NIC_CHANGES},
-    "resizes.start": OPERATION,
-    "resizes.plan": ResizePlan(
-        name="web-1",
-        cores=Amount(now=2, wanted=4, takes_effect=Takes.IF_POSSIBLE),
-        memory_mib=Amount(now=2048, wanted=2048, takes_effect=Takes.NO_EFFECT),
-        effects=("web-1 gets 4 cores instead of 2.",),
-    ),
-    **{f"iso_changes.start_{name}": OPERATION for name in ("insert", "eject")},
-    **{f"iso_changes.plan_{name}": IsoPlan(name="web-1", effects=("No.",)) for name in ("insert", "eject")},
-    "start_orders.start": OPERATION,
-    "start_orders.plan": StartOrderPlan(name="web-1", effects=("No.",)),
-    "boot_changes.start": OPERATION,
-    "boot_changes.plan": BootPlan(
-        name="web-1",
-        order=(BootDevice.DISK,),
-        once=True,
-        takes_effect=Takes.AT_START,
-        effects=("web-1 boots from disk first when Innkeeper next starts it, and only then.",),
-    ),
-    "disk_changes.start": ADDED,
-    "disk_changes.plan": DISK_PLAN,
-    "nic_changes.start": NIC_ADDED,
-    "nic_changes.plan": NIC_PLAN,
+    "hardware.start": lambda *args: CHANGES[type(args[2])][0],
+    "hardware.plan": lambda *args: CHANGES[type(args[2])][1],
     "kept_disks.list": (KEPT_DISK,),
     "kept_disks.read": lambda disk_id, **_: KEPT_DISK if disk_id == KEPT_DISK.id else NotFound("Not Found"),
     "kept_disks.plan_delete": DISK_PLAN,
     "kept_disks.start_delete": OPERATION,
-    "machine_exports.start": EXPORTS,
-    "machine_exports.plan": DISK_PLAN,
     "machine_imports.start": OPERATION,
     "machine_imports.plan": DISK_PLAN,
     "exports.list": (EXPORT,),

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from common.boot import BootDevice
-from regiond.api.declaration.dry_run import with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Boolean, TextList
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import BOOL, Serializer, enum, fields_of, key, serializer
-from regiond.api.replies import Reply, json_reply
-from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
-from regiond.api.resources.shared.lookups import find_machine
-from regiond.machines.model import BootPlan, MachineView, Takes
+from regiond.api.resources.machines.hardware_changes import changing_hardware
+from regiond.machines.model import BootPlan, BootToSet, Takes
 
 BOOT_PLAN_JSON: Serializer[BootPlan] = serializer(
     "BootPlan",
@@ -21,7 +17,6 @@ BOOT_PLAN_JSON: Serializer[BootPlan] = serializer(
     key("takes_effect", enum(Takes), lambda plan: plan.takes_effect),
     *fields_of(BootPlan, "effects"),
 )
-_PLAN = Result(doc="For a dry run: what would change, and when.", type=BOOT_PLAN_JSON)
 BOOT_FIELDS = (
     Field(
         "order",
@@ -40,44 +35,20 @@ BOOT_FIELDS = (
 )
 
 
-async def _set_boot(call: Call) -> Reply:
-    machine: MachineView = call.target
-    operation = await call.services.boot_changes.start(
-        call.caller,
-        machine.system_id,
-        call.values["order"],
-        once=call.values["once"],
-        idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )
-    return await when_done(call, operation, machine_now(call))
+def boot_to_set(call: Call) -> BootToSet:
+    return BootToSet(order=tuple(call.values["order"] or ()), once=call.values["once"])
 
 
-async def _plan(call: Call) -> Reply:
-    plan = await call.services.boot_changes.plan(
-        call.caller, call.target.system_id, call.values["order"], once=call.values["once"]
-    )
-    return json_reply(BOOT_PLAN_JSON.encode(plan))
-
-
-SET_BOOT = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="set_boot",
-        permission=Permission.OWNER,
-        title="Set what a machine boots from",
-        doc="A machine that runs is not disturbed, and boots so from its next start on. If its hypervisor cannot "
-        "change a running VM, the order is pending: the machine shows it, and Innkeeper makes the change when it next "
-        "stops or starts the VM. With `once`, only the next start by Innkeeper is in this order, and the machine "
-        "shows that until then; an order that the machine has anyway cancels it.",
-        fields=BOOT_FIELDS,
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_set_boot,
-    ),
-    _plan,
-    result=_PLAN,
-    doc="Change nothing; answer 200 with what would change, and when (default false).",
+SET_BOOT = changing_hardware(
+    BOOT_PLAN_JSON,
+    "set_boot",
+    boot_to_set,
+    title="Set what a machine boots from",
+    doc="A machine that runs is not disturbed, and boots so from its next start on. If its hypervisor cannot "
+    "change a running VM, the order is pending: the machine shows it, and Innkeeper makes the change when it next "
+    "stops or starts the VM. With `once`, only the next start by Innkeeper is in this order, and the machine "
+    "shows that until then; an order that the machine has anyway cancels it.",
+    fields=BOOT_FIELDS,
+    plan_doc="For a dry run: what would change, and when.",
+    dry_run_doc="Change nothing; answer 200 with what would change, and when (default false).",
 )

@@ -12,7 +12,7 @@ from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import begun, started
 from regiond.api.replies import Reply
-from regiond.api.resources.machines.boot import BOOT_FIELDS
+from regiond.api.resources.machines.boot import BOOT_FIELDS, boot_to_set
 from regiond.api.resources.machines.deployment import IMAGE_FIELDS
 from regiond.api.resources.machines.disk_changes import DISK, DISK_FIELDS, KEEP, POOL, SIZE, disk_to_add, gigabytes
 from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, named_machines, release_options
@@ -24,10 +24,9 @@ from regiond.machines.model import (
     DEFAULT_RELEASE,
     MAX_AT_ONCE,
     MAX_BULK_MACHINES,
-    BootToSet,
     BulkAction,
+    BulkChange,
     DeployRequest,
-    HardwareChange,
     NamedDisk,
     NamedNic,
     NicToAdd,
@@ -118,13 +117,13 @@ def _deploy_request(call: Call) -> DeployRequest:
     )  # fmt: skip
 
 
-_CHANGES: Mapping[BulkAction, Callable[[Call], HardwareChange]] = {
+_CHANGES: Mapping[BulkAction, Callable[[Call], BulkChange]] = {
     BulkAction.RESIZE: size_request,
     BulkAction.ADD_DISK: disk_to_add,
     BulkAction.GROW_DISK: lambda call: NamedDisk(name=call.values["disk"], size_bytes=gigabytes(call.values["size"])),
     BulkAction.MOVE_DISK: lambda call: NamedDisk(name=call.values["disk"], pool=call.values["pool"]),
     BulkAction.REMOVE_DISK: lambda call: NamedDisk(name=call.values["disk"], keep=call.values["keep"]),
-    BulkAction.SET_BOOT: lambda call: BootToSet(order=tuple(call.values["order"] or ()), once=call.values["once"]),
+    BulkAction.SET_BOOT: boot_to_set,
     BulkAction.ADD_INTERFACE: lambda call: NicToAdd(constraint=call.values["interfaces"]),
     BulkAction.CHANGE_INTERFACE: lambda call: NamedNic(
         name=call.values["interface"], constraint=call.values["interfaces"]
@@ -133,7 +132,7 @@ _CHANGES: Mapping[BulkAction, Callable[[Call], HardwareChange]] = {
 }
 
 
-def _change(call: Call) -> HardwareChange | None:
+def _change(call: Call) -> BulkChange | None:
     change_of = _CHANGES.get(BulkAction(call.values["action"]))
     return None if change_of is None else change_of(call)
 

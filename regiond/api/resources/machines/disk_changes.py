@@ -102,7 +102,7 @@ _TAGS = Field("tags", TextList(), "A tag of the disk; repeatable.", recorded=Tru
 DISK_FIELDS = (SIZE, POOL, _TAGS)
 
 
-_changing_disks = partial(changing_hardware, lambda services: services.disk_changes, DISK_PLAN_JSON)
+_changing_disks = partial(changing_hardware, DISK_PLAN_JSON)
 ADD_DISK = _changing_disks(
     "add_disk",
     disk_to_add,

@@ -15,6 +15,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done, without_content
 from regiond.api.replies import Reply, json_reply, text_reply
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
+from regiond.api.resources.machines.hardware_changes import begun
 from regiond.api.resources.shared.lookups import machine_of
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, BLOCK_SIZE, DiskOfMachine
 from regiond.api.services import Services
@@ -49,35 +50,28 @@ def _label(name: str) -> str:
 
 async def _create(call: Call) -> Reply:
     machine: MachineView = call.target
-    operation = await call.services.disk_changes.start(
-        call.caller, machine.system_id, DiskToAdd(size_bytes=call.values["size"], label=_label(call.values["name"])),
-        idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
-    )  # fmt: skip
+    disk = DiskToAdd(size_bytes=call.values["size"], label=_label(call.values["name"]))
+    operation = await begun(call, machine.system_id, disk)
 
     async def created(ended: Operation) -> Reply:
         now = await call.services.machines.read(machine.system_id, caller=call.caller)
-        disk = next(one for one in now.disks if one.volume == ended.result["volume"])
-        return json_reply(BLOCK_DEVICE_JSON.encode(DiskOfMachine(machine=now, disk=disk)))
+        added = next(one for one in now.disks if one.volume == ended.result["volume"])
+        return json_reply(BLOCK_DEVICE_JSON.encode(DiskOfMachine(machine=now, disk=added)))
 
     return await when_done(call, operation, created)
 
 
 async def _delete(call: Call) -> Reply:
     found: DiskOfMachine | None = call.target  # None: a repeat of the request after the disk was removed
-    operation = await call.services.disk_changes.start(
-        call.caller,
-        call.path["system_id"] if found is None else found.machine.system_id,
-        DiskToRemove(disk_id=0 if found is None else found.disk.id, keep=False),
-        idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )
-    return await when_done(call, operation, without_content)
+    system_id = call.path["system_id"] if found is None else found.machine.system_id
+    change = DiskToRemove(disk_id=0 if found is None else found.disk.id, keep=False)
+    return await when_done(call, await begun(call, system_id, change), without_content)
 
 
 async def _deletion_plan(call: Call) -> Reply:
     found: DiskOfMachine = call.target
     change = DiskToRemove(disk_id=found.disk.id, keep=False)
-    return plan_reply(await call.services.disk_changes.plan(call.caller, found.machine.system_id, change))
+    return plan_reply(await call.services.hardware.plan(call.caller, found.machine.system_id, change))
 
 
 async def _update(call: Call) -> Reply:
@@ -87,10 +81,8 @@ async def _update(call: Call) -> Reply:
     if size_bytes is None or size_bytes in {0, found.disk.size_bytes, found.disk.held_bytes}:
         return json_reply(BLOCK_DEVICE_JSON.encode(_unchanged(call)))
     _unchanged(call)
-    operation = await call.services.disk_changes.start(
-        call.caller, found.machine.system_id, DiskToGrow(disk_id=found.disk.id, size_bytes=size_bytes),
-        idempotency_key=call.idempotency_key, need_rack=not call.respond_async,
-    )  # fmt: skip
+    growth = DiskToGrow(disk_id=found.disk.id, size_bytes=size_bytes)
+    operation = await begun(call, found.machine.system_id, growth)
 
     async def grown(_: Operation) -> Reply:
         return json_reply(BLOCK_DEVICE_JSON.encode(await find_disk(call.services, call.path)))

@@ -25,6 +25,7 @@ from regiond.api.declaration.serializer import (
 from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
+from regiond.api.resources.machines.hardware_changes import begun
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.resources.shared.upload_part import content_of, part_of_upload
 from regiond.api.services import Services
@@ -39,6 +40,7 @@ from regiond.exports.model import (
     SubmittedFile,
 )
 from regiond.exports.service import Download
+from regiond.machines.model import MachineToExport
 from regiond.operations.model import Operation
 
 TAR = "application/x-tar"
@@ -114,10 +116,7 @@ def _file_name(name: str) -> str:
 
 
 async def _export_machine(call: Call) -> Reply:
-    operation = await call.services.machine_exports.start(
-        call.caller, call.target.system_id, idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )  # fmt: skip
+    operation = await begun(call, call.target.system_id, MachineToExport())
 
     async def encode(done: Operation) -> Reply:
         found = await call.services.exports.read(call.caller, done.request["export"])
@@ -127,7 +126,7 @@ async def _export_machine(call: Call) -> Reply:
 
 
 async def _export_plan(call: Call) -> Reply:
-    return plan_reply(await call.services.machine_exports.plan(call.caller, call.target.system_id))
+    return plan_reply(await call.services.hardware.plan(call.caller, call.target.system_id, MachineToExport()))
 
 
 EXPORT = with_dry_run(

@@ -16,6 +16,7 @@ from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import encoded, one_of
 from regiond.api.declaration.served import filled, text
 from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.machines.hardware_changes import begun
 from regiond.api.resources.machines.interface_targets import (
     FoundHostInterface,
     NicOfDevice,
@@ -115,10 +116,7 @@ async def _update(call: Call) -> Reply:
     if change is None or not isinstance(target, NicOfMachine):
         return json_reply(await _updated(call))
     await _name_and_tag(call, target)
-    operation = await call.services.nic_changes.start(
-        call.caller, target.machine.system_id, change, idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )  # fmt: skip
+    operation = await begun(call, target.machine.system_id, change)
 
     async def changed(_: Operation) -> Reply:
         now = await call.services.machines.read(target.machine.system_id, caller=call.caller)

@@ -14,7 +14,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, is_repeat, when_done, without_content
 from regiond.api.declaration.serializer import one_of
 from regiond.api.replies import Reply, empty_reply, json_reply
-from regiond.api.resources.machines.hardware_changes import changing_hardware
+from regiond.api.resources.machines.hardware_changes import begun, changing_hardware
 from regiond.api.resources.machines.interface_links import INTERFACE_RESULT, MTU, nic_change, of_device, vlan_id_in
 from regiond.api.resources.machines.interface_targets import NicOfDevice, NicOfMachine, find_nic, find_node
 from regiond.api.resources.shared.lookups import one_of_object
@@ -95,23 +95,18 @@ async def _create_physical(call: Call) -> Reply:
     if isinstance(node, DeviceView):
         added = await call.services.devices.add_nic(call.caller, node.system_id, nic_change(call))
         return json_reply(of_device(node, added))
-    operation = await call.services.nic_changes.start(
-        call.caller,
-        node.system_id,
-        NicToAdd(
-            name=call.values["name"] or "",
-            vlan_id=vlan_id_in(call.values["vlan"]),
-            mac_address=call.values["mac_address"],
-            tags=tuple(call.values["tags"] or ()),
-        ),
-        idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
+    nic = NicToAdd(
+        name=call.values["name"] or "",
+        vlan_id=vlan_id_in(call.values["vlan"]),
+        mac_address=call.values["mac_address"],
+        tags=tuple(call.values["tags"] or ()),
     )
+    operation = await begun(call, node.system_id, nic)
 
     async def created(ended: Operation) -> Reply:
         machine = await call.services.machines.read(node.system_id, caller=call.caller)
-        nic = next(one for one in machine.nics if one.mac_address == ended.result["mac_address"])
-        return json_reply(encode_interface(machine, nic))
+        added = next(one for one in machine.nics if one.mac_address == ended.result["mac_address"])
+        return json_reply(encode_interface(machine, added))
 
     return await when_done(call, operation, created)
 
@@ -126,14 +121,11 @@ async def _delete(call: Call) -> Reply:
     system_id = call.path["system_id"] if target is None else target.machine.system_id
     change = NicToRemove(nic_id=0 if target is None else target.nic.id)
     if is_dry_run(call):
-        return _plan_reply(await call.services.nic_changes.plan(call.caller, system_id, change))
-    operation = await call.services.nic_changes.start(
-        call.caller, system_id, change, idempotency_key=call.idempotency_key, need_rack=not call.respond_async
-    )
-    return await when_done(call, operation, without_content)
+        return _plan_reply(await call.services.hardware.plan(call.caller, system_id, change))
+    return await when_done(call, await begun(call, system_id, change), without_content)
 
 
-_changing_nics = partial(changing_hardware, lambda services: services.nic_changes, NIC_PLAN_JSON)
+_changing_nics = partial(changing_hardware, NIC_PLAN_JSON)
 ADD_INTERFACE = _changing_nics(
     "add_interface",
     _to_add,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from regiond.api.declaration.dry_run import with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Boolean, Integer, IntegerList
 from regiond.api.declaration.fields import Field, Format
-from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import INT, Serializer, array, enum, fields_of, key, serializer
-from regiond.api.replies import Reply, json_reply
-from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
-from regiond.api.resources.shared.lookups import find_machine
+from regiond.api.resources.machines.hardware_changes import changing_hardware
 from regiond.ledger.model import DiscreteResources, read_pages_key
-from regiond.machines.model import MAX_CORES, Amount, MachineView, ResizePlan, SizeRequest, Takes
+from regiond.machines.model import MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
 
 _AMOUNT: Serializer[Amount] = serializer(
     "ResizedAmount", *fields_of(Amount, "now wanted"), key("takes_effect", enum(Takes), lambda one: one.takes_effect)
@@ -34,7 +30,6 @@ RESIZE_PLAN_JSON: Serializer[ResizePlan] = serializer(
     key("bound", _BOUND, lambda plan: plan.bound),
     key("bound_then", _BOUND, lambda plan: plan.bound_then),
 )
-_PLAN = Result(doc="For a dry run: what would change, and when.", type=RESIZE_PLAN_JSON)
 PINNED_CORES = Field(
     "pinned_cores",
     IntegerList(maximum=65535),
@@ -85,42 +80,17 @@ def size_request(call: Call) -> SizeRequest:
     )
 
 
-async def _resize(call: Call) -> Reply:
-    machine: MachineView = call.target
-    operation = await call.services.resizes.start(
-        call.caller,
-        machine.system_id,
-        size_request(call),
-        idempotency_key=call.idempotency_key,
-        need_rack=not call.respond_async,
-    )
-    return await when_done(call, operation, machine_now(call))
-
-
-async def _plan(call: Call) -> Reply:
-    plan = await call.services.resizes.plan(call.caller, call.target.system_id, size_request(call))
-    return json_reply(RESIZE_PLAN_JSON.encode(plan))
-
-
-RESIZE = with_dry_run(
-    Endpoint(
-        method="POST",
-        op="resize",
-        permission=Permission.OWNER,
-        title="Change the cores and memory of a machine",
-        doc="A machine that is off gets the new size at once. Of one that runs, what its hypervisor cannot change now "
-        "is pending: the machine shows it, claims it, and gets it when Innkeeper next starts it. Memory is never taken "
-        "from a VM that runs. With the present size, what was pending is cancelled. Pinned cores, memory in huge pages "
-        "and the size of a machine that has either change only while it is off; it stays on its NUMA nodes, unless "
-        "`pinned_cores` names cores of another one.",
-        fields=(*SIZE_FIELDS, PINNED_CORES),
-        opens_operation=True,
-        other_answers=(STARTED,),
-        result=MACHINE_RESULT,
-        find=find_machine,
-        run=_resize,
-    ),
-    _plan,
-    result=_PLAN,
-    doc="Change nothing; answer 200 with what would change now, and what at the next start (default false).",
+RESIZE = changing_hardware(
+    RESIZE_PLAN_JSON,
+    "resize",
+    size_request,
+    title="Change the cores and memory of a machine",
+    doc="A machine that is off gets the new size at once. Of one that runs, what its hypervisor cannot change now "
+    "is pending: the machine shows it, claims it, and gets it when Innkeeper next starts it. Memory is never taken "
+    "from a VM that runs. With the present size, what was pending is cancelled. Pinned cores, memory in huge pages "
+    "and the size of a machine that has either change only while it is off; it stays on its NUMA nodes, unless "
+    "`pinned_cores` names cores of another one.",
+    fields=(*SIZE_FIELDS, PINNED_CORES),
+    plan_doc="For a dry run: what would change, and when.",
+    dry_run_doc="Change nothing; answer 200 with what would change now, and what at the next start (default false).",
 )

@@ -124,7 +124,7 @@ async def network(visit: Visit) -> Reply:
 async def storage(visit: Visit) -> Reply:
     vm, services = await read_vm(visit), visit.services
     may_change = not change_obstacle(visit.caller, vm.machine)
-    changes = disk_choices(vm.machine, services.disk_changes.installation_id, may_change=may_change)
+    changes = disk_choices(vm.machine, services.hardware.installation_id, may_change=may_change)
     kept = await services.kept_disks.list(visit.caller, host_id=vm.machine.host_id) if changes.may_add else ()
     return await vm_page(visit, vm, STORAGE, changes=changes, kept_disks=kept)
 

@@ -1,1 +1,0 @@
-"""The order in which the machines of a host start with it."""
