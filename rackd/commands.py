@@ -1,4 +1,4 @@
-"""Handles the region's `host.*` commands, each by one call of the executor.
+"""Handles the region's `host.*` commands; those that are one call of a driver have no code.
 
 The link cancels a handler at its deadline or when the caller cancels. The thread of a cancelled call may finish its
 work: every driver method is idempotent, fencing tokens reject old attempts, and `host.fence` waits for those that run.
@@ -6,8 +6,8 @@ work: every driver method is idempotent, fencing tokens reject old attempts, and
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import Any
 
 import structlog
 from attrs import evolve
@@ -19,48 +19,26 @@ from common.rpc.handlers import Handler
 from common.rpc.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
-    HOST_DECOMPOSE,
     HOST_DISCONNECT,
     HOST_DISCOVER,
     HOST_DISOWN,
     HOST_FENCE,
-    HOST_FIND,
     HOST_IDENTIFY,
-    HOST_MAKE_PROJECT,
     HOST_POWER,
-    HOST_PROJECTS,
     HOST_REACH,
-    HOST_REMOVE_VOLUMES,
-    HOST_SET_AUTOSTART,
-    HOST_SET_BOOT_DISK,
-    HOST_SET_GENERATION,
-    HOST_TRUST,
-    HOST_UNTRUST,
     HOST_WATCH,
     MAX_CALL_S,
     NOTHING_BEGAN,
-    AutostartReply,
     ComposeCall,
-    DecomposeCall,
     DisconnectCall,
     DiscoveryPart,
     FenceCall,
-    FoundGuest,
-    GuestCall,
     HostCall,
     MarkerCall,
     PowerCall,
     PowerReply,
-    ProjectCall,
-    ProjectList,
-    Reached,
-    RemoveVolumesCall,
-    SetAutostartCall,
-    SetBootDiskCall,
-    SetGenerationCall,
-    TrustCall,
-    UntrustCall,
 )
+from common.rpc.host_method import CallClass
 from common.values import Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
 from rackd.drivers.disk_sizes import named_sizes
@@ -70,12 +48,9 @@ from rackd.drivers.start_refusals import StartChange, start_refusals
 from rackd.event_watch import EventLink, EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
-from rackd.hardware_commands import HardwareCommands
-from rackd.host_queue import CallClass
+from rackd.host_methods import method_handlers
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 GUESTS_PER_PART = 25  # larger frames delay other calls of the link
 _WAITS_FOR_GUEST = {PowerAction.OFF, PowerAction.CYCLE}  # for the guest's own shutdown, which can take minutes
@@ -96,26 +71,15 @@ class HostCommands:
     def handlers(self) -> Mapping[Command[Any, Any], Handler]:
         return {
             HOST_IDENTIFY: self.identify,
-            HOST_REACH: self.reach,
             HOST_DISCOVER: self.discover,
             HOST_COMPOSE: self.compose,
-            HOST_DECOMPOSE: self.decompose,
-            HOST_REMOVE_VOLUMES: self.remove_volumes,
             HOST_FENCE: self.fence,
             HOST_POWER: self.power,
-            HOST_SET_AUTOSTART: self.set_autostart,
-            HOST_SET_GENERATION: self.set_generation,
-            HOST_SET_BOOT_DISK: self.set_boot_disk,
-            HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
             HOST_DISOWN: self.disown,
-            HOST_PROJECTS: self.projects,
-            HOST_MAKE_PROJECT: self.make_project,
-            HOST_TRUST: self.trust,
-            HOST_UNTRUST: self.untrust,
             HOST_WATCH: self.watch,
             HOST_DISCONNECT: self.disconnect,
-            **HardwareCommands(self._executor, self._fenced).handlers(),
+            **method_handlers(self._executor, self._fenced),
         }
 
     async def identify(self, _: EventLink, call: HostCall) -> PeerIdentity:
@@ -126,10 +90,6 @@ class HostCommands:
         if found is None:
             raise Unsupported(f"{call.access.address} presents no key or certificate that Innkeeper could pin.")
         return found
-
-    async def reach(self, _: EventLink, call: HostCall) -> Reached:
-        version = await self._quick(call.access, lambda driver: driver.reach(), what="reach")
-        return Reached(hypervisor_version=version)
 
     async def discover(self, _: EventLink, call: HostCall) -> AsyncGenerator[DiscoveryPart, None]:
         found = await self._executor.run(
@@ -146,24 +106,16 @@ class HostCommands:
     async def _check_reach(self, access: HostAccess) -> None:
         """Raises the host's error, marked with NOTHING_BEGAN: compose has changed nothing on the host."""
         try:
-            await self._quick(access, lambda driver: driver.reach(), what="reach", deadline_s=CHECK_REACH_S)
+            await self._executor.run(
+                access,
+                lambda driver: driver.reach(),
+                what=HOST_REACH.what,
+                deadline_s=CHECK_REACH_S,
+                call_class=HOST_REACH.call_class,
+            )
         except InnkeeperError as error:
             error.details[NOTHING_BEGAN] = True
             raise
-
-    async def decompose(self, _: EventLink, call: DecomposeCall) -> Done:
-        return await self._fenced.change(
-            call,
-            lambda driver: driver.decompose(call.guest, call.volumes, call.mac_addresses, call.guest_id),
-            what="decompose",
-        )
-
-    async def remove_volumes(self, _: EventLink, call: RemoveVolumesCall) -> Done:
-        return await self._fenced.change(
-            call,
-            lambda driver: driver.remove_volumes(call.marker, call.volumes, adopted=call.adopted),
-            what="remove volumes",
-        )
 
     async def fence(self, _: EventLink, call: FenceCall) -> Done:
         await self._fenced.exclude_older(call.fence)
@@ -177,27 +129,6 @@ class HostCommands:
             call_class=CallClass.LONG_RUNNING if call.action in _WAITS_FOR_GUEST else CallClass.ORDERED,
         )
 
-    async def set_autostart(self, _: EventLink, call: SetAutostartCall) -> AutostartReply:
-        reported = await self._fenced.run(
-            call, lambda driver: driver.set_autostart(call.guest, call.autostart), what="set autostart"
-        )
-        return AutostartReply(reported=reported)
-
-    async def set_generation(self, _: EventLink, call: SetGenerationCall) -> Done:
-        return await self._fenced.change(
-            call, lambda driver: driver.set_generation(call.guest, call.generation), what="set generation"
-        )
-
-    async def set_boot_disk(self, _: EventLink, call: SetBootDiskCall) -> PowerReply:
-        power = await self._fenced.run(
-            call, lambda driver: driver.set_boot_disk(call.guest, call.pool_id, call.volume), what="set boot disk"
-        )
-        return PowerReply(power=power)
-
-    async def find(self, _: EventLink, call: GuestCall) -> FoundGuest:
-        found = await self._quick(call.access, lambda driver: driver.find(call.guest), what="find")
-        return FoundGuest(guest=found)
-
     async def adopt(self, _: EventLink, call: MarkerCall) -> Guest:
         return await self._fenced.run(
             call, lambda driver: driver.adopt(call.guest_id, call.guest_name, call.marker), what="adopt"
@@ -210,26 +141,6 @@ class HostCommands:
             what="disown",
         )
 
-    async def projects(self, _: EventLink, call: HostCall) -> ProjectList:
-        found = await self._executor.run(
-            call.access, lambda driver: driver.projects(), what="projects", deadline_s=MAX_CALL_S
-        )
-        return ProjectList(projects=found)
-
-    async def make_project(self, _: EventLink, call: ProjectCall) -> Done:
-        await self._quick(call.access, lambda driver: driver.make_project(call.description), what="make project")
-        return Done()
-
-    async def trust(self, _: EventLink, call: TrustCall) -> Done:
-        await self._quick(
-            call.access, lambda driver: driver.trust(call.certificate_pem, call.name, call.secret), what="trust"
-        )
-        return Done()
-
-    async def untrust(self, _: EventLink, call: UntrustCall) -> Done:
-        await self._quick(call.access, lambda driver: driver.untrust(call.fingerprint), what="untrust")
-        return Done()
-
     async def watch(self, link: EventLink, call: HostCall) -> Done:
         await self._event_watcher.watch(link, call.access, deadline_s=MAX_CALL_S)
         return Done()
@@ -238,11 +149,6 @@ class HostCommands:
         self._event_watcher.unwatch(call.host_id)
         self._executor.disconnect_host(call.host_id)
         return Done()
-
-    async def _quick(
-        self, access: HostAccess, work: Callable[[Driver], T], *, what: str, deadline_s: float = MAX_CALL_S
-    ) -> T:
-        return await self._executor.run(access, work, what=what, deadline_s=deadline_s, call_class=CallClass.QUICK)
 
 
 def switched(driver: Driver, call: PowerCall) -> PowerReply:

@@ -27,10 +27,10 @@ from common.rpc.console_commands import (
     ScreenCall,
 )
 from common.rpc.handlers import Handler
+from common.rpc.host_method import CallClass
 from rackd.console_session import ConsoleSession
 from rackd.drivers.contract import ConsoleStream, Driver
 from rackd.executor import Executor
-from rackd.host_queue import CallClass
 
 LOG_DEADLINE_S = 30.0
 OPEN_DEADLINE_S = 30.0

@@ -7,35 +7,26 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from common.deployment_spec import CloudInitSeed, HostImage
+from common.deployment_spec import CloudInitSeed
 from common.rpc.command import Command, Done
 from common.rpc.handlers import Handler
 from common.rpc.hardware_commands import HOST_FILL_DISK, FillDiskCall
 from common.rpc.host_commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
-    HOST_FIND_IMAGE,
     HOST_REMOVE_IMAGE,
-    HOST_SET_ADDRESSES,
-    HOST_UNDEPLOY,
-    MAX_CALL_S,
     CopyImageCall,
     DeployCall,
     DeployReply,
-    FindImageCall,
     RemoveImageCall,
-    SetAddressesCall,
-    UndeployCall,
 )
-from rackd.executor import Executor
+from common.rpc.host_method import CallClass
 from rackd.fenced_calls import FencedCalls
-from rackd.host_queue import CallClass
 from rackd.region_content import CallingLink, RegionContent
 
 
 class DeploymentCommands:
-    def __init__(self, executor: Executor, fenced: FencedCalls, content: RegionContent) -> None:
-        self._executor = executor
+    def __init__(self, fenced: FencedCalls, content: RegionContent) -> None:
         self._fenced = fenced
         self._content = content
         self._copies: dict[tuple[int, str, str], asyncio.Lock] = {}
@@ -45,11 +36,8 @@ class DeploymentCommands:
         return {
             HOST_COPY_IMAGE: self.copy_image,
             HOST_REMOVE_IMAGE: self.remove_image,
-            HOST_FIND_IMAGE: self.find_image,
             HOST_FILL_DISK: self.fill_disk,
             HOST_DEPLOY: self.deploy,
-            HOST_UNDEPLOY: self.undeploy,
-            HOST_SET_ADDRESSES: self.set_addresses,
         }
 
     async def copy_image(self, link: CallingLink, call: CopyImageCall) -> Done:
@@ -79,12 +67,6 @@ class DeploymentCommands:
                 call, lambda driver: driver.remove_image(call.sha256, call.pool_id), what="remove image"
             )
 
-    async def find_image(self, _: CallingLink, call: FindImageCall) -> HostImage:
-        return await self._executor.run(
-            call.access, lambda driver: driver.find_image(fingerprint=call.fingerprint, alias=call.alias),
-            what="find image", deadline_s=MAX_CALL_S, call_class=CallClass.QUICK,
-        )  # fmt: skip
-
     async def deploy(self, link: CallingLink, call: DeployCall) -> DeployReply:
         user_data = await self._content.read_all(link, call.user_data_sha256, call.user_data_bytes)
         seed = CloudInitSeed(
@@ -98,17 +80,6 @@ class DeploymentCommands:
             call_class=CallClass.LONG_RUNNING,
         )
         return DeployReply(fetches_user_data=fetches)
-
-    async def undeploy(self, _: CallingLink, call: UndeployCall) -> Done:
-        return await self._fenced.change(
-            call,
-            lambda driver: driver.undeploy(call.spec, erase=call.erase, overwrite=call.overwrite),
-            what="undeploy",
-            call_class=CallClass.LONG_RUNNING,
-        )
-
-    async def set_addresses(self, _: CallingLink, call: SetAddressesCall) -> Done:
-        return await self._fenced.change(call, lambda driver: driver.set_addresses(call.spec), what="set addresses")
 
     @asynccontextmanager
     async def _alone(self, key: tuple[int, str, str]) -> AsyncIterator[None]:

@@ -12,9 +12,9 @@ from attrs import define, field
 
 from common.errors import Busy, InnkeeperError, LinkLost
 from common.rpc.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
+from common.rpc.host_method import CallClass
 from common.values import GuestChange, HostAccess
 from rackd.executor import Executor
-from rackd.host_queue import CallClass
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -24,11 +24,12 @@ import structlog
 from attrs import frozen
 
 from common.errors import Busy, Cancelled, DeadlineExceeded, HostHung
+from common.rpc.host_method import CallClass
 from common.tracing.spans import Kind, below_current
 from common.values import DriverType, HostAccess
 from rackd.driver_calls import ObserveCall, unobserved
 from rackd.drivers.contract import Driver
-from rackd.host_queue import Call, CallClass, Connection, HostQueue, OpenDriver, Slot, close_in_thread
+from rackd.host_queue import Call, Connection, HostQueue, OpenDriver, Slot, close_in_thread
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -11,12 +11,12 @@ import structlog
 
 from common.rpc.command import Done
 from common.rpc.host_commands import MAX_CALL_S, Fence
+from common.rpc.host_method import CallClass
 from common.tracing.spans import code_of
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
 from rackd.fencing_tokens import FencingTokens
-from rackd.host_queue import CallClass
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

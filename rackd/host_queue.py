@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
 
@@ -13,6 +12,7 @@ import structlog
 from attrs import define, field
 
 from common.errors import HostUnreachable, InnkeeperError
+from common.rpc.host_method import CallClass
 from common.values import DriverType, HostAccess
 from rackd.drivers.contract import Driver
 
@@ -21,17 +21,6 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 OpenDriver = Callable[[HostAccess], Driver]
-
-
-class CallClass(StrEnum):
-    """Classes of calls to a host. Each has its own slots: one, unless noted otherwise."""
-
-    ORDERED = "ordered"  # all changes of the host, and discovery
-    QUICK = "quick"  # short reads: use the ordered slot while it is idle
-    LONG_RUNNING = "long_running"  # waits for a guest's own shutdown: LONG_RUNNING_SLOTS slots
-    WATCH = "watch"  # events, which must survive an abandoned call
-    CONSOLE = "console"  # opens consoles, which must survive too
-    USAGE = "usage"  # reads counters every few seconds, and delays no other call
 
 
 LONG_RUNNING_SLOTS = 4

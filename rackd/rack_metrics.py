@@ -13,10 +13,10 @@ from common.process.call_metrics import CallMetrics
 from common.process.loop_lag import LoopLag
 from common.process.metric_families import Family, Sample, metrics_of
 from common.process.metrics_registry import daemon_registry
+from common.rpc.host_method import CallClass
 from common.values import DriverType
 from rackd.driver_calls import DriverCallMetrics
 from rackd.executor import Executor
-from rackd.host_queue import CallClass
 from rackd.region_link import RegionLinks
 
 _LINKS = Family(name="rpc_links", text="Open links of this rack, by role of the other end.", labels=("role",))

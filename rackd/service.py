@@ -100,7 +100,7 @@ class RackService:
         self._sampler = UsageSampler(
             self._executor, lambda: watcher.watched, histories, every_s=settings.usage_interval_s
         )
-        deployment = DeploymentCommands(self._executor, fenced, RegionContent(lambda: self._links.links))
+        deployment = DeploymentCommands(fenced, RegionContent(lambda: self._links.links))
         self._links = RegionLinks(
             identity,
             {

@@ -17,7 +17,7 @@ _DRY_RUN = "dry_run"
 @frozen
 class Command(Generic[Q, R]):
     """A call by name, with the types of request and reply. With `streams`, the reply is a stream of items, which has
-    no limit in total with `endless`.
+    no limit in total with `endless`. Callers that name no deadline use `deadline_s`.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Command(Generic[Q, R]):
     reply: type[R]
     streams: bool = field(default=False, kw_only=True)
     endless: bool = field(default=False, kw_only=True)
+    deadline_s: float = field(default=60.0, kw_only=True)
 
     def request_of(self, plain: Any) -> Q:
         """Returns the request as a value. Fields of a newer peer are ignored, but never one that asks for a dry run.

@@ -14,8 +14,11 @@ from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.rpc.command import Command, Done
-from common.rpc.host_commands import Fence, GuestCall, HostCall, PowerReply
+from common.rpc.host_commands import MAX_CALL_S, Fence, GuestCall, HostCall, PowerReply
+from common.rpc.host_method import CallClass, HostMethod
 from common.values import DiskSize, GrownDisk, Guest, GuestSize, Resized
+
+_LONG = CallClass.LONG_RUNNING
 
 
 @frozen(kw_only=True)
@@ -26,6 +29,9 @@ class ResizeCall(GuestCall):
     fence: Fence
 
 
+HOST_RESIZE = HostMethod("host.resize", ResizeCall, Resized)
+
+
 @frozen(kw_only=True)
 class PlacedResizeCall(GuestCall):
     """Gives a guest that is off this size, and binds it to these cores, huge pages and NUMA nodes and no others."""
@@ -33,6 +39,9 @@ class PlacedResizeCall(GuestCall):
     size: GuestSize
     placement: GuestPlacement
     fence: Fence
+
+
+HOST_RESIZE_PLACED = HostMethod("host.resize_placed", PlacedResizeCall, Resized)
 
 
 @frozen(kw_only=True)
@@ -45,6 +54,9 @@ class AttachDiskCall(GuestCall):
     fence: Fence
 
 
+HOST_ATTACH_DISK = HostMethod("host.attach_disk", AttachDiskCall, PowerReply)
+
+
 @frozen(kw_only=True)
 class DetachDiskCall(GuestCall):
     """Takes the disk from the guest. The volume stays, with its content."""
@@ -52,6 +64,10 @@ class DetachDiskCall(GuestCall):
     pool_id: str
     volume: str
     fence: Fence
+
+
+# It waits until the guest gives the disk back.
+HOST_DETACH_DISK = HostMethod("host.detach_disk", DetachDiskCall, PowerReply, call_class=_LONG)
 
 
 @frozen(kw_only=True)
@@ -62,6 +78,9 @@ class GrowDiskCall(GuestCall):
     fence: Fence
 
 
+HOST_GROW_DISK = HostMethod("host.grow_disk", GrowDiskCall, GrownDisk)
+
+
 @frozen(kw_only=True)
 class CopyDiskCall(GuestCall):
     """Copies the disk of a guest to the new volume `copy`, in another storage pool of the host."""
@@ -70,6 +89,9 @@ class CopyDiskCall(GuestCall):
     volume: str
     copy: DiskSpec
     fence: Fence
+
+
+HOST_COPY_DISK = HostMethod("host.copy_disk", CopyDiskCall, CopiedDisk, call_class=_LONG, deadline_s=MAX_CALL_S)
 
 
 @frozen(kw_only=True)
@@ -83,6 +105,12 @@ class UseCopyCall(GuestCall):
     fence: Fence
 
 
+# LXD copies a root disk only now.
+HOST_USE_COPY = HostMethod(
+    "host.use_copy", UseCopyCall, PowerReply, what="use copy of disk", call_class=_LONG, deadline_s=MAX_CALL_S
+)
+
+
 @frozen(kw_only=True)
 class CloneCall(HostCall):
     """Composes the guest with copies of the disks of another guest of the host, which is off."""
@@ -92,12 +120,18 @@ class CloneCall(HostCall):
     fence: Fence
 
 
+HOST_CLONE = HostMethod("host.clone", CloneCall, Guest, call_class=_LONG, deadline_s=MAX_CALL_S)
+
+
 @frozen(kw_only=True)
 class AttachNicCall(GuestCall):
     """Gives the guest another NIC. Its host reserves the static address of the NIC, as for one of compose."""
 
     nic: NicSpec
     fence: Fence
+
+
+HOST_ATTACH_NIC = HostMethod("host.attach_nic", AttachNicCall, PowerReply, what="attach NIC")
 
 
 @frozen(kw_only=True)
@@ -109,12 +143,19 @@ class ChangeNicCall(GuestCall):
     fence: Fence
 
 
+HOST_CHANGE_NIC = HostMethod("host.change_nic", ChangeNicCall, PowerReply, what="change NIC")
+
+
 @frozen(kw_only=True)
 class DetachNicCall(GuestCall):
     """Takes the NIC with this MAC address from the guest, and ends the reservation of its address."""
 
     mac_address: str
     fence: Fence
+
+
+# It waits until the guest gives the NIC back.
+HOST_DETACH_NIC = HostMethod("host.detach_nic", DetachNicCall, PowerReply, what="detach NIC", call_class=_LONG)
 
 
 @frozen(kw_only=True)
@@ -124,6 +165,9 @@ class SetBootOrderCall(GuestCall):
     order: BootOrder
     fence: Fence
     check_only: bool = False
+
+
+HOST_SET_BOOT_ORDER = HostMethod("host.set_boot_order", SetBootOrderCall, BootOrders)
 
 
 @frozen(kw_only=True)
@@ -136,11 +180,17 @@ class InsertIsoCall(GuestCall):
     check_only: bool = False
 
 
+HOST_INSERT_ISO = HostMethod("host.insert_iso", InsertIsoCall, IsoState, what="insert ISO")
+
+
 @frozen(kw_only=True)
 class EjectIsoCall(GuestCall):
     """Takes the region's image out of the guest's drive."""
 
     fence: Fence
+
+
+HOST_EJECT_ISO = HostMethod("host.eject_iso", EjectIsoCall, IsoState, what="eject ISO")
 
 
 @frozen(kw_only=True)
@@ -149,6 +199,9 @@ class SetStartOrderCall(GuestCall):
 
     order: StartOrder
     fence: Fence
+
+
+HOST_SET_START_ORDER = HostMethod("host.set_start_order", SetStartOrderCall, StartOrder)
 
 
 @frozen(kw_only=True)
@@ -160,6 +213,10 @@ class ReadDiskCall(GuestCall):
     start: int
 
 
+# A long export delays no change of the host: its calls have slots of their own.
+HOST_READ_DISK = HostMethod("host.read_disk", ReadDiskCall, ReadPart, call_class=_LONG)
+
+
 @frozen(kw_only=True)
 class BeginReadCall(GuestCall):
     """Makes a disk of a guest that is off readable by `ReadDiskCall`, and what was made for an earlier reading anew."""
@@ -169,6 +226,12 @@ class BeginReadCall(GuestCall):
     fence: Fence
 
 
+# LXD copies the disk.
+HOST_BEGIN_READ = HostMethod(
+    "host.begin_read", BeginReadCall, Done, what="begin to read disk", call_class=_LONG, deadline_s=MAX_CALL_S
+)
+
+
 @frozen(kw_only=True)
 class EndReadCall(GuestCall):
     """Removes from the host what was made to read a disk."""
@@ -176,6 +239,11 @@ class EndReadCall(GuestCall):
     pool_id: str
     volume: str
     fence: Fence
+
+
+HOST_END_READ = HostMethod(
+    "host.end_read", EndReadCall, Done, what="end to read disk", call_class=_LONG, deadline_s=120.0
+)
 
 
 @frozen(kw_only=True)
@@ -188,6 +256,10 @@ class FillDiskCall(HostCall):
     fence: Fence
 
 
+# It is a whole disk, for hosts that take no less.
+HOST_FILL_DISK = Command("host.fill_disk", FillDiskCall, Done, deadline_s=MAX_CALL_S)
+
+
 @frozen(kw_only=True)
 class WriteDiskCall(GuestCall):
     """Writes a part of a new disk of a guest that is off."""
@@ -198,6 +270,10 @@ class WriteDiskCall(GuestCall):
     fence: Fence
 
 
+# A host may have to write the zeros of a part.
+HOST_WRITE_DISK = HostMethod("host.write_disk", WriteDiskCall, Done, call_class=_LONG, deadline_s=120.0)
+
+
 @frozen(kw_only=True)
 class MakeBootableCall(HostCall):
     """Makes a guest that is off boot from its root disk, with the firmware that the disk's content needs."""
@@ -206,24 +282,4 @@ class MakeBootableCall(HostCall):
     fence: Fence
 
 
-HOST_RESIZE = Command("host.resize", ResizeCall, Resized)
-HOST_RESIZE_PLACED = Command("host.resize_placed", PlacedResizeCall, Resized)
-HOST_ATTACH_DISK = Command("host.attach_disk", AttachDiskCall, PowerReply)
-HOST_DETACH_DISK = Command("host.detach_disk", DetachDiskCall, PowerReply)
-HOST_GROW_DISK = Command("host.grow_disk", GrowDiskCall, GrownDisk)
-HOST_COPY_DISK = Command("host.copy_disk", CopyDiskCall, CopiedDisk)
-HOST_USE_COPY = Command("host.use_copy", UseCopyCall, PowerReply)
-HOST_CLONE = Command("host.clone", CloneCall, Guest)
-HOST_ATTACH_NIC = Command("host.attach_nic", AttachNicCall, PowerReply)
-HOST_CHANGE_NIC = Command("host.change_nic", ChangeNicCall, PowerReply)
-HOST_DETACH_NIC = Command("host.detach_nic", DetachNicCall, PowerReply)
-HOST_SET_START_ORDER = Command("host.set_start_order", SetStartOrderCall, StartOrder)
-HOST_INSERT_ISO = Command("host.insert_iso", InsertIsoCall, IsoState)
-HOST_EJECT_ISO = Command("host.eject_iso", EjectIsoCall, IsoState)
-HOST_SET_BOOT_ORDER = Command("host.set_boot_order", SetBootOrderCall, BootOrders)
-HOST_READ_DISK = Command("host.read_disk", ReadDiskCall, ReadPart)
-HOST_WRITE_DISK = Command("host.write_disk", WriteDiskCall, Done)
-HOST_BEGIN_READ = Command("host.begin_read", BeginReadCall, Done)
-HOST_END_READ = Command("host.end_read", EndReadCall, Done)
-HOST_FILL_DISK = Command("host.fill_disk", FillDiskCall, Done)
-HOST_MAKE_BOOTABLE = Command("host.make_bootable", MakeBootableCall, Done)
+HOST_MAKE_BOOTABLE = HostMethod("host.make_bootable", MakeBootableCall, Done, deadline_s=120.0)

@@ -13,6 +13,7 @@ from common.deployment_spec import HostImage, ImageRef
 from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
 from common.guest_spec import GuestSpec
 from common.rpc.command import Command, Done
+from common.rpc.host_method import CallClass, HostMethod
 from common.values import (
     MAX_GENERATION,
     Autostart,
@@ -29,6 +30,8 @@ from common.values import (
     PowerState,
     Project,
 )
+
+_QUICK = CallClass.QUICK
 
 
 @frozen(kw_only=True)
@@ -333,30 +336,30 @@ class MarkerCall(HostCall):
     exactly: bool = False
 
 
-HOST_TRUST = Command("host.trust", TrustCall, Done)
-HOST_UNTRUST = Command("host.untrust", UntrustCall, Done)
-HOST_PROJECTS = Command("host.projects", HostCall, ProjectList)
-HOST_MAKE_PROJECT = Command("host.make_project", ProjectCall, Done)
+HOST_TRUST = HostMethod("host.trust", TrustCall, Done, call_class=_QUICK, deadline_s=30.0)
+HOST_UNTRUST = HostMethod("host.untrust", UntrustCall, Done, call_class=_QUICK, deadline_s=30.0)
+HOST_PROJECTS = HostMethod("host.projects", HostCall, ProjectList, deadline_s=30.0)
+HOST_MAKE_PROJECT = HostMethod("host.make_project", ProjectCall, Done, call_class=_QUICK, deadline_s=30.0)
 HOST_ADOPT = Command("host.adopt", MarkerCall, Guest)
 HOST_DISOWN = Command("host.disown", MarkerCall, Done)
 HOST_IDENTIFY = Command("host.identify", HostCall, PeerIdentity)  # key or certificate of the host, without logging in
-HOST_REACH = Command("host.reach", HostCall, Reached)
+HOST_REACH = HostMethod("host.reach", HostCall, Reached, call_class=_QUICK, deadline_s=30.0)
 HOST_DISCOVER = Command("host.discover", HostCall, DiscoveryPart, streams=True)
-HOST_COMPOSE = Command("host.compose", ComposeCall, Guest)
-HOST_DECOMPOSE = Command("host.decompose", DecomposeCall, Done)
-HOST_REMOVE_VOLUMES = Command("host.remove_volumes", RemoveVolumesCall, Done)
-HOST_COPY_IMAGE = Command("host.copy_image", CopyImageCall, Done)
+HOST_COMPOSE = Command("host.compose", ComposeCall, Guest, deadline_s=140.0)  # with up to 30 s for `check_reach`
+HOST_DECOMPOSE = HostMethod("host.decompose", DecomposeCall, Done)
+HOST_REMOVE_VOLUMES = HostMethod("host.remove_volumes", RemoveVolumesCall, Done)
+HOST_COPY_IMAGE = Command("host.copy_image", CopyImageCall, Done, deadline_s=MAX_CALL_S)
 HOST_REMOVE_IMAGE = Command("host.remove_image", RemoveImageCall, Done)
-HOST_FIND_IMAGE = Command("host.find_image", FindImageCall, HostImage)
-HOST_DEPLOY = Command("host.deploy", DeployCall, DeployReply)
-HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
-HOST_SET_ADDRESSES = Command("host.set_addresses", SetAddressesCall, Done)
+HOST_FIND_IMAGE = HostMethod("host.find_image", FindImageCall, HostImage, call_class=_QUICK, deadline_s=30.0)
+HOST_DEPLOY = Command("host.deploy", DeployCall, DeployReply, deadline_s=600.0)
+HOST_UNDEPLOY = HostMethod("host.undeploy", UndeployCall, Done, call_class=CallClass.LONG_RUNNING, deadline_s=600.0)
+HOST_SET_ADDRESSES = HostMethod("host.set_addresses", SetAddressesCall, Done)
 HOST_FENCE = Command("host.fence", FenceCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
-HOST_SET_AUTOSTART = Command("host.set_autostart", SetAutostartCall, AutostartReply)
-HOST_SET_GENERATION = Command("host.set_generation", SetGenerationCall, Done)
-HOST_SET_BOOT_DISK = Command("host.set_boot_disk", SetBootDiskCall, PowerReply)
-HOST_FIND = Command("host.find", GuestCall, FoundGuest)
+HOST_SET_AUTOSTART = HostMethod("host.set_autostart", SetAutostartCall, AutostartReply)
+HOST_SET_GENERATION = HostMethod("host.set_generation", SetGenerationCall, Done)
+HOST_SET_BOOT_DISK = HostMethod("host.set_boot_disk", SetBootDiskCall, PowerReply)
+HOST_FIND = HostMethod("host.find", GuestCall, FoundGuest, call_class=_QUICK, deadline_s=20.0)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until it sends HostUnwatched
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials
 

@@ -12,11 +12,11 @@ import structlog
 from common.errors import InnkeeperError
 from common.process.periodic import NextRoundIn, PeriodicTask
 from common.rate_limit import RateLimiter
+from common.rpc.host_method import CallClass
 from common.usage import EVERY_S, SAMPLES
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
-from rackd.host_queue import CallClass
 from rackd.usage.history import Histories, Reading
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

@@ -103,7 +103,6 @@ __all__ = [
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-PROJECTS_DEADLINE_S = 30.0
 FIRST_REFRESH_WAIT_S = 8.0  # some clients end a request after 10 s
 
 
@@ -270,9 +269,7 @@ class Hosts(HostQueries):
         """Returns the server's projects, read from it now; none with drivers that have no projects."""
         caller.require_admin()
         await self.read(host_id)
-        found = await self._calls.call(
-            host_id, HOST_PROJECTS, lambda access: HostCall(access=access), deadline_s=PROJECTS_DEADLINE_S
-        )
+        found = await self._calls.call(host_id, HOST_PROJECTS, lambda access: HostCall(access=access))
         return found.projects
 
     async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]:

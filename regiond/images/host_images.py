@@ -22,7 +22,6 @@ from regiond.images.model import ARCHITECTURES, Image, ImageState, NamedHostImag
 from regiond.racks.service import HostCalls
 from regiond.validation_messages import no_object, shown
 
-FIND_DEADLINE_S = 30.0
 _FINGERPRINT = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 
 
@@ -83,7 +82,6 @@ class HostImages:
             return await self.calls.call(
                 host.id, HOST_FIND_IMAGE,
                 lambda access: FindImageCall(access=access, fingerprint=wanted.fingerprint.lower(), alias=wanted.alias),
-                deadline_s=FIND_DEADLINE_S,
             )  # fmt: skip
         except UnsupportedByPeer:
             raise  # a rack that has to be upgraded

@@ -12,11 +12,11 @@ from uuid import UUID
 import pytest
 
 from common.errors import DeadlineExceeded, HostUnreachable
+from common.rpc.host_method import CallClass
 from common.values import DriverType, HostAccess
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.executor import Executor
-from rackd.host_queue import CallClass
 from tests.waiting import eventually, settle
 
 T = TypeVar("T")

@@ -24,6 +24,7 @@ from common.rpc.host_commands import (
     HostEvent,
     HostUnwatched,
 )
+from common.rpc.host_method import CallClass
 from common.serialization import from_dict
 from common.values import DriverType, HostAccess
 from rackd.commands import HostCommands
@@ -33,7 +34,6 @@ from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
-from rackd.host_queue import CallClass
 from tests.link_pair import link_pair
 from tests.unit.simulated_hosts import INSTALLATION
 from tests.waiting import settle

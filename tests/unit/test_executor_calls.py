@@ -14,8 +14,8 @@ from attrs import evolve
 from structlog.contextvars import bound_contextvars
 
 from common.errors import DeadlineExceeded, DriverFailed, HostUnreachable
+from common.rpc.host_method import CallClass
 from rackd.drivers.contract import Driver
-from rackd.host_queue import CallClass
 from tests.unit.executor_rig import LONG_S, Rig, access, is_closed, reach, rigged
 from tests.waiting import eventually
 

@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 
 from common.errors import Cancelled, DeadlineExceeded, HostHung
+from common.rpc.host_method import CallClass
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
-from rackd.host_queue import CallClass
 from tests.clock import advance
 from tests.unit.executor_rig import LONG_S, Rig, access, is_closed, reach, rigged
 from tests.waiting import eventually

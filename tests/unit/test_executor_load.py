@@ -11,11 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.errors import DeadlineExceeded, DriverFailed, HostHung
+from common.rpc.host_method import CallClass
 from common.values import DriverType
 from rackd.driver_calls import DriverCallMetrics
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
-from rackd.host_queue import CallClass
 from tests.unit.executor_rig import Rig, access, reach, rigged
 from tests.waiting import eventually
 

@@ -343,3 +343,18 @@ async def test_a_newer_attempt_ends_the_older_one_that_asks_racks() -> None:
     fence = Fence(machine_id=str(uuid4()), operation_id=2, attempt=1)
     with pytest.raises(StaleAttempt):
         await racks.calls().exclude_older(1, fence, since=datetime.now(UTC))
+
+
+async def test_a_call_without_a_deadline_has_that_of_its_command() -> None:
+    deadlines: list[float] = []
+
+    class Recording(RackLink):
+        async def call(self, command: Command[Any, Any], request: Any, *, deadline_s: float) -> Any:
+            deadlines.append(deadline_s)
+            return self.respond(request)
+
+    racks = ConnectedRacks()
+    racks.links.add(RACK, in_place_of(Link, Recording(lambda _: REACHED)))
+    await racks.calls().call(1, HOST_REACH, lambda given: HostCall(access=given))
+    await racks.reach_host()
+    assert deadlines == [HOST_REACH.deadline_s, 1.0]

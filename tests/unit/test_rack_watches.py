@@ -17,8 +17,8 @@ from common.rpc.host_commands import (
     HOST_WATCH,
     DisconnectCall,
 )
+from common.rpc.host_method import CallClass
 from common.values import GuestEvent
-from rackd.host_queue import CallClass
 from tests.deployment.simulated_host import SimulatedHost
 from tests.unit.linked_rack import Rack, compose, host_call, link, rack, send
 from tests.unit.simulated_hosts import spec

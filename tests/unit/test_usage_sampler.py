@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from common.rpc.host_method import CallClass
 from common.rpc.usage_commands import UsageCall, UsageHistoryCall
 from common.values import HostAccess
-from rackd.host_queue import CallClass
 from rackd.usage.commands import GUESTS_PER_PART, UsageCommands
 from rackd.usage.history import Histories
 from rackd.usage.sampler import UsageSampler

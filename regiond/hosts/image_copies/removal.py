@@ -14,7 +14,6 @@ from regiond.operations.model import Operation
 from regiond.operations.service import fence_of
 from regiond.racks.service import HostCalls
 
-REMOVAL_DEADLINE_S = 60.0
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # in this time a rack connects again after its own restart or the region's
 
 
@@ -43,7 +42,6 @@ async def remove_image_copy(calls: HostCalls, operation: Operation, host_id: int
         host_id,
         HOST_REMOVE_IMAGE,
         lambda access: RemoveImageCall(access=access, sha256=sha256, pool_id=pool_id, fence=fence),
-        deadline_s=REMOVAL_DEADLINE_S,
     )
 
 

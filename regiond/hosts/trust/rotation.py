@@ -33,7 +33,6 @@ from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls, add_rotation
 
-CALL_DEADLINE_S = 30.0
 MAX_FAILURES = 200  # more than 90 minutes, so that a restart of the server does not end a rotation
 ROTATION_PASSWORD = "rotation_password"  # noqa: S105  # the name of the secret: a token for the new certificate
 _Record = Callable[["Db"], Awaitable[None]]
@@ -197,7 +196,7 @@ class RotateCredentials:
             )
 
         try:
-            await self._calls.call(through, HOST_TRUST, request, deadline_s=CALL_DEADLINE_S)
+            await self._calls.call(through, HOST_TRUST, request)
         except _REJECTED as error:
             if not await self._is_trusted(progress, new):  # an earlier attempt or a person may have added it
                 raise NotTrusted(
@@ -223,7 +222,6 @@ class RotateCredentials:
             progress.through,
             HOST_REACH,
             lambda access: HostCall(access=evolve(access, credentials=pair.credentials)),
-            deadline_s=CALL_DEADLINE_S,
         )
 
     async def _untrust(self, progress: _Progress, *, with_pair: OpenKeyPair, fingerprint: str) -> None:
@@ -233,7 +231,6 @@ class RotateCredentials:
             lambda access: UntrustCall(
                 access=evolve(access, credentials=with_pair.credentials), fingerprint=fingerprint
             ),
-            deadline_s=CALL_DEADLINE_S,
         )
 
     def _record_rotated(

@@ -33,8 +33,6 @@ from regiond.racks.service import HostCalls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-TRUST_DEADLINE_S = 30.0
-PROJECT_DEADLINE_S = 30.0
 PROJECT_DESCRIPTION = "Project managed by Innkeeper"
 POLL_S = 3.0  # short, because the person who added the host probably waits
 SLOW_POLL_S = 30.0
@@ -137,7 +135,7 @@ class HostTrust:
             return TrustCall(access=access, certificate_pem=pem, name=trust_name(name), secret=secret)
 
         try:
-            await self._calls.call(host_id, HOST_TRUST, request, deadline_s=TRUST_DEADLINE_S)
+            await self._calls.call(host_id, HOST_TRUST, request)
         except _REJECTED as error:
             return error
         return None
@@ -253,7 +251,6 @@ class HostTrust:
                 host_id,
                 HOST_UNTRUST,
                 lambda access: UntrustCall(access=access, fingerprint=retired),
-                deadline_s=TRUST_DEADLINE_S,
             )
         except _REJECTED as error:  # a restricted certificate may not change the trust list
             result, level = f"may still be trusted there: {error.message}", Level.WARNING
@@ -270,7 +267,6 @@ class HostTrust:
             host_id,
             HOST_MAKE_PROJECT,
             lambda access: ProjectCall(access=access, description=PROJECT_DESCRIPTION),
-            deadline_s=PROJECT_DEADLINE_S,
         )
         async with self._database.transaction() as db:
             message = f"Created the project {host.project} on {host.name}"

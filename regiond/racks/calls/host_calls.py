@@ -112,19 +112,26 @@ class HostCalls:
             raise await self._racks.unreached(host_id, {})
 
     async def call(
-        self, host_id: int, command: Command[Q, R], request_of: Callable[[HostAccess], Q], *, deadline_s: float
+        self,
+        host_id: int,
+        command: Command[Q, R],
+        request_of: Callable[[HostAccess], Q],
+        *,
+        deadline_s: float | None = None,
     ) -> R:
-        """Returns the host's response, through the first rack that reaches it.
+        """Returns the host's response, through the first rack that reaches it. Without `deadline_s`, the command's own.
 
         Raises RackUnreachable without a call; HostUnreachable if no rack reached the host; ResponseRejected if no rack
         gave a plausible response; other errors of driver and link unchanged. After LinkLost or DeadlineExceeded
         the outcome is unknown.
         """
 
+        within_s = command.deadline_s if deadline_s is None else deadline_s
+
         async def call(rack_id: UUID, link: Link, access: HostAccess) -> R:
             request = request_of(access)
             await self._guard.admit(rack_id, link, host_id, request)
-            response = await link.call(command, request, deadline_s=deadline_s)
+            response = await link.call(command, request, deadline_s=within_s)
             if (problem := response_problem(request, response)) is not None:
                 host = await self._racks.host_text(host_id)
                 raise ResponseRejected(

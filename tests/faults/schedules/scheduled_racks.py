@@ -25,6 +25,7 @@ from common.rpc.host_commands import (
     HOST_SET_GENERATION,
     Fence,
 )
+from common.rpc.host_method import CallClass
 from common.rpc.peers import Peer, Role
 from common.serialization import from_dict, to_dict
 from common.values import DriverType, HostAccess
@@ -34,7 +35,7 @@ from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
-from rackd.host_queue import CallClass, Connection
+from rackd.host_queue import Connection
 from tests.faults.schedules.hypervisors import Outages, ScheduledHosts
 
 T = TypeVar("T")
