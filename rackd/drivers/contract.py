@@ -24,6 +24,7 @@ from common.values import (
     PowerState,
     Project,
 )
+from rackd.drivers.driver_errors import only_parts_of_disks, unsupported_by
 from rackd.drivers.hardware_contract import GuestHardware
 from rackd.drivers.usage_counters import HostCounters
 
@@ -57,6 +58,8 @@ class Driver(GuestHardware, Protocol):
     Any method may raise HostUnreachable (retry later), NotTrusted or PeerChanged (a person must act), or DriverFailed
     with the hypervisor's reason. Only guests and volumes with our marker are changed. `tests/contract/` runs the same
     tests against every driver.
+
+    Drivers derive from this class. A method with code here is one that hypervisors may lack; mypy requires the others.
     """
 
     def reach(self) -> str:
@@ -186,6 +189,7 @@ class Driver(GuestHardware, Protocol):
         NotFound without the guest or the disk, WrongState unless the guest is off, OutOfCapacity if the host has no
         space, Unsupported if disks of this hypervisor are written in parts, by `write_disk`, and what `content` raises.
         """
+        raise only_parts_of_disks()
 
     def remove_image(self, sha256: str, pool_id: str) -> None:
         """Returns when this storage pool (empty: LXD's image store) has no copy of the image. Idempotent.
@@ -202,6 +206,7 @@ class Driver(GuestHardware, Protocol):
         a copy that `copy_image` made, and if several fingerprints begin so; Unsupported if hosts of this hypervisor
         have no images.
         """
+        raise unsupported_by(self.kind, "images of their own", remedy=" Upload the image to the region.")
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         """Returns when the root disk, the first of `spec`, has the content of the image and its own size, and the guest
@@ -282,9 +287,11 @@ class Driver(GuestHardware, Protocol):
 
     def projects(self) -> tuple[Project, ...]:
         """Returns the host's projects with the resources of their guests; empty without projects. Only reads."""
+        return ()
 
     def make_project(self, description: str) -> None:
         """Creates the project of this host. Idempotent. Raises Unsupported if the hypervisor has no projects."""
+        raise unsupported_by(self.kind, "projects")
 
     def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
         """Makes the host trust this certificate. Idempotent. Raises NotTrusted with the reason, or Unsupported.
@@ -293,9 +300,11 @@ class Driver(GuestHardware, Protocol):
         certificate authorizes the addition of another one. If the current one is restricted to projects, it cannot add
         any: the new one replaces it.
         """
+        raise unsupported_by(self.kind, "trust store for certificates")
 
     def untrust(self, fingerprint: str) -> None:
         """Removes the certificate with this SHA-256 (hex) from the host's trust store. Idempotent."""
+        raise unsupported_by(self.kind, "trust store for certificates")
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         """Calls `notify`, from any thread, after each change of a guest until the returned function is called.

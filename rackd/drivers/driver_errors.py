@@ -86,6 +86,11 @@ def disk_not_found(guest: str, volume: str, volumes: Iterable[str | None]) -> No
     return NotFound(f"The guest {guest} has no disk {volume} any more; it has {known}.", volume=volume)
 
 
+def unsupported_by(kind: str, what: str, *, remedy: str = "") -> Unsupported:
+    """`kind` is the name of the hypervisor, `what` something that it has not."""
+    return Unsupported(f"Hosts of {kind} have no {what}.{remedy}")
+
+
 def only_whole_disks() -> Unsupported:
     return Unsupported("This host takes the content of a disk only as a whole.")
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from common.boot import BootOrder, BootOrders, IsoState
 from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import DiskSize, GrownDisk, GuestRef, GuestSize, PowerState, Resized
+from rackd.drivers.driver_errors import only_whole_disks
 
 
 class GuestHardware(Protocol):
     """Methods of every driver; see `rackd.drivers.contract.Driver` for what any of them may raise."""
+
+    kind: ClassVar[str] = "this type"  # the hypervisor's name in messages
 
     def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
         """Returns the size that the guest has now. Idempotent. Raises NotFound without the guest.
@@ -119,6 +122,7 @@ class GuestHardware(Protocol):
         NotFound without the guest or the disk; WrongState unless the guest is off, and beyond the end of the disk;
         OutOfCapacity if the storage pool is full; Unsupported if this hypervisor takes only whole disks: `fill_disk`.
         """
+        raise only_whole_disks()
 
     def make_bootable(self, spec: GuestSpec) -> None:
         """Returns when the guest boots from its root disk, the first of `spec`, with the firmware that its content

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
-from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
+from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import DriverFailed, NotFound, Unsupported
@@ -30,8 +30,8 @@ from common.values import (
     PowerState,
     Resized,
 )
-from rackd.drivers.contract import ConsoleStream, ImageContent
-from rackd.drivers.driver_errors import after_power_action, checks_answers, only_parts_of_disks, required_guest
+from rackd.drivers.contract import ConsoleStream, Driver, ImageContent
+from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.objects import Domain
@@ -65,13 +65,12 @@ from rackd.drivers.libvirt.inventory import facts, guests, usage
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
 from rackd.drivers.resizing import before_start
 from rackd.drivers.usage_counters import HostCounters
-from rackd.drivers.without_projects import WithoutProjects
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @checks_answers
-class LibvirtDriver(WithoutProjects):
+class LibvirtDriver(Driver):
     """One libvirt host.
 
     The UUID of a managed domain is the machine id, and its metadata holds the ownership marker. Every method that
@@ -136,9 +135,6 @@ class LibvirtDriver(WithoutProjects):
             log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
             return
         images.remove_image(client, pool, sha256, now_s=time.time())
-
-    def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:
-        raise Unsupported("Hosts of libvirt have no images of their own. Upload the image to the region.")
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         """Raises Unsupported if the host lacks the UEFI firmware that the image needs."""
@@ -233,10 +229,6 @@ class LibvirtDriver(WithoutProjects):
 
     def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
         disk_content.write(self._session.client(), guest, pool_id, volume, part)
-
-    def fill_disk(self, spec: GuestSpec, volume: str, image: ImageRef, content: ImageContent) -> None:
-        """Raises Unsupported."""
-        raise only_parts_of_disks()
 
     def make_bootable(self, spec: GuestSpec) -> None:
         client = self._session.client()

@@ -11,7 +11,7 @@ from attrs import evolve
 from common.boot import BootDevice, BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.disk_content import CopiedDisk, DiskPart, ReadPart
+from common.disk_content import CopiedDisk, ReadPart
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
@@ -29,8 +29,8 @@ from common.values import (
     Project,
     Resized,
 )
-from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import after_power_action, checks_answers, only_whole_disks
+from rackd.drivers.contract import Driver, ImageContent
+from rackd.drivers.driver_errors import after_power_action, checks_answers
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.capabilities import check_usable
 from rackd.drivers.lxd.connection.client import Client, Scope
@@ -75,7 +75,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @checks_answers
-class LxdDriver:
+class LxdDriver(Driver):
     """Contacts the server at the first method call, not before."""
 
     def __init__(
@@ -217,10 +217,6 @@ class LxdDriver:
 
     def end_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
         self._backups.end(self._ready(), guest, pool_id, volume)
-
-    def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
-        """Raises Unsupported."""
-        raise only_whole_disks()
 
     def fill_disk(self, spec: GuestSpec, volume: str, image: ImageRef, content: ImageContent) -> None:
         disk_imports.fill(self._client, self._ready(), spec, volume, image, content)

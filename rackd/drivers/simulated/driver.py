@@ -34,7 +34,6 @@ from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import (
     disk_not_found,
     guest_not_found,
-    only_parts_of_disks,
     reject_volumes_in_use,
 )
 from rackd.drivers.removal_checks import check_adoptable, check_not_protected
@@ -66,7 +65,6 @@ from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.power import SimulatedPower
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.usage_counters import HostCounters
-from rackd.drivers.without_projects import WithoutProjects
 
 
 class SimulatedDriverFactory:
@@ -93,7 +91,7 @@ class SimulatedDriverFactory:
         return SimulatedDriver(address, self._folder, faults, self._boots)
 
 
-class SimulatedDriver(WithoutProjects):
+class SimulatedDriver(Driver):
     """Each call to the host is one `FaultInjector.call`, followed by one transaction."""
 
     kind = "simulated servers"
@@ -238,10 +236,6 @@ class SimulatedDriver(WithoutProjects):
 
     def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
         self._disk_content.write(guest, pool_id, volume, part)
-
-    def fill_disk(self, spec: GuestSpec, volume: str, image: ImageRef, content: ImageContent) -> None:
-        """Raises Unsupported."""
-        raise only_parts_of_disks()
 
     def make_bootable(self, spec: GuestSpec) -> None:
         self._disk_content.make_bootable(spec)
