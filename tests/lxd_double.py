@@ -8,46 +8,33 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, evolve, field
 
 from common.addresses.lxd import parse
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
-from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
-from common.discovery import Discovery, VolumeRef
-from common.disk_content import CopiedDisk, DiskPart, ReadPart
+from common.deployment_spec import ImageRef
+from common.discovery import Discovery
+from common.disk_content import DiskPart
 from common.errors import OF_IDENTITY, HostUnreachable, NotFound, NotTrusted, PeerChanged
-from common.guest_content import GuestContent
-from common.guest_placement import GuestPlacement
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guest_spec import GuestSpec
 from common.product_commands import commands_of
 from common.values import (
-    Autostart,
-    DiskSize,
     DriverType,
-    GrownDisk,
     Guest,
-    GuestChange,
     GuestRef,
-    GuestSize,
     HostAccess,
-    OwnershipMarker,
     PeerIdentity,
-    PowerAction,
-    PowerState,
     Project,
-    Resized,
 )
-from rackd.drivers.contract import ConsoleStream, Driver, ImageContent
+from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import only_whole_disks
 from rackd.drivers.lxd.guests.qcow2_extents import Qcow2Extents
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
-from rackd.drivers.usage_counters import HostCounters
 from rackd.settings import RackSettings
 
 
@@ -120,7 +107,7 @@ class FakeLxds:
         return PeerIdentity(kind="TLS certificate", fingerprint=claimed, material=material)
 
     def open(self, access: HostAccess) -> Driver:
-        return FakeLxdDriver(self.server(access), access, self.simulated(access))
+        return cast(Driver, FakeLxdDriver(self.server(access), access, self.simulated(access)))
 
     def simulated(self, access: HostAccess) -> Driver:
         """The simulated host that holds the server's guests."""
@@ -137,10 +124,21 @@ class FakeLxds:
 
 
 class FakeLxdDriver:
+    """The methods of the contract that are not here act on the guests, which a simulated host has."""
+
     def __init__(self, server: FakeLxd, access: HostAccess, inner: Driver) -> None:
         self._server = server
         self._access = access
         self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Driver, name):
+            raise AttributeError(name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            return getattr(self._trusted_host(), name)(*args, **named)
+
+        return call
 
     def reach(self) -> str:
         self._server.lose("reach")
@@ -153,71 +151,8 @@ class FakeLxdDriver:
         found = self._inner.discover()
         return evolve(found, facts=evolve(found.facts, **self._server.reports))
 
-    def usage(self) -> HostCounters:
-        return self._trusted_host().usage()
-
     def compose(self, spec: GuestSpec) -> Guest:
         return self._trusted_host().compose(spec)
-
-    def decompose(
-        self,
-        guest: GuestRef,
-        volumes: tuple[tuple[str, str], ...] = (),
-        mac_addresses: tuple[str, ...] = (),
-        guest_id: str | None = None,
-    ) -> None:
-        self._trusted_host().decompose(guest, volumes, mac_addresses, guest_id)
-
-    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef], *, adopted: bool = False) -> None:
-        self._trusted_host().remove_volumes(marker, volumes, adopted=adopted)
-
-    def power(
-        self,
-        guest: GuestRef,
-        action: PowerAction,
-        *,
-        grace_s: float,
-        autostart: Autostart | None = None,
-        size: GuestSize | None = None,
-        disk_sizes: tuple[DiskSize, ...] = (),
-        boot_once: BootOnce | None = None,
-    ) -> PowerState:
-        return self._trusted_host().power(
-            guest, action, grace_s=grace_s, autostart=autostart, size=size, disk_sizes=disk_sizes, boot_once=boot_once
-        )
-
-    def resize(self, guest: GuestRef, size: GuestSize) -> Resized:
-        return self._trusted_host().resize(guest, size)
-
-    def resize_placed(self, guest: GuestRef, size: GuestSize, placement: GuestPlacement) -> Resized:
-        return self._trusted_host().resize_placed(guest, size, placement)
-
-    def attach_disk(self, guest: GuestRef, disk: DiskSpec, index: int, *, create: bool) -> PowerState:
-        return self._trusted_host().attach_disk(guest, disk, index, create=create)
-
-    def detach_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
-        return self._trusted_host().detach_disk(guest, pool_id, volume)
-
-    def grow_disk(self, guest: GuestRef, size: DiskSize) -> GrownDisk:
-        return self._trusted_host().grow_disk(guest, size)
-
-    def clone(self, spec: GuestSpec, content: GuestContent) -> Guest:
-        return self._trusted_host().clone(spec, content)
-
-    def copy_disk(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec) -> CopiedDisk:
-        return self._trusted_host().copy_disk(guest, pool_id, volume, copy)
-
-    def use_copy(self, guest: GuestRef, pool_id: str, volume: str, copy: DiskSpec, state: str) -> PowerState:
-        return self._trusted_host().use_copy(guest, pool_id, volume, copy, state)
-
-    def begin_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
-        self._trusted_host().begin_read(guest, pool_id, volume)
-
-    def read_disk(self, guest: GuestRef, pool_id: str, volume: str, start: int) -> ReadPart:
-        return self._trusted_host().read_disk(guest, pool_id, volume, start)
-
-    def end_read(self, guest: GuestRef, pool_id: str, volume: str) -> None:
-        self._trusted_host().end_read(guest, pool_id, volume)
 
     def write_disk(self, guest: GuestRef, pool_id: str, volume: str, part: DiskPart) -> None:
         raise only_whole_disks()
@@ -232,74 +167,8 @@ class FakeLxdDriver:
                 host.write_disk(spec.ref, disk.pool_id, volume, DiskPart(start=at, offset=at, data=data))
                 at += len(data)
 
-    def make_bootable(self, spec: GuestSpec) -> None:
-        self._trusted_host().make_bootable(spec)
-
-    def attach_nic(self, guest: GuestRef, nic: NicSpec) -> PowerState:
-        return self._trusted_host().attach_nic(guest, nic)
-
-    def change_nic(self, guest: GuestRef, mac_address: str, nic: NicSpec) -> PowerState:
-        return self._trusted_host().change_nic(guest, mac_address, nic)
-
-    def detach_nic(self, guest: GuestRef, mac_address: str) -> PowerState:
-        return self._trusted_host().detach_nic(guest, mac_address)
-
-    def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
-        return self._trusted_host().set_autostart(guest, autostart)
-
-    def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
-        return self._trusted_host().set_boot_disk(guest, pool_id, volume)
-
-    def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
-        return self._trusted_host().set_boot_order(guest, order, check_only=check_only)
-
-    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
-        return self._trusted_host().set_start_order(guest, order)
-
-    def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
-        return self._trusted_host().insert_iso(guest, sha256, pool_id, check_only=check_only)
-
-    def eject_iso(self, guest: GuestRef) -> IsoState:
-        return self._trusted_host().eject_iso(guest)
-
-    def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
-        return self._trusted_host().console_log(guest, max_bytes=max_bytes)
-
-    def open_console(self, guest: GuestRef) -> ConsoleStream:
-        return self._trusted_host().open_console(guest)
-
-    def open_screen(self, guest: GuestRef) -> ConsoleStream:
-        return self._trusted_host().open_screen(guest)
-
-    def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
-        self._trusted_host().copy_image(image, pool_id, content)
-
-    def remove_image(self, sha256: str, pool_id: str) -> None:
-        self._trusted_host().remove_image(sha256, pool_id)
-
-    def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:
-        return self._trusted_host().find_image(fingerprint=fingerprint, alias=alias)
-
-    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
-        return self._trusted_host().deploy(spec, image, seed)
-
-    def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
-        self._trusted_host().undeploy(spec, erase=erase, overwrite=overwrite)
-
-    def set_addresses(self, spec: GuestSpec) -> None:
-        self._trusted_host().set_addresses(spec)
-
     def find(self, guest: GuestRef) -> Guest | None:
         return self._trusted_host().find(guest)
-
-    def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
-        return self._trusted_host().adopt(guest_id, name, marker)
-
-    def disown(self, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool = False) -> None:
-        self._trusted_host().disown(guest_id, name, marker, exactly=exactly)
-
-    def set_generation(self, guest: GuestRef, generation: int) -> None:
-        self._trusted_host().set_generation(guest, generation)
 
     def projects(self) -> tuple[Project, ...]:
         self._check_trust()
@@ -342,9 +211,6 @@ class FakeLxdDriver:
             return
         self._server.trusted.pop(fingerprint, None)
         self._server.lose("untrust!")
-
-    def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
-        return self._trusted_host().watch(notify)
 
     def close(self) -> None:
         self._inner.close()

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -139,7 +139,7 @@ class _InstrumentedLxds(FakeLxds):
             return super().identify(access)
 
     def open(self, access: HostAccess) -> Driver:
-        return _InstrumentedLxdDriver(self, self.server(access), access, self.simulated(access))
+        return cast(Driver, _InstrumentedLxdDriver(self, self.server(access), access, self.simulated(access)))
 
     @contextmanager
     def call(self, access: HostAccess, what: str) -> Iterator[None]:
