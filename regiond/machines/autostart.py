@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.rpc.host_commands import HOST_SET_AUTOSTART, SetAutostartCall
+from common.rpc.host_commands import HOST_SET_AUTOSTART
 from common.serialization import to_dict
 from common.values import Autostart
 from regiond.db.pool import Db
@@ -59,7 +59,7 @@ class SetAutostart(HardwareChange[None, _Request, None]):
     async def act(self, at: Attempt[_Request]) -> Outcome:
         autostart = at.request.autostart
         await at.step("set_autostart", autostart=autostart.value)
-        reply = await at.call(HOST_SET_AUTOSTART, SetAutostartCall, autostart=autostart)
+        reply = await at.call(HOST_SET_AUTOSTART, autostart=autostart)
 
         async def record(db: Db) -> None:
             await db.execute(_SETTLE, at.target.machine_id)

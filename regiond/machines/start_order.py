@@ -7,7 +7,7 @@ from attrs import frozen
 from common.boot import StartOrder
 from common.errors import InvalidRequest
 from common.phrases import number_of
-from common.rpc.hardware_commands import HOST_SET_START_ORDER, SetStartOrderCall
+from common.rpc.hardware_commands import HOST_SET_START_ORDER
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.machines import boot_store
@@ -49,7 +49,7 @@ class SetStartOrder(HardwareChange[StartOrderToSet, _Request, StartOrderPlan]):
     async def act(self, at: Attempt[_Request]) -> Outcome:
         wanted = at.request.wanted
         await at.step("set_start_order", priority=wanted.priority, delay_s=wanted.delay_s)
-        found = await at.call(HOST_SET_START_ORDER, SetStartOrderCall, order=wanted)
+        found = await at.call(HOST_SET_START_ORDER, order=wanted)
         return at.ended(
             lambda db: boot_store.record_start_order(db, at.target.machine_id, found),
             event="start_order_set",
@@ -64,7 +64,7 @@ class SetStartOrder(HardwareChange[StartOrderToSet, _Request, StartOrderPlan]):
         if before is None or not at.reached_host:
             return Outcome()
         await at.step("restore_start_order")
-        found = await at.if_possible(at.call(HOST_SET_START_ORDER, SetStartOrderCall, order=before))
+        found = await at.if_possible(at.call(HOST_SET_START_ORDER, order=before))
         if found is None:
             return Outcome()
         return Outcome(

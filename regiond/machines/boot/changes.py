@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.boot import BootDevice, BootOrder, BootOrders, order_text
-from common.rpc.hardware_commands import HOST_SET_BOOT_ORDER, SetBootOrderCall
+from common.rpc.hardware_commands import HOST_SET_BOOT_ORDER
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.machines import boot_store
@@ -49,7 +49,7 @@ class SetBoot(HardwareChange[BootToSet, _Request, BootPlan]):
         order, once = at.request.order, at.request.once
         words = [one.value for one in order]
         await at.step("check_boot_order" if once else "set_boot_order", reaches_host=not once, order=words)
-        orders = await at.call(HOST_SET_BOOT_ORDER, SetBootOrderCall, order=order, check_only=once)
+        orders = await at.call(HOST_SET_BOOT_ORDER, order=order, check_only=once)
         return _for_one_start(at, order, orders) if once else _for_all_starts(at, orders)
 
     async def restore(self, at: Attempt[_Request]) -> Outcome:
@@ -58,7 +58,7 @@ class SetBoot(HardwareChange[BootToSet, _Request, BootPlan]):
         if not before or not at.reached_host:
             return Outcome()
         await at.step("restore_boot_order", order=[one.value for one in before])
-        orders = await at.if_possible(at.call(HOST_SET_BOOT_ORDER, SetBootOrderCall, order=before, check_only=False))
+        orders = await at.if_possible(at.call(HOST_SET_BOOT_ORDER, order=before, check_only=False))
         if orders is None:
             return Outcome()
         return Outcome(

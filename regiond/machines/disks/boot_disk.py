@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.rpc.host_commands import HOST_SET_BOOT_DISK, SetBootDiskCall
+from common.rpc.host_commands import HOST_SET_BOOT_DISK
 from common.serialization import to_dict
 from common.values import PowerState
 from regiond.db.pool import Db
@@ -57,7 +57,7 @@ class SetBootDisk(HardwareChange[None, _Request, None]):
     async def act(self, at: Attempt[_Request]) -> Outcome:
         request = at.request
         await at.step("set_boot_disk", volume=request.volume)
-        reply = await at.call(HOST_SET_BOOT_DISK, SetBootDiskCall, pool_id=request.pool, volume=request.volume)
+        reply = await at.call(HOST_SET_BOOT_DISK, pool_id=request.pool, volume=request.volume)
         when = "" if reply.power is PowerState.OFF else " at its next start"
         return at.ended(
             lambda db: boot_store.settle(db, at.target.machine_id),

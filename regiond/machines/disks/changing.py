@@ -8,8 +8,8 @@ from uuid import UUID
 from common.discovery import VolumeRef
 from common.errors import Busy, InnkeeperError, NotFound, OutOfCapacity
 from common.guest_spec import DiskSpec
-from common.rpc.hardware_commands import HOST_ATTACH_DISK, HOST_DETACH_DISK, AttachDiskCall, DetachDiskCall
-from common.rpc.host_commands import HOST_REMOVE_VOLUMES, RemoveVolumesCall
+from common.rpc.hardware_commands import HOST_ATTACH_DISK, HOST_DETACH_DISK
+from common.rpc.host_commands import HOST_REMOVE_VOLUMES
 from common.units import gb
 from common.values import OwnershipMarker
 from common.volume_names import marker_of_ours
@@ -76,11 +76,11 @@ async def claim(db: Db, machine: MachineView, pool_id: int, pool: str, more_byte
 
 
 async def attach(at: Attempt[Any], disk: DiskSpec, index: int, *, create: bool) -> None:
-    await at.call(HOST_ATTACH_DISK, AttachDiskCall, disk=disk, index=index, create=create)
+    await at.call(HOST_ATTACH_DISK, disk=disk, index=index, create=create)
 
 
 async def detach(at: Attempt[Any], disk: DiskSpec) -> None:
-    await at.call(HOST_DETACH_DISK, DetachDiskCall, pool_id=disk.pool_id, volume=disk.volume)
+    await at.call(HOST_DETACH_DISK, pool_id=disk.pool_id, volume=disk.volume)
 
 
 async def remove_volume(at: Attempt[Any], disk: DiskSpec) -> None:
@@ -91,7 +91,6 @@ async def remove_volume(at: Attempt[Any], disk: DiskSpec) -> None:
     named_after = marker_of_ours(disk.volume, at.target.spec.marker.installation_id)
     await at.call_host(
         HOST_REMOVE_VOLUMES,
-        RemoveVolumesCall,
         marker=named_after or at.target.spec.marker,
         volumes=(VolumeRef(pool_id=disk.pool_id, name=disk.volume),),
         adopted=named_after is None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from common.disk_sizes import whole_size
-from common.rpc.hardware_commands import HOST_GROW_DISK, GrowDiskCall
+from common.rpc.hardware_commands import HOST_GROW_DISK
 from common.units import gb
 from common.values import DiskSize, Guest
 from regiond.caller import Caller
@@ -68,7 +68,7 @@ class GrowDisk(HardwareChange[DiskToGrow, _Request, DiskPlan]):
     async def act(self, at: Attempt[_Request]) -> Outcome:
         request, wanted = at.request, at.request.size
         await at.step("grow_disk", volume=wanted.volume, size_bytes=wanted.size_bytes)
-        now_bytes = (await at.call(HOST_GROW_DISK, GrowDiskCall, size=wanted)).size_bytes
+        now_bytes = (await at.call(HOST_GROW_DISK, size=wanted)).size_bytes
         is_pending = now_bytes < wanted.size_bytes
 
         async def record(db: Db) -> None:

@@ -12,8 +12,7 @@ from attrs import evolve, frozen
 from common.disk_content import CopiedDisk
 from common.errors import Busy, InvalidRequest, OutOfCapacity, WrongState
 from common.guest_spec import DiskSpec
-from common.rpc.hardware_commands import HOST_COPY_DISK, HOST_USE_COPY, CopyDiskCall, UseCopyCall
-from common.rpc.host_commands import MAX_CALL_S
+from common.rpc.hardware_commands import HOST_COPY_DISK, HOST_USE_COPY
 from common.units import gb
 from common.values import DriverType, Guest, OwnershipMarker
 from common.volume_names import marker_of_ours
@@ -35,7 +34,6 @@ from regiond.machines.values.disk_names import name_of_new_volume
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 
-COPY_DEADLINE_S = MAX_CALL_S
 _UNUSED = "is still in its storage pool, although no VM uses it"
 _UNKNOWN = "was not deleted, since the host does not list which volume the VM uses"
 
@@ -88,10 +86,16 @@ class MoveDisk(HardwareChange[DiskToMove, _Request, DiskPlan]):
         source = spec_of(machine, disk)
         copy = evolve(source, volume=await _copy_name(db, machine, disk, marker), pool_id=pool.key)
         request = _Request(
-            disk_id=disk.id, disk=source, copy=copy, held_bytes=disk.held_bytes,
-            storage_pool_id=await store.storage_pool_of(db, disk.id), storage_pool=disk.storage_pool_name,
-            copy_storage_pool_id=pool.id, copy_storage_pool=pool.name, title=disk.title,
-        )  # fmt: skip
+            disk_id=disk.id,
+            disk=source,
+            copy=copy,
+            held_bytes=disk.held_bytes,
+            storage_pool_id=await store.storage_pool_of(db, disk.id),
+            storage_pool=disk.storage_pool_name,
+            copy_storage_pool_id=pool.id,
+            copy_storage_pool=pool.name,
+            title=disk.title,
+        )
 
         async def claim(db: Db, _: int) -> None:
             await _claim(db, machine, pool, disk.held_bytes)
@@ -190,27 +194,25 @@ async def _copied(at: _At) -> str:
         if progress.stands(time.monotonic()):
             raise WrongState(
                 standstill_text(
-                    request.title, at.operation.hostname or "", at.operation.host_name or "", copied.percent,
-                    request.storage_pool, f"{request.copy.volume} in {request.copy_storage_pool}",
+                    request.title,
+                    at.operation.hostname or "",
+                    at.operation.host_name or "",
+                    copied.percent,
+                    request.storage_pool,
+                    f"{request.copy.volume} in {request.copy_storage_pool}",
                 )
-            )  # fmt: skip
+            )
     return copied.state
 
 
 async def _copy(at: _At) -> CopiedDisk:
     source = at.request.disk
-    return await at.call(
-        HOST_COPY_DISK, CopyDiskCall, pool_id=source.pool_id, volume=source.volume, copy=at.request.copy,
-        deadline_s=COPY_DEADLINE_S,
-    )  # fmt: skip
+    return await at.call(HOST_COPY_DISK, pool_id=source.pool_id, volume=source.volume, copy=at.request.copy)
 
 
 async def _use(at: _At, state: str) -> None:
     source = at.request.disk
-    await at.call(
-        HOST_USE_COPY, UseCopyCall, pool_id=source.pool_id, volume=source.volume, copy=at.request.copy, state=state,
-        deadline_s=COPY_DEADLINE_S,
-    )  # fmt: skip
+    await at.call(HOST_USE_COPY, pool_id=source.pool_id, volume=source.volume, copy=at.request.copy, state=state)
 
 
 async def _finish(at: _At, guest: Guest | None) -> Outcome:

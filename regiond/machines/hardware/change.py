@@ -34,8 +34,6 @@ Q = TypeVar("Q", bound=HostCall)
 Reply = TypeVar("Reply")
 T = TypeVar("T")
 
-DEADLINE_S = 60.0  # of a call to a host
-
 
 @frozen(kw_only=True)
 class HardwareTools:
@@ -77,21 +75,20 @@ class Attempt(Generic[R]):
     def reached_host(self) -> bool:
         return self.operation.reached_host
 
-    async def call(
-        self, command: Command[Q, Reply], call: Callable[..., Q], *, deadline_s: float = DEADLINE_S, **fields: Any
-    ) -> Reply:
+    async def call(self, command: Command[Q, Reply], *, deadline_s: float | None = None, **fields: Any) -> Reply:
         """Returns the host's answer to a call about the guest, with the fencing token of the attempt."""
-        return await self.call_host(command, call, deadline_s=deadline_s, guest=self.target.spec.ref, **fields)
+        return await self.call_host(command, deadline_s=deadline_s, guest=self.target.spec.ref, **fields)
 
-    async def call_host(
-        self, command: Command[Q, Reply], call: Callable[..., Q], *, deadline_s: float = DEADLINE_S, **fields: Any
-    ) -> Reply:
+    async def call_host(self, command: Command[Q, Reply], *, deadline_s: float | None = None, **fields: Any) -> Reply:
         """As `call`, of a call that does not name the guest."""
         fence = fence_of(self.operation, str(self.target.spec.marker.machine_id))
+        request: Callable[..., Q] = command.request
         return await self.calls.call(
-            self.target.host_id, command, lambda access: call(access=access, fence=fence, **fields),
+            self.target.host_id,
+            command,
+            lambda access: request(access=access, fence=fence, **fields),
             deadline_s=deadline_s,
-        )  # fmt: skip
+        )
 
     async def step(self, name: str, *, reaches_host: bool = True, **fields: Any) -> None:
         """Begins a step, by default one that changes the host."""

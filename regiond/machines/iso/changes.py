@@ -7,8 +7,8 @@ from attrs import frozen
 from common.boot import IsoState
 from common.deployment_spec import ImageRef
 from common.errors import InnkeeperError
-from common.rpc.hardware_commands import HOST_EJECT_ISO, HOST_INSERT_ISO, EjectIsoCall, InsertIsoCall
-from common.rpc.host_commands import HOST_COPY_IMAGE, CopyImageCall
+from common.rpc.hardware_commands import HOST_EJECT_ISO, HOST_INSERT_ISO
+from common.rpc.host_commands import HOST_COPY_IMAGE
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.hosts import service as host_service
@@ -20,8 +20,6 @@ from regiond.machines.iso.model import eject_plan, insert_plan, iso_ref, pool_fo
 from regiond.machines.model import IsoPlan, IsoToEject, IsoToInsert
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
-
-COPY_DEADLINE_S = 1800.0
 
 
 @frozen(kw_only=True)
@@ -63,9 +61,7 @@ class InsertIso(HardwareChange[IsoToInsert, _Insertion, IsoPlan]):
             "claim_image_copy", lambda db: host_service.claim_image_copy(db, host_id, image, request.pool)
         )
         await at.step("copy_image")
-        await at.call_host(
-            HOST_COPY_IMAGE, CopyImageCall, image=image, pool_id=request.pool, deadline_s=COPY_DEADLINE_S
-        )
+        await at.call_host(HOST_COPY_IMAGE, image=image, pool_id=request.pool)
         await at.step("insert_iso")
         state = await _insert(at, image.sha256)
 
@@ -87,9 +83,7 @@ class InsertIso(HardwareChange[IsoToInsert, _Insertion, IsoPlan]):
             return Outcome()
         await at.step("restore_drive")
         try:
-            state = await (
-                _insert(at, at.request.before) if at.request.before else at.call(HOST_EJECT_ISO, EjectIsoCall)
-            )
+            state = await (_insert(at, at.request.before) if at.request.before else at.call(HOST_EJECT_ISO))
         except InnkeeperError as error:
             if error.retryable and error.code != "image_missing":
                 raise
@@ -113,7 +107,7 @@ class EjectIso(HardwareChange[IsoToEject, _Ejection, IsoPlan]):
 
     async def act(self, at: Attempt[_Ejection]) -> Outcome:
         await at.step("eject_iso")
-        state = await at.call(HOST_EJECT_ISO, EjectIsoCall)
+        state = await at.call(HOST_EJECT_ISO)
         return at.ended(
             lambda db: boot_store.record_iso(db, at.target.machine_id, state),
             event="iso_ejected",
@@ -126,4 +120,4 @@ class EjectIso(HardwareChange[IsoToEject, _Ejection, IsoPlan]):
 
 
 async def _insert(at: Attempt[_Insertion], sha256: str, *, check_only: bool = False) -> IsoState:
-    return await at.call(HOST_INSERT_ISO, InsertIsoCall, sha256=sha256, pool_id=at.request.pool, check_only=check_only)
+    return await at.call(HOST_INSERT_ISO, sha256=sha256, pool_id=at.request.pool, check_only=check_only)

@@ -6,7 +6,7 @@ from typing import Any
 
 from common.errors import Busy
 from common.guest_spec import NicSpec
-from common.rpc.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC, AttachNicCall, DetachNicCall
+from common.rpc.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC
 from common.values import Guest
 from regiond.db.pool import Db
 from regiond.hosts.service import record_guest
@@ -23,11 +23,11 @@ async def check_unchanged(db: Db, machine: MachineView, nic: NicView) -> None:
 
 
 async def attach(at: Attempt[Any], nic: NicSpec) -> None:
-    await at.call(HOST_ATTACH_NIC, AttachNicCall, nic=nic)
+    await at.call(HOST_ATTACH_NIC, nic=nic)
 
 
 async def detach(at: Attempt[Any], nic: NicSpec) -> None:
-    await at.call(HOST_DETACH_NIC, DetachNicCall, mac_address=nic.mac_address)
+    await at.call(HOST_DETACH_NIC, mac_address=nic.mac_address)
 
 
 async def record_new_nics(db: Db, at: Attempt[Any], guest: Guest | None) -> None:

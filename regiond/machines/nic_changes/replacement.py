@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, NotFound
 from common.guest_spec import NicSpec
-from common.rpc.hardware_commands import HOST_CHANGE_NIC, ChangeNicCall
+from common.rpc.hardware_commands import HOST_CHANGE_NIC
 from common.values import Guest
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -120,7 +120,7 @@ class ChangeNic(HardwareChange[NicToChange, _Request, NicPlan]):
 
 async def _replace(at: _At, mac_address: str, nic: NicSpec) -> None:
     """Puts `nic` in the place of the NIC with this MAC address."""
-    await at.call(HOST_CHANGE_NIC, ChangeNicCall, mac_address=mac_address, nic=nic)
+    await at.call(HOST_CHANGE_NIC, mac_address=mac_address, nic=nic)
 
 
 async def _stays(db: Db, at: _At, guest: Guest) -> None:

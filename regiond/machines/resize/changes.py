@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import Busy, InnkeeperError, NotFound, OutOfCapacity
-from common.rpc.hardware_commands import HOST_RESIZE, HOST_RESIZE_PLACED, PlacedResizeCall, ResizeCall
+from common.rpc.hardware_commands import HOST_RESIZE, HOST_RESIZE_PLACED
 from common.serialization import to_dict
 from common.values import Guest, GuestSize
 from regiond.caller import Caller
@@ -183,9 +183,9 @@ async def _claim(db: Db, machine: MachineView, sizing: Sizing, wanted: GuestSize
 async def _resized(at: Attempt[_Request], size: GuestSize, bound: DiscreteResources | None) -> GuestSize:
     """With `bound`, the guest has these pinned cores and huge pages and no others then."""
     if bound is None:
-        return (await at.call(HOST_RESIZE, ResizeCall, size=size)).size
+        return (await at.call(HOST_RESIZE, size=size)).size
     placement = guest_placement(bound)
-    return (await at.call(HOST_RESIZE_PLACED, PlacedResizeCall, size=size, placement=placement)).size
+    return (await at.call(HOST_RESIZE_PLACED, size=size, placement=placement)).size
 
 
 async def _restored(at: Attempt[_Request]) -> tuple[GuestSize, DiscreteResources | None]:

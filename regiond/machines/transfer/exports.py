@@ -17,8 +17,6 @@ from common.rpc.hardware_commands import (
     HOST_BEGIN_READ,
     HOST_END_READ,
     HOST_READ_DISK,
-    BeginReadCall,
-    EndReadCall,
     ReadDiskCall,
 )
 from common.units import file_size
@@ -36,9 +34,7 @@ from regiond.machines.transfer.model import check_exportable, description_of, ex
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 
-BEGIN_DEADLINE_S = 1800.0  # LXD copies the disk
 READ_DEADLINE_S = 60.0  # of one part
-END_DEADLINE_S = 120.0
 
 
 @frozen(kw_only=True)
@@ -139,11 +135,11 @@ def _changed(now: MachineView, before: MachineView) -> bool:
 
 
 async def _begin(at: _At, disk: DiskSpec) -> None:
-    await at.call(HOST_BEGIN_READ, BeginReadCall, pool_id=disk.pool_id, volume=disk.volume, deadline_s=BEGIN_DEADLINE_S)
+    await at.call(HOST_BEGIN_READ, pool_id=disk.pool_id, volume=disk.volume)
 
 
 async def _end(at: _At, disk: DiskSpec) -> None:
-    await at.call(HOST_END_READ, EndReadCall, pool_id=disk.pool_id, volume=disk.volume, deadline_s=END_DEADLINE_S)
+    await at.call(HOST_END_READ, pool_id=disk.pool_id, volume=disk.volume)
 
 
 async def _end_all(at: _At) -> tuple[str, ...]:
