@@ -19,7 +19,8 @@ CATALOGUE = Path("regiond/ui/locale/pages.pot")
 _UI, _TEMPLATES, _SCRIPTS = Path("regiond/ui"), Path("regiond/ui/templates"), Path("regiond/ui/static/scripts")
 # Modules below the pages whose English texts pages translate: see `common.messages`.
 BELOW = (
-    "common/operation_words.py", "regiond/attention/certificate_wording.py", "regiond/attention/host_wording.py",
+    "common/operation_kinds.py", "common/operation_words.py", "regiond/attention/certificate_wording.py",
+    "regiond/attention/host_wording.py",
     "regiond/attention/machine_wording.py", "regiond/attention/quota_use.py",
     "regiond/attention/wording.py", "regiond/usage/model.py", "regiond/usage/service.py",
 )  # fmt: skip

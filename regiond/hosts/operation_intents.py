@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from common.errors import Busy
+from common.operation_kinds import OperationKind
 from common.serialization import from_dict, to_dict
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -12,7 +13,7 @@ from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.model import HostRemoval, HostView
 from regiond.operations import service as operation_service
-from regiond.operations.model import OPEN_STATES, Operation, OperationKind, OperationState
+from regiond.operations.model import OPEN_STATES, Operation, OperationState
 
 MAX_REMOVE_FAILURES = 200
 MAX_OPEN = 10_000

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from attrs import asdict
 
 from common.errors import Busy, DriverFailed, InnkeeperError, rebuild
+from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from common.serialization import from_dict
 from regiond.db.pool import Database, Db
@@ -21,7 +22,7 @@ from regiond.hosts.image_copies.removal import remove_all
 from regiond.hosts.image_copies.store import open_deployment, removable_with_host
 from regiond.hosts.model import CertificateFate, DeletedMachines, HostRemoval
 from regiond.hosts.trust.host_removal import HostCertificates
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
 

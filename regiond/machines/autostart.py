@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_SET_AUTOSTART
 from common.serialization import to_dict
 from common.values import Autostart
@@ -13,7 +14,7 @@ from regiond.db.pool import Db
 from regiond.machines.hardware.change import Attempt, HardwareChange
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 
 _SET_DEFAULT = "update installation set autostart = $1 where autostart <> $1"

@@ -10,6 +10,7 @@ from common.boot import BootOnce
 from common.discovery import VolumeRef
 from common.errors import Busy, WrongState
 from common.guest_spec import GuestSpec
+from common.operation_kinds import OperationKind
 from common.serialization import to_dict
 from common.values import DiskSize, GuestRef, OwnershipMarker
 from common.volume_names import marker_of_volume
@@ -29,7 +30,6 @@ from regiond.operations.model import (
     OPEN_STATES,
     ActingOperation,
     Operation,
-    OperationKind,
     Parent,
     busy,
 )

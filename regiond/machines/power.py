@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from common.operation_kinds import OperationKind
 from common.values import PowerAction
 from regiond.db.pool import Db
 from regiond.machines.generation import write_generation
 from regiond.machines.steps import POWER_OFF_GRACE_S, Target, note_refusals, record_power, set_power
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from common.operation_kinds import OperationKind
 from common.units import gb
 from common.values import PowerAction, PowerState
 from regiond.machines.model import MachineView, PowerPlan
 from regiond.machines.stock import use_begun_by
-from regiond.operations.model import OperationKind
 
 _STARTS = (PowerAction.ON, PowerAction.CYCLE)
 

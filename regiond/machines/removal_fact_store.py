@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from common.errors import WrongState
+from common.operation_kinds import OperationKind
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.serialization import from_dict, to_dict
 from regiond.db.pool import Db
 from regiond.machines.model import MachineView
-from regiond.operations.model import OperationKind
 
 _FACTS = "select machine_id, removal from guest where machine_id = any($1::integer[]) and removal <> '{}'"
 _RECORD = "update guest set removal = $2 where machine_id = $1 and removal <> $2"

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from common.errors import NotAllowed, NotFound
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, PowerAction, PowerState
 from regiond.caller import Caller
@@ -66,7 +67,7 @@ from regiond.machines.use_evidence import confirm_use, prove_uses
 from regiond.machines.view_store import read as read_machine
 from regiond.machines.wanted_power.conditions import AUTOSTART, WAITS_FOR_PERSON
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Operations
 from regiond.racks.service import HostCalls
 from regiond.validation_messages import no_object

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from common.boot import StartOrder
 from common.errors import InvalidRequest
+from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from common.rpc.hardware_commands import HOST_SET_START_ORDER
 from regiond.caller import Caller
@@ -14,7 +15,6 @@ from regiond.machines import boot_store
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.model import MachineView, StartOrderPlan, StartOrderToSet
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Outcome
 
 
@@ -25,7 +25,7 @@ class _Request:
 
 
 class SetStartOrder(HardwareChange[StartOrderToSet, _Request, StartOrderPlan]):
-    """For administrators: it concerns the other machines of the host. A running guest does not notice."""
+    """A running guest does not notice. Administrators ask for it: it concerns the other machines of the host."""
 
     kind = OperationKind.SET_START_ORDER
     Request = _Request

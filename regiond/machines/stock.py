@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.operation_kinds import OperationKind
 from common.values import PowerAction
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store
 from regiond.machines.model import EndedStock, MachineView
 from regiond.machines.values.power import AFTER_HOST
-from regiond.operations.model import OperationKind
 
 IN_USE = "machine_in_use"
 GENERATION = "generation"  # key of the request: that of the machine once the operation has begun to use it

@@ -11,13 +11,14 @@ from uuid import UUID
 import structlog
 
 from common.errors import DatabaseUnavailable
+from common.operation_kinds import OperationKind
 from common.process.periodic import NextRoundIn, PeriodicTask
 from common.tracing.spans import NO_TRACES, Kind, Span, Tracer, active
 from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt, OnEnded, ignore_end
 from regiond.operations.handler import LeaseLost, OperationHandler
-from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.model import Operation, OperationState
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from common.errors import InnkeeperError
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import Fence
 from regiond.db.pool import Db
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 
 
 @frozen(kw_only=True)

@@ -9,13 +9,13 @@ from typing import Any
 import asyncpg
 
 from common.errors import Busy, NotFound
+from common.operation_kinds import OperationKind
 from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import (
     ActingOperation,
     ErrorRecord,
     NewOperation,
     Operation,
-    OperationKind,
     OperationState,
     Parent,
     busy,

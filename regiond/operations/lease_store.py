@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from common.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.operations import store
-from regiond.operations.model import WOKEN_BY_LAST_CHILD, ErrorRecord, Operation, OperationKind, OperationState
+from regiond.operations.model import WOKEN_BY_LAST_CHILD, ErrorRecord, Operation, OperationState
 
 LEASE_S = 15.0
 

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import field, frozen
 
 from common.errors import Busy, WrongState
+from common.operation_kinds import OperationKind
 from regiond.deletion_plan import DeletionPlan
 
 # Key of the request: the id of the operation that this one superseded, or of the unsuccessful one before it.
@@ -20,49 +21,6 @@ EARLIER_SINCE = "earlier_since"  # key of the request: when that operation was o
 WAIT_FOR_EARLIER = "wait_for_earlier"  # the step that waits for the commands of that operation
 WAIT_FOR_COMMAND = "wait_for_command"  # the step that waits for the commands of the operation's own earlier attempts
 UNDO_WAITS_FOR = "undo_waits_for"  # key of the error's details while undoing waits, with the reason
-
-
-class OperationKind(StrEnum):
-    COMPOSE = "compose"
-    POWER = "power"
-    DELETE = "delete"  # removes a machine's guest, then the machine
-    ALLOCATE = "allocate"  # of a ready machine: succeeds in the transaction that opens it
-    RELEASE = "release"  # powers a machine off, then clears its owner
-    REFRESH = "refresh"
-    REMOVE_HOST = "remove_host"
-    ROTATE = "rotate_credentials"  # replaces the key pair of an LXD server
-    ADOPT = "adopt"  # adds the ownership marker to a foreign guest and creates its machine
-    FORGET = "forget"  # removes the ownership marker, then the machine; the guest stays
-    CLEAN_UP = "clean_up"  # removes the guest of a deleted or rescheduled machine
-    DEPLOY = "deploy"  # writes an operating system to a machine's root disk, and waits until the guest reports
-    SET_AUTOSTART = "set_autostart"  # sets whether a guest starts with its host
-    SET_BOOT_DISK = "set_boot_disk"  # sets the disk from which a guest boots first
-    SET_BOOT = "set_boot"  # sets the order in which a guest tries its devices
-    SET_START_ORDER = "set_start_order"  # sets when a guest starts with its host
-    INSERT_ISO = "insert_iso"  # puts an ISO image into the drive of a guest
-    EJECT_ISO = "eject_iso"
-    RESIZE = "resize"  # changes the cores and memory of a guest
-    ADD_DISK = "add_disk"  # creates a disk, or takes a kept one, and gives it to a guest
-    GROW_DISK = "grow_disk"  # makes a disk of a guest larger
-    REMOVE_DISK = "remove_disk"  # takes a disk from a guest; its volume is deleted or kept
-    MOVE_DISK = "move_disk"  # moves a disk of a guest to another storage pool of its host
-    EXPORT = "export"  # writes the disks and the description of a guest that is off to a file of the region
-    ADD_NIC = "add_nic"  # gives a guest another NIC
-    CHANGE_NIC = "change_nic"  # gives a NIC of a guest another network or MAC address
-    REMOVE_NIC = "remove_nic"  # takes a NIC from a guest
-    IMPORT = "import"  # brings what a MAAS knew: networks, users, hosts and machines
-    REGISTER = "register_in_maas"  # creates the record of a machine in a MAAS, which switches the machine from then on
-    UNREGISTER = "unregister_from_maas"  # deletes that record; the machine may be gone
-    BULK = "bulk"  # opens an operation for each of many machines, a few at a time
-
-    @classmethod
-    def stored(cls, text: str) -> OperationKind:
-        """Returns the kind of a row. One of a newer release, whose regions run it, is equal to none of these."""
-        if text in cls._value2member_map_:
-            return cls(text)
-        newer = str.__new__(cls, text)
-        newer._name_, newer._value_ = text, text
-        return newer
 
 
 # Their attempts compare much with the database: the end of one of many children is no reason for another attempt.

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from common.errors import InnkeeperError, InvalidRequest, OperationPending, WrongState, rebuild
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import DeletionPlan
@@ -27,7 +28,7 @@ from regiond.operations.intent_store import (
     record_rejected,
 )
 from regiond.operations.lease_store import append_log, release_leases, wake
-from regiond.operations.model import Operation, OperationKind, OperationState, cancel_plan
+from regiond.operations.model import Operation, OperationState, cancel_plan
 from regiond.operations.origin import current_origin
 from regiond.operations.store import (
     active,

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from common.errors import Cancelled, InnkeeperError
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import (
@@ -17,7 +18,6 @@ from regiond.operations.model import (
     Child,
     LogLine,
     Operation,
-    OperationKind,
     OperationState,
 )
 from regiond.validation_messages import existing

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from attrs import field, frozen
 
+from common.operation_kinds import OperationKind
 from common.operation_words import purpose
 from regiond.operations.model import (
     EARLIER,
@@ -14,7 +15,6 @@ from regiond.operations.model import (
     WAIT_FOR_COMMAND,
     WAIT_FOR_EARLIER,
     Operation,
-    OperationKind,
     OperationState,
 )
 

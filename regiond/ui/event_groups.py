@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from attrs import define, frozen
 
+from common.operation_kinds import KIND_WORDS
 from regiond.events.model import Event, Level
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
@@ -20,27 +21,12 @@ NOISE = frozenset(
     }
 )  # fmt: skip
 WITHIN = timedelta(hours=1)  # between two events of a group
-_VMS: Mapping[str, str] = {
-    "machine_composed": constant("VMs composed"),
-    "machine_allocated": constant("VMs allocated"),
-    "machine_released": constant("VMs released"),
+_WORDS: Mapping[str, str] = {
+    **{event: words for kind in KIND_WORDS.values() for event, words in kind.events.items()},
     "machine_transferred": constant("VMs transferred"),
-    "machine_deleted": constant("VMs deleted"),
-    "machine_deploying": constant("deployments begun"),
-    "machine_deployed": constant("VMs deployed"),
-    "machine_adopted": constant("VMs adopted"),
     "machine_restored": constant("VMs restored"),
-    "machine_resized": constant("VMs resized"),
-    "machine_nic_added": constant("NICs added"),
-    "machine_nic_changed": constant("NICs changed"),
-    "machine_nic_removed": constant("NICs removed"),
-    "machine_disk_added": constant("disks added"),
-    "machine_disk_grown": constant("disks grown"),
-    "machine_disk_removed": constant("disks removed"),
-    "machine_disk_moved": constant("disks moved"),
     "machine_disk_adopted": constant("disks adopted"),
     "machine_imported": constant("VMs imported"),
-    "machine_exported": constant("VMs exported"),
     "export_added": constant("uploads of files of VMs begun"),
     "export_ready": constant("files of VMs uploaded"),
     "export_failed": constant("files of VMs failed"),
@@ -52,48 +38,24 @@ _VMS: Mapping[str, str] = {
     "machine_marked_broken": constant("VMs marked broken"),
     "machine_marked_fixed": constant("VMs marked fixed"),
     "machine_disk_changed": constant("disks changed"),
-    "boot_disk_set": constant("boot disks set"),
-    "start_order_set": constant("start orders set"),
-    "iso_inserted": constant("ISO images inserted"),
-    "iso_ejected": constant("ISO images ejected"),
-    "boot_order_set": constant("boot orders set"),
     "machine_booted_once": constant("starts in another boot order"),
     "machine_start_after_host": constant("VMs started after their host was away"),
     "operation_abandoned": constant("tasks abandoned"),
     "machine_should_run": constant("VMs found off that should run"),
     "machine_found_off": constant("VMs stopped by other means"),
     "machine_off_accepted": constant("VMs accepted as off"),
-    "machine_registered": constant("VMs registered in MAAS"),
-    "machine_unregistered": constant("registrations in MAAS ended"),
-    "maas_registration_failed": constant("registrations in MAAS failed"),
-    "maas_registration_left": constant("records left in MAAS"),
     "maas_power": constant("changes of power by MAAS"),
-    "power_changed": constant("changes of power"),
     "owner_changed": constant("changes of owner"),
-    "compose_failed": constant("composes failed"),
-    "compose_rescheduled": constant("composes moved to another host"),
-    "rebuild_failed": constant("rebuilds failed"),
-    "deployment_failed": constant("deployments failed"),
-    "release_failed": constant("releases failed"),
-    "delete_failed": constant("deletions failed"),
-    "adopt_failed": constant("adoptions failed"),
-}
-_WORDS: Mapping[str, str] = {
-    **_VMS,
     "host_added": constant("hosts added"),
     "host_trusted_already": constant("hosts that trusted us already"),
     "host_of_other_installation": constant("hosts of another installation"),
     "host_changed": constant("hosts changed"),
-    "host_removed": constant("hosts removed"),
     "host_back": constant("hosts reached again"),
     "host_unreachable": constant("hosts became unreachable"),
     "host_maintenance_begun": constant("hosts closed for placement"),
     "host_maintenance_ended": constant("hosts opened for placement"),
     "host_pinned": constant("host identities pinned"),
     "discrepancy_repaired": constant("discrepancies repaired"),
-    "credentials_rotated": constant("credentials rotated"),
-    "image_copy_removed": constant("copies of images removed"),
-    "orphaned_volume_removed": constant("orphaned volumes removed"),
 }
 
 
@@ -147,7 +109,7 @@ def _group(group: _Open) -> EventGroup:
 
 
 def _text(event: Event, count: int) -> str:
-    words = _WORDS.get(event.kind) or text("times: {kind}", kind=event.kind.replace("_", " "))
+    words = text(_WORDS.get(event.kind, "")) or text("times: {kind}", kind=event.kind.replace("_", " "))
     if not event.username:
         return f"{count:,} {words}"
     return text("{count} {words} by {username}", count=f"{count:,}", words=words, username=event.username)

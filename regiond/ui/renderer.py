@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from common.operation_kinds import words_of
 from regiond.api.replies import Reply
 from regiond.ui import formats
 from regiond.ui.api_field_words import api_field_words
@@ -48,7 +49,7 @@ class Renderer:
         i18n.install_gettext_callables(text, counted, newstyle=False)  # `_` gives plain text
         self._environment.globals |= {
             "ui": UI, "url": page_url, "static": static.url, "version": version, "dash": formats.DASH,
-            "vm_state_words": VM_STATE_WORDS,
+            "vm_state_words": VM_STATE_WORDS, "kind_words": words_of,
         }  # fmt: skip
         self._environment.filters |= {
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,

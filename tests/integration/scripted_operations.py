@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 
 from attrs import define, field
 
+from common.operation_kinds import OperationKind
 from regiond.db.pool import Database
 from regiond.operations import lease_store, service, store
 from regiond.operations.engine import Engine
-from regiond.operations.model import LogLine, Operation, OperationKind
+from regiond.operations.model import LogLine, Operation
 from regiond.operations.service import Journal, Outcome
 from tests.database import execute
 from tests.waiting import eventually

@@ -110,7 +110,7 @@ async def test_only_an_administrator_abandons_only_what_cannot_end(innkeeper: De
     assert str(refused) == f"Operation {done['id']} has ended (succeeded): there is nothing to abandon."
     with innkeeper.held("grow disk"):
         running = await innkeeper.begin(path(machine), op="grow_disk", disk="sda", size=12)
-        await eventually(innkeeper.simulated(host).is_holding)
+        await eventually(innkeeper.simulated().is_holding)
         refusal = await rejection(abandon(innkeeper, running))
         assert f"innkeeper operation cancel {running}" in str(refusal)
         assert refusal.details["status"] == 409
@@ -138,9 +138,9 @@ async def test_an_abandoned_compose_leaves_a_machine_that_a_refresh_finds_or_not
     await innkeeper.add_simulated(cores=16, memory_mib=32768)
     with innkeeper.held("define guest"):
         operation = await innkeeper.begin_compose(innkeeper.hosts["sim"], hostname="web", cores=1, memory=1024)
-        await eventually(innkeeper.simulated(host).is_holding)
+        await eventually(innkeeper.simulated().is_holding)
         await innkeeper.post(f"operations/{operation}/", op="cancel")
-        down = innkeeper.simulated(host).down()
+        down = innkeeper.simulated().down()
         down.__enter__()
     await eventually(lambda: fails_to_undo(innkeeper, operation))
     await abandon(innkeeper, operation)

@@ -7,10 +7,11 @@ from uuid import uuid4
 import pytest
 
 from common.errors import Busy, HostUnreachable, InnkeeperError
+from common.operation_kinds import OperationKind
 from regiond.db.pool import Database
 from regiond.operations import service, store
 from regiond.operations.attempt import Attempt
-from regiond.operations.model import Operation, OperationKind, OperationState, Parent
+from regiond.operations.model import Operation, OperationState, Parent
 from regiond.operations.service import Journal, Outcome
 from tests.integration.scripted_operations import ScriptedHandler, acquire, open_operation, read, running
 from tests.waiting import eventually

@@ -8,10 +8,11 @@ import pytest
 from asyncpg.connection import LoggedQuery
 
 from common.errors import Busy, HostUnreachable
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.operations import service
-from regiond.operations.model import NewOperation, Operation, OperationKind, OperationState, Parent
+from regiond.operations.model import NewOperation, Operation, OperationState, Parent
 from regiond.operations.origin import current_origin
 from regiond.operations.service import Journal, Operations, Outcome
 from tests.database import execute

@@ -281,7 +281,7 @@ async def test_a_disk_that_its_host_finds_to_be_another_file_is_not_kept(
     _, path = await a_machine(innkeeper)
     await innkeeper.post(path, op="adopt_disk", disk="sdc")
 
-    def detach(*_: object) -> None:
+    def detach(*_: object, **__: object) -> None:
         raise NotFound("vm has /pool/web/extra, which is not the volume extra")
 
     def attach(*_: object, **__: object) -> None:

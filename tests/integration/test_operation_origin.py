@@ -8,10 +8,11 @@ import pytest
 from attrs import define
 from structlog.contextvars import bound_contextvars
 
+from common.operation_kinds import OperationKind
 from common.tracing.spans import NO_ATTRIBUTES, become_current
 from regiond.db.pool import Database, Db
 from regiond.operations import intent_store
-from regiond.operations.model import ErrorRecord, NewOperation, OperationKind, Parent
+from regiond.operations.model import ErrorRecord, NewOperation, Parent
 from regiond.operations.origin import current_origin
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import acquire, open_operation

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from common.operation_kinds import OperationKind
 from regiond.machines.removal.cleanup import PENDING_S
-from regiond.operations.model import OperationKind
 from tests.clock import in_no_time
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from common.errors import Busy, InnkeeperError
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.operations.model import OperationKind
 from regiond.racks.service import read_installation_id
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows

@@ -10,11 +10,11 @@ import pytest
 from attrs import evolve
 
 from common.errors import Busy, IdempotencyMismatch, OutOfCapacity
+from common.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
 from regiond.idempotency import store
 from regiond.idempotency.model import IdempotencyKey
 from regiond.operations import service
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Operations
 from tests.database import execute, fetchval
 from tests.integration.tables import lock_waiters

@@ -56,15 +56,15 @@ async def refusal(work: Any) -> InnkeeperError:
 
 
 async def test_empty_uploads_of_one_account_leave_space_for_others(innkeeper: Deployment) -> None:
-    limit_exports(innkeeper, total_bytes=20 * GIB, account_bytes=10 * GIB)
+    limit_exports(innkeeper, total_bytes=8 * GIB, account_bytes=4 * GIB)
     olga, otto = await as_user(innkeeper, "olga"), await as_user(innkeeper, "otto")
-    for number in range(10):
+    for number in range(4):
         await begin(olga, f"empty-{number}", GIB)
     error = await refusal(begin(olga, "one-more", GIB))
     assert error.details["status"] == 403
-    assert "Your files take 10 GiB of 10 GiB (the region's setting max_exports_per_account_gib)" in error.message
-    await begin(otto, "of-another", 5 * GIB)
-    await begin(innkeeper, "of-an-administrator", 5 * GIB)
+    assert "Your files take 4 GiB of 4 GiB (the region's setting max_exports_per_account_gib)" in error.message
+    await begin(otto, "of-another", 2 * GIB)
+    await begin(innkeeper, "of-an-administrator", 2 * GIB)
     assert "max_exports_gib" in (await refusal(begin(innkeeper, "too-much", GIB))).message
 
 

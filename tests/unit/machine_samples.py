@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import evolve
 
+from common.operation_kinds import OperationKind
 from regiond.exports.model import Export, ExportedDisk, ExportedNic, ExportState, MachineDescription
 from regiond.hosts.model import GuestView
 from regiond.machines.model import (
@@ -19,7 +20,7 @@ from regiond.machines.model import (
     MachineView,
     NicView,
 )
-from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
+from regiond.operations.model import LogLine, Operation, OperationState
 from regiond.placement.model import Check, DiskPlacement, Evaluation, Failure, Placement
 from tests.unit.api_samples import AT, POOL, ZONE
 

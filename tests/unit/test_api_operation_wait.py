@@ -8,9 +8,10 @@ import pytest
 from attrs import evolve
 
 from common.errors import OperationPending, OutOfCapacity, RackUnreachable
+from common.operation_kinds import OperationKind
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.idempotency.model import StoredKey
-from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.model import Operation, OperationState
 from tests.unit.answers.machines import CHANGES
 from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.api_samples import ADMIN

@@ -20,6 +20,7 @@ from common.errors import (
     RackUnreachable,
 )
 from common.guest_spec import DiskSpec, GuestSpec
+from common.operation_kinds import OperationKind
 from common.serialization import to_dict
 from common.values import OwnershipMarker
 from regiond.maas.bridge.registrations import Registrations
@@ -29,7 +30,7 @@ from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOS
 from regiond.machines.model import ComposeIntent
 from regiond.machines.transfer.import_steps import ImportedDisks
 from regiond.operations.attempt import Attempt
-from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.model import Operation, OperationState
 from regiond.placement.model import Check, Evaluation, Failure, Placement
 from regiond.racks.service import HostCalls
 from tests.signatures import in_place_of

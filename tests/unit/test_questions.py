@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from regiond.operations.model import OperationKind
+from common.operation_kinds import OperationKind
 from regiond.ui.forms.question import NO_UNDO, Question, refusal_of
 from regiond.ui.machines.bulk_actions import ACTIONS as BULK_ACTIONS
 from regiond.ui.machines.bulk_actions import split

@@ -87,7 +87,7 @@ def test_no_log_makes_a_page_fail(log: list[LogLine], state: OperationState) -> 
     assert all(step.ended_at is not None or step.state is StepState.RUNNING for step in steps)
 
 
-_STEP = re.compile(r'journal\.(?:step|write)\(\s*"([a-z_]+)"')
+_STEP = re.compile(r'(?:journal\.(?:step|write)|at\.step)\(\s*"([a-z_]+)"')
 
 
 def test_each_step_has_words_for_pages() -> None:

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 import pytest
 from attrs import evolve
 
+from common.operation_kinds import OperationKind
 from common.operation_words import purpose
 from development.generated_section import CHECKOUT
 from development.text_catalogue import BELOW
 from regiond.attention.model import AttentionItem, AttentionKind, ObjectType
 from regiond.attention.wording import item_of
 from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem
-from regiond.operations.model import OperationKind
 from regiond.ui.attention.attention_row import attention_row
 from regiond.ui.texts import reading_in, translated
 from tests.unit.api_samples import ADMIN

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from attrs import evolve
 
+from common.operation_kinds import OperationKind
 from regiond.operations.model import (
     EARLIER,
     WAIT_FOR_COMMAND,
     WAIT_FOR_EARLIER,
     Operation,
-    OperationKind,
     OperationState,
 )
 from regiond.operations.wait_reason import Ahead, WaitFacts, purpose_of, wait_reason

@@ -6,11 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from common.errors import OperationPending
+from common.operation_kinds import OperationKind
 from regiond.api.declaration.endpoint import Call, Result
 from regiond.api.replies import Reply, empty_reply, json_reply, with_operation
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.urls import operation_uri
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import outcome
 
 # Some clients, Ansible's among them, give up after 10 s: what acts on a host answers before that, if clients can see

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from common.addresses.libvirt import parse
 from common.errors import InvalidRequest, Unsupported, WrongState
+from common.operation_kinds import OperationKind
 from common.product_commands import LXD, commands_of
 from regiond.caller import Caller
 from regiond.credentials import service as credential_service
@@ -15,7 +16,6 @@ from regiond.db.pool import Db
 from regiond.hosts import store, view_store
 from regiond.hosts.trust.rotation import open_rotation
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationKind
 from regiond.racks.model import ExposedByHand
 
 SSH_KEY = "ssh_private_key"

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from common.errors import OF_IDENTITY, DriverFailed, NotFound, NotTrusted, Unsupported, WrongState
 from common.hidden_text import hidden, hidden_place
+from common.operation_kinds import OperationKind
 from common.product_commands import commands_of
 from common.rpc.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess
@@ -29,7 +30,7 @@ from regiond.hosts.model import HostView
 from regiond.hosts.trust.host_credentials import check_token
 from regiond.hosts.trust.trust_instructions import trust_name
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls, add_rotation
 

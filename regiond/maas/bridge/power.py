@@ -7,6 +7,7 @@ from contextlib import suppress
 from attrs import frozen
 
 from common.errors import Busy, DatabaseUnavailable, InnkeeperError, NotAuthenticated, OperationPending
+from common.operation_kinds import OperationKind
 from common.values import PowerAction
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
 from regiond.audit.service import Audit
@@ -16,7 +17,7 @@ from regiond.maas.bridge import registration_store
 from regiond.maas.bridge.model import PowerAnswer, PowerResult, is_token
 from regiond.maas.bridge.registration_store import SwitchedMachine
 from regiond.machines.service import Machines
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 
 REGISTERED_WITHIN_S = 5.0  # MAAS may switch a machine on while it answers the request that registers it

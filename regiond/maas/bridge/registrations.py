@@ -9,6 +9,7 @@ from attrs import frozen
 
 from common.boot import BootDevice, BootOrder, begins_with, known_devices, order_text
 from common.errors import InvalidRequest, WrongState
+from common.operation_kinds import OperationKind
 from common.values import PowerState
 from regiond.caller import Caller
 from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
@@ -30,7 +31,7 @@ from regiond.machines.service import (
     read_machine,
 )
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 
 MAX_FAILURES = 20  # some minutes, or twenty if MAAS does not answer: the machine waits meanwhile

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from common.boot import BootDevice, BootOrder, BootOrders, begins_with, order_text
 from common.errors import InnkeeperError, MaasRefused, NotFound, WrongState
+from common.operation_kinds import OperationKind
 from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
@@ -17,7 +18,7 @@ from regiond.maas.bridge.maas_api import MaasApi, NewMaasRecord, create, is_ours
 from regiond.maas.bridge.model import MADE_WITHIN_S, MaasServer, PowerSecret, RegisterRequest, Registration
 from regiond.maas.bridge.registrations import NETWORK_FIRST, REGISTRATION
 from regiond.machines.service import Target, read_machine, record_event, record_order, restore_order, set_order
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
 

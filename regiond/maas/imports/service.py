@@ -10,6 +10,7 @@ from attrs import frozen
 
 from common.errors import Busy, InvalidRequest, NotFound, WrongState
 from common.maas.inventory import Inventory, Origin, SourceKind
+from common.operation_kinds import OperationKind
 from common.phrases import first_of, number_of
 from regiond.caller import Caller
 from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
@@ -35,7 +36,7 @@ from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, known_hosts, project_of
 from regiond.maas.imports.region_state import RegionState, host_key, read_hosts, read_state
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; those of objects do not count

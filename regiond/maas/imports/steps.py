@@ -10,6 +10,7 @@ from functools import partial
 from attrs import frozen
 
 from common.errors import Busy, DriverFailed, NotAllowed, NotFound, RackUnreachable, WrongState
+from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -27,7 +28,7 @@ from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.region_state import RegionState, read_state
 from regiond.maas.imports.work import Rooms, Work
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Journal, Outcome
 
 POLL_S = 2.0  # for refreshes, which are no children, and to open more adoptions; the last that ends wakes the import

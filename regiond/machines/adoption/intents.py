@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
+from common.operation_kinds import OperationKind
 from common.serialization import to_dict
 from common.values import DriverType, OwnershipMarker
 from regiond.caller import Caller
@@ -27,7 +28,6 @@ from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import MAX_FAILURES, check_settled, request_of
 from regiond.machines.ownership_rules import check_unlocked
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationKind
 
 SYSTEM_ID_ATTEMPTS = 8
 

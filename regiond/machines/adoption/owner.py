@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.errors import Busy, InvalidRequest
+from common.operation_kinds import OperationKind
 from regiond.accounts.service import active_user, still_operators
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -12,7 +13,6 @@ from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_unlocked
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationKind
 from regiond.validation_messages import no_object
 
 _ENDS_USE = (OperationKind.RELEASE, OperationKind.DELETE, OperationKind.FORGET)

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from common.errors import NameTaken, NotFound, Unsupported
 from common.guest_spec import GuestSpec
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_ADOPT, HOST_DISOWN, MarkerCall
 from common.serialization import from_dict
 from common.values import Guest, HostAccess, OwnershipMarker
@@ -19,7 +20,7 @@ from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
 from regiond.machines.steps import record_event
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest, NoneAvailable, NotAllowed, OutOfCapacity, RackUnreachable
+from common.operation_kinds import OperationKind
 from regiond.accounts.service import still_operators
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
@@ -44,7 +45,7 @@ from regiond.machines.model import (
 )
 from regiond.machines.ownership_rules import allocation_obstacle
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.placement.model import ANY_HOST, HostFilter
 from regiond.placement.service import explain

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.boot import BootDevice, BootOrder, BootOrders, order_text
+from common.operation_kinds import OperationKind
 from common.rpc.hardware_commands import HOST_SET_BOOT_ORDER
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -13,7 +14,6 @@ from regiond.machines.boot.model import boot_plan, check_has_devices, checked_or
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.model import BootPlan, BootToSet
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed
+from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from common.serialization import from_dict, to_dict
 from common.values import PowerState
@@ -37,7 +38,7 @@ from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership_rules import check_may_release, check_unlocked
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import refusals_now

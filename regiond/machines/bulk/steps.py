@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from attrs import evolve
 
 from common.errors import Busy, DatabaseUnavailable, DriverFailed, InnkeeperError, NotAllowed, WrongState
+from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from common.serialization import from_dict
 from regiond.caller import Caller, check_object
@@ -21,7 +22,7 @@ from regiond.machines.model import BulkAction, DeployRequest
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
-from regiond.operations.model import Child, ErrorRecord, Operation, OperationKind, Parent
+from regiond.operations.model import Child, ErrorRecord, Operation, Parent
 from regiond.operations.service import Journal, LeaseLost, Outcome
 
 CHILD_FALLBACK_S = 2.0  # for a child that ends before its parent has begun to wait

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import Busy
+from common.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.compose.model import CopyPlan
 from regiond.operations import service as operation_service
-from regiond.operations.model import ActingOperation, OperationKind, busy
+from regiond.operations.model import ActingOperation, busy
 
 
 async def hold_sources(db: Db, copies: Sequence[CopyPlan]) -> None:

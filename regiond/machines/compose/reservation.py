@@ -15,6 +15,7 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import Busy, DatabaseUnavailable, OutOfCapacity
+from common.operation_kinds import OperationKind
 from common.serialization import to_dict
 from regiond.batcher import Batcher
 from regiond.db.pool import CONFLICTS, STATEMENT_DEADLINE_S, Database, Db
@@ -45,7 +46,7 @@ from regiond.machines.model import ComposeIntent
 from regiond.machines.operation_intents import IMPORT, MAX_FAILURES, request_of
 from regiond.machines.store import IdentifierTaken
 from regiond.operations import service as operation_service
-from regiond.operations.model import NewOperation, Operation, OperationKind
+from regiond.operations.model import NewOperation, Operation
 from regiond.placement.model import Candidate, Evaluation, GroupRule
 from regiond.placement.service import explain
 

@@ -8,6 +8,7 @@ from attrs import asdict, evolve
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, NotAllowed, OutOfCapacity
+from common.operation_kinds import OperationKind
 from regiond.accounts.service import active_user, with_grants
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -24,7 +25,7 @@ from regiond.machines.compose.permits import quota_refusal
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Operations
 from regiond.placement.model import DryRun, Strategy
 from regiond.racks.service import HostCalls

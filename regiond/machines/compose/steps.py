@@ -10,6 +10,7 @@ from attrs import frozen
 
 from common.boot import BootOrders
 from common.errors import Cancelled, InnkeeperError, InternalError, NoneAvailable, RackUnreachable, rebuild
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_COMPOSE, NOTHING_BEGAN, ComposeCall
 from common.values import Guest, PowerAction
 from regiond.db.pool import Db
@@ -27,7 +28,7 @@ from regiond.machines.operation_intents import IMPORT, open_clean_up
 from regiond.machines.removal.deletion import record_tombstone, remove_guest
 from regiond.machines.steps import Target, racks_text, record_event, set_power, wait_for_command
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.placement.model import Policy
 from regiond.placement.service import SUMMARY

@@ -6,13 +6,13 @@ import structlog
 from attrs import frozen
 
 from common.errors import NotFound
+from common.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
 from regiond.hosts import service as host_service
 from regiond.ledger import service as ledger
 from regiond.machines.deployment import image_copy_store as store
 from regiond.machines.deployment.image_copy_store import UnusedCopy
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationKind
 
 MAX_FAILURES = 10  # some minutes; the next refresh finds copies that remain
 

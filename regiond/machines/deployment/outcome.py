@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from common.operation_kinds import OperationKind
 from common.values import PowerState
 from regiond.db.pool import Db
 from regiond.machines import lifecycle_store, view_store
@@ -15,7 +16,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.networks import service as network_service
 from regiond.operations import service as operation_service
-from regiond.operations.model import EARLIER, Operation, OperationKind
+from regiond.operations.model import EARLIER, Operation
 
 
 async def end_deployment(db: Db, machine_id: int) -> None:

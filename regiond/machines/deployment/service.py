@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from common.errors import InnkeeperError, NotFound, WrongState
+from common.operation_kinds import OperationKind
 from common.serialization import to_dict
 from common.vm_host_report import VmHostReport
 from regiond.caller import Caller
@@ -49,7 +50,7 @@ from regiond.machines.ownership_rules import check_deployable, check_may_change,
 from regiond.machines.removal_fact_store import check_permitted, facts_of_one
 from regiond.machines.store import announce
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Operations
 
 

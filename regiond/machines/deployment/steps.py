@@ -10,6 +10,7 @@ from attrs import frozen
 from common.addresses.report_url import report_url
 from common.deployment_spec import CloudInitSeed
 from common.errors import Cancelled, DeploymentFailed, InnkeeperError, NotFound, WrongState
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
@@ -51,7 +52,7 @@ from regiond.machines.steps import (
     wait_for_older_commands,
 )
 from regiond.networks import service as network_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls, RackContent
 

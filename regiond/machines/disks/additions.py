@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 from common.disk_sizes import whole_size
 from common.errors import Busy, Cancelled, InnkeeperError, NotFound
 from common.guest_spec import DiskSpec
+from common.operation_kinds import OperationKind
 from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -41,7 +42,7 @@ from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.model import DiskOrigin, DiskPlan, DiskToAdd, DiskToAttach, KeptDisk, MachineView
 from regiond.machines.values.disk_names import name_of_new_volume, serial_of_new_disk
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Outcome, error_of
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_SET_BOOT_DISK
 from common.serialization import to_dict
 from common.values import PowerState
@@ -14,7 +15,7 @@ from regiond.machines import boot_store
 from regiond.machines.hardware.change import Attempt, HardwareChange
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from common.disk_sizes import whole_size
+from common.operation_kinds import OperationKind
 from common.rpc.hardware_commands import HOST_GROW_DISK
 from common.units import gb
 from common.values import DiskSize, Guest
@@ -17,7 +18,6 @@ from regiond.machines.disks.changing import charge, charge_of, check_unchanged, 
 from regiond.machines.disks.model import check_growth, check_listed, check_ours, grow_plan
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.model import DiskPlan, DiskToGrow
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Outcome
 
 

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from common.disk_content import CopiedDisk
 from common.errors import Busy, InvalidRequest, OutOfCapacity, WrongState
 from common.guest_spec import DiskSpec
+from common.operation_kinds import OperationKind
 from common.rpc.hardware_commands import HOST_COPY_DISK, HOST_USE_COPY
 from common.units import gb
 from common.values import DriverType, Guest, OwnershipMarker
@@ -31,7 +32,7 @@ from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.model import DiskPlan, DiskToAdd, DiskToMove, DiskView, MachineView
 from regiond.machines.steps import racks_text
 from regiond.machines.values.disk_names import name_of_new_volume
-from regiond.operations.model import WAIT_FOR_COMMAND, Operation, OperationKind
+from regiond.operations.model import WAIT_FOR_COMMAND, Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 
 _UNUSED = "is still in its storage pool, although no VM uses it"

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from common.errors import InnkeeperError, NotFound
 from common.guest_spec import DiskSpec
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
@@ -25,7 +26,6 @@ from regiond.machines.disks.changing import (
 from regiond.machines.disks.model import check_listed, check_ours, check_removable, not_listed, remove_plan
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.model import DiskOrigin, DiskPlan, DiskToRemove
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Outcome, error_of
 
 

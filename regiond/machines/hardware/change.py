@@ -1,4 +1,4 @@
-"""A kind of change of a machine's hardware as one class: what it decides, does on the host, records and undoes."""
+"""A kind of change of hardware as one class: what it decides, does, records and undoes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import frozen
 
 from common.errors import InnkeeperError
+from common.operation_kinds import OperationKind
 from common.rpc.command import Command
 from common.rpc.host_commands import HostCall
 from common.serialization import from_dict, to_dict
@@ -23,7 +24,7 @@ from regiond.machines.hardware.requests import HardwareRequests
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_owner_is, open_operation
 from regiond.machines.steps import Target, find_guest, record_event, wait_for_command
-from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 

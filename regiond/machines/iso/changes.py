@@ -7,6 +7,7 @@ from attrs import frozen
 from common.boot import IsoState
 from common.deployment_spec import ImageRef
 from common.errors import InnkeeperError
+from common.operation_kinds import OperationKind
 from common.rpc.hardware_commands import HOST_EJECT_ISO, HOST_INSERT_ISO
 from common.rpc.host_commands import HOST_COPY_IMAGE
 from regiond.caller import Caller
@@ -18,7 +19,7 @@ from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.iso.model import eject_plan, insert_plan, iso_ref, pool_for_copy
 from regiond.machines.model import IsoPlan, IsoToEject, IsoToInsert
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 
 

@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from common.errors import Busy, InnkeeperError, NotFound
 from common.guest_spec import NicSpec
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
@@ -19,7 +20,6 @@ from regiond.machines.nic_changes.changing import attach, described, detach, rec
 from regiond.machines.nic_changes.model import add_plan, check_addable, check_address_deliverable, requirement
 from regiond.machines.nics.model import checked_tags
 from regiond.networks import service as network_service
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Outcome
 
 

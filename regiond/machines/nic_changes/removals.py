@@ -6,6 +6,7 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from common.guest_spec import NicSpec
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
@@ -18,7 +19,6 @@ from regiond.machines.nic_changes.attachment import port_of
 from regiond.machines.nic_changes.changing import attach, check_unchanged, described, detach, record_new_nics
 from regiond.machines.nic_changes.model import check_listed, check_removable, remove_plan
 from regiond.machines.nics.model import find_nic
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Outcome
 
 

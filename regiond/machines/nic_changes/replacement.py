@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, NotFound
 from common.guest_spec import NicSpec
+from common.operation_kinds import OperationKind
 from common.rpc.hardware_commands import HOST_CHANGE_NIC
 from common.values import Guest
 from regiond.caller import Caller
@@ -21,7 +22,6 @@ from regiond.machines.nic_changes.changing import check_unchanged, described, re
 from regiond.machines.nic_changes.model import change_plan, check_change, check_listed
 from regiond.machines.nics.model import find_nic
 from regiond.networks import service as network_service
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Outcome
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.errors import NotFound
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import PowerReply
 from common.values import PowerAction
 from regiond.db.pool import Database, Db
@@ -26,7 +27,7 @@ from regiond.machines.steps import (
     wait_for_older_commands,
 )
 from regiond.networks import service as network_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import evolve
 
 from common.errors import InvalidRequest, NotAllowed, NotFound
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
@@ -34,7 +35,7 @@ from regiond.machines.ownership_rules import (
     release_work,
 )
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Operations
 from regiond.racks.service import HostCalls
 

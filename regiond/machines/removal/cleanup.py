@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from common.discovery import VolumeRef
 from common.errors import RackUnreachable
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import (
     HOST_DECOMPOSE,
     HOST_DISOWN,
@@ -21,7 +22,7 @@ from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.machines import kept_disk_store
 from regiond.machines.steps import racks_text, record_event
-from regiond.operations.model import EARLIER, EARLIER_SINCE, WAIT_FOR_EARLIER, Operation, OperationKind
+from regiond.operations.model import EARLIER, EARLIER_SINCE, WAIT_FOR_EARLIER, Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from common.errors import Cancelled, RackUnreachable, WrongState
+from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_DECOMPOSE, HOST_FIND, DecomposeCall, GuestCall
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
@@ -17,7 +18,7 @@ from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal import released_store
 from regiond.machines.removal_fact_store import staying
 from regiond.machines.steps import Target, record_event, wait_for_older_commands
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from common.errors import Busy, WrongState
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
@@ -12,7 +13,7 @@ from regiond.machines import lifecycle_store, store, view_store
 from regiond.machines.lifecycle import protection_text
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationKind, OperationState
+from regiond.operations.model import OperationState
 
 TieKey = Callable[["Db", int], Awaitable[None]]  # stores the idempotency key of the request, if any, for an operation
 

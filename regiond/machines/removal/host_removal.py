@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from common.errors import Busy, NotFound, WrongState
+from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.serialization import from_dict
@@ -29,7 +30,7 @@ from regiond.machines.operation_intents import check_no_disk_goes_along, open_op
 from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal.lost_machines import lose_machines
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, OperationState, Parent
+from regiond.operations.model import Operation, OperationState, Parent
 from regiond.racks.service import read_installation_id
 
 MAX_DELETIONS = 10_000

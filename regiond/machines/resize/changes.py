@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import Busy, InnkeeperError, NotFound, OutOfCapacity
+from common.operation_kinds import OperationKind
 from common.rpc.hardware_commands import HOST_RESIZE, HOST_RESIZE_PLACED
 from common.serialization import to_dict
 from common.values import Guest, GuestSize
@@ -24,7 +25,6 @@ from regiond.machines.operation_intents import check_settled
 from regiond.machines.resize import store
 from regiond.machines.resize.binding import BoundMachine, guest_placement, is_bound, new_binding, without
 from regiond.machines.resize.model import Sizing, check_size, check_sizing, requested_size, resize_plan, shortage
-from regiond.operations.model import OperationKind
 from regiond.operations.service import Outcome
 from regiond.placement.service import core_ranges
 from regiond.quotas.model import Holdings

@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from common.disk_content import ReadPart
 from common.errors import Busy, InnkeeperError
 from common.guest_spec import DiskSpec
+from common.operation_kinds import OperationKind
 from common.rpc.hardware_commands import (
     HOST_BEGIN_READ,
     HOST_END_READ,
@@ -31,7 +32,7 @@ from regiond.machines.model import DiskPlan, MachineToExport, MachineView
 from regiond.machines.ownership_rules import check_owner
 from regiond.machines.steps import wait_for_command
 from regiond.machines.transfer.model import check_exportable, description_of, export_plan
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 
 READ_DEADLINE_S = 60.0  # of one part

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from common.operation_kinds import OperationKind
 from common.values import PowerAction
 from regiond.caller import Permission
 from regiond.machines.values.boot import BootToSet
 from regiond.machines.values.disks import DiskToAdd, NamedDisk
 from regiond.machines.values.nics import NamedNic, NicToAdd
 from regiond.machines.values.resize import SizeRequest
-from regiond.operations.model import OperationKind
 
 MAX_BULK_MACHINES = 500
 MAX_AT_ONCE = 16

@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from common.errors import Busy, NotFound, WrongState
+from common.operation_kinds import OperationKind
 from common.process.periodic import PeriodicTask
 from common.values import PowerAction, PowerState
 from regiond.caller import Caller
@@ -23,7 +24,6 @@ from regiond.machines.ownership_rules import check_owner
 from regiond.machines.values.power import AFTER_HOST
 from regiond.machines.wanted_power import store
 from regiond.machines.wanted_power.model import Stopped, ToStart, Verdict, due, verdict
-from regiond.operations.model import OperationKind
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -8,8 +8,9 @@ from typing import TypedDict
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind
 from regiond.api.declaration.field_types import FieldError, Timestamp
-from regiond.operations.model import OPEN_STATES, OperationKind, OperationState
+from regiond.operations.model import OPEN_STATES, OperationState
 from regiond.ui.web_request import WebRequest
 from regiond.validation_messages import no_choice
 

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 from attrs import evolve
 
-from regiond.operations.model import OperationKind, OperationState
+from common.operation_kinds import OperationKind
+from regiond.operations.model import OperationState
 from regiond.ui.forms.refusal import UNPROCESSABLE
 from regiond.ui.lists.export import FORMATS
 from regiond.ui.lists.list_scope import ListScope

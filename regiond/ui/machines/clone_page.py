@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from common.errors import InnkeeperError
+from common.operation_kinds import OperationKind
 from common.values import GuestSize
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.placement import MOST_AT_ONCE
@@ -15,7 +16,6 @@ from regiond.caller import Caller, Permission
 from regiond.hosts.model import HostView
 from regiond.machines.clones.model import check_cloneable
 from regiond.machines.model import MachineState, MachineView
-from regiond.operations.model import OperationKind
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind
 from regiond.machines.model import MachineView
-from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.model import Operation, OperationState
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import NO_UNDO, Question, Subject

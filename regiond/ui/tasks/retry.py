@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind, words_of
 from common.phrases import first_of
 from common.serialization import from_dict
 from regiond.caller import Caller
@@ -14,7 +15,7 @@ from regiond.machines.compose.model import COPIED
 from regiond.machines.deployment.rebuild import REBUILD
 from regiond.machines.model import BulkAction, CloneRequest, MachineView, ReleaseOptions
 from regiond.machines.ownership_rules import may_act, may_allocate
-from regiond.operations.model import Child, Operation, OperationKind, OperationState
+from regiond.operations.model import Child, Operation, OperationState
 from regiond.ui.machines import bulk_actions
 from regiond.ui.machines.bulk_changes import fields_again
 from regiond.ui.machines.clone_again import clone_of, is_shown, page_again
@@ -190,35 +191,18 @@ def _on_host(task: Operation) -> Retry:
             return Retry(url=page_url("hosts", task.host_id, "vms"))  # where it can be adopted again
 
 
-_TAB = {
-    OperationKind.SET_BOOT_DISK: "storage",
-    OperationKind.SET_BOOT: "boot",
-    OperationKind.INSERT_ISO: "iso",
-    OperationKind.SET_START_ORDER: "start-order",
-    OperationKind.EJECT_ISO: "iso",
-    OperationKind.ADD_DISK: "storage",
-    OperationKind.GROW_DISK: "storage",
-    OperationKind.REMOVE_DISK: "storage",
-    OperationKind.MOVE_DISK: "storage",
-    OperationKind.EXPORT: "export",
-    OperationKind.ADD_NIC: "network",
-    OperationKind.CHANGE_NIC: "network",
-    OperationKind.REMOVE_NIC: "network",
-}  # of the page of the VM, or a form of it
-
-
 def _on_machine(task: Operation) -> Retry:
     if task.machine_id is None or task.system_id is None:
         return Retry(instead=_NO_VM)
     if task.kind is OperationKind.POWER:
         return _power(task, task.system_id)
     if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY, OperationKind.RESIZE}:
-        page = REBUILD if task.request.get(REBUILD) else task.kind.value
-        return Retry(url=page_url("vms", task.system_id, page))
+        again = REBUILD if task.request.get(REBUILD) else task.kind.value
+        return Retry(url=page_url("vms", task.system_id, again))
     if task.kind is OperationKind.FORGET and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))
-    if (tab := _TAB.get(task.kind)) is not None:
-        return Retry(url=page_url("vms", task.system_id, tab))
+    if page := words_of(task.kind).page:  # of the VM, or a form of it
+        return Retry(url=page_url("vms", task.system_id, page))
     return Retry(url=page_url("vms", task.system_id))  # set_autostart and allocate: the page of the VM offers them
 
 

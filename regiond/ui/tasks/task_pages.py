@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import NotFound
+from common.operation_kinds import OperationKind
 from common.serialization import from_dict
 from regiond.api.replies import Reply
 from regiond.api.resources.operations.operations import OPERATION
@@ -15,7 +16,7 @@ from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
 from regiond.machines.model import MachineView
-from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState, can_be_abandoned
+from regiond.operations.model import Child, LogLine, Operation, OperationState, can_be_abandoned
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import NO_UNDO, Question, ask
 from regiond.ui.forms.shown_plan import COMPARED

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.boot import BootDevice
+from common.operation_kinds import OperationKind
 from common.serialization import from_dict
 from regiond.machines.bulk.progress import BulkRequest
 from regiond.machines.compose.model import COPIED
 from regiond.machines.model import NamedDisk
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.ui import formats
 from regiond.ui.boot_words import boot_words
 from regiond.ui.tasks.task_log import label_of, value_text

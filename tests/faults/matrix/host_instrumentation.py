@@ -16,6 +16,7 @@ from common.addresses.report_url import USER_DATA, report_url
 from common.discovery import Discovery
 from common.errors import HostUnreachable, LinkLost
 from common.guest_spec import GuestSpec
+from common.operation_kinds import OperationKind
 from common.values import DriverType, Guest, GuestRef, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
@@ -25,7 +26,6 @@ from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
 from rackd.settings import RackSettings
-from regiond.operations.model import OperationKind
 from tests.faults.matrix.current_trace import host_call
 from tests.faults.matrix.points import Side
 from tests.faults.matrix.trace import Trace

@@ -11,10 +11,10 @@ from typing import Any
 import asyncpg
 from attrs import define, field
 
+from common.operation_kinds import OperationKind
 from common.rpc.backoff import Backoff
 from rackd.region_link import Environment
 from regiond.db.pool import set_json_codecs
-from regiond.operations.model import OperationKind
 from tests.deployment.db_proxy import DbProxy
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import RACK

@@ -11,7 +11,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from regiond.operations.model import Operation, OperationKind
+from common.operation_kinds import OperationKind
+from regiond.operations.model import Operation
 from tests.faults.matrix.points import Place, Point, Side
 
 REQUEST = "request "  # labels of what the request does before there is an operation

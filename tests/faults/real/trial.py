@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import define, field
 
+from common.operation_kinds import OperationKind
 from innkeeper.answer import Answer
-from regiond.operations.model import OperationKind
 from tests.faults.cells import Cell, CellResult, Victim
 from tests.faults.real.caller import Caller
 from tests.faults.real.caller_problems import Learned, caller_problems, outcome_text

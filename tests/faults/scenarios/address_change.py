@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.errors import HostUnreachable, InnkeeperError
+from common.operation_kinds import OperationKind
 from innkeeper.answer import Answer
-from regiond.operations.model import OperationKind
 from tests.faults.scenarios.cell_hosts import CellHost
 from tests.faults.scenarios.lxd import FakeLxdHost, trust_problems
 from tests.faults.scenarios.machines import unexpected_machines

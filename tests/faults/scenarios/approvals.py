@@ -8,10 +8,10 @@ from uuid import uuid4
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
 from innkeeper.answer import Answer
-from regiond.operations.model import OperationKind
 from regiond.reconciler.model import DiscrepancyKind
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot, unexpected_changes
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind
 from common.values import OwnershipMarker
 from innkeeper.answer import Answer
-from regiond.operations.model import OperationKind
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem

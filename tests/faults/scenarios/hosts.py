@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from common.operation_kinds import OperationKind
 from innkeeper.answer import Answer
-from regiond.operations.model import OperationKind
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot
 from tests.faults.scenarios.cell_hosts import CellHost, GuestHost
 from tests.faults.scenarios.machines import unexpected_machines

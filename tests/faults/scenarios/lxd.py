@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from attrs import define
 
 from common.certificates import make_authority, utc_now
+from common.operation_kinds import OperationKind
 from innkeeper.answer import Answer
-from regiond.operations.model import OperationKind
 from tests.faults.scenarios.cell_hosts import CellHost
 from tests.faults.scenarios.hosts import AddCellHost
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem

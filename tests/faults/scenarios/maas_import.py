@@ -29,9 +29,9 @@ from common.maas.inventory import (
     User,
     Vlan,
 )
+from common.operation_kinds import OperationKind
 from common.serialization import to_dict
 from innkeeper.request_body import Body
-from regiond.operations.model import OperationKind
 from tests.deployment.deployment import ENDED
 from tests.faults.scenarios.cell_hosts import FOREIGN, SimulatedCellHost
 from tests.faults.scenarios.scenario import Outcome, Response, Scenario, problem

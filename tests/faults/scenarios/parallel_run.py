@@ -13,9 +13,9 @@ from typing import Any
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from innkeeper.request_body import Body
-from regiond.operations.model import OperationKind
 from tests.deployment.deployment import ENDED
 from tests.faults.scenarios.cell_hosts import SimulatedCellHost
 from tests.faults.scenarios.maas_import import new_unknown_host

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from common.errors import NotFound
+from common.operation_kinds import OperationKind
 from common.values import Project
 from regiond.hosts.model import ComposeTarget, HostView
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
@@ -15,7 +16,6 @@ from regiond.hosts.search.searches import HostSearch
 from regiond.ledger.model import DiscreteResources
 from regiond.ledger.service import fleet_capacity
 from regiond.long_list import LongList
-from regiond.operations.model import OperationKind
 from tests.unit.answers.shared import named
 from tests.unit.host_samples import CLUSTER, COUNTED, HOST, NODES, UNKNOWN_HOST, compose_target
 from tests.unit.machine_samples import GUEST, OPERATION

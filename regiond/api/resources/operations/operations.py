@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TypedDict
 
+from common.operation_kinds import OperationKind
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
@@ -20,7 +21,7 @@ from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LO
 from regiond.api.services import Services
 from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
-from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.model import Operation, OperationState
 
 _STATES = tuple(state.value for state in OperationState)
 _KINDS = tuple(kind.value for kind in OperationKind)

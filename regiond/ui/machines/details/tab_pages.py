@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from common.operation_kinds import OperationKind
 from regiond.api.replies import Reply
 from regiond.hosts.model import HostView
 from regiond.images.model import split_architecture
 from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import may_act
 from regiond.machines.values.devices import DeviceFilter
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation
 from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.events.event_list import event_list
 from regiond.ui.lists.list_scope import of_vm
