@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from regiond.ui.forms.question import NO_UNDO, Question, refusal_of
 from regiond.ui.machines.bulk_actions import ACTIONS as BULK_ACTIONS
 from regiond.ui.machines.bulk_actions import split
 from regiond.ui.machines.bulk_question import Running, bulk_question
+from regiond.ui.machines.details.vm_form import show_or_send
 from regiond.ui.machines.machine_actions import ACTIONS
 from regiond.ui.machines.machine_questions import WORDS, question_of, running_since
 from regiond.ui.pages import PAGES
@@ -62,31 +64,27 @@ FORMS = {
     ("login.html", "'login'"): "begins a session",
     ("machines/compose.html", "'compose'"): "creates a VM; the preview shows what and where",
     ("machines/deploy.html", ""): "says what is written; the VM has no content yet",
-    ("machines/boot.html", ""): "can be changed back; a VM that runs is not disturbed",
-    ("machines/start_order.html", ""): "can be changed back; it counts when the host starts",
-    ("machines/iso.html", ""): "the image can be inserted and ejected again; the catalogue keeps it",
-    ("machines/maas.html", ""): "can be registered again; the VM goes on running",
-    ("settings/maas.html", "'settings', 'maas', server.name, 'check'"): "reads only",
-    ("machines/resize.html", ""): "can be changed back; RAM is never taken from a VM that runs",
+    ("machines/vm_form.html", ""): "is one of VM_FORMS",
     ("machines/add_disk.html", ""): "adds a disk, which can be removed",
     ("machines/add_nic.html", ""): "adds a NIC, which can be removed",
     ("machines/change_nic.html", ""): "changes network and address, which can be changed back",
     ("machines/attach_disk.html", ""): "attaches a disk, which can be removed and kept again",
     ("machines/grow_disk.html", ""): "says that a disk never gets smaller; no data are lost",
     ("machines/clone.html", ""): "composes a VM, which can be deleted",
+    ("machines/move_disk.html", ""): "moves a disk with its content, which can be moved back",
+    ("machines/disk.html", ""): "changes tags and name, which can be changed back",
+    ("settings/maas.html", "'settings', 'maas', server.name, 'check'"): "reads only",
+    ("machines/resize.html", ""): "can be changed back; RAM is never taken from a VM that runs",
     ("settings/maas_import.html", "'settings', 'maas-imports', found.id, 'compare'"): "reads only",
     ("settings/maas_import.html", ""): "is the question itself: it shows the plan",
     ("settings/maas_import_new.html", ""): "reads only",
     ("settings/import.html", ""): "makes a VM, which can be deleted",
-    ("machines/move_disk.html", ""): "moves a disk with its content, which can be moved back",
-    ("machines/disk.html", ""): "changes tags and name, which can be changed back",
     ("machines/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'boot'"): "can be changed back",
     ("machines/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'adopt'"): "changes nothing on the host",
     ("machines/network.html", "'vms', vm.system_id, 'network'"): "changes the default route that a deployment writes",
     ("machines/nic.html", "'vms', vm.system_id, 'network', nic.id"): "changes what a deployment writes",
     ("machines/nic.html", "'vms', vm.system_id, 'network', nic.id, 'unlink'"): "changes what a deployment writes",
     ("machines/notes_form.html", "'vms', vm.system_id, 'notes'"): "changes what can be changed back",
-    ("machines/edit.html", ""): "changes names and groups, which can be changed back",
     ("machines/owner_data.html", ""): "changes texts in a form that shows the old ones",
     ("networks/subnet.html", "'networks', 'subnets', subnet.id"): "reserves an address, which can be released",
     ("networks/device_data.html", ""): "changes texts in a form that shows the old ones",
@@ -100,6 +98,14 @@ FORMS = {
     ("settings/token.html", "'settings', 'racks', 'token'"): "makes a token, which expires",
     ("tasks/task.html", ""): "repeats what does not ask, a start, a refresh; many VMs ask as from the list",
 }  # fmt: skip
+# The same of each form whose page is made from a VmForm, by its address below that of the VM.
+VM_FORMS = {
+    "boot": "can be changed back; a VM that runs is not disturbed",
+    "edit": "changes names and groups, which can be changed back",
+    "iso": "the image can be inserted and ejected again; the catalogue keeps it",
+    "maas": "can be registered again; the VM goes on running",
+    "start-order": "can be changed back; it counts when the host starts",
+}
 _LINK = re.compile(r"<a\b(?:\{\{.*?\}\}(?!\})|[^>{]|\{(?!\{))*>")  # expressions may have any character
 _ADDRESS = re.compile(r"\bhref=\"\{\{ (\w+\(.*?\)) \}\}\"")
 _QUERY = re.compile(r"\{[^}]*\}")
@@ -132,6 +138,12 @@ def found_forms() -> set[tuple[str, str]]:
 
 def test_each_form_asks_or_says_why_it_need_not() -> None:
     assert found_forms() == set(FORMS), "list the form in FORMS: ASKS, or why no question is needed"
+
+
+def test_each_form_of_a_vm_says_why_it_need_not_ask() -> None:
+    handles = ((page.path, page.handle) for page in PAGES)
+    found = {path for path, handle in handles if isinstance(handle, partial) and handle.func is show_or_send}
+    assert found == {f"vms/<system_id>/{address}" for address in VM_FORMS}, "say in VM_FORMS why it need not ask"
 
 
 @pytest.mark.parametrize("path", sorted({one.path for one in PAGES if one.path.rpartition("/")[2] in _GRAVE}))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import frozen
 
@@ -21,6 +19,7 @@ from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.owner_data import changed_data, data_fields, data_values, new_key
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.action_pages import read_own
+from regiond.ui.machines.details.vm_form import VmForm, vm_form
 from regiond.ui.page import Visit, form_pages, redirect
 from regiond.ui.texts import constant, text
 
@@ -64,19 +63,19 @@ def _options(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, name) for name in names)
 
 
-async def edit(visit: Visit) -> Reply:
-    machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
-    fields = await _machine_fields(visit)
-
+async def edit(visit: Visit, machine: MachineView) -> VmForm:
     async def send(changes: Mapping[str, str]) -> Reply:
         if changes:
             await visit.act(MACHINE, "PUT", path={"system_id": machine.system_id}, fields=changes)
         return redirect("vms", machine.system_id)
 
-    show = partial(
-        _page, visit, machine, "machines/edit.html", text("Edit {hostname}", hostname=machine.hostname), fields
+    return VmForm(
+        title=text("Edit {hostname}", hostname=machine.hostname),
+        crumb=text("Edit"),
+        fields=await _machine_fields(visit),
+        values=machine_values(machine),
+        sent=send,
     )
-    return await forms.change(visit, machine_values(machine), show, send)
 
 
 async def owner_data(visit: Visit) -> Reply:
@@ -128,37 +127,25 @@ async def _pairs(visit: Visit, pairs: _Pairs) -> Reply:
             await visit.act(MACHINE, "POST", pairs.op, path={"system_id": machine.system_id}, fields=changed)
         return redirect("vms", machine.system_id, "configuration")
 
-    title = text("{what} of {hostname}", what=text(pairs.title), hostname=machine.hostname)
-    template, new = "machines/owner_data.html", new_key(visit.request)
-    show = partial(_page, visit, machine, template, title, data_fields(data), new=new, pairs=pairs)
+    async def show(edit: Edit, refusal: Refusal) -> Reply:
+        return await visit.page(
+            "machines/owner_data.html",
+            title=text("{what} of {hostname}", what=text(pairs.title), hostname=machine.hostname),
+            section="vms",
+            status=refusal.status,
+            vm=machine,
+            form_fields=data_fields(data),
+            edit=edit,
+            problems=refusal.problems,
+            new=new_key(visit.request),
+            pairs=pairs,
+        )
+
     return await forms.change(visit, data_values(data), show, send)
 
 
-async def _page(
-    visit: Visit,
-    machine: MachineView,
-    template: str,
-    title: str,
-    fields: Sequence[FormField],
-    edit: Edit,
-    refusal: Refusal,
-    **values: Any,
-) -> Reply:
-    return await visit.page(
-        template,
-        title=title,
-        section="vms",
-        status=refusal.status,
-        vm=machine,
-        form_fields=fields,
-        edit=edit,
-        problems=refusal.problems,
-        **values,
-    )
-
-
 PAGES = (
-    *form_pages("vms/<system_id>/edit", edit, permission=Permission.ADMIN),
+    *vm_form("edit", edit, permission=Permission.ADMIN),
     *form_pages("vms/<system_id>/owner-data", owner_data, permission=Permission.OPERATOR),
     *form_pages("vms/<system_id>/annotations", workload_annotations, permission=Permission.OPERATOR),
 )

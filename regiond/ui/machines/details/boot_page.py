@@ -3,61 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from common.boot import joined
-from regiond.api.replies import Reply
-from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
 from regiond.machines.model import MachineView
 from regiond.ui.boot_words import boot_orders, boot_words
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import TICK, FormField
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle, read_vm
-from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
+from regiond.ui.machines.details.vm_form import Sent, VmForm, typed, vm_form
+from regiond.ui.page import Visit
 from regiond.ui.texts import text
 
 ORDER, ONCE = "order", "once"
 
 
-async def boot(visit: Visit) -> Reply:
-    machine = (await read_vm(visit)).machine
-
-    async def send(values: Mapping[str, str]) -> Reply:
+async def boot(visit: Visit, machine: MachineView) -> VmForm:
+    def sent(values: Mapping[str, str]) -> Sent:
         fields = {ORDER: values[ORDER], ONCE: values[ONCE] or "false"}
-        answer = await visit.act(MACHINE, "POST", "set_boot", path={"system_id": machine.system_id}, fields=fields)
         done = text("What {hostname} boots from is changed.", hostname=machine.hostname)
-        return redirect_with_note(visit, "vms", machine.system_id, CONFIGURATION, answer=answer, text=done)
+        return Sent(op="set_boot", fields=fields, done=done)
 
-    request = visit.request
-    given = {ORDER: request.given(ORDER), ONCE: request.given(ONCE)}
-    values = given if request.method == "POST" else {ORDER: joined(machine.boot.lasting or ()), ONCE: ""}
-    return await forms.create(visit, values, partial(_page, visit, machine), send)
-
-
-async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
-    return await visit.page(
-        "machines/boot.html",
+    when = text("The VM is off, and boots so from its next start on.")
+    if machine.power_state != "off":
+        when = text(
+            "The VM runs and is not disturbed. It boots so from its next start on; what its hypervisor cannot change "
+            "now, Innkeeper changes when it next stops or starts the VM."
+        )
+    return VmForm(
         title=text("Boot order of {hostname}", hostname=machine.hostname),
-        section="vms",
-        status=refusal.status,
-        vm=machine,
+        crumb=text("Boot order"),
+        tab=CONFIGURATION,
         obstacle=change_obstacle(visit.caller, machine),
-        runs=machine.power_state != "off",
-        boot_words=boot_words,
-        form_fields=_fields(machine),
-        edit=edit,
-        problems=refusal.problems,
+        fields=[
+            FormField(name=ORDER, label=text("Boot from"), kind="choice", options=boot_orders([machine])),
+            FormField(name=ONCE, label=text("Only at the next start by Innkeeper"), kind=TICK),
+        ],
+        values=typed(visit, {ORDER: joined(machine.boot.lasting or ()), ONCE: ""}),
+        notes=[f"{when} {text('A restart inside the VM keeps the order with which it was started.')}"],
+        button=text("Set boot order"),
+        sent=sent,
+        sends_all=True,
+        template="machines/boot.html",
+        more={"boot_words": boot_words},
     )
 
 
-def _fields(machine: MachineView) -> list[FormField]:
-    return [
-        FormField(name=ORDER, label=text("Boot from"), kind="choice", options=boot_orders([machine])),
-        FormField(name=ONCE, label=text("Only at the next start by Innkeeper"), kind=TICK),
-    ]
-
-
-PAGES = form_pages("vms/<system_id>/boot", boot, permission=Permission.OPERATOR)
+PAGES = vm_form("boot", boot)

@@ -26,7 +26,7 @@ from regiond.ui.wanted_power_words import wanted_words
 SUMMARY, NETWORK, STORAGE, CONSOLE, SCREEN, TASKS, EVENTS, CONFIGURATION = (
     "summary", "network", "storage", "console", "screen", "tasks", "events", "configuration",
 )  # fmt: skip
-_NAMES = {
+TAB_NAMES = {
     SUMMARY: constant("Summary"),
     NETWORK: constant("Network"),
     STORAGE: constant("Storage"),
@@ -102,7 +102,7 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
     actions: HeadActions = head_actions(caller, machine)
     return await visit.page(
         f"machines/{tab}.html",
-        title=machine.hostname if tab == SUMMARY else f"{machine.hostname} – {_NAMES[tab]}",
+        title=machine.hostname if tab == SUMMARY else f"{machine.hostname} – {TAB_NAMES[tab]}",
         section="vms",
         status=status,
         vm=machine,
@@ -123,5 +123,5 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
 
 def _tabs(visit: Visit, machine: MachineView, *, running: int) -> tuple[Tab, ...]:
     counts = {NETWORK: len(machine.nics), STORAGE: len(machine.disks), TASKS: running or None}
-    shown = [key for key in _NAMES if key not in (CONSOLE, SCREEN) or sees_console(visit.caller, machine)]
-    return tuple(Tab(key=key, name=_NAMES[key], count=counts.get(key)) for key in shown)
+    shown = [key for key in TAB_NAMES if key not in (CONSOLE, SCREEN) or sees_console(visit.caller, machine)]
+    return tuple(Tab(key=key, name=TAB_NAMES[key], count=counts.get(key)) for key in shown)

@@ -3,55 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
-from regiond.api.replies import Reply
-from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
 from regiond.images.model import split_architecture
 from regiond.machines.model import MachineView
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle, read_vm
-from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
+from regiond.ui.machines.details.vm_form import Sent, VmForm, vm_form
+from regiond.ui.page import Visit
 from regiond.ui.texts import text
 
 IMAGE = "image"
 
 
-async def iso(visit: Visit) -> Reply:
-    machine = (await read_vm(visit)).machine
-
-    async def send(changes: Mapping[str, str]) -> Reply:
+async def iso(visit: Visit, machine: MachineView) -> VmForm:
+    def sent(changes: Mapping[str, str]) -> Sent | None:
         if IMAGE not in changes:
-            return redirect("vms", machine.system_id, CONFIGURATION)
-        path, image = {"system_id": machine.system_id}, changes[IMAGE]
-        if image:
-            answer = await visit.act(MACHINE, "POST", "insert_iso", path=path, fields={IMAGE: image})
+            return None
+        if image := changes[IMAGE]:
             done = text("{hostname} has {image} in its drive.", hostname=machine.hostname, image=image)
-        else:
-            answer = await visit.act(MACHINE, "POST", "eject_iso", path=path)
-            done = text("{hostname} has no ISO image in its drive.", hostname=machine.hostname)
-        return redirect_with_note(visit, "vms", machine.system_id, CONFIGURATION, answer=answer, text=done)
+            return Sent(op="insert_iso", fields={IMAGE: image}, done=done)
+        return Sent(op="eject_iso", done=text("{hostname} has no ISO image in its drive.", hostname=machine.hostname))
 
     boot = machine.boot
-    current = {IMAGE: boot.iso if boot.next_iso is None else boot.next_iso}
-    return await forms.change(visit, current, partial(_page, visit, machine), send)
-
-
-async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
-    return await visit.page(
-        "machines/iso.html",
+    return VmForm(
         title=text("ISO image of {hostname}", hostname=machine.hostname),
-        section="vms",
-        status=refusal.status,
-        vm=machine,
+        crumb=text("ISO image"),
+        tab=CONFIGURATION,
         obstacle=change_obstacle(visit.caller, machine),
-        form_fields=[await _choice(visit, machine)],
-        edit=edit,
-        problems=refusal.problems,
+        fields=[await _choice(visit, machine)],
+        values={IMAGE: boot.iso if boot.next_iso is None else boot.next_iso},
+        notes=[
+            text(
+                "The host gets a copy of the image. A VM that runs has it at once if its hypervisor can do that, else "
+                "at its next start. The VM boots from it only if its boot order says so."
+            )
+        ],
+        sent=sent,
     )
 
 
@@ -75,4 +62,4 @@ async def _choice(visit: Visit, machine: MachineView) -> FormField:
     )
 
 
-PAGES = form_pages("vms/<system_id>/iso", iso, permission=Permission.OPERATOR)
+PAGES = vm_form("iso", iso)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
-from regiond.api.replies import Reply
-from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
 from regiond.machines.model import MachineView
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle, read_vm
-from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
+from regiond.ui.machines.details.vm_form import Sent, VmForm, vm_form
+from regiond.ui.page import Visit
 from regiond.ui.texts import constant, text
 
 SERVER, HOW = "server", "how"
@@ -35,37 +29,32 @@ _HOW = FormField(
 )
 
 
-async def maas(visit: Visit) -> Reply:
-    machine = (await read_vm(visit)).machine
-
-    async def send(changes: Mapping[str, str]) -> Reply:
+async def maas(visit: Visit, machine: MachineView) -> VmForm:
+    def sent(changes: Mapping[str, str]) -> Sent | None:
         if SERVER not in changes:
-            return redirect("vms", machine.system_id, CONFIGURATION)
-        path, server = {"system_id": machine.system_id}, changes[SERVER]
-        if server:
+            return None
+        if server := changes[SERVER]:
             fields = {SERVER: server, **_FIELDS.get(visit.request.given(HOW), {})}
-            answer = await visit.act(MACHINE, "POST", "register_in_maas", path=path, fields=fields)
             done = text("{hostname} is registered in {server}.", hostname=machine.hostname, server=server)
-        else:
-            answer = await visit.act(MACHINE, "POST", "unregister_from_maas", path=path)
-            done = text("{hostname} is no longer registered in MAAS.", hostname=machine.hostname)
-        return redirect_with_note(visit, "vms", machine.system_id, CONFIGURATION, answer=answer, text=done)
+            return Sent(op="register_in_maas", fields=fields, done=done)
+        done = text("{hostname} is no longer registered in MAAS.", hostname=machine.hostname)
+        return Sent(op="unregister_from_maas", done=done)
 
-    current = {SERVER: machine.maas_server or "", HOW: "commission"}
-    return await forms.change(visit, current, partial(_page, visit, machine), send)
-
-
-async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
-    return await visit.page(
-        "machines/maas.html",
+    return VmForm(
         title=text("MAAS of {hostname}", hostname=machine.hostname),
-        section="vms",
-        status=refusal.status,
-        vm=machine,
+        crumb=text("MAAS"),
+        tab=CONFIGURATION,
         obstacle=change_obstacle(visit.caller, machine),
-        form_fields=[await _choice(visit, machine), *([] if machine.maas_server else [_HOW])],
-        edit=edit,
-        problems=refusal.problems,
+        fields=[await _choice(visit, machine), *([] if machine.maas_server else [_HOW])],
+        values={SERVER: machine.maas_server or "", HOW: "commission"},
+        notes=[
+            text(
+                "A VM that is registered boots from the network first, and that MAAS switches it on and off. When its "
+                "registration ends, its record there is deleted; the VM goes on running, and boots from its next "
+                "start on as before."
+            )
+        ],
+        sent=sent,
     )
 
 
@@ -82,4 +71,4 @@ async def _choice(visit: Visit, machine: MachineView) -> FormField:
     )
 
 
-PAGES = form_pages("vms/<system_id>/maas", maas, permission=Permission.OPERATOR)
+PAGES = vm_form("maas", maas)

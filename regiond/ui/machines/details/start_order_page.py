@@ -3,55 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from common.boot import StartOrder
-from regiond.api.replies import Reply
-from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
 from regiond.machines.model import MachineView
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle, read_vm
-from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
+from regiond.ui.machines.details.vm_form import Sent, VmForm, vm_form
+from regiond.ui.page import Visit
 from regiond.ui.texts import text
 
 
-async def start_order(visit: Visit) -> Reply:
-    machine = (await read_vm(visit)).machine
-
-    async def send(changes: Mapping[str, str]) -> Reply:
-        if not changes:
-            return redirect("vms", machine.system_id, CONFIGURATION)
-        path = {"system_id": machine.system_id}
-        answer = await visit.act(MACHINE, "POST", "set_start_order", path=path, fields=changes)
+async def start_order(visit: Visit, machine: MachineView) -> VmForm:
+    def sent(changes: Mapping[str, str]) -> Sent | None:
         done = text("The start order of {hostname} is changed.", hostname=machine.hostname)
-        return redirect_with_note(visit, "vms", machine.system_id, CONFIGURATION, answer=answer, text=done)
+        return Sent(op="set_start_order", fields=changes, done=done) if changes else None
 
     order = machine.boot.start_order or StartOrder()
-    current = {"priority": str(order.priority), "delay": str(order.delay_s)}
-    return await forms.change(visit, current, partial(_page, visit, machine), send)
-
-
-async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
-    return await visit.page(
-        "machines/start_order.html",
+    return VmForm(
         title=text("Start order of {hostname}", hostname=machine.hostname),
-        section="vms",
-        status=refusal.status,
-        vm=machine,
+        crumb=text("Start order"),
+        tab=CONFIGURATION,
         obstacle=change_obstacle(visit.caller, machine),
-        form_fields=[
+        fields=[
             FormField(
                 name="priority", label=text("Priority"), kind="number", minimum=0, help=text("Higher ones start first")
             ),
             FormField(name="delay", label=text("Seconds until the next VM starts"), kind="number", minimum=0),
         ],
-        edit=edit,
-        problems=refusal.problems,
+        values={"priority": str(order.priority), "delay": str(order.delay_s)},
+        notes=[
+            text(
+                "It counts among the VMs that start with their host, as their autostart says. Hypervisors such as "
+                "libvirt start VMs in no order, and refuse this."
+            )
+        ],
+        sent=sent,
     )
 
 
-PAGES = form_pages("vms/<system_id>/start-order", start_order, permission=Permission.ADMIN)
+PAGES = vm_form("start-order", start_order, permission=Permission.ADMIN)
