@@ -36,7 +36,6 @@ from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.machines.details import (
     boot_page,
-    disk_pages,
     former_page,
     iso_page,
     maas_page,
@@ -48,6 +47,7 @@ from regiond.ui.machines.details import (
     tab_pages,
 )
 from regiond.ui.machines.disks import change_pages as disk_changes
+from regiond.ui.machines.disks import disk_pages
 from regiond.ui.machines.disks import removal_pages as disk_removals
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages

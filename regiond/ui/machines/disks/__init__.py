@@ -1,1 +1,1 @@
-"""The pages that add, attach, grow and remove disks of VMs, and delete kept disks."""
+"""The pages that add, attach, change and remove disks of VMs, and delete kept disks."""

@@ -15,7 +15,6 @@ from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.lists.kept_disks import kept_choices
-from regiond.ui.machines.details.disk_pages import find_disk
 from regiond.ui.machines.details.frame import STORAGE, change_obstacle, host_of, move_obstacle, read_vm
 from regiond.ui.machines.details.notes_form import names_in
 from regiond.ui.machines.disks.disk_form import (
@@ -28,6 +27,7 @@ from regiond.ui.machines.disks.disk_form import (
     size_in_gb,
     size_to_send,
 )
+from regiond.ui.machines.disks.disk_pages import find_disk
 from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
 

@@ -18,8 +18,8 @@ from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
 from regiond.ui.lists.kept_disks import title_of
 from regiond.ui.machines.action_pages import since_of
-from regiond.ui.machines.details.disk_pages import find_disk
 from regiond.ui.machines.details.frame import STORAGE, read_vm
+from regiond.ui.machines.disks.disk_pages import find_disk
 from regiond.ui.machines.machine_questions import SECTION, crumbs_of, detail_of
 from regiond.ui.page import Visit, form_pages, redirect_with_note
 from regiond.ui.texts import text
