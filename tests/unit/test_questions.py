@@ -65,14 +65,8 @@ FORMS = {
     ("machines/compose.html", "'compose'"): "creates a VM; the preview shows what and where",
     ("machines/deploy.html", ""): "says what is written; the VM has no content yet",
     ("machines/vm_form.html", ""): "is one of VM_FORMS",
-    ("machines/add_disk.html", ""): "adds a disk, which can be removed",
     ("machines/add_nic.html", ""): "adds a NIC, which can be removed",
     ("machines/change_nic.html", ""): "changes network and address, which can be changed back",
-    ("machines/attach_disk.html", ""): "attaches a disk, which can be removed and kept again",
-    ("machines/grow_disk.html", ""): "says that a disk never gets smaller; no data are lost",
-    ("machines/clone.html", ""): "composes a VM, which can be deleted",
-    ("machines/move_disk.html", ""): "moves a disk with its content, which can be moved back",
-    ("machines/disk.html", ""): "changes tags and name, which can be changed back",
     ("settings/maas.html", "'settings', 'maas', server.name, 'check'"): "reads only",
     ("machines/resize.html", ""): "can be changed back; RAM is never taken from a VM that runs",
     ("settings/maas_import.html", "'settings', 'maas-imports', found.id, 'compare'"): "reads only",
@@ -101,10 +95,16 @@ FORMS = {
 # The same of each form whose page is made from a VmForm, by its address below that of the VM.
 VM_FORMS = {
     "boot": "can be changed back; a VM that runs is not disturbed",
+    "clone": "composes a VM, which can be deleted",
     "edit": "changes names and groups, which can be changed back",
     "iso": "the image can be inserted and ejected again; the catalogue keeps it",
     "maas": "can be registered again; the VM goes on running",
     "start-order": "can be changed back; it counts when the host starts",
+    "storage/<disk>": "changes tags and name, which can be changed back",
+    "storage/<disk>/grow": "says that a disk never gets smaller; no data are lost",
+    "storage/<disk>/move": "moves a disk with its content, which can be moved back",
+    "storage/add": "adds a disk, which can be removed",
+    "storage/attach": "attaches a disk, which can be removed and kept again",
 }
 _LINK = re.compile(r"<a\b(?:\{\{.*?\}\}(?!\})|[^>{]|\{(?!\{))*>")  # expressions may have any character
 _ADDRESS = re.compile(r"\bhref=\"\{\{ (\w+\(.*?\)) \}\}\"")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from functools import partial
 
 from common.errors import InnkeeperError
 from common.operation_kinds import OperationKind
@@ -12,25 +10,24 @@ from common.values import GuestSize
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.placement import MOST_AT_ONCE
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Caller, Permission
+from regiond.caller import Caller
 from regiond.hosts.model import HostView
 from regiond.machines.clones.model import check_cloneable
 from regiond.machines.model import MachineState, MachineView
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
+from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines.details.frame import host_of, read_vm
+from regiond.ui.machines.details.frame import host_of
+from regiond.ui.machines.details.vm_form import FormFact, VmForm, vm_form
 from regiond.ui.machines.disks.disk_form import pool_options
-from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.page import Visit, redirect, redirect_with_note
 from regiond.ui.texts import text
 
 HOSTNAME, COUNT, CORES, MEMORY, STORAGE_POOL = "hostname", "count", "cores", "memory", "storage_pool"
 _NAMES = (HOSTNAME, COUNT, CORES, MEMORY, STORAGE_POOL)
 
 
-async def clone(visit: Visit) -> Reply:
-    request, machine = visit.request, (await read_vm(visit)).machine
+async def clone(visit: Visit, machine: MachineView) -> VmForm:
+    request = visit.request
 
     async def send(values: Mapping[str, str]) -> Reply:
         answer = await visit.act(
@@ -45,23 +42,38 @@ async def clone(visit: Visit) -> Reply:
         return redirect_with_note(visit, "vms", task.system_id or "", task=task.id)
 
     values = {name: request.given(name, request.option(name)) for name in _NAMES}  # a link can have them
-    values[COUNT] = values[COUNT] or "1"
-    return await forms.create(visit, values, partial(_page, visit, machine), send)
-
-
-async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
-    return await visit.page(
-        "machines/clone.html",
+    whose = text(
+        "It belongs to you. The system on its disks, if there is one, keeps the host name and keys that it has."
+    )
+    if machine.state is MachineState.DEPLOYED and machine.osystem:
+        whose = text(
+            "It is Deployed and belongs to you. At its first start cloud-init gives it its own host name, identity and "
+            "SSH host keys, and your SSH keys."
+        )
+    return VmForm(
         title=text("Clone {hostname}", hostname=machine.hostname),
-        section="vms",
-        status=refusal.status,
-        vm=machine,
         obstacle=clone_obstacle(visit.caller, machine),
-        deployed=machine.state is MachineState.DEPLOYED and bool(machine.osystem),
-        form_fields=_fields(machine, await host_of(visit, machine)),
-        edit=edit,
-        once=visit.request.given("once") or secrets.token_urlsafe(16),
-        problems=refusal.problems,
+        facts=[
+            FormFact(label=text("Host"), text=machine.host_name or ""),
+            FormFact(label=text("Disks"), text=formats.storage(sum(disk.held_bytes for disk in machine.disks))),
+        ],
+        fields=_fields(machine, await host_of(visit, machine)),
+        values={**values, COUNT: values[COUNT] or "1"},
+        notes=[
+            text(
+                "The clone has copies of all disks, the same networks and tags, and its own MAC addresses. Its space "
+                "is claimed at once."
+            ),
+            whose,
+            text(
+                "{name} cannot be started, changed or deleted meanwhile: large disks take minutes.",
+                name=machine.hostname,
+            ),
+        ],
+        button=text("Clone VM"),
+        sent=send,
+        sends_all=True,
+        is_once=True,
     )
 
 
@@ -114,4 +126,4 @@ def _fields(machine: MachineView, host: HostView | None) -> list[FormField]:
     ]
 
 
-PAGES = form_pages("vms/<system_id>/clone", clone, permission=Permission.OPERATOR)
+PAGES = vm_form("clone", clone)

@@ -1,4 +1,4 @@
-"""The fields of the forms that add, grow and move a disk. Pure."""
+"""The fields of the forms that add, edit, grow and move a disk, and what they show of it. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from regiond.hosts.model import HostView
 from regiond.machines.model import DiskView
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
+from regiond.ui.machines.details.vm_form import FormFact
 from regiond.ui.texts import text
 
 SIZE, POOL, TAGS = "size", "pool", "tags"
@@ -24,13 +25,17 @@ def add_fields(host: HostView | None) -> list[FormField]:
             optional=True,
             help=text("Automatic: a storage pool that a tag names, else the default one of the host"),
         ),
-        FormField(
-            name=TAGS,
-            label=text("Tags"),
-            optional=True,
-            help=text("Names, separated by commas; the storage constraint of an allocation names them"),
-        ),
+        tags_field(),
     ]
+
+
+def tags_field() -> FormField:
+    return FormField(
+        name=TAGS,
+        label=text("Tags"),
+        optional=True,
+        help=text("Names, separated by commas; the storage constraint of an allocation names them"),
+    )
 
 
 def grow_fields() -> list[FormField]:
@@ -41,6 +46,20 @@ def move_fields(host: HostView | None, disk: DiskView) -> list[FormField]:
     """Returns the choice of another storage pool; without one in which the disk is, and with none if there is none."""
     others = tuple(one for one in pool_options(host) if one[0] != disk.storage_pool_name)
     return [FormField(name=POOL, label=text("Storage pool"), kind="choice", options=others)] if others else []
+
+
+def size_fact(disk: DiskView) -> FormFact:
+    return FormFact(label=text("Size"), text=formats.storage(disk.size_bytes))
+
+
+def pool_fact(disk: DiskView) -> FormFact:
+    return FormFact(label=text("Storage pool"), text=disk.storage_pool_name)
+
+
+def facts_with_pending(disk: DiskView) -> list[FormFact]:
+    size = disk.pending_size_bytes
+    pending = [FormFact(label=text("At the next start"), text=formats.storage(size))] if size else []
+    return [size_fact(disk), *pending, pool_fact(disk)]
 
 
 def pool_options(host: HostView | None) -> tuple[tuple[str, str], ...]:

@@ -11,17 +11,17 @@ from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.nics.model import checked_tags
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
+from regiond.ui import formats
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import STORAGE, change_obstacle, read_vm
-from regiond.ui.machines.details.notes_form import TAGS, tag_changes
-from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.machines.details.notes_form import tag_changes
+from regiond.ui.machines.details.vm_form import FormFact, VmForm, show_refused, vm_form
+from regiond.ui.machines.disks.disk_form import TAGS, pool_fact, size_fact, tags_field
+from regiond.ui.page import Page, Visit, redirect, redirect_with_note
 from regiond.ui.texts import text
 
 
-async def edit(visit: Visit) -> Reply:
-    machine = (await read_vm(visit)).machine
+async def edit(visit: Visit, machine: MachineView) -> VmForm:
     disk = find_disk(machine, visit.path["disk"])
     path = {"system_id": machine.system_id, "id": str(disk.id)}
 
@@ -33,10 +33,19 @@ async def edit(visit: Visit) -> Reply:
                 await visit.act(BLOCK_DEVICE, "POST", op, path=path, fields={"tag": name})
         return redirect("vms", machine.system_id, STORAGE)
 
-    async def show(edit: Edit, refusal: Refusal) -> Reply:
-        return await _page(visit, machine, disk, edit, refusal)
-
-    return await forms.change(visit, _values_of(disk), show, send)
+    serial = FormFact(label=text("Serial"), text=disk.serial or formats.DASH, is_code=True)
+    return VmForm(
+        title=text("{name} of {vm}", name=disk.title, vm=machine.hostname),
+        tab=STORAGE,
+        obstacle=change_obstacle(visit.caller, machine),
+        facts=[size_fact(disk), pool_fact(disk), serial],
+        fields=[tags_field()],
+        values={TAGS: ", ".join(disk.tags)},
+        sent=send,
+        subject=text("this disk"),
+        renamed={"tag": TAGS},
+        template="machines/disk.html",
+    )
 
 
 async def boot(visit: Visit) -> Reply:
@@ -46,8 +55,7 @@ async def boot(visit: Visit) -> Reply:
     try:
         answer = await visit.act(BLOCK_DEVICE, "POST", "set_boot_disk", path=path)
     except InnkeeperError as error:
-        unchanged = Edit(values=_values_of(disk), current=_values_of(disk))
-        return await _page(visit, machine, disk, unchanged, Refusal.of(error))
+        return await show_refused(visit, machine, await edit(visit, machine), Refusal.of(error))
     already = text("{hostname} boots from {title}", hostname=machine.hostname, title=disk.title)
     return redirect_with_note(visit, "vms", machine.system_id, STORAGE, answer=answer, text=already)
 
@@ -60,32 +68,13 @@ async def adopt(visit: Visit) -> Reply:
             MACHINE, "POST", "adopt_disk", path={"system_id": machine.system_id}, fields={"disk": disk.id}
         )  # fmt: skip
     except InnkeeperError as error:
-        unchanged = Edit(values=_values_of(disk), current=_values_of(disk))
-        return await _page(visit, machine, disk, unchanged, Refusal.of(error))
+        return await show_refused(visit, machine, await edit(visit, machine), Refusal.of(error))
     return redirect("vms", machine.system_id, STORAGE)
 
 
 async def to_storage(visit: Visit) -> Reply:
     """Answers a reload after an action that was refused."""
     return redirect("vms", visit.path["system_id"], STORAGE)
-
-
-async def _page(visit: Visit, machine: MachineView, disk: DiskView, edit: Edit, refusal: Refusal) -> Reply:
-    return await visit.page(
-        "machines/disk.html",
-        title=text("{name} of {vm}", name=disk.title, vm=machine.hostname),
-        section="vms",
-        status=refusal.status,
-        vm=machine,
-        disk=disk,
-        obstacle=change_obstacle(visit.caller, machine),
-        edit=edit,
-        problems={TAGS if name == "tag" else name: texts for name, texts in refusal.problems.items()},
-    )
-
-
-def _values_of(disk: DiskView) -> dict[str, str]:
-    return {TAGS: ", ".join(disk.tags)}
 
 
 def find_disk(machine: MachineView, text: str) -> DiskView:
@@ -97,7 +86,7 @@ def find_disk(machine: MachineView, text: str) -> DiskView:
 
 
 PAGES = (
-    *form_pages("vms/<system_id>/storage/<disk>", edit, permission=Permission.OPERATOR),
+    *vm_form("storage/<disk>", edit),
     Page(path="vms/<system_id>/storage/<disk>/adopt", handle=to_storage),
     Page(path="vms/<system_id>/storage/<disk>/adopt", method="POST", handle=adopt, permission=Permission.OPERATOR),
     Page(path="vms/<system_id>/storage/<disk>/boot", handle=to_storage),
