@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -16,44 +14,56 @@ from regiond.identifiers import as_id
 from regiond.machines.model import MachineView, NicView
 from regiond.machines.nics.model import find_nic
 from regiond.networks.model import HostInterface
-from regiond.ui.forms import forms
 from regiond.ui.forms import question as questions
-from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject
-from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.action_pages import since_of
 from regiond.ui.machines.details.frame import NETWORK, change_obstacle, host_of, read_vm
 from regiond.ui.machines.details.notes_form import names_in
+from regiond.ui.machines.details.vm_form import Sent, VmForm, typed, vm_form
 from regiond.ui.machines.machine_questions import SECTION, crumbs_of, detail_of
 from regiond.ui.page import Visit, form_pages, redirect_with_note
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 NAME, SOURCE, ADDRESS, MAC, TAGS = "name", "source", "ip_address", "mac_address", "tags"
-_OF_INTERFACES = "interfaces"  # the field of the API in which problems of the first three are reported
+_OF_INTERFACES = "interfaces"
+_RENAMED = {_OF_INTERFACES: SOURCE}  # there the API reports problems of the first three
 
 
-async def add(visit: Visit) -> Reply:
-    request, machine = visit.request, (await read_vm(visit)).machine
+async def add(visit: Visit, machine: MachineView) -> VmForm:
+    name = free_name(machine.nics)
 
-    async def send(values: Mapping[str, str]) -> Reply:
-        answer = await visit.act(
-            MACHINE, "POST", "add_interface",
-            path={"system_id": machine.system_id},
-            fields={
-                _OF_INTERFACES: _constraint(values[NAME] or free_name(machine.nics), values[SOURCE], values[ADDRESS]),
-                NAME: values[NAME] or None,
-                MAC: values[MAC] or None,
-                TAGS: list(names_in(values[TAGS])),
-            },
-            idempotency_key=request.given("once") or None,
-        )  # fmt: skip
-        done = text("{hostname} has a new NIC.", hostname=machine.hostname)
-        return redirect_with_note(visit, SECTION, machine.system_id, NETWORK, answer=answer, text=done)
+    def sent(values: Mapping[str, str]) -> Sent:
+        fields = {
+            _OF_INTERFACES: _constraint(values[NAME] or name, values[SOURCE], values[ADDRESS]),
+            NAME: values[NAME] or None,
+            MAC: values[MAC] or None,
+            TAGS: list(names_in(values[TAGS])),
+        }
+        return Sent(
+            op="add_interface", fields=fields, done=text("{hostname} has a new NIC.", hostname=machine.hostname)
+        )
 
-    values = {name: request.given(name) for name in (SOURCE, ADDRESS, NAME, MAC, TAGS)}
-    return await forms.create(visit, values, partial(_page, visit, machine), send)
+    when = text("The VM is off and gets the NIC at once.")
+    if machine.power_state != "off":
+        when = text(
+            "The VM runs and gets the NIC at once. If its hypervisor cannot do that, nothing is changed: shut the VM "
+            "down first."
+        )
+    return VmForm(
+        title=text("Add a NIC to {hostname}", hostname=machine.hostname),
+        tab=NETWORK,
+        obstacle=change_obstacle(visit.caller, machine),
+        fields=_fields(await _interfaces(visit, machine), name),
+        values=typed(visit, dict.fromkeys((SOURCE, ADDRESS, NAME, MAC, TAGS), "")),
+        notes=[f"{when} {text('The system in the VM configures it, or the next deployment does.')}"],
+        button=text("Add NIC"),
+        sent=sent,
+        sends_all=True,
+        is_once=True,
+        renamed=_RENAMED,
+    )
 
 
 def _constraint(name: str, source: str, address: str) -> str:
@@ -65,22 +75,6 @@ def _constraint(name: str, source: str, address: str) -> str:
 def free_name(nics: Iterable[NicView]) -> str:
     taken = {nic.name for nic in nics}
     return next(name for number in range(len(taken) + 1) if (name := f"eth{number}") not in taken)
-
-
-async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
-    found = await _interfaces(visit, machine)
-    return await visit.page(
-        "machines/add_nic.html",
-        title=text("Add a NIC to {hostname}", hostname=machine.hostname),
-        section=SECTION,
-        status=refusal.status,
-        vm=machine,
-        obstacle=change_obstacle(visit.caller, machine),
-        form_fields=_fields(found, free_name(machine.nics)),
-        edit=edit,
-        once=visit.request.given("once") or secrets.token_urlsafe(16),
-        problems=_problems(refusal),
-    )
 
 
 def _fields(interfaces: Iterable[HostInterface], name: str) -> list[FormField]:
@@ -109,54 +103,49 @@ def _fields(interfaces: Iterable[HostInterface], name: str) -> list[FormField]:
     ]
 
 
-async def change(visit: Visit) -> Reply:
-    request, machine = visit.request, (await read_vm(visit)).machine
+async def change(visit: Visit, machine: MachineView) -> VmForm:
     nic = find_nic(machine, as_id(visit.path["nic"]) or 0)
 
-    async def send(values: Mapping[str, str]) -> Reply:
-        answer = await visit.act(
-            MACHINE, "POST", "change_interface",
-            path={"system_id": machine.system_id},
-            fields={
-                "interface": nic.id,
-                _OF_INTERFACES: _constraint(nic.name, values[SOURCE], values[ADDRESS]),
-                MAC: values[MAC] if values[MAC].lower() != nic.mac_address else None,
-            },
-            idempotency_key=request.given("once") or None,
-        )  # fmt: skip
+    def sent(values: Mapping[str, str]) -> Sent:
+        fields = {
+            "interface": nic.id,
+            _OF_INTERFACES: _constraint(nic.name, values[SOURCE], values[ADDRESS]),
+            MAC: values[MAC] if values[MAC].lower() != nic.mac_address else None,
+        }
         done = text("{name} of {hostname} has changed.", name=nic.name, hostname=machine.hostname)
-        return redirect_with_note(visit, SECTION, machine.system_id, NETWORK, answer=answer, text=done)
+        return Sent(op="change_interface", fields=fields, done=done)
 
-    values = {name: request.given(name) for name in (SOURCE, ADDRESS, MAC)}
-    if request.method != "POST":
-        values[MAC] = nic.mac_address
-    return await forms.create(visit, values, partial(_change_page, visit, machine, nic), send)
-
-
-async def _change_page(visit: Visit, machine: MachineView, nic: NicView, edit: Edit, refusal: Refusal) -> Reply:
     fields = {one.name: one for one in _fields(await _interfaces(visit, machine), nic.name)}
     now = text("It stays on {source}", source=nic.source or nic.kind)
-    return await visit.page(
-        "machines/change_nic.html",
+    when = text("The VM is off: the NIC changes at once.")
+    if machine.power_state != "off":
+        when = text(
+            "The VM runs. libvirt connects it to another network at once; what cannot be changed while it runs is "
+            "refused, and nothing has changed: shut the VM down first."
+        )
+    address = text(
+        "Without an address, the NIC gives up the one that it has when its network changes. The system in the VM "
+        "configures it anew, or the next deployment does."
+    )
+    return VmForm(
         title=text("Connect {name} of {hostname} elsewhere", name=nic.name, hostname=machine.hostname),
-        section=SECTION,
-        status=refusal.status,
-        vm=machine,
-        nic=nic,
+        tab=NETWORK,
         obstacle=change_obstacle(visit.caller, machine),
-        form_fields=[
+        fields=[
             evolve(fields[SOURCE], none_label=now, help=text("The interfaces and networks of its host")),
             fields[ADDRESS],
             evolve(fields[MAC], optional=False, help=text("Changes only while the VM is off")),
         ],
-        edit=edit,
-        once=visit.request.given("once") or secrets.token_urlsafe(16),
-        problems=_problems(refusal),
+        values=typed(visit, {SOURCE: "", ADDRESS: "", MAC: nic.mac_address}),
+        notes=[f"{when} {address}"],
+        button=text("Change NIC"),
+        sent=sent,
+        sends_all=True,
+        is_once=True,
+        renamed=_RENAMED,
+        template="machines/change_nic.html",
+        more={"nic": nic},
     )
-
-
-def _problems(refusal: Refusal) -> Mapping[str, Any]:
-    return {SOURCE if name == _OF_INTERFACES else name: texts for name, texts in refusal.problems.items()}
 
 
 async def _interfaces(visit: Visit, machine: MachineView) -> Iterable[HostInterface]:
@@ -210,7 +199,7 @@ def removal_question(machine: MachineView, nic: NicView, detail: str) -> Questio
 
 
 PAGES = (
-    *form_pages("vms/<system_id>/network/add", add, permission=Permission.OPERATOR),
-    *form_pages("vms/<system_id>/network/<nic>/change", change, permission=Permission.OPERATOR),
+    *vm_form("network/add", add),
+    *vm_form("network/<nic>/change", change),
     *form_pages("vms/<system_id>/network/<nic>/remove", remove, permission=Permission.OPERATOR),
 )
