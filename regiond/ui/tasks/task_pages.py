@@ -132,48 +132,42 @@ def _may_cancel(caller: Caller, task: Operation) -> bool:
 
 async def cancel(visit: Visit) -> Reply:
     """Asks first: what was begun on a host may be undone there."""
-    task = await visit.services.operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
-    path = {"id": str(task.id)}
-    plan = await visit.act(OPERATION, "POST", "cancel", path=path, fields={"dry_run": "true"})
-    # The sentences name the state, which changes often. That something may have to be undone on a host matters.
-    plan = {**plan, COMPARED: ["reached_host"] if task.reached_host else []}
-
-    async def run() -> Reply:
-        await visit.act(OPERATION, "POST", "cancel", path=path)
-        return redirect_with_note(visit, "tasks", task.id, text=text("The task is being cancelled."))
-
-    question = Question(
-        title=text("Cancel task #{id}?", id=task.id),
-        section="tasks",
-        crumbs=((text("Tasks"), page_url("tasks")), (f"#{task.id}", page_url("tasks", task.id))),
-        button=text("Cancel task"),
-        back=page_url("tasks", task.id),
-        undo=text("It does not continue afterwards, but it can be requested again."),
-        is_dangerous=True,
-    )
-    return await ask(visit, question, run, plan=plan)
+    undo = text("It does not continue afterwards, but it can be requested again.")
+    title, done = constant("Cancel task #{id}?"), text("The task is being cancelled.")
+    return await _end(visit, "cancel", title=title, button=text("Cancel task"), undo=undo, done=done)
 
 
 async def abandon(visit: Visit) -> Reply:
     """Asks first, and why: nothing more is undone."""
+    title, done = constant("Abandon task #{id}?"), text("The task was abandoned.")
+    button = text("Abandon task")
+    return await _end(visit, "abandon", title=title, button=button, undo=NO_UNDO, done=done, fields=(_WHY,))
+
+
+async def _end(
+    visit: Visit, op: str, *, title: str, button: str, undo: str, done: str, fields: Sequence[FormField] = ()
+) -> Reply:
+    """Asks with what a dry run says. `title` has `{id}`."""
     task = await visit.services.operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
     path = {"id": str(task.id)}
-    plan = await visit.act(OPERATION, "POST", "abandon", path=path, fields={"dry_run": "true"})
+    plan = await visit.act(OPERATION, "POST", op, path=path, fields={"dry_run": "true"})
+    # The sentences name the state, which changes often. That something may have to be undone on a host matters.
     plan = {**plan, COMPARED: ["reached_host"] if task.reached_host else []}
 
     async def run() -> Reply:
-        await visit.act(OPERATION, "POST", "abandon", path=path, fields={"comment": visit.request.given("comment")})
-        return redirect_with_note(visit, "tasks", task.id, text=text("The task was abandoned."))
+        answers = {one.name: visit.request.given(one.name) for one in fields}
+        await visit.act(OPERATION, "POST", op, path=path, fields=answers)
+        return redirect_with_note(visit, "tasks", task.id, text=done)
 
     question = Question(
-        title=text("Abandon task #{id}?", id=task.id),
+        title=text(title, id=task.id),
         section="tasks",
         crumbs=((text("Tasks"), page_url("tasks")), (f"#{task.id}", page_url("tasks", task.id))),
-        button=text("Abandon task"),
+        button=button,
         back=page_url("tasks", task.id),
-        undo=NO_UNDO,
+        undo=undo,
         is_dangerous=True,
-        fields=(_WHY,),
+        fields=fields,
     )
     return await ask(visit, question, run, plan=plan)
 
