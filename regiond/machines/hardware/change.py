@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class HardwareTools:
-    """What the kinds of changes need of the region."""
+    """The parts of the region that the kinds of changes use."""
 
     requests: HardwareRequests
     installation_id: UUID
