@@ -35,8 +35,12 @@ def bridge() -> Iterator[GuestBridge]:
 
 
 def definition(lab_host: LabHost, name: str) -> str:
-    """The domain's whole definition, without its firmware, which stays as the image needs it."""
+    """The domain's whole definition, without its firmware, which stays as the image needs it, and without the number of
+    uses, which a release leaves.
+    """
     tree = lab_host.tree(name)
+    for element in tree.iter():
+        element.attrib.pop("generation", None)
     for os in tree.findall("os"):
         tree.remove(os)
     return ET.tostring(tree, encoding="unicode")

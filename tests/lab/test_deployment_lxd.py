@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rackd.drivers.lxd.inventory.ownership import GENERATION_KEY
 from regiond.machines.deployment import mime_parts
 from regiond.machines.deployment.mime_parts import Part
 from tests.deployment.in_process import deployed
@@ -59,9 +60,13 @@ def bridge() -> Iterator[GuestBridge]:
 
 
 def instance(server: LxdServer) -> Any:
-    """The instance's config and devices, without what LXD and its drivers write at each creation."""
+    """The instance's config and devices, without what LXD and its drivers write at each creation, and without the
+    number of uses, which a release leaves.
+    """
     found = server.ask(f"/1.0/instances/{NAME}")
-    config = {key: text for key, text in found["config"].items() if not key.startswith("volatile.")}
+    config = {
+        key: text for key, text in found["config"].items() if not key.startswith("volatile.") and key != GENERATION_KEY
+    }
     return found["status"], config, found["devices"]
 
 
