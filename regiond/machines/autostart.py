@@ -11,11 +11,10 @@ from common.rpc.host_commands import HOST_SET_AUTOSTART
 from common.serialization import to_dict
 from common.values import Autostart
 from regiond.db.pool import Db
-from regiond.machines.hardware.change import Attempt, HardwareChange
+from regiond.machines.hardware.change import Attempt, ChangeHandler
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome
+from regiond.operations.service import Outcome
 
 _SET_DEFAULT = "update installation set autostart = $1 where autostart <> $1"
 # The report of a discovery run that began earlier no longer counts.
@@ -48,7 +47,7 @@ class _Request:
     autostart: Autostart
 
 
-class SetAutostart(HardwareChange[None, _Request, None]):
+class SetAutostart(ChangeHandler[_Request]):
     """Sets autostart on the host. With LAST_STATE, libvirt's flag gets the value for the present power state.
 
     Others open its operation, in the transactions that change the setting.
@@ -56,6 +55,7 @@ class SetAutostart(HardwareChange[None, _Request, None]):
 
     kind = OperationKind.SET_AUTOSTART
     Request = _Request
+    undoes_on_host = False
 
     async def act(self, at: Attempt[_Request]) -> Outcome:
         autostart = at.request.autostart
@@ -72,6 +72,6 @@ class SetAutostart(HardwareChange[None, _Request, None]):
             result={"autostart": reply.reported.value},
         )
 
-    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+    async def restore(self, at: Attempt[_Request]) -> Outcome:
         """Changes nothing: the reconciler compares the setting with the host's report."""
         return Outcome()

@@ -14,7 +14,7 @@ from regiond.machines.disks.boot_disk import SetBootDisk
 from regiond.machines.disks.growth import GrowDisk
 from regiond.machines.disks.moves import MoveDisk
 from regiond.machines.disks.removals import RemoveDisk
-from regiond.machines.hardware.change import HardwareChange, HardwareTools
+from regiond.machines.hardware.change import ChangeHandler, HardwareChange, HardwareTools
 from regiond.machines.iso.changes import EjectIso, InsertIso
 from regiond.machines.nic_changes.additions import AddNic
 from regiond.machines.nic_changes.removals import RemoveNic
@@ -24,7 +24,7 @@ from regiond.machines.start_order import SetStartOrder
 from regiond.machines.transfer.exports import ExportMachine
 from regiond.operations.model import Operation, Parent
 
-KINDS: tuple[type[HardwareChange[Any, Any, Any]], ...] = (
+KINDS: tuple[type[ChangeHandler[Any]], ...] = (
     SetAutostart,
     SetBootDisk,
     SetBoot,
@@ -42,7 +42,7 @@ KINDS: tuple[type[HardwareChange[Any, Any, Any]], ...] = (
     RemoveNic,
 )
 
-C = TypeVar("C", bound=HardwareChange[Any, Any, Any])
+C = TypeVar("C", bound=ChangeHandler[Any])
 
 
 class HardwareChanges:
@@ -51,10 +51,10 @@ class HardwareChanges:
     `all` are also the handlers of their operations.
     """
 
-    def __init__(self, tools: HardwareTools, kinds: Iterable[type[HardwareChange[Any, Any, Any]]] = KINDS) -> None:
+    def __init__(self, tools: HardwareTools, kinds: Iterable[type[ChangeHandler[Any]]] = KINDS) -> None:
         self.installation_id = tools.installation_id
-        self.all: tuple[HardwareChange[Any, Any, Any], ...] = tuple(kind(tools) for kind in kinds)
-        self._by_asked = {asked: one for one in self.all for asked in one.asked}
+        self.all: tuple[ChangeHandler[Any], ...] = tuple(kind(tools) for kind in kinds)
+        self._by_asked = {asked: one for one in self.all if isinstance(one, HardwareChange) for asked in one.asked}
         self._by_kind = {type(one): one for one in self.all}
 
     async def start(

@@ -18,10 +18,7 @@ from regiond.machines.values.boot import (
     BootToSet,
     BootView,
     IsoPlan,
-    IsoToEject,
-    IsoToInsert,
     StartOrderPlan,
-    StartOrderToSet,
 )
 from regiond.machines.values.bulk import (
     DEFAULT_AT_ONCE,
@@ -52,7 +49,6 @@ from regiond.machines.values.disks import (
     DiskToRemove,
     DiskView,
     KeptDisk,
-    MachineToExport,
     NamedDisk,
 )
 from regiond.machines.values.listed_disks import (
@@ -152,8 +148,6 @@ __all__ = [
     "ImportRequest",
     "ImportedMachine",
     "IsoPlan",
-    "IsoToEject",
-    "IsoToInsert",
     "KeptDisk",
     "Labels",
     "LedgerDisk",
@@ -170,7 +164,6 @@ __all__ = [
     "MachineSearch",
     "MachineState",
     "MachineToCompose",
-    "MachineToExport",
     "MachineView",
     "ManagedLink",
     "ManagedVm",
@@ -190,7 +183,6 @@ __all__ = [
     "SizeRefusal",
     "SizeRequest",
     "StartOrderPlan",
-    "StartOrderToSet",
     "Takes",
     "Traits",
     "UsedAmounts",

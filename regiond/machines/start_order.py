@@ -14,7 +14,8 @@ from regiond.db.pool import Db
 from regiond.machines import boot_store
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import MachineView, StartOrderPlan, StartOrderToSet
+from regiond.machines.model import MachineView, StartOrderPlan
+from regiond.machines.values.boot import StartOrderToSet
 from regiond.operations.service import Outcome
 
 

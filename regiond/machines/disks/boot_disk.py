@@ -12,11 +12,10 @@ from common.serialization import to_dict
 from common.values import PowerState
 from regiond.db.pool import Db
 from regiond.machines import boot_store
-from regiond.machines.hardware.change import Attempt, HardwareChange
+from regiond.machines.hardware.change import Attempt, ChangeHandler
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome
+from regiond.operations.service import Outcome
 
 
 @frozen(kw_only=True)
@@ -49,11 +48,12 @@ async def open_set_boot_disk(
     return operation_id
 
 
-class SetBootDisk(HardwareChange[None, _Request, None]):
+class SetBootDisk(ChangeHandler[_Request]):
     """Changes the boot order on the host, for the next start of the guest."""
 
     kind = OperationKind.SET_BOOT_DISK
     Request = _Request
+    undoes_on_host = False
 
     async def act(self, at: Attempt[_Request]) -> Outcome:
         request = at.request
@@ -67,9 +67,8 @@ class SetBootDisk(HardwareChange[None, _Request, None]):
             result={"disk": request.disk, "power_state": reply.power.value},
         )
 
-    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+    async def restore(self, at: Attempt[_Request]) -> Outcome:
         """Records the disk of before; if the host has the new one, the next refresh records that."""
-        at = self.attempt(operation, journal)
         disk, before = at.request.disk, at.request.before
 
         async def record(db: Db) -> None:

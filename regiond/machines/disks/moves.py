@@ -32,8 +32,8 @@ from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.model import DiskPlan, DiskToAdd, DiskToMove, DiskView, MachineView
 from regiond.machines.steps import racks_text
 from regiond.machines.values.disk_names import name_of_new_volume
-from regiond.operations.model import WAIT_FOR_COMMAND, Operation
-from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.operations.model import WAIT_FOR_COMMAND
+from regiond.operations.service import Outcome, fence_of
 
 _UNUSED = "is still in its storage pool, although no VM uses it"
 _UNKNOWN = "was not deleted, since the host does not list which volume the VM uses"
@@ -117,17 +117,13 @@ class MoveDisk(HardwareChange[DiskToMove, _Request, DiskPlan]):
         await _use(at, state)
         return await _finish(at, await at.find_guest())
 
-    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        if not operation.reached_host:
-            at = self.attempt(operation, journal)
-            return Outcome(undone=("disk not moved",), record=lambda db: _free_copy(db, at))
-        return await super().undo(operation, journal)
-
     async def restore(self, at: _At) -> Outcome:
         """Deletes the copy, unless the guest uses it by now: then the move is completed, which loses nothing.
 
         If the guest is gone, both volumes stay: nothing shows which of them it used last.
         """
+        if not at.reached_host:
+            return Outcome(undone=("disk not moved",), record=lambda db: _free_copy(db, at))
         request, guest = at.request, await at.find_guest()
         if guest is not None and _has(guest, request.copy):
             await at.step("use_copy")  # also after its next start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
@@ -132,16 +133,16 @@ class Attempt(Generic[R]):
         return Outcome(result={} if result is None else result, record=all_of_it)
 
 
-class HardwareChange(Generic[A, R, P]):
-    """A kind of change: the service that opens it, and the handler of its operation.
+class ChangeHandler(ABC, Generic[R]):
+    """The handler of the operation of a kind of change.
 
     `Request` is an attrs class, and the JSON of the operation's row: operations in flight keep its keys over releases.
-    `asked` are the types of values that ask for a change of this kind.
+    With `undoes_on_host`, undoing waits until no earlier command runs there.
     """
 
     kind: ClassVar[OperationKind]
     Request: ClassVar[type[Any]]
-    asked: ClassVar[tuple[type[Any], ...]] = ()
+    undoes_on_host: ClassVar[bool] = True
 
     def __init__(self, tools: HardwareTools) -> None:
         self.tools = tools
@@ -150,22 +151,46 @@ class HardwareChange(Generic[A, R, P]):
     def installation_id(self) -> UUID:
         return self.tools.installation_id
 
+    @abstractmethod
+    async def act(self, at: Attempt[R]) -> Outcome:
+        """Makes the change. Every step is idempotent: it can run again after a crash at any line."""
+
+    @abstractmethod
+    async def restore(self, at: Attempt[R]) -> Outcome:
+        """Undoes what was claimed, and the change if it has reached the host."""
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        return await self.act(self._attempt(operation, journal))
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        at = self._attempt(operation, journal)
+        if self.undoes_on_host:
+            await wait_for_command(at.calls, operation, at.target, journal)
+        return await self.restore(at)
+
+    def _attempt(self, operation: Operation, journal: Journal) -> Attempt[R]:
+        return Attempt(
+            request=from_dict(operation.request, self.Request), operation=operation, target=Target.of(operation),
+            journal=journal, calls=self.tools.requests.calls,
+        )  # fmt: skip
+
+
+class HardwareChange(ChangeHandler[R], Generic[A, R, P]):
+    """A kind of change that callers ask for: the service that opens it, and the handler of its operation.
+
+    `asked` are the types of values that ask for a change of this kind.
+    """
+
+    asked: ClassVar[tuple[type[Any], ...]]
+
+    @abstractmethod
     async def decide(self, db: Db, caller: Caller, system_id: str, asked: A) -> Decision[R, P]:
         """Returns the change that is asked for. Raises why it is not possible. Changes nothing but quotas' locks."""
-        raise NotImplementedError
 
     def stored(self, request: R) -> Mapping[str, Any]:
         """Returns the request as the operation's row has it."""
         plain: Mapping[str, Any] = to_dict(request)
         return plain
-
-    async def act(self, at: Attempt[R]) -> Outcome:
-        """Makes the change. Every step is idempotent: it can run again after a crash at any line."""
-        raise NotImplementedError
-
-    async def restore(self, at: Attempt[R]) -> Outcome:
-        """Undoes what was claimed, and the change if it has reached the host; no earlier command runs there then."""
-        raise NotImplementedError
 
     async def start(
         self,
@@ -208,17 +233,3 @@ class HardwareChange(Generic[A, R, P]):
         await check_owner_is(db, machine)
         await decision.claim(db, operation_id)
         return operation_id, decision.plan
-
-    async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        return await self.act(self.attempt(operation, journal))
-
-    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        at = self.attempt(operation, journal)
-        await wait_for_command(at.calls, operation, at.target, journal)
-        return await self.restore(at)
-
-    def attempt(self, operation: Operation, journal: Journal) -> Attempt[R]:
-        return Attempt(
-            request=from_dict(operation.request, self.Request), operation=operation, target=Target.of(operation),
-            journal=journal, calls=self.tools.requests.calls,
-        )  # fmt: skip

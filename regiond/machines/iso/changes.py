@@ -18,9 +18,9 @@ from regiond.machines.generation import write_generation
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.iso.model import eject_plan, insert_plan, iso_ref, pool_for_copy
-from regiond.machines.model import IsoPlan, IsoToEject, IsoToInsert
-from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome
+from regiond.machines.model import IsoPlan
+from regiond.machines.values.boot import IsoToEject, IsoToInsert
+from regiond.operations.service import Outcome
 
 
 @frozen(kw_only=True)
@@ -99,6 +99,7 @@ class EjectIso(HardwareChange[IsoToEject, _Ejection, IsoPlan]):
 
     kind = OperationKind.EJECT_ISO
     Request = _Ejection
+    undoes_on_host = False
     asked = (IsoToEject,)
 
     async def decide(self, db: Db, caller: Caller, system_id: str, asked: IsoToEject) -> Decision[_Ejection, IsoPlan]:
@@ -115,7 +116,7 @@ class EjectIso(HardwareChange[IsoToEject, _Ejection, IsoPlan]):
             message=f"{at.where} no longer has {at.request.name or 'any ISO image'} in its drive",
         )
 
-    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+    async def restore(self, at: Attempt[_Ejection]) -> Outcome:
         """Changes nothing: a refresh records what is in the drive, and the image can be inserted again."""
         return Outcome()
 

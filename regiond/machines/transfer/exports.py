@@ -20,6 +20,7 @@ from common.rpc.hardware_commands import (
     HOST_READ_DISK,
     ReadDiskCall,
 )
+from common.serialization import from_dict
 from common.units import file_size
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -28,10 +29,11 @@ from regiond.exports.service import ExportWriter
 from regiond.machines import view_store
 from regiond.machines.disks.changing import spec_of
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
-from regiond.machines.model import DiskPlan, MachineToExport, MachineView
+from regiond.machines.model import DiskPlan, MachineView
 from regiond.machines.ownership_rules import check_owner
 from regiond.machines.steps import wait_for_command
 from regiond.machines.transfer.model import check_exportable, description_of, export_plan
+from regiond.machines.values.disks import MachineToExport
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 
@@ -117,15 +119,24 @@ class ExportMachine(HardwareChange[MachineToExport, _Request, DiskPlan]):
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Deletes the file. The machine may be gone by now, with what was made on the host to read its disks."""
-        undone: tuple[str, ...] = ()
-        if operation.machine_id is not None and operation.reached_host:
-            at = self.attempt(operation, journal)
-            await wait_for_command(at.calls, operation, at.target, journal)
-            undone = await _end_all(at)
-        export: int = operation.request["export"]
-        await journal.write("delete_file", lambda db: self.tools.export_files.discard(db, export))
-        self.tools.export_files.wake_cleanup()  # after the commit: a file that an export names stays
-        return Outcome(undone=(*undone, "file deleted"))
+        on_host = Outcome() if operation.machine_id is None else await super().undo(operation, journal)
+        files, export = self.tools.export_files, from_dict(operation.request, _Request).export
+        await journal.write("delete_file", lambda db: files.discard(db, export))
+        files.wake_cleanup()  # after the commit: a file that an export names stays
+        return Outcome(undone=(*on_host.undone, "file deleted"))
+
+    async def restore(self, at: _At) -> Outcome:
+        """Removes what was made on the host to read the disks. What remains expires there, or goes with the machine."""
+        if not at.reached_host:
+            return Outcome()
+        await at.step("end_read", reaches_host=False)
+        try:
+            for one in at.request.disks:
+                await _end(at, one.disk)
+        except InnkeeperError as error:
+            await at.journal.note("copies of disks may remain on the host for a day", reason=error.message)
+            return Outcome()
+        return Outcome(undone=("copies of disks on the host deleted",))
 
 
 def _changed(now: MachineView, before: MachineView) -> bool:
@@ -141,18 +152,6 @@ async def _begin(at: _At, disk: DiskSpec) -> None:
 
 async def _end(at: _At, disk: DiskSpec) -> None:
     await at.call(HOST_END_READ, pool_id=disk.pool_id, volume=disk.volume)
-
-
-async def _end_all(at: _At) -> tuple[str, ...]:
-    """Removes what was made on the host to read the disks. What remains expires there, or goes with the machine."""
-    await at.step("end_read", reaches_host=False)
-    try:
-        for one in at.request.disks:
-            await _end(at, one.disk)
-    except InnkeeperError as error:
-        await at.journal.note("copies of disks may remain on the host for a day", reason=error.message)
-        return ()
-    return ("copies of disks on the host deleted",)
 
 
 async def _read(at: _At, writer: ExportWriter, wanted: _Disk, index: int, done: int, total: int) -> ExportedDisk:
