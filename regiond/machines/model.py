@@ -18,7 +18,10 @@ from regiond.machines.values.boot import (
     BootToSet,
     BootView,
     IsoPlan,
+    IsoToEject,
+    IsoToInsert,
     StartOrderPlan,
+    StartOrderToSet,
 )
 from regiond.machines.values.bulk import (
     DEFAULT_AT_ONCE,
@@ -49,6 +52,7 @@ from regiond.machines.values.disks import (
     DiskToRemove,
     DiskView,
     KeptDisk,
+    MachineToExport,
     NamedDisk,
 )
 from regiond.machines.values.listed_disks import (
@@ -72,7 +76,7 @@ from regiond.machines.values.nics import (
     NicToRemove,
     NicView,
 )
-from regiond.machines.values.power import PowerPlan, WantedPower
+from regiond.machines.values.power import EndedStock, GuestPowerChange, PowerPlan, WantedPower
 from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -148,6 +152,8 @@ __all__ = [
     "ImportRequest",
     "ImportedMachine",
     "IsoPlan",
+    "IsoToEject",
+    "IsoToInsert",
     "KeptDisk",
     "Labels",
     "LedgerDisk",
@@ -164,6 +170,7 @@ __all__ = [
     "MachineSearch",
     "MachineState",
     "MachineToCompose",
+    "MachineToExport",
     "MachineView",
     "ManagedLink",
     "ManagedVm",
@@ -183,6 +190,7 @@ __all__ = [
     "SizeRefusal",
     "SizeRequest",
     "StartOrderPlan",
+    "StartOrderToSet",
     "Takes",
     "Traits",
     "UsedAmounts",
@@ -360,28 +368,6 @@ class MachineToCompose:
     placement: Placement
     disk_labels: tuple[str, ...]
     nic_labels: tuple[str, ...]
-
-
-@frozen(kw_only=True)
-class EndedStock:
-    """A machine that was stock until its use began. `used_by`: the name of the account that began it, if one did."""
-
-    hostname: str
-    system_id: str
-    host_id: int | None
-    made_by: str | None
-    used_by: str | None = None
-
-
-@frozen(kw_only=True)
-class GuestPowerChange:
-    """A change of a machine's power state that no operation made. `ended`: it was stock until then."""
-
-    system_id: str
-    hostname: str
-    host_name: str
-    power_before: str
-    ended: EndedStock | None = None
 
 
 @frozen(kw_only=True)

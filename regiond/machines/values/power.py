@@ -34,3 +34,25 @@ class PowerPlan:
 
     name: str
     effects: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class EndedStock:
+    """A machine that was stock until its use began. `used_by`: the name of the account that began it, if one did."""
+
+    hostname: str
+    system_id: str
+    host_id: int | None
+    made_by: str | None
+    used_by: str | None = None
+
+
+@frozen(kw_only=True)
+class GuestPowerChange:
+    """A change of a machine's power state that no operation made. `ended`: it was stock until then."""
+
+    system_id: str
+    hostname: str
+    host_name: str
+    power_before: str
+    ended: EndedStock | None = None

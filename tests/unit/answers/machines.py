@@ -28,7 +28,10 @@ from regiond.machines.model import (
     DiskToMove,
     DiskToRemove,
     IsoPlan,
+    IsoToEject,
+    IsoToInsert,
     MachineToCompose,
+    MachineToExport,
     NicPlan,
     NicToAdd,
     NicToChange,
@@ -37,11 +40,10 @@ from regiond.machines.model import (
     ResizePlan,
     SizeRequest,
     StartOrderPlan,
+    StartOrderToSet,
     Takes,
 )
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
-from regiond.machines.values.boot import IsoToEject, IsoToInsert, StartOrderToSet
-from regiond.machines.values.disks import MachineToExport
 from regiond.operations.model import Operation
 from regiond.placement.model import DryRun
 from regiond.search_query import SearchQuery

@@ -40,7 +40,7 @@ from regiond.exports.model import (
     SubmittedFile,
 )
 from regiond.exports.service import Download
-from regiond.machines.values.disks import MachineToExport
+from regiond.machines.model import MachineToExport
 from regiond.operations.model import Operation
 
 TAR = "application/x-tar"

@@ -8,8 +8,7 @@ from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.declaration.served import filled
 from regiond.api.resources.machines.hardware_changes import changing_hardware
 from regiond.images.model import MAX_IMAGE_NAME
-from regiond.machines.model import IsoPlan
-from regiond.machines.values.boot import IsoToEject, IsoToInsert
+from regiond.machines.model import IsoPlan, IsoToEject, IsoToInsert
 
 ISO_PLAN_JSON: Serializer[IsoPlan] = serializer("IsoPlan", *fields_of(IsoPlan, "name effects"))
 OF_ONE = (

@@ -9,8 +9,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.declaration.served import filled
 from regiond.api.resources.machines.hardware_changes import changing_hardware
-from regiond.machines.model import StartOrderPlan
-from regiond.machines.values.boot import StartOrderToSet
+from regiond.machines.model import StartOrderPlan, StartOrderToSet
 
 START_ORDER_PLAN_JSON: Serializer[StartOrderPlan] = serializer(
     "StartOrderPlan", *fields_of(StartOrderPlan, "name effects")
