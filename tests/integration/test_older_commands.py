@@ -13,6 +13,7 @@ from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import InProcess
 from tests.deployment.runner import RACK as FIRST
+from tests.integration.test_abandoned_operations import CHANGES
 from tests.integration.test_superseded import (
     FIRST_STEP,
     REQUESTS,
@@ -67,6 +68,19 @@ async def test_a_request_waits_for_the_command_of_a_cancelled_release(innkeeper:
         reason = (await innkeeper.get(f"operations/{operation}/"))["wait_reason"]
         assert reason == f"It waits until the last command of operation {cancelled}, which did not succeed, has ended."
     assert await innkeeper.ended(operation) == "succeeded"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_the_undoing_of_a_change_of_hardware_waits_for_its_command(innkeeper: Deployment, change: str) -> None:
+    """Else the command that still runs on the host could make the change after it was undone."""
+    path = await composed(innkeeper)
+    request, held = CHANGES[change]
+    with innkeeper.held(held):
+        operation = await innkeeper.begin(path, **request)
+        await eventually(innkeeper.simulated().is_holding)
+        await innkeeper.post(f"operations/{operation}/", op="cancel")
+        await at_step(innkeeper, operation, WAIT_FOR_COMMAND)
+    assert await innkeeper.ended(operation) == "cancelled"
 
 
 async def test_a_deployment_waits_for_the_command_of_a_cancelled_deletion(innkeeper: Deployment) -> None:
