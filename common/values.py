@@ -6,9 +6,11 @@ have Debian's names (`amd64`, `arm64`, …).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 from uuid import UUID
 
 from attrs import field, frozen
@@ -22,15 +24,31 @@ from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 
 MAX_VID = 4094  # of VLAN tags; 0 means untagged
 MAX_GENERATION = 2**31 - 1  # as the column has
+_ADDED_TYPE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 POOL_AVAILABLE = "available"  # the status of a storage pool in which disks can be made
 
 
 class DriverType(StrEnum):
-    """The driver of a host. The API calls libvirt `virsh`, as MAAS does."""
+    """The driver of a host. The API calls libvirt `virsh`, as MAAS does.
+
+    Another word is a type that an installed distribution adds (`common/installed_drivers.py`), and stays valid where
+    that is missing. A loop over the class yields only Innkeeper's own types.
+    """
 
     LIBVIRT = "virsh"
     LXD = "lxd"
     SIMULATED = "simulated"
+
+    @classmethod
+    def _missing_(cls, value: object) -> DriverType | None:
+        if not isinstance(value, str) or _ADDED_TYPE.fullmatch(value) is None:
+            return None
+        added = str.__new__(cls, value)
+        added._name_, added._value_ = value.upper(), value
+        return cast("DriverType", cls._value2member_map_.setdefault(value, added))
+
+    def __reduce_ex__(self, _: object) -> tuple[type[DriverType], tuple[str]]:
+        return DriverType, (self.value,)  # copies of a word are the word itself
 
 
 class PowerState(StrEnum):

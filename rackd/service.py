@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from common.installed_drivers import installed_drivers
 from common.process.logging import configure_logging
 from common.process.metrics_site import metrics_listener
 from common.process.settings_reload import SettingsReload
@@ -21,12 +22,9 @@ from rackd import identity as identities
 from rackd.commands import HostCommands
 from rackd.console_commands import ConsoleCommands
 from rackd.deployment_commands import DeploymentCommands
-from rackd.drivers.contract import DriverFactory
-from rackd.drivers.libvirt.factory import LibvirtDriverFactory
-from rackd.drivers.lxd.factory import LxdDriverFactory
+from rackd.drivers.contract import DriverSetup
+from rackd.drivers.installed import InstalledDriver
 from rackd.drivers.registry import DriverRegistry
-from rackd.drivers.simulated.boots import SimulatedBoots
-from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
@@ -49,19 +47,17 @@ STOP_GRACE_S = 3.0
 
 
 def make_drivers(settings: RackSettings, reports: GuestReports) -> DriverRegistry:
-    """Returns the drivers that `settings` enables. `reports` receives the reports of simulated guests."""
-    factories: dict[DriverType, DriverFactory] = {
-        DriverType.LIBVIRT: LibvirtDriverFactory(),
-        DriverType.LXD: LxdDriverFactory(),
-    }
+    """Returns the installed drivers that `settings` enables. `reports` receives the reports of simulated guests."""
+    setup = DriverSetup(
+        simulated_hosts=settings.simulated_hosts,
+        report_boot=reports.report_from_thread,
+        user_data=reports.user_data_from_thread,
+    )
     absent: dict[DriverType, str] = {}
     if settings.simulated_hosts is None:
         absent[DriverType.SIMULATED] = "the setting simulated_hosts is not set"
-    else:
-        factories[DriverType.SIMULATED] = SimulatedDriverFactory(
-            settings.simulated_hosts, boots=SimulatedBoots(reports.report_from_thread, reports.user_data_from_thread)
-        )
-    return DriverRegistry(factories, absent=absent)
+    found = {kind: InstalledDriver(entry, setup) for kind, entry in installed_drivers().items() if kind not in absent}
+    return DriverRegistry(found, absent=absent)
 
 
 class RackService:

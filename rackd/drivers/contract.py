@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Protocol
+
+from attrs import frozen
 
 from common.boot import BootOnce, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
@@ -314,6 +317,18 @@ class Driver(GuestHardware, Protocol):
 
     def close(self) -> None:
         """Releases connections, in-memory files and threads. Idempotent."""
+
+
+@frozen(kw_only=True)
+class DriverSetup:
+    """The setup that a rack gives its drivers: an entry point is called with it, and returns a DriverFactory.
+
+    `report_boot` and `user_data` ask the region, with the id of a deployment and its secret, and block meanwhile.
+    """
+
+    simulated_hosts: Path | None
+    report_boot: Callable[[int, str], None]
+    user_data: Callable[[int, str], bytes]
 
 
 class DriverFactory(Protocol):

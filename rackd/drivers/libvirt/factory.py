@@ -8,12 +8,18 @@ from common.addresses.host_identity import check_pin
 from common.addresses.libvirt import LibvirtAddress, parse
 from common.errors import NotTrusted, Unsupported
 from common.values import HostAccess, PeerIdentity
+from rackd.drivers.contract import DriverSetup
 from rackd.drivers.libvirt.connection import ssh
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.first_contact import require_answer
 from rackd.drivers.libvirt.driver import LibvirtDriver
 
 SSH_KEY = "ssh_private_key"
+
+
+def libvirt_hosts(_: DriverSetup) -> LibvirtDriverFactory:
+    """The entry point of this driver."""
+    return LibvirtDriverFactory()
 
 
 class LibvirtDriverFactory:

@@ -12,6 +12,7 @@ from common.addresses.lxd import parse
 from common.certificates import fingerprint
 from common.errors import NotTrusted
 from common.values import HostAccess, PeerIdentity
+from rackd.drivers.contract import DriverSetup
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.dialect import dialect_of_product
 from rackd.drivers.lxd.connection.response_body import LargeBodies
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 CERTIFICATE, KEY = "certificate", "key"  # in the credentials, both PEM
 KIND = "tls-certificate"
+
+
+def lxd_hosts(_: DriverSetup) -> LxdDriverFactory:
+    """The entry point of this driver."""
+    return LxdDriverFactory()
 
 
 class LxdDriverFactory:

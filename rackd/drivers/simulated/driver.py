@@ -11,7 +11,7 @@ from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.disk_content import CopiedDisk, DiskPart, ReadPart
-from common.errors import NameTaken, NotFound
+from common.errors import NameTaken, NotFound, UnsupportedByPeer
 from common.guest_content import GuestContent
 from common.guest_placement import GuestPlacement
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
@@ -30,7 +30,7 @@ from common.values import (
     PowerState,
     Resized,
 )
-from rackd.drivers.contract import Driver, ImageContent
+from rackd.drivers.contract import Driver, DriverSetup, ImageContent
 from rackd.drivers.driver_errors import (
     disk_not_found,
     guest_not_found,
@@ -65,6 +65,13 @@ from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.power import SimulatedPower
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.usage_counters import HostCounters
+
+
+def simulated_hosts(setup: DriverSetup) -> SimulatedDriverFactory:
+    """The entry point of this driver."""
+    if setup.simulated_hosts is None:
+        raise UnsupportedByPeer("The setting simulated_hosts is not set.")
+    return SimulatedDriverFactory(setup.simulated_hosts, boots=SimulatedBoots(setup.report_boot, setup.user_data))
 
 
 class SimulatedDriverFactory:
