@@ -27,7 +27,10 @@ class Address:
 
 
 def parse_host_address(driver: DriverType, text: str, *, simulated_allowed: bool) -> Address:
-    """Returns the address. Raises InvalidRequest under `power_address`, or `type` if simulated hosts are off."""
+    """Returns the address. Raises InvalidRequest under `power_address`, or `type` if simulated hosts are off.
+
+    Any text is an address of a type that another distribution adds: its driver reads it. It presents nothing to pin.
+    """
     if driver is DriverType.SIMULATED:
         if not simulated_allowed:
             raise InvalidRequest.of({"type": ["Simulated hosts are off. The setting simulated_hosts turns them on."]})
@@ -35,7 +38,9 @@ def parse_host_address(driver: DriverType, text: str, *, simulated_allowed: bool
     if driver is DriverType.LIBVIRT:
         found = _by_field(libvirt_address.parse, text)
         return Address(normalised=found.normalised, needs_ssh_key=found.needs_ssh_key, has_identity=found.needs_ssh_key)
-    return Address(normalised=_by_field(lxd_address.parse, text).normalised, has_identity=True)
+    if driver is DriverType.LXD:
+        return Address(normalised=_by_field(lxd_address.parse, text).normalised, has_identity=True)
+    return Address(normalised=text.strip())
 
 
 def _by_field(parse_text: Callable[[str], T], text: str) -> T:

@@ -2,6 +2,7 @@
 
 The identity of an LXD server is its pinned certificate, that of a simulated server the name in its address; no other
 server can present them. libvirt only reports a host UUID: it names a server, but does not prove that the host is it.
+Neither does the driver of an added type.
 """
 
 from __future__ import annotations
@@ -68,13 +69,13 @@ def identity_of(contact: Contact, facts: HostFacts, *, known: str | None, confir
             return _of_lxd(contact, facts.cluster_member)
         case DriverType.SIMULATED:
             return _of_simulated(contact, facts.server_identity)
-        case DriverType.LIBVIRT:
-            return _of_libvirt(contact, facts.server_identity, (confirmed, known))
+        case _:
+            return _of_reported(contact, facts.server_identity, (confirmed, known))
 
 
 def proves_identity(driver: DriverType) -> bool:
     """Returns whether no other server can have the identity of a host with this driver."""
-    return driver is not DriverType.LIBVIRT
+    return driver in {DriverType.LXD, DriverType.SIMULATED}
 
 
 def became_member(known: str, claimed: str) -> bool:
@@ -99,8 +100,8 @@ def _of_simulated(contact: Contact, reported: str) -> str:
     return f"{contact.driver}/{named}"
 
 
-def _of_libvirt(contact: Contact, reported: str, used: Iterable[str | None]) -> str:
-    """Returns the identity of a libvirt server. With a UUID of many boards it is one of `used`, or one of its own."""
+def _of_reported(contact: Contact, reported: str, used: Iterable[str | None]) -> str:
+    """Returns the identity that a server reports. With a UUID of many boards it is one of `used`, or one of its own."""
     server = f"{contact.driver}/{_checked(reported)}"
     uuid = _UUID_AT_END.search(server.lower())
     if uuid is None or not is_common_uuid(uuid[0]):

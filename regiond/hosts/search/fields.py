@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from attrs import frozen
 
 from common.capacity import Capacity
+from common.installed_drivers import added_types
 from common.values import DriverType
 from regiond.hosts.host_condition import HostCondition, Judgement
 from regiond.hosts.model import CONSOLE_TAG
@@ -29,6 +30,7 @@ _TYPES: Mapping[str, tuple[str, ...]] = {
     "libvirt": (DriverType.LIBVIRT.value,),
     "virsh": (DriverType.LIBVIRT.value,),
     "simulated": (DriverType.SIMULATED.value,),
+    **{one: (one,) for one in added_types()},
 }
 _CONDITIONS = {one.value: (one.value,) for one in HostCondition}
 

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from common.installed_drivers import added_types
 from regiond.hosts.model import HostView
 from regiond.ui.hosts.trust_advice import advice_of
 from regiond.ui.texts import constant
 from regiond.ui.web_request import WebRequest
 
-TYPES: Mapping[str, str] = {"lxd": "LXD", "virsh": "libvirt", "simulated": "simulated"}
+_TYPES: Mapping[str, str] = {"lxd": "LXD", "virsh": "libvirt", "simulated": "simulated"}
 _ALL = ("name", "power_address", "zone", "pool", "tags")
 _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "lxd": ("project", "fingerprint"),
     "virsh": ("fingerprint",),
-    "simulated": (),
 }
 _OWN_PAIR = ("certificate", "key")
 _SECRETS = {"lxd": "password", "virsh": "power_pass"}  # never printed again
@@ -41,7 +41,7 @@ class AddForm:
 
     def fields(self) -> dict[str, str | None]:
         """The fields of `POST vm-hosts/`."""
-        names = (*_ALL, *_BY_TYPE[self.type], *(_OWN_PAIR if self.supplies else ()))
+        names = (*_ALL, *_BY_TYPE.get(self.type, ()), *(_OWN_PAIR if self.supplies else ()))
         found: dict[str, str | None] = {name: self.values.get(name) or None for name in names}
         if self.secret:
             found[_SECRETS[self.type]] = self.secret
@@ -55,10 +55,15 @@ def read_add_form(request: WebRequest, type_: str) -> AddForm:
     secret = _SECRETS.get(type_)
     return AddForm(
         type=type_,
-        values={name: read(name).strip() for name in (*_ALL, *_BY_TYPE[type_], *_OWN_PAIR)},
+        values={name: read(name).strip() for name in (*_ALL, *_BY_TYPE.get(type_, ()), *_OWN_PAIR)},
         supplies=type_ == "lxd" and read("pair") == "supply",
         secret=request.given(secret).strip() if secret and is_sent else "",
     )
+
+
+def type_names() -> dict[str, str]:
+    """Returns all types of hosts, with their names on pages."""
+    return {**_TYPES, **{one: one for one in added_types()}}
 
 
 def next_step(host: HostView) -> str:

@@ -17,7 +17,7 @@ from regiond.caller import Permission
 from regiond.hosts.model import HostView
 from regiond.ui.forms.question import Question, ask, is_answered, keeping
 from regiond.ui.forms.refusal import Problems, Refusal
-from regiond.ui.hosts.add_form import TYPES, AddForm, next_step, read_add_form
+from regiond.ui.hosts.add_form import AddForm, next_step, read_add_form, type_names
 from regiond.ui.hosts.host_check import host_check
 from regiond.ui.hosts.host_questions import asks_on_add, trust_question
 from regiond.ui.hosts.list_page import read_rows
@@ -180,7 +180,7 @@ async def _other_projects(visit: Visit, host: HostView) -> list[Project]:
 
 async def _page(visit: Visit, step: str, *, status: int = 200, **values: object) -> Reply:
     return await visit.page(f"hosts/add_{step}.html", title=text("Add host"), section="hosts", status=status, step=step,
-                            names=TYPES, **values)  # fmt: skip
+                            names=type_names(), **values)  # fmt: skip
 
 
 def _to_step(host: HostView, *, is_live: bool = False) -> Reply:
@@ -199,7 +199,7 @@ async def _host(visit: Visit, text: str) -> HostView:
 def _types(visit: Visit) -> tuple[str, ...]:
     """Simulated hosts only where the region has them."""
     has_simulated = visit.actions.api.info.simulated_hosts
-    return tuple(name for name in TYPES if name != DriverType.SIMULATED.value or has_simulated)
+    return tuple(name for name in type_names() if name != DriverType.SIMULATED.value or has_simulated)
 
 
 PAGES = (

@@ -56,6 +56,10 @@ def _type(host: HostFacts) -> str:
     return type_name(host.driver, product=host.product, in_cluster=host.cluster is not None)
 
 
+def _word_of_type(host: HostFacts) -> str:
+    return host.product.lower() or ("libvirt" if host.driver is DriverType.LIBVIRT else host.driver.value)
+
+
 def _free(host: HostFacts, resource: str) -> int | None:
     return None if host.capacity is None else getattr(host.capacity, resource).free
 
@@ -70,7 +74,6 @@ _COLUMNS: Mapping[str, Callable[[HostFacts], Any]] = {
     "storage": lambda host: _free(host, "storage_bytes"),
     "zone": lambda host: (host.zone, host.pool),
 }
-_TYPES = {DriverType.LXD: "lxd", DriverType.LIBVIRT: "libvirt", DriverType.SIMULATED: "simulated"}
 _USED = {"cpu_used": MachineColumn.CPU_USED, "ram_used": MachineColumn.RAM_USED}
 _BY_CAPACITY = frozenset({"cores", "memory", "storage", *_USED})
 _SHOWN = tuple(name for name in HOSTS.columns if name not in _USED)  # more do not fit beside the meters
@@ -141,7 +144,7 @@ async def show(visit: Visit) -> Reply:
         columns=shown_columns(request, HOSTS.columns, await chosen_columns(visit, "hosts"), _SHOWN),
         choices={
             "state": tuple(HOSTS.fields["state"].choices),
-            "type": sorted({host.product.lower() or _TYPES[host.driver] for host in search.hosts}),
+            "type": sorted({_word_of_type(host) for host in search.hosts}),
             **{name: search.names[name] for name in ("zone", "pool", "cluster", "tag")},
         },
         counts={

@@ -152,7 +152,7 @@ async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal:
         zones=[zone.name for zone in zones],
         pools=[pool.name for pool in pools],
         sums=None if capacity is None else sums(host, limits, capacity),
-        trust=None if host.driver is DriverType.SIMULATED else trust_view(host, parameters, visit.now),
+        trust=trust_view(host, parameters, visit.now) if host.driver in _WITH_TRUST else None,
         has_password=host.driver is DriverType.LIBVIRT,
         changes=changes_of(host, edit.values),
         autostart_options=AUTOSTART_OPTIONS,
@@ -162,6 +162,7 @@ async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal:
     )
 
 
+_WITH_TRUST = {DriverType.LXD, DriverType.LIBVIRT}
 ADMIN = Permission.ADMIN
 PAGES = (
     *form_pages("hosts/<host>/settings", settings, permission=ADMIN),

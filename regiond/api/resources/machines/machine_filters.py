@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from common.installed_drivers import added_types
 from common.values import DriverType
 from regiond.api.declaration.field_types import Integer, IntegerList, TextList
 from regiond.api.declaration.fields import Field, Format, Problems, Values
@@ -178,7 +179,7 @@ def names_only_ids(values: Values) -> bool:
 
 def _word_problems(values: Values) -> Problems:
     """Returns problems for words that are none of a filter. One of MAAS that no machine can have is known."""
-    types = [one.value for one in DriverType]
+    types = [*(one.value for one in DriverType), *added_types()]
     return {
         **_unknown_words(values, ("status", "not_status"), _STATUSES, _STATUS_NUMBERS),
         **_unknown_words(values, ("simple_status", "not_simple_status"), _SIMPLE_STATUSES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest
+from common.installed_drivers import added_types
 from common.values import Autostart, DriverType
 from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Boolean, Choice, CommaList, Float, Integer, Secret, Text
@@ -154,7 +155,7 @@ def create_problems(call: Call) -> Problems:
     if name is None:
         return {}
     types = [DriverType.LXD.value, INCUS, DriverType.LIBVIRT.value]
-    types += [DriverType.SIMULATED.value] if simulated_hosts else []
+    types += [*([DriverType.SIMULATED.value] if simulated_hosts else []), *added_types()]
     if name not in types:
         return {"type": [no_choice(name, types)]}
     return _address_problems(driver_named(name), address, simulated_hosts=simulated_hosts)
