@@ -58,7 +58,8 @@ class KindWords:
     """Words for people. `does` follows `operation 7, which`; `verb` precedes a name, and `title` has it.
 
     `kind` is the kind without a name, if that is not `verb`. `steps` and `events` are those that only it has, or it
-    first: the events in the plural, as of a group. `page` is the tab or form of a VM from which it is asked for again.
+    first: the events in the plural, as of a group. `page` is the tab or form of a VM from which it is asked for again;
+    with `for_administrators`, nobody else may ask.
     """
 
     does: str
@@ -68,6 +69,7 @@ class KindWords:
     steps: Mapping[str, str] = field(factory=dict)
     events: Mapping[str, str] = field(factory=dict)
     page: str = ""
+    for_administrators: bool = False
 
 
 KIND_WORDS: Mapping[OperationKind, KindWords] = {
@@ -99,6 +101,7 @@ KIND_WORDS: Mapping[OperationKind, KindWords] = {
         does=marked("deletes {machine} from {host}"), verb=marked("Delete"), title=marked("Delete {name}"),
         steps={"remove_guest": marked("remove guest")},
         events={"machine_deleted": marked("VMs deleted"), "delete_failed": marked("deletions failed")},
+        page="delete",
     ),
     OperationKind.ALLOCATE: KindWords(
         does=marked("allocates {machine}"), verb=marked("Allocate"), title=marked("Allocate {name}"),
@@ -111,10 +114,12 @@ KIND_WORDS: Mapping[OperationKind, KindWords] = {
             "shut_down": marked("shut down"),
         },
         events={"machine_released": marked("VMs released"), "release_failed": marked("releases failed")},
+        page="release",
     ),
     OperationKind.REFRESH: KindWords(
         does=marked("refreshes {host}"), verb=marked("Refresh"), title=marked("Refresh {name}"),
         steps={"discover": marked("discover")},
+        for_administrators=True,
     ),
     OperationKind.REMOVE_HOST: KindWords(
         does=marked("removes {host}"), verb=marked("Remove host"), title=marked("Remove host {name}"),
@@ -124,6 +129,7 @@ KIND_WORDS: Mapping[OperationKind, KindWords] = {
             "remove_image_copies": marked("remove image copies"), "untrust": marked("untrust"),
         },
         events={"host_removed": marked("hosts removed")},
+        for_administrators=True,
     ),
     OperationKind.ROTATE: KindWords(
         does=marked("replaces the key pair of {host}"), verb=marked("Rotate credentials of"),
@@ -133,15 +139,18 @@ KIND_WORDS: Mapping[OperationKind, KindWords] = {
             "untrust_old": marked("untrust old"), "verify_new": marked("verify new"),
         },
         events={"credentials_rotated": marked("credentials rotated")},
+        for_administrators=True,
     ),
     OperationKind.ADOPT: KindWords(
         does=marked("adopts {machine} on {host}"), verb=marked("Adopt"), title=marked("Adopt {name}"),
         steps={"write_marker": marked("write marker")},
         events={"machine_adopted": marked("VMs adopted"), "adopt_failed": marked("adoptions failed")},
+        for_administrators=True,
     ),
     OperationKind.FORGET: KindWords(
         does=marked("forgets {machine} on {host}"), verb=marked("Forget"), title=marked("Forget {name}"),
         steps={"remove_marker": marked("remove marker"), "restore_marker": marked("restore marker")},
+        for_administrators=True,
     ),
     OperationKind.CLEAN_UP: KindWords(
         does=marked("removes what is left of {machine} on {host}"), verb=marked("Clean up"),
@@ -155,6 +164,7 @@ KIND_WORDS: Mapping[OperationKind, KindWords] = {
             "image_copy_removed": marked("copies of images removed"),
             "orphaned_volume_removed": marked("orphaned volumes removed"),
         },
+        for_administrators=True,
     ),
     OperationKind.DEPLOY: KindWords(
         does=marked("deploys {machine} on {host}"), verb=marked("Deploy"), title=marked("Deploy {name}"),
@@ -167,6 +177,7 @@ KIND_WORDS: Mapping[OperationKind, KindWords] = {
             "machine_deploying": marked("deployments begun"), "machine_deployed": marked("VMs deployed"),
             "rebuild_failed": marked("rebuilds failed"), "deployment_failed": marked("deployments failed"),
         },
+        page="deploy",
     ),
     OperationKind.SET_AUTOSTART: KindWords(
         does=marked("sets whether {machine} starts with {host}"), verb=marked("Set autostart of"),
@@ -220,6 +231,7 @@ KIND_WORDS: Mapping[OperationKind, KindWords] = {
         does=marked("resizes {machine} on {host}"), verb=marked("Resize"), title=marked("Resize {name}"),
         steps={"resize": marked("resize"), "restore_size": marked("restore size")},
         events={"machine_resized": marked("VMs resized")},
+        page="resize",
     ),
     OperationKind.ADD_DISK: KindWords(
         does=marked("adds a disk to {machine} on {host}"), verb=marked("Add a disk to"),
@@ -291,6 +303,7 @@ KIND_WORDS: Mapping[OperationKind, KindWords] = {
             "await_refreshes": marked("wait for VM hosts"), "adopt_machines": marked("adopt VMs"),
             "claim_addresses": marked("claim addresses"),
         },
+        for_administrators=True,
     ),
     OperationKind.REGISTER: KindWords(
         does=marked("registers {machine} on {host} in a MAAS"), verb=marked("Register in MAAS"),

@@ -32,10 +32,6 @@ _USER_DATA = constant("User data is not kept after the task has ended: if there 
 _NO_FIELD = constant("The form has no field for a part of this request. Send it again with what sent it: API or CLI.")
 _NO_HOST = constant("The host is no longer there.")
 
-_OF_ADMINISTRATORS = {
-    OperationKind.REFRESH, OperationKind.REMOVE_HOST, OperationKind.ROTATE, OperationKind.ADOPT, OperationKind.FORGET,
-    OperationKind.CLEAN_UP, OperationKind.IMPORT,
-}  # fmt: skip
 _BULK = {action.as_task: key for key, action in bulk_actions.ACTIONS.items() if action.as_task is not None}
 
 
@@ -68,7 +64,7 @@ def _may(task: Operation, caller: Caller, machine: MachineView | None) -> bool:
         return True
     if task.kind in {OperationKind.COMPOSE, OperationKind.BULK}:
         return caller.operated_pools != frozenset()
-    if task.kind in _OF_ADMINISTRATORS or machine is None:
+    if words_of(task.kind).for_administrators or machine is None:
         return False
     allocates = task.kind in {OperationKind.DEPLOY, OperationKind.ALLOCATE}
     return may_act(caller, machine) or (allocates and may_allocate(caller, machine))
@@ -196,12 +192,9 @@ def _on_machine(task: Operation) -> Retry:
         return Retry(instead=_NO_VM)
     if task.kind is OperationKind.POWER:
         return _power(task, task.system_id)
-    if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY, OperationKind.RESIZE}:
-        again = REBUILD if task.request.get(REBUILD) else task.kind.value
-        return Retry(url=page_url("vms", task.system_id, again))
     if task.kind is OperationKind.FORGET and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))
-    if page := words_of(task.kind).page:  # of the VM, or a form of it
+    if page := REBUILD if task.request.get(REBUILD) else words_of(task.kind).page:  # of the VM, or a form of it
         return Retry(url=page_url("vms", task.system_id, page))
     return Retry(url=page_url("vms", task.system_id))  # set_autostart and allocate: the page of the VM offers them
 
