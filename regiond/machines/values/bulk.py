@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from attrs import field, frozen
+
 from common.operation_kinds import OperationKind
 from common.values import PowerAction
 from regiond.caller import Permission
@@ -47,86 +49,69 @@ class BulkAction(StrEnum):
     @property
     def kind(self) -> OperationKind:
         """The kind of the child operations. The release of a machine that allocation composed deletes it."""
-        return _KINDS.get(self, OperationKind.POWER)
+        return _FACTS[self].kind
 
     @property
     def power(self) -> PowerAction | None:
-        return _POWER.get(self)
+        return _FACTS[self].power
 
     @property
     def deploys(self) -> bool:
         """Whether it writes an image to the root disk of each machine: it is a DeployRequest."""
-        return self in {BulkAction.DEPLOY, BulkAction.REBUILD}
+        return self.kind is OperationKind.DEPLOY
 
     @property
     def changes_hardware(self) -> bool:
         """Whether it is a BulkChange."""
-        return self in _OF_HARDWARE
+        return _FACTS[self].changes_hardware
 
     @property
     def done(self) -> str:
         """The participle that messages use for a machine whose child has succeeded, such as `powered on`."""
-        return _DONE[self]
+        return _FACTS[self].done
 
     @property
     def permission(self) -> Permission:
         """The permission that the caller needs on each machine, as at the endpoint of one machine."""
-        return Permission.OPERATOR if self in _OF_OPERATORS else Permission.OWNER
+        return _FACTS[self].permission
 
 
-_OF_HARDWARE = frozenset(
-    {
-        BulkAction.RESIZE,
-        BulkAction.ADD_DISK,
-        BulkAction.GROW_DISK,
-        BulkAction.MOVE_DISK,
-        BulkAction.REMOVE_DISK,
-        BulkAction.SET_BOOT,
-        BulkAction.ADD_INTERFACE,
-        BulkAction.CHANGE_INTERFACE,
-        BulkAction.REMOVE_INTERFACE,
-    }
-)
-_OF_OPERATORS = frozenset({BulkAction.RELEASE, BulkAction.DEPLOY})  # of stock, a deployment allocates it
-_KINDS: Mapping[BulkAction, OperationKind] = {
-    BulkAction.RELEASE: OperationKind.RELEASE,
-    BulkAction.DELETE: OperationKind.DELETE,
-    BulkAction.DEPLOY: OperationKind.DEPLOY,
-    BulkAction.REBUILD: OperationKind.DEPLOY,
-    BulkAction.RESIZE: OperationKind.RESIZE,
-    BulkAction.ADD_DISK: OperationKind.ADD_DISK,
-    BulkAction.GROW_DISK: OperationKind.GROW_DISK,
-    BulkAction.MOVE_DISK: OperationKind.MOVE_DISK,
-    BulkAction.REMOVE_DISK: OperationKind.REMOVE_DISK,
-    BulkAction.SET_BOOT: OperationKind.SET_BOOT,
-    BulkAction.ADD_INTERFACE: OperationKind.ADD_NIC,
-    BulkAction.CHANGE_INTERFACE: OperationKind.CHANGE_NIC,
-    BulkAction.REMOVE_INTERFACE: OperationKind.REMOVE_NIC,
-    BulkAction.CLONE: OperationKind.COMPOSE,
-}
-_POWER: Mapping[BulkAction, PowerAction] = {
-    BulkAction.POWER_ON: PowerAction.ON,
-    BulkAction.POWER_OFF: PowerAction.OFF,
-    BulkAction.FORCE_OFF: PowerAction.FORCE_OFF,
-    BulkAction.POWER_CYCLE: PowerAction.CYCLE,
-}
-_DONE: Mapping[BulkAction, str] = {
-    BulkAction.POWER_ON: "powered on",
-    BulkAction.POWER_OFF: "powered off",
-    BulkAction.FORCE_OFF: "powered off",
-    BulkAction.POWER_CYCLE: "restarted",
-    BulkAction.RELEASE: "released",
-    BulkAction.DELETE: "deleted",
-    BulkAction.DEPLOY: "deployed",
-    BulkAction.REBUILD: "rebuilt",
-    BulkAction.RESIZE: "resized",
-    BulkAction.ADD_DISK: "given a disk",
-    BulkAction.GROW_DISK: "given a larger disk",
-    BulkAction.MOVE_DISK: "changed",
-    BulkAction.REMOVE_DISK: "changed",
-    BulkAction.SET_BOOT: "given the boot order",
-    BulkAction.ADD_INTERFACE: "given a NIC",
-    BulkAction.CHANGE_INTERFACE: "given another network",
-    BulkAction.REMOVE_INTERFACE: "changed",
-    BulkAction.CLONE: "composed",
+@frozen
+class _Facts:
+    kind: OperationKind
+    done: str
+    power: PowerAction | None = field(default=None, kw_only=True)
+    permission: Permission = field(default=Permission.OWNER, kw_only=True)
+    changes_hardware: bool = field(default=False, kw_only=True)
+
+
+def _power(action: PowerAction, done: str) -> _Facts:
+    return _Facts(OperationKind.POWER, done, power=action)
+
+
+def _hardware(kind: OperationKind, done: str) -> _Facts:
+    return _Facts(kind, done, changes_hardware=True)
+
+
+_FACTS: Mapping[BulkAction, _Facts] = {
+    BulkAction.POWER_ON: _power(PowerAction.ON, "powered on"),
+    BulkAction.POWER_OFF: _power(PowerAction.OFF, "powered off"),
+    BulkAction.FORCE_OFF: _power(PowerAction.FORCE_OFF, "powered off"),
+    BulkAction.POWER_CYCLE: _power(PowerAction.CYCLE, "restarted"),
+    BulkAction.RELEASE: _Facts(OperationKind.RELEASE, "released", permission=Permission.OPERATOR),
+    BulkAction.DELETE: _Facts(OperationKind.DELETE, "deleted"),
+    BulkAction.DEPLOY: _Facts(  # of stock, a deployment allocates it
+        OperationKind.DEPLOY, "deployed", permission=Permission.OPERATOR
+    ),
+    BulkAction.REBUILD: _Facts(OperationKind.DEPLOY, "rebuilt"),
+    BulkAction.RESIZE: _hardware(OperationKind.RESIZE, "resized"),
+    BulkAction.ADD_DISK: _hardware(OperationKind.ADD_DISK, "given a disk"),
+    BulkAction.GROW_DISK: _hardware(OperationKind.GROW_DISK, "given a larger disk"),
+    BulkAction.MOVE_DISK: _hardware(OperationKind.MOVE_DISK, "changed"),
+    BulkAction.REMOVE_DISK: _hardware(OperationKind.REMOVE_DISK, "changed"),
+    BulkAction.SET_BOOT: _hardware(OperationKind.SET_BOOT, "given the boot order"),
+    BulkAction.ADD_INTERFACE: _hardware(OperationKind.ADD_NIC, "given a NIC"),
+    BulkAction.CHANGE_INTERFACE: _hardware(OperationKind.CHANGE_NIC, "given another network"),
+    BulkAction.REMOVE_INTERFACE: _hardware(OperationKind.REMOVE_NIC, "changed"),
+    BulkAction.CLONE: _Facts(OperationKind.COMPOSE, "composed"),
 }

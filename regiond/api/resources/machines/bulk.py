@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
@@ -34,37 +34,62 @@ from regiond.machines.model import (
 )
 from regiond.validation_messages import REQUIRED
 
-_OPTIONS: Mapping[BulkAction, tuple[Field, ...]] = {
-    BulkAction.RELEASE: RELEASE_OPTIONS,
-    BulkAction.DEPLOY: IMAGE_FIELDS,
-    BulkAction.REBUILD: IMAGE_FIELDS,
-    BulkAction.RESIZE: SIZE_FIELDS,
-    BulkAction.ADD_DISK: DISK_FIELDS,
-    BulkAction.GROW_DISK: (DISK, SIZE),
-    BulkAction.MOVE_DISK: (DISK, POOL),
-    BulkAction.REMOVE_DISK: (DISK, KEEP),
-    BulkAction.SET_BOOT: BOOT_FIELDS,
-    BulkAction.ADD_INTERFACE: (NIC_OF_MANY,),
-    BulkAction.CHANGE_INTERFACE: (INTERFACE, NIC_OF_MANY),
-    BulkAction.REMOVE_INTERFACE: (INTERFACE,),
+
+@frozen
+class _Options:
+    """The fields of one action, those of them that it needs, and the change of hardware that they ask for."""
+
+    fields: tuple[Field, ...]
+    required: tuple[str, ...] = field(default=(), kw_only=True)
+    change: Callable[[Call], BulkChange] | None = field(default=None, kw_only=True)
+
+
+_OPTIONS: Mapping[BulkAction, _Options] = {
+    BulkAction.RELEASE: _Options(RELEASE_OPTIONS),
+    BulkAction.DEPLOY: _Options(IMAGE_FIELDS),
+    BulkAction.REBUILD: _Options(IMAGE_FIELDS),
+    BulkAction.RESIZE: _Options(SIZE_FIELDS, change=size_request),
+    BulkAction.ADD_DISK: _Options(DISK_FIELDS, required=("size",), change=disk_to_add),
+    BulkAction.GROW_DISK: _Options(
+        (DISK, SIZE),
+        required=("disk", "size"),
+        change=lambda call: NamedDisk(name=call.values["disk"], size_bytes=gigabytes(call.values["size"])),
+    ),
+    BulkAction.MOVE_DISK: _Options(
+        (DISK, POOL),
+        required=("disk", "pool"),
+        change=lambda call: NamedDisk(name=call.values["disk"], pool=call.values["pool"]),
+    ),
+    BulkAction.REMOVE_DISK: _Options(
+        (DISK, KEEP),
+        required=("disk",),
+        change=lambda call: NamedDisk(name=call.values["disk"], keep=call.values["keep"]),
+    ),
+    BulkAction.SET_BOOT: _Options(BOOT_FIELDS, change=boot_to_set),
+    BulkAction.ADD_INTERFACE: _Options(
+        (NIC_OF_MANY,), change=lambda call: NicToAdd(constraint=call.values["interfaces"])
+    ),
+    BulkAction.CHANGE_INTERFACE: _Options(
+        (INTERFACE, NIC_OF_MANY),
+        required=("interface", "interfaces"),
+        change=lambda call: NamedNic(name=call.values["interface"], constraint=call.values["interfaces"]),
+    ),
+    BulkAction.REMOVE_INTERFACE: _Options(
+        (INTERFACE,), required=("interface",), change=lambda call: NamedNic(name=call.values["interface"])
+    ),
 }
-_REQUIRED: Mapping[str, tuple[str, ...]] = {
-    BulkAction.ADD_DISK: ("size",),
-    BulkAction.GROW_DISK: ("disk", "size"),
-    BulkAction.MOVE_DISK: ("disk", "pool"),
-    BulkAction.REMOVE_DISK: ("disk",),
-    BulkAction.CHANGE_INTERFACE: ("interface", "interfaces"),
-    BulkAction.REMOVE_INTERFACE: ("interface",),
-}
+_NO_OPTIONS = _Options(())
 _EITHER = "Give machines or stopped_by, not both."
 _ACTIONS = tuple(action.value for action in BulkAction if action is not BulkAction.CLONE)
 _FIELDS: Mapping[str, Field] = {
-    one.name: one for action, fields in _OPTIONS.items() if action is not BulkAction.RELEASE for one in fields
+    one.name: one for action, options in _OPTIONS.items() if action is not BulkAction.RELEASE for one in options.fields
 }
 _ACTIONS_BY_FIELD: Mapping[str, tuple[BulkAction, ...]] = {
-    one.name: tuple(action for action, fields in _OPTIONS.items() if one.name in {field.name for field in fields})
-    for fields in _OPTIONS.values()
-    for one in fields
+    one.name: tuple(
+        action for action, others in _OPTIONS.items() if one.name in {other.name for other in others.fields}
+    )
+    for options in _OPTIONS.values()
+    for one in options.fields
 }
 
 
@@ -117,23 +142,12 @@ def _deploy_request(call: Call) -> DeployRequest:
     )  # fmt: skip
 
 
-_CHANGES: Mapping[BulkAction, Callable[[Call], BulkChange]] = {
-    BulkAction.RESIZE: size_request,
-    BulkAction.ADD_DISK: disk_to_add,
-    BulkAction.GROW_DISK: lambda call: NamedDisk(name=call.values["disk"], size_bytes=gigabytes(call.values["size"])),
-    BulkAction.MOVE_DISK: lambda call: NamedDisk(name=call.values["disk"], pool=call.values["pool"]),
-    BulkAction.REMOVE_DISK: lambda call: NamedDisk(name=call.values["disk"], keep=call.values["keep"]),
-    BulkAction.SET_BOOT: boot_to_set,
-    BulkAction.ADD_INTERFACE: lambda call: NicToAdd(constraint=call.values["interfaces"]),
-    BulkAction.CHANGE_INTERFACE: lambda call: NamedNic(
-        name=call.values["interface"], constraint=call.values["interfaces"]
-    ),
-    BulkAction.REMOVE_INTERFACE: lambda call: NamedNic(name=call.values["interface"]),
-}
+def _options(call: Call) -> _Options:
+    return _OPTIONS.get(BulkAction(call.values["action"]), _NO_OPTIONS)
 
 
 def _change(call: Call) -> BulkChange | None:
-    change_of = _CHANGES.get(BulkAction(call.values["action"]))
+    change_of = _options(call).change
     return None if change_of is None else change_of(call)
 
 
@@ -150,8 +164,9 @@ def _problems(call: Call) -> Problems:
         return {"machines": [_EITHER if call.values["machines"] else REQUIRED], **foreign}
     if call.values["stopped_by"] is not None and call.values["action"] != BulkAction.POWER_ON:
         return {"stopped_by": ["This is for the action power_on."], **foreign}
-    required = _REQUIRED.get(call.values["action"], ())
-    missing = {name: [REQUIRED] for name in required if not call.values[name] and name not in call.invalid}
+    missing = {
+        name: [REQUIRED] for name in _options(call).required if not call.values[name] and name not in call.invalid
+    }
     return {**missing, **foreign}
 
 
