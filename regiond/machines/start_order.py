@@ -14,7 +14,7 @@ from regiond.db.pool import Db
 from regiond.machines import boot_store
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import MachineView, StartOrderPlan
+from regiond.machines.model import ChangePlan, MachineView
 from regiond.machines.values.boot import StartOrderToSet
 from regiond.operations.service import Outcome
 
@@ -25,7 +25,7 @@ class _Request:
     before: StartOrder | None
 
 
-class SetStartOrder(HardwareChange[StartOrderToSet, _Request, StartOrderPlan]):
+class SetStartOrder(HardwareChange[StartOrderToSet, _Request, ChangePlan]):
     """A running guest does not notice. Administrators ask for it: it concerns the other machines of the host."""
 
     kind = OperationKind.SET_START_ORDER
@@ -34,7 +34,7 @@ class SetStartOrder(HardwareChange[StartOrderToSet, _Request, StartOrderPlan]):
 
     async def decide(
         self, db: Db, caller: Caller, system_id: str, asked: StartOrderToSet
-    ) -> Decision[_Request, StartOrderPlan]:
+    ) -> Decision[_Request, ChangePlan]:
         caller.require_admin()
         if asked == StartOrderToSet():
             raise InvalidRequest.of({"priority": ["Name the priority, the delay or both."]})
@@ -74,14 +74,14 @@ class SetStartOrder(HardwareChange[StartOrderToSet, _Request, StartOrderPlan]):
         )
 
 
-def _plan(machine: MachineView, wanted: StartOrder) -> StartOrderPlan:
+def _plan(machine: MachineView, wanted: StartOrder) -> ChangePlan:
     name = machine.hostname
     if wanted == machine.boot.start_order:
-        return StartOrderPlan(name=name, effects=(f"{name} has this order already.",))
+        return ChangePlan(name=name, effects=(f"{name} has this order already.",))
     effects = [
         f"When {machine.host_name} starts, {name} starts before VMs with a lower priority than {wanted.priority}, and "
         f"{number_of(wanted.delay_s, 'second')} pass before the next one."
     ]
     if machine.autostart_in_effect == "never":
         effects.append(f"It does not start with its host now: its autostart is {machine.autostart_in_effect}.")
-    return StartOrderPlan(name=name, effects=tuple(effects))
+    return ChangePlan(name=name, effects=tuple(effects))

@@ -18,7 +18,7 @@ from regiond.machines.generation import write_generation
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.iso.model import eject_plan, insert_plan, iso_ref, pool_for_copy
-from regiond.machines.model import IsoPlan
+from regiond.machines.model import ChangePlan
 from regiond.machines.values.boot import IsoToEject, IsoToInsert
 from regiond.operations.service import Outcome
 
@@ -38,14 +38,16 @@ class _Ejection:
     name: str
 
 
-class InsertIso(HardwareChange[IsoToInsert, _Insertion, IsoPlan]):
+class InsertIso(HardwareChange[IsoToInsert, _Insertion, ChangePlan]):
     """Copies the image to the host unless it is there, then puts it into the drive."""
 
     kind = OperationKind.INSERT_ISO
     Request = _Insertion
     asked = (IsoToInsert,)
 
-    async def decide(self, db: Db, caller: Caller, system_id: str, asked: IsoToInsert) -> Decision[_Insertion, IsoPlan]:
+    async def decide(
+        self, db: Db, caller: Caller, system_id: str, asked: IsoToInsert
+    ) -> Decision[_Insertion, ChangePlan]:
         machine = await changeable(db, caller, system_id)
         image = await self.tools.images.find_iso(db, asked.image, machine.architecture)
         request = _Insertion(
@@ -94,7 +96,7 @@ class InsertIso(HardwareChange[IsoToInsert, _Insertion, IsoPlan]):
         )
 
 
-class EjectIso(HardwareChange[IsoToEject, _Ejection, IsoPlan]):
+class EjectIso(HardwareChange[IsoToEject, _Ejection, ChangePlan]):
     """Takes the region's image out of the drive. The host keeps its copy for other machines."""
 
     kind = OperationKind.EJECT_ISO
@@ -102,7 +104,9 @@ class EjectIso(HardwareChange[IsoToEject, _Ejection, IsoPlan]):
     undoes_on_host = False
     asked = (IsoToEject,)
 
-    async def decide(self, db: Db, caller: Caller, system_id: str, asked: IsoToEject) -> Decision[_Ejection, IsoPlan]:
+    async def decide(
+        self, db: Db, caller: Caller, system_id: str, asked: IsoToEject
+    ) -> Decision[_Ejection, ChangePlan]:
         machine = await changeable(db, caller, system_id)
         request = _Ejection(name=machine.boot.next_iso or machine.boot.iso)
         return Decision(machine=machine, request=request, plan=eject_plan(machine))

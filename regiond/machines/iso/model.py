@@ -6,7 +6,7 @@ from common.deployment_spec import ImageRef
 from common.errors import WrongState
 from common.values import PowerState
 from regiond.images.model import Image
-from regiond.machines.model import IsoPlan, MachineView
+from regiond.machines.model import ChangePlan, MachineView
 
 
 def iso_ref(image: Image) -> ImageRef:
@@ -35,14 +35,14 @@ def pool_for_copy(machine: MachineView) -> str:
     return first.storage_pool_key
 
 
-def insert_plan(machine: MachineView, image: Image) -> IsoPlan:
+def insert_plan(machine: MachineView, image: Image) -> ChangePlan:
     name, present = machine.hostname, machine.boot.iso
     if machine.boot.iso_sha256 == image.sha256 and not machine.boot.next_iso:
-        return IsoPlan(name=name, effects=(f"{name} has {image.name} in its drive already.",))
+        return ChangePlan(name=name, effects=(f"{name} has {image.name} in its drive already.",))
     is_off = machine.power_state == PowerState.OFF
     when = "now" if is_off else "now if its hypervisor can do that, else at its next start"
     instead = f" instead of {present}" if present else ""
-    return IsoPlan(
+    return ChangePlan(
         name=name,
         effects=(
             f"{machine.host_name} gets a copy of {image.name} ({image.size_bytes} bytes), unless it has one.",
@@ -52,9 +52,11 @@ def insert_plan(machine: MachineView, image: Image) -> IsoPlan:
     )
 
 
-def eject_plan(machine: MachineView) -> IsoPlan:
+def eject_plan(machine: MachineView) -> ChangePlan:
     name, boot = machine.hostname, machine.boot
     present = boot.next_iso or boot.iso
     if not present:
-        return IsoPlan(name=name, effects=(f"{name} has no ISO image in its drive.",))
-    return IsoPlan(name=name, effects=(f"{present} is taken out of the drive of {name}, also if its system uses it.",))
+        return ChangePlan(name=name, effects=(f"{name} has no ISO image in its drive.",))
+    return ChangePlan(
+        name=name, effects=(f"{present} is taken out of the drive of {name}, also if its system uses it.",)
+    )

@@ -56,16 +56,8 @@ class BootPlan:
 
 
 @frozen(kw_only=True)
-class IsoPlan:
-    """The plan of a change of the drive. `name` is the hostname; `effects` are sentences for people."""
-
-    name: str
-    effects: tuple[str, ...]
-
-
-@frozen(kw_only=True)
-class StartOrderPlan:
-    """The plan of a change of the start order. `name` is the hostname; `effects` are sentences for people."""
+class ChangePlan:
+    """The plan of a change that says it all in `effects`, sentences for people. `name` is the hostname."""
 
     name: str
     effects: tuple[str, ...]

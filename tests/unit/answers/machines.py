@@ -20,6 +20,7 @@ from regiond.machines.model import (
     Amount,
     BootPlan,
     BootToSet,
+    ChangePlan,
     DeviceView,
     DiskPlan,
     DiskToAdd,
@@ -27,7 +28,6 @@ from regiond.machines.model import (
     DiskToGrow,
     DiskToMove,
     DiskToRemove,
-    IsoPlan,
     IsoToEject,
     IsoToInsert,
     MachineToCompose,
@@ -39,7 +39,6 @@ from regiond.machines.model import (
     PowerPlan,
     ResizePlan,
     SizeRequest,
-    StartOrderPlan,
     StartOrderToSet,
     Takes,
 )
@@ -99,13 +98,13 @@ RESIZE_PLAN = ResizePlan(
     memory_mib=Amount(now=2048, wanted=2048, takes_effect=Takes.NO_EFFECT),
     effects=("web-1 gets 4 cores instead of 2.",),
 )
-ISO_PLAN = IsoPlan(name="web-1", effects=("No.",))
+ISO_PLAN = ChangePlan(name="web-1", effects=("No.",))
 # The operation and the plan of a change of hardware, by what asks for it.
 CHANGES: Mapping[type, tuple[Operation, Any]] = {
     SizeRequest: (OPERATION, RESIZE_PLAN),
     IsoToInsert: (OPERATION, ISO_PLAN),
     IsoToEject: (OPERATION, ISO_PLAN),
-    StartOrderToSet: (OPERATION, StartOrderPlan(name="web-1", effects=("No.",))),
+    StartOrderToSet: (OPERATION, ChangePlan(name="web-1", effects=("No.",))),
     BootToSet: (OPERATION, BOOT_PLAN),
     **{disk: (ADDED, DISK_PLAN) for disk in (DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove)},
     **{nic: (NIC_ADDED, NIC_PLAN) for nic in (NicToAdd, NicToChange, NicToRemove)},

@@ -9,10 +9,11 @@ from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done
-from regiond.api.declaration.serializer import Serializer
+from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
+from regiond.machines.model import ChangePlan
 from regiond.operations.model import Operation
 
 P = TypeVar("P")
@@ -22,6 +23,11 @@ PLAN_IN_SENTENCES = "For a dry run: what would change, in sentences."
 
 def plan_result(plan: Serializer[P]) -> Result[P]:
     return Result(doc=PLAN_IN_SENTENCES, type=plan)
+
+
+def in_sentences(name: str) -> Serializer[ChangePlan]:
+    """Returns the serializer of a plan in sentences; `name` is that of its schema."""
+    return serializer(name, *fields_of(ChangePlan, "name effects"))
 
 
 async def begun(call: Call, system_id: str, asked: object) -> Operation:

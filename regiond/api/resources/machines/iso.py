@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.declaration.served import filled
-from regiond.api.resources.machines.hardware_changes import changing_hardware
+from regiond.api.resources.machines.hardware_changes import changing_hardware, in_sentences
 from regiond.images.model import MAX_IMAGE_NAME
-from regiond.machines.model import IsoPlan, IsoToEject, IsoToInsert
+from regiond.machines.model import IsoToEject, IsoToInsert
 
-ISO_PLAN_JSON: Serializer[IsoPlan] = serializer("IsoPlan", *fields_of(IsoPlan, "name effects"))
+_PLAN = in_sentences("IsoPlan")
 OF_ONE = (
     changing_hardware(
-        ISO_PLAN_JSON,
+        _PLAN,
         "insert_iso",
         filled(IsoToInsert),
         title="Insert an ISO image into a machine",
@@ -32,7 +31,7 @@ OF_ONE = (
         ),
     ),
     changing_hardware(
-        ISO_PLAN_JSON,
+        _PLAN,
         "eject_iso",
         filled(IsoToEject),
         title="Eject the ISO image of a machine",

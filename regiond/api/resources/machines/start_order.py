@@ -6,16 +6,12 @@ from common.boot import MAX_START_DELAY_S, MAX_START_PRIORITY
 from regiond.api.declaration.endpoint import Permission
 from regiond.api.declaration.field_types import Integer
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.declaration.served import filled
-from regiond.api.resources.machines.hardware_changes import changing_hardware
-from regiond.machines.model import StartOrderPlan, StartOrderToSet
+from regiond.api.resources.machines.hardware_changes import changing_hardware, in_sentences
+from regiond.machines.model import StartOrderToSet
 
-START_ORDER_PLAN_JSON: Serializer[StartOrderPlan] = serializer(
-    "StartOrderPlan", *fields_of(StartOrderPlan, "name effects")
-)
 SET_START_ORDER = changing_hardware(
-    START_ORDER_PLAN_JSON,
+    in_sentences("StartOrderPlan"),
     "set_start_order",
     filled(StartOrderToSet),
     permission=Permission.ADMIN,
