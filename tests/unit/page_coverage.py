@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from common.operation_kinds import words_of
+from regiond.machines.hardware_kinds import KINDS
+
 
 @frozen
 class Shown:
@@ -92,7 +95,14 @@ WITHOUT: Mapping[str, str] = {
     "GET files/?op=get_by_key": PROGRAMS,
 }
 
+_TABS = ("storage", "network")  # of a VM: a form below it asks for each of their kinds, listed here by hand
+_FORMS: Mapping[str, Shown] = {
+    f"POST machines/{{system_id}}/?op={one.kind}": Shown(f"vms/<system_id>/{page}")
+    for one in KINDS
+    if (page := words_of(one.kind).page) and page not in _TABS
+}
 OFFERED: Mapping[str, Shown] = {
+    **_FORMS,
     "GET version/": Shown("about", "racks.regions"),
     # Hosts
     "GET vm-hosts/": Shown("hosts", "hosts.long_list"),
@@ -159,13 +169,8 @@ OFFERED: Mapping[str, Shown] = {
     "GET nodes/{system_id}/interfaces/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/interfaces/{id}/": Shown("vms/<system_id>", "machines.read"),
     "GET machines/{system_id}/?op=usage": Shown("vms/<system_id>", "usages.of_machine"),
-    "POST machines/{system_id}/?op=resize": Shown("vms/<system_id>/resize"),
-    "POST machines/{system_id}/?op=set_boot": Shown("vms/<system_id>/boot"),
-    "POST machines/{system_id}/?op=set_start_order": Shown("vms/<system_id>/start-order"),
     "POST machines/{system_id}/?op=register_in_maas": Shown("vms/<system_id>/maas"),
     "POST machines/{system_id}/?op=unregister_from_maas": Shown("vms/<system_id>/maas"),
-    "POST machines/{system_id}/?op=insert_iso": Shown("vms/<system_id>/iso"),
-    "POST machines/{system_id}/?op=eject_iso": Shown("vms/<system_id>/iso"),
     "POST machines/{system_id}/?op=add_disk": Shown("vms/<system_id>/storage/add"),
     "POST machines/{system_id}/?op=adopt_disk": Shown("vms/<system_id>/storage/<disk>/adopt"),
     "POST machines/{system_id}/?op=attach_disk": Shown("vms/<system_id>/storage/attach"),
@@ -176,7 +181,6 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=change_interface": Shown("vms/<system_id>/network/<nic>/change"),
     "POST machines/{system_id}/?op=remove_interface": Shown("vms/<system_id>/network/<nic>/remove"),
     "GET exports/": Shown("settings/exports", "exports.list"),
-    "POST machines/{system_id}/?op=export": Shown("vms/<system_id>/export"),
     "POST vm-hosts/{id}/?op=import": Shown("settings/exports/<export>/import"),
     "DELETE exports/{id}/": Shown("settings/exports/<export>/delete"),
     "GET kept-disks/": Shown("hosts/<host>/resources", "kept_disks.list"),
