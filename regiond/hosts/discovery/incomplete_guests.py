@@ -16,6 +16,12 @@ from regiond.hosts.discovery.snapshot import ServerSnapshot
 from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources
 
+# What a driver reads of all guests in bulk, besides the disks. Every other field may not have been read.
+_LISTED = (
+    "project", "guest_key", "name", "marker_installation", "marker_machine", "machine_id", "power_state", "cores",
+    "memory_mib", "kind", "autostart", "started_at",
+)  # fmt: skip
+
 
 def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
     """Returns `record`, with details that were not read taken from its last record, else from its machine's claims."""
@@ -23,24 +29,9 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
     if before is not None:
         serials = {disk["device"]: disk["serial"] for disk in before.disks}
         return evolve(
-            record,
-            architecture=before.architecture,
-            pinned_core_ids=before.pinned_core_ids,
-            huge_pages_backed=before.huge_pages_backed,
+            before,
+            **{name: getattr(record, name) for name in _LISTED},
             disks=tuple({**disk, "serial": serials.get(disk["device"])} for disk in record.disks),
-            nics=before.nics,
-            boot_device=before.boot_device,
-            boot_order=before.boot_order,
-            pending_boot_order=before.pending_boot_order,
-            booted_once=before.booted_once,
-            iso=before.iso,
-            next_iso=before.next_iso,
-            uefi=before.uefi,
-            secure_boot=before.secure_boot,
-            start_order=before.start_order,
-            tpm=before.tpm,
-            generation=before.generation,
-            removal=before.removal,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
     claimed = claimed or NO_DISCRETE_RESOURCES
