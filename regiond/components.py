@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 from uuid import UUID
 
 from attrs import frozen
@@ -44,26 +45,19 @@ from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
 from regiond.images.uploads import Uploads
-from regiond.maas.bridge.power import MaasPower
-from regiond.maas.bridge.registrations import Registrations
-from regiond.maas.bridge.servers import MaasServers
-from regiond.maas.bridge.steps import BridgeTools
-from regiond.maas.bridge.watch import MaasWatch
-from regiond.maas.imports.service import MaasImports
-from regiond.maas.imports.steps import ImportMaas
-from regiond.maas.parallel.handover import Handover
-from regiond.maas.parallel.watch import Comparisons, ParallelWatch
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.clones.service import Clones
+from regiond.machines.compose.model import MaasRegistrations
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
 from regiond.machines.disks.kept import KeptDisks
 from regiond.machines.disks.service import MachineDisks
+from regiond.machines.hardware.requests import HardwareRequests
 from regiond.machines.hardware_kinds import HardwareChanges
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
@@ -159,27 +153,13 @@ class MachineLayer:
     devices: Devices
     bulk: Bulk
     bulk_changes: BulkChanges
-    maas_registrations: Registrations
+    maas_registrations: MaasRegistrations
+    hardware_requests: HardwareRequests
     deployments: Deployments
     content: RackContent
     host_images: HostImages
     adoption: Adoption
     refresher: Refresher
-
-
-@frozen(kw_only=True)
-class MaasLayer:
-    """The room that asks and tells servers of MAAS."""
-
-    maas_servers: MaasServers
-    maas_power: MaasPower
-    maas_imports: MaasImports
-    maas_comparisons: Comparisons
-    maas_handover: Handover
-    import_steps: ImportMaas
-    bridge_tools: BridgeTools
-    watch: MaasWatch
-    parallel_watch: ParallelWatch
 
 
 @frozen(kw_only=True)
@@ -195,6 +175,14 @@ class AccountLayer:
     events: Events
     event_tail: EventTail
     event_streams: EventStreams
+
+
+class BackgroundTask(Protocol):
+    """Work of an extension while the region runs."""
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 @frozen(kw_only=True)
@@ -227,6 +215,5 @@ class Components:
     addresses: AdvertisedAddresses
     services: Services
     usage_records: UsageRecords
-    maas_watch: MaasWatch
-    maas_parallel_watch: ParallelWatch
+    of_extensions: tuple[BackgroundTask, ...]
     tracer: Tracer

@@ -24,7 +24,7 @@ from common.rpc.peers import Peer, Role
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.forwarding import ProxyHeaders, TrustedProxies
 from regiond.api.http.site import ApiSite, SiteOptions, make_site
-from regiond.components import Components
+from regiond.components import BackgroundTask, Components
 from regiond.db.migrate import MIGRATED_CHANNEL
 from regiond.events.changes import CHANGED_CHANNEL
 from regiond.events.tail import EVENT_CHANNEL
@@ -170,12 +170,13 @@ class RegionService:
             self._start_api(components, site, running)
         except CannotListenError as error:
             raise BadSettings(f"Cannot listen on {error.interface}:{error.port}: {error.socketError}") from error
-        for component in (
+        background: tuple[BackgroundTask, ...] = (
             components.link_supervisor, components.schedule, components.engine,
             components.services.reconciler, components.services.attention, components.services.wanted_powers,
             components.usage_records,
-            components.maas_watch, components.maas_parallel_watch,
-        ):  # fmt: skip
+            *components.of_extensions,
+        )  # fmt: skip
+        for component in background:
             component.start()
             running.push_async_callback(component.stop)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from attrs import frozen
 
 from regiond.accounts.lists import Lists
@@ -26,12 +28,6 @@ from regiond.images.downloads.imports import Imports
 from regiond.images.host_images import HostImages
 from regiond.images.service import Images
 from regiond.images.uploads import Uploads
-from regiond.maas.bridge.power import MaasPower
-from regiond.maas.bridge.registrations import Registrations
-from regiond.maas.bridge.servers import MaasServers
-from regiond.maas.imports.service import MaasImports
-from regiond.maas.parallel.handover import Handover
-from regiond.maas.parallel.watch import Comparisons
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
@@ -56,6 +52,8 @@ from regiond.racks.service import Racks, RpcClients
 from regiond.reconciler.service import Reconciler
 from regiond.tags.service import Tags
 from regiond.usage.service import Usages
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -113,9 +111,8 @@ class Services:
     image_uploads: Uploads
     image_imports: Imports
     host_images: HostImages
-    maas_imports: MaasImports
-    maas_comparisons: Comparisons
-    maas_handover: Handover
-    maas_servers: MaasServers
-    maas_registrations: Registrations
-    maas_power: MaasPower
+    of_extensions: tuple[object, ...] = ()
+
+    def of(self, kind: type[T]) -> T:
+        """Returns the services of an extension, by their class."""
+        return next(one for one in self.of_extensions if isinstance(one, kind))

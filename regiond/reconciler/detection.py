@@ -11,10 +11,9 @@ from regiond.reconciler.claims import detection as claim_detection
 from regiond.reconciler.claims import store as claim_store
 from regiond.reconciler.disks import detection as disk_detection
 from regiond.reconciler.disks import store as disk_store
+from regiond.reconciler.extension import reconciler_extensions
 from regiond.reconciler.guests import detection as guest_detection
 from regiond.reconciler.guests import store as guest_store
-from regiond.reconciler.maas import detection as maas_detection
-from regiond.reconciler.maas import store as maas_store
 from regiond.reconciler.machines import detection as machine_detection
 from regiond.reconciler.machines import store as machine_store
 from regiond.reconciler.model import Discrepancy
@@ -36,7 +35,7 @@ async def find_discrepancies(db: Db) -> list[Discrepancy]:
         *[autostart_detection.detect(machine) for machine in await autostart_store.wrong_autostarts(db)],
         *[use_detection.detect(machine) for machine in await use_store.unproven_machines(db)],
         *[volume_detection.detect(volume) for volume in await volume_store.orphaned_volumes(db)],
-        *[maas_detection.detect(registration) for registration in await maas_store.suspects(db)],
+        *[one for extension in reconciler_extensions() for one in await extension.detect(db)],
         *await _claims(db),
         *await _operations(db),
     ]

@@ -7,29 +7,18 @@ does nothing unless it finds the same one. So a concurrent repeat does nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from regiond.db.pool import Db
 from regiond.reconciler.autostart import repair as autostart
 from regiond.reconciler.claims import repair as claims
 from regiond.reconciler.disks import repair as disks
+from regiond.reconciler.extension import Repair, reconciler_extensions
 from regiond.reconciler.guests import repair as guests
-from regiond.reconciler.maas import repair as maas
 from regiond.reconciler.machines import repair as machines
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
 from regiond.reconciler.operations import repair as operations
 from regiond.reconciler.uses import repair as uses
 from regiond.reconciler.volumes import repair as volumes
-
-
-class Repair(Protocol):
-    """A repair. It runs in the caller's transaction (read committed), so all of it happens or nothing."""
-
-    async def __call__(self, db: Db, discrepancy: Discrepancy) -> str | None:
-        """Returns a text on the fault and the repair; None, with nothing written, if it is resolved or changed.
-
-        Raises Busy, WrongState or NotFound if another operation acts on the subject; the caller must then roll back.
-        """
 
 
 async def _end_state(db: Db, discrepancy: Discrepancy) -> str | None:
@@ -57,8 +46,7 @@ REPAIRS: Mapping[DiscrepancyKind, Repair] = {
     DiscrepancyKind.STATE_WITHOUT_OPERATION: _end_state,
     DiscrepancyKind.LEASE_EXPIRED: operations.end_lease,
     DiscrepancyKind.OPERATION_STUCK: operations.cancel,
-    DiscrepancyKind.MAAS_RECORD_MISSING: maas.forget_record,
-    DiscrepancyKind.MAAS_RECORD_LEFT: maas.delete_record,
+    **{kind: repair for extension in reconciler_extensions() for kind, repair in extension.repairs.items()},
 }
 
 # The repair of these kinds is an operation that changes the host. It is opened automatically only while a rack

@@ -12,6 +12,7 @@ from regiond.ui.account import account_pages, file_pages, key_pages, own_pages
 from regiond.ui.attention import attention_page
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.events import event_pages
+from regiond.ui.extension import pages_extensions
 from regiond.ui.hosts import add_page, adoption_page, host_pages, interface_page, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import export_page as host_export
@@ -38,7 +39,6 @@ from regiond.ui.machines.details import (
     boot_page,
     former_page,
     iso_page,
-    maas_page,
     nic_changes,
     nic_pages,
     notes_page,
@@ -63,9 +63,6 @@ from regiond.ui.settings import (
     export_pages,
     group_pages,
     image_pages,
-    maas_import_pages,
-    maas_pages,
-    maas_parallel_pages,
     new_image_pages,
     quota_pages,
     rack_pages,
@@ -108,7 +105,6 @@ PAGES = (
     *usage_pages.PAGES,
     *boot_page.PAGES,
     *iso_page.PAGES,
-    *maas_page.PAGES,
     *start_order_page.PAGES,
     *nic_changes.PAGES,
     *action_pages.PAGES,
@@ -128,9 +124,6 @@ PAGES = (
     *rack_pages.PAGES,
     *user_pages.PAGES,
     *role_pages.PAGES,
-    *maas_pages.PAGES,
-    *maas_import_pages.PAGES,
-    *maas_parallel_pages.PAGES,
     *quota_pages.PAGES,
     *audit_pages.PAGES,
     *audit_redaction_pages.PAGES,
@@ -152,6 +145,7 @@ PAGES = (
     *dns_pages.PAGES,
     *search_page.PAGES,
     SESSION_PAGE,
+    *[page for extension in pages_extensions() for page in extension.pages],
 )
 
 

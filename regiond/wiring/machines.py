@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
-from regiond.components import AccountLayer, ImageLayer, MaasLayer, MachineLayer, RackLayer, Storage
+from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.pool import Db
 from regiond.exports.service import DiskParts
 from regiond.groups.service import Groups
@@ -20,8 +21,6 @@ from regiond.hosts.trust.rotation import RotateCredentials
 from regiond.hosts.trust.service import HostTrust
 from regiond.hosts.trust.trust_instructions import certificate_url
 from regiond.images.host_images import HostImages
-from regiond.maas.bridge.registrations import Registrations
-from regiond.maas.bridge.steps import RegisterInMaas, UnregisterFromMaas
 from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
@@ -64,6 +63,7 @@ from regiond.operations.engine import Engine
 from regiond.operations.service import OperationHandler, Operations
 from regiond.racks.rack_content import RackContent
 from regiond.settings import RegionSettings
+from regiond.wiring.extension import Built, wire_registrations
 
 
 def wire_machines(
@@ -87,7 +87,7 @@ def wire_machines(
     )  # fmt: skip
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
     requests = HardwareRequests(database, operations, calls)
-    registrations = Registrations(database, requests, storage.credentials, installation_id)
+    registrations = wire_registrations(storage, requests)
     stages = build_stages(
         database, hosts, groups, calls, installation_id=installation_id,
         strategy="pack" if settings.placement_strategy == "pack" else "spread",
@@ -138,6 +138,7 @@ def wire_machines(
         bulk=Bulk(database, operations, machines, releases, deployments, bulk_changes, clones, storage.credentials),
         bulk_changes=bulk_changes,
         maas_registrations=registrations,
+        hardware_requests=requests,
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
             database, calls, trust,
@@ -165,7 +166,7 @@ def wire_engine(
     images: ImageLayer,
     machine_layer: MachineLayer,
     account_layer: AccountLayer,
-    maas_layer: MaasLayer,
+    extensions: Iterable[Built],
     addresses: AdvertisedAddresses,
     metrics: RegionMetrics,
 ) -> Engine:
@@ -207,8 +208,6 @@ def wire_engine(
         AdoptGuest(calls),
         ForgetMachine(calls),
         *layer.hardware.all,
-        RegisterInMaas(calls, maas_layer.bridge_tools),
-        UnregisterFromMaas(calls, maas_layer.bridge_tools),
         BulkSteps(
             storage.database,
             layer.machines,
@@ -219,7 +218,7 @@ def wire_engine(
             storage.credentials,
             current_caller=account_layer.accounts.current_caller,
         ),
-        maas_layer.import_steps,
+        *[one for built in extensions for one in built.handlers],
     )
     return Engine(
         storage.database,

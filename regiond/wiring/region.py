@@ -17,7 +17,7 @@ from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
 from regiond.client_rpc import RpcCommands
-from regiond.components import AccountLayer, Components, ImageLayer, MaasLayer, MachineLayer, RackLayer, Storage
+from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.primary_monitor import PrimaryMonitor
@@ -25,6 +25,7 @@ from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.dns.service import Dns
 from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
+from regiond.extensions import check_installed
 from regiond.fail_over import Evidence
 from regiond.files.service import Files
 from regiond.hosts.discovery.schedule import RefreshSchedule
@@ -49,8 +50,8 @@ from regiond.usage.records import UsageRecords
 from regiond.usage.service import Usages
 from regiond.wiring.accounts import wire_accounts, wire_audit_export
 from regiond.wiring.attention import wire_attention
+from regiond.wiring.extension import Layers, region_extensions
 from regiond.wiring.images import wire_images
-from regiond.wiring.maas import wire_maas
 from regiond.wiring.machines import wire_engine, wire_machines
 from regiond.wiring.metrics import wire_metrics
 from regiond.wiring.racks import wire_listener, wire_racks
@@ -60,6 +61,7 @@ from regiond.wiring.storage import open_storage
 async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
     """Builds all components; `running` closes the database. Raises the error that prevents the region from starting."""
     settings.check()
+    check_installed()
     return wire_components(settings, await open_storage(settings, running))
 
 
@@ -72,7 +74,10 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, images, addresses, metrics)
     accounts = wire_accounts(settings, database, storage.credentials)
-    maas = wire_maas(settings, storage, machines, accounts, addresses)
+    layers = Layers(
+        settings=settings, storage=storage, racks=racks, machines=machines, accounts=accounts, addresses=addresses
+    )
+    built = [one.wire(layers) for one in region_extensions()]
     schedule = RefreshSchedule(
         database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
     )
@@ -83,7 +88,10 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     )  # fmt: skip
     usage_calls = UsageCalls(racks.links, lambda: link_supervisor.watching)
     usages = Usages(usage_calls, longer_history_url=settings.usage_history_url)
-    services = _wire_services(settings, storage, racks, machines, maas, accounts, images, https, metrics, usages)
+    services = _wire_services(
+        settings, storage, racks, machines, accounts, images, https, metrics, usages,
+        tuple(one.services for one in built),
+    )  # fmt: skip
     commands = RpcCommands(services, machines.content, accounts.limits)
     observer = TracedCalls(storage.tracer, metrics.calls)
     listener = wire_listener(settings, storage, racks, commands, link_supervisor, observer)
@@ -108,7 +116,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         ),
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
-        engine=wire_engine(settings, storage, racks, images, machines, accounts, maas, addresses, metrics),
+        engine=wire_engine(settings, storage, racks, images, machines, accounts, built, addresses, metrics),
         schedule=schedule,
         link_supervisor=link_supervisor,
         image_tasks=images.tasks,
@@ -117,8 +125,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         addresses=addresses,
         services=services,
         usage_records=UsageRecords(database, usage_calls),
-        maas_watch=maas.watch,
-        maas_parallel_watch=maas.parallel_watch,
+        of_extensions=tuple(task for one in built for task in one.tasks),
         tracer=storage.tracer,
     )
 
@@ -168,17 +175,17 @@ def _wire_services(
     storage: Storage,
     racks: RackLayer,
     machines: MachineLayer,
-    maas: MaasLayer,
     accounts: AccountLayer,
     images: ImageLayer,
     https: HttpsCertificate | None,
     metrics: RegionMetrics,
     usages: Usages,
+    of_extensions: tuple[object, ...],
 ) -> Services:
     database, still = storage.database, accounts.accounts.still
     quotas = Quotas(database, machines.groups)
     return Services(
-        **_services_of(storage, racks, machines, maas, accounts, images),
+        **_services_of(storage, racks, machines, accounts, images),
         consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
         usages=usages,
         ssh_keys=SshKeys(database, record_event=Events.record),
@@ -191,6 +198,7 @@ def _wire_services(
         grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
         quotas=quotas,
         attention=wire_attention(settings, database, quotas, https),
+        of_extensions=of_extensions,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from regiond.maas.bridge.watch import MaasWatch
 from tests.deployment.deployment import Deployment
 from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
 from tests.maas_api.machines import MaasMachine
@@ -82,3 +83,8 @@ async def power_of(innkeeper: Deployment, machine: Any) -> str:
 
 async def is_(innkeeper: Deployment, statement: str, expected: Any) -> bool:
     return await values(innkeeper, statement) == [expected]
+
+
+def maas_watch(innkeeper: Deployment) -> MaasWatch:
+    """The task that compares registrations with the MAAS servers."""
+    return next(one for one in innkeeper.region.components.of_extensions if isinstance(one, MaasWatch))

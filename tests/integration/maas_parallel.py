@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from innkeeper.request_body import Body
+from regiond.maas.parallel.watch import ParallelWatch
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows
 from tests.integration.test_maas_import import apply, plan
@@ -96,3 +97,8 @@ def marked(innkeeper: Deployment, host: int) -> list[str]:
 
 async def is_empty(innkeeper: Deployment) -> bool:
     return not await machines(innkeeper)
+
+
+def parallel_watch(innkeeper: Deployment) -> ParallelWatch:
+    """The task that compares watched imports."""
+    return next(one for one in innkeeper.region.components.of_extensions if isinstance(one, ParallelWatch))

@@ -17,6 +17,7 @@ from tests.integration.maas_bridge import (
     composed,
     is_,
     maas,
+    maas_watch,
     path,
     power_of,
     registered,
@@ -99,7 +100,7 @@ async def test_what_the_maas_keeps_is_found_and_deleted_later(innkeeper: Deploym
 @pytest.mark.slow
 async def test_a_record_that_the_maas_lost_is_found(innkeeper: Deployment, maas: RecordedMaas) -> None:
     machine, record = await registered(innkeeper, maas)
-    watch = innkeeper.region.components.maas_watch
+    watch = maas_watch(innkeeper)
     await watch.look(every_s=0)
     assert await innkeeper.get("discrepancies/") == []
     del maas.machines.all[record.system_id]
@@ -126,7 +127,7 @@ async def test_a_maas_is_asked_for_a_few_of_our_machines_at_a_time(innkeeper: De
         " generate_series(1, 120) n"
     )
     maas.requests.clear()
-    await innkeeper.region.components.maas_watch.look(every_s=0)
+    await maas_watch(innkeeper).look(every_s=0)
     assert [one.count("id=") for one in maas.requests] == [20, 20, 20, 20, 20, 20, 1]
     present = "select count(*) from maas_registration where missing_since is null"
     assert await values(innkeeper, present) == [1]
@@ -136,7 +137,7 @@ async def test_a_maas_is_asked_for_a_few_of_our_machines_at_a_time(innkeeper: De
 async def test_a_maas_that_does_not_answer_says_nothing_of_records(innkeeper: Deployment, maas: RecordedMaas) -> None:
     await registered(innkeeper, maas)
     maas.is_down = True
-    await innkeeper.region.components.maas_watch.look(every_s=0)
+    await maas_watch(innkeeper).look(every_s=0)
     assert await innkeeper.get("discrepancies/") == []
     assert "503" in (await innkeeper.get("maas-servers/metal/"))["problem"]
 
@@ -199,7 +200,7 @@ async def test_a_record_that_is_made_after_the_undo_is_found(innkeeper: Deployme
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
     await undone_without_answer(innkeeper, maas, machine)
-    watch = innkeeper.region.components.maas_watch
+    watch = maas_watch(innkeeper)
     await watch.look(every_s=0)
     assert maas.machines.all == {}
     maas.carry_out()
@@ -217,7 +218,7 @@ async def test_a_record_that_is_never_made_is_forgotten(innkeeper: Deployment, m
     machine = await composed(innkeeper)
     await bridged(innkeeper, maas)
     await undone_without_answer(innkeeper, maas, machine)
-    watch = innkeeper.region.components.maas_watch
+    watch = maas_watch(innkeeper)
     await watch.look(every_s=0)
     assert await values(innkeeper, "select count(*) from maas_registration") == [1]
     await innkeeper.fetch("update maas_registration set asked_at = asked_at - interval '1 hour'")
@@ -236,7 +237,7 @@ async def test_what_may_still_be_made_is_reported_once_that_is_over(innkeeper: D
     assert await innkeeper.get("discrepancies/") == []
     maas.is_down = True
     await innkeeper.fetch("update maas_registration set asked_at = asked_at - interval '11 minutes'")
-    await innkeeper.region.components.maas_watch.look(every_s=0)
+    await maas_watch(innkeeper).look(every_s=0)
     (found,) = await innkeeper.get("discrepancies/")
     assert (found["kind"], "a machine with its MAC addresses" in found["found"]) == ("maas_record_left", True)
 
@@ -255,7 +256,7 @@ async def test_a_record_that_is_made_after_the_machine_is_deleted_is_found(
     assert "has nothing of it yet, and is asked again later" in (await values(innkeeper, said))[0]
     maas.carry_out()
     (record,) = maas.machines.all.values()
-    await innkeeper.region.components.maas_watch.look(every_s=0)
+    await maas_watch(innkeeper).look(every_s=0)
     (found,) = await innkeeper.get("discrepancies/")
     assert (found["kind"], record.system_id in found["found"]) == ("maas_record_left", True)
     await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])

@@ -11,6 +11,7 @@ from attrs import evolve
 from common.maas.inventory import Inventory
 from regiond.maas.imports.inventories import Inventories
 from regiond.maas.imports.inventory_reading import InventoryReading
+from regiond.maas.services import MaasServices
 from tests.deployment.deployment import Deployment
 from tests.integration.maas_parallel import begin as begin_watched
 from tests.integration.test_maas_import import begin, inventory
@@ -21,7 +22,7 @@ from tests.waiting import eventually
 
 async def test_an_inventory_is_dropped_soon_after_its_last_use(innkeeper: Deployment) -> None:
     begun = await begin(innkeeper, inventory())
-    imports = innkeeper.region.components.services.maas_imports
+    imports = innkeeper.region.components.services.of(MaasServices).maas_imports
     kept = Inventories(imports.database, imports.credentials, InventoryReading())
     held = weakref.ref(await kept.read(begun["id"]))
     assert await kept.read(begun["id"]) is held()
@@ -46,7 +47,7 @@ async def test_what_was_just_read_is_compared_without_decoding_it(innkeeper: Dep
     maas = simulated_maas()
     with serving(maas) as url:
         begun = await begin_watched(innkeeper, maas, url)
-        comparisons = innkeeper.region.components.services.maas_comparisons
+        comparisons = innkeeper.region.components.services.of(MaasServices).maas_comparisons
         counted = Counted(comparisons.database, comparisons.credentials, InventoryReading())
         imports = evolve(comparisons.imports, inventories=counted)
         await evolve(comparisons, imports=imports).read_again(begun["id"])

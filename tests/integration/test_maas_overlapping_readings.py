@@ -15,6 +15,7 @@ from common.errors import InnkeeperError
 from regiond.hosts.model import HostView
 from regiond.hosts.service import Hosts
 from regiond.maas.parallel.watch import Comparisons
+from regiond.maas.services import MaasServices
 from tests.deployment.deployment import Deployment
 from tests.integration.maas_parallel import maas, url, watched
 from tests.integration.tables import sql
@@ -92,7 +93,7 @@ async def database_time(innkeeper: Deployment) -> datetime:
 
 async def test_a_slow_reading_does_not_replace_a_later_one(innkeeper: Deployment, maas: Maas, url: str) -> None:
     begun = await watched(innkeeper, maas, url)
-    comparisons = innkeeper.region.components.services.maas_comparisons
+    comparisons = innkeeper.region.components.services.of(MaasServices).maas_comparisons
     slow = SlowReading(comparisons, maas, begun["id"])
     machine(maas, NORTH, 0)["cpu_count"] = 4
     await slow.start()
@@ -108,7 +109,7 @@ async def test_a_slow_reading_does_not_replace_a_later_one(innkeeper: Deployment
 
 async def test_a_reading_is_as_old_as_its_begin(innkeeper: Deployment, maas: Maas, url: str) -> None:
     begun = await watched(innkeeper, maas, url)
-    slow = SlowReading(innkeeper.region.components.services.maas_comparisons, maas, begun["id"])
+    slow = SlowReading(innkeeper.region.components.services.of(MaasServices).maas_comparisons, maas, begun["id"])
     await slow.start()
     asked = await database_time(innkeeper)
     await slow.finish()
@@ -120,13 +121,13 @@ async def test_a_reading_of_before_the_clock_was_set_back_is_replaced(
 ) -> None:
     begun = await watched(innkeeper, maas, url)
     await sql(innkeeper, "update maas_import set read_at = now() + interval '1 hour'")
-    await innkeeper.region.components.services.maas_comparisons.read_again(begun["id"])
+    await innkeeper.region.components.services.of(MaasServices).maas_comparisons.read_again(begun["id"])
     assert await read_at(innkeeper, begun) < await database_time(innkeeper)
 
 
 async def test_a_slow_failure_does_not_hide_a_later_success(innkeeper: Deployment, maas: Maas, url: str) -> None:
     begun = await watched(innkeeper, maas, url)
-    comparisons = innkeeper.region.components.services.maas_comparisons
+    comparisons = innkeeper.region.components.services.of(MaasServices).maas_comparisons
     slow = SlowReading(comparisons, maas, begun["id"])
     await slow.start()
     await comparisons.read_again(begun["id"])
@@ -143,7 +144,7 @@ async def test_a_slow_comparison_does_not_replace_that_of_a_later_reading(
     innkeeper: Deployment, maas: Maas, url: str
 ) -> None:
     begun = await watched(innkeeper, maas, url)
-    comparisons = innkeeper.region.components.services.maas_comparisons
+    comparisons = innkeeper.region.components.services.of(MaasServices).maas_comparisons
     held = HeldHosts(comparisons.hosts)
     machine(maas, NORTH, 0)["cpu_count"] = 4
     slow = asyncio.create_task(evolve(comparisons, hosts=in_place_of(Hosts, held)).read_again(begun["id"]))

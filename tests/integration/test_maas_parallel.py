@@ -20,6 +20,7 @@ from tests.integration.maas_parallel import (
     maas,
     machines,
     marked,
+    parallel_watch,
     take_over,
     url,
     watched,
@@ -93,7 +94,7 @@ async def test_a_maas_that_does_not_answer_is_told(innkeeper: Deployment, maas: 
     begun = await watched(innkeeper, maas, url)
     maas.instead["version/"] = Answer(status=503, body=b"{}", content_type=JSON)
     await rejection(compare(innkeeper, begun))
-    watch = innkeeper.region.components.maas_parallel_watch
+    watch = parallel_watch(innkeeper)
     first = await innkeeper.get(f"maas-imports/{begun['id']}/", op="differences")
     assert "503" in first["problem"]
     await watch.look(every_s=0.0)
@@ -177,7 +178,7 @@ async def test_a_deleted_import_is_asked_no_more(innkeeper: Deployment, maas: Ma
     begun = await watched(innkeeper, maas, url)
     await innkeeper.api.send("DELETE", f"maas-imports/{begun['id']}/")
     maas.requests.clear()
-    await innkeeper.region.components.maas_parallel_watch.look(every_s=0.0)
+    await parallel_watch(innkeeper).look(every_s=0.0)
     assert maas.requests == []
     assert (await hosts(innkeeper))["kvm-north"]["maintenance"]
 

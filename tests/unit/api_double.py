@@ -18,6 +18,7 @@ from regiond.api.pipeline.request import ApiRequest, BodyTurns
 from regiond.api.replies import Reply
 from regiond.api.resources.registry import SERVED
 from regiond.api.services import Services
+from regiond.maas.services import MaasServices
 from tests.signatures import check_call, has_method, takes_caller
 from tests.unit.answers import ANSWERS
 from tests.unit.answers.accounts import ADMIN_KEY
@@ -29,8 +30,10 @@ NOW_S = 1_800_000_000.0
 
 
 SERVICES: Mapping[str, type] = {
-    name: real for name, real in get_type_hints(Services).items() if name in {*fields_dict(Services)} - {"caller"}
-}
+    name: real
+    for name, real in get_type_hints(Services).items()
+    if name in {*fields_dict(Services)} - {"caller", "of_extensions"}
+} | get_type_hints(MaasServices)
 
 
 @frozen
@@ -138,7 +141,8 @@ class ApiDouble:
         recorders: dict[str, Any] = {
             name: Recorder(name, real, self.calls, self.answers) for name, real in SERVICES.items()
         }
-        return Services(**{**recorders, "idempotency_keys": self.keys})
+        of_maas = MaasServices(**{name: recorders.pop(name) for name in fields_dict(MaasServices)})
+        return Services(**{**recorders, "idempotency_keys": self.keys}, of_extensions=(of_maas,))
 
     def done(self) -> list[ServiceCall]:
         """The recorded calls that are not lookups."""

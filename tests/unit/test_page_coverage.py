@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_type_hints
-
 import pytest
 
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.resources.registry import DOCUMENTED
 from regiond.api.resources.shared import lookups
-from regiond.api.services import Services
 from regiond.ui.pages import PAGES
+from tests.unit.api_double import SERVICES
 from tests.unit.page_coverage import OFFERED, RESOURCES_WITHOUT, WITHOUT
 from tests.unit.page_reach import pages_at, reach_of
 
@@ -40,7 +38,7 @@ def test_the_page_that_offers_a_request_calls_it(name: str) -> None:
         return
     assert endpoint.method == "GET", "a page changes things through the API's endpoints"
     service, _, method = shown.reads.rpartition(".")
-    assert hasattr(get_type_hints(Services)[service] if service else lookups, method)
+    assert hasattr(SERVICES[service] if service else lookups, method)
     assert reach_of(shown.page).reads(shown.reads), f"the code of {shown.page} does not read {shown.reads}"
 
 

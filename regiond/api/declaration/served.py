@@ -26,7 +26,10 @@ Method = Callable[[Services], Callable[..., Awaitable[T]]]
 Source = Callable[[Call], Any]  # where the value of an argument comes from
 
 # While modules are imported there are no services: the classes have the signatures of their methods.
-_CLASSES = cast(Services, SimpleNamespace(**get_type_hints(Services)))
+_CLASSES = cast(
+    Services,
+    SimpleNamespace(**get_type_hints(Services), of=lambda kind: SimpleNamespace(**get_type_hints(kind))),
+)
 _USUAL: Mapping[str, Source] = {"caller": lambda call: call.caller, "dry_run": is_dry_run}
 
 

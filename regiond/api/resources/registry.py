@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.declaration.endpoint import Resource
+from regiond.api.declaration.extension import api_extensions
 from regiond.api.resources import empty_lists
 from regiond.api.resources.accounts import accounts, groups, lists, quotas, rpc_clients, sessions, ssh_keys, users
 from regiond.api.resources.hosts import certificates, virtual_machines, vm_clusters, vm_hosts
@@ -15,9 +16,6 @@ from regiond.api.resources.region import (
     controllers,
     files,
     maas_config,
-    maas_imports,
-    maas_power,
-    maas_servers,
     racks,
     regions,
     tags,
@@ -54,8 +52,7 @@ RESOURCES: tuple[Resource, ...] = (
     *racks.RESOURCES,
     *controllers.RESOURCES,
     maas_config.MAAS,
-    *maas_imports.RESOURCES,
-    *maas_servers.RESOURCES,
+    *[one for extension in api_extensions() for one in extension.resources],
     *rpc_clients.RESOURCES,
     *users.RESOURCES,
     *accounts.RESOURCES,
@@ -70,7 +67,7 @@ DOCUMENTED: tuple[Resource, ...] = (
     deployment.REPORT,
     deployment.USER_DATA,
     deployment.VM_HOST_REPORT,
-    *maas_power.RESOURCES,
+    *[one for extension in api_extensions() for one in extension.programs],
     accounts.LOGIN,
 )  # they are in the OpenAPI document
 DESCRIBED: tuple[Resource, ...] = (*DOCUMENTED, *empty_lists.RESOURCES)  # they are in `describe/`, for clients
@@ -78,5 +75,5 @@ SERVED: tuple[Resource, ...] = (
     *DESCRIBED,
     *version.descriptions(DESCRIBED, documented=DOCUMENTED),
     controllers.RACK_CONTROLLERS_IN_CAPITALS,
-    *maas_power.WITH_SLASH,
+    *[one for extension in api_extensions() for one in extension.aliases],
 )

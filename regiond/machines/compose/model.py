@@ -77,6 +77,9 @@ class MaasRegistrations(Protocol):
     async def composed(self, db: Db, operation: Operation, server_name: str) -> None:
         """Opens the registration of the machine, in the transaction that ends the operation."""
 
+    async def deleted(self, db: Db, operation: Operation) -> None:
+        """Opens the deletion of what MAAS servers have of a machine that was deleted, in the same way."""
+
 
 @frozen(kw_only=True)
 class ValidatedCompose:

@@ -21,6 +21,7 @@ from regiond.machines.clones.model import CLONEABLE
 from regiond.machines.model import MachineFilter
 from regiond.operations.model import Operation
 from regiond.search_query import term
+from regiond.ui.extension import pages_extensions
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.machines import compose_template
 from regiond.ui.machines.compose_again import form_again
@@ -243,7 +244,7 @@ async def _page(
         storage_pools=pool_choices(hosts, form.text("host")),
         spaces=spaces,
         subnets=subnets,
-        maas_servers=[(one.name, one.name) for one in await services.maas_servers.list()],
+        maas_servers=[(name, name) for one in pages_extensions() for name in await one.maas_servers(services)],
         most_vms=MOST_VMS,
         once=visit.request.given("once") or secrets.token_urlsafe(16),
     )

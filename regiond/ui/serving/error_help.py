@@ -9,10 +9,9 @@ from attrs import frozen
 from common import errors
 from common.errors import InnkeeperError
 from regiond.caller import Caller, PoolRole
+from regiond.ui.extension import Link, pages_extensions
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import UI, page_url
-
-Link = tuple[str, str]
 
 # The list of each kind of object, by the beginning of its address: the longest that fits counts.
 _LISTS: Mapping[tuple[str, ...], tuple[str, Link]] = {
@@ -36,11 +35,6 @@ _LISTS: Mapping[tuple[str, ...], tuple[str, Link]] = {
         (constant("All images"), page_url("settings", "images")),
     ),
     ("settings", "exports"): (constant("export"), (constant("All exports"), page_url("settings", "exports"))),
-    ("settings", "maas"): (constant("MAAS server"), (constant("All MAAS servers"), page_url("settings", "maas"))),
-    ("settings", "maas-imports"): (
-        constant("import"),
-        (constant("All imports from MAAS"), page_url("settings", "maas-imports")),
-    ),
     ("settings", "tags"): (constant("tag"), (constant("All tags"), page_url("settings", "tags"))),
     ("events",): (constant("format of an export"), (constant("All events"), page_url("events"))),
     ("lists",): (constant("list"), (constant("Overview"), page_url("overview"))),
@@ -111,8 +105,9 @@ def help_for(error: InnkeeperError, path: str, caller: Caller) -> ErrorHelp:
 
 def _kind(segments: tuple[str, ...]) -> tuple[str, Link | None]:
     for length in (2, 1):
-        if segments[:length] in _LISTS:
-            return _LISTS[segments[:length]]
+        for lists in (_LISTS, *[extension.lists for extension in pages_extensions()]):
+            if segments[:length] in lists:
+                return lists[segments[:length]]
     return "page", None
 
 

@@ -12,6 +12,7 @@ from regiond.api.resources.region.maas_imports import MAAS_IMPORT, MAAS_IMPORTS
 from regiond.api.urls import id_in
 from regiond.caller import Permission
 from regiond.maas.imports.model import KINDS, RENAME, Failure, ItemState, MaasImport, Plan, PlanItem
+from regiond.maas.services import MaasServices
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
@@ -56,7 +57,7 @@ _LEAVE_OUT, _WATCH = "leave_out", "watch"
 
 
 async def show_list(visit: Visit) -> Reply:
-    imports = await visit.services.maas_imports.list(visit.caller)
+    imports = await visit.services.of(MaasServices).maas_imports.list(visit.caller)
     return await visit.page(
         "settings/maas_imports.html",
         title=text("Imports from MAAS"),
@@ -108,8 +109,8 @@ async def _add_page(visit: Visit, edit: Edit, refusal: Refusal) -> Reply:
 
 
 async def show(visit: Visit) -> Reply:
-    found = await visit.services.maas_imports.read(visit.caller, id_in(visit.path["import"], "import"))
-    plan = await visit.services.maas_imports.plan(visit.caller, found.id, {})
+    found = await visit.services.of(MaasServices).maas_imports.read(visit.caller, id_in(visit.path["import"], "import"))
+    plan = await visit.services.of(MaasServices).maas_imports.plan(visit.caller, found.id, {})
     conflicts = [one for one in plan.items if one.state is ItemState.CONFLICT][:_MOST_CONFLICTS]
     names = [name for one in conflicts for name in (_choice_field(one), _name_field(one))]
 
@@ -243,7 +244,7 @@ def _left_out_field() -> FormField:
 
 
 async def delete(visit: Visit) -> Reply:
-    found = await visit.services.maas_imports.read(visit.caller, id_in(visit.path["import"], "import"))
+    found = await visit.services.of(MaasServices).maas_imports.read(visit.caller, id_in(visit.path["import"], "import"))
     removal = Removal(
         title=text("Delete what was read of {name}", name=found.origin.label),
         section=SETTINGS,

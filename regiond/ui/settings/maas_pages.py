@@ -6,6 +6,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.region.maas_servers import SERVER, SERVERS
 from regiond.caller import Permission
 from regiond.maas.model import MaasServer
+from regiond.maas.services import MaasServices
 from regiond.ui.forms.form_field import SECRET, FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.page import Page, Visit, redirect_with_note
@@ -45,7 +46,7 @@ async def show_list(visit: Visit) -> Reply:
         "settings/maas.html",
         title=text("MAAS servers"),
         section=SETTINGS,
-        servers=await visit.services.maas_servers.list(),
+        servers=await visit.services.of(MaasServices).maas_servers.list(),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regiond.maas.model import DifferenceKind, MaasImport
+from regiond.maas.services import MaasServices
 from regiond.ui.page import Visit
 from regiond.ui.texts import constant
 
@@ -31,7 +32,7 @@ async def parallel_run(visit: Visit, found: MaasImport) -> Mapping[str, Any]:
     """Returns the values of the template; an import that is not watched has no run."""
     if not found.watched:
         return {"run": None}
-    run = await visit.services.maas_comparisons.last(visit.caller, found.id)
+    run = await visit.services.of(MaasServices).maas_comparisons.last(visit.caller, found.id)
     shown = run.differences[:_MOST_DIFFERENCES]
     return {
         "run": run,

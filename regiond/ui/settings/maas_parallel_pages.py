@@ -11,6 +11,7 @@ from regiond.api.urls import id_in
 from regiond.caller import Permission
 from regiond.hosts.model import HostView
 from regiond.maas.model import Difference
+from regiond.maas.services import MaasServices
 from regiond.ui.forms.question import Question, Subject, ask
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.settings.maas_import_pages import CRUMBS, IMPORTS
@@ -33,7 +34,9 @@ async def compare(visit: Visit) -> Reply:
 async def take_over(visit: Visit) -> Reply:
     """Asks with what differs; who goes on has seen it."""
     host = await _host(visit)
-    run = await visit.services.maas_comparisons.last(visit.caller, id_in(visit.path["import"], "import"))
+    run = await visit.services.of(MaasServices).maas_comparisons.last(
+        visit.caller, id_in(visit.path["import"], "import")
+    )
     differs = [one for one in run.differences if one.host_id == host.id]
     fields = {"force": "true"} if differs else {}
 

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from regiond.api.replies import Reply
+from regiond.ui.extension import Area, pages_extensions
 from regiond.ui.page import Page, Visit
 from regiond.ui.texts import constant, text
 
 SETTINGS = "settings"
 
 
-@frozen(kw_only=True)
-class Area:
-    """One group of settings. `is_open`: also for users who are no administrators."""
-
-    name: str
-    segments: tuple[str, ...]
-    icon: str
-    about: str
-    is_open: bool = False
-
-
-AREAS = (
+_AREAS = (
     Area(
         name=constant("Racks and regions"),
         segments=(SETTINGS, "racks"),
@@ -63,19 +51,8 @@ AREAS = (
         about=constant("Files of whole VMs: your own, to download and to import."),
         is_open=True,
     ),
-    Area(
-        name=constant("MAAS servers"),
-        segments=(SETTINGS, "maas"),
-        icon="host",
-        about=constant("Servers of MAAS that commission and deploy VMs which are registered in them."),
-        is_open=True,
-    ),
-    Area(
-        name=constant("Imports from MAAS"),
-        segments=(SETTINGS, "maas-imports"),
-        icon="host",
-        about=constant("Hosts, VMs, networks and users of a MAAS, which come over while the VMs run."),
-    ),
+)
+_MORE_AREAS = (
     Area(
         name=constant("Tags"),
         segments=(SETTINGS, "tags"),
@@ -113,7 +90,8 @@ AREAS = (
 
 
 async def show(visit: Visit) -> Reply:
-    areas = [area for area in AREAS if area.is_open or visit.caller.is_admin]
+    of_extensions = [area for extension in pages_extensions() for area in extension.areas]
+    areas = [area for area in (*_AREAS, *of_extensions, *_MORE_AREAS) if area.is_open or visit.caller.is_admin]
     return await visit.page("settings/index.html", title=text("Settings"), section=SETTINGS, areas=areas)
 
 

@@ -16,6 +16,7 @@ from regiond.machines.deployment.rebuild import REBUILD
 from regiond.machines.model import BulkAction, CloneRequest, MachineView, ReleaseOptions
 from regiond.machines.ownership_rules import may_act, may_allocate
 from regiond.operations.model import Child, Operation, OperationState
+from regiond.ui.extension import pages_extensions
 from regiond.ui.machines import bulk_actions
 from regiond.ui.machines.bulk_changes import fields_again
 from regiond.ui.machines.clone_again import clone_of, is_shown, page_again
@@ -81,18 +82,21 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
             return _on_host(task)
         case OperationKind.BULK:
             return _bulk(from_dict(task.request, BulkRequest), children)
-        case OperationKind.IMPORT | OperationKind.CLEAN_UP:
-            return _of_the_region(task)
+        case OperationKind.CLEAN_UP:
+            return _clean_up()
         case _:
-            return _on_machine(task)
+            return _of_extension(task) or _on_machine(task)
 
 
-def _of_the_region(task: Operation) -> Retry:
-    if task.kind is OperationKind.IMPORT:
-        return Retry(
-            url=page_url("settings", "maas-imports", str(task.request["import"])),
-            instead=text("What is here already stays. Another import brings the rest."),
-        )
+def _of_extension(task: Operation) -> Retry | None:
+    for extension in pages_extensions():
+        if (again := extension.again.get(task.kind)) is not None:
+            url, instead = again(task)
+            return Retry(url=url, instead=instead)
+    return None
+
+
+def _clean_up() -> Retry:
     return Retry(
         url=page_url("settings", "discrepancies"),
         instead=text("Innkeeper tries this again itself. What is left stands among the discrepancies."),

@@ -14,11 +14,12 @@ from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.maas_parallel import GIVEN_BACK_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.maas.model import GivenBack
+from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation
 
 
 async def _take_over(call: Call) -> Reply:
-    operation = await call.services.maas_handover.start_take_over(
+    operation = await call.services.of(MaasServices).maas_handover.start_take_over(
         call.caller, call.target.id, force=call.values["force"], choices=choices_of(call.values["choice"]),
         idempotency_key=call.idempotency_key,
     )  # fmt: skip
@@ -30,11 +31,11 @@ async def _take_over(call: Call) -> Reply:
 
 
 async def _give_back(call: Call) -> GivenBack:
-    return await call.services.maas_handover.give_back(call.caller, call.target.id)
+    return await call.services.of(MaasServices).maas_handover.give_back(call.caller, call.target.id)
 
 
 async def _give_back_plan(call: Call) -> Reply:
-    plan = await call.services.maas_handover.give_back(call.caller, call.target.id, dry_run=True)
+    plan = await call.services.of(MaasServices).maas_handover.give_back(call.caller, call.target.id, dry_run=True)
     return json_reply(GIVEN_BACK_JSON.encode(plan))
 
 

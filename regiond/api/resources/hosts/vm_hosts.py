@@ -7,6 +7,7 @@ from attrs import evolve
 from common.values import Autostart, DriverType
 from regiond.api.declaration import crud, operation_wait
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.extension import api_extensions
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, when_done
@@ -18,7 +19,6 @@ from regiond.api.resources.hosts import (
     host_removal,
     host_usage,
     imports,
-    maas_handover,
     placement,
     vm_host_actions,
 )
@@ -204,8 +204,7 @@ HOST = Resource(
         host_maintenance.MAINTENANCE,
         host_maintenance.END_MAINTENANCE,
         host_maintenance.GUESTS,
-        maas_handover.TAKE_OVER,
-        maas_handover.GIVE_BACK,
+        *[one for extension in api_extensions() for one in extension.of_host],
     ),
 )
 RESOURCES = (

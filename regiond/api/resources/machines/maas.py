@@ -13,6 +13,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.maas.model import RegisterRequest, RegistrationPlan
+from regiond.maas.services import MaasServices
 
 REGISTRATION_PLAN_JSON: Serializer[RegistrationPlan] = serializer(
     "RegistrationPlan", *fields_of(RegistrationPlan, "name effects")
@@ -22,7 +23,7 @@ _request = filled(RegisterRequest)
 
 
 async def _register(call: Call) -> Reply:
-    operation = await call.services.maas_registrations.start(
+    operation = await call.services.of(MaasServices).maas_registrations.start(
         call.caller, call.target.system_id, _request(call), idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )  # fmt: skip
@@ -30,12 +31,14 @@ async def _register(call: Call) -> Reply:
 
 
 async def _register_plan(call: Call) -> Reply:
-    plan = await call.services.maas_registrations.plan(call.caller, call.target.system_id, _request(call))
+    plan = await call.services.of(MaasServices).maas_registrations.plan(
+        call.caller, call.target.system_id, _request(call)
+    )
     return json_reply(REGISTRATION_PLAN_JSON.encode(plan))
 
 
 async def _end(call: Call) -> Reply:
-    operation = await call.services.maas_registrations.start_end(
+    operation = await call.services.of(MaasServices).maas_registrations.start_end(
         call.caller, call.target.system_id, keep_record=call.values["keep_record"],
         idempotency_key=call.idempotency_key,
     )  # fmt: skip
@@ -43,7 +46,7 @@ async def _end(call: Call) -> Reply:
 
 
 async def _end_plan(call: Call) -> Reply:
-    plan = await call.services.maas_registrations.end_plan(
+    plan = await call.services.of(MaasServices).maas_registrations.end_plan(
         call.caller, call.target.system_id, keep_record=call.values["keep_record"]
     )
     return plan_reply(plan)

@@ -8,6 +8,7 @@ from common.values import PowerAction, PowerState
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, machine_plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.extension import api_extensions
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done, without_content
@@ -24,7 +25,6 @@ from regiond.api.resources.machines import (
     disk_changes,
     exports,
     iso,
-    maas,
     machine_actions,
     machine_details,
     nic_changes,
@@ -212,8 +212,7 @@ MACHINE = Resource(
         rebuild.REBUILD,
         clone.CLONE,
         exports.EXPORT,
-        maas.REGISTER,
-        maas.UNREGISTER,
+        *[one for extension in api_extensions() for one in extension.of_machine],
         usage.USAGE,
         console.LOG,
         console.CONNECT,

@@ -34,6 +34,7 @@ from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.maas.model import Failure, MaasImport, NewMaasImport, ParallelRun, SeenPlan, read_document
+from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation
 
 _MAX_PLAN_BYTES = 128 * 2**20
@@ -72,11 +73,11 @@ CHOICES = Field(
 async def find_import(services: Services, path: Mapping[str, str]) -> MaasImport:
     if services.caller is None:
         raise AssertionError("imports from MAAS are for administrators, so that a caller is needed to find one")
-    return await services.maas_imports.read(services.caller, id_in(path["id"], "import"))
+    return await services.of(MaasServices).maas_imports.read(services.caller, id_in(path["id"], "import"))
 
 
-_list = serve(lambda s: s.maas_imports.list)
-_delete = serve(lambda s: s.maas_imports.delete, import_id=target("id"))
+_list = serve(lambda s: s.of(MaasServices).maas_imports.list)
+_delete = serve(lambda s: s.of(MaasServices).maas_imports.delete, import_id=target("id"))
 
 
 async def _create(call: Call) -> MaasImport:
@@ -84,14 +85,14 @@ async def _create(call: Call) -> MaasImport:
     if values["watch"] and not values["url"]:
         raise InvalidRequest.of({"watch": ["Only a running MAAS can be watched: give url and key."]})
     if packed and not values["url"]:
-        return await call.services.maas_imports.add_packed(call.caller, packed)
+        return await call.services.of(MaasServices).maas_imports.add_packed(call.caller, packed)
     if not values["url"] or packed:
         raise InvalidRequest.of({"inventory": ["Send either this, as a file of the form, or url and key of a MAAS."]})
     source = NewMaasImport(
         url=values["url"], key=values["key"] or "", ca=values["ca"] or "", fingerprint=values["fingerprint"] or "",
         watch=values["watch"],
     )  # fmt: skip
-    return await call.services.maas_imports.add_from(call.caller, source)
+    return await call.services.of(MaasServices).maas_imports.add_from(call.caller, source)
 
 
 def choices_of(texts: tuple[str, ...] | None) -> dict[tuple[str, str], str]:
@@ -107,7 +108,9 @@ def choices_of(texts: tuple[str, ...] | None) -> dict[tuple[str, str], str]:
 
 
 async def _plan(call: Call) -> Reply:
-    plan = await call.services.maas_imports.plan(call.caller, call.target.id, choices_of(call.values["choice"]))
+    plan = await call.services.of(MaasServices).maas_imports.plan(
+        call.caller, call.target.id, choices_of(call.values["choice"])
+    )
     if len(plan.items) <= _MAX_ON_EVENT_LOOP:
         return json_reply(plan.as_document())
     # A second, of a large MAAS, in which Python's own code gives others their turn.
@@ -116,7 +119,7 @@ async def _plan(call: Call) -> Reply:
 
 async def _apply(call: Call) -> Reply:
     packed = call.files.get("plan")
-    imports, choices = call.services.maas_imports, choices_of(call.values["choice"])
+    imports, choices = call.services.of(MaasServices).maas_imports, choices_of(call.values["choice"])
     if packed:
         seen = await asyncio.to_thread(_seen_plan, packed, choices)
         operation = await imports.start(call.caller, call.target.id, seen, idempotency_key=call.idempotency_key)
@@ -134,11 +137,11 @@ async def _apply(call: Call) -> Reply:
 
 
 async def _differences(call: Call) -> ParallelRun:
-    return await call.services.maas_comparisons.last(call.caller, call.target.id)
+    return await call.services.of(MaasServices).maas_comparisons.last(call.caller, call.target.id)
 
 
 async def _compare(call: Call) -> ParallelRun:
-    return await call.services.maas_comparisons.compare_now(call.caller, call.target.id)
+    return await call.services.of(MaasServices).maas_comparisons.compare_now(call.caller, call.target.id)
 
 
 def _seen_plan(packed: bytes, choices: Mapping[tuple[str, str], str]) -> SeenPlan:

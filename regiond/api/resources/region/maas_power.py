@@ -9,6 +9,7 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resourc
 from regiond.api.declaration.serializer import STR, Serializer, key, serializer
 from regiond.api.replies import Reply, json_reply, text_reply
 from regiond.maas.model import PowerAnswer, PowerResult
+from regiond.maas.services import MaasServices
 
 _BEARER = re.compile(r"\s*bearer\s+([\w-]{1,256})\s*", re.IGNORECASE | re.ASCII)
 _ACTIONS = {"on": PowerAction.ON, "off": PowerAction.OFF}
@@ -19,7 +20,7 @@ POWER_JSON: Serializer[PowerAnswer] = serializer("MaasPower", key("status", STR,
 
 
 async def _query(call: Call) -> Reply:
-    answer = await call.services.maas_power.query(
+    answer = await call.services.of(MaasServices).maas_power.query(
         call.path["id"], _token(call), address=call.client_address, request_id=call.request_id
     )
     return _reply(answer)
@@ -29,7 +30,7 @@ async def _switch(call: Call) -> Reply:
     action = _ACTIONS.get(call.path["action"])
     if action is None:
         return text_reply("A machine can be powered on and off here.", status=_NOT_HERE)
-    answer = await call.services.maas_power.switch(
+    answer = await call.services.of(MaasServices).maas_power.switch(
         call.path["id"], _token(call), action, address=call.client_address, request_id=call.request_id
     )
     return _reply(answer)

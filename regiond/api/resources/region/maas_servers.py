@@ -20,6 +20,7 @@ from regiond.api.declaration.serializer import (
 from regiond.api.declaration.served import filled, found, part, serve, target
 from regiond.api.urls import uri
 from regiond.maas.model import MaasServer, MaasServerChange, NewMaasServer
+from regiond.maas.services import MaasServices
 
 _MAX_PEM = 65536
 MAAS_SERVER_JSON: Serializer[MaasServer] = serializer(
@@ -55,12 +56,12 @@ _VERIFY = Field(
     "The racks of the MAAS verify this region's certificate, by the authorities of their system (default true).",
 )
 _SERVER = Result(doc="The MAAS server, without its key.", type=MAAS_SERVER_JSON)
-_find = found(lambda s: s.maas_servers.read, "name")
-_list = serve(lambda s: s.maas_servers.list)
-_create = serve(lambda s: s.maas_servers.create, "skip_check", new=filled(NewMaasServer))
-_update = serve(lambda s: s.maas_servers.update, name=target("name"), change=filled(MaasServerChange))
-_check = serve(lambda s: s.maas_servers.check, name=target("name"))
-_delete = serve(lambda s: s.maas_servers.delete, name=part("name"))
+_find = found(lambda s: s.of(MaasServices).maas_servers.read, "name")
+_list = serve(lambda s: s.of(MaasServices).maas_servers.list)
+_create = serve(lambda s: s.of(MaasServices).maas_servers.create, "skip_check", new=filled(NewMaasServer))
+_update = serve(lambda s: s.of(MaasServices).maas_servers.update, name=target("name"), change=filled(MaasServerChange))
+_check = serve(lambda s: s.of(MaasServices).maas_servers.check, name=target("name"))
+_delete = serve(lambda s: s.of(MaasServices).maas_servers.delete, name=part("name"))
 
 
 def _required(one: Field) -> Field:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from regiond.maas.services import MaasServices
 from regiond.machines.model import MachineView
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
@@ -61,7 +62,7 @@ async def maas(visit: Visit, machine: MachineView) -> VmForm:
 async def _choice(visit: Visit, machine: MachineView) -> FormField:
     """Returns the choice of a server; one in which it is registered can only be left."""
     present = machine.maas_server
-    servers = [present] if present else [one.name for one in await visit.services.maas_servers.list()]
+    servers = [present] if present else [one.name for one in await visit.services.of(MaasServices).maas_servers.list()]
     return FormField(
         name=SERVER,
         label=text("MAAS server"),

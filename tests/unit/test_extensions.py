@@ -1,0 +1,41 @@
+"""The extensions of the region: installed ones are found, and a missing one is said at the start."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from common.errors import BadSettings
+from regiond import extensions
+from regiond.api.declaration.extension import ApiExtension, api_extensions
+from regiond.reconciler.extension import reconciler_extensions
+from regiond.ui.extension import pages_extensions
+from regiond.wiring.extension import region_extensions
+
+
+def test_the_distribution_names_the_extension_of_maas() -> None:
+    extensions.check_installed()
+    for found in (api_extensions(), pages_extensions(), reconciler_extensions(), region_extensions()):
+        assert len(found) == 1
+
+
+def test_an_older_installation_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extensions, "entry_points", lambda group: EntryPoints())
+    extensions.installed.cache_clear()
+    try:
+        with pytest.raises(BadSettings, match=r"lacks the entry point maas of innkeeper\.region.*pip install"):
+            extensions.check_installed()
+    finally:
+        extensions.installed.cache_clear()
+
+
+def test_an_object_of_another_class_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = EntryPoint(name="wrong", value="common.errors:BadSettings", group=extensions.API)
+    monkeypatch.setattr(extensions, "entry_points", lambda group: EntryPoints([wrong]))
+    extensions.installed.cache_clear()
+    try:
+        with pytest.raises(TypeError, match=r"wrong of innkeeper\.region\.api.* is no ApiExtension"):
+            extensions.extensions(extensions.API, ApiExtension)
+    finally:
+        extensions.installed.cache_clear()
