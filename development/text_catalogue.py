@@ -16,7 +16,8 @@ from development.generated_section import CHECKOUT
 from regiond.ui.texts import messages_of_script
 
 CATALOGUE = Path("regiond/ui/locale/pages.pot")
-_UI, _TEMPLATES, _SCRIPTS = Path("regiond/ui"), Path("regiond/ui/templates"), Path("regiond/ui/static/scripts")
+_UI, _SCRIPTS = Path("regiond/ui"), Path("regiond/ui/static/scripts")
+FOLDERS = (_UI, Path("regiond/maas/pages"))  # with pages and their templates
 # Modules below the pages whose English texts pages translate: see `common.messages`.
 BELOW = (
     "common/operation_kinds.py", "common/operation_words.py", "regiond/attention/certificate_wording.py",
@@ -35,12 +36,14 @@ msgstr ""
 def catalogue(checkout: Path = CHECKOUT) -> str:
     """Returns the catalogue: each message once, with the files that have it, in the order of files and lines."""
     places: dict[tuple[str, ...], list[str]] = {}
-    for path in sorted((checkout / _TEMPLATES).rglob("*.html")):
-        for message in messages_of(path.read_text(encoding="utf-8")):
-            _add(places, message, path.relative_to(checkout / _UI))
-    for path in sorted((checkout / _UI).rglob("*.py")):
-        for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
-            _add(places, marked, path.relative_to(checkout / _UI))
+    for folder in FOLDERS:
+        for path in sorted((checkout / folder / "templates").rglob("*.html")):
+            for message in messages_of(path.read_text(encoding="utf-8")):
+                _add(places, message, _named(path.relative_to(checkout)))
+    for folder in FOLDERS:
+        for path in sorted((checkout / folder).rglob("*.py")):
+            for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
+                _add(places, marked, _named(path.relative_to(checkout)))
     for path in sorted(checkout / name for name in BELOW):
         for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
             _add(places, marked, path.relative_to(checkout))
@@ -51,6 +54,10 @@ def catalogue(checkout: Path = CHECKOUT) -> str:
         for shown in messages_of_script(script.read_text(encoding="utf-8")):
             _add(places, (shown,), script.relative_to(checkout / _UI))
     return _HEAD + "".join(_entry(message, found) for message, found in with_plurals(places).items())
+
+
+def _named(path: Path) -> Path:
+    return path.relative_to(_UI) if path.is_relative_to(_UI) else path
 
 
 def messages_of(template: str) -> Iterator[tuple[str, ...]]:

@@ -184,7 +184,7 @@ def _other_program(
 
 
 def _import_maas(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> int:
-    from innkeeper.commands import maas_import  # noqa: PLC0415
+    from innkeeper.maas_import import command as maas_import  # noqa: PLC0415
     from innkeeper.reactor import run  # noqa: PLC0415
 
     options = maas_import.wanted(words)

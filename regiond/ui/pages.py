@@ -170,4 +170,5 @@ def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> Web
 def _static_parts(version: str) -> tuple[StaticFiles, Renderer]:
     """Files and compiled templates, which the regions of one process share."""
     static = StaticFiles.packaged()
-    return static, Renderer(static, version=version)
+    templates = [package for extension in pages_extensions() for package in extension.templates]
+    return static, Renderer(static, version=version, templates=templates)

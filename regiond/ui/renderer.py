@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
@@ -32,13 +32,14 @@ _INCLUDED = re.compile(r'{% include "([^"]+)"')
 class Renderer:
     """Renders in the language of whoever reads: see `texts`. `now` is the wall clock."""
 
-    def __init__(self, static: StaticFiles, *, version: str) -> None:
+    def __init__(self, static: StaticFiles, *, version: str, templates: Iterable[str] = ()) -> None:
+        """`templates` are packages with further templates."""
         self._script_texts = static.script_texts
         self._version = version
         self._icons = _icons()
         self._labels_by_template: dict[str, Mapping[str, str]] = {}
         self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("regiond.ui"),
+            loader=jinja2.ChoiceLoader([jinja2.PackageLoader(one) for one in ("regiond.ui", *templates)]),
             autoescape=True,
             extensions=["jinja2.ext.i18n"],
             undefined=jinja2.StrictUndefined,

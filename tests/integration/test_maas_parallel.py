@@ -7,7 +7,7 @@ from attrs import evolve
 
 from common.maas.inventory import Origin, SourceKind
 from innkeeper.arguments import Usage
-from innkeeper.commands.maas_import import wanted
+from innkeeper.maas_import.command import wanted
 from innkeeper.request_body import Body
 from tests.deployment.deployment import Deployment
 from tests.integration.maas_parallel import (

@@ -15,7 +15,7 @@ from regiond.ui.page import Page
 from regiond.ui.pages import PAGES
 from tests.unit.page_calls import ANY, Call, calls_in, reads_in
 
-_OURS = "regiond.ui"
+_OURS = ("regiond.ui", "regiond.maas.pages")
 
 
 @frozen(kw_only=True)

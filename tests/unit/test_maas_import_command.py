@@ -10,8 +10,8 @@ from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest
 from innkeeper.arguments import Usage
-from innkeeper.commands.maas_import import read_plan, secrets_of, wanted, with_secrets
-from innkeeper.commands.maas_plan import as_html, lines_of
+from innkeeper.maas_import.command import read_plan, secrets_of, wanted, with_secrets
+from innkeeper.maas_import.plan_text import as_html, lines_of
 from regiond.maas.imports.region_state import KnownUser
 from tests.maas_site.plans import EMPTY, HOST, SITE, WEB, machine, plan, planned
 

@@ -12,7 +12,7 @@ from attrs import evolve
 from common.errors import InvalidRequest
 from common.maas.inventory import DnsName, Inventory, IpRange, ReservedAddress
 from common.serialization import to_dict
-from regiond.api.resources.region.maas_imports import choices_of
+from regiond.maas.api.imports import choices_of
 from regiond.maas.imports import inventory_file
 from regiond.maas.imports.inventory_file import Assembly, lines_of, make_plan_possible, pack, unpack
 from regiond.maas.imports.model import Plan, read_document

@@ -12,9 +12,9 @@ import pytest
 
 from regiond.ui.field_labels import labels_of
 from regiond.ui.texts import reading_in
+from tests.unit.page_files import files, templates
 
-UI = Path(__file__).parents[2] / "regiond/ui"
-TEMPLATES = UI / "templates"
+TEMPLATES = Path(__file__).parents[2] / "regiond/ui/templates"
 FORBIDDEN = {
     r"\bmachines?\b": "VM; machine is the API's word",
     r"\bpods?\b": "host",
@@ -74,8 +74,8 @@ def problems(text: str) -> list[str]:
 
 def test_templates_use_the_words_of_the_vocabulary() -> None:
     found = {
-        str(path.relative_to(TEMPLATES)): bad
-        for path in sorted(TEMPLATES.rglob("*.html"))
+        name: bad
+        for name, path in templates()
         if (bad := [one for text in texts_of_template(path.read_text()) for one in problems(text)])
     }
     assert not found, "\n".join(f"{name}: {one}" for name, every in found.items() for one in every)
@@ -83,8 +83,8 @@ def test_templates_use_the_words_of_the_vocabulary() -> None:
 
 def test_the_code_of_pages_uses_the_words_of_the_vocabulary() -> None:
     found = {
-        str(path.relative_to(UI)): bad
-        for path in sorted(UI.rglob("*.py"))
+        name: bad
+        for name, path in files("*.py")
         if (bad := [one for text in texts_of_module(path.read_text()) for one in problems(text)])
     }
     assert not found, "\n".join(f"{name}: {one}" for name, every in found.items() for one in every)

@@ -21,6 +21,7 @@ from regiond.ui.machines.machine_questions import WORDS, question_of, running_si
 from regiond.ui.pages import PAGES
 from tests.unit.api_samples import ADMIN
 from tests.unit.machine_samples import MACHINE, OPERATION
+from tests.unit.page_files import templates
 
 TEMPLATES = Path(__file__).parents[2] / "regiond/ui/templates"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -130,8 +131,8 @@ _GRAVE_NAME = re.compile(f"['\"](?:{'|'.join(_GRAVE)})['\"]")
 
 def found_forms() -> set[tuple[str, str]]:
     return {
-        (str(path.relative_to(TEMPLATES)), (action[1] if (action := _ACTION.search(form[0])) else ""))
-        for path in TEMPLATES.rglob("*.html")
+        (name, (action[1] if (action := _ACTION.search(form[0])) else ""))
+        for name, path in templates()
         for form in _FORM.finditer(path.read_text())
     }
 
@@ -178,11 +179,7 @@ def test_a_link_to_a_grave_page_is_found_wherever_its_word_is(link: str) -> None
 
 
 def test_links_to_grave_pages_open_their_question_in_a_dialog() -> None:
-    without = [
-        f"{path.relative_to(TEMPLATES)}: {link}"
-        for path in TEMPLATES.rglob("*.html")
-        for link in links_without_question(path.read_text())
-    ]
+    without = [f"{name}: {link}" for name, path in templates() for link in links_without_question(path.read_text())]
     assert without == []
 
 

@@ -22,6 +22,7 @@ from regiond.ui.serving.kept_form import KeptForm
 from regiond.ui.serving.session_cookie import set_cookie
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.texts import constant, counted, reading_in, text
+from tests.unit.page_files import templates
 from tests.unit.text_search import Texts
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -108,8 +109,7 @@ def hidden_in(template: str) -> list[str]:
 
 
 def test_no_template_hides_the_functions_of_the_catalogue() -> None:
-    templates = sorted((CHECKOUT / "regiond/ui/templates").rglob("*.html"))
-    assert [path.name for path in templates if hidden_in(path.read_text(encoding="utf-8"))] == []
+    assert [name for name, path in templates() if hidden_in(path.read_text(encoding="utf-8"))] == []
     assert hidden_in("{% set _ = 1 %}") == hidden_in("{% for _ in range(2) %}{% endfor %}") == ["_"]
     assert hidden_in("{% macro one(_) %}{% endmacro %}") == ["_"]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from development.generated_section import CHECKOUT
+from tests.unit import page_files
 from tests.unit.text_search import (
     translated_at_import,
     untranslated_in_python,
@@ -41,8 +42,9 @@ SEARCHES: Mapping[str, Callable[[str], list[str]]] = {
 @pytest.mark.parametrize("files", SEARCHES)
 def test_no_text_is_added_beside_the_catalogue(files: str) -> None:
     found = [
-        (str(path.relative_to(UI)), text)
-        for path in sorted({*UI.rglob(files)} - SAMPLES)
+        (name, text)
+        for name, path in page_files.files(files)
+        if path not in SAMPLES
         for text in SEARCHES[files](path.read_text(encoding="utf-8"))
         if text not in NAMES
     ]
@@ -52,9 +54,9 @@ def test_no_text_is_added_beside_the_catalogue(files: str) -> None:
 def test_tables_of_words_are_messages_as_a_whole() -> None:
     """A single word in lower case does not look like a text."""
     found = {
-        str(path.relative_to(UI)): words
-        for path in sorted({*UI.rglob("*.py")} - SAMPLES)
-        if (words := words_beside_messages(path.read_text(encoding="utf-8")))
+        name: words
+        for name, path in page_files.files("*.py")
+        if path not in SAMPLES and (words := words_beside_messages(path.read_text(encoding="utf-8")))
     }
     assert found == {}
     assert words_beside_messages('A = {"a": constant("Away"), "b": "host", "c": "CIDR"}') == ["host"]
@@ -65,8 +67,8 @@ def test_tables_of_words_are_messages_as_a_whole() -> None:
 def test_no_text_is_translated_when_its_module_is_imported() -> None:
     """It would be English for every reader."""
     found = {
-        str(path.relative_to(UI)): calls
-        for path in sorted(UI.rglob("*.py"))
+        name: calls
+        for name, path in page_files.files("*.py")
         if (calls := translated_at_import(path.read_text(encoding="utf-8")))
     }
     assert found == {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from regiond.api.replies import Reply
-from regiond.api.resources.region.maas_servers import SERVER, SERVERS
 from regiond.caller import Permission
+from regiond.maas.api.servers import SERVER, SERVERS
 from regiond.maas.model import MaasServer
 from regiond.maas.services import MaasServices
 from regiond.ui.forms.form_field import SECRET, FormField

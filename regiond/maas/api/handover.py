@@ -9,10 +9,10 @@ from regiond.api.declaration.field_types import Boolean
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply
-from regiond.api.resources.region.maas_imports import CHOICES, choices_of
 from regiond.api.resources.shared.lookups import find_host
-from regiond.api.serializers.maas_parallel import GIVEN_BACK_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.maas.api.imports import CHOICES, choices_of
+from regiond.maas.api.parallel_json import GIVEN_BACK_JSON
 from regiond.maas.model import GivenBack
 from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation

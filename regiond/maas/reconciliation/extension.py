@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
+from regiond.maas.reconciliation import detection, repair, store
 from regiond.reconciler.extension import ReconcilerExtension
-from regiond.reconciler.maas import detection, repair, store
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
 
 

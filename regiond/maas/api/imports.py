@@ -29,10 +29,10 @@ from regiond.api.declaration.serializer import (
 )
 from regiond.api.declaration.served import serve, target
 from regiond.api.replies import Reply, json_reply
-from regiond.api.serializers.maas_parallel import PARALLEL_RUN_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
+from regiond.maas.api.parallel_json import PARALLEL_RUN_JSON
 from regiond.maas.model import Failure, MaasImport, NewMaasImport, ParallelRun, SeenPlan, read_document
 from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation

@@ -18,9 +18,9 @@ from common.maas.inventory import Host, Inventory
 from common.phrases import number_of
 from common.serialization import to_dict
 from innkeeper.arguments import Usage
-from innkeeper.commands.maas_plan import as_html, lines_of
 from innkeeper.commands.operation_wait import wait_for_operation
 from innkeeper.http import Api
+from innkeeper.maas_import.plan_text import as_html, lines_of
 from innkeeper.maas_import.service import read_database, read_dump
 from innkeeper.output.progress import progress_on
 from innkeeper.output.terminal import Terminal

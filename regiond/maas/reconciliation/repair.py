@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiond.db.pool import Db
 from regiond.maas import service as maas_service
-from regiond.reconciler.maas import detection, store
+from regiond.maas.reconciliation import detection, store
 from regiond.reconciler.model import Discrepancy
 
 
