@@ -15,6 +15,7 @@ from innkeeper.arguments import Options, Usage, split_fields, split_options
 from innkeeper.commands.password_prompt import with_passwords
 from innkeeper.daemon_programs import daemon_of, run_daemon
 from innkeeper.exit_status import ExitStatus, exit_status
+from innkeeper.extension_commands import extension_command
 from innkeeper.help import OVERVIEW, help_for
 from innkeeper.local_region import local_profile
 from innkeeper.output.terminal import Terminal
@@ -23,7 +24,6 @@ from innkeeper.profiles import Profile, Profiles, default_path
 _COMPLETE = "__complete"  # what the scripts of the completion run
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
-_IMPORT_MAAS = ["import", "maas"]
 _COMMANDS = ("login", "logout", "list", "profiles", "refresh", "completion")
 
 # Commands of `maas` on the region's computer, and those here.
@@ -177,21 +177,10 @@ def _other_program(
     argv: Sequence[str], environment: Mapping[str, str], profiles: Profiles, terminal: Terminal
 ) -> int | None:
     """Runs a command that reads its options itself, and returns its exit status; None if it is none of them."""
-    if list(argv[:2]) == _IMPORT_MAAS:
-        return _import_maas(argv[2:], profiles, terminal)
+    if (command := extension_command(argv)) is not None:
+        return command(argv[2:], profiles, terminal)
     daemon = daemon_of(argv)
     return None if daemon is None else run_daemon(daemon, argv[1:], environment, terminal)
-
-
-def _import_maas(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> int:
-    from innkeeper.maas_import import command as maas_import  # noqa: PLC0415
-    from innkeeper.reactor import run  # noqa: PLC0415
-
-    options = maas_import.wanted(words)
-    if options.help:
-        terminal.say(maas_import.USAGE)
-        return ExitStatus.DONE
-    return run(lambda: maas_import.run(options, profiles, terminal))
 
 
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:

@@ -105,6 +105,17 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
+def main(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> int:
+    """Runs the command; its entry point names this. Returns the exit status."""
+    from innkeeper.reactor import run as run_on_reactor  # noqa: PLC0415  # not for the help
+
+    options = wanted(words)
+    if options.help:
+        terminal.say(USAGE)
+        return DONE
+    return run_on_reactor(lambda: run(options, profiles, terminal))
+
+
 async def run(options: argparse.Namespace, profiles: Profiles, terminal: Terminal) -> int:
     """Returns the exit status: 1 if something could not be imported."""
     api = Api.of(profiles.chosen(options.profile))

@@ -7,6 +7,8 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from common.errors import BadSettings
+from innkeeper.extension_commands import extension_command
+from innkeeper.maas_import.command import main
 from regiond import extensions
 from regiond.api.declaration.extension import ApiExtension, api_extensions
 from regiond.reconciler.extension import reconciler_extensions
@@ -18,6 +20,11 @@ def test_the_distribution_names_the_extension_of_maas() -> None:
     extensions.check_installed()
     for found in (api_extensions(), pages_extensions(), reconciler_extensions(), region_extensions()):
         assert len(found) == 1
+
+
+def test_the_distribution_names_the_command_of_maas() -> None:
+    assert extension_command(["import", "maas", "--help"]) is main
+    assert extension_command(["import", "other"]) is extension_command(["machines", "read"]) is None
 
 
 def test_an_older_installation_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
