@@ -13,7 +13,7 @@ from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.maas.api.imports import CHOICES, choices_of
 from regiond.maas.api.parallel_json import GIVEN_BACK_JSON
-from regiond.maas.model import GivenBack
+from regiond.maas.parallel.model import GivenBack
 from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation
 

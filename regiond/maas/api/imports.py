@@ -33,7 +33,8 @@ from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.maas.api.parallel_json import PARALLEL_RUN_JSON
-from regiond.maas.model import Failure, MaasImport, NewMaasImport, ParallelRun, SeenPlan, read_document
+from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport, SeenPlan, read_document
+from regiond.maas.parallel.model import ParallelRun
 from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation
 

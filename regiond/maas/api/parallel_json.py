@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.declaration.serializer import BOOL, INT, STR, Serializer, array, fields_of, key, serializer
-from regiond.maas.model import Difference, GivenBack, ParallelRun, WatchedHost
+from regiond.maas.parallel.model import Difference, GivenBack, ParallelRun, WatchedHost
 
 _HOST: Serializer[WatchedHost] = serializer(
     "WatchedHost",

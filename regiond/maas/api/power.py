@@ -8,7 +8,7 @@ from common.values import PowerAction
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.serializer import STR, Serializer, key, serializer
 from regiond.api.replies import Reply, json_reply, text_reply
-from regiond.maas.model import PowerAnswer, PowerResult
+from regiond.maas.bridge.model import PowerAnswer, PowerResult
 from regiond.maas.services import MaasServices
 
 _BEARER = re.compile(r"\s*bearer\s+([\w-]{1,256})\s*", re.IGNORECASE | re.ASCII)

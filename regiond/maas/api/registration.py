@@ -12,7 +12,7 @@ from regiond.api.declaration.served import filled
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.maas.model import RegisterRequest, RegistrationPlan
+from regiond.maas.bridge.model import RegisterRequest, RegistrationPlan
 from regiond.maas.services import MaasServices
 
 REGISTRATION_PLAN_JSON: Serializer[RegistrationPlan] = serializer(

@@ -19,7 +19,7 @@ from regiond.api.declaration.serializer import (
 )
 from regiond.api.declaration.served import filled, found, part, serve, target
 from regiond.api.urls import uri
-from regiond.maas.model import MaasServer, MaasServerChange, NewMaasServer
+from regiond.maas.bridge.model import MaasServer, MaasServerChange, NewMaasServer
 from regiond.maas.services import MaasServices
 
 _MAX_PEM = 65536

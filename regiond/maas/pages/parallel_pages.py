@@ -10,9 +10,9 @@ from regiond.api.urls import id_in
 from regiond.caller import Permission
 from regiond.hosts.model import HostView
 from regiond.maas.api.imports import MAAS_IMPORT
-from regiond.maas.model import Difference
 from regiond.maas.pages.import_pages import CRUMBS, IMPORTS
 from regiond.maas.pages.parallel_run import DIFFERENCE_WORDS
+from regiond.maas.parallel.model import Difference
 from regiond.maas.services import MaasServices
 from regiond.ui.forms.question import Question, Subject, ask
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note

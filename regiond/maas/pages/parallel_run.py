@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from regiond.maas.model import DifferenceKind, MaasImport
+from regiond.maas.imports.model import MaasImport
+from regiond.maas.parallel.model import DifferenceKind
 from regiond.maas.services import MaasServices
 from regiond.ui.page import Visit
 from regiond.ui.texts import constant

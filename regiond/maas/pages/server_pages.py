@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.api.replies import Reply
 from regiond.caller import Permission
 from regiond.maas.api.servers import SERVER, SERVERS
-from regiond.maas.model import MaasServer
+from regiond.maas.bridge.model import MaasServer
 from regiond.maas.services import MaasServices
 from regiond.ui.forms.form_field import SECRET, FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.maas import service as maas_service
+from regiond.maas.bridge import registration_store
+from regiond.maas.bridge.registrations import open_end, open_end_of
 from regiond.maas.reconciliation import detection, store
+from regiond.machines.service import read_machine
+from regiond.racks.service import read_installation_id
 from regiond.reconciler.model import Discrepancy
 
 
@@ -16,7 +19,7 @@ async def forget_record(db: Db, discrepancy: Discrepancy) -> str | None:
     current = await _detected(db, discrepancy)
     if current is None:
         return None
-    operation_id = await maas_service.open_lost_end(db, current.id_of("registration"))
+    operation_id = await open_lost_end(db, current.id_of("registration"))
     return None if operation_id is None else f"{current.found}: operation {operation_id} ends the registration"
 
 
@@ -25,12 +28,30 @@ async def delete_record(db: Db, discrepancy: Discrepancy) -> str | None:
     current = await _current(db, discrepancy)
     if current is None:
         return None
-    operation_id = await maas_service.open_record_deletion(db, current.id_of("registration"))
+    operation_id = await open_record_deletion(db, current.id_of("registration"))
     return None if operation_id is None else f"{current.found}: operation {operation_id} deletes it"
 
 
+async def open_lost_end(db: Db, registration_id: int) -> int | None:
+    """Returns the operation that ends the registration of a machine whose record MAAS no longer has.
+
+    None if the registration has ended. The caller must not hold its lock. Raises Busy, WrongState.
+    """
+    found = await registration_store.of_id(db, registration_id)
+    if found is None or found.machine_id is None:
+        return None
+    machine = await read_machine(db, found.system_id)
+    return await open_end_of(db, machine, found, await read_installation_id(db), keep_record=True, is_lost=True)
+
+
+async def open_record_deletion(db: Db, registration_id: int) -> int | None:
+    """Returns the operation that deletes the record in MAAS; None if the registration has ended."""
+    found = await registration_store.of_id(db, registration_id)
+    return None if found is None else await open_end(db, found)
+
+
 async def _current(db: Db, discrepancy: Discrepancy) -> Discrepancy | None:
-    await maas_service.lock_registration(db, discrepancy.id_of("registration"))
+    await registration_store.lock(db, discrepancy.id_of("registration"))
     return await _detected(db, discrepancy)
 
 

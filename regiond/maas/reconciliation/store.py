@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db, of_row
-from regiond.maas.model import MADE_WITHIN_S
+from regiond.maas.bridge.model import MADE_WITHIN_S
 from regiond.maas.reconciliation.detection import RegistrationFacts
 
 # A registration on which an operation acts is about to change. One of a machine that is gone is named by its request.

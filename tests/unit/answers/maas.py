@@ -8,18 +8,9 @@ from typing import Any
 from common.errors import NotFound
 from common.maas.inventory import Origin, SourceKind
 from common.values import PowerState
+from regiond.maas.bridge.model import MaasServer, PowerAnswer, PowerResult, RegistrationPlan
 from regiond.maas.imports.model import Failure, ItemState, MaasImport, Plan, PlanItem
-from regiond.maas.model import (
-    Difference,
-    DifferenceKind,
-    GivenBack,
-    MaasServer,
-    ParallelRun,
-    PowerAnswer,
-    PowerResult,
-    RegistrationPlan,
-    WatchedHost,
-)
+from regiond.maas.parallel.model import Difference, DifferenceKind, GivenBack, ParallelRun, WatchedHost
 from tests.unit.answers.shared import DELETION_PLAN, named
 from tests.unit.api_samples import AT
 from tests.unit.machine_samples import OPERATION
