@@ -153,7 +153,7 @@ class MachineLayer:
     devices: Devices
     bulk: Bulk
     bulk_changes: BulkChanges
-    maas_registrations: MaasRegistrations
+    registrations: MaasRegistrations
     hardware_requests: HardwareRequests
     deployments: Deployments
     content: RackContent

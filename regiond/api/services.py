@@ -114,5 +114,8 @@ class Services:
     of_extensions: tuple[object, ...] = ()
 
     def of(self, kind: type[T]) -> T:
-        """Returns the services of an extension, by their class."""
-        return next(one for one in self.of_extensions if isinstance(one, kind))
+        """Returns the services of an extension, by their class. Raises LookupError if none has it."""
+        for one in self.of_extensions:
+            if isinstance(one, kind):
+                return one
+        raise LookupError(f"no extension of this region has {kind.__name__}")

@@ -137,7 +137,7 @@ def wire_machines(
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, bulk_changes, clones, storage.credentials),
         bulk_changes=bulk_changes,
-        maas_registrations=registrations,
+        registrations=registrations,
         hardware_requests=requests,
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
@@ -177,7 +177,7 @@ def wire_engine(
             Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id),
             GuestCopies(storage.database, calls),
             ImportedDisks(calls, DiskParts(database=storage.database, space=images.exports.space), layer.content),
-            layer.maas_registrations,
+            layer.registrations,
         ),
         PowerMachine(calls, grace_s=settings.power_off_grace_s),
         DeployMachine(
@@ -193,7 +193,7 @@ def wire_engine(
             )
         ),
         ReleaseMachine(calls, storage.database, grace_s=settings.power_off_grace_s),
-        DeleteMachine(calls, storage.database, layer.maas_registrations.deleted),
+        DeleteMachine(calls, storage.database, layer.registrations.deleted),
         CleanUp(calls),
         RefreshHost(layer.refresher),
         RemoveHost(
