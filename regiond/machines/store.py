@@ -23,6 +23,7 @@ _ASKED_POWER = """
      where id = $1
 """
 _ANNOUNCE = "update machine set announced = true where id = $1 returning true"
+_GUEST_OF = "select guest_key, name from guest where machine_id = $1"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
 # Hypervisor events can arrive after the operation that caused them. Within 10 seconds of its end they are ignored, and
@@ -230,3 +231,9 @@ async def record_tombstone(
     """
     places = [{"pool": pool, "name": name} for pool, name in volumes]
     await db.execute(_RECORD_TOMBSTONE, machine, hostname, host[1], reason, host[0], places, was_composed)
+
+
+async def read_guest(db: Db, machine_id: int) -> tuple[str, str] | None:
+    """Returns the hypervisor's id and the name of the machine's guest, as the last refresh found them, or None."""
+    row = await db.fetchrow(_GUEST_OF, machine_id)
+    return None if row is None else (row["guest_key"], row["name"])

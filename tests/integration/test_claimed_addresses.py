@@ -9,7 +9,7 @@ import pytest
 from common.errors import Busy, InvalidRequest, WrongState
 from common.guest_spec import NicAddress
 from regiond.db.pool import Database
-from regiond.machines.compose.requirements import resolve_nics
+from regiond.machines.wanted_nics import resolve_nics
 from regiond.networks import service as network_service
 from regiond.networks.model import SubnetChange
 from regiond.placement.service import parse_interfaces

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.machines.adoption import store as adoption_store
+from regiond.machines import store
 from regiond.machines.devices import store as device_store
 from regiond.machines.host_removal_plan import AffectedGuest, affected_machine
 from regiond.machines.model import MachineView
@@ -13,7 +13,7 @@ from regiond.racks.service import read_installation_id
 
 async def affected_guest(db: Db, machine: MachineView) -> AffectedGuest:
     """Returns the machine with its VM, volumes, addresses and devices, as the region knows them."""
-    guest = await adoption_store.read_guest(db, machine.id)
+    guest = await store.read_guest(db, machine.id)
     devices = (await device_store.hostnames_of(db, [machine.id])).get(machine.id, ())
     remaining = (await read_remaining(db, [machine], await read_installation_id(db)))[machine.id]
     name = guest[1] if guest is not None else ""

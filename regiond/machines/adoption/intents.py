@@ -44,7 +44,7 @@ class AdoptionIntent:
 
 async def open_forget(db: Db, machine: MachineView, installation_id: UUID, *, account_id: int | None) -> int:
     """Returns the id of the operation that removes the marker and the machine's row. Raises Busy, NotFound."""
-    guest = await store.read_guest(db, machine.id)
+    guest = await machine_store.read_guest(db, machine.id)
     key, name = guest or ("", machine.hostname)
     spec = known_spec(machine, installation_id)
     return await operation_service.insert(

@@ -87,7 +87,6 @@ _FORGOTTEN = """
      order by id
 """
 _OWNER_OF = "select a.username from machine m join account a on a.id = m.owner_id where m.id = $1"
-_GUEST_OF = "select id, guest_key, name from guest where machine_id = $1"
 
 
 async def read_context(db: Db, host_id: int, machine_ids: list[int], marked_machines: list[UUID]) -> AdoptionContext:
@@ -180,12 +179,6 @@ async def complete(db: Db, machine_id: int, guest: Guest) -> None:
     except asyncpg.UniqueViolationError as error:
         raise Busy(f"A MAC address of {guest.name} was just given to a device, which will lose it.") from error
     await bind_nics(db, [machine_id])
-
-
-async def read_guest(db: Db, machine_id: int) -> tuple[str, str] | None:
-    """Returns the hypervisor's id and the name of the machine's guest, as the last refresh found them, or None."""
-    row = await db.fetchrow(_GUEST_OF, machine_id)
-    return None if row is None else (row["guest_key"], row["name"])
 
 
 async def list_forgotten(db: Db, *, caller: Caller | None = None) -> tuple[ForgottenMachine, ...]:

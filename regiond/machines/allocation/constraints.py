@@ -9,8 +9,9 @@ from attrs import asdict
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from regiond.machines.allocation.matching import DeviceConstraints
-from regiond.machines.compose.requirements import MIN_MEMORY_MIB, syntax_problems
+from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.model import AllocateRequest, ComposeIntent, HostConstraints
+from regiond.machines.values.requests import MIN_MEMORY_MIB
 from regiond.placement.model import Condition
 from regiond.placement.service import parse_interfaces, parse_storage, selector_of_key
 

@@ -18,7 +18,6 @@ from regiond.machines.bulk.named_parts import named_nic, needed
 from regiond.machines.bulk.plans import plans_or_reasons, sentences, within_quotas
 from regiond.machines.bulk.resize_plans import balance, within_capacity
 from regiond.machines.compose.candidate_store import read_candidates
-from regiond.machines.compose.requirements import resolve_nics
 from regiond.machines.disks.model import check_new
 from regiond.machines.hardware_kinds import HardwareChanges
 from regiond.machines.model import (
@@ -41,6 +40,7 @@ from regiond.machines.nic_changes.model import one_requirement
 from regiond.machines.resize.binding import newly_taken, together
 from regiond.machines.resize.changes import Resize
 from regiond.machines.resize.model import check_size
+from regiond.machines.wanted_nics import resolve_nics
 from regiond.operations.model import Operation, Parent
 from regiond.placement.model import NicRequirement
 

@@ -12,7 +12,7 @@ from attrs import evolve
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.identifiers import check_hostname
@@ -21,13 +21,12 @@ from regiond.machines.compose.host_constraints import operated_pool, resolve_hos
 from regiond.machines.compose.maximum_size import maximum_problems
 from regiond.machines.compose.model import CopyPlan, MaasRegistrations, ValidatedCompose
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
-from regiond.networks import service as network_service
-from regiond.placement.model import ANY_HOST, Condition, NicRequirement, PinRequirement, Requirements, Strategy
-from regiond.placement.service import parse_interfaces, parse_rules, parse_storage, referenced_networks
+from regiond.machines.values.requests import LARGEST, MIN_MEMORY_MIB
+from regiond.machines.wanted_nics import resolve_nics
+from regiond.placement.model import ANY_HOST, NicRequirement, PinRequirement, Requirements, Strategy
+from regiond.placement.service import parse_interfaces, parse_rules, parse_storage
 from regiond.validation_messages import outside
 
-MIN_MEMORY_MIB = 1024  # MAAS's lower limit
-LARGEST = 2**31 - 1  # the largest `integer` of PostgreSQL
 MAX_PINS = 4096
 
 
@@ -126,29 +125,6 @@ class Validator:
             return nics
         async with self._database.connection() as db:
             return await resolve_nics(db, nics, caller=caller, machine_id=machine_id)
-
-
-async def resolve_nics(
-    db: Db, nics: tuple[NicRequirement, ...], *, caller: Caller | None = None, machine_id: int | None = None
-) -> tuple[NicRequirement, ...]:
-    """Returns the NICs with the subnet of each static address as a condition. `machine_id` may have the addresses.
-
-    Messages name machines and hosts that the caller may see.
-
-    Raises InvalidRequest with the field `interfaces` if a fabric, VLAN, subnet or space does not exist, or if an
-    address cannot be assigned.
-    """
-    unknown = await network_service.unknown_references(db, referenced_networks(nics))
-    if unknown:
-        raise InvalidRequest.of({"interfaces": list(dict.fromkeys(unknown))})
-    return tuple([await _with_subnet(db, nic, caller, machine_id) for nic in nics])
-
-
-async def _with_subnet(db: Db, nic: NicRequirement, caller: Caller | None, machine_id: int | None) -> NicRequirement:
-    if nic.ip is None:
-        return nic
-    subnet = await network_service.check_static_address(db, nic.ip, caller=caller, machine_id=machine_id)
-    return evolve(nic, conditions=(*nic.conditions, Condition(key="subnet", values=(f"id:{subnet.id}",))))
 
 
 def syntax_problems(request: ComposeRequest) -> Mapping[str, list[str]]:

@@ -11,7 +11,6 @@ from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.identifiers import new_mac_address
 from regiond.machines.compose.candidate_store import read_candidates
-from regiond.machines.compose.requirements import resolve_nics
 from regiond.machines.guest_spec import nic_spec
 from regiond.machines.model import MachineView, NicToAdd, NicToChange, NicView
 from regiond.machines.nic_changes import store
@@ -21,6 +20,7 @@ from regiond.machines.nic_changes.model import (
     checked_address,
     checked_name,
 )
+from regiond.machines.wanted_nics import resolve_nics
 from regiond.networks import service as network_service
 from regiond.placement.model import Candidate, NicAttachment, NicRequirement
 from regiond.placement.service import attach_nics

@@ -10,6 +10,9 @@ from common.compose_request import ComposeRequest
 from common.values import DriverType
 from regiond.exports.model import ExportedDisk
 
+MIN_MEMORY_MIB = 1024  # MAAS's lower limit
+LARGEST = 2**31 - 1  # the largest `integer` of PostgreSQL
+
 
 @frozen(kw_only=True)
 class HostConstraints:
