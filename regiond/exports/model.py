@@ -77,6 +77,13 @@ class MachineDescription:
 
 
 @frozen(kw_only=True)
+class OfExport:
+    """The part of a request that names the file, by its id."""
+
+    export: int
+
+
+@frozen(kw_only=True)
 class Export:
     """A file of the region. `size_bytes` is its size, until it is complete that which was declared or written so far.
 

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from common.errors import Busy
 from common.operation_kinds import OperationKind
-from common.serialization import from_dict, to_dict
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.model import HostRemoval, HostView
 from regiond.operations import service as operation_service
-from regiond.operations.model import OPEN_STATES, Operation, OperationState
+from regiond.operations.model import OPEN_STATES, Operation, OperationState, stored_request
 
 MAX_REMOVE_FAILURES = 200
 MAX_OPEN = 10_000
@@ -73,7 +72,7 @@ async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemo
             operation=active.id,
         )
     if active is not None:
-        open_one = from_dict(active.request, HostRemoval)
+        open_one = active.request_as(HostRemoval)
         if open_one == removal:
             return active.id
         raise Busy(
@@ -82,7 +81,7 @@ async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemo
         )
     operation_id = await operation_service.insert(
         db, OperationKind.REMOVE_HOST, host_id=host.id, host_name=host.name, account_id=caller.account_id,
-        request=to_dict(removal), max_failures=MAX_REMOVE_FAILURES,
+        request=stored_request(removal), max_failures=MAX_REMOVE_FAILURES,
     )  # fmt: skip
     await Events.record(
         db, "host_removal_requested", f"The removal of {host.name} was requested", caller=caller, host_id=host.id
@@ -97,7 +96,7 @@ async def _open_one(db: Db, host_id: int, removal: HostRemoval) -> Operation | N
         for one in await operation_service.list_operations(db, states=OPEN_STATES, host_id=host_id, limit=MAX_OPEN)
         if one.kind is OperationKind.REMOVE_HOST
     ]
-    forced = [one for one in removals if from_dict(one.request, HostRemoval).force]
+    forced = [one for one in removals if one.request_as(HostRemoval).force]
     if forced or removal.force:
         return forced[0] if forced else None
     return removals[-1] if removals else None

@@ -10,7 +10,6 @@ from attrs import asdict
 from common.errors import Busy, DriverFailed, InnkeeperError, rebuild
 from common.operation_kinds import OperationKind
 from common.phrases import number_of
-from common.serialization import from_dict
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -148,7 +147,7 @@ class RemoveHost:
         host_id = operation.host_id
         if host_id is None:
             return Outcome(result={"reason": "the host had already been removed"})
-        removal = from_dict(operation.request, HostRemoval)
+        removal = operation.request_as(HostRemoval)
         if removal.force:
             return await self._remove_dead(operation, host_id, journal)
         if removal.decompose:
@@ -257,7 +256,7 @@ class RemoveHost:
         Machines that were deleted stay deleted; the error and the event name them.
         """
         host_id = operation.host_id
-        decompose = from_dict(operation.request, HostRemoval).decompose
+        decompose = operation.request_as(HostRemoval).decompose
         machines = await self._machines.stop_deletions(operation) if decompose else None
         error = _error_of(operation, machines)
 

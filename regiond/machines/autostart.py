@@ -8,7 +8,6 @@ from attrs import frozen
 
 from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_SET_AUTOSTART
-from common.serialization import to_dict
 from common.values import Autostart
 from regiond.db.pool import Db
 from regiond.machines.hardware.change import Attempt, ChangeHandler
@@ -38,7 +37,7 @@ async def open_set_autostart(
         return None
     return await open_operation(
         db, OperationKind.SET_AUTOSTART, machine, installation_id, account_id=account_id,
-        request=to_dict(_Request(autostart=wanted)),
+        request=_Request(autostart=wanted),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from common.errors import UnsupportedByPeer
 from common.rpc.host_commands import HOST_SET_GENERATION, SetGenerationCall
 from regiond.machines import store
 from regiond.machines.steps import Target
-from regiond.machines.stock import GENERATION
+from regiond.machines.values.guest_request import GuestRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls, lacks_command
@@ -20,7 +20,7 @@ async def write_generation(calls: HostCalls, operation: Operation, target: Targe
     A database that is restored from an earlier backup then shows that the guest was used since. A rack of an older
     release cannot write it: the use begins without. Raises NotFound without the guest.
     """
-    generation = operation.request.get(GENERATION)
+    generation = operation.request_as(GuestRequest).generation
     if generation is None:
         return
     fence = fence_of(operation, str(target.spec.marker.machine_id))

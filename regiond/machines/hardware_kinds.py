@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
+from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.autostart import SetAutostart
@@ -41,6 +42,9 @@ KINDS: tuple[type[ChangeHandler[Any]], ...] = (
     ChangeNic,
     RemoveNic,
 )
+
+# By kind, for those that know only an operation.
+REQUESTS: Mapping[OperationKind, type[Any]] = {one.kind: one.Request for one in KINDS}
 
 C = TypeVar("C", bound=ChangeHandler[Any])
 

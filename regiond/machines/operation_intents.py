@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
+
+from attrs import AttrsInstance
 
 from common.boot import BootOnce
 from common.discovery import VolumeRef
 from common.errors import Busy, WrongState
-from common.guest_spec import GuestSpec
 from common.operation_kinds import OperationKind
-from common.serialization import to_dict
 from common.values import DiskSize, GuestRef, OwnershipMarker
 from common.volume_names import marker_of_volume
 from regiond.db.pool import Db
@@ -22,28 +22,24 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal_fact_store import check_permitted
-from regiond.machines.stock import begin_use, generation_of_use, use_begun_by
-from regiond.operations import service as operation_service
-from regiond.operations.model import (
-    EARLIER,
-    EARLIER_SINCE,
-    OPEN_STATES,
-    ActingOperation,
-    Operation,
-    Parent,
-    busy,
+from regiond.machines.stock import begin_use, generation_of_use
+from regiond.machines.values.guest_request import GuestRequest, MachineRequest
+from regiond.machines.values.removals import (
+    DeletionRequest,
+    GuestCleanUp,
+    MarkedCopy,
+    MarkerCleanUp,
+    ReleaseRequest,
+    VolumeCleanUp,
 )
+from regiond.machines.values.requests import StoredCompose
+from regiond.operations import service as operation_service
+from regiond.operations.model import OPEN_STATES, ActingOperation, Operation, Parent, busy, stored_request
 
 T = TypeVar("T")
 
 _WRITES_DISKS = (OperationKind.RELEASE, OperationKind.DELETE, OperationKind.DEPLOY)
 _ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
-PENDING = "pending"  # key of the request: the size that the machine gets at its next start
-PENDING_DISKS = "pending_disks"  # key of the request: the disks that get larger at its next start
-BOOT_ONCE = "boot_once"  # key of the request: the order in which the machine boots at the start that is asked for
-IMPORT = "import"  # key of the request of a compose: the file with the content of its disks
-KEPT = "kept_disks"  # key of the request of a deletion: the ids of disks that become kept disks
-STAYS = "disks_that_stay"  # key of the request of a deletion: what people call all the disks that stay on the host
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
 
 
@@ -59,11 +55,6 @@ async def with_fresh_view(request: Callable[[], Awaitable[T]]) -> T:
         return await request()
 
 
-def request_of(spec: GuestSpec, **more: Any) -> dict[str, Any]:
-    """Returns the request that an operation stores: the guest's definition and `more`, as JSON data."""
-    return {"spec": to_dict(spec), **more}
-
-
 async def open_operation(
     db: Db,
     kind: OperationKind,
@@ -72,11 +63,13 @@ async def open_operation(
     *,
     account_id: int | None,
     begins: MachineEvent | None = None,
-    request: Mapping[str, Any] | None = None,
+    request: AttrsInstance | None = None,
     parent: Parent | None = None,
     max_failures: int = MAX_FAILURES,
 ) -> int:
     """Returns the operation's id. Applies `begins` to the machine's state; the request keeps the earlier one (`was`).
+
+    `request` is that of the kind, an attrs value; None if it needs no more than `GuestRequest`.
 
     The caller must not hold a lock on the machine's row: transactions that open or end an operation lock the operation
     first, so the opposite order can deadlock. Of stock and of kinds that write or delete disks, it locks that row
@@ -85,19 +78,19 @@ async def open_operation(
     `machine`, WrongState, also for what its host refuses to do with its guest, NotFound.
     """
     check_settled(machine)
-    use = use_begun_by(kind, request or {})
-    await check_permitted(db, machine, kind, request or {})
-    if kind is OperationKind.DELETE or (request or {}).get("erase"):
+    use = request.begins_use if isinstance(request, MachineRequest) else ""
+    release = request if isinstance(request, ReleaseRequest) else None
+    # `deployed` is also a word of registrations in MAAS, which are refused with it, although they empty no disk.
+    empties = getattr(request, "deployed", False) or (release is not None and release.erase)
+    await check_permitted(db, machine, kind, empties=empties)
+    if kind is OperationKind.DELETE or (release is not None and release.erase):
         check_no_disk_goes_along(machine, installation_id)
-    stays = {} if kind is not OperationKind.DELETE else await _staying(db, machine, installation_id)
+    stays = None if kind is not OperationKind.DELETE else await _staying(db, machine, installation_id)
+    common = _common(machine, kind, installation_id, generation=generation_of_use(machine) if use else None)
     operation_id = await operation_service.insert(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
-        request=request_of(
-            known_spec(machine, installation_id), was=machine.state.value, **_pending(machine, kind),
-            **({} if use is None else generation_of_use(machine)), **stays, **(request or {}),
-        ),
-        max_failures=max_failures,
+        request=stored_request(common, stays, request), max_failures=max_failures,
     )  # fmt: skip
     if kind in _WRITES_DISKS:
         await lifecycle_store.lock_one(db, machine.id)  # waits for a refresh that moves it
@@ -111,17 +104,17 @@ async def open_operation(
     if machine.is_stock_now:  # an allocation may take it at this moment, and only one of both is right
         await lifecycle_store.lock_one(db, machine.id)
         await check_owner_is(db, machine)
-    if use is not None and machine.is_stock:
+    if use and machine.is_stock:
         await begin_use(db, machine.id, use, account_id=account_id, operation_id=operation_id)
     return operation_id
 
 
-async def _staying(db: Db, machine: MachineView, installation_id: UUID) -> dict[str, Any]:
+async def _staying(db: Db, machine: MachineView, installation_id: UUID) -> DeletionRequest:
     remaining = (await read_remaining(db, [machine], installation_id))[machine.id]
-    return {
-        KEPT: [disk.id for disk in remaining.kept],
-        STAYS: [*remaining.kept_texts, *remaining.shared_texts, *remaining.left_texts],
-    }
+    return DeletionRequest(
+        kept_disks=tuple(disk.id for disk in remaining.kept),
+        disks_that_stay=(*remaining.kept_texts, *remaining.shared_texts, *remaining.left_texts),
+    )
 
 
 def check_no_disk_goes_along(machine: MachineView, installation_id: UUID) -> None:
@@ -139,20 +132,22 @@ def check_no_disk_goes_along(machine: MachineView, installation_id: UUID) -> Non
         )
 
 
-def _pending(machine: MachineView, kind: OperationKind) -> dict[str, Any]:
+def _common(
+    machine: MachineView, kind: OperationKind, installation_id: UUID, *, generation: int | None
+) -> GuestRequest:
     """A deployment boots from the disk that it has written, so only requests for power boot in another order."""
     boot = machine.boot
     boots_once = kind is OperationKind.POWER and boot.once and boot.once_key
-    disks = [
+    disks = tuple(
         DiskSize(pool_id=disk.storage_pool_key, volume=disk.volume, size_bytes=disk.pending_size_bytes)
         for disk in machine.disks
         if disk.pending_size_bytes is not None
-    ]
-    return {
-        **({} if machine.pending_size is None else {PENDING: to_dict(machine.pending_size)}),
-        **({PENDING_DISKS: to_dict(disks)} if disks else {}),
-        **({BOOT_ONCE: to_dict(BootOnce(order=boot.once, key=boot.once_key or ""))} if boots_once else {}),
-    }
+    )
+    return GuestRequest(
+        spec=known_spec(machine, installation_id), was=machine.state.value, pending=machine.pending_size,
+        pending_disks=disks, boot_once=BootOnce(order=boot.once, key=boot.once_key or "") if boots_once else None,
+        generation=generation,
+    )  # fmt: skip
 
 
 async def check_no_host(db: Db, machine: MachineView) -> None:
@@ -180,16 +175,17 @@ async def open_clean_up(
     our `volumes` (storage pool, name). Idempotent: returns an operation that is open already. A call of the
     operation `after` may still create the guest: the operation ends when no rack runs such a call any more.
     """
-    plain = to_dict(guest)
+    request = GuestCleanUp(
+        guest=guest, guest_id=guest_id, volumes=tuple(volumes), earlier=None if after is None else after.id,
+        earlier_since=None if after is None else after.created_at,
+    )  # fmt: skip
     for operation in await operation_service.list_operations(db, host_id=host_id, states=OPEN_STATES, limit=1000):
-        same = operation.request.get("guest") == plain and operation.request.get("guest_id") in (None, guest_id)
-        if operation.kind is OperationKind.CLEAN_UP and same:
+        known = operation.request_if(GuestCleanUp) if operation.kind is OperationKind.CLEAN_UP else None
+        if known is not None and known.guest == guest and known.guest_id in (None, guest_id):
             return operation.id
-    earlier = {} if after is None else {EARLIER: after.id, EARLIER_SINCE: after.created_at.isoformat()}
     return await operation_service.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest.name,
-        request={"guest": plain, "guest_id": guest_id, "volumes": [list(volume) for volume in volumes], **earlier},
-        max_failures=MAX_FAILURES,
+        request=stored_request(request), max_failures=MAX_FAILURES,
     )  # fmt: skip
 
 
@@ -198,7 +194,8 @@ async def open_compose_undo(db: Db, machine: MachineView, installation_id: UUID)
     return await operation_service.insert(
         db, OperationKind.COMPOSE, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname,
-        request=request_of(known_spec(machine, installation_id), power_on=False), max_failures=MAX_FAILURES,
+        request=stored_request(GuestRequest(spec=known_spec(machine, installation_id)), StoredCompose(power_on=False)),
+        max_failures=MAX_FAILURES,
     )  # fmt: skip
 
 
@@ -217,11 +214,10 @@ async def open_volume_removal(
     The operation touches no guest, and fails if a guest uses one of the volumes by then. The kept disk, if one is
     named, is no longer kept then. `adopted`: a person has adopted them, so their names show no marker.
     """
+    request = VolumeCleanUp(marker=marker, orphaned_volumes=tuple(volumes), kept_disk=kept_disk_id, adopted=adopted)
     return await operation_service.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=volumes[0].name,
-        request={"marker": to_dict(marker), "orphaned_volumes": to_dict(tuple(volumes)),
-                 "kept_disk": kept_disk_id, "adopted": adopted},
-        max_failures=MAX_FAILURES,
+        request=stored_request(request), max_failures=MAX_FAILURES,
     )  # fmt: skip
 
 
@@ -229,10 +225,10 @@ async def open_marker_removal(
     db: Db, host_id: int, host_name: str, guest_id: int, guest_key: str, guest_name: str, marker: OwnershipMarker
 ) -> int:
     """Returns the id of the operation that removes `marker` from this one guest, a copy of a machine's guest."""
-    copy = {"id": guest_id, "key": guest_key, "name": guest_name, "marker": to_dict(marker)}
+    copy = MarkedCopy(id=guest_id, key=guest_key, name=guest_name, marker=marker)
     return await operation_service.insert(
-        db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest_name, request={"copy": copy},
-        max_failures=MAX_FAILURES,
+        db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest_name,
+        request=stored_request(MarkerCleanUp(copy=copy)), max_failures=MAX_FAILURES,
     )  # fmt: skip
 
 

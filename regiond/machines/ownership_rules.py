@@ -8,6 +8,7 @@ from common.errors import InvalidRequest, NotAllowed, WrongState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state, protection_text
 from regiond.machines.model import MachineState, MachineView, ReleaseOptions, unproven_text
+from regiond.machines.values.removals import ReleaseRequest
 
 MAX_OWNER_DATA_KEYS = 128
 MAX_OWNER_DATA_BYTES = 32 * 1024
@@ -28,15 +29,15 @@ def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool,
     return machine.state, machine.owner, machine.composed_by_allocate, machine.osystem, machine.as_found
 
 
-def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, bool]:
-    """Returns the steps that the operation stores. A guest whose deployment failed has nothing to shut down."""
+def release_work(machine: MachineView, options: ReleaseOptions) -> ReleaseRequest:
+    """Returns the work that the operation stores. A guest whose deployment failed has nothing to shut down."""
     runs = machine.state not in (MachineState.DEPLOYING, MachineState.FAILED_DEPLOYMENT)
-    return {
-        "deployed": bool(machine.osystem),
-        "shuts_down": (bool(machine.osystem) or machine.as_found) and runs and not options.force,
-        "erase": options.erase,
-        "overwrite": options.overwrite,
-    }
+    return ReleaseRequest(
+        deployed=bool(machine.osystem),
+        shuts_down=(bool(machine.osystem) or machine.as_found) and runs and not options.force,
+        erase=options.erase,
+        overwrite=options.overwrite,
+    )
 
 
 def left_to(machine: MachineView, options: ReleaseOptions) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from common.operation_kinds import OperationKind
-from common.values import PowerAction
 from regiond.db.pool import Db
 from regiond.machines.generation import write_generation
 from regiond.machines.steps import POWER_OFF_GRACE_S, Target, note_refusals, record_power, set_power
+from regiond.machines.values.power import PowerRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
@@ -22,8 +22,7 @@ class PowerMachine:
         self._grace_s = grace_s
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        target = Target.of(operation)
-        action = PowerAction(operation.request["action"])
+        target, action = Target.of(operation), operation.request_as(PowerRequest).action
         await write_generation(self._calls, operation, target, journal)
         await journal.step(f"power_{action.value}", reaches_host=True)
         reply = await set_power(self._calls, operation, target, action, grace_s=self._grace_s)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from common.operation_kinds import OperationKind
 from common.units import gb
 from common.values import PowerAction, PowerState
 from regiond.machines.model import MachineView, PowerPlan
-from regiond.machines.stock import use_begun_by
+from regiond.machines.values.power import PowerRequest
 
 _STARTS = (PowerAction.ON, PowerAction.CYCLE)
 
@@ -29,7 +28,7 @@ def _effects(machine: MachineView, action: PowerAction) -> Iterator[str]:
         yield f"{name} {_stops(action)}."
     if action is PowerAction.CYCLE or (action is PowerAction.ON and state in (PowerState.OFF, PowerState.UNKNOWN)):
         yield from _at_its_start(machine)
-    if machine.is_stock_now and use_begun_by(OperationKind.POWER, {"action": action}):
+    if machine.is_stock_now and PowerRequest(action=action).begins_use:
         yield f"It is in use then, no longer stock, and belongs to {machine.composed_by or 'administrators'}."
 
 

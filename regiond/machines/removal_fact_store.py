@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from common.errors import WrongState
 from common.operation_kinds import OperationKind
@@ -46,13 +45,12 @@ async def facts_of_one(db: Db, machine_id: int) -> RemovalFacts:
     return (await facts_of(db, [machine_id])).get(machine_id, NO_REMOVAL_FACTS)
 
 
-async def check_permitted(db: Db, machine: MachineView, kind: OperationKind, request: Mapping[str, Any]) -> None:
+async def check_permitted(db: Db, machine: MachineView, kind: OperationKind, *, empties: bool = False) -> None:
     """Raises WrongState if the host is known to refuse what the operation does with the machine's guest.
 
-    Some hosts delete it to give it another root disk.
+    Some hosts delete it to give it another root disk, as a deployment does, and an operation that `empties` its disks.
     """
-    empties = kind is OperationKind.DEPLOY or request.get("deployed") or request.get("erase")
-    if kind is not OperationKind.DELETE and not empties:
+    if kind not in (OperationKind.DELETE, OperationKind.DEPLOY) and not empties:
         return
     facts = await facts_of_one(db, machine.id)
     if kind is OperationKind.DELETE:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from common.errors import NotAllowed, NotFound
@@ -64,6 +63,8 @@ from regiond.machines.stock import STARTED_ELSEWHERE, record_end
 from regiond.machines.store import announce
 from regiond.machines.store import delete as delete_row
 from regiond.machines.use_evidence import confirm_use, prove_uses
+from regiond.machines.values.power import PowerRequest
+from regiond.machines.values.removals import DeletionRequest
 from regiond.machines.view_store import read as read_machine
 from regiond.machines.wanted_power.conditions import AUTOSTART, WAITS_FOR_PERSON
 from regiond.operations import service as operation_service
@@ -200,7 +201,7 @@ class Machines(MachineSearches):
         Raises NotFound, NotAllowed, Busy, WrongState, IdempotencyMismatch, and RackUnreachable with `need_rack`.
         """
         return await self._start(
-            caller, OperationKind.POWER, system_id, {"action": action.value}, idempotency_key, need_rack=need_rack,
+            caller, OperationKind.POWER, system_id, PowerRequest(action=action), idempotency_key, need_rack=need_rack,
             parent=parent,
         )  # fmt: skip
 
@@ -213,7 +214,7 @@ class Machines(MachineSearches):
         async def write(db: Db) -> PowerPlan:
             await open_operation(
                 db, OperationKind.POWER, machine, self._installation_id, account_id=caller.account_id,
-                request={"action": action.value},
+                request=PowerRequest(action=action),
             )  # fmt: skip
             await check_owner_is(db, machine)
             return power_plan(machine, action)
@@ -234,8 +235,7 @@ class Machines(MachineSearches):
         Returns the open deletion if there is one. A machine whose compose failed is deleted at once.
         """
         return await self._start(
-            caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack,
-            parent=parent,
+            caller, OperationKind.DELETE, system_id, None, idempotency_key, need_rack=need_rack, parent=parent,
         )  # fmt: skip
 
     async def deletion_plan(
@@ -344,7 +344,7 @@ class Machines(MachineSearches):
         caller: Caller | None,
         kind: OperationKind,
         system_id: str,
-        request: Mapping[str, Any],
+        request: PowerRequest | None,
         key: IdempotencyKey | None,
         *,
         need_rack: bool,
@@ -355,14 +355,14 @@ class Machines(MachineSearches):
 
         async def open_new(machine: MachineView) -> int:
             async def write(db: Db) -> int:
-                now = machine
-                earlier: Mapping[str, int] = {}
+                now, asked = machine, request or DeletionRequest()
                 if kind is OperationKind.DELETE:
                     now, earlier = await stop_deployment(db, machine, what="deleted")
+                    asked = DeletionRequest(earlier=earlier)
                 operation_id = await open_operation(
                     db, kind, now, self._installation_id, account_id=None if caller is None else caller.account_id,
                     begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None,
-                    request={**request, **earlier}, parent=parent,
+                    request=asked, parent=parent,
                 )  # fmt: skip
                 await check_owner_is(db, machine)
                 await tie_key(db, operation_id)

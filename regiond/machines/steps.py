@@ -10,16 +10,17 @@ from attrs import frozen
 from common.boot import BootOnce, order_text
 from common.errors import InnkeeperError
 from common.guest_spec import GuestSpec
+from common.operation_kinds import OperationKind
 from common.phrases import first_of
 from common.rpc.host_commands import HOST_FIND, HOST_POWER, GuestCall, PowerCall, PowerReply
-from common.serialization import from_dict
 from common.values import DiskSize, Guest, GuestSize, NicKind, PowerAction, PowerState
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.machines import boot_store, disk_size_store, size_store, store
-from regiond.machines.operation_intents import BOOT_ONCE, PENDING, PENDING_DISKS
-from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, Operation
+from regiond.machines.values.guest_request import GuestRequest
+from regiond.machines.values.power import PowerRequest
+from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, AfterEarlier, Operation
 from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls
 
@@ -48,14 +49,15 @@ class Target:
     def of(cls, operation: Operation) -> Target:
         if operation.host_id is None or operation.machine_id is None or operation.system_id is None:
             raise ValueError(f"operation {operation.id} has lost its host or machine")
+        request = operation.request_as(GuestRequest)
         return cls(
             host_id=operation.host_id,
             machine_id=operation.machine_id,
             system_id=operation.system_id,
-            spec=from_dict(operation.request["spec"], GuestSpec),
-            pending=from_dict(pending, GuestSize) if (pending := operation.request.get(PENDING)) else None,
-            boot_once=from_dict(once, BootOnce) if (once := operation.request.get(BOOT_ONCE)) else None,
-            pending_disks=tuple(from_dict(one, DiskSize) for one in operation.request.get(PENDING_DISKS, ())),
+            spec=request.spec,
+            pending=request.pending,
+            boot_once=request.boot_once,
+            pending_disks=request.pending_disks,
         )
 
     @property
@@ -85,7 +87,7 @@ async def wait_for_older_commands(calls: HostCalls, operation: Operation, target
     An operation that has not reached the host waits for the operation before it, if that was superseded or did not
     succeed.
     """
-    earlier = operation.request.get(EARLIER)
+    earlier = operation.request_as(AfterEarlier).earlier
     if earlier is not None and not operation.reached_host:
         await journal.step(WAIT_FOR_EARLIER, earlier=earlier)
         await _exclude_older(calls, operation, target, journal)
@@ -188,7 +190,8 @@ async def note_refusals(journal: Journal, reply: PowerReply) -> None:
 
 async def _record_boot(db: Db, operation: Operation, target: Target, reply: PowerReply) -> None:
     """A guest that was off, as in a cycle, has the order that was pending; that for one start ends with this start."""
-    if reply.power is PowerState.OFF or operation.request.get("action") == PowerAction.CYCLE:
+    cycles = operation.kind is OperationKind.POWER and operation.request_as(PowerRequest).action is PowerAction.CYCLE
+    if reply.power is PowerState.OFF or cycles:
         await boot_store.apply_pending(db, target.machine_id)
     once = target.boot_once
     if once is None or reply.power is not PowerState.ON:

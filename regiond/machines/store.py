@@ -7,11 +7,12 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.operation_kinds import OperationKind
 from common.values import PowerState
 from regiond.db.pool import Db, of_row
 from regiond.machines.lifecycle_store import ended_stock
 from regiond.machines.model import EndedStock, GuestPowerChange
-from regiond.machines.values.power import AFTER_HOST
+from regiond.machines.values.power import PowerRequest
 from regiond.operations.model import Operation
 
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
@@ -145,7 +146,8 @@ async def set_power(db: Db, machine_id: int, power_state: PowerState, asked_by: 
 
     A start after the host was away changes nothing of what the machine should be.
     """
-    if asked_by.request.get(AFTER_HOST) or power_state not in (PowerState.ON, PowerState.OFF):
+    after_host = asked_by.kind is OperationKind.POWER and asked_by.request_as(PowerRequest).after_host
+    if after_host or power_state not in (PowerState.ON, PowerState.OFF):
         await db.execute(_POWER, machine_id, power_state.value)
     else:
         await db.execute(_ASKED_POWER, machine_id, power_state.value, asked_by.kind.value, asked_by.username)

@@ -7,17 +7,18 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import AttrsInstance, field, fields, frozen
 
-from common.errors import Busy, WrongState
+from common.errors import Busy, InvalidRequest, WrongState
 from common.operation_kinds import OperationKind
+from common.serialization import from_dict, to_dict
 from regiond.deletion_plan import DeletionPlan
 
-# Key of the request: the id of the operation that this one superseded, or of the unsuccessful one before it.
-EARLIER = "earlier"
-EARLIER_SINCE = "earlier_since"  # key of the request: when that operation was opened
+R = TypeVar("R")  # the request of a kind, or a part of it
+
+LEFT_OUT = {"left_out": True}  # metadata of a field of a request: the row lacks its key while it has its default
 WAIT_FOR_EARLIER = "wait_for_earlier"  # the step that waits for the commands of that operation
 WAIT_FOR_COMMAND = "wait_for_command"  # the step that waits for the commands of the operation's own earlier attempts
 UNDO_WAITS_FOR = "undo_waits_for"  # key of the error's details while undoing waits, with the reason
@@ -101,9 +102,56 @@ def request_hash(request: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).digest()
 
 
+def stored_request(*parts: AttrsInstance | None) -> dict[str, Any]:
+    """Returns the JSON of a request in the operation's row. Each part is an attrs value, or None for none.
+
+    Its keys are the names of the fields; a name that Python reserves has a `_` at its end.
+    """
+    return {
+        _key(one.name): to_dict(value)
+        for part in parts
+        if part is not None
+        for one in fields(type(part))
+        if (value := getattr(part, one.name)) != one.default or "left_out" not in one.metadata
+    }
+
+
+def read_request(stored: Mapping[str, Any], kind: type[R]) -> R:
+    """Returns the request, or the part of it that `kind` has. Raises InvalidRequest for one of another kind."""
+    reserved = {one.name: stored[_key(one.name)] for one in _reserved(kind) if _key(one.name) in stored}
+    return from_dict({**stored, **reserved}, kind)
+
+
+def request_if_known(stored: Mapping[str, Any], kind: type[R]) -> R | None:
+    """As `read_request`; None for one of another kind or release, or one that its reader may not see."""
+    try:
+        return read_request(stored, kind)
+    except InvalidRequest:
+        return None
+
+
+def _key(name: str) -> str:
+    return name.removesuffix("_")
+
+
+def _reserved(kind: type[Any]) -> list[Any]:
+    return [one for one in fields(kind) if one.name.endswith("_")]
+
+
+@frozen(kw_only=True)
+class AfterEarlier:
+    """The part of a request that waits for the commands of an earlier operation, which was opened at `earlier_since`.
+
+    That one was superseded by this one, or is the unsuccessful one before it.
+    """
+
+    earlier: int | None = field(default=None, metadata=LEFT_OUT)
+    earlier_since: datetime | None = field(default=None, metadata=LEFT_OUT)
+
+
 @frozen(kw_only=True)
 class Operation:
-    """One intent that acts on a host, in the shape of its row."""
+    """One intent that acts on a host, in the shape of its row. The class of its kind reads its request."""
 
     id: int
     kind: OperationKind
@@ -137,6 +185,18 @@ class Operation:
     traceparent: str | None = None
     rejections: int = 0  # how often the request was rejected before it started, within an hour
     last_rejected_at: datetime | None = None
+
+    def request_as(self, kind: type[R]) -> R:
+        """Returns the request, as `read_request`."""
+        return read_request(self.request, kind)
+
+    def request_if(self, kind: type[R]) -> R | None:
+        """Returns the request, as `request_if_known`."""
+        return request_if_known(self.request, kind)
+
+    def request_with(self, part: AttrsInstance) -> dict[str, Any]:
+        """Returns the JSON of the request with another part in place of that of the same class."""
+        return {**self.request, **stored_request(part)}
 
 
 @frozen(kw_only=True)

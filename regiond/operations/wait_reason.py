@@ -10,10 +10,10 @@ from attrs import field, frozen
 from common.operation_kinds import OperationKind
 from common.operation_words import purpose
 from regiond.operations.model import (
-    EARLIER,
     UNDO_WAITS_FOR,
     WAIT_FOR_COMMAND,
     WAIT_FOR_EARLIER,
+    AfterEarlier,
     Operation,
     OperationState,
 )
@@ -103,7 +103,7 @@ def _command_reason(operation: Operation) -> str | None:
     if operation.step == WAIT_FOR_COMMAND:
         return f"It waits until {_OWN_COMMAND} has ended."
     if operation.step == WAIT_FOR_EARLIER:
-        earlier = operation.request[EARLIER]
+        earlier = operation.request_as(AfterEarlier).earlier
         return f"It waits until the last command of operation {earlier}, which did not succeed, has ended."
     return None
 

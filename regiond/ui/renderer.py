@@ -20,6 +20,7 @@ from regiond.ui.field_labels import labels_of, labels_of_fields, row_labels
 from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.step_words import step_words
+from regiond.ui.task_facts import FACTS
 from regiond.ui.texts import counted, text, texts_of_scripts
 from regiond.ui.vm_state_words import VM_STATE_WORDS
 from regiond.ui.web_request import UI, page_url
@@ -50,7 +51,7 @@ class Renderer:
         i18n.install_gettext_callables(text, counted, newstyle=False)  # `_` gives plain text
         self._environment.globals |= {
             "ui": UI, "url": page_url, "static": static.url, "version": version, "dash": formats.DASH,
-            "vm_state_words": VM_STATE_WORDS, "kind_words": words_of,
+            "vm_state_words": VM_STATE_WORDS, "kind_words": words_of, **FACTS,
         }  # fmt: skip
         self._environment.filters |= {
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,

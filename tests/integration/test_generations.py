@@ -10,7 +10,6 @@ import pytest
 
 from common.rpc.host_commands import HOST_SET_GENERATION
 from rackd.drivers.simulated.fault_injection import Call
-from regiond.machines.stock import GENERATION
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
@@ -23,10 +22,10 @@ from tests.waiting import eventually
 _WRITE = """
     insert or replace into generation select guest_id, ? from guest where name = ?
 """
-_BEGINS_USE = f"""
+_BEGINS_USE = """
     create function begins_use() returns trigger language plpgsql as $$
     begin
-        new.request := new.request || '{{"{GENERATION}": 5}}';
+        new.request := new.request || '{"generation": 5}';
         return new;
     end $$;
     create trigger begins_use before insert on operation for each row execute function begins_use();

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.deployment_spec import ImageFormat, ImageRef
 from common.operation_kinds import KIND_WORDS, OperationKind
+from common.serialization import to_dict
+from common.values import GuestRef, OwnershipMarker
 from regiond.caller import Caller, PoolRole
-from regiond.machines.model import BulkAction, MachineView
+from regiond.machines.model import BulkAction, Copied, MachineState, MachineView
 from regiond.operations.model import Child, LogLine, Operation, OperationState
 from regiond.ui.lists.task_filters import read_filters
 from regiond.ui.machines.bulk_actions import ACTIONS
@@ -26,6 +30,12 @@ from tests.unit.machine_samples import MACHINE, OPERATION
 
 BEGAN = datetime(2026, 11, 25, tzinfo=UTC)
 FAILED = evolve(OPERATION, state=OperationState.FAILED)
+IMAGE = ImageRef(sha256="0" * 64, size_bytes=1, virtual_size_bytes=1, format=ImageFormat.QCOW2)
+REBUILD = {"osystem": "ubuntu", "distro_series": "noble", "image": to_dict(IMAGE), "was": "deployed", "rebuild": True}
+GOLD = Copied(
+    machine_id=5, system_id="source", hostname="gold", disks=(), becomes=MachineState.READY,
+    guest=GuestRef(name="gold", marker=OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())),
+)  # fmt: skip
 
 
 def line(second: float, message: str, step: str | None = "power_on", **details: Any) -> LogLine:
@@ -94,28 +104,34 @@ def test_a_request_is_shown_with_labels_and_units() -> None:
     assert requested(allocation) == [("Name", "web-1")]
     power = evolve(OPERATION, kind=OperationKind.POWER, request={"action": "force_off", "was": "failed_deployment"})
     assert requested(power) == [("Action", "power off by force"), ("State before", "failed deployment")]
-    request = {"osystem": "ubuntu", "distro_series": "noble", "was": "deployed", "rebuild": True}
-    rebuild = evolve(OPERATION, kind=OperationKind.DEPLOY, request=request)
+    rebuild = evolve(OPERATION, kind=OperationKind.DEPLOY, request=REBUILD)
     assert requested(rebuild)[0] == ("Image", "ubuntu/noble")
     assert requested(rebuild)[-1] == ("Content of the other disks", "kept")
-    assert requested(evolve(rebuild, request={**request, "rebuild": False}))[-1] == ("State before", "deployed")
+    assert requested(evolve(rebuild, request={**REBUILD, "rebuild": False}))[-1] == ("State before", "deployed")
 
 
 def test_a_failed_rebuild_leads_to_its_question_again() -> None:
-    found = retry_of(evolve(FAILED, kind=OperationKind.DEPLOY, request={"rebuild": True}))
+    found = retry_of(evolve(FAILED, kind=OperationKind.DEPLOY, request=REBUILD))
     assert found is not None
     assert (found.url.rpartition("/")[2], found.is_post) == ("rebuild", False)
 
 
 def test_the_request_of_a_disk_says_what_becomes_of_its_content() -> None:
-    request = {"disk_id": 3, "disk": {"size_bytes": 5 * 10**9}, "index": 1, "title": "data", "storage_pool": "nvme"}
+    volume = {"pool_id": "nvme", "volume": "data-1", "size_bytes": 5 * 10**9}
+    request = {
+        "disk_id": 3, "disk": {**volume, "serial": "one"}, "index": 1, "title": "data", "storage_pool": "nvme",
+        "storage_pool_id": 2, "held_bytes": 5 * 10**9,
+    }  # fmt: skip
     task = evolve(OPERATION, kind=OperationKind.REMOVE_DISK, request={**request, "keep": True})
     assert requested(task) == [
         ("Disk", "data"), ("Size", "5 GB"), ("Storage pool", "nvme"), ("Content of the disk", "kept"),
     ]  # fmt: skip
     deleted = evolve(task, request={**request, "keep": False})
     assert requested(deleted)[-1] == ("Content of the disk", "deleted")
-    growth = {"size": {"size_bytes": 7 * 10**9}, "title": "data"}
+    growth = {
+        "disk_id": 3, "size": {**volume, "size_bytes": 7 * 10**9}, "title": "data", "storage_pool_id": 2,
+        "was_bytes": 5 * 10**9, "was_pending_bytes": None,
+    }  # fmt: skip
     assert requested(evolve(task, kind=OperationKind.GROW_DISK, request=growth)) == [("Disk", "data"), ("Size", "7 GB")]
 
 
@@ -311,7 +327,7 @@ def test_a_clone_that_the_form_has_no_fields_for_is_sent_again() -> None:
 def copying(**asked: object) -> Operation:
     """Returns a failed compose with a template."""
     request = {
-        "copied": {"system_id": "source", "hostname": "gold"},
+        "copied": to_dict(GOLD),
         "asked": {"template": "gold", "hostname": "web-1", "cores": 2, "memory_mib": 0, **asked},
     }
     return evolve(FAILED, kind=OperationKind.COMPOSE, request=request, hostname="web-1", machine_id=None)

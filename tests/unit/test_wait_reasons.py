@@ -9,7 +9,6 @@ from attrs import evolve
 
 from common.operation_kinds import OperationKind
 from regiond.operations.model import (
-    EARLIER,
     WAIT_FOR_COMMAND,
     WAIT_FOR_EARLIER,
     Operation,
@@ -61,7 +60,7 @@ HOST_TEXT = "It waits for host hv-01, which is unreachable since 2026-11-20 10:3
             "It is being undone: The link broke. Undoing waits: old-db is being deleted.",
         ),
         (
-            evolve(RUNNING, step=WAIT_FOR_EARLIER, request={EARLIER: 6}),
+            evolve(RUNNING, step=WAIT_FOR_EARLIER, request={"earlier": 6}),
             WaitFacts(leased=True),
             "It waits until the last command of operation 6, which did not succeed, has ended.",
         ),

@@ -30,7 +30,7 @@ from regiond.hosts.model import HostView
 from regiond.hosts.trust.host_credentials import check_token
 from regiond.hosts.trust.trust_instructions import trust_name
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation
+from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls, add_rotation
 
@@ -66,6 +66,13 @@ async def open_rotation(db: Db, caller: Caller, host: HostView, credentials: Cre
 
 
 @frozen(kw_only=True)
+class _Request:
+    """`key_pair` is the id of the one that is replaced."""
+
+    key_pair: int
+
+
+@frozen(kw_only=True)
 class _Progress:
     """The progress of a rotation. `host_id` is the requested host, or another with the pair if that was removed."""
 
@@ -89,7 +96,7 @@ class RotateCredentials:
         self._key_pairs = key_pairs
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        old_id: int = operation.request["key_pair"]
+        old_id = operation.request_as(_Request).key_pair
         progress = await self._progress(old_id, operation)
         if progress is None:
             return Outcome(result={"reason": "no host uses the key pair any more"}, record=_drop_pairs(old_id))
@@ -125,7 +132,7 @@ class RotateCredentials:
 
         Also completes it if the server has exchanged a restricted certificate: then the old one is no longer trusted.
         """
-        old_id: int = operation.request["key_pair"]
+        old_id = operation.request_as(_Request).key_pair
         progress = await self._progress(old_id, operation)
         if progress is None or progress.new is None:
             return Outcome(record=self._delete_password(operation.host_id))
@@ -291,7 +298,7 @@ async def _rotate_again_if_exposed(db: Db, progress: _Progress, pair_id: int, op
 async def _insert(db: Db, host_id: int, host_name: str, pair_id: int, account_id: int | None) -> int:
     return await operation_service.insert(
         db, OperationKind.ROTATE, host_id=host_id, host_name=host_name, account_id=account_id,
-        request={"key_pair": pair_id}, max_failures=MAX_FAILURES,
+        request=stored_request(_Request(key_pair=pair_id)), max_failures=MAX_FAILURES,
     )  # fmt: skip
 
 

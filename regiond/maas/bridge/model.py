@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from common.boot import BootOrder
 from common.values import PowerState
+from regiond.operations.model import LEFT_OUT
 
 MAX_NAME = 64
 MAX_PROBLEM = 1000
@@ -175,3 +177,35 @@ def _is_origin(text: str) -> bool:
 def webhook_url(base: str, power_id: str, action: str) -> str:
     """The address of one action on one machine. `base` is scheme, host and port of a region."""
     return f"{base}/MAAS/webhook/{power_id}/{action}"
+
+
+@frozen(kw_only=True)
+class OfRegistration:
+    """The part of a request that names a registration, by the part of the address for power, and its MAAS server."""
+
+    registration: str
+    server: str = ""
+
+
+@frozen(kw_only=True)
+class StoredRegistration(OfRegistration):
+    """The request to register a machine, in the operation's row. `before` is the boot order that undoing restores."""
+
+    commission: bool
+    deployed: bool
+    architecture: str
+    before: BootOrder
+
+
+@frozen(kw_only=True)
+class EndOfRegistration(OfRegistration):
+    """The request to end a registration, in the operation's row. With `is_lost` MAAS no longer has the record.
+
+    `order` is the boot order that the machine gets again; empty: it keeps the one that it has, which is `before`. None:
+    the machine is gone, or the request is of an older region.
+    """
+
+    keep_record: bool
+    is_lost: bool | None = field(default=None, metadata=LEFT_OUT)
+    order: BootOrder | None = field(default=None, metadata=LEFT_OUT)
+    before: BootOrder | None = field(default=None, metadata=LEFT_OUT)

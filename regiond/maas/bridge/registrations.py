@@ -20,7 +20,15 @@ from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.identifiers import findable
 from regiond.maas.bridge import registration_store, server_store
-from regiond.maas.bridge.model import MaasServer, PowerSecret, RegisterRequest, Registration, RegistrationPlan
+from regiond.maas.bridge.model import (
+    EndOfRegistration,
+    MaasServer,
+    PowerSecret,
+    RegisterRequest,
+    Registration,
+    RegistrationPlan,
+    StoredRegistration,
+)
 from regiond.machines.model import MachineView
 from regiond.machines.service import (
     HardwareRequests,
@@ -31,11 +39,10 @@ from regiond.machines.service import (
     read_machine,
 )
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation
+from regiond.operations.model import Operation, stored_request
 from regiond.validation_messages import no_object
 
 MAX_FAILURES = 20  # some minutes, or twenty if MAAS does not answer: the machine waits meanwhile
-REGISTRATION = "registration"  # key of the request: the part of the address for power, which identifies it
 NETWORK_FIRST = (BootDevice.NETWORK, BootDevice.DISK)
 
 
@@ -156,11 +163,10 @@ class Registrations:
         secret = PowerSecret.new()
         id_ = await open_operation(
             db, OperationKind.REGISTER, machine, self.installation_id, account_id=account_id,
-            request={
-                REGISTRATION: secret.power_id, "server": server.name, "commission": request.commission,
-                "deployed": request.deployed, "architecture": machine.architecture,
-                "before": [one.value for one in machine.boot.lasting or ()],
-            },
+            request=StoredRegistration(
+                registration=secret.power_id, server=server.name, commission=request.commission,
+                deployed=request.deployed, architecture=machine.architecture, before=machine.boot.lasting or (),
+            ),
         )  # fmt: skip
         registration_id = await registration_store.insert(db, server.id, machine, secret)
         sealed = self.seal.seal_data(registration_id, MAAS_POWER_TOKEN, secret.token.encode())
@@ -194,11 +200,10 @@ async def open_end_of(
     """
     return await open_operation(
         db, OperationKind.UNREGISTER, machine, installation_id, account_id=account_id, max_failures=MAX_FAILURES,
-        request={
-            REGISTRATION: registration.power_id, "server": registration.server, "keep_record": keep_record,
-            "is_lost": is_lost, "order": [one.value for one in _order_after(machine, registration)],
-            "before": [one.value for one in machine.boot.lasting or ()],
-        },
+        request=EndOfRegistration(
+            registration=registration.power_id, server=registration.server, keep_record=keep_record, is_lost=is_lost,
+            order=_order_after(machine, registration), before=machine.boot.lasting or (),
+        ),
     )  # fmt: skip
 
 
@@ -217,7 +222,9 @@ async def open_end(db: Db, registration: Registration, *, account_id: int | None
     return await operation_service.insert(
         db, OperationKind.UNREGISTER, host_id=None, host_name=None, system_id=registration.system_id,
         hostname=registration.hostname, account_id=account_id,
-        request={REGISTRATION: registration.power_id, "server": registration.server, "keep_record": False},
+        request=stored_request(
+            EndOfRegistration(registration=registration.power_id, server=registration.server, keep_record=False)
+        ),
         max_failures=MAX_FAILURES,
     )  # fmt: skip
 

@@ -15,8 +15,17 @@ from regiond.events.model import Level
 from regiond.maas.bridge import registration_store
 from regiond.maas.bridge.connections import Connections
 from regiond.maas.bridge.maas_api import MaasApi, NewMaasRecord, create, is_ours, own_records, record_of, with_addresses
-from regiond.maas.bridge.model import MADE_WITHIN_S, MaasServer, PowerSecret, RegisterRequest, Registration
-from regiond.maas.bridge.registrations import NETWORK_FIRST, REGISTRATION
+from regiond.maas.bridge.model import (
+    MADE_WITHIN_S,
+    EndOfRegistration,
+    MaasServer,
+    OfRegistration,
+    PowerSecret,
+    RegisterRequest,
+    Registration,
+    StoredRegistration,
+)
+from regiond.maas.bridge.registrations import NETWORK_FIRST
 from regiond.machines.service import Target, read_machine, record_event, record_order, restore_order, set_order
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
@@ -37,7 +46,7 @@ class BridgeTools:
 
     async def registration(self, operation: Operation) -> Registration | None:
         async with self.database.connection() as db:
-            return await registration_store.of_power_id(db, operation.request[REGISTRATION])
+            return await registration_store.of_power_id(db, operation.request_as(OfRegistration).registration)
 
     def base_url(self, server: MaasServer) -> str:
         return server.power_url or self.power_url()
@@ -90,7 +99,7 @@ class RegisterInMaas:
         found = await self._tools.registration(operation)
         if operation.machine_id is None:
             return Outcome()
-        target, before = Target.of(operation), tuple(map(BootDevice, operation.request["before"]))
+        target, before = Target.of(operation), operation.request_as(StoredRegistration).before
         orders = await restore_order(self._calls, operation, target, before, journal)
         left, undone = "", tuple(["boot order as before"] if orders is not None else [])
         if found is not None and found.asked:
@@ -110,7 +119,7 @@ class RegisterInMaas:
 
     async def _boot_from_network(self, operation: Operation, target: Target, journal: Journal) -> BootOrders | None:
         """Returns None if the guest boots so already."""
-        if tuple(operation.request["before"])[:1] == (BootDevice.NETWORK.value,):
+        if operation.request_as(StoredRegistration).before[:1] == (BootDevice.NETWORK,):
             return None
         await journal.step("set_boot_order", reaches_host=True, order=[one.value for one in NETWORK_FIRST])
         return await set_order(self._calls, operation, target, NETWORK_FIRST)
@@ -119,16 +128,15 @@ class RegisterInMaas:
         if found.sealed_token is None:
             raise WrongState(f"The secret of {operation.hostname} for power was given to MAAS already.")
         token = self._tools.seal.unseal_data(found.id, MAAS_POWER_TOKEN, found.sealed_token).decode()
+        stored = operation.request_as(StoredRegistration)
         return NewMaasRecord(
             hostname=found.hostname,
-            architecture=operation.request["architecture"],
+            architecture=stored.architecture,
             mac_addresses=found.mac_addresses,
             base_url=self._tools.base_url(server),
             secret=PowerSecret(power_id=found.power_id, token=token),
             verify_tls=server.verify_power_tls,
-            request=RegisterRequest(
-                server=server.name, commission=operation.request["commission"], deployed=operation.request["deployed"]
-            ),
+            request=RegisterRequest(server=server.name, commission=stored.commission, deployed=stored.deployed),
         )
 
     async def _registered(self, api: MaasApi, record: NewMaasRecord, found: Registration, journal: Journal) -> str:
@@ -206,7 +214,8 @@ class UnregisterFromMaas:
         if operation.machine_id is None and found.machine_id is not None:
             await journal.note("the machine is back and stays registered", machine=found.system_id, server=found.server)
             return Outcome()
-        keeps = bool(operation.request["keep_record"])
+        request = operation.request_as(EndOfRegistration)
+        keeps = request.keep_record
         order, as_now = await self._restore_order(operation, journal)
         await journal.step("forget_in_maas" if keeps else "remove_from_maas", server=found.server)
         ids: tuple[str, ...] = ()
@@ -216,7 +225,7 @@ class UnregisterFromMaas:
 
         async def record(db: Db) -> None:
             what = f"the record {found.maas_system_id or ''} stays there" if keeps else "its record was deleted there"
-            if operation.request.get("is_lost") or not (ids or keeps):
+            if request.is_lost or not (ids or keeps):
                 what = "that had no record of it any more"
             if ids or keeps or found.maas_system_id is not None:
                 await registration_store.delete(db, found.id)
@@ -233,9 +242,10 @@ class UnregisterFromMaas:
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """The registration remains, and the boot order that it needs; the reconciler shows one without machine."""
         orders: BootOrders | None = None
-        if operation.machine_id is not None and operation.request.get("order"):
-            before = tuple(map(BootDevice, operation.request["before"]))
-            orders = await restore_order(self._calls, operation, Target.of(operation), before, journal)
+        request = operation.request_as(EndOfRegistration)
+        if operation.machine_id is not None and request.order:
+            target = Target.of(operation)
+            orders = await restore_order(self._calls, operation, target, request.before or (), journal)
 
         async def record(db: Db) -> None:
             if orders is not None and operation.machine_id is not None:
@@ -255,7 +265,7 @@ class UnregisterFromMaas:
         if operation.machine_id is not None:
             return await self._tools.registration(operation)
         async with self._tools.database.transaction() as db:
-            return await registration_store.locked(db, operation.request[REGISTRATION])
+            return await registration_store.locked(db, operation.request_as(OfRegistration).registration)
 
     async def _restore_order(self, operation: Operation, journal: Journal) -> tuple[BootOrder, str]:
         """Returns what the guest boots from again, empty if that does not change, and why not as the end of a sentence.
@@ -263,7 +273,7 @@ class UnregisterFromMaas:
         It is recorded at once: a later attempt does not ask the host again, which may not answer any more. A host that
         cannot do it does not keep the record.
         """
-        order = tuple(map(BootDevice, operation.request.get("order", ())))  # none: the request of an older region
+        order = operation.request_as(EndOfRegistration).order or ()
         if not order or operation.machine_id is None:
             return (), ""
         restored = await self._restored(operation, order)

@@ -13,6 +13,7 @@ from attrs import asdict, evolve, field, frozen
 
 from common.errors import InvalidRequest
 from common.maas.inventory import Origin
+from regiond.operations.model import LEFT_OUT
 
 KINDS = ("zones", "pools", "tags", "networks", "users", "hosts", "clusters", "machines")  # in the order of the import
 PLAN_FORMAT = "innkeeper-maas-import-1"
@@ -94,6 +95,21 @@ def stored_choices(choices: Choices) -> StoredChoices:
 def read_choices(stored: Iterable[Iterable[object]]) -> dict[tuple[str, str], str]:
     """Returns the choices of `stored_choices`. Raises ValueError or TypeError for what is none."""
     return {(str(kind), str(source_id)): str(choice) for kind, source_id, choice in stored}
+
+
+@frozen(kw_only=True)
+class ImportRequest:
+    """The request of an import, in the operation's row. `source` names the MAAS.
+
+    With `host`, only the machines of that host are brought, which the MAAS knows as `source_host`; then it is taken
+    over.
+    """
+
+    import_: int
+    source: str
+    choices: StoredChoices
+    host: int | None = field(default=None, metadata=LEFT_OUT)
+    source_host: str = field(default="", metadata=LEFT_OUT)
 
 
 @frozen(kw_only=True)

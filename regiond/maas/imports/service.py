@@ -24,6 +24,7 @@ from regiond.maas.imports.inventories import Inventories
 from regiond.maas.imports.inventory_reading import ReadInventory
 from regiond.maas.imports.model import (
     Choices,
+    ImportRequest,
     MaasImport,
     NewMaasImport,
     Plan,
@@ -36,7 +37,7 @@ from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, known_hosts, project_of
 from regiond.maas.imports.region_state import RegionState, host_key, read_hosts, read_state
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation
+from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Operations
 
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; those of objects do not count
@@ -218,12 +219,13 @@ class MaasImports:
                     await _check_unwatched(db, plan.origin, import_id=plan.import_id)
                 if await store.read_at(db, plan.import_id) != read_at:
                     raise WrongState("MAAS has just been read again. Nothing was imported; try again.")
-                request = {"import": plan.import_id, "source": plan.origin.label, "choices": choices}
-                if host is not None:
-                    request |= {"host": host.host_id, "source_host": host.source_id}
+                request = ImportRequest(
+                    import_=plan.import_id, source=plan.origin.label, choices=choices,
+                    host=None if host is None else host.host_id, source_host="" if host is None else host.source_id,
+                )  # fmt: skip
                 operation_id = await operation_service.insert(
                     db, OperationKind.IMPORT, host_id=None, host_name=None, account_id=caller.account_id,
-                    request=request, max_failures=MAX_FAILURES,
+                    request=stored_request(request), max_failures=MAX_FAILURES,
                 )  # fmt: skip
                 await store.tie(db, plan.import_id, operation_id, choices)
                 await operation_service.tie_key(db, idempotency_key, operation_id)
@@ -237,8 +239,8 @@ class MaasImports:
     async def _joined(self, active: int, host: TakenHost | None, choices: StoredChoices) -> int:
         """Returns the open operation if it does the same, with the same choices. Raises Busy."""
         operation = await self.operations.read(active, caller=None)
-        same_host = operation.request.get("host") == (None if host is None else host.host_id)
-        if same_host and operation.request["choices"] == choices:
+        request = operation.request_as(ImportRequest)
+        if request.host == (None if host is None else host.host_id) and request.choices == choices:
             return active
         raise Busy(
             f"Operation {active} imports from the same MAAS. Wait for its end: innkeeper operation read {active}",

@@ -23,7 +23,7 @@ from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_he
 from regiond.maas.imports.apply_machines import AT_ONCE, claim_addresses, open_adoptions
 from regiond.maas.imports.apply_networks import bring_networks
 from regiond.maas.imports.inventories import Inventories
-from regiond.maas.imports.model import KINDS, PARALLEL_RUN, ItemState, read_choices
+from regiond.maas.imports.model import KINDS, PARALLEL_RUN, ImportRequest, ItemState, read_choices
 from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.region_state import RegionState, read_state
 from regiond.maas.imports.work import Rooms, Work
@@ -123,7 +123,7 @@ class ImportMaas:
 
     async def _take_over(self, operation: Operation, work: Work, db: Db) -> None:
         """Innkeeper is in charge of the host from now on. A maintenance for another reason goes on."""
-        host_id = operation.request.get("host")
+        host_id = operation.request_as(ImportRequest).host
         if host_id is None:
             return
         await watched_store.take(db, host_id)
@@ -142,7 +142,8 @@ class ImportMaas:
 
     async def _work(self, operation: Operation) -> Work:
         """Raises NotAllowed if the account that began it is no administrator any more."""
-        import_id = int(operation.request["import"])
+        request = operation.request_as(ImportRequest)
+        import_id = request.import_
         caller = None if operation.account_id is None else await self.current_caller(operation.account_id)
         if caller is None:
             raise NotAllowed("The account that began this import has been deleted or disabled.")
@@ -152,14 +153,14 @@ class ImportMaas:
             state = await read_state(db, import_id, inventory.origin.uuid)
             found = await store.read(db, import_id)
             failures = await store.read_failures(db, import_id, operation.id)
-        state = state.taking(operation.request.get("source_host", ""))
+        state = state.taking(request.source_host)
         make = partial(make_plan, simulated_allowed=self.simulated_allowed)
-        plan = await asyncio.to_thread(make, import_id, inventory, state, read_choices(operation.request["choices"]))
+        plan = await asyncio.to_thread(make, import_id, inventory, state, read_choices(request.choices))
         return Work(
             rooms=self.rooms, caller=caller, inventory=inventory, plan=plan, state=state,
             in_charge="" if found is None else found.in_charge,
             parent=Parent(id=operation.id, attempt=operation.attempt), began_at=operation.created_at,
-            host=operation.request.get("source_host", ""),
+            host=request.source_host,
             failed={(one.kind, one.source_id): one for one in failures},
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.operation_kinds import OperationKind
 from regiond.api.services import Services
+from regiond.maas.imports.model import ImportRequest
 from regiond.maas.pages import import_pages, machine_page, parallel_pages, server_pages
 from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation
@@ -19,7 +20,7 @@ async def _servers(services: Services) -> list[str]:
 
 def _import_again(task: Operation) -> Link:
     return (
-        page_url(SETTINGS, import_pages.IMPORTS, str(task.request["import"])),
+        page_url(SETTINGS, import_pages.IMPORTS, str(task.request_as(ImportRequest).import_)),
         text("What is here already stays. Another import brings the rest."),
     )
 

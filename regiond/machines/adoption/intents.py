@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID, uuid4
 
 from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from common.operation_kinds import OperationKind
-from common.serialization import to_dict
 from common.values import DriverType, OwnershipMarker
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -25,9 +23,12 @@ from regiond.machines.adoption.model import AdoptionContext, MachineName, obstac
 from regiond.machines.adoption.owner import give
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView
-from regiond.machines.operation_intents import MAX_FAILURES, check_settled, request_of
+from regiond.machines.operation_intents import MAX_FAILURES, check_settled
 from regiond.machines.ownership_rules import check_unlocked
+from regiond.machines.values.adoption import AdoptionRequest, ForgetRequest, GuestToAdopt, GuestToForget
+from regiond.machines.values.guest_request import GuestRequest
 from regiond.operations import service as operation_service
+from regiond.operations.model import stored_request
 
 SYSTEM_ID_ATTEMPTS = 8
 
@@ -50,7 +51,8 @@ async def open_forget(db: Db, machine: MachineView, installation_id: UUID, *, ac
     return await operation_service.insert(
         db, OperationKind.FORGET, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, account_id=account_id,
-        request=request_of(spec, guest={"key": key, "name": name}), max_failures=MAX_FAILURES,
+        request=stored_request(GuestRequest(spec=spec), ForgetRequest(guest=GuestToForget(key=key, name=name))),
+        max_failures=MAX_FAILURES,
     )  # fmt: skip
 
 
@@ -198,27 +200,20 @@ class AdoptionIntents:
         self, db: Db, guest: HostGuest, uuid: UUID, machine: MachineName, imported: NewImport | None
     ) -> int:
         marker = OwnershipMarker(installation_id=self.installation_id, machine_id=uuid)
-        request: dict[str, Any] = {
-            "guest": {
-                "id": guest.id,
-                "key": guest.record.guest_key,
-                "name": guest.record.name,
-                "project": guest.record.project,
-            },
-            "marker": to_dict(marker),
-            "had_marker": guest.record.marker_machine is not None,
-        }
-        if imported is not None:
-            request |= {
-                "becomes": imported.machine.state.value,
-                "locked": imported.machine.locked,
-                "owned": imported.owner_id is not None,
-            }
+        row = guest.record
+        request = AdoptionRequest(
+            guest=GuestToAdopt(id=guest.id, key=row.guest_key, name=row.name, project=row.project),
+            marker=marker, had_marker=row.marker_machine is not None,
+            becomes=None if imported is None else imported.machine.state,
+            locked=None if imported is None else imported.machine.locked,
+            owned=None if imported is None else imported.owner_id is not None,
+        )  # fmt: skip
         return await operation_service.insert(
             db, OperationKind.ADOPT, host_id=self.host.id, host_name=self.host.name, machine_id=machine.id,
             system_id=machine.system_id, hostname=machine.hostname,
-            account_id=None if self.caller is None else self.caller.account_id, request=request,
-            max_failures=MAX_FAILURES, parent=None if imported is None else imported.parent,
+            account_id=None if self.caller is None else self.caller.account_id,
+            request=stored_request(request), max_failures=MAX_FAILURES,
+            parent=None if imported is None else imported.parent,
         )  # fmt: skip
 
 

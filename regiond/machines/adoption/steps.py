@@ -5,10 +5,8 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.errors import NameTaken, NotFound, Unsupported
-from common.guest_spec import GuestSpec
 from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_ADOPT, HOST_DISOWN, MarkerCall
-from common.serialization import from_dict
 from common.values import Guest, HostAccess, OwnershipMarker
 from regiond.db.pool import Db
 from regiond.events.model import Level
@@ -20,6 +18,8 @@ from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
 from regiond.machines.steps import record_event
+from regiond.machines.values.adoption import AdoptionRequest, ForgetRequest, GuestToForget
+from regiond.machines.values.guest_request import GuestRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -39,21 +39,15 @@ class _MarkerChange:
     marker: OwnershipMarker
 
     @classmethod
-    def of(cls, operation: Operation) -> _MarkerChange:
+    def of(cls, operation: Operation, guest: GuestToForget, marker: OwnershipMarker) -> _MarkerChange:
         if operation.host_id is None or operation.machine_id is None:
             raise ValueError(f"operation {operation.id} has lost its host or machine")
-        request = operation.request
-        marker = (
-            from_dict(request["marker"], OwnershipMarker)
-            if "marker" in request
-            else from_dict(request["spec"], GuestSpec).marker
-        )
         return cls(
             operation=operation,
             host_id=operation.host_id,
             machine_id=operation.machine_id,
-            guest_key=request["guest"]["key"],
-            guest_name=request["guest"]["name"],
+            guest_key=guest.key,
+            guest_name=guest.name,
             marker=marker,
         )
 
@@ -83,7 +77,8 @@ class AdoptGuest:
         self._calls = calls
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        change = _MarkerChange.of(operation)
+        request = operation.request_as(AdoptionRequest)
+        change = _MarkerChange.of(operation, request.guest, request.marker)
         await journal.step("write_marker", reaches_host=True, guest=change.guest_name)
         guest = await change.write(self._calls)
 
@@ -92,14 +87,12 @@ class AdoptGuest:
             macs = [nic.mac_address.lower() for nic in guest.nics if nic.mac_address]
             await take_mac_addresses(db, macs, hostname=operation.hostname or guest.name)
             await store.complete(db, change.machine_id, guest)
-            if "becomes" in operation.request:  # another controller made it
+            if request.becomes is not None:  # another controller made it
                 await imported_store.adopt_disks(db, change.machine_id)
             await machine_store.set_power(db, change.machine_id, guest.power, operation)
-            becomes = MachineState(operation.request.get("becomes", MachineState.DEPLOYED))
-            owned = bool(operation.request.get("owned"))
-            for event in _events(becomes, owned=owned):
+            for event in _events(request.becomes or MachineState.DEPLOYED, owned=bool(request.owned)):
                 await lifecycle_store.apply_event(db, change.machine_id, event)
-            if operation.request.get("locked"):
+            if request.locked:
                 await lifecycle_store.set_locked(db, change.machine_id, locked=True)
             owner = await store.owner_of(db, change.machine_id)
             message = f"{guest.name} on {operation.host_name} was adopted as {operation.hostname}"
@@ -112,9 +105,10 @@ class AdoptGuest:
         """Removes the machine's row, and the marker unless the guest had it before."""
         if operation.machine_id is None:
             return Outcome()
-        change = _MarkerChange.of(operation)
+        request = operation.request_as(AdoptionRequest)
+        change = _MarkerChange.of(operation, request.guest, request.marker)
         undone = ["machine record removed"]
-        if operation.reached_host and not operation.request["had_marker"]:
+        if operation.reached_host and not request.had_marker:
             await journal.step("remove_marker", reaches_host=True, guest=change.guest_name)
             try:
                 await change.remove(self._calls)
@@ -147,7 +141,7 @@ class ForgetMachine:
         self._calls = calls
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        change = _MarkerChange.of(operation)
+        change = _change_of(operation)
         await journal.step("remove_marker", reaches_host=True, guest=change.guest_name)
         await change.remove(self._calls)
 
@@ -165,7 +159,7 @@ class ForgetMachine:
         """The machine remains, and its guest gets the marker back if it still exists."""
         if operation.machine_id is None:
             return Outcome()
-        change = _MarkerChange.of(operation)
+        change = _change_of(operation)
         undone = ["machine not removed"]
         if operation.reached_host:
             await journal.step("restore_marker", reaches_host=True, guest=change.guest_name)
@@ -181,3 +175,8 @@ class ForgetMachine:
             await record_event(db, operation, "forget_failed", message, level=Level.WARNING)
 
         return Outcome(undone=tuple(undone), record=record)
+
+
+def _change_of(operation: Operation) -> _MarkerChange:
+    guest = operation.request_as(ForgetRequest).guest
+    return _MarkerChange.of(operation, guest, operation.request_as(GuestRequest).spec.marker)

@@ -44,8 +44,9 @@ from regiond.machines.model import (
     requested_fields,
 )
 from regiond.machines.ownership_rules import allocation_obstacle
+from regiond.machines.values.requests import Requested
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation
+from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Operations
 from regiond.placement.model import ANY_HOST, HostFilter
 from regiond.placement.service import explain
@@ -260,7 +261,7 @@ class Allocator:
             operation_id = await operation_service.insert_succeeded(
                 db, OperationKind.ALLOCATE, host_id=machine.host_id, host_name=machine.host_name,
                 machine_id=machine.id, system_id=machine.system_id, hostname=machine.hostname,
-                account_id=caller.account_id, request={"requested": dict(requested)},
+                account_id=caller.account_id, request=stored_request(Requested(requested=requested)),
                 result=_write_labels(machine, labels),
             )  # fmt: skip
             await operation_service.tie_key(db, key, operation_id)

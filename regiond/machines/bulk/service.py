@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed
 from common.operation_kinds import OperationKind
 from common.phrases import number_of
-from common.serialization import from_dict, to_dict
 from common.values import PowerState
 from regiond.caller import Caller, check_object
 from regiond.credentials.service import BULK_USER_DATA, Credentials
@@ -38,7 +37,7 @@ from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership_rules import check_may_release, check_unlocked
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation
+from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Operations
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import refusals_now
@@ -123,7 +122,7 @@ class Bulk:
         operation = await self._operations.read(operation_id, caller=caller)
         if operation.kind is not OperationKind.BULK:
             raise InvalidRequest.of({"stopped_by": [f"Operation {operation_id} is no bulk operation."]})
-        request = from_dict(operation.request, BulkRequest)
+        request = operation.request_as(BulkRequest)
         ids = stopped(request, await self._operations.children(operation_id))
         async with self._database.connection() as db:
             found = await view_store.list_machines(db, MachineFilter(system_ids=ids), caller=caller) if ids else ()
@@ -164,7 +163,7 @@ class Bulk:
     ) -> int:
         operation_id = await operation_service.insert(
             db, OperationKind.BULK, host_id=None, host_name=None, account_id=caller.account_id,
-            request=to_dict(request), max_failures=MAX_FAILURES,
+            request=stored_request(request), max_failures=MAX_FAILURES,
         )  # fmt: skip
         await operation_service.tie_key(db, idempotency_key, operation_id)
         return operation_id

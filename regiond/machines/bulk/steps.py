@@ -9,7 +9,6 @@ from attrs import evolve
 from common.errors import Busy, DatabaseUnavailable, DriverFailed, InnkeeperError, NotAllowed, WrongState
 from common.operation_kinds import OperationKind
 from common.phrases import number_of
-from common.serialization import from_dict
 from regiond.caller import Caller, check_object
 from regiond.credentials.service import BULK_USER_DATA, Credentials
 from regiond.db.pool import Database
@@ -21,8 +20,9 @@ from regiond.machines.deployment.service import Deployments
 from regiond.machines.model import BulkAction, DeployRequest
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.service import Machines
+from regiond.machines.values.power import PowerRequest
 from regiond.operations import service as operation_service
-from regiond.operations.model import Child, ErrorRecord, Operation, Parent
+from regiond.operations.model import Child, ErrorRecord, Operation, Parent, stored_request
 from regiond.operations.service import Journal, LeaseLost, Outcome
 
 CHILD_FALLBACK_S = 2.0  # for a child that ends before its parent has begun to wait
@@ -58,7 +58,7 @@ class BulkSteps:
         self._current_caller = current_caller
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        request = from_dict(operation.request, BulkRequest)
+        request = operation.request_as(BulkRequest)
         caller: Caller | None = None
         while True:
             children = await self._children(operation)
@@ -77,7 +77,7 @@ class BulkSteps:
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Waits until children that have begun end; does not undo the changes of machines."""
-        request = from_dict(operation.request, BulkRequest)
+        request = operation.request_as(BulkRequest)
         async with self._database.transaction() as db:
             await operation_service.cancel_children(db, operation.id)
         now = progress(request, await self._children(operation))
@@ -156,7 +156,7 @@ class BulkSteps:
                 db, request.action.kind, Parent(id=operation.id, attempt=operation.attempt),
                 account_id=operation.account_id, system_id=machine.system_id if request.clone is None else None,
                 hostname=machine.hostname,
-                request={"action": request.action.power.value} if request.action.power else {},
+                request=stored_request(PowerRequest(action=request.action.power) if request.action.power else None),
                 error=ErrorRecord(code=error.code, message=error.message),
             )  # fmt: skip
         if not recorded:

@@ -7,19 +7,18 @@ from common.errors import Busy
 from common.guest_content import GuestContent
 from common.rpc.hardware_commands import HOST_CLONE, HOST_SET_BOOT_ORDER, CloneCall, SetBootOrderCall
 from common.rpc.host_commands import HOST_SET_BOOT_DISK, MAX_CALL_S, SetBootDiskCall
-from common.serialization import from_dict
 from common.values import Guest
 from regiond.accounts import service as account_service
 from regiond.db.pool import Database, Db
 from regiond.machines import boot_store, lifecycle_store, view_store
 from regiond.machines.clones import store
-from regiond.machines.compose.model import COPIED
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.deployment.seed import make_copied_seed
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import Copied, MachineState
 from regiond.machines.steps import Target, racks_text
+from regiond.machines.values.requests import StoredCompose
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation
 from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls
@@ -37,7 +36,7 @@ class GuestCopies:
 
     async def clone(self, operation: Operation, target: Target, journal: Journal) -> tuple[Guest, BootOrders | None]:
         """Returns the new guest, and what it boots from if that was set. Idempotent."""
-        copied = from_dict(operation.request[COPIED], Copied)
+        copied = _copied(operation)
         await self._exclude_older(operation, target, journal)
         content = GuestContent(source=copied.guest, disks=copied.disks, seed=None)
         if copied.becomes is MachineState.DEPLOYED:
@@ -62,7 +61,7 @@ class GuestCopies:
 
         Its compose is recorded already. Returns the host name of the source.
         """
-        copied = from_dict(operation.request[COPIED], Copied)
+        copied = _copied(operation)
         if copied.same_nics:
             await store.copy_nic_tags(db, copied.machine_id, target.machine_id)
         if copied.becomes is MachineState.DEPLOYED and copied.image is not None:
@@ -113,3 +112,10 @@ class GuestCopies:
             lambda access: SetBootOrderCall(access=access, guest=ref, order=copied.boot_order, fence=fence),
             deadline_s=BOOT_DEADLINE_S,
         )
+
+
+def _copied(operation: Operation) -> Copied:
+    copied = operation.request_as(StoredCompose).copied
+    if copied is None:
+        raise ValueError(f"operation {operation.id} copies no machine")
+    return copied

@@ -27,12 +27,6 @@ from regiond.placement.model import (
     Strategy,
 )
 
-COPIED = "copied"  # key of an operation's request: the machine whose disks the new one begins with copies of
-ASKED = "asked"  # key of the request of a copy: what was asked for, before the machine's size and host were added
-
-
-REGISTER = "register_in_maas"  # key of an operation's request: the MAAS server that the machine is registered in
-
 
 class ClaimOutcome(StrEnum):
     """The end of one attempt to claim the capacity of a host for a machine, or of the search for a host."""

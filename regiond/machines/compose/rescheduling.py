@@ -10,7 +10,6 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, OutOfCapacity, RackUnreachable, WrongState
 from common.guest_spec import GuestSpec
-from common.serialization import from_dict, to_dict
 from regiond.db.pool import Database, Db
 from regiond.hosts.model import inherited_tags
 from regiond.ledger.service import lock_hosts
@@ -22,6 +21,8 @@ from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.compose.store import pool_of_machine, rewrite_machine
 from regiond.machines.model import ComposeIntent
 from regiond.machines.store import IdentifierTaken
+from regiond.machines.values.guest_request import GuestRequest
+from regiond.machines.values.requests import StoredCompose
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.placement.model import Candidate, Placement
@@ -41,8 +42,7 @@ class RescheduleOptions:
 
 def stored_intent(operation: Operation) -> ComposeIntent | None:
     """Returns the intent of a compose; None if the request named the host, so that no other host may be used."""
-    intent = operation.request.get("intent")
-    return None if intent is None else from_dict(intent, ComposeIntent)
+    return operation.request_as(StoredCompose).intent
 
 
 class Rescheduler:
@@ -120,7 +120,7 @@ class Rescheduler:
             explanation = explain(options.placement, reserved=one.evaluation)
             await operation_service.redirect(
                 db, operation.id, host_id=one.host.id, host_name=one.host.name,
-                request={**operation.request, "spec": to_dict(spec)},
+                request=operation.request_with(GuestRequest(spec=spec)),
                 explanation={**explanation, "tried": [dict(each) for each in tried]},
             )  # fmt: skip
             return one.host

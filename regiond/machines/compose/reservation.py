@@ -16,7 +16,6 @@ from attrs import frozen
 
 from common.errors import Busy, DatabaseUnavailable, OutOfCapacity
 from common.operation_kinds import OperationKind
-from common.serialization import to_dict
 from regiond.batcher import Batcher
 from regiond.db.pool import CONFLICTS, STATEMENT_DEADLINE_S, Database, Db
 from regiond.events.service import Events
@@ -28,10 +27,7 @@ from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
 from regiond.machines.compose.copies import hold_sources
 from regiond.machines.compose.model import (
-    ASKED,
-    COPIED,
     NOT_COUNTED,
-    REGISTER,
     ClaimOutcome,
     CopyPlan,
     HostAssignment,
@@ -43,10 +39,12 @@ from regiond.machines.compose.permits import admit, permit, pool_of
 from regiond.machines.compose.requirements import hostname_taken
 from regiond.machines.compose.store import NewMachine, insert_machines, taken_hostnames
 from regiond.machines.model import ComposeIntent
-from regiond.machines.operation_intents import IMPORT, MAX_FAILURES, request_of
+from regiond.machines.operation_intents import MAX_FAILURES
 from regiond.machines.store import IdentifierTaken
+from regiond.machines.values.guest_request import GuestRequest
+from regiond.machines.values.requests import StoredCompose
 from regiond.operations import service as operation_service
-from regiond.operations.model import NewOperation, Operation
+from regiond.operations.model import NewOperation, Operation, stored_request
 from regiond.placement.model import Candidate, Evaluation, GroupRule
 from regiond.placement.service import explain
 
@@ -302,17 +300,15 @@ async def _hostnames(db: Db, batch: Sequence[Reservation]) -> list[str]:
 
 def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> NewOperation:
     request, caller = one.intent.request, one.request.caller
-    intent = {} if request.host_id is not None else {"intent": to_dict(one.intent)}
-    if one.copy is not None:
-        intent |= {COPIED: to_dict(one.copy.copied), ASKED: to_dict(one.copy.asked)}
-    if request.register_in_maas is not None:
-        intent[REGISTER] = request.register_in_maas
-    if one.intent.imported is not None:
-        intent[IMPORT] = to_dict(one.intent.imported)
+    stored = StoredCompose(
+        power_on=request.power_on, intent=None if request.host_id is not None else one.intent,
+        copied=None if one.copy is None else one.copy.copied, asked=None if one.copy is None else one.copy.asked,
+        register_in_maas=request.register_in_maas, import_=one.intent.imported,
+    )  # fmt: skip
     return NewOperation(
         host_id=one.host.id, host_name=one.host.name, machine_id=machine_id, system_id=machine.system_id,
         hostname=machine.spec.name, account_id=caller.account_id, username=caller.username,
-        request=request_of(machine.spec, power_on=request.power_on, **intent),
+        request=stored_request(GuestRequest(spec=machine.spec), stored),
         explanation=explain(one.request.placed.placement, reserved=one.evaluation), max_failures=MAX_FAILURES,
         origin=one.request.origin, parent=one.request.parent,
         source_machine_id=None if one.copy is None else one.copy.source.id,

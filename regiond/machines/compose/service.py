@@ -24,8 +24,9 @@ from regiond.machines.compose.model import (
 from regiond.machines.compose.permits import quota_refusal
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
+from regiond.machines.values.requests import Requested
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, Parent
+from regiond.operations.model import Operation, Parent, stored_request
 from regiond.operations.service import Operations
 from regiond.placement.model import DryRun, Strategy
 from regiond.racks.service import HostCalls
@@ -172,7 +173,8 @@ class Composer:
         """
         async with self._database.transaction() as db:
             error.details["operation"] = await operation_service.record_rejected(
-                db, OperationKind.COMPOSE, account_id=caller.account_id, request={"requested": dict(requested)},
+                db, OperationKind.COMPOSE, account_id=caller.account_id,
+                request=stored_request(Requested(requested=requested)),
                 explanation=error.details.get("placement"), code=error.code, message=error.message,
             )  # fmt: skip
 

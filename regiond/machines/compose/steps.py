@@ -19,14 +19,15 @@ from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
 from regiond.machines.affinity import store as affinity_store
-from regiond.machines.compose.model import COPIED, REGISTER, MaasRegistrations
+from regiond.machines.compose.model import MaasRegistrations
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler, stored_intent
 from regiond.machines.compose.store import clear_devices, leave_host, lock_announced
 from regiond.machines.generation import write_generation
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.operation_intents import IMPORT, open_clean_up
+from regiond.machines.operation_intents import open_clean_up
 from regiond.machines.removal.deletion import record_tombstone, remove_guest
 from regiond.machines.steps import Target, racks_text, record_event, set_power, wait_for_command
+from regiond.machines.values.requests import StoredCompose
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -102,8 +103,8 @@ class ComposeMachine:
             raise
 
     async def _compose(self, operation: Operation, journal: Journal) -> Outcome:
-        target = Target.of(operation)
-        orders, is_copy, imports = None, COPIED in operation.request, IMPORT in operation.request
+        target, request, orders = Target.of(operation), operation.request_as(StoredCompose), None
+        is_copy, imports = request.copied is not None, request.import_ is not None
         if imports:
             await self._content.check(operation, target, journal)
         if is_copy:
@@ -114,7 +115,7 @@ class ComposeMachine:
         await write_generation(self._calls, operation, target, journal)
         if imports:
             await self._content.fill(operation, target, journal)
-        if operation.request.get("power_on"):
+        if request.power_on:
             await journal.step("power_on", reaches_host=True)
             power = (await set_power(self._calls, operation, target, PowerAction.ON)).power
 
@@ -129,8 +130,8 @@ class ComposeMachine:
             if imports:
                 message = f"{target.spec.name} was imported to {operation.host_name}"
             await record_event(db, operation, "machine_imported" if imports else "machine_composed", message)
-            if (maas := operation.request.get(REGISTER)) is not None:
-                await self._registrations.composed(db, operation, maas)
+            if request.register_in_maas is not None:
+                await self._registrations.composed(db, operation, request.register_in_maas)
 
         return Outcome(result={"system_id": target.system_id, "hostname": target.spec.name}, record=record)
 
@@ -199,7 +200,8 @@ class ComposeMachine:
         """
         if not operation.reached_host:
             return [], False, ()
-        if COPIED in operation.request:  # its source stays untouched until nothing reads it any more
+        if operation.request_as(StoredCompose).copied is not None:
+            # Its source stays untouched until nothing reads it any more.
             await wait_for_command(self._calls, operation, target, journal)
         await journal.step("remove_incomplete_guest", reaches_host=True)
         racks = await self._racks_that_may_create(operation, target)

@@ -12,7 +12,9 @@ from regiond.hosts import service as host_service
 from regiond.ledger import service as ledger
 from regiond.machines.deployment import image_copy_store as store
 from regiond.machines.deployment.image_copy_store import UnusedCopy
+from regiond.machines.values.removals import ImageCopy, ImageCopyCleanUp
 from regiond.operations import service as operation_service
+from regiond.operations.model import stored_request
 
 MAX_FAILURES = 10  # some minutes; the next refresh finds copies that remain
 
@@ -48,7 +50,9 @@ class ImageCopyCollection:
         operation_id = await operation_service.insert(
             db, OperationKind.CLEAN_UP, host_id=copy.host_id, host_name=copy.host_name,
             hostname=f"image {copy.sha256[:12]}",
-            request={"image_copy": {"sha256": copy.sha256, "pool_id": copy.pool_id, "place": copy.place}},
+            request=stored_request(
+                ImageCopyCleanUp(image_copy=ImageCopy(sha256=copy.sha256, pool_id=copy.pool_id, place=copy.place))
+            ),
             max_failures=MAX_FAILURES,
         )  # fmt: skip
         await host_service.begin_copy_removal(db, copy.id, operation_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from common.operation_kinds import OperationKind
 from common.values import PowerState
 from regiond.db.pool import Db
@@ -16,7 +14,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.networks import service as network_service
 from regiond.operations import service as operation_service
-from regiond.operations.model import EARLIER, Operation
+from regiond.operations.model import AfterEarlier, Operation
 
 
 async def end_deployment(db: Db, machine_id: int) -> None:
@@ -47,32 +45,32 @@ async def keep_system(db: Db, machine_id: int, system: EarlierSystem) -> None:
     await store.set_state(db, machine_id, DeploymentState.DEPLOYED)
 
 
-async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[MachineView, Mapping[str, int]]:
+async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[MachineView, int | None]:
     """Ends the deployment, if any, of a machine that is about to be `what` (released or deleted).
 
     The release or deletion removes the deployed system. Returns the machine as it is then, whose deployment has failed
-    or has just ended by itself, and the fields to add to the request of the operation: see `earlier_operation`.
+    or has just ended by itself, and the earlier operation of the request: see `earlier_operation`.
     """
     if machine.state is not MachineState.DEPLOYING:
         return machine, await earlier_operation(db, machine.system_id)
-    earlier = {}
+    earlier = None
     running = await operation_service.active(db, OperationKind.DEPLOY, machine_id=machine.id)
     is_deployment = running is not None and running.kind is OperationKind.DEPLOY
     reason = f"The deployment was stopped: the machine is {what}."
     if running is not None and is_deployment and await operation_service.supersede(db, running.id, reason):
         await fail_deployment(db, machine.id, reason)
         # It has not reached the host: it may have waited for an earlier operation when it was stopped.
-        earlier[EARLIER] = running.id if running.reached_host else running.request.get(EARLIER, running.id)
+        before = running.id if running.reached_host else running.request_as(AfterEarlier).earlier
+        earlier = running.id if before is None else before
     return await view_store.read(db, machine.system_id), earlier
 
 
-async def earlier_operation(db: Db, system_id: str) -> Mapping[str, int]:
-    """Returns the fields to add to the request of a deployment, release or deletion: see `wait_for_older_commands`.
+async def earlier_operation(db: Db, system_id: str) -> int | None:
+    """Returns the id of the earlier operation of a deployment, release or deletion: see `wait_for_older_commands`.
 
     A rack may still run the last command of the operation before it, if that one was cancelled or has failed.
     """
-    earlier = await operation_service.unsuccessful_before(db, system_id)
-    return {} if earlier is None else {EARLIER: earlier}
+    return await operation_service.unsuccessful_before(db, system_id)
 
 
 async def abort_deployment(db: Db, machine_id: int, operation: Operation) -> None:

@@ -7,21 +7,17 @@ Until the root disk is written, a rebuild that fails or is aborted leaves the ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from common.deployment_spec import ImageRef
-from common.serialization import from_dict, to_dict
 from common.units import gb
 from common.values import DriverType, PowerState
 from regiond.machines.deployment.model import Deployment, DeploymentState
 from regiond.machines.model import DeployRequest, DiskPlan, MachineView
-
-REBUILD = "rebuild"  # keys of the operation's request
-FORCE = "force"
-_SYSTEM = "earlier_system"
+from regiond.machines.values.guest_request import MachineRequest
+from regiond.operations.model import LEFT_OUT, AfterEarlier, Operation
 
 
 @frozen(kw_only=True)
@@ -38,6 +34,26 @@ class EarlierSystem:
         return f"{self.osystem}/{self.distro_series}"
 
 
+@frozen(kw_only=True)
+class DeploymentRequest(AfterEarlier, MachineRequest):
+    """The request of a deployment, in the operation's row. `rebuild`: the machine has a system.
+
+    With `force` that does not shut down first. `earlier_system` is the working system that the operation replaces; None
+    for a first deployment, or after a failed one.
+    """
+
+    osystem: str
+    distro_series: str
+    image: ImageRef
+    rebuild: bool = field(default=False, metadata=LEFT_OUT)
+    force: bool | None = field(default=None, metadata=LEFT_OUT)
+    earlier_system: EarlierSystem | None = field(default=None, metadata=LEFT_OUT)
+
+    @property
+    def begins_use(self) -> str:
+        return "it is deployed"
+
+
 def with_image(request: DeployRequest, machine: MachineView) -> DeployRequest:
     """Returns the request with an image: a rebuild that names none is one with the present image."""
     if not request.rebuild or request.image_name or not machine.osystem:
@@ -45,30 +61,23 @@ def with_image(request: DeployRequest, machine: MachineView) -> DeployRequest:
     return evolve(request, osystem="", distro_series=f"{machine.osystem}/{machine.distro_series}")
 
 
-def rebuild_fields(request: DeployRequest, present: Deployment | None) -> dict[str, Any]:
-    """Returns the fields to add to the request of the operation. `present` is the machine's deployment so far."""
-    system = {}
+def rebuilding(stored: DeploymentRequest, request: DeployRequest, present: Deployment | None) -> DeploymentRequest:
+    """Returns the request of a rebuild. `present` is the machine's deployment so far."""
+    system = None
     if present is not None and present.state is DeploymentState.DEPLOYED:
-        earlier = EarlierSystem(
+        system = EarlierSystem(
             operation_id=present.operation_id, image=present.image, osystem=present.osystem,
             distro_series=present.distro_series,
         )  # fmt: skip
-        system = {_SYSTEM: to_dict(earlier)}
-    return {REBUILD: True, FORCE: request.force, **system}
+    return evolve(stored, rebuild=True, force=request.force, earlier_system=system)
 
 
-def earlier_system(request: Mapping[str, Any]) -> EarlierSystem | None:
-    """Returns the working system that the operation replaces; None for a first deployment, or after a failed one."""
-    found = request.get(_SYSTEM)
-    return None if found is None else from_dict(found, EarlierSystem)
-
-
-def is_untouched(request: Mapping[str, Any], deployment: Deployment) -> bool:
+def is_untouched(operation: Operation, deployment: Deployment) -> bool:
     """Returns whether the machine still has the system that the rebuild replaces.
 
     The secret of the new guest is stored in a transaction of its own before a rack is asked to write the root disk.
     """
-    return earlier_system(request) is not None and deployment.secret_hash is None
+    return operation.request_as(DeploymentRequest).earlier_system is not None and deployment.secret_hash is None
 
 
 def rebuild_plan(machine: MachineView, image_name: str, *, force: bool, ends: Iterable[str] = ()) -> DiskPlan:

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from common.errors import InnkeeperError, NotFound, WrongState
 from common.operation_kinds import OperationKind
-from common.serialization import to_dict
 from common.vm_host_report import VmHostReport
 from regiond.caller import Caller
 from regiond.credentials.service import USER_DATA, VM_HOST_KEY, Credentials, KeyPairs
@@ -29,7 +28,14 @@ from regiond.machines.deployment.image_rules import (
     own_root_disk,
 )
 from regiond.machines.deployment.outcome import earlier_operation
-from regiond.machines.deployment.rebuild import deploy_plan, is_untouched, rebuild_fields, rebuild_plan, with_image
+from regiond.machines.deployment.rebuild import (
+    DeploymentRequest,
+    deploy_plan,
+    is_untouched,
+    rebuild_plan,
+    rebuilding,
+    with_image,
+)
 from regiond.machines.deployment.user_data import decode_user_data
 from regiond.machines.deployment.user_data_delivery import UserDataDelivery
 from regiond.machines.deployment.vm_host.keys import make_keys
@@ -174,7 +180,7 @@ class Deployments:
             check_owner(caller, machine)
             await open_operation(
                 db, OperationKind.DEPLOY, machine, self._installation_id, account_id=caller.account_id,
-                begins=MachineEvent.DEPLOY,
+                begins=MachineEvent.DEPLOY, request=_request(image, None),
             )  # fmt: skip
             await check_owner_is(db, machine)
 
@@ -190,7 +196,7 @@ class Deployments:
         async with self._database.connection() as db:
             check_idle(machine, await operation_service.machines_in_use(db, [machine.id]))
             await check_no_host(db, machine)
-            await check_permitted(db, machine, OperationKind.DEPLOY, {})
+            await check_permitted(db, machine, OperationKind.DEPLOY)
             ends = emptying_texts([(machine.hostname, await facts_of_one(db, machine.id))])
         return rebuild_plan(machine, image.name, force=request.force, ends=ends)
 
@@ -231,14 +237,13 @@ class Deployments:
 
         async def write(db: Db) -> int:
             earlier = await earlier_operation(db, machine.system_id)
-            rebuilt = rebuild_fields(request, await store.of_machine(db, machine.id)) if request.rebuild else {}
+            stored = _request(image, earlier)
+            if request.rebuild:
+                stored = rebuilding(stored, request, await store.of_machine(db, machine.id))
             operation_id = await open_operation(
                 db, OperationKind.DEPLOY, machine, self._installation_id, account_id=caller.account_id,
                 begins=MachineEvent.REBUILD if request.rebuild else MachineEvent.DEPLOY, parent=parent,
-                request={
-                    "osystem": image.osystem, "distro_series": image.series, "image": to_dict(ref), **earlier,
-                    **rebuilt,
-                },
+                request=stored,
             )  # fmt: skip
             await check_owner_is(db, machine)
             deployment_id = await store.insert(
@@ -307,7 +312,7 @@ class Deployments:
             guest = (await affected_guest(db, machine)).as_it_stays
             deployment = await store.of_operation(db, operation.id)
         effect = f"The deployment of {machine.hostname} is stopped; its root disk is emptied, and it stays allocated."
-        if deployment is not None and is_untouched(operation.request, deployment):
+        if deployment is not None and is_untouched(operation, deployment):
             effect = (
                 f"The rebuild of {machine.hostname} is stopped; it keeps its system unless that is replaced just now."
             )
@@ -358,3 +363,7 @@ async def _hosts_lacking_uefi(db: Db, machines: Iterable[MachineView], images: M
 def _is_ready(machine: MachineView) -> bool:
     """Returns whether a deployment allocates the machine to its caller first."""
     return machine.state is MachineState.READY and machine.owner is None
+
+
+def _request(image: Image, earlier: int | None) -> DeploymentRequest:
+    return DeploymentRequest(osystem=image.osystem, distro_series=image.series, image=image_ref(image), earlier=earlier)

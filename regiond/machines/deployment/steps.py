@@ -35,7 +35,7 @@ from regiond.machines.deployment import store
 from regiond.machines.deployment.disks import WRITE_DEADLINE_S, empty_guest
 from regiond.machines.deployment.model import Deployment, hash_of, lacks_address, next_look_s
 from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment, keep_system
-from regiond.machines.deployment.rebuild import FORCE, REBUILD, EarlierSystem, earlier_system, is_untouched
+from regiond.machines.deployment.rebuild import DeploymentRequest, EarlierSystem, is_untouched
 from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.vm_host.model import new_host
 from regiond.machines.generation import write_generation
@@ -125,7 +125,7 @@ class DeployMachine:
         if operation.machine_id is None:
             return Outcome()
         target = Target.of(operation)
-        system = earlier_system(operation.request)
+        system = operation.request_as(DeploymentRequest).earlier_system
         if system is not None and await self._is_untouched(operation):
             return await self._keep(operation, target, system, journal)
         if operation.error_code == Cancelled.code and operation.cancel_requested:
@@ -148,7 +148,7 @@ class DeployMachine:
     async def _is_untouched(self, operation: Operation) -> bool:
         async with self._tools.database.connection() as db:
             deployment = await store.of_operation(db, operation.id)
-        return deployment is not None and is_untouched(operation.request, deployment)
+        return deployment is not None and is_untouched(operation, deployment)
 
     async def _keep(self, operation: Operation, target: Target, system: EarlierSystem, journal: Journal) -> Outcome:
         """Ends a rebuild of which the guest has seen nothing, but that it may have been shut down."""
@@ -199,7 +199,7 @@ class DeployMachine:
                 installation_id = target.spec.marker.installation_id
                 await network_service.record_addresses_of(db, target.machine_id, guest, installation_id=installation_id)
             await host_service.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds later addresses
-            verb = "rebuilt" if operation.request.get(REBUILD) else "deployed"
+            verb = "rebuilt" if operation.request_as(DeploymentRequest).rebuild else "deployed"
             message = f"{target.spec.name} was {verb} with {deployment.osystem}/{deployment.distro_series}"
             became = "" if name is None else f" and is the VM host {name}"
             await record_event(db, operation, "machine_deployed", message + became)
@@ -293,8 +293,8 @@ class DeployMachine:
 
     async def _stop(self, operation: Operation, target: Target, journal: Journal) -> None:
         """Powers the guest off. A system that is rebuilt shuts down: it may have its data disks mounted."""
-        request = operation.request
-        if request.get(REBUILD) and not request.get(FORCE) and earlier_system(request) is not None:
+        request = operation.request_as(DeploymentRequest)
+        if request.rebuild and not request.force and request.earlier_system is not None:
             await journal.step("shut_down", reaches_host=True)
             await set_power(self._tools.calls, operation, target, PowerAction.OFF, grace_s=self._tools.grace_s)
         else:

@@ -42,12 +42,13 @@ from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.model import DiskOrigin, DiskPlan, DiskToAdd, DiskToAttach, KeptDisk, MachineView
 from regiond.machines.values.disk_names import name_of_new_volume, serial_of_new_disk
+from regiond.machines.values.guest_request import MachineRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import Outcome, error_of
 
 
 @frozen(kw_only=True)
-class _Request:
+class _Request(MachineRequest):
     """`kept` is the kept disk that the machine gets; None: a new one."""
 
     disk: DiskSpec
@@ -56,6 +57,10 @@ class _Request:
     storage_pool: str
     title: str
     kept: KeptDisk | None
+
+    @property
+    def begins_use(self) -> str:
+        return "" if self.kept is None else "it gets a disk that was kept"
 
     @property
     def where(self) -> str:

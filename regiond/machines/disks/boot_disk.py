@@ -8,7 +8,6 @@ from attrs import frozen
 
 from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_SET_BOOT_DISK
-from common.serialization import to_dict
 from common.values import PowerState
 from regiond.db.pool import Db
 from regiond.machines import boot_store
@@ -42,7 +41,7 @@ async def open_set_boot_disk(
         before=None if before is None else before.id,
     )  # fmt: skip
     operation_id = await open_operation(
-        db, OperationKind.SET_BOOT_DISK, machine, installation_id, account_id=account_id, request=to_dict(request)
+        db, OperationKind.SET_BOOT_DISK, machine, installation_id, account_id=account_id, request=request
     )
     await boot_store.choose(db, machine.id, disk.id)
     return operation_id

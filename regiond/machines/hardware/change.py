@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from attrs import frozen
+from attrs import AttrsInstance, frozen
 
 from common.errors import InnkeeperError
 from common.operation_kinds import OperationKind
 from common.rpc.command import Command
 from common.rpc.host_commands import HostCall
-from common.serialization import from_dict, to_dict
 from common.values import Guest
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -30,7 +29,7 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 A = TypeVar("A")  # what a caller asks
-R = TypeVar("R")  # what the operation's row stores
+R = TypeVar("R", bound=AttrsInstance)  # what the operation's row stores
 P = TypeVar("P")  # what a dry run answers
 Q = TypeVar("Q", bound=HostCall)
 Reply = TypeVar("Reply")
@@ -170,7 +169,7 @@ class ChangeHandler(ABC, Generic[R]):
 
     def _attempt(self, operation: Operation, journal: Journal) -> Attempt[R]:
         return Attempt(
-            request=from_dict(operation.request, self.Request), operation=operation, target=Target.of(operation),
+            request=operation.request_as(self.Request), operation=operation, target=Target.of(operation),
             journal=journal, calls=self.tools.requests.calls,
         )  # fmt: skip
 
@@ -186,11 +185,6 @@ class HardwareChange(ChangeHandler[R], Generic[A, R, P]):
     @abstractmethod
     async def decide(self, db: Db, caller: Caller, system_id: str, asked: A) -> Decision[R, P]:
         """Returns the change that is asked for. Raises why it is not possible. Changes nothing but quotas' locks."""
-
-    def stored(self, request: R) -> Mapping[str, Any]:
-        """Returns the request as the operation's row has it."""
-        plain: Mapping[str, Any] = to_dict(request)
-        return plain
 
     async def start(
         self,
@@ -228,7 +222,7 @@ class HardwareChange(ChangeHandler[R], Generic[A, R, P]):
         machine = decision.machine
         operation_id = await open_operation(
             db, self.kind, machine, self.installation_id, account_id=caller.account_id, parent=parent,
-            request=self.stored(decision.request),
+            request=decision.request,
         )  # fmt: skip
         await check_owner_is(db, machine)
         await decision.claim(db, operation_id)

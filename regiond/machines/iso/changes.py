@@ -20,17 +20,22 @@ from regiond.machines.hardware.requests import changeable
 from regiond.machines.iso.model import eject_plan, insert_plan, iso_ref, pool_for_copy
 from regiond.machines.model import ChangePlan
 from regiond.machines.values.boot import IsoToEject, IsoToInsert
+from regiond.machines.values.guest_request import MachineRequest
 from regiond.operations.service import Outcome
 
 
 @frozen(kw_only=True)
-class _Insertion:
+class _Insertion(MachineRequest):
     """`pool` is the key of the storage pool for the copy, `before` the SHA-256 of the region's image before, if any."""
 
     image: ImageRef
     name: str
     pool: str
     before: str
+
+    @property
+    def begins_use(self) -> str:
+        return "it gets an ISO image"
 
 
 @frozen(kw_only=True)

@@ -26,6 +26,8 @@ from regiond.machines.steps import (
     set_power,
     wait_for_older_commands,
 )
+from regiond.machines.values.guest_request import StateBefore
+from regiond.machines.values.removals import ReleaseRequest
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome
@@ -47,7 +49,7 @@ class ReleaseMachine:
         self._grace_s = grace_s
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        target = Target.of(operation)
+        target, request = Target.of(operation), operation.request_as(ReleaseRequest)
         try:
             power = await self._change_host(operation, target, journal)
         except NotFound as error:
@@ -61,9 +63,8 @@ class ReleaseMachine:
             await _restore_links(db, operation, target)
             if power is not None:
                 await network_service.end_reservation(db, target.machine_id)
-            request = operation.request
-            await end_ownership(db, target.machine_id, emptied=bool(request.get("deployed") or request.get("erase")))
-            if operation.request.get("deployed"):
+            await end_ownership(db, target.machine_id, emptied=request.empties)
+            if request.deployed:
                 await deployment_store.delete(db, target.machine_id)
                 await lifecycle_store.set_error_description(db, target.machine_id, "")
             if power is not None:
@@ -82,7 +83,7 @@ class ReleaseMachine:
 
         async def record(db: Db) -> None:
             await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASE_FAILED)
-            if operation.request.get("was") == MachineState.BROKEN:
+            if operation.request_as(StateBefore).was == MachineState.BROKEN:
                 await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
             message = f"{target.spec.name} was not released: {operation.error_message}"
             await record_event(db, operation, "release_failed", message, level=Level.ERROR)
@@ -94,22 +95,21 @@ class ReleaseMachine:
 
         Powers the guest off before it restores the links of its NICs: until then it uses the addresses of its owner.
         """
-        request = operation.request
+        request = operation.request_as(ReleaseRequest)
         await wait_for_older_commands(self._calls, operation, target, journal)
-        if request.get("erase"):
+        if request.erase:
             await check_no_kept_disk(self._calls, self._database, operation, target, "with the other disks")
-        if request.get("shuts_down"):
+        if request.shuts_down:
             await journal.step("shut_down", reaches_host=True)
             power = await set_power(self._calls, operation, target, PowerAction.OFF, grace_s=self._grace_s)
         else:
             power = await power_off(self._calls, operation, target, journal)
         target, differs = await self._with_restored_links(operation, target, journal)
         with guest_was_found():
-            if request.get("deployed") or request.get("erase"):
+            if request.empties:
                 await empty_disks(
-                    self._calls, operation, target, journal,
-                    erase=bool(request.get("erase")), overwrite=bool(request.get("overwrite")),
-                )  # fmt: skip
+                    self._calls, operation, target, journal, erase=request.erase, overwrite=request.overwrite
+                )
             elif differs:
                 await set_addresses(self._calls, operation, target, journal)
         return power
@@ -139,7 +139,7 @@ async def _restore_links(db: Db, operation: Operation, target: Target) -> None:
 
 async def _restore_state(db: Db, operation: Operation, target: Target, *, missing: bool) -> None:
     """Makes a released machine broken if it was before, otherwise missing if its guest is."""
-    was = operation.request.get("was")
+    was = operation.request_as(StateBefore).was
     if was == MachineState.BROKEN:
         await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
     elif missing:

@@ -187,12 +187,12 @@ class Releases:
         check_release_confirmed(machine, options)
         machine, earlier = await stop_deployment(db, machine, what="released")
         destroys, work = machine.composed_by_allocate, release_work(machine, options)
-        if work["overwrite"] or (not destroys and (work["deployed"] or work["erase"])):
+        if work.overwrite or (not destroys and work.empties):
             known_spec(machine, self._installation_id).root_disk()
         operation_id = await open_operation(
             db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
             account_id=caller.account_id, parent=parent,
-            request={"comment": comment, **work, **earlier},
+            request=evolve(work, comment=comment, earlier=earlier),
         )  # fmt: skip
         now = await view_store.read(db, machine.system_id)
         if release_facts(now) != release_facts(machine):
@@ -208,9 +208,8 @@ class Releases:
 
 
 async def _release(db: Db, machine: MachineView, options: ReleaseOptions) -> Release:
-    work = release_work(machine, options)
     return Release(
-        empties=work["deployed"] or work["erase"],
+        empties=release_work(machine, options).empties,
         guest=await affected_guest(db, machine),
         owner=machine.owner,
         is_free=is_free(machine),

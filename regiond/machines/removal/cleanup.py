@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from common.discovery import VolumeRef
 from common.errors import RackUnreachable
 from common.operation_kinds import OperationKind
 from common.rpc.host_commands import (
@@ -16,13 +15,19 @@ from common.rpc.host_commands import (
     MarkerCall,
     RemoveVolumesCall,
 )
-from common.serialization import from_dict
-from common.values import GuestRef, OwnershipMarker
 from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.machines import kept_disk_store
 from regiond.machines.steps import racks_text, record_event
-from regiond.operations.model import EARLIER, EARLIER_SINCE, WAIT_FOR_EARLIER, Operation
+from regiond.machines.values.removals import (
+    GuestCleanUp,
+    ImageCopy,
+    ImageCopyCleanUp,
+    MarkedCopy,
+    MarkerCleanUp,
+    VolumeCleanUp,
+)
+from regiond.operations.model import WAIT_FOR_EARLIER, Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
@@ -47,80 +52,80 @@ class CleanUp:
         host_id = operation.host_id
         if host_id is None:
             return Outcome(result={"reason": "the host was removed"})
-        if "copy" in operation.request:
-            return await self._remove_marker(operation, host_id, journal)
-        if "orphaned_volumes" in operation.request:
-            return await self._remove_volumes(operation, host_id, journal)
-        if "image_copy" in operation.request:
-            return await self._remove_image_copy(operation, host_id, journal)
-        return await self._remove_guest(operation, host_id, journal)
+        if (marked := operation.request_if(MarkerCleanUp)) is not None:
+            return await self._remove_marker(operation, marked.copy, host_id, journal)
+        if (volumes := operation.request_if(VolumeCleanUp)) is not None:
+            return await self._remove_volumes(operation, volumes, host_id, journal)
+        if (image := operation.request_if(ImageCopyCleanUp)) is not None:
+            return await self._remove_image_copy(operation, image.image_copy, host_id, journal)
+        return await self._remove_guest(operation, operation.request_as(GuestCleanUp), host_id, journal)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Changes nothing: the next refresh finds the objects that remain."""
         return Outcome()
 
-    async def _remove_guest(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
-        guest = from_dict(operation.request["guest"], GuestRef)
-        volumes = tuple((pool_id, volume) for pool_id, volume in operation.request.get("volumes", ()))
+    async def _remove_guest(
+        self, operation: Operation, request: GuestCleanUp, host_id: int, journal: Journal
+    ) -> Outcome:
+        guest = request.guest
         fence = fence_of(operation, str(guest.marker.machine_id))
-        racks = await self._racks_that_may_create(operation, host_id, fence, journal)
+        racks = await self._racks_that_may_create(operation, request, host_id, fence, journal)
         await journal.step("remove_leftover", reaches_host=True, guest=guest.name)
         await self._calls.call(
             host_id,
             HOST_DECOMPOSE,
             lambda access: DecomposeCall(
-                access=access, guest=guest, fence=fence, volumes=volumes, guest_id=operation.request.get("guest_id")
+                access=access, guest=guest, fence=fence, volumes=request.volumes, guest_id=request.guest_id
             ),
             deadline_s=CLEAN_UP_DEADLINE_S,
         )
         if racks:
-            earlier = operation.request[EARLIER]
             raise RackUnreachable(
-                f"{racks_text(racks)} may still create {guest.name}: its call for operation {earlier} is not known to "
-                "have ended. What it creates is removed. The rack is asked again until it answers, for at most "
-                f"{PENDING_S / 60:.0f} minutes.",
+                f"{racks_text(racks)} may still create {guest.name}: its call for operation {request.earlier} is not "
+                "known to have ended. What it creates is removed. The rack is asked again until it answers, for at "
+                f"most {PENDING_S / 60:.0f} minutes.",
                 host=host_id,
             )
         return Outcome(result={"removed": guest.name})
 
     async def _racks_that_may_create(
-        self, operation: Operation, host_id: int, fence: Fence, journal: Journal
+        self, operation: Operation, request: GuestCleanUp, host_id: int, fence: Fence, journal: Journal
     ) -> tuple[str, ...]:
         """Returns the racks that may still create the guest. Asks before the removal, so that none is missed."""
-        if EARLIER_SINCE not in operation.request:
+        if request.earlier_since is None:
             return ()
-        await journal.step(WAIT_FOR_EARLIER, earlier=operation.request[EARLIER])
+        await journal.step(WAIT_FOR_EARLIER, earlier=request.earlier)
         return await self._calls.racks_with_older_calls(
             host_id,
             fence,
-            since=datetime.fromisoformat(operation.request[EARLIER_SINCE]),
+            since=request.earlier_since,
             until=operation.created_at + timedelta(seconds=PENDING_S),
         )
 
-    async def _remove_marker(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
-        copy = operation.request["copy"]
-        marker, name = from_dict(copy["marker"], OwnershipMarker), copy["name"]
+    async def _remove_marker(self, operation: Operation, copy: MarkedCopy, host_id: int, journal: Journal) -> Outcome:
+        marker, name = copy.marker, copy.name
         await journal.step("remove_marker_of_copy", reaches_host=True, guest=name)
         fence = fence_of(operation, str(marker.machine_id))
         await self._calls.call(
             host_id,
             HOST_DISOWN,
             lambda access: MarkerCall(
-                access=access, guest_id=copy["key"], guest_name=name, marker=marker, fence=fence, exactly=True
+                access=access, guest_id=copy.key, guest_name=name, marker=marker, fence=fence, exactly=True
             ),
             deadline_s=CLEAN_UP_DEADLINE_S,
         )
 
         async def record(db: Db) -> None:
-            await host_service.clear_guest_marker(db, copy["id"])
+            await host_service.clear_guest_marker(db, copy.id)
             message = f"Removed the ownership marker from {name} on {operation.host_name}, a copy of a machine's guest"
             await record_event(db, operation, "copy_unmarked", message)
 
         return Outcome(result={"guest": name}, record=record)
 
-    async def _remove_volumes(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
-        marker = from_dict(operation.request["marker"], OwnershipMarker)
-        volumes = tuple(from_dict(one, VolumeRef) for one in operation.request["orphaned_volumes"])
+    async def _remove_volumes(
+        self, operation: Operation, request: VolumeCleanUp, host_id: int, journal: Journal
+    ) -> Outcome:
+        marker, volumes = request.marker, request.orphaned_volumes
         names = [volume.name for volume in volumes]
         await journal.step("remove_orphaned_volumes", reaches_host=True, volumes=names)
         fence = fence_of(operation, str(marker.machine_id))
@@ -132,28 +137,29 @@ class CleanUp:
                 marker=marker,
                 volumes=volumes,
                 fence=fence,
-                adopted=operation.request.get("adopted", False),
+                adopted=request.adopted,
             ),
             deadline_s=CLEAN_UP_DEADLINE_S,
         )
 
         async def record(db: Db) -> None:
             await host_service.delete_orphaned_volumes(db, host_id, volumes)
-            if operation.request.get("kept_disk") is not None:
-                await kept_disk_store.delete(db, operation.request["kept_disk"])
+            if request.kept_disk is not None:
+                await kept_disk_store.delete(db, request.kept_disk)
             message = f"Removed {', '.join(names)} from {operation.host_name}: no guest used it"
             await record_event(db, operation, "orphaned_volume_removed", message)
 
         return Outcome(result={"removed": names}, record=record)
 
-    async def _remove_image_copy(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
-        copy = operation.request["image_copy"]
-        await journal.step("remove_image_copy", reaches_host=True, sha256=copy["sha256"], place=copy["place"])
-        await host_service.remove_image_copy(self._calls, operation, host_id, copy["sha256"], copy["pool_id"])
+    async def _remove_image_copy(
+        self, operation: Operation, copy: ImageCopy, host_id: int, journal: Journal
+    ) -> Outcome:
+        await journal.step("remove_image_copy", reaches_host=True, sha256=copy.sha256, place=copy.place)
+        await host_service.remove_image_copy(self._calls, operation, host_id, copy.sha256, copy.pool_id)
 
         async def record(db: Db) -> None:
             await host_service.delete_removed_copy(db, operation.id)
-            message = f"Removed the unused copy of {operation.hostname} from {copy['place']} of {operation.host_name}"
+            message = f"Removed the unused copy of {operation.hostname} from {copy.place} of {operation.host_name}"
             await record_event(db, operation, "image_copy_removed", message)
 
-        return Outcome(result={"removed": copy["sha256"]}, record=record)
+        return Outcome(result={"removed": copy.sha256}, record=record)

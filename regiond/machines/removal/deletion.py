@@ -13,11 +13,12 @@ from regiond.ledger import service as ledger
 from regiond.machines import kept_disk_store, lifecycle_store, store, view_store
 from regiond.machines.deployment.disks import check_no_kept_disk, empty_guest
 from regiond.machines.model import MachineState
-from regiond.machines.operation_intents import KEPT, STAYS
 from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal import released_store
 from regiond.machines.removal_fact_store import staying
 from regiond.machines.steps import Target, record_event, wait_for_older_commands
+from regiond.machines.values.guest_request import StateBefore
+from regiond.machines.values.removals import DeletionRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -55,7 +56,7 @@ async def delete_machine(db: Db, operation: Operation, target: Target, reason: s
 
 
 async def _kept_disks(db: Db, operation: Operation, target: Target) -> Sequence[int]:
-    known: Sequence[int] | None = operation.request.get(KEPT)
+    known = operation.request_as(DeletionRequest).kept_disks
     if known is not None:
         return known
     machine = await view_store.read(db, target.system_id)  # a region of release 1.0 opened the operation
@@ -104,10 +105,11 @@ class DeleteMachine:
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
-        stays = operation.request.get(STAYS, ())
+        request = operation.request_as(DeletionRequest)
+        stays = request.disks_that_stay or ()
         await wait_for_older_commands(self._calls, operation, target, journal)
         await check_no_kept_disk(self._calls, self._database, operation, target, "with the machine")
-        if operation.request.get("overwrite"):  # given by a release that deletes the machine
+        if request.overwrite:  # given by a release that deletes the machine
             await _check_deletable_now(self._calls, operation, target)
             await empty_guest(self._calls, operation, target, journal, erase=True, overwrite=True)
         await journal.step("remove_guest", reaches_host=True)
@@ -128,7 +130,7 @@ class DeleteMachine:
             await record_event(db, operation, "machine_deleted", message)
             await self._on_deleted(db, operation)
 
-        result = {"system_id": target.system_id, **({STAYS: stays} if stays else {})}
+        result = {"system_id": target.system_id, **({"disks_that_stay": [*stays]} if stays else {})}
         return Outcome(result=result, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
@@ -139,7 +141,7 @@ class DeleteMachine:
 
         async def record(db: Db) -> None:
             cancelled = operation.error_code == Cancelled.code
-            was = operation.request.get("was")
+            was = operation.request_as(StateBefore).was
             before = None if was is None else MachineState(was)
             await lifecycle_store.end_removal(db, target.machine_id, cancelled=cancelled, was=before)
             message = f"{target.spec.name} was not deleted: {operation.error_message}"

@@ -12,8 +12,9 @@ from regiond.events.service import Events
 from regiond.machines import lifecycle_store, store, view_store
 from regiond.machines.lifecycle import protection_text
 from regiond.machines.model import MachineState, MachineView
+from regiond.machines.values.guest_request import StateBefore
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationState
+from regiond.operations.model import OperationState, stored_request
 
 TieKey = Callable[["Db", int], Awaitable[None]]  # stores the idempotency key of the request, if any, for an operation
 
@@ -66,7 +67,7 @@ async def _delete_uncomposed(database: Database, caller: Caller, system_id: str,
         operation_id = await operation_service.insert_succeeded(
             db, OperationKind.DELETE, host_id=machine.failed_host_id, host_name=machine.host_name,
             machine_id=machine.id, system_id=system_id, hostname=machine.hostname, account_id=caller.account_id,
-            request={"was": machine.state.value}, result={"system_id": system_id},
+            request=stored_request(StateBefore(was=machine.state.value)), result={"system_id": system_id},
         )  # fmt: skip
         await tie_key(db, operation_id)
         await store.delete(db, machine.id)

@@ -13,7 +13,6 @@ from common.errors import Busy, NotFound, WrongState
 from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
-from common.serialization import from_dict
 from regiond.db.pool import Database, Db
 from regiond.hosts import service as host_service
 from regiond.hosts.model import DeletedMachines, HostRemoval
@@ -29,6 +28,7 @@ from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_no_disk_goes_along, open_operation
 from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal.lost_machines import lose_machines
+from regiond.machines.values.removals import DeletionRequest
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationState, Parent
 from regiond.racks.service import read_installation_id
@@ -78,7 +78,7 @@ class MachinesOfRemovedHost:
             facts = await removal_fact_store.facts_of(db, [machine.id for machine in machines])
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
         deletions = {child.machine_id: child for child in children if child.machine_id is not None}
-        removal = from_dict(operation.request, HostRemoval)
+        removal = operation.request_as(HostRemoval)
         new = [one for one in machines if removal.deletes(adopted=one.adopted) and one.id not in deletions]
         _check_unlocked(operation.host_name or "", new)
         # Before the first deletion, as for locks: all or none.
@@ -104,12 +104,13 @@ class MachinesOfRemovedHost:
         """Returns the result. Call it before the host's row is deleted. Deletions describe the deleted machines."""
         if operation.host_id is None:
             return {}
-        if from_dict(operation.request, HostRemoval).force:
+        if operation.request_as(HostRemoval).force:
             return await self._loss(operation, operation.host_id)
         async with self._database.connection() as db:
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
             remaining = await host_removal_plan(db, operation.host_id, HostRemoval())
-        deleted = [child.request["description"] for child in children if child.state is OperationState.SUCCEEDED]
+        ended = [child for child in children if child.state is OperationState.SUCCEEDED]
+        deleted = [child.request_as(DeletionRequest).description for child in ended]
         kept = [guest.description for guest in remaining.kept]
         return {"deleted": deleted, "kept": kept, "kept_disks": list(remaining.kept_disks)}
 
@@ -165,7 +166,7 @@ class MachinesOfRemovedHost:
                 await open_operation(
                     db, OperationKind.DELETE, machine, self._installation_id, account_id=parent.account_id,
                     begins=MachineEvent.DELETE, parent=Parent(id=parent.id, attempt=parent.attempt),
-                    request={"description": guest.description},
+                    request=DeletionRequest(description=guest.description),
                 )  # fmt: skip
         except (Busy, NotFound) as error:
             log.info("machine_deletion_postponed", system_id=machine.system_id, reason=error.message)

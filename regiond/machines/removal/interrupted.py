@@ -10,6 +10,7 @@ from regiond.machines import lifecycle_store
 from regiond.machines.deployment.outcome import fail_deployment
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
+from regiond.machines.values.guest_request import StateBefore
 from regiond.operations.model import Operation
 
 _IN_TRANSITION = "select id, state from machine where state = any($1::text[]) order by id"
@@ -51,7 +52,7 @@ async def settle_abandoned(db: Db, operation: Operation, reason: str) -> None:
     if row is not None:
         state = MachineState(row["state"])
         if state in _TRANSIENT:
-            await _settle(db, row["id"], state, operation.request.get("was"), reason)
+            await _settle(db, row["id"], state, operation.request_as(StateBefore).was, reason)
         await db.execute(_SETTLE, row["id"])
     if operation.host_id is not None:
         await host_service.refresh_within(db, [operation.host_id], 0.0)

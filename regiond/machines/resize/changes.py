@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from attrs import frozen
+from attrs import field, frozen
 
 from common.errors import Busy, InnkeeperError, NotFound, OutOfCapacity
 from common.operation_kinds import OperationKind
 from common.rpc.hardware_commands import HOST_RESIZE, HOST_RESIZE_PLACED
-from common.serialization import to_dict
 from common.values import Guest, GuestSize
 from regiond.caller import Caller
 from regiond.db.pool import Db
@@ -25,6 +21,7 @@ from regiond.machines.operation_intents import check_settled
 from regiond.machines.resize import store
 from regiond.machines.resize.binding import BoundMachine, guest_placement, is_bound, new_binding, without
 from regiond.machines.resize.model import Sizing, check_size, check_sizing, requested_size, resize_plan, shortage
+from regiond.operations.model import LEFT_OUT
 from regiond.operations.service import Outcome
 from regiond.placement.service import core_ranges
 from regiond.quotas.model import Holdings
@@ -33,13 +30,16 @@ from regiond.quotas.service import permitted
 
 @frozen(kw_only=True)
 class _Request:
-    """`bound` and `bound_then` are the pinned cores and huge pages before and after; None: they stay as they are."""
+    """`bound` and `bound_then` are the pinned cores and huge pages before and after; None: they stay as they are.
+
+    Releases before the binding of a resize know no such keys, so that only those that change it have them.
+    """
 
     wanted: GuestSize
     now: GuestSize
     was_wanted: GuestSize
-    bound: DiscreteResources | None = None
-    bound_then: DiscreteResources | None = None
+    bound: DiscreteResources | None = field(default=None, metadata=LEFT_OUT)
+    bound_then: DiscreteResources | None = field(default=None, metadata=LEFT_OUT)
 
 
 class Resize(HardwareChange[SizeRequest, _Request, ResizePlan]):
@@ -51,11 +51,6 @@ class Resize(HardwareChange[SizeRequest, _Request, ResizePlan]):
     kind = OperationKind.RESIZE
     Request = _Request
     asked = (SizeRequest,)
-
-    def stored(self, request: _Request) -> Mapping[str, Any]:
-        """Releases before the binding of a resize know no such keys, so that only those that change it have them."""
-        plain = to_dict(request)
-        return {key: one for key, one in plain.items() if one is not None}
 
     async def decide(
         self, db: Db, caller: Caller, system_id: str, asked: SizeRequest

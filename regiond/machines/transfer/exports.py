@@ -20,11 +20,10 @@ from common.rpc.hardware_commands import (
     HOST_READ_DISK,
     ReadDiskCall,
 )
-from common.serialization import from_dict
 from common.units import file_size
 from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.exports.model import ExportedDisk, MachineDescription
+from regiond.exports.model import ExportedDisk, MachineDescription, OfExport
 from regiond.exports.service import ExportWriter
 from regiond.machines import view_store
 from regiond.machines.disks.changing import spec_of
@@ -48,10 +47,7 @@ class _Disk:
 
 
 @frozen(kw_only=True)
-class _Request:
-    """`export` is the id of the file."""
-
-    export: int
+class _Request(OfExport):
     description: MachineDescription
     disks: tuple[_Disk, ...]
 
@@ -120,7 +116,7 @@ class ExportMachine(HardwareChange[MachineToExport, _Request, DiskPlan]):
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Deletes the file. The machine may be gone by now, with what was made on the host to read its disks."""
         on_host = Outcome() if operation.machine_id is None else await super().undo(operation, journal)
-        files, export = self.tools.export_files, from_dict(operation.request, _Request).export
+        files, export = self.tools.export_files, operation.request_as(_Request).export
         await journal.write("delete_file", lambda db: files.discard(db, export))
         files.wake_cleanup()  # after the commit: a file that an export names stays
         return Outcome(undone=(*on_host.undone, "file deleted"))

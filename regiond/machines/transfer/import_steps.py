@@ -17,12 +17,11 @@ from common.rpc.hardware_commands import (
     MakeBootableCall,
     WriteDiskCall,
 )
-from common.serialization import from_dict
 from regiond.exports.model import Export, ExportedDisk
 from regiond.exports.service import DiskParts
 from regiond.machines.model import ImportedMachine
-from regiond.machines.operation_intents import IMPORT
 from regiond.machines.steps import Target, racks_text
+from regiond.machines.values.requests import StoredCompose
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation
 from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls, RackContent
@@ -104,4 +103,7 @@ class ImportedDisks:
 
 
 def _imported(operation: Operation) -> ImportedMachine:
-    return from_dict(operation.request[IMPORT], ImportedMachine)
+    imported = operation.request_as(StoredCompose).import_
+    if imported is None:
+        raise ValueError(f"operation {operation.id} imports no file")
+    return imported

@@ -6,9 +6,50 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
-from regiond.operations.model import Operation
+from common.values import OwnershipMarker
+from regiond.machines.values.states import MachineState
+from regiond.operations.model import LEFT_OUT, Operation
+
+
+@frozen(kw_only=True)
+class GuestToForget:
+    """The key of a guest on its host, empty if that is not known, and its name."""
+
+    key: str
+    name: str
+
+
+@frozen(kw_only=True)
+class GuestToAdopt(GuestToForget):
+    """`id` is that of its row."""
+
+    id: int
+    project: str = ""
+
+
+@frozen(kw_only=True)
+class ForgetRequest:
+    """The request to forget a machine, in the operation's row."""
+
+    guest: GuestToForget
+
+
+@frozen(kw_only=True)
+class AdoptionRequest:
+    """The adoption of a guest, in the operation's row. `had_marker`: the guest has its marker already.
+
+    A machine that another controller made `becomes` of that state, `locked` and `owned` as it was there; None: it is
+    none of these.
+    """
+
+    guest: GuestToAdopt
+    marker: OwnershipMarker
+    had_marker: bool
+    becomes: MachineState | None = field(default=None, metadata=LEFT_OUT)
+    locked: bool | None = field(default=None, metadata=LEFT_OUT)
+    owned: bool | None = field(default=None, metadata=LEFT_OUT)
 
 
 @frozen(kw_only=True)

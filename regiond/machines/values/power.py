@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
-AFTER_HOST = "after_host"  # key of the request of an operation that starts a machine since its host was away
+from common.values import PowerAction
+from regiond.machines.values.guest_request import MachineRequest
+from regiond.operations.model import LEFT_OUT
+
 FOUND, ACCEPTED = "found", "accepted"
+
+
+@frozen(kw_only=True)
+class PowerRequest(MachineRequest):
+    """A change of power, as its operation stores it. `after_host`: it starts a machine since its host was away."""
+
+    action: PowerAction
+    after_host: bool = field(default=False, metadata=LEFT_OUT)
+
+    @property
+    def begins_use(self) -> str:
+        return "" if self.action is PowerAction.OFF or self.after_host else "it is started"
 
 
 @frozen(kw_only=True)

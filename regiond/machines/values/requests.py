@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import asdict, field, frozen
@@ -9,6 +10,8 @@ from attrs import asdict, field, frozen
 from common.compose_request import ComposeRequest
 from common.values import DriverType
 from regiond.exports.model import ExportedDisk
+from regiond.machines.values.clones import Copied
+from regiond.operations.model import LEFT_OUT
 
 MIN_MEMORY_MIB = 1024  # MAAS's lower limit
 LARGEST = 2**31 - 1  # the largest `integer` of PostgreSQL
@@ -87,6 +90,30 @@ class ComposeIntent:
     comment: str = ""
     pool_ids: tuple[int, ...] | None = None
     imported: ImportedMachine | None = None
+
+
+@frozen(kw_only=True)
+class StoredCompose:
+    """The request of a compose, in the operation's row.
+
+    `intent` is None if the request named the host, so that no other host may be used. The new machine begins with the
+    disks of `copied`, for which the request `asked` before that machine's size and host were added. It is registered in
+    the MAAS server `register_in_maas`. `import_` is the file with the content of its disks.
+    """
+
+    power_on: bool = False
+    intent: ComposeIntent | None = field(default=None, metadata=LEFT_OUT)
+    copied: Copied | None = field(default=None, metadata=LEFT_OUT)
+    asked: ComposeRequest | None = field(default=None, metadata=LEFT_OUT)
+    register_in_maas: str | None = field(default=None, metadata=LEFT_OUT)
+    import_: ImportedMachine | None = field(default=None, metadata=LEFT_OUT)
+
+
+@frozen(kw_only=True)
+class Requested:
+    """The request of a compose that was rejected or of an allocation, in the operation's row, as `requested_fields`."""
+
+    requested: Mapping[str, Any]
 
 
 @frozen(kw_only=True)

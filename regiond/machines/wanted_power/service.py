@@ -21,7 +21,7 @@ from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.machines.ownership_rules import check_owner
-from regiond.machines.values.power import AFTER_HOST
+from regiond.machines.values.power import PowerRequest
 from regiond.machines.wanted_power import store
 from regiond.machines.wanted_power.model import Stopped, ToStart, Verdict, due, verdict
 
@@ -67,7 +67,7 @@ class WantedPowers:
         machine = await view_store.read(db, one.system_id)
         operation_id = await open_operation(
             db, OperationKind.POWER, machine, self._installation_id, account_id=None,
-            request={"action": PowerAction.ON.value, AFTER_HOST: True},
+            request=PowerRequest(action=PowerAction.ON, after_host=True),
         )  # fmt: skip
         if not await store.record_start(db, one.machine_id, operation_id):
             raise Busy(f"{machine.hostname} is on, or somebody has accepted that it is off.")

@@ -9,8 +9,8 @@ from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from common.serialization import from_dict
 from common.units import BYTES_PER_GB
-from regiond.machines.compose.model import ASKED
-from regiond.machines.values.requests import ComposeIntent, HostConstraints
+from regiond.machines.values.requests import ComposeIntent, HostConstraints, Requested, StoredCompose
+from regiond.operations.model import request_if_known
 from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.model import DiskRequirement, NicRequirement
 from regiond.placement.storage_parser import parse_storage
@@ -64,13 +64,14 @@ def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
 
 def _intent(request: Mapping[str, Any]) -> ComposeIntent | None:
     """An accepted request is stored as its intent, a rejected one as its fields."""
+    stored, rejected = request_if_known(request, StoredCompose), request_if_known(request, Requested)
+    if rejected is None:
+        return None if stored is None else stored.intent
     try:
-        if "intent" in request:
-            return from_dict(request["intent"], ComposeIntent)
-        fields = {name: value for name, value in request.get("requested", {}).items() if name != "hosts"}
+        fields = {name: value for name, value in rejected.requested.items() if name != "hosts"}
         if fields.get("host_id") is not None or not fields:
             return None
-        hosts = from_dict(request["requested"].get("hosts", {}), HostConstraints)
+        hosts = from_dict(rejected.requested.get("hosts", {}), HostConstraints)
         return ComposeIntent(request=from_dict(fields, ComposeRequest), hosts=hosts)
     except InvalidRequest:  # that of another release
         return None
@@ -78,10 +79,8 @@ def _intent(request: Mapping[str, Any]) -> ComposeIntent | None:
 
 def asked_copy(request: Mapping[str, Any]) -> ComposeRequest | None:
     """Returns what was asked for when a machine with a template was composed; None: it is not known."""
-    try:
-        return from_dict(request[ASKED], ComposeRequest) if ASKED in request else None
-    except InvalidRequest:  # that of another release
-        return None
+    stored = request_if_known(request, StoredCompose)
+    return None if stored is None else stored.asked
 
 
 def _ticks(asked: ComposeRequest) -> Mapping[str, bool]:

@@ -8,7 +8,9 @@ from datetime import datetime
 from attrs import frozen
 
 from common.operation_kinds import OperationKind
+from common.values import PowerAction
 from regiond.machines.model import MachineView
+from regiond.machines.values.power import PowerRequest
 from regiond.operations.model import Operation, OperationState
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
@@ -109,7 +111,7 @@ def running_since(machine: MachineView, tasks: Iterable[Operation]) -> datetime 
         task.finished_at
         for task in tasks
         if task.finished_at and task.state is OperationState.SUCCEEDED and task.kind is OperationKind.POWER
-        and task.request.get("action") == "cycle"
+        and (asked := task.request_if(PowerRequest)) is not None and asked.action is PowerAction.CYCLE
     ]  # fmt: skip
     times = [*restarts, *([machine.power_changed_at] if machine.power_changed_at else [])]
     return max(times, default=None)

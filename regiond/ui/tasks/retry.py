@@ -8,21 +8,20 @@ from attrs import frozen
 
 from common.operation_kinds import OperationKind, words_of
 from common.phrases import first_of
-from common.serialization import from_dict
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkRequest, stopped
-from regiond.machines.compose.model import COPIED
-from regiond.machines.deployment.rebuild import REBUILD
 from regiond.machines.model import BulkAction, CloneRequest, MachineView, ReleaseOptions
 from regiond.machines.ownership_rules import may_act, may_allocate
+from regiond.machines.values.requests import StoredCompose
 from regiond.operations.model import Child, Operation, OperationState
 from regiond.ui.extension import pages_extensions
 from regiond.ui.machines import bulk_actions
 from regiond.ui.machines.bulk_changes import fields_again
 from regiond.ui.machines.clone_again import clone_of, is_shown, page_again
-from regiond.ui.machines.compose_again import asked_copy, form_again
+from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.machine_actions import ACTIONS
 from regiond.ui.machines.release_form import NO, QUICK, SECURE
+from regiond.ui.task_facts import action_of, is_rebuild
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
@@ -81,7 +80,7 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
         case OperationKind.REFRESH | OperationKind.REMOVE_HOST | OperationKind.ROTATE | OperationKind.ADOPT:
             return _on_host(task)
         case OperationKind.BULK:
-            return _bulk(from_dict(task.request, BulkRequest), children)
+            return _bulk(task.request_as(BulkRequest), children)
         case OperationKind.CLEAN_UP:
             return _clean_up()
         case _:
@@ -106,12 +105,13 @@ def _clean_up() -> Retry:
 def _compose(task: Operation) -> Retry:
     name = task.hostname or ""
     held = [name] if task.machine_id else []
-    if (copied := task.request.get(COPIED)) is not None:
-        asked = asked_copy(task.request)
-        if asked is None:
-            return _clone(copied["system_id"], None, [])
-        clone = clone_of(asked)
-        return Retry(instead=_NO_FIELD) if clone is None else _clone(copied["system_id"], clone, [name], held)
+    stored = task.request_if(StoredCompose)
+    if stored is not None and stored.copied is not None:
+        source = stored.copied.system_id
+        if stored.asked is None:
+            return _clone(source, None, [])
+        clone = clone_of(stored.asked)
+        return Retry(instead=_NO_FIELD) if clone is None else _clone(source, clone, [name], held)
     if form_again(task.request) is not None:
         return Retry(url=page_url("compose", query={"task": str(task.id)}), instead=_have_names(held))
     return Retry(instead=_NO_FIELD)
@@ -157,7 +157,7 @@ def offered_restart(task: Operation, children: Iterable[Child], caller: Caller) 
     """Returns the way to start again what a bulk operation that has ended powered off; None if that is nothing."""
     if task.kind is not OperationKind.BULK or not task.state.ended or not _may(task, caller, None):
         return None
-    ids = stopped(from_dict(task.request, BulkRequest), children)
+    ids = stopped(task.request_as(BulkRequest), children)
     fields = (("action", "start"), *(("selected", system_id) for system_id in ids))
     return Retry(url=page_url("vms", "bulk"), is_post=True, fields=fields) if ids else None
 
@@ -198,13 +198,13 @@ def _on_machine(task: Operation) -> Retry:
         return _power(task, task.system_id)
     if task.kind is OperationKind.FORGET and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))
-    if page := REBUILD if task.request.get(REBUILD) else words_of(task.kind).page:  # of the VM, or a form of it
+    if page := "rebuild" if is_rebuild(task) else words_of(task.kind).page:  # of the VM, or a form of it
         return Retry(url=page_url("vms", task.system_id, page))
     return Retry(url=page_url("vms", task.system_id))  # set_autostart and allocate: the page of the VM offers them
 
 
 def _power(task: Operation, system_id: str) -> Retry:
-    action = _POWER.get(str(task.request.get("action")), "")
+    action = _POWER.get(action_of(task), "")
     if action not in ACTIONS:
         return Retry(url=page_url("vms", system_id))
     if ACTIONS[action].asks:

@@ -9,7 +9,6 @@ from attrs import frozen
 
 from common.errors import NotFound
 from common.operation_kinds import OperationKind
-from common.serialization import from_dict
 from regiond.api.replies import Reply
 from regiond.api.resources.operations.operations import OPERATION
 from regiond.api.urls import operation_id_in
@@ -65,7 +64,7 @@ def parts_of(task: Operation, children: Sequence[Child], visible: Sequence[Opera
     return Parts(
         shown=tuple(ordered[:MOST_SHOWN]),
         total=len(visible),
-        progress=progress(from_dict(task.request, BulkRequest), children) if task.kind is OperationKind.BULK else None,
+        progress=progress(task.request_as(BulkRequest), children) if task.kind is OperationKind.BULK else None,
     )
 
 

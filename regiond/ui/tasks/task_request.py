@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import field, frozen
+
 from common.boot import BootDevice
 from common.operation_kinds import OperationKind
-from common.serialization import from_dict
 from regiond.machines.bulk.progress import BulkRequest
-from regiond.machines.compose.model import COPIED
+from regiond.machines.deployment.rebuild import DeploymentRequest
+from regiond.machines.hardware_kinds import REQUESTS
 from regiond.machines.model import NamedDisk
+from regiond.machines.values.guest_request import StateBefore
+from regiond.machines.values.requests import StoredCompose
 from regiond.operations.model import Operation
 from regiond.ui import formats
 from regiond.ui.boot_words import boot_words
+from regiond.ui.task_facts import source_of
 from regiond.ui.tasks.task_log import label_of, value_text
 from regiond.ui.texts import constant, text
 
@@ -80,26 +85,34 @@ _INNER = frozenset(
 _OF_DISKS = (OperationKind.ADD_DISK, OperationKind.GROW_DISK, OperationKind.MOVE_DISK, OperationKind.REMOVE_DISK)
 
 
+@frozen(kw_only=True)
+class _Intent:
+    request: Mapping[str, Any]
+
+
+@frozen(kw_only=True)
+class _Asked:
+    """The fields that were asked for, as the row has them: those of another release are shown too."""
+
+    requested: Mapping[str, Any] = field(factory=dict)
+    intent: _Intent | None = None
+
+
 def requested(task: Operation) -> list[tuple[str, str]]:
     """Returns labels with the plain values of the request, of a compose those that it was asked for."""
-    request = task.request.get("requested") or task.request.get("intent", {}).get("request") or task.request
     if task.kind is OperationKind.DEPLOY:
-        found = [
-            (text("Image"), f"{request['osystem']}/{request['distro_series']}"),
-            (text("State before"), str(request["was"]).replace("_", " ")),
-        ]
-        rebuilds = [(text("Content of the other disks"), text("kept"))] if request.get("rebuild") else []
-        return found + rebuilds
-    if COPIED in task.request:
-        return [(text("Copies the disks of"), str(task.request[COPIED]["hostname"]))]
+        return _of_deployment(task)
     if task.kind is OperationKind.IMPORT:
-        return [(text("Source"), str(request["source"]))]
-    if task.kind is OperationKind.EXPORT:
-        return [(text("Disks"), ", ".join(str(one["title"]) for one in request["disks"]))]
-    if task.kind in _OF_DISKS:
-        return _of_disk(task.kind, request)
+        return [(text("Source"), source_of(task))]
+    if task.kind is OperationKind.EXPORT or task.kind in _OF_DISKS:
+        return _of_disks(task)
+    if task.kind is OperationKind.COMPOSE:
+        stored = task.request_if(StoredCompose)
+        if stored is not None and stored.copied is not None:
+            return [(text("Copies the disks of"), stored.copied.hostname)]
+    request = _as_stored(task)
     if task.kind is OperationKind.BULK:
-        request = {**request, **_of_change(from_dict(request, BulkRequest))}
+        request = {**request, **_of_change(task.request_as(BulkRequest))}
     named = {"kind": task.kind.value}  # an allocation repeats it
     return [
         (_LABELS.get(name) or label_of(name), printed)
@@ -108,15 +121,41 @@ def requested(task: Operation) -> list[tuple[str, str]]:
     ]
 
 
-def _of_disk(kind: OperationKind, request: Mapping[str, Any]) -> list[tuple[str, str]]:
-    size = request["size"] if kind is OperationKind.GROW_DISK else request["disk"]
-    found = [(text("Disk"), str(request["title"])), (text("Size"), formats.storage(size["size_bytes"]))]
-    if "storage_pool" in request:
-        found.append((text("Storage pool"), str(request["storage_pool"])))
+def _as_stored(task: Operation) -> Mapping[str, Any]:
+    """The keys of a compose or an allocation are those that were asked for, in their order in the row."""
+    asked = task.request_if(_Asked) or _Asked()
+    return asked.requested or (asked.intent.request if asked.intent is not None else {}) or task.request
+
+
+def _of_deployment(task: Operation) -> list[tuple[str, str]]:
+    request, was = task.request_if(DeploymentRequest), task.request_as(StateBefore).was
+    if request is None:  # it was rejected before it began
+        return []
+    found = [
+        (text("Image"), f"{request.osystem}/{request.distro_series}"),
+        (text("State before"), str(was).replace("_", " ")),
+    ]
+    return [*found, (text("Content of the other disks"), text("kept"))] if request.rebuild else found
+
+
+def _of_disks(task: Operation) -> list[tuple[str, str]]:
+    request: Any = task.request_if(REQUESTS[task.kind])
+    if request is None:  # as above
+        return []
+    if task.kind is OperationKind.EXPORT:
+        return [(text("Disks"), ", ".join(one.title for one in request.disks))]
+    return _of_disk(task.kind, request)
+
+
+def _of_disk(kind: OperationKind, request: Any) -> list[tuple[str, str]]:
+    size = request.size if kind is OperationKind.GROW_DISK else request.disk
+    found = [(text("Disk"), request.title), (text("Size"), formats.storage(size.size_bytes))]
+    if kind is not OperationKind.GROW_DISK:
+        found.append((text("Storage pool"), request.storage_pool))
     if kind is OperationKind.MOVE_DISK:
-        found.append((text("Moves to"), str(request["copy_storage_pool"])))
+        found.append((text("Moves to"), request.copy_storage_pool))
     if kind is OperationKind.REMOVE_DISK:
-        found.append((text("Content of the disk"), text("kept") if request["keep"] else text("deleted")))
+        found.append((text("Content of the disk"), text("kept") if request.keep else text("deleted")))
     return found
 
 

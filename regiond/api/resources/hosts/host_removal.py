@@ -94,7 +94,7 @@ def all_removed(name: str, operations: Sequence[Operation]) -> Reply:
         for operation in operations
         if "certificate" in operation.result
         and not operation.result["certificate"]["removed"]
-        and not operation.request["keep_trust"]
+        and not operation.request_as(HostRemoval).keep_trust
     ]
     return with_warnings(reply, left)
 

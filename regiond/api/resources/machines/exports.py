@@ -37,6 +37,7 @@ from regiond.exports.model import (
     ExportedDisk,
     ExportedNic,
     MachineDescription,
+    OfExport,
     SubmittedFile,
 )
 from regiond.exports.service import Download
@@ -119,7 +120,7 @@ async def _export_machine(call: Call) -> Reply:
     operation = await begun(call, call.target.system_id, MachineToExport())
 
     async def encode(done: Operation) -> Reply:
-        found = await call.services.exports.read(call.caller, done.request["export"])
+        found = await call.services.exports.read(call.caller, done.request_as(OfExport).export)
         return json_reply(EXPORT_JSON.encode(found))
 
     return await (when_done(call, operation, encode) if call.respond_async else answer_of(operation, encode))
