@@ -15,8 +15,9 @@ from regiond.api.resources.registry import SERVED
 from regiond.caller import Caller, Permission, PoolRole
 from regiond.client_rpc import PERMISSIONS
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import may_act, may_allocate
+from regiond.machines.values.states import MachineState
 from regiond.ui.vm_state_words import VM_STATE_WORDS
 
 ROLES = ("stranger", "viewer", "operator", "administrator")

@@ -17,6 +17,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import PathLike
 from pathlib import Path
 
+from common.certificates import Role
 from common.compose_request import ComposeRequest
 from common.errors import DeadlineExceeded, LinkLost, OperationPending, rebuild
 from common.process.periodic import PeriodicTask
@@ -47,7 +48,7 @@ from common.rpc.connection import connect as open_link
 from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import Side
 from common.rpc.link import Link
-from common.rpc.peers import Address, Role
+from common.rpc.peers import Address
 from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
 from common.values import PowerAction

@@ -14,7 +14,8 @@ from common.process.logging import configure_logging
 from common.process.metrics_site import metrics_listener
 from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
-from common.rpc.connection import Limits, Link
+from common.rpc.link import Link
+from common.rpc.session import Limits
 from common.rpc.traced_calls import TracedCalls
 from common.tracing.export import open_tracer
 from common.values import DriverType

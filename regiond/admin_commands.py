@@ -13,21 +13,21 @@ from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.users import Users
 from regiond.audit.service import Audit, local_request
-from regiond.credentials.service import (
+from regiond.credentials.master_key import (
     CREDENTIAL,
     install_key,
     is_systemd_credential,
     open_key_file,
     open_master_key,
-    rewrap,
 )
+from regiond.credentials.rewrap import rewrap
 from regiond.db.errors import READ_ONLY
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.db.unfinished_restore import check_restored
 from regiond.events.service import Events
-from regiond.https.service import problems as certificate_problems
-from regiond.ledger import service as ledger
+from regiond.https.certificate_files import problems as certificate_problems
+from regiond.ledger import consistency
 from regiond.quotas import service as quotas
 from regiond.racks.enrolment.installation import replace_authority
 from regiond.settings import RegionSettings
@@ -100,7 +100,7 @@ async def check(settings: RegionSettings) -> list[str]:
                 raise
             wrong.append(error.message)
         async with database.connection() as db:
-            wrong += await ledger.check(db)
+            wrong += await consistency.check(db)
         return [*wrong, *(await Audit(database).verify()).problems]
     finally:
         await database.close()

@@ -14,23 +14,12 @@ from common.process.private_files import make_usable_folder
 from regiond.audit.service import Audit, local_request
 from regiond.backup.archive import AUTHORITY, KEY, SETTINGS
 from regiond.backup.dump_entries import read_entries
+from regiond.backup.forward_store import forget_migration, lock_schema, record_migrations
 from regiond.backup.model import AppliedMigration, BackupFailed, Contents, Manifest
-from regiond.backup.service import (
-    Source,
-    check_empty,
-    check_file,
-    check_key,
-    check_known,
-    forget_migration,
-    load,
-    lock_schema,
-    record_backup,
-    record_migrations,
-    verify,
-    write_backup,
-    write_file,
-)
-from regiond.credentials.service import CREDENTIAL, is_systemd_credential, open_master_key
+from regiond.backup.restoring import check_empty, check_file, check_known, load, write_file
+from regiond.backup.store import record_backup
+from regiond.backup.writing import Source, check_key, verify, write_backup
+from regiond.credentials.master_key import CREDENTIAL, is_systemd_credential, open_master_key
 from regiond.database_setup.dump_check import check_dump
 from regiond.db.migrate import check_schema_version, has_schema, migrate
 from regiond.db.migration_files import UNFINISHED_RESTORE, packaged

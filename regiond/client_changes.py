@@ -28,19 +28,11 @@ from common.serialization import to_dict
 from regiond.api.services import Services
 from regiond.caller import Caller, Permission, check_object
 from regiond.idempotency.model import IdempotencyKey
-from regiond.machines.model import (
-    BootToSet,
-    DiskChange,
-    DiskToAdd,
-    DiskToGrow,
-    DiskToRemove,
-    MachineView,
-    NicChange,
-    NicToAdd,
-    NicToChange,
-    NicToRemove,
-    named_disk,
-)
+from regiond.machines.model import MachineView
+from regiond.machines.values.boot import BootToSet
+from regiond.machines.values.disk_references import named_disk
+from regiond.machines.values.disks import DiskChange, DiskToAdd, DiskToGrow, DiskToRemove
+from regiond.machines.values.nics import NicChange, NicToAdd, NicToChange, NicToRemove
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 

@@ -29,7 +29,9 @@ from regiond.client_changes import idempotency_key
 from regiond.exports.model import Export
 from regiond.exports.service import Download
 from regiond.idempotency.model import IdempotencyKey
-from regiond.machines.model import CloneRequest, DeployRequest, MachineToExport
+from regiond.machines.values.clones import CloneRequest
+from regiond.machines.values.disks import MachineToExport
+from regiond.machines.values.requests import DeployRequest
 from regiond.operations.model import Operation
 
 # Each command needs the permission of the API endpoint that does the same.

@@ -20,7 +20,8 @@ from regiond.api.services import Services
 from regiond.caller import Caller, Permission, check_object
 from regiond.client_changes import idempotency_key
 from regiond.client_summaries import operation_summary
-from regiond.machines.model import Adopted, AdoptRequest, ReleaseOptions
+from regiond.machines.values.adoption import Adopted
+from regiond.machines.values.requests import AdoptRequest, ReleaseOptions
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 

@@ -71,9 +71,10 @@ from regiond.audience import error_shown_to, texts_shown_to
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
 from regiond.caller import Caller, Permission, check_object, check_role
 from regiond.client_summaries import host_summary, machine_summary, operation_summary
-from regiond.machines.model import MachineFilter, SizeRequest
+from regiond.machines.values.resize import SizeRequest
+from regiond.machines.values.search import MachineFilter
 from regiond.operations.model import Operation
-from regiond.racks.service import RackContent
+from regiond.racks.rack_content import RackContent
 from regiond.request_limits import RequestLimits
 from regiond.validation_messages import no_object
 

@@ -18,7 +18,8 @@ from regiond.api.services import Services
 from regiond.audit.export.service import AuditExport
 from regiond.audit.service import Audit
 from regiond.clusters.service import Clusters
-from regiond.credentials.service import Credentials, KeyPairs
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.service import Credentials
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.primary_monitor import PrimaryMonitor
@@ -27,8 +28,9 @@ from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.events.streams import EventStreams
 from regiond.events.tail import EventTail
-from regiond.exports.service import ExportFiles, Exports
+from regiond.exports.service import Exports
 from regiond.exports.upkeep import ExportTasks
+from regiond.exports.writing import ExportFiles
 from regiond.fail_over import FailOver
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
@@ -70,15 +72,18 @@ from regiond.operations.engine import Engine
 from regiond.operations.seen_changes import SeenChanges
 from regiond.operations.service import Operations
 from regiond.racks.calls.access_guard import AccessGuard
+from regiond.racks.calls.address_calls import AddressCalls
+from regiond.racks.calls.host_calls import HostCalls
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.enrolment.admission import Admission
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.listener import Listener
+from regiond.racks.enrolment.rpc_clients import RpcClients
 from regiond.racks.rack_content import RackContent
 from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.racks.reach.service import RackReach
-from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
+from regiond.racks.service import Racks
 from regiond.request_limits import RequestLimits
 from regiond.usage.records import UsageRecords
 

@@ -10,7 +10,7 @@ from attrs import frozen
 from common.certificates import utc_now
 from common.phrases import first_of
 from regiond.audit.service import Audit
-from regiond.backup.service import move_sequences
+from regiond.backup.forward_store import move_sequences
 from regiond.db.history import ServerHistory
 from regiond.db.listener import Notifications
 from regiond.db.pool import Db

@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.backup.service import forget_processes_and_logins, move_sequences, set_exports, set_images
+from regiond.backup.forward_store import forget_processes_and_logins, move_sequences, set_exports, set_images
 from regiond.db.history import read_position
 from regiond.db.pool import Db
 from regiond.db.position import Position

@@ -13,6 +13,7 @@ from attrs import frozen
 from twisted.internet.error import CannotListenError
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from common.certificates import Role
 from common.errors import BadSettings
 from common.process.daemon import freeze_gc
 from common.process.deferreds import from_deferred
@@ -20,7 +21,7 @@ from common.process.open_connections import ConnectionLimits
 from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
-from common.rpc.peers import Peer, Role
+from common.rpc.peers import Peer
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.forwarding import ProxyHeaders, TrustedProxies
 from regiond.api.http.site import ApiSite, SiteOptions, make_site
@@ -30,8 +31,9 @@ from regiond.events.changes import CHANGED_CHANNEL
 from regiond.events.tail import EVENT_CHANNEL
 from regiond.listening import listen
 from regiond.local_access import LocalAccess
-from regiond.operations import service as operation_service
-from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
+from regiond.operations import lease_store
+from regiond.racks.enrolment.rpc_clients import REVOKED_CHANNEL
+from regiond.racks.store import REMOVED_CHANNEL
 from regiond.settings import RegionSettings
 from regiond.ui.pages import make_pages
 from regiond.wiring.health import wire_health
@@ -226,7 +228,7 @@ async def _release_stale_leases(components: Components) -> None:
     """Releases the leases of dead region processes of this computer, so that their operations continue at once."""
     for dead in await components.heartbeat.stale_local_regions():
         async with components.database.connection() as db:
-            await operation_service.release_leases(db, dead)
+            await lease_store.release_leases(db, dead)
         if components.audit_export is not None:
             await components.audit_export.take_over(dead)
         await components.heartbeat.delete_region(dead)

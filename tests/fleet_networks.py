@@ -7,7 +7,8 @@ from random import Random
 from attrs import frozen
 
 from common.values import NicKind
-from regiond.placement.model import CandidateInterface, CandidateSubnet, Condition, NicRequirement
+from regiond.placement.candidate import CandidateInterface, CandidateSubnet
+from regiond.placement.requirements import Condition, NicRequirement
 
 
 @frozen

@@ -9,17 +9,8 @@ from typing import Any
 from attrs import evolve
 
 from common.units import BYTES_PER_GB
-from regiond.placement.model import (
-    ANY_HOST,
-    Candidate,
-    CandidateHugePages,
-    CandidateNode,
-    CandidateStoragePool,
-    DiskRequirement,
-    HostFilter,
-    PinRequirement,
-    Requirements,
-)
+from regiond.placement.candidate import Candidate, CandidateHugePages, CandidateNode, CandidateStoragePool
+from regiond.placement.requirements import ANY_HOST, DiskRequirement, HostFilter, PinRequirement, Requirements
 from tests.fleet_networks import interfaces, nics
 from tests.oracle import claimable, cores_of, memory_of
 

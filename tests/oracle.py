@@ -10,12 +10,9 @@ from math import floor
 from attrs import frozen
 
 from common.values import NicKind
-from regiond.placement.model import (
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool
+from regiond.placement.requirements import (
     DEFAULT_ROOT_BYTES,
-    Candidate,
-    CandidateInterface,
-    CandidateNode,
-    CandidateStoragePool,
     Condition,
     DiskRequirement,
     HostFilter,

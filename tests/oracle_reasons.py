@@ -9,7 +9,8 @@ from decimal import Decimal
 from attrs import evolve
 
 from common.units import BYTES_PER_GB as GB
-from regiond.placement.model import Candidate, CandidateNode, Requirements
+from regiond.placement.candidate import Candidate, CandidateNode
+from regiond.placement.requirements import Requirements
 from tests.oracle import (
     can_attach,
     candidates,

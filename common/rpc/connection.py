@@ -21,27 +21,10 @@ from common.process.tcp_endpoint import tcp_endpoint
 from common.rpc.frame_reader import FrameReader, Take
 from common.rpc.frames import LINK_ID, Error, encode
 from common.rpc.framing import prefixed
-from common.rpc.handlers import EventHandler, Handler, Handlers, Side, rejecting
+from common.rpc.handlers import Side
 from common.rpc.link import Link
-from common.rpc.peers import Address, Peer, Role
-from common.rpc.session import Limits
+from common.rpc.peers import Address, Peer
 from common.rpc.tls import JoiningTls, MemberTls, PeerIdentifier, handshake_problem
-
-__all__ = [
-    "Address",
-    "EventHandler",
-    "Handler",
-    "Handlers",
-    "Limits",
-    "Link",
-    "LinkFactory",
-    "LinkProtocol",
-    "Peer",
-    "Role",
-    "Side",
-    "connect",
-    "rejecting",
-]
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

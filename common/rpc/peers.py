@@ -12,8 +12,6 @@ from common.certificates import Role
 from common.errors import InvalidRequest
 from common.rpc.session import LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 
-__all__ = ["Address", "Peer", "Role"]
-
 
 @frozen(kw_only=True)
 class Peer:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from common.errors import InvalidRequest
 from regiond.accounts import grant_store, ssh_key_store, store, user_store
-from regiond.accounts.grants import grant_default
+from regiond.accounts.grants import RecordEvent, grant_default
 from regiond.accounts.model import ApiKey, ImportedUser, NewUser, check_email, check_username
 from regiond.accounts.passwords import is_foreign_hash
-from regiond.accounts.service import RecordEvent
 from regiond.accounts.ssh_keys import MAX_SSH_KEYS
 from regiond.accounts.ssh_public_key import parse_public_key
 from regiond.caller import Caller, PoolRole

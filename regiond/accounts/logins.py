@@ -11,10 +11,11 @@ from common.addresses.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.errors import InvalidRequest, NotAuthenticated, TooManyAttempts
 from common.rate_limit import RateLimiter
 from regiond.accounts import store, user_store
+from regiond.accounts.grants import RecordEvent
 from regiond.accounts.login_limits import LoginLimits
 from regiond.accounts.model import WRONG, Login, check_key_name
 from regiond.accounts.passwords import Passwords, is_foreign_hash
-from regiond.accounts.service import Accounts, RecordEvent
+from regiond.accounts.service import Accounts
 from regiond.caller import Caller
 from regiond.db.pool import Database
 

@@ -14,9 +14,8 @@ from attrs import evolve, field, frozen
 
 from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound, Unsupported
 from regiond.accounts import store, user_store
-from regiond.accounts.grants import Grants, RecordEvent, grant_default, still_operators, with_grants
+from regiond.accounts.grants import RecordEvent, with_grants
 from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, Login, SignatureMethod, check_key_name, secret_hash
-from regiond.accounts.ssh_key_store import ssh_keys_of_user
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -30,18 +29,6 @@ _NOT_FOR_SIGNATURES = (
     "This API key is for PLAINTEXT, and the request is signed with HMAC-SHA1, which needs a key that was made for it: "
     "innkeeper account create-authorisation-token signature_method=HMAC-SHA1"
 )
-
-__all__ = [
-    "CACHE_S",
-    "Accounts",
-    "Grants",
-    "RecordEvent",
-    "active_user",
-    "grant_default",
-    "ssh_keys_of_user",
-    "still_operators",
-    "with_grants",
-]
 
 
 class KeySecrets(Protocol):

@@ -16,10 +16,9 @@ from attrs import field, frozen
 from common.errors import NotAuthenticated, NotFound
 from regiond.accounts import session_store, store
 from regiond.accounts.csrf import csrf_secret
-from regiond.accounts.grants import with_grants
+from regiond.accounts.grants import RecordEvent, with_grants
 from regiond.accounts.logins import Logins
 from regiond.accounts.model import Session, SessionView
-from regiond.accounts.service import RecordEvent
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from common.errors import InvalidRequest, Unsupported
 from regiond.accounts import ssh_key_store
+from regiond.accounts.grants import RecordEvent
 from regiond.accounts.model import SshKey
-from regiond.accounts.service import RecordEvent
 from regiond.accounts.ssh_public_key import parse_public_key
 from regiond.caller import Caller
 from regiond.db.pool import Database

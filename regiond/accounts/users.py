@@ -20,10 +20,10 @@ from regiond.accounts.belongings import (
     plan_of,
     transferred_text,
 )
-from regiond.accounts.grants import grant_default, still_operators
+from regiond.accounts.grants import RecordEvent, grant_default, still_operators
 from regiond.accounts.model import NewUser, User, UserChange, check_email, check_username
 from regiond.accounts.passwords import Passwords
-from regiond.accounts.service import Accounts, RecordEvent
+from regiond.accounts.service import Accounts
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import DeletionPlan

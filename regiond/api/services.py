@@ -6,9 +6,10 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from regiond.accounts.grants import Grants
 from regiond.accounts.lists import Lists
 from regiond.accounts.logins import Logins
-from regiond.accounts.service import Accounts, Grants
+from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import Sessions
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.accounts.users import Users
@@ -48,7 +49,8 @@ from regiond.machines.wanted_power.service import WantedPowers
 from regiond.networks.service import Networks
 from regiond.operations.service import Operations
 from regiond.quotas.service import Quotas
-from regiond.racks.service import Racks, RpcClients
+from regiond.racks.enrolment.rpc_clients import RpcClients
+from regiond.racks.service import Racks
 from regiond.reconciler.service import Reconciler
 from regiond.tags.service import Tags
 from regiond.usage.service import Usages

@@ -10,7 +10,8 @@ from common.phrases import first_of
 from common.product_commands import ProductCommands, commands_of
 from common.values import DriverType
 from regiond.attention.model import Found, Words, sentence
-from regiond.hosts.model import ErrorDetails, Secret, TrustProblem, error_details_of
+from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem
+from regiond.hosts.error_details import of_column as error_details_of
 
 _SSH_FINGERPRINTS = "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done"
 _RETRIES = message("The region retries by itself.")

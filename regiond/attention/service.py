@@ -21,13 +21,10 @@ from regiond.attention.model import (
 )
 from regiond.attention.quota_use import nearly_used
 from regiond.attention.recent_quotas import RecentQuotas
-from regiond.attention.store import count as count_conditions
 from regiond.attention.wording import item_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.quotas.model import Quota
-
-__all__ = ["Attention", "count_conditions"]
 
 MOST_OF_KIND = 1000
 NOTE_EVERY_S = 15.0

@@ -19,7 +19,7 @@ from regiond.backup import programs, store
 from regiond.backup.age import WORK_FACTOR
 from regiond.backup.archive import AUTHORITY, KEY, SETTINGS, ArchiveReader, ArchiveWriter
 from regiond.backup.model import BackupFailed, Contents, Manifest, SavedImage
-from regiond.credentials.service import MasterKey, check
+from regiond.credentials.seal import MasterKey, check
 from regiond.db.pool import Db, connect
 
 # Without the transaction its snapshot is gone, and it is idle while `pg_dump` works.

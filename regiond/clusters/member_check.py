@@ -23,7 +23,7 @@ from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.identifiers import storable
-from regiond.racks.service import AddressCalls
+from regiond.racks.calls.address_calls import AddressCalls
 
 CHECKS_AT_ONCE = 8
 IDENTIFY_DEADLINE_S = 12.0  # the rack ends an attempt to connect after 10 s

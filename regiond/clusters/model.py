@@ -9,8 +9,8 @@ from attrs import field, frozen
 from common.capacity import NOTHING, Capacity, ResourceCapacity
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, HostState, HostView, StoragePoolView, storage_bytes_of
+from regiond.ledger.capacity_totals import total_capacity
 from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity
-from regiond.ledger.service import total_capacity
 
 
 @frozen(kw_only=True)

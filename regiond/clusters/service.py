@@ -14,8 +14,9 @@ from regiond.db.pool import Database, Db, reading
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.groups.service import Groups
-from regiond.hosts.model import HostRemoval
-from regiond.hosts.service import Confirm, Hosts
+from regiond.hosts.operation_intents import Confirm
+from regiond.hosts.removal_model import HostRemoval
+from regiond.hosts.service import Hosts
 from regiond.identifiers import new_host_system_id
 from regiond.operations.model import Operation
 

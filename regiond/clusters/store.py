@@ -13,7 +13,8 @@ from regiond.caller import Caller, visible_pool_ids
 from regiond.clusters.model import ClusterRow
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.service import free_host_name, is_name_taken, move_to_zone
+from regiond.hosts.host_names import free_host_name, is_name_taken
+from regiond.hosts.store import move_to_zone
 
 T = TypeVar("T")
 

@@ -10,116 +10,11 @@ from collections.abc import Iterable, Mapping
 
 from regiond.credentials import store
 from regiond.credentials.api_key_secrets import ApiKeySecrets
-from regiond.credentials.certificates import make_ssh_key_pair, read_key_pair, same_certificate
-from regiond.credentials.key_pair_store import (
-    addresses_of_key_pair,
-    assign_key_pair,
-    claim_expiry_notices,
-    clear_retired_certificate,
-    delete_key_pair,
-    drop_unused_key_pair,
-    finish_replacement,
-    hosts_of_key_pair,
-    keep_key_pair,
-    key_pair_at_address,
-    key_pair_is_used,
-    key_pair_of_host,
-    key_pair_of_same_server,
-    leave_key_pair,
-    lock_key_pair,
-    lock_key_pair_address,
-    move_hosts_to_key_pair,
-    related_certificates,
-    replacement_of,
-    retired_certificate,
-    stay_with_key_pair,
-)
-from regiond.credentials.key_pairs import KeyPairs
-from regiond.credentials.master_key import (
-    CREDENTIAL,
-    install_key,
-    is_systemd_credential,
-    open_key_file,
-    open_master_key,
-)
-from regiond.credentials.model import read_trust_token, unusable_token
-from regiond.credentials.rewrap import (
-    BULK_USER_DATA,
-    MAAS_IMPORT_KEY,
-    MAAS_INVENTORY,
-    MAAS_KEY,
-    MAAS_POWER_TOKEN,
-    REQUEST_KEY,
-    USER_DATA,
-    VM_HOST_KEY,
-    answer_name,
-    rewrap,
-)
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
-    KEY_PAIR,
-    credentials_sent_to,
     drop_sent,
-    is_sent,
-    racks_that_expose,
-    record_forgotten,
-    record_sent,
 )
 from regiond.db.pool import Db
-
-__all__ = [
-    "BULK_USER_DATA",
-    "CREDENTIAL",
-    "KEY_PAIR",
-    "MAAS_IMPORT_KEY",
-    "MAAS_INVENTORY",
-    "MAAS_KEY",
-    "MAAS_POWER_TOKEN",
-    "REQUEST_KEY",
-    "USER_DATA",
-    "VM_HOST_KEY",
-    "Credentials",
-    "KeyPairs",
-    "MasterKey",
-    "addresses_of_key_pair",
-    "answer_name",
-    "assign_key_pair",
-    "check",
-    "claim_expiry_notices",
-    "clear_retired_certificate",
-    "credentials_sent_to",
-    "delete_key_pair",
-    "drop_unused_key_pair",
-    "finish_replacement",
-    "hosts_of_key_pair",
-    "install_key",
-    "is_sent",
-    "is_systemd_credential",
-    "keep_key_pair",
-    "key_pair_at_address",
-    "key_pair_is_used",
-    "key_pair_of_host",
-    "key_pair_of_same_server",
-    "leave_key_pair",
-    "lock_key_pair",
-    "lock_key_pair_address",
-    "make_ssh_key_pair",
-    "move_hosts_to_key_pair",
-    "open_key_file",
-    "open_master_key",
-    "racks_that_expose",
-    "read_key_pair",
-    "read_trust_token",
-    "record_forgotten",
-    "record_sent",
-    "related_certificates",
-    "replacement_of",
-    "retired_certificate",
-    "rewrap",
-    "same_certificate",
-    "stay_with_key_pair",
-    "unusable_token",
-]
 
 
 class Credentials:

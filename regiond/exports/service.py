@@ -20,14 +20,11 @@ from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.exports import store
 from regiond.exports.model import MAX_FILE_BYTES, MAX_FILE_NAME, Export, ExportState, SubmittedFile
-from regiond.exports.reading import DiskParts
 from regiond.exports.store import NewExport
-from regiond.exports.writing import ExportFiles, ExportWriter, Space, WrittenFile
+from regiond.exports.writing import Space
 from regiond.file_folder import UploadFile, locked
 from regiond.operations.model import OperationState
 from regiond.validation_messages import no_object, shown
-
-__all__ = ["DiskParts", "Download", "ExportFiles", "ExportWriter", "Exports", "WrittenFile"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CHUNK_BYTES = 2**20

@@ -9,7 +9,7 @@ from attrs import asdict, fields, frozen
 from common.errors import InvalidRequest
 from common.phrases import number_of
 from regiond.identifiers import MAX_NAME, NUL_NOT_ALLOWED, is_name
-from regiond.placement.model import Strategy
+from regiond.placement.requirements import Strategy
 from regiond.validation_messages import REQUIRED, no_choice
 
 DEFAULT_ZONE_ID = 1

@@ -14,7 +14,7 @@ from regiond.hosts import identity_store, store
 from regiond.hosts.host_address import Address
 from regiond.hosts.model import HostView
 from regiond.hosts.server_identity import Contact, identity_of
-from regiond.racks.service import AddressCalls
+from regiond.racks.calls.address_calls import AddressCalls
 
 VERIFY_DEADLINE_S = 40.0
 

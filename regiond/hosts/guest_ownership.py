@@ -18,8 +18,8 @@ from regiond.hosts.discovery.allocation_store import allocation_of, write_alloca
 from regiond.hosts.discovery.snapshot import guest_record
 from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.model import HostGuest
-from regiond.ledger import service as ledger
-from regiond.ledger.service import recompute_totals
+from regiond.ledger import store as ledger_store
+from regiond.ledger.totals import recompute_totals
 
 # A host sees only the guests of its LXD project; other drivers have no projects.
 _LOCK_GUESTS = """
@@ -45,7 +45,7 @@ async def lock_guests(db: Db, host_id: int) -> tuple[HostGuest, ...]:
     await host_store.lock_existence(db, host_id)
     server_id = await store.server_id_of(db, host_id)
     if server_id is not None:
-        await ledger.lock_server(db, server_id)
+        await ledger_store.lock_server(db, server_id)
     ids = [row["id"] for row in await db.fetch(_LOCK_GUESTS, host_id)]
     return tuple(HostGuest(id=id_, record=record) for id_, record in (await store.guests_by_id(db, ids)).items())
 
@@ -62,7 +62,7 @@ async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int, powe
     deleted.
     """
     server_id = await _server_id(db, host_id)
-    await ledger.lock_server(db, server_id)
+    await ledger_store.lock_server(db, server_id)
     await store.write_guests(db, server_id, (guest_record(evolve(guest, power=power), machine_id),))
     await recompute_totals(db, server_id)
 
@@ -84,11 +84,11 @@ async def reattach_guest(
 
 async def attach_record(db: Db, server_id: int, record: GuestRecord, machine_id: int) -> None:
     """Attaches the guest of a record as `attach_guest` does, even if its claims exceed the server's capacity."""
-    await ledger.lock_server(db, server_id)
+    await ledger_store.lock_server(db, server_id)
     owned = evolve(record, machine_id=machine_id)
     held = await allocation_of(db, server_id, owned, record.key)
     await store.write_guests(db, server_id, (owned,))
-    await ledger.record_actual(db, server_id=server_id, machine_id=machine_id, claims=held)
+    await ledger_store.record_actual(db, server_id=server_id, machine_id=machine_id, claims=held)
     await write_machine_resources(db, machine_id, held)
     await recompute_totals(db, server_id)
 
@@ -100,14 +100,14 @@ async def detach_guest(db: Db, machine_id: int, *, marked: bool = True) -> None:
     """
     found = await _locked_guest(db, machine_id)
     if found is None:
-        await ledger.release_machine(db, machine_id)
+        await ledger_store.release_machine(db, machine_id)
         return
     server_id, foreign = found[0], evolve(found[1], machine_id=None)
     if not marked:
         foreign = evolve(foreign, marker_installation=None, marker_machine=None, generation=None)
     held = await allocation_of(db, server_id, foreign, machine_id)
-    await ledger.release_machine(db, machine_id)
-    await ledger.lock_server(db, server_id)
+    await ledger_store.release_machine(db, machine_id)
+    await ledger_store.lock_server(db, server_id)
     await store.write_guests(db, server_id, (foreign,))
     await write_allocations(db, server_id, [(foreign, held)])
     await recompute_totals(db, server_id)
@@ -131,7 +131,7 @@ async def _locked_guest(db: Db, machine_id: int) -> tuple[int, GuestRecord] | No
     found = await store.guest_of_machine(db, machine_id)
     if found is None:
         return None
-    await ledger.lock_server(db, found[0])
+    await ledger_store.lock_server(db, found[0])
     return await store.guest_of_machine(db, machine_id)  # the guest read before the lock may have changed
 
 

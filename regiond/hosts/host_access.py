@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from common.values import DriverType, HostAccess
-from regiond.credentials.service import Credentials, KeyPairs
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.hosts import store
 

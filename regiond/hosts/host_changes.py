@@ -8,7 +8,8 @@ from common.addresses.simulated import SimulatedAddress
 from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.caller import Caller
-from regiond.credentials.service import Credentials, KeyPairs
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.groups.service import Groups
@@ -31,7 +32,8 @@ from regiond.hosts.trust.first_contact import read_fingerprint
 from regiond.hosts.trust.host_credentials import HostCredentials, PreparedCredentials
 from regiond.hosts.trust.trust_instructions import accept_command
 from regiond.identifiers import new_host_system_id, new_hostname, numbered
-from regiond.racks.service import AddressCalls, HostCalls
+from regiond.racks.calls.address_calls import AddressCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 DEFAULT_PROJECT = "default"
 

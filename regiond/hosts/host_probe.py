@@ -14,8 +14,9 @@ from common.errors import (
     WrongState,
 )
 from common.rpc.host_commands import HOST_REACH, HostCall
-from regiond.hosts.model import HostRemoval, HostState, HostView
-from regiond.racks.service import HostCalls
+from regiond.hosts.model import HostState, HostView
+from regiond.hosts.removal_model import HostRemoval
+from regiond.racks.calls.host_calls import HostCalls
 
 PROBE_DEADLINE_S = 15.0
 

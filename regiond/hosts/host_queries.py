@@ -15,13 +15,15 @@ from regiond.events.model import EventFilter
 from regiond.events.service import Events
 from regiond.hosts import guest_view_store, view_store
 from regiond.hosts.address_change import known_server
-from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView, NumaNodeView
+from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView
+from regiond.hosts.numa_model import NumaNodeView
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.search.searches import HostSearches
 from regiond.hosts.trust.known_before import OF_OTHER_INSTALLATION, TRUSTED_ALREADY
 from regiond.hosts.view_store import read_host
+from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits
+from regiond.ledger.capacity_totals import fleet_capacity
 from regiond.ledger.model import FleetCapacity, HostLimits
-from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity
 from regiond.long_list import LongList
 from regiond.validation_messages import existing, no_object
 

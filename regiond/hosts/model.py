@@ -17,57 +17,10 @@ from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, Nu
 from regiond.audience import others_read, others_read_that_there_is_one
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.error_details import PRODUCT, Confirmation, ErrorDetails, Secret, TrustProblem
-from regiond.hosts.error_details import of_column as error_details_of
-from regiond.hosts.guest_record import GuestRecord, is_rounded
+from regiond.hosts.error_details import ErrorDetails
+from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.maintenance.model import Maintenance
-from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
-from regiond.hosts.removal_model import CertificateFate, DeletedMachines, HostRemoval
-from regiond.hosts.restored_guests import REAPPEARED, STALE_CALL, Tombstone, is_leftover
 from regiond.validation_messages import outside
-
-__all__ = [
-    "CAPABILITIES",
-    "MACHINE_MISSING",
-    "MACHINE_MISSING_TEXT",
-    "MACVLAN_MODES",
-    "MASK",
-    "POWER_CHANGED",
-    "POWER_CHANGED_TEXT",
-    "PRODUCT",
-    "REAPPEARED",
-    "STALE_CALL",
-    "Amounts",
-    "CertificateFate",
-    "ComposeTarget",
-    "Confirmation",
-    "CoreUsage",
-    "DeletedMachines",
-    "ErrorDetails",
-    "GuestCount",
-    "GuestRecord",
-    "GuestView",
-    "HostChange",
-    "HostGuest",
-    "HostRemoval",
-    "HostState",
-    "HostView",
-    "Maintenance",
-    "NetworkDeviceUsage",
-    "NewHost",
-    "NumaNodeView",
-    "PagesUsage",
-    "Secret",
-    "ServerUsage",
-    "StoragePoolView",
-    "Tombstone",
-    "TrustProblem",
-    "Usage",
-    "check_change",
-    "error_details_of",
-    "is_leftover",
-    "is_rounded",
-]
 
 MASK = "********"  # replaces a secret in responses; in a request it changes nothing
 CAPABILITIES = ("composable", "dynamic_local_storage", "over_commit", "storage_pools")

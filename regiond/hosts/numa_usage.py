@@ -14,7 +14,7 @@ from attrs import frozen
 from common.capacity import Capacity
 from common.hardware import NetworkDevice
 from common.values import NumaNode
-from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
+from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources, read_pages_key
 
 

@@ -10,8 +10,10 @@ from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts import store
-from regiond.hosts.model import HostRemoval, HostView
-from regiond.operations import service as operation_service
+from regiond.hosts.model import HostView
+from regiond.hosts.removal_model import HostRemoval
+from regiond.operations import intent_store
+from regiond.operations import store as operation_store
 from regiond.operations.model import OPEN_STATES, Operation, OperationState, stored_request
 
 MAX_REMOVE_FAILURES = 200
@@ -22,16 +24,16 @@ Confirm = Callable[[Db], Awaitable[None]]
 
 async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
     """Returns the id of the refresh, opened in the caller's transaction unless one is open."""
-    active = await operation_service.active(db, OperationKind.REFRESH, host_id=host.id)
+    active = await operation_store.active(db, OperationKind.REFRESH, host_id=host.id)
     if active is not None:
         return active.id
     try:
-        return await operation_service.insert(
+        return await intent_store.insert(
             db, OperationKind.REFRESH, host_id=host.id, host_name=host.name, account_id=caller.account_id,
             request={}, max_failures=1,
         )  # fmt: skip
     except Busy:  # another caller has just opened a refresh
-        active = await operation_service.active(db, OperationKind.REFRESH, host_id=host.id)
+        active = await operation_store.active(db, OperationKind.REFRESH, host_id=host.id)
         if active is None:
             raise
         return active.id
@@ -39,7 +41,7 @@ async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
 
 async def open_first_refresh(db: Db, host_id: int, host_name: str) -> None:
     """Opens the refresh of a host that was just added, in the caller's transaction."""
-    await operation_service.insert(
+    await intent_store.insert(
         db, OperationKind.REFRESH, host_id=host_id, host_name=host_name, account_id=None, request={}, max_failures=1
     )
 
@@ -79,7 +81,7 @@ async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemo
             f"{host.name} is already being removed {open_one.description} (operation {active.id}).",
             operation=active.id,
         )
-    operation_id = await operation_service.insert(
+    operation_id = await intent_store.insert(
         db, OperationKind.REMOVE_HOST, host_id=host.id, host_name=host.name, account_id=caller.account_id,
         request=stored_request(removal), max_failures=MAX_REMOVE_FAILURES,
     )  # fmt: skip
@@ -93,7 +95,7 @@ async def _open_one(db: Db, host_id: int, removal: HostRemoval) -> Operation | N
     """Returns the open removal. A removal by force does not wait for another: it ends that together with the host."""
     removals = [
         one
-        for one in await operation_service.list_operations(db, states=OPEN_STATES, host_id=host_id, limit=MAX_OPEN)
+        for one in await operation_store.list_operations(db, states=OPEN_STATES, host_id=host_id, limit=MAX_OPEN)
         if one.kind is OperationKind.REMOVE_HOST
     ]
     forced = [one for one in removals if one.request_as(HostRemoval).force]

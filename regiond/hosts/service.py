@@ -12,94 +12,31 @@ from common.errors import InnkeeperError, InvalidRequest, OperationPending
 from common.rpc.host_commands import HOST_IDENTIFY, HOST_PROJECTS, HostCall
 from common.values import Project
 from regiond.caller import Caller
-from regiond.credentials.service import Credentials, KeyPairs
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts import identity_store, store
 from regiond.hosts.address_change import VERIFY_DEADLINE_S
-from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
-from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
-from regiond.hosts.discovery.store import guests_by_id
-from regiond.hosts.guest_ownership import (
-    attach_guest,
-    attach_record,
-    clear_guest_marker,
-    delete_guest,
-    detach_guest,
-    lock_guests,
-    reattach_guest,
-    record_guest,
-    shares_server,
-)
-from regiond.hosts.guest_view_store import guests_of_host
-from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.host_changes import HostChanges, PreparedHost
-from regiond.hosts.host_condition import STALE_AFTER, stale_after
-from regiond.hosts.host_names import check_host_name, free_host_name, is_name_taken
+from regiond.hosts.host_condition import STALE_AFTER
 from regiond.hosts.host_probe import require_removable
 from regiond.hosts.host_queries import HostQueries
-from regiond.hosts.image_copies.removal import remove_image_copy
-from regiond.hosts.image_copies.service import claim_image_copy, record_image_copied
-from regiond.hosts.image_copies.store import begin_removal as begin_copy_removal
-from regiond.hosts.image_copies.store import delete_removed as delete_removed_copy
-from regiond.hosts.image_copies.store import removable_with_host as copies_removed_with_host
 from regiond.hosts.maintenance.changes import begin_maintenance, end_maintenance
-from regiond.hosts.model import CertificateFate, HostChange, HostRemoval, HostView, NewHost
+from regiond.hosts.model import HostChange, HostView, NewHost
 from regiond.hosts.operation_intents import Confirm, open_first_refresh, open_refresh, open_removals
-from regiond.hosts.schedule_store import refresh_within
-from regiond.hosts.search.fields import HOST_FIELDS
-from regiond.hosts.store import host_on_machine, move_to_zone, reopen_host
+from regiond.hosts.removal_model import CertificateFate, HostRemoval
 from regiond.hosts.trust.accepted_identity import accept_identity
 from regiond.hosts.trust.host_removal import planned_fate
 from regiond.hosts.trust.power_parameters import power_parameters
 from regiond.hosts.trust.rotation import open_rotation
-from regiond.hosts.view_store import read_host
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
-from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
-from regiond.racks.service import HostCalls, without_secrets
-
-__all__ = [
-    "HOST_FIELDS",
-    "Confirm",
-    "Hosts",
-    "PreparedHost",
-    "allocation_of",
-    "attach_guest",
-    "attach_record",
-    "begin_copy_removal",
-    "begin_maintenance",
-    "check_host_name",
-    "claim_image_copy",
-    "clear_guest_marker",
-    "copies_removed_with_host",
-    "delete_guest",
-    "delete_orphaned_volumes",
-    "delete_removed_copy",
-    "detach_guest",
-    "end_maintenance",
-    "free_host_name",
-    "guests_by_id",
-    "guests_of_host",
-    "host_on_machine",
-    "is_name_taken",
-    "lock_guests",
-    "move_to_zone",
-    "open_refresh",
-    "parse_host_address",
-    "read_host",
-    "reattach_guest",
-    "record_guest",
-    "record_image_copied",
-    "refresh_within",
-    "remove_image_copy",
-    "reopen_host",
-    "shares_server",
-    "stale_after",
-    "write_allocations",
-]
+from regiond.racks.calls.access_guard import without_secrets
+from regiond.racks.calls.host_calls import HostCalls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -194,7 +131,7 @@ class Hosts(HostQueries):
         async def open_() -> int:
             async with self._database.transaction() as db:
                 operation_id = await open_refresh(db, caller, host)
-                await operation_service.tie_key(db, idempotency_key, operation_id)
+                await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         return await self._operations.idempotent(idempotency_key, open_)
@@ -213,7 +150,7 @@ class Hosts(HostQueries):
             host = await self.check_removal(caller, host_id, removal)
             async with self._database.transaction() as db:
                 (operation_id,) = await open_removals(db, caller, [host], removal, confirm)
-                await operation_service.tie_key(db, idempotency_key, operation_id)
+                await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         return await self._operations.idempotent(idempotency_key, open_)
@@ -260,7 +197,7 @@ class Hosts(HostQueries):
             host = await self.read(host_id)
             async with self._database.transaction() as db:
                 operation_id = await open_rotation(db, caller, host, self._credentials, password)
-                await operation_service.tie_key(db, idempotency_key, operation_id)
+                await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         return await self._operations.idempotent(idempotency_key, open_)

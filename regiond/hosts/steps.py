@@ -19,11 +19,11 @@ from regiond.hosts.discovery.refresh import RETRY_AFTER_S, Refresher
 from regiond.hosts.host_probe import require_dead
 from regiond.hosts.image_copies.removal import remove_all
 from regiond.hosts.image_copies.store import open_deployment, removable_with_host
-from regiond.hosts.model import CertificateFate, DeletedMachines, HostRemoval
+from regiond.hosts.removal_model import CertificateFate, DeletedMachines, HostRemoval
 from regiond.hosts.trust.host_removal import HostCertificates
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 _AFTER_MACHINES = ("untrust", "disconnect")  # steps in which an earlier attempt may have been interrupted
 _UNTRUST_RETRIES = 4  # they take some seconds: a rack connects again after its own restart or the region's

@@ -10,12 +10,12 @@ from attrs import frozen
 from common.errors import InvalidRequest, NotFound
 from common.hidden_text import hidden
 from common.values import Autostart, DriverType
-from regiond.credentials import service as credential_service
+from regiond.credentials import key_pair_store
 from regiond.db.pool import Db
 from regiond.hosts.error_details import NO_DETAILS, PRODUCT, ErrorDetails, Secret, to_column
 from regiond.hosts.host_names import is_name_taken, name_taken
 from regiond.identifiers import storable
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 from regiond.validation_messages import no_object
 
 _INSERT = """
@@ -342,10 +342,10 @@ async def delete(db: Db, host_id: int) -> None:
     foreign.
     """
     server_id = await db.fetchval(_LOCK, host_id)
-    pair_id = await credential_service.key_pair_of_host(db, host_id)
+    pair_id = await key_pair_store.key_pair_of_host(db, host_id)
     await db.execute(_DELETE, host_id)
     if pair_id is not None:
-        await credential_service.drop_unused_key_pair(db, pair_id)
+        await key_pair_store.drop_unused_key_pair(db, pair_id)
     if server_id is not None:
-        await ledger.drop_server(db, server_id)
+        await ledger_store.drop_server(db, server_id)
         await db.execute(_REFRESH_SERVER_NOW, server_id)

@@ -33,8 +33,8 @@ from regiond.hosts.model import (
 )
 from regiond.hosts.numa_usage import NumaAllocation
 from regiond.identifiers import split_reference
+from regiond.ledger.capacities import capacities_of_hosts
 from regiond.ledger.model import discrete_resources_of
-from regiond.ledger.service import capacities_of_hosts
 from regiond.racks.model import SupervisedHost
 
 _HOSTS = f"""

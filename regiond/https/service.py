@@ -18,10 +18,8 @@ from common.process.periodic import PeriodicTask
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.https.certificate_files import CertificateFiles, problems
+from regiond.https.certificate_files import CertificateFiles
 from regiond.https.model import ServerCertificate
-
-__all__ = ["CertificateFiles", "HttpsCertificate", "problems"]
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -20,7 +20,8 @@ import structlog
 from common.errors import AnswerNotKept, Busy, DatabaseUnavailable, IdempotencyMismatch, RequestInProgress
 from common.process.periodic import PeriodicTask
 from regiond.caller import Caller
-from regiond.credentials.service import REQUEST_KEY, Credentials, answer_name
+from regiond.credentials.rewrap import REQUEST_KEY, answer_name
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.idempotency import store
 from regiond.idempotency.model import IdempotencyKey, KeptAnswer, StoredKey, Verdict, decide

@@ -19,7 +19,7 @@ from regiond.images.declaration import name_problem, name_taken
 from regiond.images.host_image_store import NewHostImage
 from regiond.images.inspection.lxd_metadata import metadata_of
 from regiond.images.model import ARCHITECTURES, Image, ImageState, NamedHostImage, full_name, split_architecture
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 from regiond.validation_messages import no_object, shown
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{1,64}", re.ASCII)

@@ -14,7 +14,7 @@ from regiond.db.pool import Db, Row
 from regiond.ledger.capacity_totals import storage_of
 from regiond.ledger.claimable import CLAIMED_OF_STORAGE
 from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity, HostLimits, read_pages_key
-from regiond.placement.service import resource_capacity, sum_of
+from regiond.placement.candidate import resource_capacity, sum_of
 
 MAX_ON_EVENT_LOOP = 200  # hosts; each takes 0.1 ms
 

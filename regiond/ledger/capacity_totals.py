@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 
 from common.capacity import Capacity, ResourceCapacity
 from regiond.ledger.model import FleetCapacity, GroupCapacity, HostCapacity
-from regiond.placement.service import same_seen_by, sum_of
+from regiond.placement.candidate import same_seen_by, sum_of
 
 _UNREACHABLE = "unreachable"
 

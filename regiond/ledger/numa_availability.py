@@ -10,7 +10,7 @@ from common.serialization import from_dict
 from common.values import NumaNode
 from regiond.db.pool import Db
 from regiond.ledger.model import pages_key
-from regiond.placement.model import CandidateHugePages, CandidateNode
+from regiond.placement.candidate import CandidateHugePages, CandidateNode
 
 # Whoever composes on a host may see its resource pool and its project, but not all others on the server.
 _NODES = """

@@ -23,8 +23,8 @@ from regiond.maas.imports.work import Rooms
 from regiond.maas.parallel.handover import Handover
 from regiond.maas.parallel.watch import Comparisons, ParallelWatch
 from regiond.maas.services import MaasServices
+from regiond.machines.adoption.imports import MachineAdoptions
 from regiond.machines.hardware.requests import HardwareRequests
-from regiond.machines.service import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.tags.service import Tags
 from regiond.wiring.extension import Built, Layers, RegionExtension

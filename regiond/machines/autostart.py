@@ -13,7 +13,7 @@ from regiond.db.pool import Db
 from regiond.machines.hardware.change import Attempt, ChangeHandler
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.operations.service import Outcome
+from regiond.operations.handler import Outcome
 
 _SET_DEFAULT = "update installation set autostart = $1 where autostart <> $1"
 # The report of a discovery run that began earlier no longer counts.

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from attrs import asdict, evolve
 
 from regiond.db.pool import Db
-from regiond.machines.model import MachineFilter
 from regiond.machines.values.criteria import MachineCriteria
-from regiond.networks.service import HAS_OWN_VLAN
+from regiond.machines.values.search import MachineFilter
+from regiond.networks.interface_store import HAS_OWN_VLAN
 
 # The measurement of a machine `m` at its limit, on its host `h`.
 AT_LIMIT = """from machine_usage u

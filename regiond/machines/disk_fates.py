@@ -12,7 +12,8 @@ from attrs import frozen
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.values import DriverType, OwnershipMarker
 from common.volume_names import marker_of_volume
-from regiond.machines.model import DiskOrigin, DiskView, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskOrigin, DiskView
 
 
 class DiskFate(StrEnum):

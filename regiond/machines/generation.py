@@ -7,9 +7,10 @@ from common.rpc.host_commands import HOST_SET_GENERATION, SetGenerationCall
 from regiond.machines import store
 from regiond.machines.steps import Target
 from regiond.machines.values.guest_request import GuestRequest
+from regiond.operations.handler import Journal, fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls, lacks_command
+from regiond.racks.calls.connected_racks import lacks_command
+from regiond.racks.calls.host_calls import HostCalls
 
 DEADLINE_S = 60.0
 

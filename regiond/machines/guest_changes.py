@@ -10,8 +10,8 @@ from regiond.events.service import Events
 from regiond.machines import boot_store, lifecycle_store, store
 from regiond.machines.foreign_disks.store import record_more
 from regiond.machines.lifecycle import NEXT, MachineEvent
-from regiond.machines.model import MachineState
 from regiond.machines.stock import STARTED_ELSEWHERE, record_end
+from regiond.machines.values.states import MachineState
 
 
 class MachineGuestChanges:

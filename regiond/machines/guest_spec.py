@@ -9,9 +9,12 @@ from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import Autostart, NicKind, OwnershipMarker
 from common.volume_names import marker_of_volume
 from regiond.identifiers import serial
-from regiond.machines.model import MachineView, NicView
+from regiond.machines.model import MachineView
 from regiond.machines.values.disk_names import names_of_new_disk
-from regiond.placement.model import Candidate, Evaluation, Requirements
+from regiond.machines.values.nics import NicView
+from regiond.placement.candidate import Candidate
+from regiond.placement.model import Evaluation
+from regiond.placement.requirements import Requirements
 
 _UNCONFIGURED = "unconfigured"  # the mode of a NIC
 

@@ -9,9 +9,12 @@ from attrs import evolve, frozen
 
 from common.phrases import first_of
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
-from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
+from regiond.hosts.model import GuestView
+from regiond.hosts.removal_model import CertificateFate, HostRemoval
 from regiond.machines.disk_fates import RemainingDisks
-from regiond.machines.model import DiskView, KeptDisk, MachineState, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskView, KeptDisk
+from regiond.machines.values.states import MachineState
 
 MAX_NAMED = 10  # devices that a sentence names
 NO_DEVICES: Mapping[int, Sequence[str]] = {}

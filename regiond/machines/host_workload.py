@@ -8,8 +8,10 @@ from attrs import frozen
 
 from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.hosts import service as host_service
-from regiond.hosts.model import GuestView, Maintenance
+from regiond.hosts import guest_view_store
+from regiond.hosts import view_store as host_view_store
+from regiond.hosts.maintenance.model import Maintenance
+from regiond.hosts.model import GuestView
 from regiond.machines import view_store
 from regiond.machines.model import MachineView
 
@@ -31,8 +33,8 @@ async def read_workloads(db: Db, host_ids: Sequence[int], *, caller: Caller | No
 
 
 async def _workload(db: Db, host_id: int, caller: Caller | None) -> HostWorkload:
-    host = await host_service.read_host(db, host_id)
-    guests = await host_service.guests_of_host(db, host_id)
+    host = await host_view_store.read_host(db, host_id)
+    guests = await guest_view_store.guests_of_host(db, host_id)
     return HostWorkload(
         host_id=host.id,
         host_name=host.name,

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
-from regiond.machines.model import KeptDisk
+from regiond.machines.values.disks import KeptDisk
 
 _SELECT = """
     select k.id, k.host_id, h.name as host_name, k.storage_pool_id, s.name as storage_pool_name,

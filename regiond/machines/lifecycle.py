@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from common.errors import WrongState
-from regiond.machines.model import MAAS_STATUS, MachineState
+from regiond.machines.values.states import MAAS_STATUS, MachineState
 
 
 class MachineEvent(StrEnum):

@@ -18,7 +18,9 @@ from regiond.machines.lifecycle import (
     not_removed_events,
     protection_text,
 )
-from regiond.machines.model import EndedStock, MachineState, unproven_text
+from regiond.machines.model import unproven_text
+from regiond.machines.values.power import EndedStock
+from regiond.machines.values.states import MachineState
 
 _LOCK = "select state, owner_id is not null or as_found as owned from machine where id = $1 for update"
 _LOCK_ALL = "select 1 from machine where system_id = any($1::text[]) order by id for update"

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.machines import page_store
-from regiond.machines.model import GroupSizes, MachinePage, MachineSearch
+from regiond.machines.model import MachinePage
 from regiond.machines.search import names_store
 from regiond.machines.search.fields import MACHINE_FIELDS
+from regiond.machines.values.search import GroupSizes, MachineSearch
 from regiond.search_query import SearchQuery, names_used, parse, resolved
 
 

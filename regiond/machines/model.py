@@ -12,194 +12,21 @@ from common.compose_request import ComposeRequest
 from common.values import Autostart, GuestSize
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
 from regiond.machines.values.boot import (
-    BootPlan,
-    BootToSet,
     BootView,
-    ChangePlan,
-    IsoToEject,
-    IsoToInsert,
-    StartOrderToSet,
 )
-from regiond.machines.values.bulk import (
-    DEFAULT_AT_ONCE,
-    MAX_AT_ONCE,
-    MAX_BULK_MACHINES,
-    BulkAction,
-    BulkChange,
-)
-from regiond.machines.values.clones import CloneRequest, Copied
-from regiond.machines.values.criteria import MachineCriteria, Traits
-from regiond.machines.values.devices import (
-    MAX_DEVICE_NICS,
-    DeviceFilter,
-    DeviceNicChange,
-    DeviceNicView,
-    DeviceView,
-    NewDevice,
-)
-from regiond.machines.values.disk_references import named_disk
 from regiond.machines.values.disks import (
-    DiskChange,
-    DiskOrigin,
-    DiskPlan,
-    DiskToAdd,
-    DiskToAttach,
-    DiskToGrow,
-    DiskToMove,
-    DiskToRemove,
     DiskView,
-    KeptDisk,
-    MachineToExport,
-    NamedDisk,
 )
-from regiond.machines.values.listed_disks import (
-    ActualDisk,
-    Comparison,
-    LedgerDisk,
-    ListedDisks,
-    compared,
-    is_only_more,
-    is_resized,
-)
-from regiond.machines.values.managed import ManagedLink, ManagedVm
 from regiond.machines.values.nics import (
-    LinkMode,
-    LinkRequest,
-    NamedNic,
-    NicChange,
-    NicPlan,
-    NicToAdd,
-    NicToChange,
-    NicToRemove,
     NicView,
 )
-from regiond.machines.values.power import EndedStock, GuestPowerChange, PowerPlan, WantedPower
-from regiond.machines.values.requests import (
-    DEFAULT_RELEASE,
-    NO_HOST_CONSTRAINTS,
-    RELEASE_ADOPTED,
-    AdoptRequest,
-    AllocateRequest,
-    ComposeIntent,
-    DeployRequest,
-    HostConstraints,
-    ImportedMachine,
-    ImportRequest,
-    MachineChange,
-    ReleaseOptions,
-    requested_fields,
-)
-from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRefusal, SizeRequest, Takes
+from regiond.machines.values.power import WantedPower
+from regiond.machines.values.resize import SizeRefusal
 from regiond.machines.values.screens import ScreenProtocol, protocol_on
-from regiond.machines.values.search import USED, GroupSizes, MachineColumn, MachineFilter, MachineGroup, MachineSearch
-from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
-from regiond.machines.values.used import UsedAmounts
-from regiond.placement.model import Placement, Policy
-
-__all__ = [
-    "AS_IT_IS",
-    "DEFAULT_AT_ONCE",
-    "DEFAULT_RELEASE",
-    "MAAS_STATUS",
-    "MAX_AT_ONCE",
-    "MAX_BULK_MACHINES",
-    "MAX_CORES",
-    "MAX_DEVICE_NICS",
-    "NO_HOST_CONSTRAINTS",
-    "RELEASE_ADOPTED",
-    "TRANSIENT",
-    "USED",
-    "ActualDisk",
-    "AdoptRequest",
-    "Adopted",
-    "AffinityMembership",
-    "AllocateRequest",
-    "Allocated",
-    "Amount",
-    "BootPlan",
-    "BootToSet",
-    "BootView",
-    "BulkAction",
-    "BulkChange",
-    "ChangePlan",
-    "CloneRequest",
-    "Comparison",
-    "ComposeIntent",
-    "Copied",
-    "DeployRequest",
-    "DetachedMachine",
-    "DeviceFilter",
-    "DeviceNicChange",
-    "DeviceNicView",
-    "DeviceView",
-    "DiskChange",
-    "DiskOrigin",
-    "DiskPlan",
-    "DiskToAdd",
-    "DiskToAttach",
-    "DiskToGrow",
-    "DiskToMove",
-    "DiskToRemove",
-    "DiskView",
-    "EndedStock",
-    "ForgottenMachine",
-    "GroupCounts",
-    "GroupSizes",
-    "GuestPowerChange",
-    "HostConstraints",
-    "ImportRequest",
-    "ImportedMachine",
-    "IsoToEject",
-    "IsoToInsert",
-    "KeptDisk",
-    "Labels",
-    "LedgerDisk",
-    "LinkMode",
-    "LinkRequest",
-    "ListedDisks",
-    "MaasStatus",
-    "MachineChange",
-    "MachineColumn",
-    "MachineCriteria",
-    "MachineFilter",
-    "MachineGroup",
-    "MachinePage",
-    "MachineSearch",
-    "MachineState",
-    "MachineToCompose",
-    "MachineToExport",
-    "MachineView",
-    "ManagedLink",
-    "ManagedVm",
-    "NamedDisk",
-    "NamedNic",
-    "NewDevice",
-    "NicChange",
-    "NicPlan",
-    "NicToAdd",
-    "NicToChange",
-    "NicToRemove",
-    "NicView",
-    "PowerPlan",
-    "ReleaseOptions",
-    "ResizePlan",
-    "ScreenProtocol",
-    "SizeRefusal",
-    "SizeRequest",
-    "StartOrderToSet",
-    "Takes",
-    "Traits",
-    "UsedAmounts",
-    "WantedPower",
-    "compared",
-    "is_only_more",
-    "is_resized",
-    "named_disk",
-    "requested_fields",
-    "unproven_text",
-]
+from regiond.machines.values.states import MachineState
+from regiond.placement.affinity import Policy
+from regiond.placement.model import Placement
 
 
 def unproven_text(hostname: str) -> str:

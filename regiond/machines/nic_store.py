@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from regiond.db.pool import Db, of_row
-from regiond.machines.model import NicView
-from regiond.networks import service as network_service
-from regiond.networks.service import HAS_OWN_VLAN
+from regiond.machines.values.nics import NicView
+from regiond.networks import store as network_store
+from regiond.networks.interface_store import HAS_OWN_VLAN
+from regiond.networks.ipam import seen_service
 
 # Networks can change after a machine was composed: the VLAN of a NIC is its subnet's or host interface's present VLAN,
 # unless its host gives it one of its own.
@@ -33,9 +34,9 @@ async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[
     rows = await db.fetch(_NICS, machine_ids) if machine_ids else []
     vlan_ids = {row["vlan_id"] for row in rows} - {None}
     subnet_ids = {row["subnet_id"] for row in rows} - {None}
-    vlans = {vlan.id: vlan for vlan in await network_service.vlans(db, ids=vlan_ids)} if vlan_ids else {}
-    subnets = {one.id: one for one in await network_service.subnets(db, ids=subnet_ids)} if subnet_ids else {}
-    seen = await network_service.seen_addresses(db, machine_ids) if rows else {}
+    vlans = {vlan.id: vlan for vlan in await network_store.vlans(db, ids=vlan_ids)} if vlan_ids else {}
+    subnets = {one.id: one for one in await network_store.subnets(db, ids=subnet_ids)} if subnet_ids else {}
+    seen = await seen_service.seen_addresses(db, machine_ids) if rows else {}
     found: defaultdict[int, list[NicView]] = defaultdict(list)
     for row in rows:
         nic = of_row(

@@ -15,11 +15,11 @@ from common.operation_kinds import OperationKind
 from common.values import DiskSize, GuestRef, OwnershipMarker
 from common.volume_names import marker_of_volume
 from regiond.db.pool import Db
-from regiond.hosts.service import host_on_machine
+from regiond.hosts.store import host_on_machine
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal_fact_store import check_permitted
 from regiond.machines.stock import begin_use, generation_of_use
@@ -33,7 +33,9 @@ from regiond.machines.values.removals import (
     VolumeCleanUp,
 )
 from regiond.machines.values.requests import StoredCompose
-from regiond.operations import service as operation_service
+from regiond.machines.values.states import MachineState
+from regiond.operations import intent_store
+from regiond.operations import store as operation_store
 from regiond.operations.model import OPEN_STATES, ActingOperation, Operation, Parent, busy, stored_request
 
 T = TypeVar("T")
@@ -87,7 +89,7 @@ async def open_operation(
         check_no_disk_goes_along(machine, installation_id)
     stays = None if kind is not OperationKind.DELETE else await _staying(db, machine, installation_id)
     common = _common(machine, kind, installation_id, generation=generation_of_use(machine) if use else None)
-    operation_id = await operation_service.insert(
+    operation_id = await intent_store.insert(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
         request=stored_request(common, stays, request), max_failures=max_failures,
@@ -179,11 +181,11 @@ async def open_clean_up(
         guest=guest, guest_id=guest_id, volumes=tuple(volumes), earlier=None if after is None else after.id,
         earlier_since=None if after is None else after.created_at,
     )  # fmt: skip
-    for operation in await operation_service.list_operations(db, host_id=host_id, states=OPEN_STATES, limit=1000):
+    for operation in await operation_store.list_operations(db, host_id=host_id, states=OPEN_STATES, limit=1000):
         known = operation.request_if(GuestCleanUp) if operation.kind is OperationKind.CLEAN_UP else None
         if known is not None and known.guest == guest and known.guest_id in (None, guest_id):
             return operation.id
-    return await operation_service.insert(
+    return await intent_store.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest.name,
         request=stored_request(request), max_failures=MAX_FAILURES,
     )  # fmt: skip
@@ -191,7 +193,7 @@ async def open_clean_up(
 
 async def open_compose_undo(db: Db, machine: MachineView, installation_id: UUID) -> int:
     """Returns the id of an operation that composes the machine; the caller cancels it, so that it only undoes."""
-    return await operation_service.insert(
+    return await intent_store.insert(
         db, OperationKind.COMPOSE, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname,
         request=stored_request(GuestRequest(spec=known_spec(machine, installation_id)), StoredCompose(power_on=False)),
@@ -215,7 +217,7 @@ async def open_volume_removal(
     named, is no longer kept then. `adopted`: a person has adopted them, so their names show no marker.
     """
     request = VolumeCleanUp(marker=marker, orphaned_volumes=tuple(volumes), kept_disk=kept_disk_id, adopted=adopted)
-    return await operation_service.insert(
+    return await intent_store.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=volumes[0].name,
         request=stored_request(request), max_failures=MAX_FAILURES,
     )  # fmt: skip
@@ -226,7 +228,7 @@ async def open_marker_removal(
 ) -> int:
     """Returns the id of the operation that removes `marker` from this one guest, a copy of a machine's guest."""
     copy = MarkedCopy(id=guest_id, key=guest_key, name=guest_name, marker=marker)
-    return await operation_service.insert(
+    return await intent_store.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest_name,
         request=stored_request(MarkerCleanUp(copy=copy)), max_failures=MAX_FAILURES,
     )  # fmt: skip

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from common.errors import InvalidRequest, NotAllowed, WrongState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state, protection_text
-from regiond.machines.model import MachineState, MachineView, ReleaseOptions, unproven_text
+from regiond.machines.model import MachineView, unproven_text
 from regiond.machines.values.removals import ReleaseRequest
+from regiond.machines.values.requests import ReleaseOptions
+from regiond.machines.values.states import MachineState
 
 MAX_OWNER_DATA_KEYS = 128
 MAX_OWNER_DATA_BYTES = 32 * 1024

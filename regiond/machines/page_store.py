@@ -11,8 +11,9 @@ from attrs import evolve
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.machines import view_store
-from regiond.machines.model import USED, GroupCounts, GroupSizes, MachineColumn, MachinePage, MachineSearch
+from regiond.machines.model import GroupCounts, MachinePage
 from regiond.machines.search.conditions import FROM, NEXT_PARAMETER, WHERE, parameters
+from regiond.machines.values.search import USED, GroupSizes, MachineColumn, MachineSearch
 
 _VISIBLE = """
       from machine m

@@ -7,9 +7,9 @@ from regiond.db.pool import Db
 from regiond.machines.generation import write_generation
 from regiond.machines.steps import POWER_OFF_GRACE_S, Target, note_refusals, record_power, set_power
 from regiond.machines.values.power import PowerRequest
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 
 class PowerMachine:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from common.units import gb
 from common.values import PowerAction, PowerState
-from regiond.machines.model import MachineView, PowerPlan
-from regiond.machines.values.power import PowerRequest
+from regiond.machines.model import MachineView
+from regiond.machines.values.power import PowerPlan, PowerRequest
 
 _STARTS = (PowerAction.ON, PowerAction.CYCLE)
 

@@ -13,41 +13,27 @@ from common.values import GuestChange, GuestEvent, GuestRef, PowerAction, PowerS
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
-from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
+from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT
+from regiond.hosts.removal_model import HostRemoval
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
-from regiond.ledger import service as ledger
+from regiond.ledger import machine_claims
 from regiond.ledger.model import GuestClaims
 from regiond.long_list import LongList
 from regiond.machines import page_store, store, view_store
 from regiond.machines.adoption.affected_guests import affected_guest
-from regiond.machines.adoption.imports import MachineAdoptions
-from regiond.machines.adoption.intents import open_adoption, open_forget
-from regiond.machines.autostart import open_set_autostart
-from regiond.machines.autostart import set_default as set_default_autostart
-from regiond.machines.boot.model import check_has_devices, present_devices
-from regiond.machines.boot.order_calls import restore_order, set_order
-from regiond.machines.boot_store import record_order
-from regiond.machines.compose.requirements import syntax_problems
-from regiond.machines.deployment.outcome import fail_deployment, stop_deployment
-from regiond.machines.devices.model import checked_mac
-from regiond.machines.foreign_disks.store import listed_disks, record_disks
+from regiond.machines.deployment.outcome import stop_deployment
 from regiond.machines.guest_spec import known_spec
-from regiond.machines.hardware.requests import HardwareRequests, changeable
-from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan, combined
+from regiond.machines.host_removal_plan import HostRemovalPlan, combined
 from regiond.machines.host_workload import HostWorkload, read_workloads
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.lifecycle_store import end_removal, record_listed
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
 from regiond.machines.machine_searches import MachineSearches
-from regiond.machines.model import GroupCounts, MachineFilter, MachineState, MachineView, PowerPlan
+from regiond.machines.model import GroupCounts, MachineView
 from regiond.machines.operation_intents import (
     check_owner_is,
-    check_settled,
     open_clean_up,
-    open_compose_undo,
-    open_marker_removal,
     open_operation,
-    open_volume_removal,
     with_fresh_view,
 )
 from regiond.machines.ownership_rules import check_owner, check_unlocked, composed_for
@@ -57,66 +43,20 @@ from regiond.machines.removal import released_store
 from regiond.machines.removal.current_facts import update_facts
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
 from regiond.machines.removal.host_removal import host_removal_plan
-from regiond.machines.search.fields import MACHINE_FIELDS
-from regiond.machines.steps import Target, record_event
 from regiond.machines.stock import STARTED_ELSEWHERE, record_end
 from regiond.machines.store import announce
-from regiond.machines.store import delete as delete_row
-from regiond.machines.use_evidence import confirm_use, prove_uses
-from regiond.machines.values.power import PowerRequest
+from regiond.machines.values.power import PowerPlan, PowerRequest
 from regiond.machines.values.removals import DeletionRequest
-from regiond.machines.view_store import read as read_machine
-from regiond.machines.wanted_power.conditions import AUTOSTART, WAITS_FOR_PERSON
-from regiond.operations import service as operation_service
+from regiond.machines.values.search import MachineFilter
+from regiond.machines.values.states import MachineState
 from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Operations
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 from regiond.validation_messages import no_object
 
 FIND_DEADLINE_S = 20.0
 
 # These functions join the caller's transaction.
-__all__ = [
-    "AUTOSTART",
-    "MACHINE_FIELDS",
-    "WAITS_FOR_PERSON",
-    "AffectedGuest",
-    "HardwareRequests",
-    "HostRemovalPlan",
-    "HostWorkload",
-    "MachineAdoptions",
-    "MachineRemovalPlan",
-    "Machines",
-    "Target",
-    "changeable",
-    "check_has_devices",
-    "check_settled",
-    "checked_mac",
-    "confirm_use",
-    "delete_row",
-    "end_removal",
-    "fail_deployment",
-    "listed_disks",
-    "open_adoption",
-    "open_clean_up",
-    "open_compose_undo",
-    "open_forget",
-    "open_marker_removal",
-    "open_operation",
-    "open_set_autostart",
-    "open_volume_removal",
-    "present_devices",
-    "prove_uses",
-    "read_machine",
-    "record_disks",
-    "record_event",
-    "record_listed",
-    "record_order",
-    "restore_order",
-    "set_default_autostart",
-    "set_order",
-    "syntax_problems",
-]
 
 
 class Machines(MachineSearches):
@@ -166,7 +106,7 @@ class Machines(MachineSearches):
     async def claims(self, machine: MachineView) -> GuestClaims:
         """Returns what the machine claims of the server of its host; nothing if it is on none."""
         async with self._database.connection() as db:
-            return await ledger.claims_of_machine(db, machine.id)
+            return await machine_claims.claims_of_machine(db, machine.id)
 
     async def released(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
         """Returns a machine that its release has just deleted, as Ready: see `released_store`. Raises NotFound."""
@@ -351,7 +291,7 @@ class Machines(MachineSearches):
         parent: Parent | None = None,
     ) -> Operation:
         async def tie_key(db: Db, operation_id: int) -> None:
-            await operation_service.tie_key(db, key, operation_id)
+            await idempotency_service.tie_key(db, key, operation_id)
 
         async def open_new(machine: MachineView) -> int:
             async def write(db: Db) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.values import GuestSize
 from regiond.db.pool import Db
-from regiond.ledger import service as ledger
+from regiond.ledger import growth
 from regiond.ledger.model import DiscreteResources, page_size_kib
 
 # The report of a discovery run that began earlier no longer counts.
@@ -25,7 +25,7 @@ _SET_GUEST_SIZE = "update guest set cores = $2, memory_mib = $3 where machine_id
 async def record_size(db: Db, machine_id: int, now: GuestSize, wanted: GuestSize) -> None:
     """Records what the guest has, and what it has after its next start; it claims the larger of both."""
     held = now.or_more(wanted)
-    await ledger.settle_machine(db, machine_id, cores=held.cores, memory_mib=held.memory_mib)
+    await growth.settle_machine(db, machine_id, cores=held.cores, memory_mib=held.memory_mib)
     await db.execute(_SET_GUEST_SIZE, machine_id, now.cores, now.memory_mib)
     await db.execute(_SET_SIZE, machine_id, now.cores, now.memory_mib, wanted.cores, wanted.memory_mib)
 
@@ -39,7 +39,7 @@ async def record_bound(db: Db, machine_id: int, now: GuestSize, wanted: GuestSiz
     await db.execute(_SET_GUEST_BOUND, machine_id, core_ids, size_kib is not None)
     held = now.or_more(wanted)
     memory_mib = 0 if bound.huge_pages else held.memory_mib
-    await ledger.settle_bound(db, machine_id, cores=held.cores, memory_mib=memory_mib, bound=bound)
+    await growth.settle_bound(db, machine_id, cores=held.cores, memory_mib=memory_mib, bound=bound)
 
 
 async def record_refusal(db: Db, machine_id: int, reason: str) -> None:

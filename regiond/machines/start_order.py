@@ -14,9 +14,9 @@ from regiond.db.pool import Db
 from regiond.machines import boot_store
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import ChangePlan, MachineView
-from regiond.machines.values.boot import StartOrderToSet
-from regiond.operations.service import Outcome
+from regiond.machines.model import MachineView
+from regiond.machines.values.boot import ChangePlan, StartOrderToSet
+from regiond.operations.handler import Outcome
 
 
 @frozen(kw_only=True)

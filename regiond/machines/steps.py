@@ -20,9 +20,9 @@ from regiond.events.service import Events
 from regiond.machines import boot_store, disk_size_store, size_store, store
 from regiond.machines.values.guest_request import GuestRequest
 from regiond.machines.values.power import PowerRequest
+from regiond.operations.handler import Journal, fence_of
 from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, AfterEarlier, Operation
-from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store
-from regiond.machines.model import EndedStock, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.power import EndedStock
 
 IN_USE = "machine_in_use"
 STARTED_ELSEWHERE = "it was started by other means"

@@ -11,8 +11,7 @@ from common.operation_kinds import OperationKind
 from common.values import PowerState
 from regiond.db.pool import Db, of_row
 from regiond.machines.lifecycle_store import ended_stock
-from regiond.machines.model import EndedStock, GuestPowerChange
-from regiond.machines.values.power import PowerRequest
+from regiond.machines.values.power import EndedStock, GuestPowerChange, PowerRequest
 from regiond.operations.model import Operation
 
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"

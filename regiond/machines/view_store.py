@@ -19,16 +19,13 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import criteria_store, nic_store
 from regiond.machines.affinity import store as affinity_store
 from regiond.machines.criteria_store import AT_LIMIT
-from regiond.machines.model import (
-    AffinityMembership,
-    BootView,
-    DiskView,
-    MachineFilter,
-    MachineState,
-    MachineView,
-    NicView,
-    WantedPower,
-)
+from regiond.machines.model import AffinityMembership, MachineView
+from regiond.machines.values.boot import BootView
+from regiond.machines.values.disks import DiskView
+from regiond.machines.values.nics import NicView
+from regiond.machines.values.power import WantedPower
+from regiond.machines.values.search import MachineFilter
+from regiond.machines.values.states import MachineState
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # `owner_data` can have 64 KiB for each machine: queries for callers that neither show nor change it leave it out.

@@ -7,9 +7,10 @@ from attrs import evolve
 from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.networks import service as network_service
-from regiond.placement.model import Condition, NicRequirement
-from regiond.placement.service import referenced_networks
+from regiond.networks import references
+from regiond.networks.ipam import service as ipam_service
+from regiond.placement.network_selectors import referenced_networks
+from regiond.placement.requirements import Condition, NicRequirement
 
 
 async def resolve_nics(
@@ -22,7 +23,7 @@ async def resolve_nics(
     Raises InvalidRequest with the field `interfaces` if a fabric, VLAN, subnet or space does not exist, or if an
     address cannot be assigned.
     """
-    unknown = await network_service.unknown_references(db, referenced_networks(nics))
+    unknown = await references.unknown_references(db, referenced_networks(nics))
     if unknown:
         raise InvalidRequest.of({"interfaces": list(dict.fromkeys(unknown))})
     return tuple([await _with_subnet(db, nic, caller, machine_id) for nic in nics])
@@ -31,5 +32,5 @@ async def resolve_nics(
 async def _with_subnet(db: Db, nic: NicRequirement, caller: Caller | None, machine_id: int | None) -> NicRequirement:
     if nic.ip is None:
         return nic
-    subnet = await network_service.check_static_address(db, nic.ip, caller=caller, machine_id=machine_id)
+    subnet = await ipam_service.check_static_address(db, nic.ip, caller=caller, machine_id=machine_id)
     return evolve(nic, conditions=(*nic.conditions, Condition(key="subnet", values=(f"id:{subnet.id}",))))

@@ -7,10 +7,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from common.capacity import Capacity, ResourceCapacity
+from common.process.metric_families import Family, Sample
 from regiond.db.pool import Db
+from regiond.ledger.capacities import capacities_of_hosts
+from regiond.ledger.capacity_totals import fleet_capacity
 from regiond.ledger.model import GroupCapacity
-from regiond.ledger.service import capacities_of_hosts, fleet_capacity
-from regiond.metrics.families import Family, Reading, Sample
+from regiond.metrics.families import Reading
 
 EVERY_S = 60.0  # reads every host
 MOST_SERIES = 100  # of a family

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 
+from common.process.metric_families import Family, Sample
 from regiond.db.pool import Db
-from regiond.metrics.families import Family, Reading, Sample
+from regiond.metrics.families import Reading
 
 _EXPIRY = Family(
     name="certificate_expiry_timestamp_seconds",

@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 from attrs import field, frozen
 
-from common.process.metric_families import Family, Sample, metrics_of
+from common.process.metric_families import Family, Sample
 from regiond.db.pool import Db
-
-__all__ = ["Family", "Reading", "Sample", "metrics_of"]
 
 
 @frozen(kw_only=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+from common.process.metric_families import Family, Sample
 from regiond.db.pool import Db
 from regiond.hosts.model import HostState
-from regiond.metrics.families import Family, Reading, Sample
+from regiond.metrics.families import Reading
 
 _HOSTS = Family(name="hosts", text="VM hosts, by state.", labels=("state",))
 _AGE = Family(

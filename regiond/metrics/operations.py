@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from common.process.metric_families import Family, Sample
 from regiond.db.pool import Db
-from regiond.metrics.families import Family, Reading, Sample
+from regiond.metrics.families import Reading
 
 _OPERATIONS = Family(
     name="operations", text="Unfinished operations, by kind and state.", labels=("kind", "state")

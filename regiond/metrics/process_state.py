@@ -10,8 +10,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from common.certificates import Role
+from common.process.metric_families import Family, Sample, metrics_of
 from regiond.db.pool import Database
-from regiond.metrics.families import Family, Sample, metrics_of
 
 _CONNECTIONS = Family(
     name="database_connections", text="Connections of the pool, by state: idle or used.", labels=("state",)

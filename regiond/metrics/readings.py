@@ -13,8 +13,9 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from common.errors import DatabaseUnavailable
+from common.process.metric_families import Family, Sample, metrics_of
 from regiond.db.pool import Database
-from regiond.metrics.families import Family, Reading, Sample, metrics_of
+from regiond.metrics.families import Reading
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from common.process.metric_families import Family, Sample
 from regiond.attention.model import AttentionKind, AttentionLimits
-from regiond.attention.service import count_conditions
+from regiond.attention.store import count as count_conditions
 from regiond.db.pool import Db
-from regiond.metrics.families import Family, Reading, Sample
+from regiond.metrics.families import Reading
 from regiond.reconciler.model import DiscrepancyKind
 
 _MACHINES = Family(name="machines", text="VMs, by state.", labels=("state",))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from common.process.call_metrics import CallMetrics
 from common.process.loop_lag import LoopLag
+from common.process.metric_families import Family
 from common.process.metrics_registry import daemon_registry
 from regiond.attention.model import AttentionLimits
 from regiond.db.pool import Database
@@ -15,7 +16,6 @@ from regiond.metrics.certificates import certificates
 from regiond.metrics.checks import CheckMetrics
 from regiond.metrics.claims import ClaimMetrics
 from regiond.metrics.ended_operations import OperationMetrics
-from regiond.metrics.families import Family
 from regiond.metrics.hosts import RACKS, hosts
 from regiond.metrics.operations import OPERATIONS
 from regiond.metrics.process_state import ProcessState

@@ -17,7 +17,7 @@ from regiond.identifiers import split_reference
 from regiond.networks import change_store, interface_store, store
 from regiond.networks.base_service import BaseService, check_text, find_fabric, find_space, find_vlan, first_names
 from regiond.networks.model import DEFAULT_FABRIC_ID, Fabric, Vlan, VlanChange
-from regiond.placement.model import NO_SPACE
+from regiond.placement.requirements import NO_SPACE
 from regiond.validation_messages import REQUIRED, no_object
 
 SMALLEST_MTU, LARGEST_MTU = 552, 65535

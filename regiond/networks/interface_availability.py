@@ -11,7 +11,7 @@ import asyncpg
 
 from common.values import NicKind
 from regiond.db.pool import Db, of_row
-from regiond.placement.model import CandidateInterface, CandidateSubnet
+from regiond.placement.candidate import CandidateInterface, CandidateSubnet
 
 # A VLAN interface uses the virtual functions of its port; bonds and bridges have none. An interface is in the subnets
 # of its own addresses and of its VLAN: most bridges have no address, and libvirt reports none.

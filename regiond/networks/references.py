@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from common.values import MAX_VID, NicKind
 from regiond.db.pool import Db
 from regiond.networks.model import Fabric, Subnet, Vlan
-from regiond.placement.model import CandidateInterface, CandidateSubnet, NamedNetwork, NetworkType
-from regiond.placement.service import is_selected, parse_selector, selects_subnet
+from regiond.placement.candidate import CandidateInterface, CandidateSubnet
+from regiond.placement.interface_matching import is_selected, selects_subnet
+from regiond.placement.network_selectors import parse_selector
+from regiond.placement.requirements import NamedNetwork, NetworkType
 
 _UNKNOWN = """
     select reference.number

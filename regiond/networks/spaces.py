@@ -10,7 +10,7 @@ from regiond.events.service import Events
 from regiond.networks import change_store, store
 from regiond.networks.base_service import BaseService, check_text, find_space
 from regiond.networks.model import Space
-from regiond.placement.model import NO_SPACE
+from regiond.placement.requirements import NO_SPACE
 
 
 class Spaces(BaseService):

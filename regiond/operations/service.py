@@ -16,68 +16,17 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import DeletionPlan
 from regiond.idempotency.model import IdempotencyKey
-from regiond.idempotency.service import find_operation, tie_key
+from regiond.idempotency.service import find_operation
 from regiond.operations import store
 from regiond.operations.abandonment import Settle, abandon, settle_nothing
-from regiond.operations.handler import Journal, LeaseLost, OperationHandler, Outcome, fence_of
-from regiond.operations.intent_store import (
-    insert,
-    insert_failed_child,
-    insert_several,
-    insert_succeeded,
-    record_rejected,
-)
-from regiond.operations.lease_store import append_log, release_leases, wake
+from regiond.operations.lease_store import append_log
 from regiond.operations.model import Operation, OperationState, cancel_plan
-from regiond.operations.origin import current_origin
 from regiond.operations.store import (
-    active,
-    cancel_children,
-    children,
-    end_on_host,
-    explain,
     list_operations,
-    machines_in_use,
-    redirect,
     request_cancel,
-    supersede,
-    unsuccessful_before,
 )
 from regiond.operations.wait_reason import purpose_of, wait_reason
-from regiond.operations.wait_store import wait_facts, wake_waiting
-
-__all__ = [
-    "Journal",
-    "LeaseLost",
-    "OperationHandler",
-    "Operations",
-    "Outcome",
-    "active",
-    "append_log",
-    "cancel_children",
-    "children",
-    "current_origin",
-    "end_on_host",
-    "error_of",
-    "explain",
-    "fence_of",
-    "insert",
-    "insert_failed_child",
-    "insert_several",
-    "insert_succeeded",
-    "list_operations",
-    "machines_in_use",
-    "outcome",
-    "record_rejected",
-    "redirect",
-    "release_leases",
-    "request_cancel",
-    "supersede",
-    "tie_key",
-    "unsuccessful_before",
-    "wake",
-    "wake_waiting",
-]
+from regiond.operations.wait_store import wait_facts
 
 _POLL_S = 5.0  # the fallback if a notification was lost
 

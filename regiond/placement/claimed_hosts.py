@@ -8,17 +8,10 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from regiond.placement.affinity import GroupMembers
-from regiond.placement.model import (
-    Candidate,
-    CandidateInterface,
-    CandidateNode,
-    CandidateStoragePool,
-    Evaluation,
-    NicAttachment,
-    PendingClaim,
-    Requirements,
-)
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool
+from regiond.placement.model import Evaluation, NicAttachment, PendingClaim
 from regiond.placement.nic_attachment import port_of, required_functions
+from regiond.placement.requirements import Requirements
 
 
 class RemainingHosts:

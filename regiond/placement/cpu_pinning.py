@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.placement.model import CandidateNode, PinRequirement
+from regiond.placement.candidate import CandidateNode
+from regiond.placement.requirements import PinRequirement
 
 Threads = tuple[int, ...]  # of one physical core, sorted
 

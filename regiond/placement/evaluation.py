@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from common.capacity import ResourceCapacity
 from common.phrases import number_of
 from regiond.placement.affinity import NO_MEMBERS, NO_STANDING, GroupMembers, group_standing
+from regiond.placement.candidate import Candidate
 from regiond.placement.checks import SUMMARY, Check, Failure
-from regiond.placement.model import Candidate, Evaluation, Requirements
+from regiond.placement.model import Evaluation
 from regiond.placement.nic_attachment import attach_nics
 from regiond.placement.numa_placement import NO_NUMA, assign_numa
 from regiond.placement.reason_phrases import first_of
+from regiond.placement.requirements import Requirements
 from regiond.placement.storage_assignment import assign_storage, label_notes
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
-from regiond.placement.model import NO_SPACE, Candidate, CandidateInterface, CandidateSubnet, Condition, NicRequirement
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateSubnet
 from regiond.placement.network_selectors import Selector, parse_cidr, selector_of_key
 from regiond.placement.reason_phrases import first_of
+from regiond.placement.requirements import NO_SPACE, Condition, NicRequirement
 
 _SUBNET_KEYS = ("subnet", "subnet_cidr")
 

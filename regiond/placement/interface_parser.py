@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from regiond.placement.model import Condition, NicRequirement
 from regiond.placement.network_selectors import canonical_address, canonical_number, parse_cidr, selector_of_key
+from regiond.placement.requirements import Condition, NicRequirement
 
 FIELD = "interfaces"
 MAX_NICS = 16

@@ -8,59 +8,15 @@ from typing import Any
 from attrs import field, frozen
 
 from common.values import NicKind
-from regiond.placement.affinity import NO_MEMBERS, GroupMembers, GroupOnHost, GroupRule, Policy
 from regiond.placement.candidate import (
     Candidate,
-    CandidateHugePages,
-    CandidateInterface,
-    CandidateNode,
-    CandidateStoragePool,
-    CandidateSubnet,
 )
-from regiond.placement.checks import CHECK_OF_SUMMARY, Check, Failure
+from regiond.placement.checks import CHECK_OF_SUMMARY, Failure
 from regiond.placement.requirements import (
-    ANY_HOST,
-    DEFAULT_ROOT_BYTES,
-    NO_SPACE,
-    Condition,
-    DiskRequirement,
-    HostFilter,
-    NamedNetwork,
-    NetworkType,
-    NicRequirement,
-    PinRequirement,
     Requirements,
-    Strategy,
 )
 
 # the values of other modules that this one makes public
-__all__ = [
-    "ANY_HOST",
-    "DEFAULT_ROOT_BYTES",
-    "NO_MEMBERS",
-    "NO_SPACE",
-    "Candidate",
-    "CandidateHugePages",
-    "CandidateInterface",
-    "CandidateNode",
-    "CandidateStoragePool",
-    "CandidateSubnet",
-    "Check",
-    "Condition",
-    "DiskRequirement",
-    "Failure",
-    "GroupMembers",
-    "GroupOnHost",
-    "GroupRule",
-    "HostFilter",
-    "NamedNetwork",
-    "NetworkType",
-    "NicRequirement",
-    "PinRequirement",
-    "Policy",
-    "Requirements",
-    "Strategy",
-]
 
 
 @frozen(kw_only=True)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from attrs import frozen
 
 from common.values import MAX_VID
-from regiond.placement.model import NO_SPACE, Condition, NamedNetwork, NetworkType, NicRequirement
+from regiond.placement.requirements import NO_SPACE, Condition, NamedNetwork, NetworkType, NicRequirement
 
 MAX_ID = 2**31 - 1
 UNTAGGED = "untagged"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from common.phrases import number_of
 from common.values import DriverType, NicKind
 from regiond.placement.bipartite_matching import Shortage, match
+from regiond.placement.candidate import Candidate, CandidateInterface
 from regiond.placement.interface_matching import (
     describe_conditions,
     matching_interfaces,
@@ -16,7 +17,8 @@ from regiond.placement.interface_matching import (
     usable_interfaces,
 )
 from regiond.placement.interface_parser import nic_name
-from regiond.placement.model import Candidate, CandidateInterface, NicAttachment, NicRequirement
+from regiond.placement.model import NicAttachment
+from regiond.placement.requirements import NicRequirement
 
 DEFAULT_NIC = "eth0"
 

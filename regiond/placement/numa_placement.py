@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from common.phrases import number_of
+from regiond.placement.candidate import Candidate, CandidateHugePages, CandidateNode
 from regiond.placement.checks import Check, Failure
 from regiond.placement.cpu_pinning import PinOption, pin_options
-from regiond.placement.model import Candidate, CandidateHugePages, CandidateNode, HugePagesPlacement, Requirements
+from regiond.placement.model import HugePagesPlacement
+from regiond.placement.requirements import Requirements
 
 KIB_PER_MIB = 1024
 KIB_PER_GIB = 1024 * 1024

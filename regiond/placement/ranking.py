@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import evolve
 
 from regiond.placement.affinity import NO_MEMBERS, GroupMembers
+from regiond.placement.candidate import Candidate
 from regiond.placement.claimed_hosts import RemainingHosts
 from regiond.placement.evaluation import evaluate
-from regiond.placement.model import Candidate, Evaluation, Placement, Requirements, Strategy
+from regiond.placement.model import Evaluation, Placement
+from regiond.placement.requirements import Requirements, Strategy
 
 
 def place(

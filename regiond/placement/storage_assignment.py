@@ -7,7 +7,9 @@ from decimal import Decimal
 
 from common.disk_sizes import whole_size
 from common.units import BYTES_PER_GB
-from regiond.placement.model import DEFAULT_ROOT_BYTES, Candidate, CandidateStoragePool, DiskPlacement, DiskRequirement
+from regiond.placement.candidate import Candidate, CandidateStoragePool
+from regiond.placement.model import DiskPlacement
+from regiond.placement.requirements import DEFAULT_ROOT_BYTES, DiskRequirement
 from regiond.placement.storage_parser import DEFAULT_DISK
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 
 from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
-from regiond.placement.model import DiskRequirement
+from regiond.placement.requirements import DiskRequirement
 
 DEFAULT_STORAGE = "root:8(local)"
 MAX_DISKS = 26  # vda … vdz

@@ -22,8 +22,6 @@ from regiond.quotas import store
 from regiond.quotas.model import Charge, Holdings, Limits, Quota, refusals
 from regiond.validation_messages import existing, no_object
 
-__all__ = ["Quotas", "charge_machine", "lock", "permitted", "refusal", "refusals_now", "require_within", "within"]
-
 
 async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bool]:
     """Returns for each charge whether the quotas permit it, as if those before it were held.

@@ -21,25 +21,10 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
 from regiond.racks import store, view_store
 from regiond.racks.admission_model import check_name, rack_uuid, require_admission, token_error, token_hash
-from regiond.racks.calls.access_guard import without_secrets
-from regiond.racks.calls.address_calls import AddressCalls
-from regiond.racks.calls.connected_racks import lacks_command
-from regiond.racks.calls.host_calls import HostCalls, nothing_began
-from regiond.racks.calls.host_stream import HostStream
-from regiond.racks.calls.usage_calls import UsageCalls
 from regiond.racks.enrolment.authority import Authority
-from regiond.racks.enrolment.rpc_clients import REVOKED_CHANNEL, RpcClients
 from regiond.racks.model import RackView, RegionView
-from regiond.racks.rack_content import RackContent
 from regiond.racks.reach.zones import change_zones, described, requested_zones, zones_of_token
 from regiond.racks.removal import Exposure, remove_rack, report_stolen
-from regiond.racks.store import REMOVED_CHANNEL
-
-__all__ = [
-    "REMOVED_CHANNEL", "REVOKED_CHANNEL", "AddressCalls", "Exposure", "HostCalls", "HostStream", "RackContent", "Racks",
-    "RpcClients", "UsageCalls", "add_rotation", "lacks_command", "nothing_began", "read_installation_id",
-    "without_secrets",
-]  # fmt: skip
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

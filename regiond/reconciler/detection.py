@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.ledger.service import total_mismatches
+from regiond.ledger.consistency import total_mismatches
 from regiond.reconciler import store
 from regiond.reconciler.autostart import detection as autostart_detection
 from regiond.reconciler.autostart import store as autostart_store

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.errors import NoneAvailable, OutOfCapacity
 from regiond.operations.model import Operation
-from regiond.placement.model import Check
+from regiond.placement.checks import Check
 from regiond.ui.texts import constant, text
 
 

@@ -12,7 +12,9 @@ from attrs import field, frozen
 from common.errors import NotFound
 from regiond.api.replies import Reply
 from regiond.hosts.search.fields import HostFacts
-from regiond.machines.model import DeviceFilter, DeviceView, MachineSearch, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.devices import DeviceFilter, DeviceView
+from regiond.machines.values.search import MachineSearch
 from regiond.networks.model import Address, Subnet, UsedAddress
 from regiond.operations.model import Operation
 from regiond.search_query import SearchQuery

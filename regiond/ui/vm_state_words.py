@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.machines.model import MachineState
+from regiond.machines.values.states import MachineState
 from regiond.ui.texts import constant
 
 VM_STATE_WORDS: Mapping[str, str] = {

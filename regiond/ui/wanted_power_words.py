@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.machines.model import WantedPower
+from regiond.machines.values.power import WantedPower
 from regiond.ui.texts import constant, text
 
 _SET_BY: Mapping[str, str] = {

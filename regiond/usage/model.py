@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from common.messages import message
 from common.units import BYTES_PER_MIB
 from common.usage import HISTORY_FIELDS, HostUsage, Usage, UsageHistory
-from regiond.machines.model import MachineColumn
+from regiond.machines.values.search import MachineColumn
 
 STALE_AFTER = timedelta(minutes=2)  # a rack samples every ten seconds, and pauses a minute after a failure
 _MAX = 1e18

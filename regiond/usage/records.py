@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from common.process.periodic import PeriodicTask
 from common.usage import GuestUsage, HostUsage, Usage
 from regiond.db.pool import Database
-from regiond.racks.service import UsageCalls
+from regiond.racks.calls.usage_calls import UsageCalls
 from regiond.usage import store
 from regiond.usage.model import STALE_AFTER, UsageView, plausible, plausible_share
 from regiond.usage.store import Reading

@@ -10,8 +10,10 @@ from attrs import evolve
 from common.messages import message
 from common.values import PowerState
 from regiond.hosts.model import HostView
-from regiond.machines.model import MachineColumn, MachineView, UsedAmounts
-from regiond.racks.service import UsageCalls
+from regiond.machines.model import MachineView
+from regiond.machines.values.search import MachineColumn
+from regiond.machines.values.used import UsedAmounts
+from regiond.racks.calls.usage_calls import UsageCalls
 from regiond.usage.model import UsageView, amount_of, filled_url, host_view, machine_view, plausible, plausible_history
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.attention.model import AttentionLimits
 from regiond.attention.service import Attention
 from regiond.db.pool import Database
-from regiond.hosts.service import stale_after
+from regiond.hosts.host_condition import stale_after
 from regiond.https.service import HttpsCertificate
 from regiond.quotas.service import Quotas
 from regiond.settings import RegionSettings

@@ -14,8 +14,8 @@ from regiond.components import AccountLayer, BackgroundTask, MachineLayer, RackL
 from regiond.db.pool import Db
 from regiond.machines.compose.model import MaasRegistrations
 from regiond.machines.hardware.requests import HardwareRequests
+from regiond.operations.handler import OperationHandler
 from regiond.operations.model import Operation
-from regiond.operations.service import OperationHandler
 from regiond.settings import RegionSettings
 
 

@@ -8,9 +8,9 @@ from regiond.components import ImageLayer
 from regiond.db.pool import Database, Db
 from regiond.exports import store as export_store
 from regiond.exports.model import ExportLimits
-from regiond.exports.service import ExportFiles, Exports
+from regiond.exports.service import Exports
 from regiond.exports.upkeep import ExportTasks, ExportUpkeep
-from regiond.exports.writing import Space
+from regiond.exports.writing import ExportFiles, Space
 from regiond.file_folder import FileFolder
 from regiond.images import upload_store
 from regiond.images.content import ContentFolder

@@ -10,11 +10,12 @@ from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
 from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.pool import Db
-from regiond.exports.service import DiskParts
+from regiond.exports.reading import DiskParts
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.host_changes import HostChanges
-from regiond.hosts.service import Hosts, stale_after
+from regiond.hosts.host_condition import stale_after
+from regiond.hosts.service import Hosts
 from regiond.hosts.steps import RefreshHost, RemoveHost
 from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.hosts.trust.rotation import RotateCredentials
@@ -53,14 +54,16 @@ from regiond.machines.removal.cleanup import CleanUp
 from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.removal.interrupted import settle_abandoned
-from regiond.machines.service import Machines, prove_uses
+from regiond.machines.service import Machines
 from regiond.machines.transfer.import_steps import ImportedDisks
 from regiond.machines.transfer.imports import MachineImports
+from regiond.machines.use_evidence import prove_uses
 from regiond.machines.wanted_power.service import WantedPowers
 from regiond.metrics.service import RegionMetrics
-from regiond.operations import service as operation_service
+from regiond.operations import wait_store
 from regiond.operations.engine import Engine
-from regiond.operations.service import OperationHandler, Operations
+from regiond.operations.handler import OperationHandler
+from regiond.operations.service import Operations
 from regiond.racks.rack_content import RackContent
 from regiond.settings import RegionSettings
 from regiond.wiring.extension import Built, wire_registrations
@@ -151,7 +154,7 @@ def wire_machines(
 
 
 async def _host_is_back(db: Db, host_id: int) -> None:
-    await operation_service.wake_waiting(db, host_id)
+    await wait_store.wake_waiting(db, host_id)
     await prove_uses(db, host_id)
 
 

@@ -17,13 +17,16 @@ from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.host_access import HostAccessReader
 from regiond.hosts.trust.exposed_credentials import ExposedCredentials
 from regiond.racks.calls.access_guard import AccessGuard
+from regiond.racks.calls.address_calls import AddressCalls
+from regiond.racks.calls.host_calls import HostCalls
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.enrolment.admission import Admission
 from regiond.racks.enrolment.listener import Listener, ListenerCallbacks
+from regiond.racks.enrolment.rpc_clients import RpcClients
 from regiond.racks.reach.heartbeat import Heartbeat, pid_scope
 from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.racks.reach.service import RackReach
-from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
+from regiond.racks.service import Racks
 from regiond.settings import RegionSettings
 
 

@@ -11,8 +11,8 @@ from attrs import AttrsInstance, fields
 
 from common.process.metrics_site import metrics_listener
 from common.rpc.traced_calls import TracedCalls
+from regiond.accounts.grants import Grants
 from regiond.accounts.lists import Lists
-from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
@@ -33,16 +33,17 @@ from regiond.hosts.trust.certificate_expiry import read_expiry_of_servers, repor
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
-from regiond.https.service import CertificateFiles, HttpsCertificate
+from regiond.https.certificate_files import CertificateFiles
+from regiond.https.service import HttpsCertificate
 from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.image_copies import ImageCopyCollection
 from regiond.metrics.service import RegionMetrics
 from regiond.networks.service import Networks
-from regiond.operations import service as operation_service
+from regiond.operations import wait_store
 from regiond.operations.seen_changes import SeenChanges
 from regiond.quotas.service import Quotas
+from regiond.racks.calls.usage_calls import UsageCalls
 from regiond.racks.reach.link_supervisor import LinkSupervisor
-from regiond.racks.service import UsageCalls
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags
@@ -210,4 +211,4 @@ def _services_of(*layers: AttrsInstance) -> dict[str, Any]:
 
 async def _wake_waiting(database: Database) -> None:
     async with database.connection() as db:
-        await operation_service.wake_waiting(db)
+        await wait_store.wake_waiting(db)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.compose_request import ComposeRequest
-from regiond.machines.model import HostConstraints
+from regiond.machines.values.requests import HostConstraints
 from tests.bench.baselines.reading_all import Need, choose
 from tests.bench.idle import prefilled_region
 from tests.bench.measuring import Bench, Line, Times, timed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.units import BYTES_PER_GB
 from regiond.db.pool import connect
-from regiond.ledger.service import check
+from regiond.ledger.consistency import check
 
 CORES, MEMORY_MIB, STORAGE_GB = 256, 1024 * 1024, 10_000
 DISK_BYTES = 8 * BYTES_PER_GB

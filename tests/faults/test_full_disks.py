@@ -20,9 +20,9 @@ from development import postgres
 from innkeeper.http import Api
 from rackd.enrolment import join
 from regiond.backup.model import BackupFailed
-from regiond.backup.service import Source, write_backup
+from regiond.backup.writing import Source, write_backup
 from regiond.backup_commands import restore
-from regiond.credentials.service import MasterKey
+from regiond.credentials.seal import MasterKey
 from regiond.db.pool import Database, connect
 from regiond.settings import RegionSettings
 from tests.database import as_superuser

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from common.certificates import Role
 from common.rpc.command import Command
 from common.rpc.connection import connect
 from common.rpc.handlers import Handler, Side
 from common.rpc.link import Link
-from common.rpc.peers import Address, Role
+from common.rpc.peers import Address
 from common.rpc.tls import MemberTls
 from rackd.commands import HostCommands
 from rackd.enrolment import join

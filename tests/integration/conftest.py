@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from regiond.db.pool import Database
     from regiond.racks.enrolment.admission import Admission
     from regiond.racks.enrolment.authority import Authority
+    from regiond.racks.enrolment.rpc_clients import RpcClients
     from regiond.racks.reach.heartbeat import Heartbeat
     from regiond.racks.reach.service import RackReach
-    from regiond.racks.service import Racks, RpcClients
+    from regiond.racks.service import Racks
     from tests.integration.ledger_fixture import LedgerFixture
     from tests.integration.linked import Region
     from tests.lxd_double import FakeLxd, FakeLxds
@@ -72,7 +73,8 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def racks(database: Database, heartbeat: Heartbeat, authority: Authority) -> Racks:
-    from regiond.credentials.service import Credentials, MasterKey
+    from regiond.credentials.seal import MasterKey
+    from regiond.credentials.service import Credentials
     from regiond.hosts.trust.exposed_credentials import ExposedCredentials
     from regiond.racks.service import Racks
     from tests.administrators import add_administrator
@@ -86,7 +88,7 @@ def racks(database: Database, heartbeat: Heartbeat, authority: Authority) -> Rac
 
 @pytest.fixture
 def rpc_clients(database: Database, authority: Authority) -> RpcClients:
-    from regiond.racks.service import RpcClients
+    from regiond.racks.enrolment.rpc_clients import RpcClients
 
     return RpcClients(database, authority)
 

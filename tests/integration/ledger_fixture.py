@@ -11,9 +11,11 @@ from attrs import frozen
 
 from common.errors import OutOfCapacity
 from regiond.db.pool import Database
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
+from regiond.ledger.claims import set_discrete_totals
+from regiond.ledger.consistency import check
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, Demand, DiscreteResources, GuestClaims
-from regiond.ledger.service import check, recompute_totals, set_discrete_totals
+from regiond.ledger.totals import recompute_totals
 from tests.integration.tables import lock_waiters
 
 if TYPE_CHECKING:
@@ -117,14 +119,14 @@ class LedgerFixture:
         async with self.database.transaction() as db:
             machine_id = await self._machine(db, host_id)
             demand = Demand(host_id=host_id, cores=cores, memory_mib=memory_mib, storage_bytes=storage_bytes)
-            await ledger.claim(db, machine_id=machine_id, demand=demand, discrete=discrete)
+            await ledger_store.claim(db, machine_id=machine_id, demand=demand, discrete=discrete)
             within = await db.fetchval(_WITHIN, host_id, list(storage_bytes), memory_mib, keys, pins)
             assert within, "the claim exceeds what the ratios allow"
             return machine_id
 
     async def release(self, machine_id: int) -> None:
         async with self.database.transaction() as db:
-            await ledger.release_machine(db, machine_id)
+            await ledger_store.release_machine(db, machine_id)
             await db.execute("delete from machine where id = $1", machine_id)
 
     async def find_guest(
@@ -143,14 +145,14 @@ class LedgerFixture:
             discrete=discrete,
         )
         async with self.database.transaction() as db:
-            await ledger.lock_server(db, self.server_id)
-            await ledger.write_guests(db, self.server_id, {self.guests[guest]: claims})
+            await ledger_store.lock_server(db, self.server_id)
+            await ledger_store.write_guests(db, self.server_id, {self.guests[guest]: claims})
             await recompute_totals(db, self.server_id)
 
     async def lose_guest(self, guest: int) -> None:
         async with self.database.transaction() as db:
-            await ledger.lock_server(db, self.server_id)
-            await ledger.drop_guests(db, [self.guests[guest]])
+            await ledger_store.lock_server(db, self.server_id)
+            await ledger_store.drop_guests(db, [self.guests[guest]])
             await recompute_totals(db, self.server_id)
 
     async def resize(
@@ -159,10 +161,10 @@ class LedgerFixture:
         """Does nothing for a machine that has just been released."""
         claims = GuestClaims(cores=cores, memory_mib=memory_mib, discrete=discrete)
         async with self.database.transaction() as db:
-            await ledger.lock_server(db, self.server_id)
+            await ledger_store.lock_server(db, self.server_id)
             if await db.fetchval("select id from machine where id = $1 for key share", machine_id) is None:
                 return
-            await ledger.resize_machine(db, server_id=self.server_id, machine_id=machine_id, claims=claims)
+            await ledger_store.resize_machine(db, server_id=self.server_id, machine_id=machine_id, claims=claims)
             await recompute_totals(db, self.server_id)
 
     @asynccontextmanager
@@ -170,7 +172,7 @@ class LedgerFixture:
         """Moves the machine to another server, which has no storage pool; commits at the end of the block."""
         async with self.database.transaction() as db:
             there = await db.fetchval(_OTHER_SERVER)
-            await ledger.move_machine(db, machine_id, there)
+            await ledger_store.move_machine(db, machine_id, there)
             await recompute_totals(db, there)
             yield
 

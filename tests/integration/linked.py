@@ -14,7 +14,10 @@ from attrs import define, field, frozen
 from common.certificates import RACK_LIFETIME, Credentials, Role, Subject, utc_now
 from common.errors import DatabaseUnavailable, DriverFailed, NotAllowed, TokenRejected
 from common.rpc.command import Command
-from common.rpc.connection import Address, Handlers, Link, Peer, Side, connect
+from common.rpc.connection import connect
+from common.rpc.handlers import Handlers, Side
+from common.rpc.link import Link
+from common.rpc.peers import Address, Peer
 from common.rpc.region_commands import RACK_JOIN, RACK_RENEW, JoinCall, Joined, RenewCall, Renewed
 from common.rpc.tls import JoiningTls, MemberTls, RegionTls
 from common.rpc.tokens import JoinToken, encode_token

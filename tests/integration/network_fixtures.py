@@ -11,11 +11,12 @@ from common.values import HostFacts, HostNetwork, NicKind
 from rackd.drivers.simulated.facts import facts_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.networks import service as network_service
+from regiond.networks import interface_availability
 from regiond.networks.discovery.service import discover_networks
+from regiond.networks.ipam import service as ipam_service
 from regiond.networks.model import HostInterface, Vlan
 from regiond.networks.service import Networks
-from regiond.placement.model import CandidateInterface
+from regiond.placement.candidate import CandidateInterface
 from tests.database import execute, fetchval
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
@@ -60,15 +61,15 @@ class NetworkSetup:
         """A machine of that name claims the address."""
         machine_id, nic_id = await self.machine(name)
         async with self.database.transaction() as db:
-            subnet = await network_service.check_static_address(db, ip, caller=ADMIN)
-            await network_service.claim_static_address(
+            subnet = await ipam_service.check_static_address(db, ip, caller=ADMIN)
+            await ipam_service.claim_static_address(
                 db, subnet_id=subnet.id, address=ip, machine_id=machine_id, nic_id=nic_id
             )
 
     async def available(self, host_id: int) -> list[CandidateInterface]:
         """The interfaces of the host that placement may use."""
         async with self.database.connection() as db:
-            return [*(await network_service.available_interfaces(db, [host_id]))[host_id]]
+            return [*(await interface_availability.available_interfaces(db, [host_id]))[host_id]]
 
     async def interface(self) -> HostInterface:
         """The only interface of the host `one`."""
@@ -77,7 +78,7 @@ class NetworkSetup:
 
     async def check(self, ip: str) -> int:
         async with self.database.connection() as db:
-            return (await network_service.check_static_address(db, ip, caller=ADMIN)).id
+            return (await ipam_service.check_static_address(db, ip, caller=ADMIN)).id
 
     async def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         async with self.database.connection() as db:

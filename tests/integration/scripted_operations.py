@@ -11,10 +11,10 @@ from attrs import define, field
 
 from common.operation_kinds import OperationKind
 from regiond.db.pool import Database
-from regiond.operations import lease_store, service, store
+from regiond.operations import intent_store, lease_store, store
 from regiond.operations.engine import Engine
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import LogLine, Operation
-from regiond.operations.service import Journal, Outcome
 from tests.database import execute
 from tests.waiting import eventually
 
@@ -80,7 +80,7 @@ class PausedStep:
 async def open_operation(database: Database, *, host_id: int | None = None, max_failures: int = 1) -> int:
     """Returns the id of a queued operation without machine."""
     async with database.transaction() as db:
-        return await service.insert(
+        return await intent_store.insert(
             db, OperationKind.CLEAN_UP, host_id=host_id, host_name=None, request={}, max_failures=max_failures
         )
 

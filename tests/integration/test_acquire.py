@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from regiond.db.pool import Database
-from regiond.operations import service
+from regiond.operations import store as operation_store
 from tests.database import execute
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import acquire, open_operation
@@ -42,7 +42,7 @@ async def test_a_host_with_many_due_operations_leaves_room_for_others(database: 
 async def test_a_locked_operation_is_left_and_not_awaited(database: Database) -> None:
     locked, free = await open_operation(database), await open_operation(database)
     async with database.transaction() as db:
-        await service.explain(db, locked, {"changed": "by another transaction"})
+        await operation_store.explain(db, locked, {"changed": "by another transaction"})
         async with asyncio.timeout(30):
             assert await acquired(database) == [free]
     assert await acquired(database) == [locked]

@@ -10,7 +10,7 @@ import pytest
 from common.errors import InnkeeperError, OutOfCapacity, RackUnreachable
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.compose.service import Composer
-from regiond.machines.model import AllocateRequest
+from regiond.machines.values.requests import AllocateRequest
 from regiond.operations.model import Operation
 from tests.clock import advance
 from tests.deployment.deployment import Deployment

@@ -20,7 +20,8 @@ from regiond.api.http.site import SiteOptions
 from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.https.service import CertificateFiles, HttpsCertificate
+from regiond.https.certificate_files import CertificateFiles
+from regiond.https.service import HttpsCertificate
 from tests.certificate_pairs import DAY, Pair, make_pair
 from tests.clock import advance
 from tests.integration.api_over_http import BASE, Client, HeldCall, serve

@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import Busy, WrongState
 from regiond.db.pool import Database
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 from regiond.machines import store
 from regiond.operations.model import OPEN_STATES
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
@@ -145,7 +145,7 @@ async def lose(innkeeper: Deployment, machine: Any) -> None:
     """Deletes the machine from the database, as a restore of an older backup does."""
     machine_id = (await row_of(innkeeper, machine))["id"]
     async with innkeeper.region.components.database.transaction() as db:
-        await ledger.release_machine(db, machine_id)
+        await ledger_store.release_machine(db, machine_id)
         await store.delete(db, machine_id)
 
 

@@ -18,8 +18,8 @@ from common.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
 from regiond.operations import intent_store, lease_store
 from regiond.operations.attempt import Attempt
+from regiond.operations.handler import Journal, LeaseLost, Outcome
 from regiond.operations.model import ErrorRecord, Operation, OperationState, Parent
-from regiond.operations.service import Journal, LeaseLost, Outcome
 from tests.database import fetchval
 from tests.integration.scripted_operations import ScriptedHandler, acquire, lapse_lease, open_operation, read
 

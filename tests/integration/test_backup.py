@@ -19,11 +19,13 @@ from common.process.daemon import FAILED
 from regiond.backup import programs
 from regiond.backup.archive import KEY, SETTINGS, ArchiveReader
 from regiond.backup.model import BackupFailed, Contents
-from regiond.backup.service import Source, write_backup
 from regiond.backup.store import export_snapshot, server_version
 from regiond.backup.target import Target
+from regiond.backup.writing import Source, write_backup
 from regiond.backup_command_line import run
-from regiond.credentials.service import Credentials, MasterKey, open_master_key
+from regiond.credentials.master_key import open_master_key
+from regiond.credentials.seal import MasterKey
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.racks.enrolment.installation import open_authority

@@ -9,8 +9,9 @@ import pytest
 from common.errors import OutOfCapacity
 from regiond.db.pool import Database
 from regiond.hosts import store as host_store
+from regiond.ledger.claims import claim_batch, lock_hosts
 from regiond.ledger.model import Demand
-from regiond.ledger.service import claim_batch, lock_hosts, lock_server
+from regiond.ledger.store import lock_server
 from regiond.reconciler import locks
 from tests.integration.ledger_fixture import CORES, LedgerFixture
 from tests.waiting import eventually

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.boot import BootDevice
 from common.values import Guest, PowerState
-from regiond.hosts.service import record_guest
+from regiond.hosts.guest_ownership import record_guest
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.images import add_image

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import InvalidRequest
 from regiond.machines.bulk import steps
-from regiond.machines.model import BulkAction
+from regiond.machines.values.bulk import BulkAction
 from tests.administrators import first_administrator
 from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC

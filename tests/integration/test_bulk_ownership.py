@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from regiond.machines.model import BulkAction, MachineState
 from regiond.machines.ownership_rules import may_release
+from regiond.machines.values.bulk import BulkAction
+from regiond.machines.values.states import MachineState
 from tests.deployment.deployment import Deployment
 from tests.integration.images import add_image
 from tests.integration.test_ownership_matrix import CASES, WHOSE, becomes, begun, callers, facts

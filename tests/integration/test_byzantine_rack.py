@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
+from common.certificates import Role
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed
 from common.rpc.connection import connect
 from common.rpc.frames import Done, encode
@@ -28,7 +29,7 @@ from common.rpc.host_commands import (
     HostEvent,
 )
 from common.rpc.link import MAX_STREAM_BYTES, Link
-from common.rpc.peers import Address, Role
+from common.rpc.peers import Address
 from common.rpc.tls import MemberTls
 from common.serialization import to_dict
 from common.values import Guest, GuestChange, GuestDisk, GuestEvent, OwnershipMarker, PowerState

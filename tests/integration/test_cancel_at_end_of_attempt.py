@@ -9,10 +9,10 @@ import pytest
 from common.errors import Busy, HostUnreachable, InnkeeperError
 from common.operation_kinds import OperationKind
 from regiond.db.pool import Database
-from regiond.operations import service, store
+from regiond.operations import intent_store, store
 from regiond.operations.attempt import Attempt
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation, OperationState, Parent
-from regiond.operations.service import Journal, Outcome
 from tests.integration.scripted_operations import ScriptedHandler, acquire, open_operation, read, running
 from tests.waiting import eventually
 
@@ -95,7 +95,7 @@ async def test_a_child_whose_parent_was_cancelled_is_due_at_once(database: Datab
     parent_id = await open_operation(database)
     (parent,) = await acquire(database)
     async with database.transaction() as db:
-        child_id = await service.insert(
+        child_id = await intent_store.insert(
             db, OperationKind.CLEAN_UP, host_id=None, host_name=None, request={}, max_failures=9,
             parent=Parent(id=parent.id, attempt=parent.attempt),
         )  # fmt: skip

@@ -12,11 +12,12 @@ from twisted.internet.defer import Deferred
 
 from common.capacity import Capacity, ResourceCapacity
 from regiond.db.pool import Database
+from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits
+from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
 from regiond.ledger.model import DiscreteResources, FleetCapacity, HostCapacity, HostLimits
-from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity, total_capacity
 from regiond.machines.compose.candidate_store import read_candidates, with_claims_here
-from regiond.placement.model import DiskRequirement, Requirements
-from regiond.placement.service import place
+from regiond.placement.ranking import place
+from regiond.placement.requirements import DiskRequirement, Requirements
 from tests.integration.ledger_fixture import CORES, FIRST_PAGES, MEMORY_MIB, PORT, LedgerFixture, prepare
 
 STORAGE = st.dictionaries(st.integers(0, 1), st.integers(1, 45), max_size=2)

@@ -11,10 +11,11 @@ from common.errors import Busy, HostUnreachable
 from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.operations import service
+from regiond.operations import intent_store
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import NewOperation, Operation, OperationState, Parent
 from regiond.operations.origin import current_origin
-from regiond.operations.service import Journal, Operations, Outcome
+from regiond.operations.service import Operations
 from tests.database import execute
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (
@@ -38,7 +39,7 @@ LATER = "update operation set not_before = now() + interval '1 hour' where id = 
 async def open_child(database: Database, parent_id: int) -> int:
     parent = Parent(id=parent_id, attempt=(await read(database, parent_id)).attempt)
     async with database.transaction() as db:
-        return await service.insert(
+        return await intent_store.insert(
             db, OperationKind.CLEAN_UP, host_id=None, host_name="sim", request={}, parent=parent, max_failures=9
         )
 
@@ -103,7 +104,7 @@ async def test_a_parent_is_cancelled_only_after_the_child_that_is_being_opened(d
     parent = await open_operation(database)
     opener = Parent(id=parent, attempt=0)
     async with database.transaction() as db:
-        child = await service.insert(
+        child = await intent_store.insert(
             db, OperationKind.CLEAN_UP, host_id=None, host_name="sim", request={}, parent=opener, max_failures=9
         )
         cancelling = asyncio.create_task(Operations(database).cancel(ADMIN, parent))
@@ -145,7 +146,7 @@ async def test_the_parent_of_many_children_is_locked_once(database: Database) ->
     async with database.transaction() as db:
         await db.execute("insert into account (id, username) overriding system value values (1, 'admin')")
         with db.query_logger(note):
-            opened = await service.insert_several(db, OperationKind.POWER, new)
+            opened = await intent_store.insert_several(db, OperationKind.POWER, new)
     assert [one.parent_id for one in opened] == [None, held.id, held.id, held.id]
     await eventually(lambda: sum("insert into operation" in one for one in queries) == 1)
     assert sum("for share" in one for one in queries) == 1

@@ -8,9 +8,10 @@ import pytest
 
 from common.errors import OutOfCapacity
 from regiond.db.pool import Database
-from regiond.ledger import service as ledger_service
+from regiond.ledger import image_claims
+from regiond.ledger import store as ledger_store
+from regiond.ledger.claims import set_discrete_totals
 from regiond.ledger.model import DiscreteResources
-from regiond.ledger.service import set_discrete_totals
 from tests.integration.ledger_fixture import (
     CORES,
     ELSEWHERE_BYTES,
@@ -79,8 +80,8 @@ async def new_copy(database: Database, ledger: LedgerFixture) -> int:
 
 async def claim_image(database: Database, ledger: LedgerFixture, copy_id: int, amount: int) -> None:
     async with database.transaction() as db:
-        await ledger_service.lock_server(db, ledger.server_id)
-        await ledger_service.claim_image(db, ledger.server_id, (copy_id, ledger.pools[0], amount))
+        await ledger_store.lock_server(db, ledger.server_id)
+        await image_claims.claim_image(db, ledger.server_id, (copy_id, ledger.pools[0], amount))
 
 
 async def test_the_copy_of_an_image_claims_what_is_left_and_no_more(database: Database, ledger: LedgerFixture) -> None:

@@ -10,9 +10,9 @@ from common.errors import Busy, InvalidRequest, WrongState
 from common.guest_spec import NicAddress
 from regiond.db.pool import Database
 from regiond.machines.wanted_nics import resolve_nics
-from regiond.networks import service as network_service
+from regiond.networks.ipam import service as ipam_service
 from regiond.networks.model import SubnetChange
-from regiond.placement.service import parse_interfaces
+from regiond.placement.interface_parser import parse_interfaces
 from tests.integration.network_fixtures import ADMIN, NetworkSetup, bridge
 
 pytestmark = pytest.mark.database
@@ -26,7 +26,7 @@ def setup(database: Database) -> NetworkSetup:
 async def assign(setup: NetworkSetup, subnet_id: int, machine: tuple[int, int]) -> None:
     """Claims 10.1.0.9 in the subnet for a machine and its NIC."""
     async with setup.database.transaction() as db:
-        await network_service.claim_static_address(
+        await ipam_service.claim_static_address(
             db, subnet_id=subnet_id, address="10.1.0.9", machine_id=machine[0], nic_id=machine[1]
         )
 
@@ -91,7 +91,7 @@ async def test_the_smallest_subnet_with_the_address_is_used(setup: NetworkSetup)
     )
     assert await setup.check("10.1.0.20") == inner.id
     async with setup.database.connection() as db:
-        address = await network_service.guest_nic_address(db, inner.id, "10.1.0.20")
+        address = await ipam_service.guest_nic_address(db, inner.id, "10.1.0.20")
     assert address == NicAddress(
         address="10.1.0.20", prefix_length=24, gateway="10.1.0.1", dns_servers=("10.1.0.2", "fd00::1")
     )
@@ -132,7 +132,7 @@ async def test_a_subnet_in_use_by_a_compose_cannot_be_deleted(setup: NetworkSetu
     subnet = await setup.networks.create_subnet(ADMIN, SubnetChange(cidr="10.1.0.0/24"))
     machine_id, nic_id = await setup.machine("web-1")
     async with setup.database.transaction() as db:
-        await network_service.claim_static_address(
+        await ipam_service.claim_static_address(
             db, subnet_id=subnet.id, address="10.1.0.9", machine_id=machine_id, nic_id=nic_id
         )
         with pytest.raises(Busy):

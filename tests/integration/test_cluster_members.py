@@ -12,7 +12,7 @@ from common.errors import InnkeeperError
 from common.hidden_text import revealed
 from common.values import ClusterMember
 from regiond.caller import Caller
-from regiond.hosts.service import begin_maintenance
+from regiond.hosts.maintenance.changes import begin_maintenance
 from regiond.maas.imports.model import PARALLEL_RUN
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import recorded_messages

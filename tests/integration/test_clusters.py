@@ -12,7 +12,7 @@ from common.errors import InnkeeperError, WrongState
 from common.values import HostFacts
 from regiond.clusters.service import apply_membership
 from regiond.db.pool import Db
-from regiond.hosts.model import HostRemoval
+from regiond.hosts.removal_model import HostRemoval
 from tests.administrators import first_administrator
 from tests.deployment.deployment import Deployment
 from tests.integration.deadlocks import loses

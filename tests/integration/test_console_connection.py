@@ -16,7 +16,7 @@ from regiond.api.http import running_requests
 from regiond.api.http.websocket import serve
 from regiond.machines.console.limits import ConsoleLimits
 from regiond.machines.console.service import Consoles
-from regiond.machines.model import MachineState
+from regiond.machines.values.states import MachineState
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.test_deployments import composed, database

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.caller import Caller, PoolRole
-from regiond.machines.model import MachineFilter
+from regiond.machines.values.search import MachineFilter
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 

@@ -10,11 +10,13 @@ import pytest
 from common.errors import OutOfCapacity
 from common.values import Guest, PowerState
 from regiond.db.pool import Database
-from regiond.hosts.service import record_guest
-from regiond.ledger import service as ledger_service
+from regiond.hosts.guest_ownership import record_guest
+from regiond.ledger import store as ledger_store
+from regiond.ledger.claims import set_discrete_totals
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources, GuestClaims
-from regiond.ledger.service import numa_nodes_of_hosts, recompute_totals, set_discrete_totals
-from regiond.placement.model import CandidateHugePages, CandidateNode
+from regiond.ledger.numa_availability import numa_nodes_of_hosts
+from regiond.ledger.totals import recompute_totals
+from regiond.placement.candidate import CandidateHugePages, CandidateNode
 from tests.integration.ledger_fixture import (
     CORES,
     FIRST_PAGES,
@@ -103,8 +105,8 @@ async def test_claims_move_with_the_machine(database: Database, ledger: LedgerFi
             " values ('two', 'amd64', '1', 4, 4096) returning id"
         )
         await set_discrete_totals(db, other, {("huge_pages", FIRST_PAGES): 1})
-        await ledger_service.lock_server(db, other)
-        await ledger_service.move_machine(db, machine_id, other)
+        await ledger_store.lock_server(db, other)
+        await ledger_store.move_machine(db, machine_id, other)
         await recompute_totals(db, other)
         moved = await db.fetch(
             "select key, total, claimed from discrete_resource where server_id = $1 order by 1", other
@@ -132,9 +134,9 @@ async def test_adopted_and_changed_machines_claim_their_actual_use(database: Dat
     await ledger.resize(machine_id, 3, 700, discrete(6))
     assert (await ledger.claimed(), await ledger.claimed_discrete()) == ((3, 700), discrete(6))
     async with database.transaction() as db:
-        await ledger_service.lock_server(db, ledger.server_id)
+        await ledger_store.lock_server(db, ledger.server_id)
         actual = GuestClaims(cores=1, memory_mib=0, discrete=discrete(7, pages={SECOND_PAGES: 9}))
-        await ledger_service.record_actual(db, server_id=ledger.server_id, machine_id=machine_id, claims=actual)
+        await ledger_store.record_actual(db, server_id=ledger.server_id, machine_id=machine_id, claims=actual)
         await recompute_totals(db, ledger.server_id)
     assert (await ledger.claimed(), await ledger.claimed_discrete()) == (
         (1, 0),
@@ -157,7 +159,7 @@ async def test_check_names_each_wrong_discrete_total(ledger: LedgerFixture) -> N
 async def test_a_removed_resource_has_a_row_while_it_is_claimed(database: Database, ledger: LedgerFixture) -> None:
     machine_id = await ledger.must_claim(0, 1, 0, {}, discrete(pages={FIRST_PAGES: 2}))
     async with database.transaction() as db:
-        await ledger_service.lock_server(db, ledger.server_id)
+        await ledger_store.lock_server(db, ledger.server_id)
         await set_discrete_totals(
             db, ledger.server_id, {("huge_pages", FIRST_PAGES): 0, ("virtual_functions", PORT): 0}
         )

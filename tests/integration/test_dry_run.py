@@ -17,14 +17,10 @@ from common.serialization import to_dict
 from common.values import HugePages, NumaNode
 from regiond.db.pool import Database
 from regiond.machines.compose.host_search import search_hosts
-from regiond.placement.model import (
-    Candidate,
-    CandidateInterface,
-    CandidateNode,
-    Evaluation,
-    Strategy,
-)
-from regiond.placement.service import place
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateNode
+from regiond.placement.model import Evaluation
+from regiond.placement.ranking import place
+from regiond.placement.requirements import Strategy
 from tests.deployment.deployment import Deployment
 from tests.fleet_networks import SPACES, VLANS
 from tests.fleets import POOLS, ZONES, fleet, requirements

@@ -12,7 +12,7 @@ import pytest
 from common.errors import NotAllowed, NotFound
 from regiond.caller import Caller
 from regiond.credentials.model import SentCredential
-from regiond.credentials.service import record_sent
+from regiond.credentials.sent_store import record_sent
 from regiond.db.pool import Database
 from regiond.racks import store
 from regiond.racks.service import Racks

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
-from regiond.hosts.model import HostRemoval
 from regiond.hosts.operation_intents import open_removal
+from regiond.hosts.removal_model import HostRemoval
 from tests.clock import in_no_time
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment

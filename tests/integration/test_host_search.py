@@ -10,8 +10,11 @@ from attrs import evolve
 
 from regiond.db.pool import Database
 from regiond.machines.compose.host_search import SHORTLIST_SIZE, search_hosts
-from regiond.placement.model import Placement, Requirements, Strategy
-from regiond.placement.service import explain, parse_interfaces, parse_rules, parse_storage
+from regiond.placement.affinity import parse_rules
+from regiond.placement.interface_parser import parse_interfaces
+from regiond.placement.model import Placement, explain
+from regiond.placement.requirements import Requirements, Strategy
+from regiond.placement.storage_parser import parse_storage
 from tests.bench.prefilled import prefill
 
 HOSTS = 130

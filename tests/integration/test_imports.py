@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from regiond.db.pool import Db
-from regiond.exports.service import DiskParts
+from regiond.exports.reading import DiskParts
 from regiond.machines.compose.service import Composer
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from regiond.db.pool import Database, Db
-from regiond.operations import lease_store, service
+from regiond.operations import lease_store, wait_store
+from regiond.operations import store as operation_store
 from tests.database import execute
 from tests.integration.scripted_operations import acquire, open_operation
 from tests.integration.tables import lock_waiters
@@ -36,7 +37,7 @@ async def two_leased(database: Database, owner: UUID) -> tuple[int, int]:
     first, second = await open_operation(database), await open_operation(database)
     await acquire(database, owner)
     async with database.connection() as db:
-        await service.explain(db, first, {"row": "stored after the second"})
+        await operation_store.explain(db, first, {"row": "stored after the second"})
     return first, second
 
 
@@ -44,7 +45,7 @@ async def two_leased(database: Database, owner: UUID) -> tuple[int, int]:
 async def locked(database: Database, operation_id: int) -> AsyncIterator[Db]:
     """An open transaction that has changed the operation."""
     async with database.transaction() as db:
-        await service.explain(db, operation_id, {"changed": "by another transaction"})
+        await operation_store.explain(db, operation_id, {"changed": "by another transaction"})
         yield db
 
 
@@ -53,7 +54,7 @@ async def renew(db: Db, owner: UUID, ids: tuple[int, int]) -> None:
 
 
 async def wake(db: Db, _: UUID, __: tuple[int, int]) -> None:
-    await service.wake_waiting(db)
+    await wait_store.wake_waiting(db)
 
 
 @pytest.mark.parametrize("change", [renew, wake])

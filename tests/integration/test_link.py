@@ -26,7 +26,11 @@ from common.errors import (
     VersionMismatch,
 )
 from common.rpc.command import Command
-from common.rpc.connection import MAX_UNSENT_BYTES, Address, Limits, Link, LinkProtocol, Side, connect
+from common.rpc.connection import MAX_UNSENT_BYTES, LinkProtocol, connect
+from common.rpc.handlers import Side
+from common.rpc.link import Link
+from common.rpc.peers import Address
+from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.listener import MAX_LINKS_OF_RACK

@@ -15,7 +15,8 @@ from common.errors import (
     NotAllowed,
 )
 from common.rpc import connection
-from common.rpc.connection import Side, connect
+from common.rpc.connection import connect
+from common.rpc.handlers import Side
 from common.rpc.tls import MemberTls
 from regiond.racks.enrolment import listener
 from regiond.racks.enrolment.handshake_queue import HandshakeRates

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from regiond.caller import Caller
-from regiond.machines.model import MachineState
+from regiond.machines.values.states import MachineState
 from tests.browser.fleet import PASSWORD
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql

@@ -6,8 +6,9 @@ import pytest
 from attrs import evolve
 
 from regiond.db.pool import Database
-from regiond.machines.model import MachineColumn, MachineFilter, MachineSearch, MachineState
 from regiond.machines.page_store import ordered_ids
+from regiond.machines.values.search import MachineColumn, MachineFilter, MachineSearch
+from regiond.machines.values.states import MachineState
 from regiond.machines.view_store import list_machines, machine_ids, of_host, read_all
 from regiond.search_query import SearchQuery
 from tests.bench.prefilled import prefill

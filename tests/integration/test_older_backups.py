@@ -16,7 +16,7 @@ from regiond.audit.service import Audit
 from regiond.backup.model import Contents
 from regiond.backup.target import Target
 from regiond.backup_commands import back_up, restore
-from regiond.credentials.service import open_master_key
+from regiond.credentials.master_key import open_master_key
 from regiond.db import migrate as migrations
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database

@@ -15,8 +15,9 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, wait_store
 from regiond.operations.attempt import UNDO_BUSY_S
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationState, retry_delay_s
-from regiond.operations.service import Journal, Operations, Outcome
+from regiond.operations.service import Operations
 from tests.database import execute, fetchval
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (

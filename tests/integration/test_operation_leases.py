@@ -10,9 +10,8 @@ import pytest
 from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
-from regiond.operations.handler import Journal, Outcome
+from regiond.operations.handler import Journal, LeaseLost, Outcome
 from regiond.operations.model import ErrorRecord, Operation, OperationState
-from regiond.operations.service import LeaseLost
 from tests.database import execute
 from tests.integration.scripted_operations import (
     PausedStep,

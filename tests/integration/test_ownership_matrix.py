@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
-from regiond.accounts.service import with_grants
+from regiond.accounts.grants import with_grants
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.resources.registry import SERVED
 from regiond.caller import Caller, Permission
-from regiond.machines.model import MachineFilter, MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import is_free, may_act, may_allocate
+from regiond.machines.values.search import MachineFilter
+from regiond.machines.values.states import MachineState
 from tests.deployment.deployment import Deployment
 from tests.integration.object_paths import path_to
 from tests.integration.two_pools import NATIVE, USERNAMES, Role, TwoPools, two_pools

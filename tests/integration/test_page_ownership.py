@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from regiond.caller import Caller, Permission
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import may_act, may_allocate, may_delete
+from regiond.machines.values.states import MachineState
 from regiond.ui.machines.bulk_actions import ACTIONS as BULK_ACTIONS
 from regiond.ui.machines.machine_actions import ACTIONS as VM_ACTIONS
 from regiond.ui.page import Page

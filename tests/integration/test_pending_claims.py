@@ -16,7 +16,7 @@ from regiond.db.pool import Database
 from regiond.machines.compose.model import ValidatedCompose
 from regiond.machines.compose.requirements import Validator
 from regiond.machines.compose.reservation import Reservation
-from regiond.machines.model import ComposeIntent
+from regiond.machines.values.requests import ComposeIntent
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import (

@@ -12,7 +12,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.machines.compose.model import HostAssignment, ValidatedCompose
 from regiond.machines.compose.permits import permit, within_pool_quotas
-from regiond.machines.model import ComposeIntent
+from regiond.machines.values.requests import ComposeIntent
 from regiond.placement.model import DiskPlacement, Evaluation
 from tests.database import execute, fetchval
 from tests.unit.candidates import HOST, SMALL

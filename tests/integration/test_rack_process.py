@@ -18,8 +18,8 @@ from attrs import define
 from common.errors import InnkeeperError, LinkLost
 from common.guest_spec import GuestSpec
 from common.release import running_release
-from common.rpc.connection import Link
 from common.rpc.host_commands import HOST_COMPOSE, HOST_DISCOVER, HOST_REACH, ComposeCall, Fence, HostCall
+from common.rpc.link import Link
 from common.values import DriverType, Guest, HostAccess
 from tests.deployment.simulated_host import SimulatedHost
 from tests.integration.linked import INSTALLATION, Region

@@ -22,8 +22,9 @@ from regiond.events.service import Events
 from regiond.racks import store
 from regiond.racks.admission_model import check_name
 from regiond.racks.enrolment.admission import Admission
+from regiond.racks.enrolment.rpc_clients import RpcClients
 from regiond.racks.reach.heartbeat import Heartbeat
-from regiond.racks.service import Racks, RpcClients
+from regiond.racks.service import Racks
 from tests.administrators import add_administrator
 from tests.database import execute, fetchval
 from tests.integration.joined_racks import ADMIN, joined_rack, signing_request, token_secret

@@ -13,10 +13,10 @@ from common.errors import BadSettings, WrongState
 from regiond.admin_commands import first_administrator
 from regiond.audit.service import Audit
 from regiond.backup.model import BackupFailed
-from regiond.backup.service import Source, write_backup
 from regiond.backup.target import Target
+from regiond.backup.writing import Source, write_backup
 from regiond.backup_commands import restore
-from regiond.credentials.service import open_master_key
+from regiond.credentials.master_key import open_master_key
 from regiond.database_setup.service import change_own_schema
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import UNFINISHED_RESTORE, packaged

@@ -13,9 +13,10 @@ from regiond.admin_commands import rewrap_secrets
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import install_key, open_key_file, open_master_key
 from regiond.credentials.model import KeyPair
+from regiond.credentials.rewrap import BULK_USER_DATA as NAME
+from regiond.credentials.rewrap import MAAS_IMPORT_KEY
 from regiond.credentials.seal import MasterKey
-from regiond.credentials.service import BULK_USER_DATA as NAME
-from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.maas.imports import store as maas_store

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from common.certificates import CLIENT_LIFETIME, load_certificate, utc_now
+from common.certificates import CLIENT_LIFETIME, Role, load_certificate, utc_now
 from common.errors import BadSettings, LinkLost, NotAllowed
 from common.rpc.connection import connect
 from common.rpc.handlers import Side
 from common.rpc.link import Link
-from common.rpc.peers import Address, Role
+from common.rpc.peers import Address
 from common.rpc.tls import MemberTls
 from innkeeper import rpc
 from innkeeper.client_credentials import CERTIFICATE, CertificateRenewal, read_identity

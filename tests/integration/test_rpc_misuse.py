@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from common.certificates import Role
 from common.errors import InvalidRequest, LinkLost, NotAllowed
 from common.rpc.connection import connect
 from common.rpc.handlers import Side
 from common.rpc.host_commands import HOST_EVENT, HostEvent
 from common.rpc.link import Link
-from common.rpc.peers import Address, Role
+from common.rpc.peers import Address
 from common.rpc.region_commands import RACK_RENEW, RenewCall
 from common.rpc.tls import MemberTls
 from common.serialization import to_dict

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from regiond.backup.model import BackupFailed
-from regiond.backup.service import Source, verify, write_backup
-from regiond.credentials.service import MasterKey, open_master_key
+from regiond.backup.writing import Source, verify, write_backup
+from regiond.credentials.master_key import open_master_key
+from regiond.credentials.seal import MasterKey
 from regiond.db.pool import Database
 from regiond.racks.enrolment.installation import open_authority
 

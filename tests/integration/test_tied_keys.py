@@ -12,9 +12,10 @@ from attrs import evolve
 from common.errors import Busy, IdempotencyMismatch, OutOfCapacity
 from common.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency import store
 from regiond.idempotency.model import IdempotencyKey
-from regiond.operations import service
+from regiond.operations import intent_store
 from regiond.operations.service import Operations
 from tests.database import execute, fetchval
 from tests.integration.tables import lock_waiters
@@ -52,10 +53,10 @@ def opening(database: Database, key: IdempotencyKey) -> Callable[[], Awaitable[i
 
 
 async def opened(db: Db, key: IdempotencyKey) -> int:
-    operation_id = await service.insert(
+    operation_id = await intent_store.insert(
         db, OperationKind.CLEAN_UP, host_id=None, host_name=None, account_id=key.account_id, request={}, max_failures=1
     )
-    await service.tie_key(db, key, operation_id)
+    await idempotency_service.tie_key(db, key, operation_id)
     return operation_id
 
 

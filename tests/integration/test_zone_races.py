@@ -12,7 +12,7 @@ from attrs import define
 
 from common.compose_request import ComposeRequest
 from regiond.groups import store
-from regiond.hosts.service import move_to_zone
+from regiond.hosts.store import move_to_zone
 from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import (

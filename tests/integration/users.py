@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import evolve
 
 from innkeeper.http import Api
-from regiond.accounts.service import Accounts, grant_default
+from regiond.accounts.grants import grant_default
+from regiond.accounts.service import Accounts
 from regiond.caller import Caller
 from regiond.events.service import Events
 from tests.deployment.deployment import Deployment

@@ -5,9 +5,9 @@ from __future__ import annotations
 from attrs import evolve
 
 from common.values import NicKind
-from regiond.placement.model import Candidate, CandidateInterface, CandidateSubnet
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateSubnet
+from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.nic_attachment import attach_nics
-from regiond.placement.service import parse_interfaces
 from tests.unit.candidates import HOST
 
 LAN = CandidateSubnet(id=1, name="lan-v4", cidr="10.1.0.0/24")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from common.units import BYTES_PER_GB
 from common.values import NicKind
-from regiond.placement.model import Candidate, CandidateInterface, CandidateStoragePool, Evaluation, Requirements
-from regiond.placement.service import parse_storage, place
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateStoragePool
+from regiond.placement.model import Evaluation
+from regiond.placement.ranking import place
+from regiond.placement.requirements import Requirements
+from regiond.placement.storage_parser import parse_storage
 
 
 def storage_pool(

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import pytest
 from attrs import define, field
 
+from common.certificates import Role
 from common.guest_spec import GuestSpec
 from common.rpc.command import Command
-from common.rpc.connection import Link, Role, Side
+from common.rpc.handlers import Side
 from common.rpc.host_commands import (
     HOST_COMPOSE,
     HOST_DISCOVER,
@@ -25,6 +26,7 @@ from common.rpc.host_commands import (
     HostUnwatched,
 )
 from common.rpc.host_method import CallClass
+from common.rpc.link import Link
 from common.serialization import from_dict
 from common.values import DriverType, HostAccess
 from rackd.commands import HostCommands

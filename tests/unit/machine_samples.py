@@ -9,19 +9,15 @@ from attrs import evolve
 from common.operation_kinds import OperationKind
 from regiond.exports.model import Export, ExportedDisk, ExportedNic, ExportState, MachineDescription
 from regiond.hosts.model import GuestView
-from regiond.machines.model import (
-    DetachedMachine,
-    DeviceNicView,
-    DeviceView,
-    DiskView,
-    ForgottenMachine,
-    KeptDisk,
-    MachineState,
-    MachineView,
-    NicView,
-)
+from regiond.machines.model import MachineView
+from regiond.machines.values.adoption import DetachedMachine, ForgottenMachine
+from regiond.machines.values.devices import DeviceNicView, DeviceView
+from regiond.machines.values.disks import DiskView, KeptDisk
+from regiond.machines.values.nics import NicView
+from regiond.machines.values.states import MachineState
 from regiond.operations.model import LogLine, Operation, OperationState
-from regiond.placement.model import Check, DiskPlacement, Evaluation, Failure, Placement
+from regiond.placement.checks import Check, Failure
+from regiond.placement.model import DiskPlacement, Evaluation, Placement
 from tests.unit.api_samples import AT, POOL, ZONE
 
 MACHINE = MachineView(

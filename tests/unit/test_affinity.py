@@ -11,26 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.placement.model import (
+from regiond.placement.affinity import (
     NO_MEMBERS,
-    Candidate,
     GroupMembers,
     GroupOnHost,
     GroupRule,
-    PendingClaim,
     Policy,
-    Requirements,
-)
-from regiond.placement.service import (
     check_policies,
-    explain,
     group_restrictions,
     group_standing,
     parse_rules,
-    place,
-    place_sequentially,
-    with_pending_members,
 )
+from regiond.placement.candidate import Candidate
+from regiond.placement.claimed_hosts import with_pending_members
+from regiond.placement.model import PendingClaim, explain
+from regiond.placement.ranking import place, place_sequentially
+from regiond.placement.requirements import Requirements
 from tests.unit.candidates import HOST, SMALL, storage_pool
 
 POLICIES = {"db": Policy.AFFINITY, "near": Policy.AFFINITY, "web": Policy.ANTI_AFFINITY, "apart": Policy.ANTI_AFFINITY}

@@ -16,10 +16,13 @@ from common.errors import InvalidRequest
 from common.values import NicKind
 from regiond.machines.allocation.constraints import compose_intent, device_constraints, no_match
 from regiond.machines.allocation.matching import assign, labels_as_composed, match_labels
-from regiond.machines.model import AllocateRequest, DiskView, MachineView, NicView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskView
+from regiond.machines.values.nics import NicView
+from regiond.machines.values.requests import AllocateRequest
 from regiond.networks.model import Subnet, Vlan
-from regiond.placement.model import CandidateInterface, CandidateSubnet
-from regiond.placement.service import parse_interfaces
+from regiond.placement.candidate import CandidateInterface, CandidateSubnet
+from regiond.placement.interface_parser import parse_interfaces
 from tests.unit.machine_samples import MACHINE
 
 GB = 10**9

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.compose_request import ComposeRequest
 from common.errors import WrongState
-from regiond.machines.model import HostConstraints
+from regiond.machines.values.requests import HostConstraints
 from regiond.placement.model import DryRun
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble

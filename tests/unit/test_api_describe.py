@@ -14,13 +14,13 @@ from common.release import running_release
 from innkeeper.api_description import read_description
 from innkeeper.arguments import parse_call
 from regiond.api.compression import compressed
-from regiond.api.declaration.endpoint import Permission
 from regiond.api.description.describe import describe, description_hash
 from regiond.api.description.openapi import openapi
 from regiond.api.etags import etag_of
 from regiond.api.resources.empty_lists import RESOURCES as EMPTY_LISTS
 from regiond.api.resources.registry import DESCRIBED, DOCUMENTED, RESOURCES, SERVED
 from regiond.api.urls import BASE
+from regiond.caller import Permission
 from regiond.hosts.model import GuestFilter
 from tests.unit.api_double import ApiDouble
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regiond.machines.model import DiskToGrow
+from regiond.machines.values.disks import DiskToGrow
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import RACK_ID
 

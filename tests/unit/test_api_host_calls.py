@@ -8,7 +8,8 @@ import pytest
 
 from common.values import DriverType
 from regiond.api.declaration.endpoint import SiteInfo
-from regiond.hosts.model import HostChange, HostRemoval, NewHost
+from regiond.hosts.model import HostChange, NewHost
+from regiond.hosts.removal_model import HostRemoval
 from tests.unit.answers.accounts import USER_KEY
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN

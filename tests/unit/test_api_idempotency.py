@@ -8,10 +8,10 @@ import pytest
 from attrs import define, evolve, frozen
 
 from common.errors import DatabaseUnavailable, NotFound, WrongState
-from regiond.api.declaration.endpoint import Endpoint, Permission, Resource
+from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
-from regiond.caller import Caller
+from regiond.caller import Caller, Permission
 from regiond.groups.service import Groups as GroupService
 from regiond.idempotency.model import MAX_ANSWER_BYTES, StoredKey
 from tests.signatures import in_place_of

@@ -22,7 +22,7 @@ from regiond.api.resources.registry import RESOURCES
 from regiond.audience import HIDDEN_REASON
 from regiond.caller import Caller
 from regiond.long_list import LongList
-from regiond.machines.model import MachineFilter
+from regiond.machines.values.search import MachineFilter
 from tests.unit.api_double import ApiDouble, json_of, result_of
 from tests.unit.api_samples import ADMIN, ZONE
 from tests.unit.good_requests import request

@@ -19,7 +19,7 @@ from regiond.api.serializers.capacity import RESOURCE_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON, VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, STATUS, power_word
 from regiond.hosts.model import Amounts, HostState
-from regiond.machines.model import MachineState
+from regiond.machines.values.states import MachineState
 from regiond.networks.model import SeenAddress, Subnet
 from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.api_samples import AT, FILE_CONTENT

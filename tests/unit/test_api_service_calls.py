@@ -13,7 +13,9 @@ from common.values import PowerAction
 from regiond.events.model import EventFilter, Level
 from regiond.groups.model import PoolChange
 from regiond.images.model import ImageState
-from regiond.machines.model import MAAS_STATUS, AllocateRequest, MachineFilter, MachineState
+from regiond.machines.values.requests import AllocateRequest
+from regiond.machines.values.search import MachineFilter
+from regiond.machines.values.states import MAAS_STATUS, MachineState
 from regiond.reconciler.model import DiscrepancyKind
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from regiond.caller import Caller, PoolRole
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.model import TRANSIENT, MachineState, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.states import TRANSIENT, MachineState
 from regiond.ui.machines.bulk_actions import ACTIONS, offered, split
 
 ADMIN = Caller(account_id=1, username="mira", is_admin=True)

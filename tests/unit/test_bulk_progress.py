@@ -6,7 +6,7 @@ import pytest
 
 from common.serialization import from_dict, to_dict
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
-from regiond.machines.model import BulkAction
+from regiond.machines.values.bulk import BulkAction
 from regiond.operations.model import Child, OperationState
 
 QUEUED, RUNNING = OperationState.QUEUED, OperationState.RUNNING

@@ -70,7 +70,9 @@ from common.rpc.client_commands import (
     RemoveInterfaceCall,
     SetBootCall,
 )
-from common.rpc.connection import Handler, Handlers, Link, Peer
+from common.rpc.handlers import Handler, Handlers
+from common.rpc.link import Link
+from common.rpc.peers import Peer
 from common.values import PowerAction
 from innkeeper import region_calls, rpc
 from innkeeper.commands.enrolment import write_identity

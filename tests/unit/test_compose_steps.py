@@ -27,12 +27,13 @@ from regiond.maas.bridge.registrations import Registrations
 from regiond.machines.clones.steps import GuestCopies
 from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler
 from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOSTS, ComposeMachine
-from regiond.machines.model import ComposeIntent
 from regiond.machines.transfer.import_steps import ImportedDisks
+from regiond.machines.values.requests import ComposeIntent
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation, OperationState
-from regiond.placement.model import Check, Evaluation, Failure, Placement
-from regiond.racks.service import HostCalls
+from regiond.placement.checks import Check, Failure
+from regiond.placement.model import Evaluation, Placement
+from regiond.racks.calls.host_calls import HostCalls
 from tests.signatures import in_place_of
 from tests.unit.api_double import result_of
 from tests.unit.api_samples import AT

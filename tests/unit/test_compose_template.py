@@ -6,7 +6,7 @@ from attrs import evolve
 
 from common.values import PowerState
 from regiond.caller import Caller
-from regiond.machines.model import MachineState
+from regiond.machines.values.states import MachineState
 from regiond.ui.machines import compose_template
 from regiond.ui.machines.compose_form import ComposeForm, DiskRow, NicRow
 from regiond.ui.machines.compose_request import asked_by

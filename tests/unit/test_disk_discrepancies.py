@@ -9,7 +9,8 @@ import pytest
 
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
-from regiond.machines.model import ActualDisk, DiskOrigin, LedgerDisk, ListedDisks, compared
+from regiond.machines.values.disks import DiskOrigin
+from regiond.machines.values.listed_disks import ActualDisk, LedgerDisk, ListedDisks, compared
 from regiond.reconciler.disks.detection import MachineDisks, detect
 from regiond.reconciler.model import DiscrepancyKind, RepairPolicy
 

@@ -9,7 +9,7 @@ import pytest
 from common.values import DriverType, OwnershipMarker
 from common.volume_names import short_volume_name, volume_name
 from regiond.machines.disk_fates import DiskFate, disk_fate
-from regiond.machines.model import DiskOrigin, DiskView
+from regiond.machines.values.disks import DiskOrigin, DiskView
 
 MARKER = OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2))
 OF_OTHER_MACHINE = volume_name(OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=3)), 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidRequest, NotFound
-from regiond.machines.model import DiskView, named_disk
+from regiond.machines.values.disk_references import named_disk
+from regiond.machines.values.disks import DiskView
 
 
 def disk(number: int, index: int, label: str = "") -> DiskView:

@@ -12,17 +12,17 @@ from common.guest_spec import GuestSpec, NicAddress
 from common.values import DriverType, NicKind, OwnershipMarker
 from common.volume_names import volume_name
 from regiond.machines.guest_spec import guest_spec
-from regiond.placement.model import (
-    DEFAULT_ROOT_BYTES,
+from regiond.placement.candidate import (
     Candidate,
     CandidateHugePages,
     CandidateInterface,
     CandidateNode,
     CandidateSubnet,
-    PinRequirement,
-    Requirements,
 )
-from regiond.placement.service import parse_interfaces, parse_storage, place
+from regiond.placement.interface_parser import parse_interfaces
+from regiond.placement.ranking import place
+from regiond.placement.requirements import DEFAULT_ROOT_BYTES, PinRequirement, Requirements
+from regiond.placement.storage_parser import parse_storage
 from tests.unit import candidates
 from tests.unit.candidates import storage_pool
 

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from common.capacity import Capacity, ResourceCapacity
 from common.hardware import NetworkDevice, NetworkPort
-from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
+from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.ui import formats
 from regiond.ui.hosts.host_summary import host_summary, pool_meters, sriov_ports
 from regiond.ui.hosts.numa_cards import numa_cards

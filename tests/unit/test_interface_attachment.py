@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.values import NicKind
-from regiond.placement.model import Candidate, CandidateInterface, NicAttachment
-from regiond.placement.nic_attachment import attach_nics, default_attachment
-from regiond.placement.service import parse_interfaces, required_functions
+from regiond.placement.candidate import Candidate, CandidateInterface
+from regiond.placement.interface_parser import parse_interfaces
+from regiond.placement.model import NicAttachment
+from regiond.placement.nic_attachment import attach_nics, default_attachment, required_functions
 from tests.unit.candidate_interfaces import ALL, BOND, BRIDGE, PHYSICAL, PORT, VLAN, host, rejection
 
 SRIOV = evolve(PORT, id=1)

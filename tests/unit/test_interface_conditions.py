@@ -6,9 +6,9 @@ import pytest
 from attrs import evolve
 
 from common.values import NicKind
-from regiond.placement.model import CandidateInterface
+from regiond.placement.candidate import CandidateInterface
+from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.nic_attachment import attach_nics
-from regiond.placement.service import parse_interfaces
 from tests.unit.candidate_interfaces import ALL, BOND, BRIDGE, DMZ, PHYSICAL, UNCONNECTED, host, rejection
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.placement.interface_parser import MAX_NICS, nic_name
-from regiond.placement.model import Condition, NicRequirement
-from regiond.placement.service import parse_interfaces, referenced_networks
+from regiond.placement.interface_parser import MAX_NICS, nic_name, parse_interfaces
+from regiond.placement.network_selectors import referenced_networks
+from regiond.placement.requirements import Condition, NicRequirement
 
 
 def condition(key: str, *values: str, negated: bool = False) -> Condition:

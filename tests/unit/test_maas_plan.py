@@ -13,7 +13,7 @@ from common.maas.inventory import Domain, LeftOut, Named, Subnet, Vlan
 from regiond.maas.imports.model import ItemState, Plan
 from regiond.maas.imports.region_state import KnownGuest, KnownMachine, KnownSubnet, KnownUser, host_key
 from regiond.maas.imports.statuses import NAMES, becomes
-from regiond.machines.model import MachineState
+from regiond.machines.values.states import MachineState
 from tests.maas_site.plans import DB, EMPTY, FULL, LIBVIRT, SITE, WEB, host, item, machine, plan, planned, user
 
 NEW, EXISTS, CONFLICT, LEFT_OUT = ItemState.NEW, ItemState.EXISTS, ItemState.CONFLICT, ItemState.LEFT_OUT

@@ -17,7 +17,7 @@ from regiond.machines.lifecycle import (
     not_removed_events,
     restored_state,
 )
-from regiond.machines.model import MAAS_STATUS, TRANSIENT, MachineState
+from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MachineState
 
 ENDS_WITH_ITS_ROW = {MachineState.FAILED_COMPOSE}  # no operation deletes it: it has nothing on a host
 INITIAL = (MachineState.COMPOSING, MachineState.ADOPTING)

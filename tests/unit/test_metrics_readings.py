@@ -10,9 +10,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from common.errors import DatabaseUnavailable
+from common.process.metric_families import Family, Sample
 from regiond.db.pool import Database
 from regiond.metrics import readings
-from regiond.metrics.families import Family, Reading, Sample
+from regiond.metrics.families import Reading
 from regiond.metrics.readings import Readings
 from tests.clock import advance, in_no_time
 from tests.signatures import in_place_of

@@ -5,15 +5,11 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from regiond.placement.cpu_pinning import choose_cores
-from regiond.placement.model import (
-    CandidateHugePages,
-    CandidateNode,
-    HugePagesPlacement,
-    PinRequirement,
-    Requirements,
-)
-from regiond.placement.service import core_ranges, parse_storage
+from regiond.placement.candidate import CandidateHugePages, CandidateNode
+from regiond.placement.cpu_pinning import choose_cores, core_ranges
+from regiond.placement.model import HugePagesPlacement
+from regiond.placement.requirements import PinRequirement, Requirements
+from regiond.placement.storage_parser import parse_storage
 from tests.unit import candidates
 from tests.unit.candidates import evaluated
 

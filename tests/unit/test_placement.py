@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
-from regiond.placement.candidate import claimable
-from regiond.placement.model import Candidate, Requirements
-from regiond.placement.service import parse_storage, place
+from regiond.placement.candidate import Candidate, claimable
+from regiond.placement.ranking import place
+from regiond.placement.requirements import Requirements
+from regiond.placement.storage_parser import parse_storage
 from tests.unit.candidates import HOST, SMALL, evaluated, storage_pool
 
 

@@ -7,14 +7,8 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from regiond.placement.model import (
-    Candidate,
-    CandidateHugePages,
-    CandidateNode,
-    DiskRequirement,
-    PinRequirement,
-    Requirements,
-)
+from regiond.placement.candidate import Candidate, CandidateHugePages, CandidateNode
+from regiond.placement.requirements import DiskRequirement, PinRequirement, Requirements
 from tests.unit import candidates
 from tests.unit.candidates import evaluated, storage_pool
 

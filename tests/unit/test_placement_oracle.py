@@ -14,17 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.values import NicKind
-from regiond.placement.model import (
-    ANY_HOST,
-    Candidate,
-    CandidateInterface,
-    DiskRequirement,
-    Evaluation,
-    HostFilter,
-    Requirements,
-)
+from regiond.placement.candidate import Candidate, CandidateInterface
+from regiond.placement.model import Evaluation, explain
+from regiond.placement.nic_attachment import required_functions
+from regiond.placement.ranking import place
 from regiond.placement.reason_phrases import NAMED_IN_REASON
-from regiond.placement.service import explain, parse_storage, place, required_functions
+from regiond.placement.requirements import ANY_HOST, DiskRequirement, HostFilter, Requirements
+from regiond.placement.storage_parser import parse_storage
 from tests.fleets import at_a_boundary, fleet, requirements
 from tests.oracle import NumaWay, fits, nic_ways, numa_ways, physical_cores, storage
 from tests.oracle_reasons import is_true

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from regiond.placement.model import Check
+from regiond.placement.checks import Check
 from regiond.ui.placement_view import refusal_of_host, rejections
 
 

@@ -20,7 +20,6 @@ from common.errors import (
     StaleAttempt,
     Unsupported,
 )
-from common.rpc.connection import Link
 from common.rpc.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
@@ -45,6 +44,7 @@ from common.rpc.host_commands import (
     RemoveVolumesCall,
     SetGenerationCall,
 )
+from common.rpc.link import Link
 from common.values import DriverType, OwnershipMarker, PowerAction, PowerState
 from rackd.commands import GUESTS_PER_PART
 from rackd.drivers.simulated.guests import add_volume

@@ -11,13 +11,13 @@ from common.errors import (
     DeadlineExceeded,
     InnkeeperError,
 )
-from common.rpc.connection import Link
 from common.rpc.host_commands import (
     HOST_DISCONNECT,
     HOST_WATCH,
     DisconnectCall,
 )
 from common.rpc.host_method import CallClass
+from common.rpc.link import Link
 from common.values import GuestEvent
 from tests.deployment.simulated_host import SimulatedHost
 from tests.unit.linked_rack import Rack, compose, host_call, link, rack, send

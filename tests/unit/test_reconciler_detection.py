@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from regiond.hosts.model import Tombstone
+from regiond.hosts.restored_guests import Tombstone
 from regiond.ledger.model import TotalMismatch
-from regiond.machines.model import TRANSIENT, MachineState
+from regiond.machines.values.states import TRANSIENT, MachineState
 from regiond.reconciler.claims import detection as claims
 from regiond.reconciler.claims.detection import GuestClaims, OrphanedClaim, SuspectAddress
 from regiond.reconciler.guests import detection as guests

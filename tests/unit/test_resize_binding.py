@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from common.errors import InvalidRequest, OutOfCapacity
 from common.values import GuestSize
 from regiond.ledger.model import DiscreteResources
-from regiond.machines.model import SizeRequest
 from regiond.machines.resize.binding import BoundMachine, guest_placement, new_binding, newly_taken, without
-from regiond.placement.model import Candidate, CandidateHugePages, CandidateNode
+from regiond.machines.values.resize import SizeRequest
+from regiond.placement.candidate import Candidate, CandidateHugePages, CandidateNode
 
 PAGES = "0/2048"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regiond.hosts.service import HOST_FIELDS
-from regiond.machines.service import MACHINE_FIELDS
+from regiond.hosts.search.fields import HOST_FIELDS
+from regiond.machines.search.fields import MACHINE_FIELDS
 from regiond.search_query import parse
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "search.md"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.machines.service import MACHINE_FIELDS
+from regiond.machines.search.fields import MACHINE_FIELDS
 from regiond.search_numbers import ALL, COUNT, HIGHEST, MEMORY_MIB, Ranges, is_in, parse_number, ranges_of
 from regiond.search_query import (
     MAX_LENGTH,

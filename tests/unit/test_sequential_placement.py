@@ -9,17 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.values import NicKind
-from regiond.placement.model import (
-    Candidate,
-    CandidateInterface,
-    CandidateStoragePool,
-    Evaluation,
-    PendingClaim,
-    Placement,
-    Requirements,
-    Strategy,
-)
-from regiond.placement.service import after_claim, parse_storage, place, place_sequentially, with_pending_claims
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateStoragePool
+from regiond.placement.claimed_hosts import after_claim, with_pending_claims
+from regiond.placement.model import Evaluation, PendingClaim, Placement
+from regiond.placement.ranking import place, place_sequentially
+from regiond.placement.requirements import Requirements, Strategy
+from regiond.placement.storage_parser import parse_storage
 from tests.fleets import fleet, requirements
 
 HOSTS = 5

@@ -16,7 +16,10 @@ from common.operation_kinds import KIND_WORDS, OperationKind
 from common.serialization import to_dict
 from common.values import GuestRef, OwnershipMarker
 from regiond.caller import Caller, PoolRole
-from regiond.machines.model import BulkAction, Copied, MachineState, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.bulk import BulkAction
+from regiond.machines.values.clones import Copied
+from regiond.machines.values.states import MachineState
 from regiond.operations.model import Child, LogLine, Operation, OperationState
 from regiond.ui.lists.task_filters import read_filters
 from regiond.ui.machines.bulk_actions import ACTIONS

@@ -13,7 +13,8 @@ from common.deployment_spec import ImageFormat
 from common.values import DriverType, PowerState
 from regiond.caller import Caller, PoolRole
 from regiond.images.model import Image, ImageState
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.states import MachineState
 from regiond.ui.machines.deploy_form import (
     encoded_user_data,
     image_choices,

@@ -10,7 +10,8 @@ from attrs import evolve
 from common.capacity import Capacity, ResourceCapacity
 from common.errors import InvalidRequest
 from common.values import DriverType
-from regiond.hosts.model import ErrorDetails, HostState, HostView, TrustProblem
+from regiond.hosts.error_details import ErrorDetails, TrustProblem
+from regiond.hosts.model import HostState, HostView
 from regiond.ledger.model import HostLimits
 from regiond.ui.forms.question import Question
 from regiond.ui.hosts.host_questions import asks_on_add, settings_question, trust_question

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from common.usage import GuestUsage, HostUsage, Usage
-from regiond.machines.model import MachineColumn
+from regiond.machines.values.search import MachineColumn
 from regiond.usage.model import amount_of, filled_url, host_view, machine_view, percent, plausible, plausible_history
 from tests.unit.answers.usage import AT, HISTORY, USED
 

@@ -12,7 +12,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from attrs import evolve
 
 from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting
-from regiond.api.declaration.endpoint import Call, Endpoint, Find, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Find, Result
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.list_page import Page, page_reply
 from regiond.api.declaration.lists import PLAIN, ListOptions, check_sort, list_reply, option_fields
@@ -21,6 +21,7 @@ from regiond.api.declaration.serializer import Serializer, array
 from regiond.api.replies import Reply, json_reply
 from regiond.api.services import Services
 from regiond.audience import shown_to
+from regiond.caller import Permission
 from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
 

@@ -13,7 +13,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.deletion import DELETION_PLAN_JSON, MACHINE_REMOVAL_PLAN_JSON
 from regiond.deletion_plan import DeletionPlan
-from regiond.machines.service import MachineRemovalPlan
+from regiond.machines.machine_removal_plan import MachineRemovalPlan
 
 DRY_RUN = Field(
     "dry_run",

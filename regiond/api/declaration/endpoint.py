@@ -19,8 +19,6 @@ from regiond.caller import Caller, Permission
 from regiond.health import Health
 from regiond.idempotency.model import IdempotencyKey
 
-__all__ = ["Call", "Endpoint", "Find", "Permission", "PlanCheck", "Resource", "Result", "SiteInfo"]
-
 T = TypeVar("T")
 Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound
 

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from regiond.api.declaration.endpoint import Endpoint, Permission, Resource
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.caller import Permission
 
 
 def describe(resources: Iterable[Resource], *, origin: str) -> dict[str, Any]:

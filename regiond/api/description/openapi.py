@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from regiond.api.declaration.endpoint import Endpoint, Permission, Resource
+from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.declaration.field_types import IntegerList, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.description.examples import request_example
 from regiond.api.description.openapi_responses import can_be_conditional, responses
 from regiond.api.pipeline.request import CONTENT_TYPE
+from regiond.caller import Permission
 from regiond.idempotency.model import MAX_KEY_CHARS
 
 _PREFER = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from regiond.api.declaration.endpoint import Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Endpoint, Resource, Result
 from regiond.api.pipeline.change_locks import read_of
+from regiond.caller import Permission
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}

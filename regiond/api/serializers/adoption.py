@@ -9,7 +9,7 @@ from regiond.api.declaration.serializer import INT, STR, Serializer, fields_of, 
 from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.urls import machine_uri
-from regiond.machines.model import Adopted, DetachedMachine, ForgottenMachine
+from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
 
 ADOPTED_JSON: Serializer[Adopted] = serializer(
     "Adopted",

@@ -27,7 +27,7 @@ from regiond.api.declaration.serializer import (
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, MACHINE_JSON, DiskOfMachine, encode_interface
 from regiond.api.serializers.networks import INTERFACE_JSON
 from regiond.machines.model import Allocated, MachineToCompose
-from regiond.placement.service import explain
+from regiond.placement.model import explain
 
 _IDS_BY_LABEL = mapping(array(INT))
 

@@ -14,7 +14,8 @@ from regiond.api.declaration.serializer import (
     nullable,
     serializer,
 )
-from regiond.hosts.model import CoreUsage, HostState, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
+from regiond.hosts.model import HostState
+from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.ledger.model import FleetCapacity, GroupCapacity
 
 RESOURCE_CAPACITY_JSON: Serializer[ResourceCapacity] = serializer(

@@ -8,9 +8,12 @@ from typing import Any
 
 from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, fields_of, item, key, serializer
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
-from regiond.hosts.model import CertificateFate
-from regiond.machines.model import DiskPlan, DiskView, NicPlan, PowerPlan
-from regiond.machines.service import AffectedGuest, HostRemovalPlan, MachineRemovalPlan
+from regiond.hosts.removal_model import CertificateFate
+from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan
+from regiond.machines.machine_removal_plan import MachineRemovalPlan
+from regiond.machines.values.disks import DiskPlan, DiskView
+from regiond.machines.values.nics import NicPlan
+from regiond.machines.values.power import PowerPlan
 
 
 class Confirm(StrEnum):

@@ -20,7 +20,7 @@ from regiond.api.declaration.serializer import (
 from regiond.api.serializers.groups import DOMAIN_JSON, POOL_JSON, ZONE_JSON
 from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
 from regiond.api.urls import uri
-from regiond.machines.model import DeviceNicView, DeviceView
+from regiond.machines.values.devices import DeviceNicView, DeviceView
 from regiond.networks.model import DOMAIN_NAME
 
 _NODE_TYPE = 1  # MAAS's number of a device

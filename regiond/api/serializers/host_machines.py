@@ -6,7 +6,8 @@ from uuid import UUID
 
 from common.values import PowerState
 from regiond.hosts.model import HostState, HostView
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.states import MachineState
 
 _NO_UUID = UUID(int=0)
 

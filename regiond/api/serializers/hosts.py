@@ -31,19 +31,8 @@ from regiond.api.serializers.clusters import available
 from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
 from regiond.api.serializers.maintenance import MAINTENANCE_JSON
 from regiond.api.urls import host_uri, uri
-from regiond.hosts.model import (
-    AS_ABOVE,
-    CAPABILITIES,
-    Amounts,
-    Confirmation,
-    ErrorDetails,
-    GuestView,
-    HostState,
-    HostView,
-    Secret,
-    StoragePoolView,
-    TrustProblem,
-)
+from regiond.hosts.error_details import Confirmation, ErrorDetails, Secret, TrustProblem
+from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
 
 # `attach_type` is the way in which a guest's NIC attaches to the network, `type` the hypervisor's word for the network.
 NETWORK_JSON: Serializer[HostNetwork] = serializer(

@@ -39,16 +39,12 @@ from regiond.api.urls import machine_uri, uri
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool
 from regiond.hosts.model import AS_ABOVE
-from regiond.machines.model import (
-    MAAS_STATUS,
-    AffinityMembership,
-    DiskView,
-    MachineState,
-    MachineView,
-    NicView,
-    SizeRefusal,
-    WantedPower,
-)
+from regiond.machines.model import AffinityMembership, MachineView
+from regiond.machines.values.disks import DiskView
+from regiond.machines.values.nics import NicView
+from regiond.machines.values.power import WantedPower
+from regiond.machines.values.resize import SizeRefusal
+from regiond.machines.values.states import MAAS_STATUS, MachineState
 from regiond.networks.model import DOMAIN_NAME
 
 STATUS: Mapping[MachineState, tuple[int, str]] = {

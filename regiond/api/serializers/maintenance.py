@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from regiond.api.declaration.serializer import STR, Serializer, array, fields_of, key, serializer
-from regiond.hosts.model import Maintenance
-from regiond.machines.model import MAAS_STATUS
-from regiond.machines.service import HostWorkload
+from regiond.hosts.maintenance.model import Maintenance
+from regiond.machines.host_workload import HostWorkload
+from regiond.machines.values.states import MAAS_STATUS
 
 MAINTENANCE_JSON: Serializer[Maintenance] = serializer("Maintenance", *fields_of(Maintenance, "since by reason"))
 

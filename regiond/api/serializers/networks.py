@@ -26,9 +26,9 @@ from regiond.api.declaration.serializer import (
 )
 from regiond.api.urls import uri
 from regiond.dns.model import DnsName, Domain
+from regiond.networks.ipam.usage import AddressSpan, usable_addresses
 from regiond.networks.model import Address, Fabric, HostInterface, IpRange, Space, Subnet, UsedAddress, Vlan
-from regiond.networks.service import AddressSpan, usable_addresses
-from regiond.placement.model import NO_SPACE
+from regiond.placement.requirements import NO_SPACE
 
 DEFAULT_MTU = 1500
 NO_SPACE_ID = -1

@@ -24,7 +24,7 @@ from regiond.hosts.discovery.allocations import (
 )
 from regiond.hosts.discovery.machine_storage import StorageChange
 from regiond.hosts.guest_record import GuestRecord
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 from regiond.ledger.model import (
     NO_DISCRETE_RESOURCES,
     DiscreteResources,
@@ -126,10 +126,10 @@ async def write_allocations(db: Db, server_id: int, allocated: Iterable[tuple[Gu
         held_by_guest = {
             ids[record.key]: evolve(held, storage_bytes=_storage_bytes(record, pool_ids)) for record, held in foreign
         }
-        await ledger.write_guests(db, server_id, held_by_guest)
+        await ledger_store.write_guests(db, server_id, held_by_guest)
     for record, held in allocated:
         if record.machine_id is not None:
-            await ledger.resize_machine(db, server_id=server_id, machine_id=record.machine_id, claims=held)
+            await ledger_store.resize_machine(db, server_id=server_id, machine_id=record.machine_id, claims=held)
             await write_machine_resources(db, record.machine_id, held)
 
 
@@ -139,7 +139,7 @@ async def write_storage(db: Db, server_id: int, changes: Iterable[StorageChange]
     pool_ids = await _pool_ids(db, server_id) if changes else {}
     for one in changes:
         amounts = {pool_ids[key]: one.now.get(key, 0) for key in {*one.now, *one.before} if key in pool_ids}
-        await ledger.record_storage(db, server_id=server_id, machine_id=one.machine_id, storage_bytes=amounts)
+        await ledger_store.record_storage(db, server_id=server_id, machine_id=one.machine_id, storage_bytes=amounts)
 
 
 async def write_machine_resources(db: Db, machine_id: int, held: GuestClaims) -> None:

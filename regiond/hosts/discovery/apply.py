@@ -13,9 +13,12 @@ from regiond.hosts.discovery.snapshot import ServerSnapshot
 from regiond.hosts.discovery.snapshot_store import read_snapshot
 from regiond.hosts.guest_record import own_vlans
 from regiond.hosts.image_copies import store as image_copy_store
-from regiond.ledger import service as ledger
-from regiond.ledger.service import recompute_totals, set_discrete_totals
-from regiond.networks.service import bind_nics, discover_networks, record_addresses
+from regiond.ledger import store as ledger_store
+from regiond.ledger.claims import set_discrete_totals
+from regiond.ledger.totals import recompute_totals
+from regiond.networks.discovery.service import discover_networks
+from regiond.networks.interface_store import bind_nics
+from regiond.networks.ipam.seen_service import record_addresses
 
 
 async def apply_discovery(
@@ -28,7 +31,7 @@ async def apply_discovery(
     await store.lock_cluster(db, host_id)
     facts = run.discovery.facts
     server_id = await match_server(db, host_id, facts)
-    await ledger.lock_server(db, server_id)
+    await ledger_store.lock_server(db, server_id)
     await store.rekey_pools(db, server_id, facts.storage_pools)
     snapshot = await read_snapshot(
         db, server_id, host_id, run, machines, markers_listed=driver is not DriverType.LIBVIRT
@@ -91,7 +94,7 @@ async def _notify(db: Db, host_id: int, server_id: int, change: GuestChange, mac
             await machines.guest_missing(db, id_)
         case ChangeKind.MOVED:
             await machines.guest_moved(db, id_, host_id=host_id, server_id=server_id)
-            await ledger.move_machine(db, id_, server_id)
+            await ledger_store.move_machine(db, id_, server_id)
         case ChangeKind.RETURNED:
             await machines.guest_returned(db, id_)
         case ChangeKind.POWER if guest is not None:

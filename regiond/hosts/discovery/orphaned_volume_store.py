@@ -11,7 +11,7 @@ from common.discovery import Discovery, VolumeRef
 from common.serialization import to_dict
 from regiond.db.pool import Db
 from regiond.hosts.discovery.orphaned_volumes import VolumeChanges, VolumeRecord, VolumeSnapshot
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 
 _VOLUMES = """
     select p.pool_key as pool_id, v.project, v.name, v.marker_machine, v.size_bytes
@@ -65,6 +65,6 @@ async def write(db: Db, server_id: int, changes: VolumeChanges) -> None:
 
 async def delete_orphaned_volumes(db: Db, host_id: int, volumes: Sequence[VolumeRef]) -> None:
     """Deletes the rows of volumes that were removed from the host's server. Idempotent."""
-    server_id = await ledger.server_of_host(db, host_id)
+    server_id = await ledger_store.server_of_host(db, host_id)
     deleted = [{"pool_id": volume.pool_id, "project": volume.project, "name": volume.name} for volume in volumes]
     await db.execute(_DELETE, server_id, to_dict(deleted))

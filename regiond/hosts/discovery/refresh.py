@@ -43,7 +43,9 @@ from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.model import MACHINE_MISSING_TEXT, POWER_CHANGED_TEXT
 from regiond.hosts.trust.known_before import OF_OTHER_INSTALLATION, of_other_installations
 from regiond.hosts.trust.service import HostTrust
-from regiond.racks.service import HostCalls, read_installation_id, without_secrets
+from regiond.racks.calls.access_guard import without_secrets
+from regiond.racks.calls.host_calls import HostCalls
+from regiond.racks.service import read_installation_id
 
 DISCOVER_DEADLINE_S = 100.0
 IDENTIFY_DEADLINE_S = 15.0

@@ -12,7 +12,7 @@ from regiond.hosts.discovery import server_store, store
 from regiond.hosts.discovery.server_store import KnownHost, OtherHost
 from regiond.hosts.server_identity import became_member, identity_of, proves_identity
 from regiond.hosts.trust.trust_instructions import confirm_command, confirm_same_command
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 
 # Without a usable UUID in the firmware, libvirt makes up another one whenever its daemon starts.
 _ADVICE_ON_LIBVIRT = (
@@ -85,7 +85,7 @@ async def _require_no_machines(db: Db, host: KnownHost, identity: str) -> None:
 async def _leave(db: Db, host: KnownHost, previous_id: int | None, identity: str) -> None:
     if previous_id is None:
         return
-    await ledger.drop_server(db, previous_id)
+    await ledger_store.drop_server(db, previous_id)
     message = (
         f"{host.name}: the address now leads to another server ({hidden_place(identity)}); its facts were replaced"
     )

@@ -16,7 +16,7 @@ from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.restored_guests import last_run
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 
 _WRITE_SERVER = """
     update server set architecture = $2, hypervisor_version = $3, cores = $4, memory_mib = $5, cpu_speed_mhz = $6,
@@ -136,7 +136,7 @@ async def lock_cluster(db: Db, host_id: int) -> None:
 
 async def server_id_of(db: Db, host_id: int) -> int | None:
     """Returns the id of the host's server; None for a host that was never discovered, or was removed."""
-    return await ledger.server_of_host(db, host_id)
+    return await ledger_store.server_of_host(db, host_id)
 
 
 async def count_machines(db: Db, host_id: int) -> int:
@@ -197,7 +197,7 @@ async def write_guests(db: Db, server_id: int, records: Sequence[GuestRecord]) -
     by_key = {record.key: record for record in records}
     rows = await db.fetch(_WRITE_GUESTS, server_id, [_columns(record) for record in by_key.values()])
     machine_guests = [row["id"] for row in rows if by_key[row["project"], row["guest_key"]].machine_id is not None]
-    await ledger.drop_guests(db, machine_guests)
+    await ledger_store.drop_guests(db, machine_guests)
 
 
 async def delete_guests(db: Db, server_id: int, keys: Sequence[GuestKey]) -> None:
@@ -206,7 +206,7 @@ async def delete_guests(db: Db, server_id: int, keys: Sequence[GuestKey]) -> Non
         return
     projects, guest_keys = [key[0] for key in keys], [key[1] for key in keys]
     ids = [row["id"] for row in await db.fetch(_GUEST_IDS, server_id, projects, guest_keys)]
-    await ledger.drop_guests(db, ids)
+    await ledger_store.drop_guests(db, ids)
     await db.execute(_DELETE_GUESTS, server_id, projects, guest_keys)
 
 

@@ -10,9 +10,9 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from common.rpc.host_commands import HOST_REMOVE_IMAGE, RemoveImageCall
+from regiond.operations.handler import fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # in this time a rack connects again after its own restart or the region's
 

@@ -7,7 +7,8 @@ from common.errors import Busy
 from regiond.db.pool import Db
 from regiond.hosts.image_copies import store
 from regiond.hosts.image_copies.model import places_of
-from regiond.ledger import service as ledger
+from regiond.ledger import image_claims
+from regiond.ledger import store as ledger_store
 
 
 async def claim_image_copy(db: Db, host_id: int, image: ImageRef, pool_key: str) -> None:
@@ -16,10 +17,10 @@ async def claim_image_copy(db: Db, host_id: int, image: ImageRef, pool_key: str)
     Only records the use of a copy that exists; does nothing for an unknown storage pool. Raises OutOfCapacity, and Busy
     while an operation removes the copy.
     """
-    server_id = await ledger.server_of_host(db, host_id)
+    server_id = await ledger_store.server_of_host(db, host_id)
     if server_id is None:
         return
-    await ledger.lock_server(db, server_id)
+    await ledger_store.lock_server(db, server_id)
     pool = await store.pool_of_host(db, host_id, pool_key)
     if pool is None:
         return
@@ -31,7 +32,7 @@ async def claim_image_copy(db: Db, host_id: int, image: ImageRef, pool_key: str)
         if planned is None:
             raise Busy("The copy of the image on the host is just being removed; it will be copied again.")
         if place.in_pool and not planned.is_complete:
-            await ledger.claim_image(db, server_id, (planned.id, pool.id, place.size_bytes))
+            await image_claims.claim_image(db, server_id, (planned.id, pool.id, place.size_bytes))
 
 
 async def record_image_copied(db: Db, host_id: int, image: ImageRef, pool_key: str) -> None:

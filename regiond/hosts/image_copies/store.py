@@ -14,7 +14,8 @@ from common.values import DriverType
 from regiond.db.pool import Db
 from regiond.hosts.image_copies.model import CopyKey, CopySnapshot, CopyState, ImageCopyRecord
 from regiond.hosts.image_copies.removal import RemovableCopy
-from regiond.ledger import service as ledger
+from regiond.ledger import image_claims, totals
+from regiond.ledger import store as ledger_store
 
 _COPIES = """
     select coalesce(p.pool_key, '') as pool_id, c.project, c.sha256, c.size_bytes, c.state,
@@ -130,7 +131,7 @@ async def write(db: Db, server_id: int, records: Sequence[ImageCopyRecord]) -> N
     if records:
         rows = await db.fetch(_WRITE, server_id, [asdict(record) for record in records])
         in_pools = [row for row in rows if row["storage_pool_id"] is not None]
-        await ledger.record_images(
+        await image_claims.record_images(
             db, server_id, [(row["id"], row["storage_pool_id"], row["size_bytes"]) for row in in_pools]
         )
 
@@ -141,7 +142,7 @@ async def delete(db: Db, server_id: int, keys: Iterable[CopyKey]) -> None:
     if keys:
         columns = [list(column) for column in zip(*keys, strict=True)]
         ids = [row["id"] for row in await db.fetch(_IDS, server_id, *columns)]
-        await ledger.drop_images(db, ids)
+        await image_claims.drop_images(db, ids)
         await db.execute(_DELETE, ids)
 
 
@@ -183,7 +184,7 @@ async def delete_removed(db: Db, operation_id: int) -> None:
     """Deletes the copy that the operation has removed, and its claim. Idempotent."""
     row = await db.fetchrow(_REMOVED, operation_id)
     if row is not None:
-        await ledger.lock_server(db, row["server_id"])
-        await ledger.drop_images(db, [row["id"]])
+        await ledger_store.lock_server(db, row["server_id"])
+        await image_claims.drop_images(db, [row["id"]])
         await db.execute(_DELETE, [row["id"]])
-        await ledger.recompute_totals(db, row["server_id"])
+        await totals.recompute_totals(db, row["server_id"])

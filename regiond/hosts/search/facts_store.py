@@ -16,7 +16,8 @@ from regiond.hosts.guest_view_store import guest_counts
 from regiond.hosts.host_condition import judge
 from regiond.hosts.model import CONSOLE_TAG, GuestCount, HostState
 from regiond.hosts.search.fields import HostFacts, Needs
-from regiond.ledger.service import MOST_CLAIMABLE, capacities_of_hosts
+from regiond.ledger.capacities import capacities_of_hosts
+from regiond.ledger.claimable import MOST_CLAIMABLE
 
 # Conditions of the list of what needs attention, `regiond.attention.conditions`, that `judge` does not know.
 _NEEDS_ATTENTION = f"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.certificates import utc_now
 from common.expiry import NOTICE_DAYS, expiry_text
 from common.hidden_text import hidden_place
-from regiond.credentials import service as credential_service
+from regiond.credentials import key_pair_store
 from regiond.credentials.model import ExpiringKeyPair
 from regiond.db.pool import Database
 from regiond.events.model import Level
@@ -19,11 +19,11 @@ async def report_expiring_certificates(database: Database) -> int:
     Returns the number of key pairs.
     """
     async with database.transaction() as db:
-        pairs = await credential_service.claim_expiry_notices(db, utc_now(), NOTICE_DAYS)
+        pairs = await key_pair_store.claim_expiry_notices(db, utc_now(), NOTICE_DAYS)
         for pair in pairs:
             level = Level.WARNING if pair.expiry_notified_days > 1 else Level.ERROR
             details = {"fingerprint": pair.fingerprint, "expires_at": pair.expires_at.isoformat()}
-            for host_id, name in (await credential_service.hosts_of_key_pair(db, pair.id)).items():
+            for host_id, name in (await key_pair_store.hosts_of_key_pair(db, pair.id)).items():
                 await Events.record(
                     db, "certificate_expiring", _text(name, pair), level=level, host_id=host_id, details=details
                 )

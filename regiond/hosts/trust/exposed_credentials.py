@@ -9,13 +9,15 @@ from common.errors import InvalidRequest, Unsupported, WrongState
 from common.operation_kinds import OperationKind
 from common.product_commands import LXD, commands_of
 from regiond.caller import Caller
-from regiond.credentials import service as credential_service
+from regiond.credentials import key_pair_store, sent_store
+from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.model import SentTo
-from regiond.credentials.service import KEY_PAIR, Credentials, KeyPairs
+from regiond.credentials.sent_store import KEY_PAIR
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Db
 from regiond.hosts import store, view_store
 from regiond.hosts.trust.rotation import open_rotation
-from regiond.operations import service as operation_service
+from regiond.operations import store as operation_store
 from regiond.racks.model import ExposedByHand
 
 SSH_KEY = "ssh_private_key"
@@ -32,7 +34,7 @@ class ExposedCredentials:
 
         Opens a rotation unless one is open. `by_hand` returns the pairs that cannot be rotated.
         """
-        sent = await credential_service.credentials_sent_to(db, rack_id)
+        sent = await sent_store.credentials_sent_to(db, rack_id)
         opened: list[int] = []
         for pair_id in sorted({one.key_pair_id for one in sent if one.key_pair_id is not None}):
             operation_id = await self._rotate(db, caller, pair_id)
@@ -43,7 +45,7 @@ class ExposedCredentials:
     async def _rotate(self, db: Db, caller: Caller, pair_id: int) -> int | None:
         if (await KeyPairs.view(db, pair_id)).imported:
             return None  # its rotation leaves it on the server's trust list, so a person has to end that
-        for host_id in await credential_service.hosts_of_key_pair(db, pair_id):
+        for host_id in await key_pair_store.hosts_of_key_pair(db, pair_id):
             try:
                 host = await view_store.read_host(db, host_id)
                 return await open_rotation(db, caller, host, self._credentials, None)
@@ -54,7 +56,7 @@ class ExposedCredentials:
     async def by_hand(self, db: Db, rack_id: UUID) -> tuple[ExposedByHand, ...]:
         """Returns the credentials that the rack had and that no open rotation replaces, each with its remedy."""
         found: list[ExposedByHand] = []
-        for sent in await credential_service.credentials_sent_to(db, rack_id):
+        for sent in await sent_store.credentials_sent_to(db, rack_id):
             remedy = await self._remedy(db, sent)
             if remedy is not None:
                 found.append(
@@ -82,10 +84,10 @@ class ExposedCredentials:
 
 
 async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
-    if sent.key_pair_id is None or sent.host_id not in await credential_service.hosts_of_key_pair(db, sent.key_pair_id):
+    if sent.key_pair_id is None or sent.host_id not in await key_pair_store.hosts_of_key_pair(db, sent.key_pair_id):
         return None  # a rotation prepares this pair, and rotates it again at its end
-    for host_id in await credential_service.hosts_of_key_pair(db, sent.key_pair_id):
-        if await operation_service.active(db, OperationKind.ROTATE, host_id=host_id) is not None:
+    for host_id in await key_pair_store.hosts_of_key_pair(db, sent.key_pair_id):
+        if await operation_store.active(db, OperationKind.ROTATE, host_id=host_id) is not None:
             return None
     pair = await KeyPairs.view(db, sent.key_pair_id)
     host = await store.read_connection(db, sent.host_id)

@@ -12,16 +12,11 @@ from attrs import field, frozen
 from common.certificates import utc_now
 from common.errors import Busy, InvalidRequest
 from common.values import DriverType
-from regiond.credentials import service as credential_service
-from regiond.credentials.model import KeyPair, SshKeyPair
-from regiond.credentials.service import (
-    Credentials,
-    KeyPairs,
-    make_ssh_key_pair,
-    read_key_pair,
-    same_certificate,
-    unusable_token,
-)
+from regiond.credentials import key_pair_store
+from regiond.credentials.certificates import make_ssh_key_pair, read_key_pair, same_certificate
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.model import KeyPair, SshKeyPair, unusable_token
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.hosts import store
 from regiond.hosts.host_address import Address
@@ -98,10 +93,10 @@ class HostCredentials:
     ) -> None:
         if before.driver is DriverType.LXD and (prepared.pair is not None or new_address is not None):
             address = before.address if new_address is None else new_address
-            old_id = await credential_service.key_pair_of_host(db, before.id)
+            old_id = await key_pair_store.key_pair_of_host(db, before.id)
             await self._change_pair(db, before.id, address, prepared.pair)
             if old_id is not None:
-                await credential_service.drop_unused_key_pair(db, old_id)
+                await key_pair_store.drop_unused_key_pair(db, old_id)
         if prepared.secrets:
             await self._credentials.store(db, before.id, prepared.secrets)
         if before.driver is DriverType.LXD:
@@ -110,13 +105,13 @@ class HostCredentials:
     async def _change_pair(self, db: Db, host_id: int, address: str, pair: KeyPair | None) -> None:
         """Uses an imported pair, else that of the other hosts at `address`, else the new one, else the old one."""
         if pair is not None and pair.imported:
-            await credential_service.assign_key_pair(db, host_id, await self._key_pairs.replace(db, address, pair))
+            await key_pair_store.assign_key_pair(db, host_id, await self._key_pairs.replace(db, address, pair))
             return
         shared_id = await self._pair_of_others_at(db, address, host_id)
         if shared_id is not None:
-            await credential_service.assign_key_pair(db, host_id, shared_id)
+            await key_pair_store.assign_key_pair(db, host_id, shared_id)
         elif pair is not None:
-            await credential_service.assign_key_pair(db, host_id, await self._key_pairs.insert(db, pair))
+            await key_pair_store.assign_key_pair(db, host_id, await self._key_pairs.insert(db, pair))
 
     async def _use_pair_at(self, db: Db, host_id: int, address: str, pair: KeyPair | None) -> None:
         if pair is not None and pair.imported:
@@ -124,28 +119,28 @@ class HostCredentials:
         elif pair is not None:
             pair_id = await self._key_pairs.share_or_insert(db, address, pair)
         else:
-            await credential_service.lock_key_pair_address(db, address)
-            shared_id = await credential_service.key_pair_at_address(db, address)
+            await key_pair_store.lock_key_pair_address(db, address)
+            shared_id = await key_pair_store.key_pair_at_address(db, address)
             if shared_id is None:
                 raise Busy("The last host at this address was removed while this request ran. Try again.")
             pair_id = shared_id
-        await credential_service.assign_key_pair(db, host_id, pair_id)
+        await key_pair_store.assign_key_pair(db, host_id, pair_id)
 
     async def _pair_of_others_at(self, db: Db, address: str, host_id: int) -> int | None:
-        await credential_service.lock_key_pair_address(db, address)
-        return await credential_service.key_pair_at_address(db, address, but=host_id)
+        await key_pair_store.lock_key_pair_address(db, address)
+        return await key_pair_store.key_pair_at_address(db, address, but=host_id)
 
     async def _has_pair(self, address: str) -> bool:
         async with self._database.connection() as db:
-            return await credential_service.key_pair_at_address(db, address) is not None
+            return await key_pair_store.key_pair_at_address(db, address) is not None
 
     async def _needs_own_pair(self, host_id: int, address: str) -> bool:
         """Returns whether a host that moves to `address` shares its pair with other hosts and finds no pair there."""
         async with self._database.connection() as db:
-            pair_id = await credential_service.key_pair_of_host(db, host_id)
-            if pair_id is not None and len(await credential_service.hosts_of_key_pair(db, pair_id)) == 1:
+            pair_id = await key_pair_store.key_pair_of_host(db, host_id)
+            if pair_id is not None and len(await key_pair_store.hosts_of_key_pair(db, pair_id)) == 1:
                 return False
-            return await credential_service.key_pair_at_address(db, address, but=host_id) is None
+            return await key_pair_store.key_pair_at_address(db, address, but=host_id) is None
 
     async def _changed_pair(self, change: HostChange, host_id: int) -> tuple[str | None, str | None]:
         """Returns certificate and key; None for both if the host has them: clients send back what they have read."""

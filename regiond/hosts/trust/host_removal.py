@@ -23,12 +23,12 @@ from common.errors import (
 from common.product_commands import ProductCommands, commands_of
 from common.rpc.host_commands import HOST_UNTRUST, UntrustCall
 from common.values import DriverType
-from regiond.credentials import service as credential_service
-from regiond.credentials.service import KeyPairs
+from regiond.credentials import key_pair_store
+from regiond.credentials.key_pairs import KeyPairs
 from regiond.db.pool import Database, Db
 from regiond.hosts import store
-from regiond.hosts.model import CertificateFate, HostRemoval
-from regiond.racks.service import HostCalls
+from regiond.hosts.removal_model import CertificateFate, HostRemoval
+from regiond.racks.calls.host_calls import HostCalls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -58,13 +58,13 @@ async def planned_fate(db: Db, host_ids: Sequence[int], removal: HostRemoval) ->
     """Returns what the removal of these hosts does with the certificates that no other host uses."""
     fates = {}
     for host_id in host_ids:
-        pair_id = await credential_service.key_pair_of_host(db, host_id)
-        if pair_id is None or await credential_service.key_pair_is_used(db, pair_id, but=host_ids):
+        pair_id = await key_pair_store.key_pair_of_host(db, host_id)
+        if pair_id is None or await key_pair_store.key_pair_is_used(db, pair_id, but=host_ids):
             continue
         pair = await KeyPairs.view(db, pair_id)
         commands = commands_of((await store.read_connection(db, host_id)).product)
         if removal.force:
-            others = await credential_service.related_certificates(db, pair_id)
+            others = await key_pair_store.related_certificates(db, pair_id)
             fates[pair_id] = _left_behind(commands, pair.fingerprint, others)
             continue
         kept = _kept(commands, pair.fingerprint, imported=pair.imported, keep_trust=removal.keep_trust)
@@ -138,22 +138,22 @@ class HostCertificates:
     @staticmethod
     async def stay(db: Db, host_id: int) -> None:
         """Reverts `leave` for a host that is not removed after all. Idempotent."""
-        await credential_service.stay_with_key_pair(db, host_id)
+        await key_pair_store.stay_with_key_pair(db, host_id)
 
     async def _leave(self, host_id: int, *, keep_trust: bool) -> _Leaving | None:
         """Returns the certificate to remove. The lock of the pair makes exactly one of several removals the last."""
         async with self._database.transaction() as db:
-            pair_id = await credential_service.key_pair_of_host(db, host_id)
+            pair_id = await key_pair_store.key_pair_of_host(db, host_id)
             host = await store.read_connection(db, host_id)
             if pair_id is None or host.driver is not DriverType.LXD:
                 return None
-            await credential_service.lock_key_pair(db, pair_id)
-            await credential_service.leave_key_pair(db, host_id)
-            if host.pinned is None or await credential_service.key_pair_is_used(db, pair_id):
+            await key_pair_store.lock_key_pair(db, pair_id)
+            await key_pair_store.leave_key_pair(db, host_id)
+            if host.pinned is None or await key_pair_store.key_pair_is_used(db, pair_id):
                 return None  # without a pinned certificate no rack has ever connected to the server
-            await credential_service.keep_key_pair(db, pair_id, host_id, keep=keep_trust)
+            await key_pair_store.keep_key_pair(db, pair_id, host_id, keep=keep_trust)
             pair = await KeyPairs.view(db, pair_id)
-            others = await credential_service.related_certificates(db, pair_id)
+            others = await key_pair_store.related_certificates(db, pair_id)
         return _Leaving(
             commands=commands_of(host.product), fingerprint=pair.fingerprint, others=others, imported=pair.imported
         )

@@ -19,9 +19,10 @@ from common.product_commands import commands_of
 from common.rpc.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess
 from regiond.caller import Caller
-from regiond.credentials import service as credential_service
+from regiond.credentials import key_pair_store, sent_store
+from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.model import OpenKeyPair
-from regiond.credentials.service import Credentials, KeyPairs
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -29,10 +30,12 @@ from regiond.hosts import store
 from regiond.hosts.model import HostView
 from regiond.hosts.trust.host_credentials import check_token
 from regiond.hosts.trust.trust_instructions import trust_name
-from regiond.operations import service as operation_service
+from regiond.operations import intent_store
+from regiond.operations import store as operation_store
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation, stored_request
-from regiond.operations.service import Journal, Outcome
-from regiond.racks.service import HostCalls, add_rotation
+from regiond.racks.calls.host_calls import HostCalls
+from regiond.racks.service import add_rotation
 
 MAX_FAILURES = 200  # more than 90 minutes, so that a restart of the server does not end a rotation
 ROTATION_PASSWORD = "rotation_password"  # noqa: S105  # the name of the secret: a token for the new certificate
@@ -45,14 +48,14 @@ async def open_rotation(db: Db, caller: Caller, host: HostView, credentials: Cre
 
     Raises Unsupported for a host without a key pair, WrongState for one that was never reached.
     """
-    pair_id = await credential_service.key_pair_of_host(db, host.id)
+    pair_id = await key_pair_store.key_pair_of_host(db, host.id)
     if host.driver is not DriverType.LXD or pair_id is None:
         raise Unsupported(f"{host.name} is not an LXD host: it has no key pair to rotate.")
     if host.total is None:
         raise WrongState(f"{host.name} was never reached, so nothing trusts its key pair yet. Refresh it first.")
-    await credential_service.lock_key_pair(db, pair_id)
-    for host_id in await credential_service.hosts_of_key_pair(db, pair_id):
-        active = await operation_service.active(db, OperationKind.ROTATE, host_id=host_id)
+    await key_pair_store.lock_key_pair(db, pair_id)
+    for host_id in await key_pair_store.hosts_of_key_pair(db, pair_id):
+        active = await operation_store.active(db, OperationKind.ROTATE, host_id=host_id)
         if active is not None:
             return active.id
     if password:
@@ -154,13 +157,11 @@ class RotateCredentials:
     async def _progress(self, old_id: int, operation: Operation) -> _Progress | None:
         """Returns the progress; None if the old pair was deleted, or no host uses it or its successor."""
         async with self._database.transaction() as db:
-            if not await credential_service.lock_key_pair(db, old_id):
+            if not await key_pair_store.lock_key_pair(db, old_id):
                 return None
-            new_id = await credential_service.replacement_of(db, old_id)
-            on_old = await credential_service.hosts_of_key_pair(db, old_id)
-            on_new: Mapping[int, str] = (
-                await credential_service.hosts_of_key_pair(db, new_id) if new_id is not None else {}
-            )
+            new_id = await key_pair_store.replacement_of(db, old_id)
+            on_old = await key_pair_store.hosts_of_key_pair(db, old_id)
+            on_new: Mapping[int, str] = await key_pair_store.hosts_of_key_pair(db, new_id) if new_id is not None else {}
             hosts = {**on_old, **on_new}
             if not hosts:
                 return None
@@ -181,9 +182,9 @@ class RotateCredentials:
         pair = await self._key_pairs.make(progress.host_name)
         old_id = progress.old.view.id
         async with self._database.transaction() as db:
-            if not await credential_service.lock_key_pair(db, old_id):
+            if not await key_pair_store.lock_key_pair(db, old_id):
                 raise NotFound("The key pair was removed while it was being rotated.")
-            new_id = await credential_service.replacement_of(db, old_id)
+            new_id = await key_pair_store.replacement_of(db, old_id)
             if new_id is None:
                 new_id = await self._key_pairs.insert(db, pair, replaces_id=old_id)
             return await self._key_pairs.open(db, new_id)
@@ -248,8 +249,8 @@ class RotateCredentials:
             old_id, old, host = progress.old.view.id, progress.old.view.fingerprint, progress.host_name
             await _switch(db, old_id, new.view.id)  # includes hosts that were added meanwhile
             await _rotate_again_if_exposed(db, progress, new.view.id, operation)
-            await credential_service.finish_replacement(db, new.view.id)
-            await credential_service.delete_key_pair(db, old_id)
+            await key_pair_store.finish_replacement(db, new.view.id)
+            await key_pair_store.delete_key_pair(db, old_id)
             await self._credentials.delete(db, progress.host_id, [ROTATION_PASSWORD])
             message = f"{host}: the certificate {hidden_place(new.view.fingerprint)} replaced {hidden_place(old)}"
             if stays:
@@ -268,7 +269,7 @@ class RotateCredentials:
 
     def _record_failed(self, progress: _Progress, new: OpenKeyPair, operation: Operation) -> _Record:
         async def record(db: Db) -> None:
-            await credential_service.delete_key_pair(db, new.view.id)
+            await key_pair_store.delete_key_pair(db, new.view.id)
             await self._credentials.delete(db, progress.host_id, [ROTATION_PASSWORD])
             message = f"{progress.host_name}: the credentials were not rotated: {operation.error_message}"
             await Events.record(
@@ -287,7 +288,7 @@ class RotateCredentials:
 
 async def _rotate_again_if_exposed(db: Db, progress: _Progress, pair_id: int, operation: Operation) -> None:
     """Opens another rotation if a rack that was removed meanwhile had the new pair."""
-    exposing = await credential_service.racks_that_expose(db, pair_id)
+    exposing = await sent_store.racks_that_expose(db, pair_id)
     if not exposing:
         return
     again_id = await _insert(db, progress.host_id, progress.host_name, pair_id, operation.account_id)
@@ -296,7 +297,7 @@ async def _rotate_again_if_exposed(db: Db, progress: _Progress, pair_id: int, op
 
 
 async def _insert(db: Db, host_id: int, host_name: str, pair_id: int, account_id: int | None) -> int:
-    return await operation_service.insert(
+    return await intent_store.insert(
         db, OperationKind.ROTATE, host_id=host_id, host_name=host_name, account_id=account_id,
         request=stored_request(_Request(key_pair=pair_id)), max_failures=MAX_FAILURES,
     )  # fmt: skip
@@ -304,20 +305,20 @@ async def _insert(db: Db, host_id: int, host_name: str, pair_id: int, account_id
 
 async def _switch(db: Db, old_id: int, new_id: int) -> None:
     """Gives all hosts of the server the new pair, from their next call on. The locks prevent hosts from being added."""
-    for address in sorted(await credential_service.addresses_of_key_pair(db, old_id)):
-        await credential_service.lock_key_pair_address(db, address)
-    await credential_service.lock_key_pair(db, old_id)
-    await credential_service.move_hosts_to_key_pair(db, old_id, new_id)
+    for address in sorted(await key_pair_store.addresses_of_key_pair(db, old_id)):
+        await key_pair_store.lock_key_pair_address(db, address)
+    await key_pair_store.lock_key_pair(db, old_id)
+    await key_pair_store.move_hosts_to_key_pair(db, old_id, new_id)
 
 
 def _drop_pairs(old_id: int) -> _Record:
     """Deletes the old pair and its replacement, both unused: every host of the server was removed."""
 
     async def record(db: Db) -> None:
-        new_id = await credential_service.replacement_of(db, old_id)
+        new_id = await key_pair_store.replacement_of(db, old_id)
         if new_id is not None:
-            await credential_service.finish_replacement(db, new_id)
-            await credential_service.drop_unused_key_pair(db, new_id)
-        await credential_service.drop_unused_key_pair(db, old_id)
+            await key_pair_store.finish_replacement(db, new_id)
+            await key_pair_store.drop_unused_key_pair(db, new_id)
+        await key_pair_store.drop_unused_key_pair(db, old_id)
 
     return record

@@ -17,9 +17,10 @@ from common.hidden_text import hidden, hidden_place
 from common.product_commands import ProductCommands, commands_of
 from common.rpc.host_commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess, PeerIdentity
-from regiond.credentials import service as credential_service
-from regiond.credentials.model import TrustToken
-from regiond.credentials.service import Credentials, KeyPairs, read_trust_token
+from regiond.credentials import key_pair_store
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.model import TrustToken, read_trust_token
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -29,7 +30,7 @@ from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
 from regiond.hosts.trust.known_before import TRUSTED_ALREADY, trusted_already
 from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -85,14 +86,14 @@ class HostTrust:
         """Gives a new host the key pair of its server if the server is known by another address."""
         if host.driver is not DriverType.LXD or host.discovered:
             return
-        own_id = await credential_service.key_pair_of_host(db, host_id)
-        known_id = await credential_service.key_pair_of_same_server(db, host_id, identity.fingerprint)
+        own_id = await key_pair_store.key_pair_of_host(db, host_id)
+        known_id = await key_pair_store.key_pair_of_same_server(db, host_id, identity.fingerprint)
         if known_id is None or known_id == own_id or own_id is None:
             return
         if (await self._key_pairs.view(db, own_id)).imported:
             return  # the user has chosen this pair
-        await credential_service.assign_key_pair(db, host_id, known_id)
-        await credential_service.drop_unused_key_pair(db, own_id)
+        await key_pair_store.assign_key_pair(db, host_id, known_id)
+        await key_pair_store.drop_unused_key_pair(db, own_id)
         log.info("key_pair_shared", host_id=host_id, key_pair=known_id)
 
     async def use_secret(self, host_id: int) -> None:
@@ -142,7 +143,7 @@ class HostTrust:
 
     async def _tell_of_trust(self, host_id: int, host: store.HostConnection) -> None:
         async with self._database.transaction() as db:
-            pair_id = await credential_service.key_pair_of_host(db, host_id)
+            pair_id = await key_pair_store.key_pair_of_host(db, host_id)
             imported = pair_id is not None and (await self._key_pairs.view(db, pair_id)).imported
             message = hidden(trusted_already(host.name, commands_of(host.product), imported=imported))
             await Events.record(db, TRUSTED_ALREADY, message, level=Level.WARNING, host_id=host_id)
@@ -242,7 +243,7 @@ class HostTrust:
     async def _untrust_retired(self, host_id: int) -> None:
         """Removes a replaced certificate from the server's trust list; records an event if the server rejects that."""
         async with self._database.connection() as db:
-            retired = await credential_service.retired_certificate(db, host_id)
+            retired = await key_pair_store.retired_certificate(db, host_id)
         if retired is None:
             return
         result, level = "is no longer trusted there", Level.INFO
@@ -258,7 +259,7 @@ class HostTrust:
             log.info("retired_certificate_not_removed", host_id=host_id, code=error.code, reason=error.message)
             return  # the next discovery run retries
         async with self._database.transaction() as db:
-            if await credential_service.clear_retired_certificate(db, retired):
+            if await key_pair_store.clear_retired_certificate(db, retired):
                 message = f"The replaced certificate {hidden_place(retired)} {result}"
                 await Events.record(db, "certificate_retired", message, level=level, host_id=host_id)
 

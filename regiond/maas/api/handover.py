@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.caller import Permission
 from regiond.maas.api.imports import CHOICES, choices_of
 from regiond.maas.api.parallel_json import GIVEN_BACK_JSON
 from regiond.maas.parallel.model import GivenBack

@@ -11,7 +11,7 @@ from io import BytesIO
 from common.bounded_json import loads
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import Boolean, File, FileOrText, Secret, Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
@@ -32,6 +32,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
+from regiond.caller import Permission
 from regiond.maas.api.parallel_json import PARALLEL_RUN_JSON
 from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport, SeenPlan, read_document
 from regiond.maas.parallel.model import ParallelRun

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from common.values import PowerAction
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.serializer import STR, Serializer, key, serializer
 from regiond.api.replies import Reply, json_reply, text_reply
+from regiond.caller import Permission
 from regiond.maas.bridge.model import PowerAnswer, PowerResult
 from regiond.maas.services import MaasServices
 

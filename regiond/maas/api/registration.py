@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.declaration.dry_run import CHANGE_DOC, PLAN, plan_reply, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done
@@ -12,6 +12,7 @@ from regiond.api.declaration.served import filled
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
+from regiond.caller import Permission
 from regiond.maas.bridge.model import RegisterRequest, RegistrationPlan
 from regiond.maas.services import MaasServices
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.errors import NotFound
-from regiond.credentials.service import MAAS_KEY, Credentials
+from regiond.credentials.rewrap import MAAS_KEY
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.maas.access import MaasAccess, maas_access
 from regiond.maas.bridge import server_store

@@ -12,7 +12,8 @@ from common.errors import InvalidRequest, WrongState
 from common.operation_kinds import OperationKind
 from common.values import PowerState
 from regiond.caller import Caller
-from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
+from regiond.credentials.rewrap import MAAS_POWER_TOKEN
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.model import Level
@@ -29,16 +30,12 @@ from regiond.maas.bridge.model import (
     RegistrationPlan,
     StoredRegistration,
 )
+from regiond.machines.boot.model import check_has_devices, present_devices
+from regiond.machines.hardware.requests import HardwareRequests, changeable
 from regiond.machines.model import MachineView
-from regiond.machines.service import (
-    HardwareRequests,
-    changeable,
-    check_has_devices,
-    open_operation,
-    present_devices,
-    read_machine,
-)
-from regiond.operations import service as operation_service
+from regiond.machines.operation_intents import open_operation
+from regiond.machines.view_store import read as read_machine
+from regiond.operations import intent_store
 from regiond.operations.model import Operation, stored_request
 from regiond.validation_messages import no_object
 
@@ -219,7 +216,7 @@ def _order_after(machine: MachineView, found: Registration) -> BootOrder:
 
 async def open_end(db: Db, registration: Registration, *, account_id: int | None = None) -> int:
     """Returns the operation that deletes the record of a machine that is gone here."""
-    return await operation_service.insert(
+    return await intent_store.insert(
         db, OperationKind.UNREGISTER, host_id=None, host_name=None, system_id=registration.system_id,
         hostname=registration.hostname, account_id=account_id,
         request=stored_request(

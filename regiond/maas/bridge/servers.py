@@ -7,7 +7,8 @@ from attrs import evolve, frozen
 from common.errors import InnkeeperError, InvalidRequest, WrongState
 from common.phrases import number_of
 from regiond.caller import Caller
-from regiond.credentials.service import MAAS_KEY, Credentials
+from regiond.credentials.rewrap import MAAS_KEY
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events

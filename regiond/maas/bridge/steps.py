@@ -9,7 +9,8 @@ from attrs import frozen
 from common.boot import BootDevice, BootOrder, BootOrders, begins_with, order_text
 from common.errors import InnkeeperError, MaasRefused, NotFound, WrongState
 from common.operation_kinds import OperationKind
-from regiond.credentials.service import MAAS_POWER_TOKEN, Credentials
+from regiond.credentials.rewrap import MAAS_POWER_TOKEN
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.maas.bridge import registration_store
@@ -26,10 +27,13 @@ from regiond.maas.bridge.model import (
     StoredRegistration,
 )
 from regiond.maas.bridge.registrations import NETWORK_FIRST
-from regiond.machines.service import Target, read_machine, record_event, record_order, restore_order, set_order
+from regiond.machines.boot.order_calls import restore_order, set_order
+from regiond.machines.boot_store import record_order
+from regiond.machines.steps import Target, record_event
+from regiond.machines.view_store import read as read_machine
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 UNDO_TRIES = 5  # to reach MAAS; then what may be left there is reported, and the machine is free again
 _NO_RECORD = ("missing",)

@@ -14,7 +14,8 @@ from regiond.maas.imports.apply_hosts import unusable
 from regiond.maas.imports.model import PlanItem
 from regiond.maas.imports.statuses import becomes
 from regiond.maas.imports.work import Work
-from regiond.machines.model import MachineState, ManagedLink, ManagedVm
+from regiond.machines.values.managed import ManagedLink, ManagedVm
+from regiond.machines.values.states import MachineState
 
 AT_ONCE = 400  # adoptions that are open at a time: enough for the seconds until more are opened
 _PER_TRANSACTION = 50

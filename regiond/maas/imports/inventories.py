@@ -8,7 +8,8 @@ from datetime import datetime
 
 from common.errors import NotFound
 from common.maas.inventory import Inventory
-from regiond.credentials.service import MAAS_INVENTORY, Credentials
+from regiond.credentials.rewrap import MAAS_INVENTORY
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.maas.imports import store
 from regiond.maas.imports.inventory_reading import InventoryReading, ReadInventory

@@ -13,10 +13,12 @@ from common.maas.inventory import Inventory, Origin, SourceKind
 from common.operation_kinds import OperationKind
 from common.phrases import first_of, number_of
 from regiond.caller import Caller
-from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
+from regiond.credentials.rewrap import MAAS_IMPORT_KEY
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.access import maas_access
 from regiond.maas.imports import store, watched_store
@@ -36,7 +38,7 @@ from regiond.maas.imports.model import (
 from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, known_hosts, project_of
 from regiond.maas.imports.region_state import RegionState, host_key, read_hosts, read_state
-from regiond.operations import service as operation_service
+from regiond.operations import intent_store
 from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Operations
 
@@ -223,12 +225,12 @@ class MaasImports:
                     import_=plan.import_id, source=plan.origin.label, choices=choices,
                     host=None if host is None else host.host_id, source_host="" if host is None else host.source_id,
                 )  # fmt: skip
-                operation_id = await operation_service.insert(
+                operation_id = await intent_store.insert(
                     db, OperationKind.IMPORT, host_id=None, host_name=None, account_id=caller.account_id,
                     request=stored_request(request), max_failures=MAX_FAILURES,
                 )  # fmt: skip
                 await store.tie(db, plan.import_id, operation_id, choices)
-                await operation_service.tie_key(db, idempotency_key, operation_id)
+                await idempotency_service.tie_key(db, idempotency_key, operation_id)
                 what = "The import" if host is None else f"Taking over {host.host_name}"
                 message = f"{what} from {plan.origin.label} was begun."
                 await Events.record(db, "maas_import_begun", message, caller=caller)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from regiond.machines.model import MachineState
+from regiond.machines.values.states import MachineState
 
 NAMES = {
     0: "New", 1: "Commissioning", 2: "Failed commissioning", 3: "Missing", 4: "Ready", 5: "Reserved", 6: "Deployed",

@@ -15,8 +15,9 @@ from common.phrases import number_of
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
+from regiond.hosts.maintenance.changes import end_maintenance
 from regiond.hosts.model import HostState, HostView
-from regiond.hosts.service import end_maintenance, read_host
+from regiond.hosts.view_store import read_host
 from regiond.maas.imports import store, watched_store
 from regiond.maas.imports.apply_groups import bring_groups, bring_users
 from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_here
@@ -27,9 +28,9 @@ from regiond.maas.imports.model import KINDS, PARALLEL_RUN, ImportRequest, ItemS
 from regiond.maas.imports.plan import make_plan
 from regiond.maas.imports.region_state import RegionState, read_state
 from regiond.maas.imports.work import Rooms, Work
-from regiond.operations import service as operation_service
+from regiond.operations import store as operation_store
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation, Parent
-from regiond.operations.service import Journal, Outcome
 
 POLL_S = 2.0  # for refreshes, which are no children, and to open more adoptions; the last that ends wakes the import
 _MOST_REFRESHES = 10  # a region that has just started waits for its racks
@@ -135,7 +136,7 @@ class ImportMaas:
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Waits until adoptions that have begun end; what has been imported stays."""
         async with self.rooms.database.transaction() as db:
-            await operation_service.cancel_children(db, operation.id)
+            await operation_store.cancel_children(db, operation.id)
         if await self._open_children(operation):
             return Outcome(resumes_within_s=POLL_S)
         return Outcome(result=operation.result, undone=("what was imported stays; another import continues",))

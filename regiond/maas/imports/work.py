@@ -20,7 +20,7 @@ from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.maas.imports.model import KEEP, Failure, ItemState, Plan, PlanItem
 from regiond.maas.imports.region_state import RegionState
-from regiond.machines.service import MachineAdoptions
+from regiond.machines.adoption.imports import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.operations.model import Parent
 from regiond.tags.service import Tags

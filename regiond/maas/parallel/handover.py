@@ -13,7 +13,7 @@ from common.phrases import first_of, number_of
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
-from regiond.hosts.service import begin_maintenance
+from regiond.hosts.maintenance.changes import begin_maintenance
 from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.imports import store as import_store
 from regiond.maas.imports.model import LEAVE_OUT, PARALLEL_RUN, Choices, MaasImport
@@ -23,7 +23,8 @@ from regiond.maas.parallel import store
 from regiond.maas.parallel.model import Difference, GivenBack, WatchedHost
 from regiond.maas.parallel.store import TakenMachine
 from regiond.maas.parallel.watch import Comparisons
-from regiond.machines.service import open_forget, read_machine
+from regiond.machines.adoption.intents import open_forget
+from regiond.machines.view_store import read as read_machine
 from regiond.operations.model import Operation
 
 # Of the reading by which a host is taken over, since its begin: it may take half of that.

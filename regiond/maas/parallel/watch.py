@@ -12,7 +12,8 @@ from common.errors import DatabaseUnavailable, InnkeeperError, WrongState
 from common.maas.inventory import Inventory
 from common.process.periodic import PeriodicTask
 from regiond.caller import Caller
-from regiond.credentials.service import MAAS_IMPORT_KEY, Credentials
+from regiond.credentials.rewrap import MAAS_IMPORT_KEY
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.hosts.model import HostState, HostView
 from regiond.hosts.service import Hosts

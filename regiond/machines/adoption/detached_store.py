@@ -11,8 +11,9 @@ from attrs import frozen
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
 from regiond.machines.adoption import detached_device_store
-from regiond.machines.model import DetachedMachine, MachineState
 from regiond.machines.store import IdentifierTaken
+from regiond.machines.values.adoption import DetachedMachine
+from regiond.machines.values.states import MachineState
 
 _DETACH = """
     insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project, pool_id,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import frozen
 
 from regiond.db.pool import Db
-from regiond.machines.model import MachineState, ManagedLink, ManagedVm
+from regiond.machines.values.managed import ManagedLink, ManagedVm
+from regiond.machines.values.states import MachineState
 from regiond.operations.model import Parent
 
 # A machine that was Ready and is off is stock, as before; its next deployment writes its root disk anew.

@@ -12,12 +12,14 @@ from regiond.accounts.service import active_user
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.groups.service import Groups
-from regiond.hosts.service import Hosts, lock_guests
+from regiond.hosts.guest_ownership import lock_guests
+from regiond.hosts.service import Hosts
 from regiond.machines.adoption import imported_store
 from regiond.machines.adoption.imported_store import NewImport
 from regiond.machines.adoption.intents import AdoptionIntents
-from regiond.machines.model import ManagedLink, ManagedVm
-from regiond.networks import service as network_service
+from regiond.machines.values.managed import ManagedLink, ManagedVm
+from regiond.networks.ipam import service as ipam_service
+from regiond.networks.ipam import store as ipam_store
 from regiond.operations.model import Parent
 from regiond.quotas import service as quotas
 
@@ -104,7 +106,7 @@ class MachineAdoptions:
             nics = await imported_store.nics(db, system_ids)
             claimed = await imported_store.with_claims(db, system_ids)  # all at once, or changed since
             cidrs = {one.cidr for links in machines.values() for one in links}
-            await network_service.lock_subnets(db, sorted(subnet_ids[one] for one in cidrs if one in subnet_ids))
+            await ipam_store.lock_subnets(db, sorted(subnet_ids[one] for one in cidrs if one in subnet_ids))
             imported = {system_id for system_id, _ in nics}  # others were released since, and may have new addresses
             for system_id, links in machines.items():
                 for one in links if system_id in imported - claimed else ():
@@ -122,7 +124,7 @@ class MachineAdoptions:
             raise WrongState(f"{one.address} is not claimed: no NIC of the machine has the address {one.mac_address}.")
         if subnet_id is None:
             raise WrongState(f"{one.address} is not claimed: the subnet {one.cidr} is not here.")
-        await network_service.claim_static_address(
+        await ipam_service.claim_static_address(
             db, subnet_id=subnet_id, address=one.address, machine_id=nic.machine_id, nic_id=nic.id, on_host=False
         )
         await imported_store.link(db, nic, one, subnet_id)

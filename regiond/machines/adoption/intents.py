@@ -12,8 +12,8 @@ from common.operation_kinds import OperationKind
 from common.values import DriverType, OwnershipMarker
 from regiond.caller import Caller
 from regiond.db.pool import Db
+from regiond.hosts.guest_ownership import lock_guests
 from regiond.hosts.model import HostGuest, HostView
-from regiond.hosts.service import lock_guests
 from regiond.identifiers import check_hostname, legal_hostname, new_system_id
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
@@ -27,7 +27,7 @@ from regiond.machines.operation_intents import MAX_FAILURES, check_settled
 from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.values.adoption import AdoptionRequest, ForgetRequest, GuestToAdopt, GuestToForget
 from regiond.machines.values.guest_request import GuestRequest
-from regiond.operations import service as operation_service
+from regiond.operations import intent_store
 from regiond.operations.model import stored_request
 
 SYSTEM_ID_ATTEMPTS = 8
@@ -48,7 +48,7 @@ async def open_forget(db: Db, machine: MachineView, installation_id: UUID, *, ac
     guest = await machine_store.read_guest(db, machine.id)
     key, name = guest or ("", machine.hostname)
     spec = known_spec(machine, installation_id)
-    return await operation_service.insert(
+    return await intent_store.insert(
         db, OperationKind.FORGET, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, account_id=account_id,
         request=stored_request(GuestRequest(spec=spec), ForgetRequest(guest=GuestToForget(key=key, name=name))),
@@ -208,7 +208,7 @@ class AdoptionIntents:
             locked=None if imported is None else imported.machine.locked,
             owned=None if imported is None else imported.owner_id is not None,
         )  # fmt: skip
-        return await operation_service.insert(
+        return await intent_store.insert(
             db, OperationKind.ADOPT, host_id=self.host.id, host_name=self.host.name, machine_id=machine.id,
             system_id=machine.system_id, hostname=machine.hostname,
             account_id=None if self.caller is None else self.caller.account_id,

@@ -8,8 +8,9 @@ from uuid import UUID
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from regiond.hosts.model import GuestRecord, HostGuest
-from regiond.machines.model import AdoptRequest
+from regiond.hosts.guest_record import GuestRecord
+from regiond.hosts.model import HostGuest
+from regiond.machines.values.requests import AdoptRequest
 
 
 @frozen(kw_only=True)

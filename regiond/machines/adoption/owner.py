@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from common.errors import Busy, InvalidRequest
 from common.operation_kinds import OperationKind
-from regiond.accounts.service import active_user, still_operators
+from regiond.accounts.grants import still_operators
+from regiond.accounts.service import active_user
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
@@ -12,7 +13,7 @@ from regiond.groups.model import ResourcePool
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_unlocked
-from regiond.operations import service as operation_service
+from regiond.operations import store as operation_store
 from regiond.validation_messages import no_object
 
 _ENDS_USE = (OperationKind.RELEASE, OperationKind.DELETE, OperationKind.FORGET)
@@ -54,7 +55,7 @@ async def give(db: Db, caller: Caller, system_id: str, owner: Caller) -> None:
 
 
 async def _check_stays(db: Db, machine: MachineView) -> None:
-    active = await operation_service.active(db, OperationKind.RELEASE, machine_id=machine.id)
+    active = await operation_store.active(db, OperationKind.RELEASE, machine_id=machine.id)
     if active is not None and active.kind in _ENDS_USE:
         raise Busy(
             f"{machine.hostname} is not given to another owner during its {active.kind.value} (operation {active.id}).",

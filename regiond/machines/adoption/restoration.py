@@ -13,7 +13,7 @@ from common.phrases import first_of, number_of
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import service as host_service
+from regiond.hosts import guest_ownership
 from regiond.identifiers import new_system_id
 from regiond.machines.adoption import detached_disk_store, detached_store
 from regiond.machines.adoption.detached_store import RestoredMachine, ReturnedGuest
@@ -42,7 +42,7 @@ async def restore(db: Db, host_id: int) -> frozenset[UUID]:
         except IdentifierTaken as error:
             log.warning("machine_not_restored", host_id=host_id, uuid=str(guest.uuid), constraint=error.constraint)
             continue
-        await host_service.reattach_guest(db, host_id, guest.guest_id, machine.id, installation_id, guest.uuid)
+        await guest_ownership.reattach_guest(db, host_id, guest.guest_id, machine.id, installation_id, guest.uuid)
         await detached_store.drop(db, guest.uuid)
         await _record_event(db, host_id, guest, machine)
         restored.add(guest.uuid)

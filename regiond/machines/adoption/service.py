@@ -7,7 +7,9 @@ from uuid import UUID
 from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database, reading
-from regiond.hosts.service import Hosts, lock_guests
+from regiond.hosts.guest_ownership import lock_guests
+from regiond.hosts.service import Hosts
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.adoption import detached_store, store
@@ -16,13 +18,14 @@ from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, o
 from regiond.machines.adoption.model import select_guests
 from regiond.machines.adoption.owner import find_owner
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, forget_plan
-from regiond.machines.model import Adopted, AdoptRequest, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_settled
-from regiond.operations import service as operation_service
+from regiond.machines.values.adoption import Adopted
+from regiond.machines.values.requests import AdoptRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.quotas import service as quotas
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 
 class Adoption:
@@ -89,7 +92,7 @@ class Adoption:
             machine = await self._to_forget(caller, system_id, need_rack=need_rack)
             async with self._database.transaction() as db:
                 operation_id = await open_forget(db, machine, self._installation_id, account_id=caller.account_id)
-                await operation_service.tie_key(db, idempotency_key, operation_id)
+                await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         return await self._operations.idempotent(idempotency_key, open_)

@@ -10,19 +10,19 @@ from common.rpc.host_commands import HOST_ADOPT, HOST_DISOWN, MarkerCall
 from common.values import Guest, HostAccess, OwnershipMarker
 from regiond.db.pool import Db
 from regiond.events.model import Level
-from regiond.hosts import service as host_service
+from regiond.hosts import guest_ownership
 from regiond.machines import lifecycle_store
 from regiond.machines import store as machine_store
 from regiond.machines.adoption import imported_store, store
 from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.model import MachineState
 from regiond.machines.steps import record_event
 from regiond.machines.values.adoption import AdoptionRequest, ForgetRequest, GuestToForget
 from regiond.machines.values.guest_request import GuestRequest
+from regiond.machines.values.states import MachineState
+from regiond.operations.handler import Journal, Outcome, fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 MARKER_DEADLINE_S = 60.0
 
@@ -83,7 +83,7 @@ class AdoptGuest:
         guest = await change.write(self._calls)
 
         async def record(db: Db) -> None:
-            await host_service.attach_guest(db, change.host_id, guest, change.machine_id)
+            await guest_ownership.attach_guest(db, change.host_id, guest, change.machine_id)
             macs = [nic.mac_address.lower() for nic in guest.nics if nic.mac_address]
             await take_mac_addresses(db, macs, hostname=operation.hostname or guest.name)
             await store.complete(db, change.machine_id, guest)
@@ -146,7 +146,7 @@ class ForgetMachine:
         await change.remove(self._calls)
 
         async def record(db: Db) -> None:
-            await host_service.detach_guest(db, change.machine_id, marked=False)
+            await guest_ownership.detach_guest(db, change.machine_id, marked=False)
             await machine_store.delete(db, change.machine_id)
             remains = f"{change.guest_name} remains on {operation.host_name}"
             guest = remains if change.guest_key else f"{operation.host_name} did not list its guest"

@@ -10,11 +10,12 @@ from common.errors import Busy
 from common.values import Guest
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
-from regiond.hosts.model import CONSOLE_TAG, REAPPEARED, Tombstone, is_leftover
+from regiond.hosts.model import CONSOLE_TAG
+from regiond.hosts.restored_guests import REAPPEARED, Tombstone, is_leftover
 from regiond.machines.adoption.model import AdoptionContext, MachineName
-from regiond.machines.model import ForgottenMachine
 from regiond.machines.store import IdentifierTaken
-from regiond.networks.service import bind_nics
+from regiond.machines.values.adoption import ForgottenMachine
+from regiond.networks.interface_store import bind_nics
 
 _INSERT = """
     insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from attrs import frozen
 
 from regiond.machines.model import AffinityMembership
-from regiond.placement.model import Policy
+from regiond.placement.affinity import Policy
 
 MAX_VIOLATIONS = 10  # names in a membership
 

@@ -8,9 +8,10 @@ from attrs import frozen
 
 from regiond.db.pool import Db
 from regiond.machines.affinity import store as affinity_store
-from regiond.machines.model import AllocateRequest, MachineChange, MachineView
-from regiond.placement.model import Candidate, GroupMembers, GroupRule, Policy
-from regiond.placement.service import check_policies, group_standing, parse_rules
+from regiond.machines.model import MachineView
+from regiond.machines.values.requests import AllocateRequest, MachineChange
+from regiond.placement.affinity import GroupMembers, GroupRule, Policy, check_policies, group_standing, parse_rules
+from regiond.placement.candidate import Candidate
 
 
 @frozen(kw_only=True)

@@ -12,7 +12,7 @@ from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
 from regiond.machines.affinity.model import GroupedMachine, memberships
 from regiond.machines.model import AffinityMembership
-from regiond.placement.model import GroupMembers, GroupOnHost, GroupRule, Policy
+from regiond.placement.affinity import GroupMembers, GroupOnHost, GroupRule, Policy
 
 # A machine that joins a group holds this lock until its transaction ends, so that no two can join at once without
 # seeing each other, on whichever hosts and in whichever regions. Taken before any lock of a server or a machine.

@@ -10,10 +10,11 @@ from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from regiond.machines.allocation.matching import DeviceConstraints
 from regiond.machines.compose.requirements import syntax_problems
-from regiond.machines.model import AllocateRequest, ComposeIntent, HostConstraints
-from regiond.machines.values.requests import MIN_MEMORY_MIB
-from regiond.placement.model import Condition
-from regiond.placement.service import parse_interfaces, parse_storage, selector_of_key
+from regiond.machines.values.requests import MIN_MEMORY_MIB, AllocateRequest, ComposeIntent, HostConstraints
+from regiond.placement.interface_parser import parse_interfaces
+from regiond.placement.network_selectors import selector_of_key
+from regiond.placement.requirements import Condition
+from regiond.placement.storage_parser import parse_storage
 
 NETWORK_FIELDS = (
     ("subnets", "subnet"),

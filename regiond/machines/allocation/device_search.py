@@ -10,10 +10,11 @@ from regiond.machines import view_store
 from regiond.machines.allocation.constraints import NETWORK_FIELDS, device_constraints
 from regiond.machines.allocation.matching import DeviceConstraints, match_labels
 from regiond.machines.compose.requirements import collecting
-from regiond.machines.model import AllocateRequest, Labels, MachineView
-from regiond.networks import service as network_service
-from regiond.placement.model import Condition, NicRequirement
-from regiond.placement.service import referenced_networks
+from regiond.machines.model import Labels, MachineView
+from regiond.machines.values.requests import AllocateRequest
+from regiond.networks import interface_availability, references
+from regiond.placement.network_selectors import referenced_networks
+from regiond.placement.requirements import Condition, NicRequirement
 
 READ_BATCH = 50  # machines whose disks and NICs one query reads
 
@@ -27,7 +28,7 @@ async def checked_devices(
         devices = device_constraints(request)
     async with database.connection() as db:
         for name, nics in _nics_by_field(request, devices).items():
-            unknown = await network_service.unknown_references(db, referenced_networks(nics))
+            unknown = await references.unknown_references(db, referenced_networks(nics))
             if unknown:
                 problems[name] = list(dict.fromkeys(unknown))
     return devices
@@ -41,7 +42,7 @@ async def matching(
         async with database.connection() as db:
             machines = await view_store.read_all(db, ids[start : start + READ_BATCH], owner_data=owner_data)
             host_ids = {one.host_id for one in machines if one.host_id is not None}
-            interfaces = await network_service.available_interfaces(db, host_ids)
+            interfaces = await interface_availability.available_interfaces(db, host_ids)
         for machine in machines:
             await asyncio.sleep(0)  # other tasks run between two machines: constraints can be long
             labels = match_labels(machine, devices, interfaces.get(machine.host_id or 0, ()))

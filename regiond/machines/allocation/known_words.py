@@ -8,7 +8,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.images.model import ARCHITECTURES
 from regiond.machines.allocation.store import reported_architectures
-from regiond.machines.model import AllocateRequest
+from regiond.machines.values.requests import AllocateRequest
 from regiond.tags.service import unknown_tags
 from regiond.validation_messages import no_choice
 

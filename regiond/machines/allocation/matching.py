@@ -8,16 +8,13 @@ from typing import TypeVar
 from attrs import evolve, frozen
 
 from common.values import NicKind
-from regiond.machines.model import DiskView, Labels, MachineView, NicView
-from regiond.placement.model import (
-    Candidate,
-    CandidateInterface,
-    CandidateSubnet,
-    Condition,
-    DiskRequirement,
-    NicRequirement,
-)
-from regiond.placement.service import Shortage, match, matching_interfaces
+from regiond.machines.model import Labels, MachineView
+from regiond.machines.values.disks import DiskView
+from regiond.machines.values.nics import NicView
+from regiond.placement.bipartite_matching import Shortage, match
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateSubnet
+from regiond.placement.interface_matching import matching_interfaces
+from regiond.placement.requirements import Condition, DiskRequirement, NicRequirement
 
 R = TypeVar("R")
 D = TypeVar("D")

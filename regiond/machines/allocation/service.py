@@ -11,12 +11,13 @@ from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest, NoneAvailable, NotAllowed, OutOfCapacity, RackUnreachable
 from common.operation_kinds import OperationKind
-from regiond.accounts.service import still_operators
+from regiond.accounts.grants import still_operators
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affinity.service import join_by_allocation, ready_by_preference
@@ -34,22 +35,15 @@ from regiond.machines.allocation.store import list_ready
 from regiond.machines.compose.host_constraints import resolve_host_filter
 from regiond.machines.compose.requirements import collecting
 from regiond.machines.compose.service import Composer
-from regiond.machines.model import (
-    Allocated,
-    AllocateRequest,
-    Labels,
-    MachineFilter,
-    MachineToCompose,
-    MachineView,
-    requested_fields,
-)
+from regiond.machines.model import Allocated, Labels, MachineToCompose, MachineView
 from regiond.machines.ownership_rules import allocation_obstacle
-from regiond.machines.values.requests import Requested
-from regiond.operations import service as operation_service
+from regiond.machines.values.requests import AllocateRequest, Requested, requested_fields
+from regiond.machines.values.search import MachineFilter
+from regiond.operations import intent_store
 from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Operations
-from regiond.placement.model import ANY_HOST, HostFilter
-from regiond.placement.service import explain
+from regiond.placement.model import explain
+from regiond.placement.requirements import ANY_HOST, HostFilter
 from regiond.quotas import service as quotas
 
 _NO_RACK = (
@@ -258,13 +252,13 @@ class Allocator:
                 return None
             if not await lifecycle_store.allocate(db, machine.id, caller, request.agent_name):
                 return None
-            operation_id = await operation_service.insert_succeeded(
+            operation_id = await intent_store.insert_succeeded(
                 db, OperationKind.ALLOCATE, host_id=machine.host_id, host_name=machine.host_name,
                 machine_id=machine.id, system_id=machine.system_id, hostname=machine.hostname,
                 account_id=caller.account_id, request=stored_request(Requested(requested=requested)),
                 result=_write_labels(machine, labels),
             )  # fmt: skip
-            await operation_service.tie_key(db, key, operation_id)
+            await idempotency_service.tie_key(db, key, operation_id)
             await _record_event(db, caller, machine, operation_id, request.comment)
         return operation_id
 

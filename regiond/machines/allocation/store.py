@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.machines.affinity.service import ReadyMachine
-from regiond.machines.model import AllocateRequest
-from regiond.placement.model import HostFilter
+from regiond.machines.values.requests import AllocateRequest
+from regiond.placement.requirements import HostFilter
 
 # Cheapest first: a core costs as much as a GiB. Machines with an open operation, or on a host that is being removed or
 # in maintenance, are not available. A machine in use is only for a request that names it, of whoever made it or an

@@ -13,8 +13,8 @@ from regiond.machines import boot_store
 from regiond.machines.boot.model import boot_plan, check_has_devices, checked_order, is_as_always
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import BootPlan, BootToSet
-from regiond.operations.service import Outcome
+from regiond.machines.values.boot import BootPlan, BootToSet
+from regiond.operations.handler import Outcome
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from common.boot import BootDevice, BootOrder, begins_with, missing_text, order_text
 from common.errors import InvalidRequest, WrongState
 from common.values import PowerState
-from regiond.machines.model import BootPlan, MachineView, Takes
+from regiond.machines.model import MachineView
+from regiond.machines.values.boot import BootPlan
+from regiond.machines.values.resize import Takes
 from regiond.validation_messages import no_choice
 
 _CHOICES = tuple(one.value for one in BootDevice)

@@ -6,9 +6,9 @@ from common.boot import BootOrder, BootOrders
 from common.errors import InnkeeperError
 from common.rpc.hardware_commands import HOST_SET_BOOT_ORDER, SetBootOrderCall
 from regiond.machines.steps import Target, wait_for_command
+from regiond.operations.handler import Journal, fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 DEADLINE_S = 60.0
 

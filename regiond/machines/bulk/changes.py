@@ -10,7 +10,7 @@ from attrs import frozen
 from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.ledger import service as ledger
+from regiond.ledger import capacities
 from regiond.ledger.model import DiscreteResources, HostCapacity
 from regiond.machines.boot.model import checked_order
 from regiond.machines.bulk.hardware_plans import disks_within_capacity, needs_within_capacity, nics_within_capacity
@@ -20,29 +20,20 @@ from regiond.machines.bulk.resize_plans import balance, within_capacity
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.disks.model import check_new
 from regiond.machines.hardware_kinds import HardwareChanges
-from regiond.machines.model import (
-    BootToSet,
-    BulkAction,
-    BulkChange,
-    DiskPlan,
-    DiskToAdd,
-    MachineView,
-    NamedDisk,
-    NamedNic,
-    NicPlan,
-    NicToAdd,
-    ResizePlan,
-    SizeRequest,
-    Takes,
-    named_disk,
-)
+from regiond.machines.model import MachineView
 from regiond.machines.nic_changes.model import one_requirement
 from regiond.machines.resize.binding import newly_taken, together
 from regiond.machines.resize.changes import Resize
 from regiond.machines.resize.model import check_size
+from regiond.machines.values.boot import BootToSet
+from regiond.machines.values.bulk import BulkAction, BulkChange
+from regiond.machines.values.disk_references import named_disk
+from regiond.machines.values.disks import DiskPlan, DiskToAdd, NamedDisk
+from regiond.machines.values.nics import NamedNic, NicPlan, NicToAdd
+from regiond.machines.values.resize import ResizePlan, SizeRequest, Takes
 from regiond.machines.wanted_nics import resolve_nics
 from regiond.operations.model import Operation, Parent
-from regiond.placement.model import NicRequirement
+from regiond.placement.requirements import NicRequirement
 
 
 @frozen
@@ -100,7 +91,7 @@ class BulkChanges:
             machines, lambda one: self.hardware.of(Resize).claimless_plan(caller, one.system_id, size)
         )
         async with self.database.connection() as db:
-            hosts = {one.host_id: one for one in await ledger.capacities_of_hosts(db, _hosts_of(machines))}
+            hosts = {one.host_id: one for one in await capacities.capacities_of_hosts(db, _hosts_of(machines))}
         bound = await self._bound_beside(caller, machines, found, size, hosts)
         return await within_quotas(self.database, within_capacity(machines, bound, hosts), balance)
 

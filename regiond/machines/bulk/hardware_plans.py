@@ -14,12 +14,15 @@ from common.units import gb
 from regiond.machines.bulk.named_parts import Need
 from regiond.machines.disks.model import add_plan as disk_plan
 from regiond.machines.disks.placement import pool_on
-from regiond.machines.model import DiskPlan, DiskToAdd, MachineView, NicPlan, NicToAdd
+from regiond.machines.model import MachineView
 from regiond.machines.nic_changes.attachment import attached_on
 from regiond.machines.nic_changes.model import add_plan as nic_plan
 from regiond.machines.nic_changes.model import checked_name
-from regiond.placement.model import Candidate, NicRequirement
-from regiond.placement.service import port_of
+from regiond.machines.values.disks import DiskPlan, DiskToAdd
+from regiond.machines.values.nics import NicPlan, NicToAdd
+from regiond.placement.candidate import Candidate
+from regiond.placement.nic_attachment import port_of
+from regiond.placement.requirements import NicRequirement
 
 P = TypeVar("P")
 _REST = "The machines before it take the rest."

@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from common.errors import DatabaseUnavailable, InnkeeperError
 from common.phrases import number_of
 from regiond.db.pool import Database
-from regiond.machines.model import BulkAction, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.bulk import BulkAction
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import refusals_now
 

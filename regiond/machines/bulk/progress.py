@@ -8,20 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.machines.model import (
-    DEFAULT_AT_ONCE,
-    DEFAULT_RELEASE,
-    BootToSet,
-    BulkAction,
-    BulkChange,
-    CloneRequest,
-    DiskToAdd,
-    NamedDisk,
-    NamedNic,
-    NicToAdd,
-    ReleaseOptions,
-    SizeRequest,
-)
+from regiond.machines.values.boot import BootToSet
+from regiond.machines.values.bulk import DEFAULT_AT_ONCE, BulkAction, BulkChange
+from regiond.machines.values.clones import CloneRequest
+from regiond.machines.values.disks import DiskToAdd, NamedDisk
+from regiond.machines.values.nics import NamedNic, NicToAdd
+from regiond.machines.values.requests import DEFAULT_RELEASE, ReleaseOptions
+from regiond.machines.values.resize import SizeRequest
 from regiond.operations.model import Child, OperationState
 
 _NAMED_FAILURES = 5

@@ -9,8 +9,9 @@ from attrs import evolve, field, frozen
 
 from common.capacity import Capacity, ResourceCapacity
 from regiond.ledger.model import HostCapacity
-from regiond.machines.model import MachineView, ResizePlan
+from regiond.machines.model import MachineView
 from regiond.machines.resize.model import shortage
+from regiond.machines.values.resize import ResizePlan
 from regiond.quotas.model import Charge, Holdings
 
 _NEEDS_OTHERS = "It has room once machines before it have given back what they lose; at_once=1 waits for each of them."

@@ -9,8 +9,10 @@ from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from common.values import PowerState
 from regiond.caller import Caller, check_object
-from regiond.credentials.service import BULK_USER_DATA, Credentials
+from regiond.credentials.rewrap import BULK_USER_DATA
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.bulk import store
@@ -20,23 +22,17 @@ from regiond.machines.bulk.progress import BulkMachine, BulkRequest, stopped
 from regiond.machines.clones.service import Clones
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
-from regiond.machines.model import (
-    DEFAULT_AT_ONCE,
-    DEFAULT_RELEASE,
-    MAX_BULK_MACHINES,
-    BulkAction,
-    BulkChange,
-    CloneRequest,
-    DeployRequest,
-    MachineFilter,
-    MachineView,
-    ReleaseOptions,
-)
+from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_idle
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership_rules import check_may_release, check_unlocked
 from regiond.machines.service import Machines
-from regiond.operations import service as operation_service
+from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_BULK_MACHINES, BulkAction, BulkChange
+from regiond.machines.values.clones import CloneRequest
+from regiond.machines.values.requests import DEFAULT_RELEASE, DeployRequest, ReleaseOptions
+from regiond.machines.values.search import MachineFilter
+from regiond.operations import intent_store
+from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Operations
 from regiond.quotas.model import Charge, Holdings
@@ -161,11 +157,11 @@ class Bulk:
     async def _insert(
         self, db: Db, caller: Caller, request: BulkRequest, idempotency_key: IdempotencyKey | None
     ) -> int:
-        operation_id = await operation_service.insert(
+        operation_id = await intent_store.insert(
             db, OperationKind.BULK, host_id=None, host_name=None, account_id=caller.account_id,
             request=stored_request(request), max_failures=MAX_FAILURES,
         )  # fmt: skip
-        await operation_service.tie_key(db, idempotency_key, operation_id)
+        await idempotency_service.tie_key(db, idempotency_key, operation_id)
         return operation_id
 
     async def plan(
@@ -231,7 +227,7 @@ class Bulk:
     async def _power_refusals(self, machines: Sequence[MachineView]) -> Mapping[str, str]:
         """Returns by system id why a power action would refuse machines as they are now."""
         async with self._database.connection() as db:
-            in_use = await operation_service.machines_in_use(db, [one.id for one in machines])
+            in_use = await operation_store.machines_in_use(db, [one.id for one in machines])
         refused: dict[str, str] = {}
         for machine in machines:
             try:

@@ -10,20 +10,23 @@ from common.errors import Busy, DatabaseUnavailable, DriverFailed, InnkeeperErro
 from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from regiond.caller import Caller, check_object
-from regiond.credentials.service import BULK_USER_DATA, Credentials
+from regiond.credentials.rewrap import BULK_USER_DATA
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.machines.bulk import store
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
 from regiond.machines.clones.service import Clones
 from regiond.machines.deployment.service import Deployments
-from regiond.machines.model import BulkAction, DeployRequest
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.service import Machines
+from regiond.machines.values.bulk import BulkAction
 from regiond.machines.values.power import PowerRequest
-from regiond.operations import service as operation_service
+from regiond.machines.values.requests import DeployRequest
+from regiond.operations import intent_store
+from regiond.operations import store as operation_store
+from regiond.operations.handler import Journal, LeaseLost, Outcome
 from regiond.operations.model import Child, ErrorRecord, Operation, Parent, stored_request
-from regiond.operations.service import Journal, LeaseLost, Outcome
 
 CHILD_FALLBACK_S = 2.0  # for a child that ends before its parent has begun to wait
 
@@ -79,7 +82,7 @@ class BulkSteps:
         """Waits until children that have begun end; does not undo the changes of machines."""
         request = operation.request_as(BulkRequest)
         async with self._database.transaction() as db:
-            await operation_service.cancel_children(db, operation.id)
+            await operation_store.cancel_children(db, operation.id)
         now = progress(request, await self._children(operation))
         if now.open:
             return Outcome(resumes_within_s=CHILD_FALLBACK_S)
@@ -90,7 +93,7 @@ class BulkSteps:
 
     async def _children(self, operation: Operation) -> Sequence[Child]:
         async with self._database.connection() as db:
-            return await operation_service.children(db, operation.id)
+            return await operation_store.children(db, operation.id)
 
     async def _caller(self, operation: Operation) -> Caller | None:
         return None if operation.account_id is None else await self._current_caller(operation.account_id)
@@ -152,7 +155,7 @@ class BulkSteps:
         self, operation: Operation, request: BulkRequest, machine: BulkMachine, error: InnkeeperError
     ) -> None:
         async with self._database.transaction() as db:
-            recorded = await operation_service.insert_failed_child(
+            recorded = await intent_store.insert_failed_child(
                 db, request.action.kind, Parent(id=operation.id, attempt=operation.attempt),
                 account_id=operation.account_id, system_id=machine.system_id if request.clone is None else None,
                 hostname=machine.hostname,

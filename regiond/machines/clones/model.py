@@ -14,9 +14,11 @@ from common.units import gb
 from common.values import NicKind, PowerState
 from regiond.caller import Caller
 from regiond.machines.disks.model import check_volumes
-from regiond.machines.model import MAAS_STATUS, MachineState, MachineView, NicView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_owner
-from regiond.placement.model import Condition, DiskRequirement, NicRequirement
+from regiond.machines.values.nics import NicView
+from regiond.machines.values.states import MAAS_STATUS, MachineState
+from regiond.placement.requirements import Condition, DiskRequirement, NicRequirement
 
 CLONEABLE = (MachineState.READY, MachineState.ALLOCATED, MachineState.DEPLOYED)
 KIB_PER_MIB = 1024

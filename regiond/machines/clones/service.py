@@ -23,13 +23,16 @@ from regiond.machines.compose.model import CopyPlan
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.store import taken_hostnames
 from regiond.machines.deployment import store as deployment_store
-from regiond.machines.model import CloneRequest, Copied, MachineFilter, MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_no_host
 from regiond.machines.ownership_rules import check_owner
-from regiond.networks import service as network_service
+from regiond.machines.values.clones import CloneRequest, Copied
+from regiond.machines.values.search import MachineFilter
+from regiond.machines.values.states import MachineState
+from regiond.networks.ipam import links
 from regiond.operations.model import Operation, Parent
 from regiond.placement.model import DryRun
-from regiond.placement.service import parse_storage
+from regiond.placement.storage_parser import parse_storage
 
 
 @frozen
@@ -185,7 +188,7 @@ async def _new_addresses(db: Db, machine: MachineView, *, copies: int = 1) -> di
             continue
         if nic.subnet is None:
             raise WrongState(f"The subnet of {nic.name} of {machine.hostname}, with {nic.ip_address}, was deleted.")
-        address = await network_service.free_address(
+        address = await links.free_address(
             db, nic.subnet, besides=map(ip_address, used), is_reserved_by_host=nic.kind == NicKind.NETWORK
         )
         chosen[nic.id] = str(address)

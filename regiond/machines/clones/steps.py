@@ -8,7 +8,7 @@ from common.guest_content import GuestContent
 from common.rpc.hardware_commands import HOST_CLONE, HOST_SET_BOOT_ORDER, CloneCall, SetBootOrderCall
 from common.rpc.host_commands import HOST_SET_BOOT_DISK, MAX_CALL_S, SetBootDiskCall
 from common.values import Guest
-from regiond.accounts import service as account_service
+from regiond.accounts import ssh_key_store
 from regiond.db.pool import Database, Db
 from regiond.machines import boot_store, lifecycle_store, view_store
 from regiond.machines.clones import store
@@ -16,12 +16,13 @@ from regiond.machines.deployment import store as deployment_store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.deployment.seed import make_copied_seed
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.model import Copied, MachineState
 from regiond.machines.steps import Target, racks_text
+from regiond.machines.values.clones import Copied
 from regiond.machines.values.requests import StoredCompose
+from regiond.machines.values.states import MachineState
+from regiond.operations.handler import Journal, fence_of
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation
-from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 CLONE_DEADLINE_S = MAX_CALL_S
 BOOT_DEADLINE_S = 60.0
@@ -42,7 +43,7 @@ class GuestCopies:
         if copied.becomes is MachineState.DEPLOYED:
             async with self._database.connection() as db:
                 machine = await view_store.read(db, target.system_id)
-                keys = await account_service.ssh_keys_of_user(db, machine.owner or "")
+                keys = await ssh_key_store.ssh_keys_of_user(db, machine.owner or "")
             content = GuestContent(
                 source=copied.guest, disks=copied.disks, seed=make_copied_seed(machine, ssh_keys=keys)
             )  # fmt: skip

@@ -10,10 +10,13 @@ import asyncpg
 from attrs import evolve
 
 from regiond.db.pool import Db
-from regiond.hosts.model import Maintenance
-from regiond.ledger.service import CLAIMED_OF_STORAGE, compute_claimed_by_hosts, numa_nodes_of_hosts
-from regiond.networks.service import available_interfaces
-from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool, Placement
+from regiond.hosts.maintenance.model import Maintenance
+from regiond.ledger.capacities import compute_claimed_by_hosts
+from regiond.ledger.claimable import CLAIMED_OF_STORAGE
+from regiond.ledger.numa_availability import numa_nodes_of_hosts
+from regiond.networks.interface_availability import available_interfaces
+from regiond.placement.candidate import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool
+from regiond.placement.model import Placement
 
 _NAMED = f"""
     select true as reachable, false as lost, h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,

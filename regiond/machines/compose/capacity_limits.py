@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from common.errors import InvalidRequest, OutOfCapacity
 from common.phrases import number_of
-from regiond.placement.model import Candidate, Placement, Requirements
-from regiond.placement.service import core_ranges, explain, missing_pool
+from regiond.placement.candidate import Candidate
+from regiond.placement.cpu_pinning import core_ranges
+from regiond.placement.model import Placement, explain
+from regiond.placement.requirements import Requirements
+from regiond.placement.storage_assignment import missing_pool
 from regiond.validation_messages import no_choice
 
 

@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 from common.guest_spec import GuestSpec, NicAddress
 from regiond.db.pool import Database, Db
 from regiond.identifiers import new_mac_address
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 from regiond.ledger.model import Demand, DiscreteResources, pages_key
 from regiond.machines.compose import store
 from regiond.machines.compose.model import HostAssignment
 from regiond.machines.guest_spec import guest_spec
-from regiond.networks import service as network_service
+from regiond.networks.ipam import service as ipam_service
 from regiond.placement.model import Evaluation
-from regiond.placement.service import required_functions
+from regiond.placement.nic_attachment import required_functions
 
 
 def new_spec(assignment: HostAssignment, hostname: str, installation_id: UUID) -> GuestSpec:
@@ -36,7 +36,7 @@ async def nic_addresses(database: Database, evaluation: Evaluation) -> dict[str,
         return {}
     async with database.connection() as db:
         return {
-            ip: await network_service.guest_nic_address(db, subnet_id, ip)
+            ip: await ipam_service.guest_nic_address(db, subnet_id, ip)
             for subnet_id, ip in wanted
             if ip is not None and subnet_id is not None
         }
@@ -70,7 +70,7 @@ async def claim_all(db: Db, machine_id: int, assignment: HostAssignment) -> None
     then roll back.
     """
     discrete = discrete_claims_of(assignment.evaluation)
-    await ledger.claim(db, machine_id=machine_id, demand=demand_of(assignment), discrete=discrete)
+    await ledger_store.claim(db, machine_id=machine_id, demand=demand_of(assignment), discrete=discrete)
     await claim_addresses(db, machine_id, assignment.evaluation)
 
 
@@ -81,6 +81,6 @@ async def claim_addresses(db: Db, machine_id: int, evaluation: Evaluation) -> No
         # One order for all transactions, so that no two of them deadlock.
         for nic_id, nic in sorted(nics, key=lambda pair: pair[1].ip or ""):
             if nic.ip is not None and nic.subnet_id is not None:
-                await network_service.claim_static_address(
+                await ipam_service.claim_static_address(
                     db, subnet_id=nic.subnet_id, address=nic.ip, machine_id=machine_id, nic_id=nic_id
                 )

@@ -9,7 +9,7 @@ from common.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.compose.model import CopyPlan
-from regiond.operations import service as operation_service
+from regiond.operations import store as operation_store
 from regiond.operations.model import ActingOperation, busy
 
 
@@ -22,7 +22,7 @@ async def hold_sources(db: Db, copies: Sequence[CopyPlan]) -> None:
     for one in sorted(copies, key=lambda copy: copy.source.id):
         source = one.source
         await lifecycle_store.lock_one(db, source.id)
-        acting = await operation_service.active(db, OperationKind.COMPOSE, machine_id=source.id)
+        acting = await operation_store.active(db, OperationKind.COMPOSE, machine_id=source.id)
         if acting is not None:
             of_source = ActingOperation(id=acting.id, kind=acting.kind.value, created_at=acting.created_at)
             raise busy(f"machine {source.hostname}", of_source)

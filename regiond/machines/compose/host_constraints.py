@@ -10,8 +10,8 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.identifiers import ID_PREFIX, NAME_PREFIX
-from regiond.machines.model import HostConstraints
-from regiond.placement.model import HostFilter
+from regiond.machines.values.requests import HostConstraints
+from regiond.placement.requirements import HostFilter
 from regiond.validation_messages import no_object, no_objects, none_such
 
 

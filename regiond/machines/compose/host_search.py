@@ -13,8 +13,12 @@ from regiond.machines.affinity.store import groups_of, read_members
 from regiond.machines.compose.candidate_store import with_claims_here
 from regiond.machines.compose.model import PendingClaims
 from regiond.machines.compose.shortlist_store import read_shortlist
-from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
-from regiond.placement.service import check_policies, place_sequentially, with_pending_claims, with_pending_members
+from regiond.placement.affinity import GroupMembers, check_policies
+from regiond.placement.candidate import Candidate
+from regiond.placement.claimed_hosts import with_pending_claims, with_pending_members
+from regiond.placement.model import PendingClaim, Placement
+from regiond.placement.ranking import place_sequentially
+from regiond.placement.requirements import Requirements, Strategy
 
 MAX_ON_EVENT_LOOP = 500  # evaluating more hosts than this would block the event loop for too long
 SHORTLIST_SIZE = 20  # hosts evaluated if there are more than can be named; ten times as many while none of them fits

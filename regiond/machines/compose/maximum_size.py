@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.compose_request import ComposeRequest
-from regiond.machines.model import MAX_CORES
+from regiond.machines.values.resize import MAX_CORES
 from regiond.validation_messages import outside
 
 LARGEST_MIB = 2**31 - 1

@@ -14,18 +14,13 @@ from common.guest_spec import NicAddress
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.idempotency.model import IdempotencyKey
-from regiond.machines.model import ComposeIntent, Copied, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.clones import Copied
+from regiond.machines.values.requests import ComposeIntent
 from regiond.operations.model import Operation, Origin, Parent
-from regiond.placement.model import (
-    Candidate,
-    DiskRequirement,
-    Evaluation,
-    NicRequirement,
-    PendingClaim,
-    Placement,
-    Requirements,
-    Strategy,
-)
+from regiond.placement.candidate import Candidate
+from regiond.placement.model import Evaluation, PendingClaim, Placement
+from regiond.placement.requirements import DiskRequirement, NicRequirement, Requirements, Strategy
 
 
 class ClaimOutcome(StrEnum):

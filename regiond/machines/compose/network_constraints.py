@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from regiond.db.pool import Db
-from regiond.placement.model import NetworkType, NicRequirement
-from regiond.placement.service import parse_cidr, parse_selector
+from regiond.placement.network_selectors import parse_cidr, parse_selector
+from regiond.placement.requirements import NetworkType, NicRequirement
 
 _SPACE_IDS = "select id from space where id = any($1::integer[]) or name = any($2::text[])"
 _SUBNETS = "select id, vlan_id from subnet where id = any($1::integer[]) or cidr = any($2::cidr[]) or name = any($3)"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import NotAllowed
-from regiond.accounts.service import still_operators
+from regiond.accounts.grants import still_operators
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.machines.affinity.store import groups_of, lock_groups, read_members, try_lock_groups
 from regiond.machines.compose.model import HostAssignment, common_pools
-from regiond.placement.model import GroupMembers
-from regiond.placement.service import check_policies, group_standing
+from regiond.placement.affinity import GroupMembers, check_policies, group_standing
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import permitted, refusal
 

@@ -16,17 +16,14 @@ from regiond.machines.compose.candidate_store import read_candidates, with_claim
 from regiond.machines.compose.capacity_limits import capacity_unknown, check_limits
 from regiond.machines.compose.host_search import SearchResult, search_hosts
 from regiond.machines.compose.model import PendingClaims, PlacedCompose, ValidatedCompose, common_pools
-from regiond.placement.model import NO_MEMBERS, Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
-from regiond.placement.service import (
-    RemainingHosts,
-    check_policies,
-    needs_nodes,
-    place,
-    place_sequentially,
-    with_pending_claims,
-    with_pending_members,
-)
-from regiond.racks.service import HostCalls
+from regiond.placement.affinity import NO_MEMBERS, GroupMembers, check_policies
+from regiond.placement.candidate import Candidate
+from regiond.placement.claimed_hosts import RemainingHosts, with_pending_claims, with_pending_members
+from regiond.placement.evaluation import needs_nodes
+from regiond.placement.model import PendingClaim, Placement
+from regiond.placement.ranking import place, place_sequentially
+from regiond.placement.requirements import Requirements, Strategy
+from regiond.racks.calls.host_calls import HostCalls
 
 NAMED_HOSTS = 100  # hosts named in the explanation of an operation; most of any further hosts are only counted
 NAMED_HOSTS_DRY_RUN = 300

@@ -20,11 +20,12 @@ from regiond.machines.compose import store
 from regiond.machines.compose.host_constraints import operated_pool, resolve_host_filter
 from regiond.machines.compose.maximum_size import maximum_problems
 from regiond.machines.compose.model import CopyPlan, MaasRegistrations, ValidatedCompose
-from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
-from regiond.machines.values.requests import LARGEST, MIN_MEMORY_MIB
+from regiond.machines.values.requests import LARGEST, MIN_MEMORY_MIB, NO_HOST_CONSTRAINTS, ComposeIntent
 from regiond.machines.wanted_nics import resolve_nics
-from regiond.placement.model import ANY_HOST, NicRequirement, PinRequirement, Requirements, Strategy
-from regiond.placement.service import parse_interfaces, parse_rules, parse_storage
+from regiond.placement.affinity import parse_rules
+from regiond.placement.interface_parser import parse_interfaces
+from regiond.placement.requirements import ANY_HOST, NicRequirement, PinRequirement, Requirements, Strategy
+from regiond.placement.storage_parser import parse_storage
 from regiond.validation_messages import outside
 
 MAX_PINS = 4096

@@ -12,22 +12,21 @@ from common.errors import InvalidRequest, OutOfCapacity, RackUnreachable, WrongS
 from common.guest_spec import GuestSpec
 from regiond.db.pool import Database, Db
 from regiond.hosts.model import inherited_tags
-from regiond.ledger.service import lock_hosts
+from regiond.ledger.claims import lock_hosts
 from regiond.machines.compose.claims import claim_all, new_spec, nic_addresses
 from regiond.machines.compose.model import HostAssignment
 from regiond.machines.compose.permits import permitted_alternatives, within_pool_quotas
 from regiond.machines.compose.placement_queries import NAMED_HOSTS, without_tried
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.compose.store import pool_of_machine, rewrite_machine
-from regiond.machines.model import ComposeIntent
 from regiond.machines.store import IdentifierTaken
 from regiond.machines.values.guest_request import GuestRequest
-from regiond.machines.values.requests import StoredCompose
-from regiond.operations import service as operation_service
+from regiond.machines.values.requests import ComposeIntent, StoredCompose
+from regiond.operations import store as operation_store
 from regiond.operations.model import Operation
-from regiond.placement.model import Candidate, Placement
-from regiond.placement.service import explain
-from regiond.racks.service import HostCalls
+from regiond.placement.candidate import Candidate
+from regiond.placement.model import Placement, explain
+from regiond.racks.calls.host_calls import HostCalls
 
 MAX_ALTERNATIVES = 5  # tried in succession when other requests take the capacity of the best one
 
@@ -118,7 +117,7 @@ class Rescheduler:
             except (OutOfCapacity, WrongState, IdentifierTaken):
                 continue
             explanation = explain(options.placement, reserved=one.evaluation)
-            await operation_service.redirect(
+            await operation_store.redirect(
                 db, operation.id, host_id=one.host.id, host_name=one.host.name,
                 request=operation.request_with(GuestRequest(spec=spec)),
                 explanation={**explanation, "tried": [dict(each) for each in tried]},

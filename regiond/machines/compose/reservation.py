@@ -19,10 +19,11 @@ from common.operation_kinds import OperationKind
 from regiond.batcher import Batcher
 from regiond.db.pool import CONFLICTS, STATEMENT_DEADLINE_S, Database, Db
 from regiond.events.service import Events
-from regiond.exports.service import DiskParts
+from regiond.exports.reading import DiskParts
 from regiond.hosts.model import inherited_tags
+from regiond.idempotency import service as idempotency_service
 from regiond.identifiers import new_hostname, new_system_id, numbered
-from regiond.ledger.service import claim_batch, claim_discrete, limit_later_locks, lock_hosts, write_claims
+from regiond.ledger.claims import claim_batch, claim_discrete, limit_later_locks, lock_hosts, write_claims
 from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
 from regiond.machines.compose.copies import hold_sources
@@ -38,15 +39,15 @@ from regiond.machines.compose.model import (
 from regiond.machines.compose.permits import admit, permit, pool_of
 from regiond.machines.compose.requirements import hostname_taken
 from regiond.machines.compose.store import NewMachine, insert_machines, taken_hostnames
-from regiond.machines.model import ComposeIntent
 from regiond.machines.operation_intents import MAX_FAILURES
 from regiond.machines.store import IdentifierTaken
 from regiond.machines.values.guest_request import GuestRequest
-from regiond.machines.values.requests import StoredCompose
-from regiond.operations import service as operation_service
+from regiond.machines.values.requests import ComposeIntent, StoredCompose
+from regiond.operations import intent_store
 from regiond.operations.model import NewOperation, Operation, stored_request
-from regiond.placement.model import Candidate, Evaluation, GroupRule
-from regiond.placement.service import explain
+from regiond.placement.affinity import GroupRule
+from regiond.placement.candidate import Candidate
+from regiond.placement.model import Evaluation, explain
 
 NAME_ATTEMPTS = 8
 LOCK_ATTEMPTS = 50  # each waits 200 ms for a lock: 10 s or more
@@ -258,7 +259,7 @@ class Reservations:
             await claim_addresses(db, machine_id, one.evaluation)
         if any(one.rules for one in batch):
             await add(db, [(machine_id, one.rules) for one, _, machine_id in written])
-        operations = await operation_service.insert_several(
+        operations = await intent_store.insert_several(
             db, OperationKind.COMPOSE, [_new_operation(*parts) for parts in written]
         )
         for one, operation in zip(batch, operations, strict=True):
@@ -318,7 +319,7 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
 async def _write_key_and_event(db: Db, one: Reservation, operation: Operation) -> None:
     """Writes the idempotency key, if any, and an event that says whose the machine will be, unless it is stock."""
     caller, owner, comment = one.request.caller, one.assignment.validated.owner, one.intent.comment
-    await operation_service.tie_key(db, one.request.idempotency_key, operation.id)
+    await idempotency_service.tie_key(db, one.request.idempotency_key, operation.id)
     if owner is not None:
         await Events.record(
             db, "machine_allocated", f"{operation.hostname} is being composed for {owner.username}", caller=caller,

@@ -9,7 +9,8 @@ from attrs import asdict, evolve
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, NotAllowed, OutOfCapacity
 from common.operation_kinds import OperationKind
-from regiond.accounts.service import active_user, with_grants
+from regiond.accounts.grants import with_grants
+from regiond.accounts.service import active_user
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
@@ -23,13 +24,19 @@ from regiond.machines.compose.model import (
 )
 from regiond.machines.compose.permits import quota_refusal
 from regiond.machines.compose.stages import ComposeStages
-from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
-from regiond.machines.values.requests import Requested
-from regiond.operations import service as operation_service
+from regiond.machines.values.requests import (
+    NO_HOST_CONSTRAINTS,
+    ComposeIntent,
+    HostConstraints,
+    Requested,
+    requested_fields,
+)
+from regiond.operations import intent_store, origin
 from regiond.operations.model import Operation, Parent, stored_request
 from regiond.operations.service import Operations
-from regiond.placement.model import DryRun, Strategy
-from regiond.racks.service import HostCalls
+from regiond.placement.model import DryRun
+from regiond.placement.requirements import Strategy
+from regiond.racks.calls.host_calls import HostCalls
 from regiond.validation_messages import no_object
 
 PLACE_ATTEMPTS = 100  # each follows a lost race, which another request won
@@ -114,7 +121,7 @@ class Composer:
                     placed=placed,
                     idempotency_key=idempotency_key,
                     parent=parent,
-                    origin=operation_service.current_origin(),
+                    origin=origin.current_origin(),
                 )
             )
             if operation is not None:
@@ -172,7 +179,7 @@ class Composer:
         Equal requests of one account within an hour are one operation.
         """
         async with self._database.transaction() as db:
-            error.details["operation"] = await operation_service.record_rejected(
+            error.details["operation"] = await intent_store.record_rejected(
                 db, OperationKind.COMPOSE, account_id=caller.account_id,
                 request=stored_request(Requested(requested=requested)),
                 explanation=error.details.get("placement"), code=error.code, message=error.message,

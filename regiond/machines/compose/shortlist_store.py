@@ -11,21 +11,14 @@ from attrs import evolve, frozen
 
 from common.errors import LinkLost, RackUnreachable
 from regiond.db.pool import Db
-from regiond.ledger.service import CLAIMED_OF_STORAGE
+from regiond.ledger.claimable import CLAIMED_OF_STORAGE
 from regiond.machines.compose.candidate_store import candidates_of
 from regiond.machines.compose.network_constraints import nic_columns
-from regiond.placement.model import (
-    ANY_HOST,
-    DEFAULT_ROOT_BYTES,
-    NO_MEMBERS,
-    Candidate,
-    Check,
-    GroupMembers,
-    PinRequirement,
-    Requirements,
-    Strategy,
-)
-from regiond.placement.service import SUMMARY, group_restrictions, needs_nodes
+from regiond.placement.affinity import NO_MEMBERS, GroupMembers, group_restrictions
+from regiond.placement.candidate import Candidate
+from regiond.placement.checks import SUMMARY, Check
+from regiond.placement.evaluation import needs_nodes
+from regiond.placement.requirements import ANY_HOST, DEFAULT_ROOT_BYTES, PinRequirement, Requirements, Strategy
 
 _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 

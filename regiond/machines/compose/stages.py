@@ -13,8 +13,8 @@ from regiond.machines.compose.model import NOT_COUNTED, MaasRegistrations, OnCla
 from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.requirements import Validator
 from regiond.machines.compose.reservation import Reservations
-from regiond.placement.model import Strategy
-from regiond.racks.service import HostCalls
+from regiond.placement.requirements import Strategy
+from regiond.racks.calls.host_calls import HostCalls
 
 
 @frozen(kw_only=True)

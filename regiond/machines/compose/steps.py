@@ -15,8 +15,8 @@ from common.rpc.host_commands import HOST_COMPOSE, NOTHING_BEGAN, ComposeCall
 from common.values import Guest, PowerAction
 from regiond.db.pool import Db
 from regiond.events.model import Level
-from regiond.hosts.service import record_guest
-from regiond.ledger import service as ledger
+from regiond.hosts.guest_ownership import record_guest
+from regiond.ledger import store as ledger_store
 from regiond.machines import lifecycle_store, store
 from regiond.machines.affinity import store as affinity_store
 from regiond.machines.compose.model import MaasRegistrations
@@ -28,12 +28,12 @@ from regiond.machines.operation_intents import open_clean_up
 from regiond.machines.removal.deletion import record_tombstone, remove_guest
 from regiond.machines.steps import Target, racks_text, record_event, set_power, wait_for_command
 from regiond.machines.values.requests import StoredCompose
-from regiond.operations import service as operation_service
+from regiond.operations import store as operation_store
+from regiond.operations.handler import Journal, Outcome, fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.placement.model import Policy
-from regiond.placement.service import SUMMARY
-from regiond.racks.service import HostCalls, nothing_began
+from regiond.placement.affinity import Policy
+from regiond.placement.checks import SUMMARY
+from regiond.racks.calls.host_calls import HostCalls, nothing_began
 
 COMPOSE_DEADLINE_S = 140.0  # includes up to 30 s for the check that the host is reachable
 MAX_HOSTS = 5  # per compose
@@ -245,7 +245,7 @@ def _fail(operation: Operation, target: Target, options: RescheduleOptions | Non
         await _end_machine(db, operation, target, error)
         if error is not None:
             explanation = {**(operation.explanation or {}), "tried": list(undone.tried)}
-            await operation_service.explain(db, operation.id, explanation)
+            await operation_store.explain(db, operation.id, explanation)
         message = f"{_failure(operation, target)}{pending}"
         await record_event(db, operation, "compose_failed", message, level=Level.WARNING)
 
@@ -303,7 +303,7 @@ def _error_of_all_hosts(
 async def _end_machine(db: Db, operation: Operation, target: Target, error: InnkeeperError | None) -> None:
     """Deletes the machine. A machine that a client knows of remains, with the reason and without claims."""
     await record_tombstone(db, operation, target, "its compose failed", was_composed=False)
-    await ledger.release_machine(db, target.machine_id)  # locks the server, which comes before the machine
+    await ledger_store.release_machine(db, target.machine_id)  # locks the server, which comes before the machine
     if not await lock_announced(db, target.machine_id):
         await store.delete(db, target.machine_id)
         return
@@ -316,7 +316,7 @@ async def _end_machine(db: Db, operation: Operation, target: Target, error: Innk
 
 
 async def _release_claims(db: Db, machine_id: int) -> None:
-    await ledger.release_machine(db, machine_id)
+    await ledger_store.release_machine(db, machine_id)
     await clear_devices(db, machine_id)
 
 

@@ -13,7 +13,7 @@ from common.errors import InnkeeperError, NotFound
 from common.rpc.console_commands import CONSOLE_PART_BYTES, HOST_CONSOLE_INPUT, ConsoleInput, ConsoleOutput
 from regiond.machines.console.activity import Activity, Always
 from regiond.machines.console.limits import ConsoleLimits
-from regiond.racks.service import HostStream
+from regiond.racks.calls.host_stream import HostStream
 
 INPUT_DEADLINE_S = 15.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.rpc.console_commands import HOST_CONSOLE_LOG, MAX_CONSOLE_LOG_BYTES, ConsoleLogCall
 from common.values import GuestRef
 from regiond.machines.console.text import last_lines, plain_text
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 LOG_DEADLINE_S = 20.0
 

@@ -19,9 +19,10 @@ from regiond.machines.console.limits import DEFAULT_LIMITS, ConsoleLimits, OpenC
 from regiond.machines.console.screens import OpenScreens
 from regiond.machines.console.serial_log import read_text
 from regiond.machines.guest_spec import known_spec
-from regiond.machines.model import MachineView, ScreenProtocol
+from regiond.machines.model import MachineView
 from regiond.machines.stock import begin_use
-from regiond.racks.service import HostCalls
+from regiond.machines.values.screens import ScreenProtocol
+from regiond.racks.calls.host_calls import HostCalls
 
 OPEN_DEADLINE_S = 40.0
 _LOST = "The connection was lost."

@@ -13,10 +13,10 @@ from regiond.machines import boot_store, kept_disk_store
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.steps import Target, power_off
-from regiond.networks import service as network_service
+from regiond.networks.ipam import link_store
+from regiond.operations.handler import Journal, fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 WRITE_DEADLINE_S = 600.0
 FIND_DEADLINE_S = 20.0
@@ -105,7 +105,7 @@ async def empty_disks(
     async def begin(db: Db) -> None:
         await store.set_state(db, target.machine_id, DeploymentState.ERASED)
         await boot_store.boot_from_first(db, target.machine_id, deployed=False)
-        await network_service.begin_reservation(db, target.machine_id)
+        await link_store.begin_reservation(db, target.machine_id)
 
     await journal.write("erase", begin)
     await journal.step("empty_disks" if erase else "empty_root_disk", reaches_host=True)

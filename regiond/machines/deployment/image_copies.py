@@ -8,12 +8,12 @@ from attrs import frozen
 from common.errors import NotFound
 from common.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
-from regiond.hosts import service as host_service
-from regiond.ledger import service as ledger
+from regiond.hosts.image_copies import store as image_copy_store
+from regiond.ledger import store as ledger_store
 from regiond.machines.deployment import image_copy_store as store
 from regiond.machines.deployment.image_copy_store import UnusedCopy
 from regiond.machines.values.removals import ImageCopy, ImageCopyCleanUp
-from regiond.operations import service as operation_service
+from regiond.operations import intent_store
 from regiond.operations.model import stored_request
 
 MAX_FAILURES = 10  # some minutes; the next refresh finds copies that remain
@@ -44,10 +44,10 @@ class ImageCopyCollection:
                 log.info("image_copy_not_collected", host=copy.host_name, reason=error.message)
 
     async def _open_removal(self, db: Db, copy: UnusedCopy) -> None:
-        await ledger.lock_server(db, copy.server_id)  # a deployment that claims the copy holds it too
+        await ledger_store.lock_server(db, copy.server_id)  # a deployment that claims the copy holds it too
         if not await store.unused_copies(db, self.keep_days, copy.id):
             return
-        operation_id = await operation_service.insert(
+        operation_id = await intent_store.insert(
             db, OperationKind.CLEAN_UP, host_id=copy.host_id, host_name=copy.host_name,
             hostname=f"image {copy.sha256[:12]}",
             request=stored_request(
@@ -55,5 +55,5 @@ class ImageCopyCollection:
             ),
             max_failures=MAX_FAILURES,
         )  # fmt: skip
-        await host_service.begin_copy_removal(db, copy.id, operation_id)
+        await image_copy_store.begin_removal(db, copy.id, operation_id)
         log.info("image_copy_unused", host=copy.host_name, sha256=copy.sha256, place=copy.place, reason=copy.reason)

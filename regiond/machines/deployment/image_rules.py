@@ -7,7 +7,8 @@ from common.errors import WrongState
 from common.values import DriverType
 from regiond.caller import Caller
 from regiond.images.model import Image
-from regiond.machines.model import DiskView, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskView
 
 
 def check_may_be_host(caller: Caller, machine: MachineView) -> None:

@@ -11,9 +11,10 @@ from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.deployment.rebuild import EarlierSystem
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.model import MachineState, MachineView
-from regiond.networks import service as network_service
-from regiond.operations import service as operation_service
+from regiond.machines.model import MachineView
+from regiond.machines.values.states import MachineState
+from regiond.networks.ipam import seen_store
+from regiond.operations import store as operation_store
 from regiond.operations.model import AfterEarlier, Operation
 
 
@@ -54,10 +55,10 @@ async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[M
     if machine.state is not MachineState.DEPLOYING:
         return machine, await earlier_operation(db, machine.system_id)
     earlier = None
-    running = await operation_service.active(db, OperationKind.DEPLOY, machine_id=machine.id)
+    running = await operation_store.active(db, OperationKind.DEPLOY, machine_id=machine.id)
     is_deployment = running is not None and running.kind is OperationKind.DEPLOY
     reason = f"The deployment was stopped: the machine is {what}."
-    if running is not None and is_deployment and await operation_service.supersede(db, running.id, reason):
+    if running is not None and is_deployment and await operation_store.supersede(db, running.id, reason):
         await fail_deployment(db, machine.id, reason)
         # It has not reached the host: it may have waited for an earlier operation when it was stopped.
         before = running.id if running.reached_host else running.request_as(AfterEarlier).earlier
@@ -70,13 +71,13 @@ async def earlier_operation(db: Db, system_id: str) -> int | None:
 
     A rack may still run the last command of the operation before it, if that one was cancelled or has failed.
     """
-    return await operation_service.unsuccessful_before(db, system_id)
+    return await operation_store.unsuccessful_before(db, system_id)
 
 
 async def abort_deployment(db: Db, machine_id: int, operation: Operation) -> None:
     """Records a stopped deployment: the root disk is empty again, and the machine stays allocated."""
     await lifecycle_store.apply_event(db, machine_id, MachineEvent.DEPLOYMENT_ABORTED)
     await machine_store.set_power(db, machine_id, PowerState.OFF, operation)
-    await network_service.forget_addresses(db, machine_id)
+    await seen_store.forget_addresses(db, machine_id)
     await store.delete(db, machine_id)
     await lifecycle_store.set_emptied(db, machine_id)

@@ -15,8 +15,10 @@ from common.deployment_spec import ImageRef
 from common.units import gb
 from common.values import DriverType, PowerState
 from regiond.machines.deployment.model import Deployment, DeploymentState
-from regiond.machines.model import DeployRequest, DiskPlan, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskPlan
 from regiond.machines.values.guest_request import MachineRequest
+from regiond.machines.values.requests import DeployRequest
 from regiond.operations.model import LEFT_OUT, AfterEarlier, Operation
 
 

@@ -15,7 +15,8 @@ from regiond.machines.deployment.model import Deployment
 from regiond.machines.deployment.network_config import NicNetwork
 from regiond.machines.deployment.vm_host.cloud_config import vm_host_config
 from regiond.machines.guest_spec import nic_spec
-from regiond.machines.model import MachineView, NicView
+from regiond.machines.model import MachineView
+from regiond.machines.values.nics import NicView
 from regiond.networks.model import DOMAIN_NAME
 
 _DEFAULT_MTU = 1500

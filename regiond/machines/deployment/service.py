@@ -11,9 +11,12 @@ from common.errors import InnkeeperError, NotFound, WrongState
 from common.operation_kinds import OperationKind
 from common.vm_host_report import VmHostReport
 from regiond.caller import Caller
-from regiond.credentials.service import USER_DATA, VM_HOST_KEY, Credentials, KeyPairs
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.rewrap import USER_DATA, VM_HOST_KEY
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.images.model import Image
 from regiond.images.service import Images
@@ -44,7 +47,7 @@ from regiond.machines.guest_spec import known_spec
 from regiond.machines.host_removal_plan import emptying_texts
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
-from regiond.machines.model import DeployRequest, DiskPlan, MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import (
     check_idle,
     check_no_host,
@@ -55,7 +58,11 @@ from regiond.machines.operation_intents import (
 from regiond.machines.ownership_rules import check_deployable, check_may_change, check_owner
 from regiond.machines.removal_fact_store import check_permitted, facts_of_one
 from regiond.machines.store import announce
-from regiond.operations import service as operation_service
+from regiond.machines.values.disks import DiskPlan
+from regiond.machines.values.requests import DeployRequest
+from regiond.machines.values.states import MachineState
+from regiond.operations import lease_store
+from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Operations
 
@@ -150,7 +157,7 @@ class Deployments:
         free = [one.system_id for one in machines if _is_ready(one)]
         async with self._database.connection() as db:
             lacking = await _hosts_lacking_uefi(db, machines, images)
-            in_use = await operation_service.machines_in_use(db, [one.id for one in machines])
+            in_use = await operation_store.machines_in_use(db, [one.id for one in machines])
             result = {**await self._allocation.refusals(db, caller, free)} if free else {}
         for machine in machines:
             try:
@@ -175,7 +182,7 @@ class Deployments:
         async def write(db: Db) -> None:
             if _is_ready(machine):
                 await self._allocation.check_take(db, caller, machine)
-                check_idle(machine, await operation_service.machines_in_use(db, [machine.id]))
+                check_idle(machine, await operation_store.machines_in_use(db, [machine.id]))
                 return
             check_owner(caller, machine)
             await open_operation(
@@ -194,7 +201,7 @@ class Deployments:
         _check_rebuildable(caller, machine)
         image = await self._fitting_image(caller, machine, with_image(request, machine))
         async with self._database.connection() as db:
-            check_idle(machine, await operation_service.machines_in_use(db, [machine.id]))
+            check_idle(machine, await operation_store.machines_in_use(db, [machine.id]))
             await check_no_host(db, machine)
             await check_permitted(db, machine, OperationKind.DEPLOY)
             ends = emptying_texts([(machine.hostname, await facts_of_one(db, machine.id))])
@@ -257,7 +264,7 @@ class Deployments:
                 sealed = self._seal.seal_data(deployment_id, VM_HOST_KEY, private.encode())
                 setup = VmHostSetup(driver=request.vm_host, public=public, sealed_key=sealed)
                 await store.set_vm_host(db, deployment_id, setup)
-            await operation_service.tie_key(db, key, operation_id)
+            await idempotency_service.tie_key(db, key, operation_id)
             verb = "rebuilt" if request.rebuild else "deployed"
             message = f"{machine.hostname} is being {verb} with {image.osystem}/{image.series}"
             await Events.record(
@@ -284,7 +291,7 @@ class Deployments:
                 return
             await store.record_reported(db, deployment_id)
         async with self._database.connection() as db:  # after the commit: it locks the operation
-            await operation_service.wake(db, deployment.operation_id)
+            await lease_store.wake(db, deployment.operation_id)
 
     async def user_data(self, deployment_id: int, secret: str) -> AsyncGenerator[bytes, None]:
         """Returns the guest's user data: see `UserDataDelivery.read`."""
@@ -330,7 +337,7 @@ class Deployments:
 
     async def _cancel(self, operation: Operation, comment: str = "", *, caller: Caller | None = None) -> None:
         async with self._database.transaction() as db:
-            if await operation_service.request_cancel(db, operation.id):
+            if await operation_store.request_cancel(db, operation.id):
                 what = "compose" if operation.kind is OperationKind.COMPOSE else "deployment"
                 message = f"The {what} of {operation.hostname} is being aborted" + (f": {comment}" if comment else "")
                 await Events.record(
@@ -340,7 +347,7 @@ class Deployments:
 
     async def _active(self, machine: MachineView, kind: OperationKind = OperationKind.DEPLOY) -> Operation | None:
         async with self._database.connection() as db:
-            operation = await operation_service.active(db, kind, machine_id=machine.id)
+            operation = await operation_store.active(db, kind, machine_id=machine.id)
         return operation if operation is not None and operation.kind is kind else None
 
     async def _read(self, caller: Caller, system_id: str) -> MachineView:

@@ -22,12 +22,15 @@ from common.rpc.host_commands import (
     GuestCall,
 )
 from common.values import Guest, PowerAction, PowerState
-from regiond.accounts import service as account_service
-from regiond.credentials.service import USER_DATA, VM_HOST_KEY, Credentials
+from regiond.accounts import ssh_key_store
+from regiond.credentials.rewrap import USER_DATA, VM_HOST_KEY
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
-from regiond.hosts import service as host_service
-from regiond.hosts.service import Hosts, PreparedHost
+from regiond.hosts import schedule_store
+from regiond.hosts.host_changes import PreparedHost
+from regiond.hosts.image_copies import service as image_copy_service
+from regiond.hosts.service import Hosts
 from regiond.machines import boot_store, view_store
 from regiond.machines import store as machine_store
 from regiond.machines.console.serial_log import read_last_lines
@@ -51,10 +54,11 @@ from regiond.machines.steps import (
     wait_for_command,
     wait_for_older_commands,
 )
-from regiond.networks import service as network_service
+from regiond.networks.ipam import link_store, seen_service, seen_store
+from regiond.operations.handler import Journal, Outcome, fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.racks.service import HostCalls, RackContent
+from regiond.racks.calls.host_calls import HostCalls
+from regiond.racks.rack_content import RackContent
 
 FIND_IMAGE_DEADLINE_S = 30.0
 COPY_DEADLINE_S = 1800.0
@@ -141,7 +145,7 @@ class DeployMachine:
         async def record(db: Db) -> None:
             await abort_deployment(db, target.machine_id, operation)
             if is_emptied:
-                await network_service.end_reservation(db, target.machine_id)
+                await link_store.end_reservation(db, target.machine_id)
 
         return Outcome(undone=("root disk empty again",), record=record)
 
@@ -197,8 +201,8 @@ class DeployMachine:
             await end_deployment(db, target.machine_id)
             if guest is not None:
                 installation_id = target.spec.marker.installation_id
-                await network_service.record_addresses_of(db, target.machine_id, guest, installation_id=installation_id)
-            await host_service.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds later addresses
+                await seen_service.record_addresses_of(db, target.machine_id, guest, installation_id=installation_id)
+            await schedule_store.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds later addresses
             verb = "rebuilt" if operation.request_as(DeploymentRequest).rebuild else "deployed"
             message = f"{target.spec.name} was {verb} with {deployment.osystem}/{deployment.distro_series}"
             became = "" if name is None else f" and is the VM host {name}"
@@ -241,7 +245,8 @@ class DeployMachine:
             await self._check_host_image(operation, target, deployment, journal)
         else:
             await journal.write(
-                "claim_image_copy", lambda db: host_service.claim_image_copy(db, target.host_id, image, root.pool_id)
+                "claim_image_copy",
+                lambda db: image_copy_service.claim_image_copy(db, target.host_id, image, root.pool_id),
             )
         if not image.of_host:  # while a machine that is rebuilt still runs
             await journal.step("copy_image", reaches_host=True)
@@ -255,10 +260,10 @@ class DeployMachine:
 
         async def record_copied(db: Db) -> None:
             if not image.of_host:
-                await host_service.record_image_copied(db, target.host_id, image, root.pool_id)
+                await image_copy_service.record_image_copied(db, target.host_id, image, root.pool_id)
             await store.set_secret(db, deployment.id, hash_of(secret))
             await boot_store.boot_from_first(db, target.machine_id, deployed=True)
-            await network_service.begin_reservation(db, target.machine_id)
+            await link_store.begin_reservation(db, target.machine_id)
 
         await journal.write("new_secret", record_copied)
         seed = await self._seed(operation, deployment, secret)
@@ -275,7 +280,7 @@ class DeployMachine:
             )  # fmt: skip
 
         async def record_written(db: Db) -> None:
-            await network_service.end_reservation(db, target.machine_id)
+            await link_store.end_reservation(db, target.machine_id)
             if written.fetches_user_data:
                 await store.expect_fetch(db, deployment.id)
 
@@ -287,7 +292,7 @@ class DeployMachine:
         async def record(db: Db) -> None:
             await record_power(db, operation, target, power)
             await store.record_booted(db, deployment.id)
-            await network_service.forget_addresses(db, target.machine_id)
+            await seen_store.forget_addresses(db, target.machine_id)
 
         await journal.write("wait_for_report", record)
 
@@ -335,7 +340,7 @@ class DeployMachine:
     async def _seed(self, operation: Operation, deployment: Deployment, secret: str) -> CloudInitSeed:
         async with self._tools.database.connection() as db:
             machine = await view_store.read(db, operation.system_id or "")
-            keys = await account_service.ssh_keys_of_user(db, machine.owner or "")
+            keys = await ssh_key_store.ssh_keys_of_user(db, machine.owner or "")
         sealed = deployment.sealed_user_data
         user_data = b"" if sealed is None else self._tools.seal.unseal_data(deployment.id, USER_DATA, sealed)
         return make_seed(

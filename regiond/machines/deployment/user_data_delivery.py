@@ -10,7 +10,8 @@ import structlog
 from attrs import define
 
 from common.errors import NotFound, TooManyAttempts
-from regiond.credentials.service import USER_DATA, Credentials
+from regiond.credentials.rewrap import USER_DATA
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.machines.deployment import store
 from regiond.machines.deployment.cloud_init import included_user_data

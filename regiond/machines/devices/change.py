@@ -18,7 +18,7 @@ from regiond.machines.model import MachineView
 from regiond.machines.nics import store as nic_store
 from regiond.machines.ownership_rules import check_owner
 from regiond.machines.values.devices import DeviceFilter, DeviceView
-from regiond.networks import service as network_service
+from regiond.networks import store as network_store
 from regiond.networks.model import Vlan
 from regiond.validation_messages import existing
 
@@ -42,7 +42,7 @@ class DeviceChange:
         if self.machine is None:
             return
         allowed = await nic_store.vlan_ids(self.db, [nic.id for nic in self.machine.nics])
-        check_vlan(self.machine, vlan, await network_service.vlans(self.db, ids=allowed), field=field, what=what)
+        check_vlan(self.machine, vlan, await network_store.vlans(self.db, ids=allowed), field=field, what=what)
 
     async def record(self, message: str, *, kind: str = "device_changed") -> None:
         """Records an event of the machine, or of a device that is on no machine."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from common.errors import InvalidRequest, NotAllowed, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.groups.model import Zone
-from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.nics.model import ADDRESSED, check_interface_name
 from regiond.machines.ownership_rules import check_owner
 from regiond.machines.values.devices import (
@@ -19,6 +19,8 @@ from regiond.machines.values.devices import (
     DeviceNicView,
     DeviceView,
 )
+from regiond.machines.values.nics import LinkMode, LinkRequest
+from regiond.machines.values.states import MachineState
 from regiond.networks.model import Subnet, Vlan
 
 _PARENT_STATES = (MachineState.ALLOCATED, MachineState.DEPLOYING, MachineState.DEPLOYED)

@@ -21,10 +21,11 @@ from regiond.machines.devices.model import (
     free_name,
     released_text,
 )
-from regiond.machines.model import LinkMode, LinkRequest
 from regiond.machines.nics.model import ADDRESSED, MODES, checked_tags, link_text
 from regiond.machines.values.devices import DeviceNicChange, DeviceNicView
-from regiond.networks import service as network_service
+from regiond.machines.values.nics import LinkMode, LinkRequest
+from regiond.networks import store as network_store
+from regiond.networks.ipam import link_store, links
 from regiond.validation_messages import no_object
 
 
@@ -97,16 +98,16 @@ class DeviceNics:
 
         async def work(changing: DeviceChange, nic: DeviceNicView) -> str | None:
             db = changing.db
-            subnet = await network_service.subnet_of_field(db, request.subnet)
+            subnet = await links.subnet_of_field(db, request.subnet)
             if subnet is not None:
                 await changing.check_vlan(subnet.vlan, field="subnet", what=f"The subnet {subnet.cidr}")
             check_link(changing.device, nic, request, subnet)
             if subnet is not None:
-                await network_service.lock_subnet(db, subnet)  # before rows of NICs and addresses: 0038
-            await network_service.release_device_addresses(db, [nic.id])
+                await links.lock_subnet(db, subnet)  # before rows of NICs and addresses: 0038
+            await link_store.release_device_addresses(db, [nic.id])
             address = None
             if subnet is not None and request.mode in ADDRESSED:
-                address = await network_service.claim_address(
+                address = await links.claim_address(
                     db, subnet, machine_id=changing.device.parent_id, caller=caller, device_nic_id=nic.id,
                     ip=request.ip_address or None,
                 )  # fmt: skip
@@ -121,7 +122,7 @@ class DeviceNics:
         async def work(changing: DeviceChange, nic: DeviceNicView) -> str | None:
             if link_id is not None and link_id != nic.link_id:
                 raise InvalidRequest.of({"id": [f"{nic.name} has no link {link_id}."]})
-            await network_service.release_device_addresses(changing.db, [nic.id])
+            await link_store.release_device_addresses(changing.db, [nic.id])
             await store.set_link(changing.db, nic.id, mode=MODES[LinkMode.LINK_UP], subnet=None)
             return None if nic.subnet is None else "has no link"
 
@@ -148,7 +149,7 @@ class DeviceNics:
 
 async def _vlan_id(changing: DeviceChange, text: str) -> int:
     """Returns the id of the VLAN. Raises InvalidRequest under `vlan`, also if the machine has no NIC on the VLAN."""
-    found = await network_service.vlans(changing.db, ids=[int(text)]) if text.isdecimal() and len(text) < 10 else ()
+    found = await network_store.vlans(changing.db, ids=[int(text)]) if text.isdecimal() and len(text) < 10 else ()
     if not found:
         raise InvalidRequest.of({"vlan": [no_object("VLAN", text)]})
     await changing.check_vlan(found[0], field="vlan", what="This VLAN")

@@ -15,7 +15,7 @@ from regiond.caller import Caller, seen_by, visible_pool_ids
 from regiond.db.pool import Db, Row, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.devices import DeviceFilter, DeviceNicView, DeviceView
-from regiond.networks import service as network_service
+from regiond.networks import store as network_store
 from regiond.networks.model import Subnet
 from regiond.validation_messages import no_object
 
@@ -169,8 +169,8 @@ async def _nics(db: Db, device_ids: Sequence[int]) -> defaultdict[int, list[Devi
     rows = await db.fetch(_NICS, device_ids) if device_ids else []
     vlan_ids = {row["vlan_id"] for row in rows} - {None}
     subnet_ids = {row["subnet_id"] for row in rows} - {None}
-    vlans = {one.id: one for one in await network_service.vlans(db, ids=vlan_ids)} if vlan_ids else {}
-    subnets = {one.id: one for one in await network_service.subnets(db, ids=subnet_ids)} if subnet_ids else {}
+    vlans = {one.id: one for one in await network_store.vlans(db, ids=vlan_ids)} if vlan_ids else {}
+    subnets = {one.id: one for one in await network_store.subnets(db, ids=subnet_ids)} if subnet_ids else {}
     found: defaultdict[int, list[DeviceNicView]] = defaultdict(list)
     for row in rows:
         subnet = subnets.get(row["subnet_id"])

@@ -12,8 +12,8 @@ from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
-from regiond.hosts.service import record_guest
-from regiond.ledger import service as ledger
+from regiond.hosts.guest_ownership import record_guest
+from regiond.ledger import claims, growth
 from regiond.machines import kept_disk_store
 from regiond.machines.disks import store
 from regiond.machines.disks.changing import (
@@ -40,11 +40,13 @@ from regiond.machines.disks.placement import choose_pool
 from regiond.machines.generation import write_generation
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import DiskOrigin, DiskPlan, DiskToAdd, DiskToAttach, KeptDisk, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.values.disk_names import name_of_new_volume, serial_of_new_disk
+from regiond.machines.values.disks import DiskOrigin, DiskPlan, DiskToAdd, DiskToAttach, KeptDisk
 from regiond.machines.values.guest_request import MachineRequest
+from regiond.operations.handler import Outcome
 from regiond.operations.model import Operation
-from regiond.operations.service import Outcome, error_of
+from regiond.operations.service import error_of
 
 
 @frozen(kw_only=True)
@@ -130,7 +132,7 @@ class AddDisk(HardwareChange[DiskToAdd | DiskToAttach, _Request, DiskPlan]):
         async def take(db: Db, _: int) -> None:
             await _check_holder(db, machine, holder)
             if machine.host_id is not None:
-                await ledger.lock_hosts(db, [machine.host_id], wait=True)
+                await claims.lock_hosts(db, [machine.host_id], wait=True)
             await kept_disk_store.take(db, kept)
             await claim(db, machine, kept.storage_pool_id, kept.storage_pool_name, kept.size_bytes)
             row = _row(machine, request, kept.label)
@@ -174,7 +176,7 @@ class AddDisk(HardwareChange[DiskToAdd | DiskToAttach, _Request, DiskPlan]):
 
         async def record(db: Db) -> None:
             await store.remove(db, at.target.machine_id, disk.pool_id, disk.volume)
-            await ledger.free_storage(db, at.target.machine_id, request.storage_pool_id, disk.size_bytes)
+            await growth.free_storage(db, at.target.machine_id, request.storage_pool_id, disk.size_bytes)
             if request.kept is not None:
                 await kept_disk_store.restore(db, request.kept)
             if not is_removed:

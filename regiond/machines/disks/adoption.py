@@ -11,14 +11,15 @@ from common.units import gb
 from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.ledger import service as ledger
+from regiond.ledger import claims
 from regiond.machines import kept_disk_store, lifecycle_store, view_store
 from regiond.machines.disks import store
 from regiond.machines.disks.kept import locked_kept_disk
 from regiond.machines.disks.model import check_listed, check_volumes, is_owned
-from regiond.machines.model import DiskOrigin, DiskPlan, DiskView, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_may_change
 from regiond.machines.stock import begin_use
+from regiond.machines.values.disks import DiskOrigin, DiskPlan, DiskView
 
 
 async def adopt(
@@ -32,7 +33,7 @@ async def adopt(
     machine = await view_store.read(db, system_id, caller=caller)
     check_may_change(caller, machine)
     if machine.host_id is not None:
-        await ledger.lock_hosts(db, [machine.host_id], wait=True)
+        await claims.lock_hosts(db, [machine.host_id], wait=True)
     await lifecycle_store.lock(db, [system_id])
     machine = await view_store.read(db, system_id, caller=caller)
     check_may_change(caller, machine)

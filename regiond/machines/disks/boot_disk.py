@@ -12,9 +12,10 @@ from common.values import PowerState
 from regiond.db.pool import Db
 from regiond.machines import boot_store
 from regiond.machines.hardware.change import Attempt, ChangeHandler
-from regiond.machines.model import DiskView, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.operations.service import Outcome
+from regiond.machines.values.disks import DiskView
+from regiond.operations.handler import Outcome
 
 
 @frozen(kw_only=True)

@@ -16,12 +16,13 @@ from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.identifiers import serial
-from regiond.ledger import service as ledger
+from regiond.ledger import growth
 from regiond.machines import view_store
 from regiond.machines.disks.model import DiskHolder
 from regiond.machines.hardware.change import Attempt
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import DiskView, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskView
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import permitted
 
@@ -68,7 +69,7 @@ async def claim(db: Db, machine: MachineView, pool_id: int, pool: str, more_byte
     """Raises OutOfCapacity."""
     if machine.host_id is None or more_bytes <= 0:
         return
-    if not await ledger.grow_storage(db, machine.id, machine.host_id, pool_id, more_bytes):
+    if not await growth.grow_storage(db, machine.id, machine.host_id, pool_id, more_bytes):
         raise OutOfCapacity(
             f"{machine.host_name} has too little left for {machine.hostname}: {gb(more_bytes)} more asked in the "
             f"storage pool {pool}. It was just filled, or the host is in maintenance or being removed."

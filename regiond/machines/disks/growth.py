@@ -11,14 +11,14 @@ from common.units import gb
 from common.values import DiskSize, Guest
 from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.ledger import service as ledger
+from regiond.ledger import growth
 from regiond.machines import disk_size_store
 from regiond.machines.disks import store
 from regiond.machines.disks.changing import charge, charge_of, check_unchanged, claim, disk_of, marker_of
 from regiond.machines.disks.model import check_growth, check_listed, check_ours, grow_plan
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
-from regiond.machines.model import DiskPlan, DiskToGrow
-from regiond.operations.service import Outcome
+from regiond.machines.values.disks import DiskPlan, DiskToGrow
+from regiond.operations.handler import Outcome
 
 
 @frozen(kw_only=True)
@@ -121,4 +121,4 @@ async def _free_rest(db: Db, at: Attempt[_Request], used_bytes: int) -> None:
     request = at.request
     held_bytes = max(request.was_bytes, request.was_pending_bytes or 0, request.size.size_bytes)
     if held_bytes > used_bytes:
-        await ledger.free_storage(db, at.target.machine_id, request.storage_pool_id, held_bytes - used_bytes)
+        await growth.free_storage(db, at.target.machine_id, request.storage_pool_id, held_bytes - used_bytes)

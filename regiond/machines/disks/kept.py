@@ -12,15 +12,16 @@ from common.values import OwnershipMarker
 from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import kept_disk_store
 from regiond.machines.disks.model import check_may_use, deletion_plan
-from regiond.machines.model import DiskPlan, KeptDisk
 from regiond.machines.operation_intents import open_volume_removal
-from regiond.operations import service as operation_service
+from regiond.machines.values.disks import DiskPlan, KeptDisk
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
-from regiond.racks.service import HostCalls, read_installation_id
+from regiond.racks.calls.host_calls import HostCalls
+from regiond.racks.service import read_installation_id
 
 
 @frozen
@@ -47,7 +48,7 @@ class KeptDisks:
 
         async def work(db: Db) -> int:
             operation_id, _ = await _open_deletion(db, caller, disk_id)
-            await operation_service.tie_key(db, idempotency_key, operation_id)
+            await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         async def open_() -> int:

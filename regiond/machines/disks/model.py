@@ -12,8 +12,9 @@ from common.units import BYTES_PER_GB, gb
 from common.values import DriverType, OwnershipMarker, PowerState
 from common.volume_names import marker_of_ours
 from regiond.caller import Caller
-from regiond.machines.model import DiskOrigin, DiskPlan, DiskToAdd, DiskView, KeptDisk, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.nics.model import checked_tags
+from regiond.machines.values.disks import DiskOrigin, DiskPlan, DiskToAdd, DiskView, KeptDisk
 from regiond.quotas.model import Charge
 
 MAX_DISKS = 26  # sda … sdz

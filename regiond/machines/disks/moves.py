@@ -20,8 +20,8 @@ from common.volume_names import marker_of_ours
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
-from regiond.hosts.service import record_guest
-from regiond.ledger import service as ledger
+from regiond.hosts.guest_ownership import record_guest
+from regiond.ledger import growth
 from regiond.machines import view_store
 from regiond.machines.disks import move_store, store
 from regiond.machines.disks.changing import disk_of, marker_of, removed, spec_of
@@ -29,11 +29,12 @@ from regiond.machines.disks.copy_progress import CopyProgress, standstill_text
 from regiond.machines.disks.model import check_copy_index, check_listed, check_movable, check_ours, move_plan
 from regiond.machines.disks.placement import ChosenPool, choose_pool
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
-from regiond.machines.model import DiskPlan, DiskToAdd, DiskToMove, DiskView, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.steps import racks_text
 from regiond.machines.values.disk_names import name_of_new_volume
+from regiond.machines.values.disks import DiskPlan, DiskToAdd, DiskToMove, DiskView
+from regiond.operations.handler import Outcome, fence_of
 from regiond.operations.model import WAIT_FOR_COMMAND
-from regiond.operations.service import Outcome, fence_of
 
 _UNUSED = "is still in its storage pool, although no VM uses it"
 _UNKNOWN = "was not deleted, since the host does not list which volume the VM uses"
@@ -160,7 +161,7 @@ async def _copy_name(db: Db, machine: MachineView, disk: DiskView, own: Ownershi
 
 async def _claim(db: Db, machine: MachineView, pool: ChosenPool, size_bytes: int) -> None:
     """Claims the space of the copy, and holds the lock of the server: names that others choose are seen from here."""
-    if machine.host_id is None or not await ledger.grow_storage(db, machine.id, machine.host_id, pool.id, size_bytes):
+    if machine.host_id is None or not await growth.grow_storage(db, machine.id, machine.host_id, pool.id, size_bytes):
         raise OutOfCapacity(
             f"{machine.host_name} has too little left for the copy: {gb(size_bytes)} asked in the storage pool "
             f"{pool.name}. It was just filled, or the host is in maintenance or being removed."
@@ -227,7 +228,7 @@ async def _finish(at: _At, guest: Guest | None) -> Outcome:
 
     async def record(db: Db) -> None:
         await move_store.end(db, machine_id, request.disk_id)
-        await ledger.free_storage(db, machine_id, request.storage_pool_id, request.held_bytes)
+        await growth.free_storage(db, machine_id, request.storage_pool_id, request.held_bytes)
         message = (
             f"{request.title} of {at.where} is in the storage pool {request.copy_storage_pool}: "
             f"{request.copy.volume}, before {source.volume} in {request.storage_pool}"
@@ -247,7 +248,7 @@ def _has(guest: Guest, disk: DiskSpec) -> bool:
 async def _free_copy(db: Db, at: _At) -> None:
     request = at.request
     await move_store.end(db, at.target.machine_id, request.disk_id)
-    await ledger.free_storage(db, at.target.machine_id, request.copy_storage_pool_id, request.held_bytes)
+    await growth.free_storage(db, at.target.machine_id, request.copy_storage_pool_id, request.held_bytes)
 
 
 async def _both_stay(db: Db, at: _At, left: DiskSpec, *, is_recorded: bool) -> None:
@@ -255,7 +256,7 @@ async def _both_stay(db: Db, at: _At, left: DiskSpec, *, is_recorded: bool) -> N
     request = at.request
     await move_store.end(db, at.target.machine_id, request.disk_id)
     freed = request.storage_pool_id if is_recorded else request.copy_storage_pool_id
-    await ledger.free_storage(db, at.target.machine_id, freed, request.held_bytes)
+    await growth.free_storage(db, at.target.machine_id, freed, request.held_bytes)
     await _record_left(db, at, _UNKNOWN, left)
 
 

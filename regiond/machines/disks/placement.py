@@ -7,9 +7,11 @@ from attrs import frozen
 from common.errors import OutOfCapacity, WrongState
 from regiond.db.pool import Db
 from regiond.machines.compose.candidate_store import read_candidates
-from regiond.machines.model import DiskToAdd, MachineView
-from regiond.placement.model import Candidate, DiskRequirement
-from regiond.placement.service import assign_storage
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskToAdd
+from regiond.placement.candidate import Candidate
+from regiond.placement.requirements import DiskRequirement
+from regiond.placement.storage_assignment import assign_storage
 
 
 @frozen(kw_only=True)

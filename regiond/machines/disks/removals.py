@@ -10,7 +10,7 @@ from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
-from regiond.ledger import service as ledger
+from regiond.ledger import growth
 from regiond.machines import kept_disk_store
 from regiond.machines.disks import store
 from regiond.machines.disks.changing import (
@@ -25,8 +25,9 @@ from regiond.machines.disks.changing import (
 )
 from regiond.machines.disks.model import check_listed, check_ours, check_removable, not_listed, remove_plan
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
-from regiond.machines.model import DiskOrigin, DiskPlan, DiskToRemove
-from regiond.operations.service import Outcome, error_of
+from regiond.machines.values.disks import DiskOrigin, DiskPlan, DiskToRemove
+from regiond.operations.handler import Outcome
+from regiond.operations.service import error_of
 
 
 @frozen(kw_only=True)
@@ -125,7 +126,7 @@ async def _kept(db: Db, at: Attempt[_Request]) -> None:
 async def _record_removal(db: Db, at: Attempt[_Request], *, keep: bool) -> int | None:
     """Frees the claim and deletes the row. Returns the id of the kept disk."""
     request, machine_id = at.request, at.target.machine_id
-    await ledger.free_storage(db, machine_id, request.storage_pool_id, request.held_bytes)
+    await growth.free_storage(db, machine_id, request.storage_pool_id, request.held_bytes)
     kept_id = await kept_disk_store.keep(db, machine_id, request.disk_id) if keep else None
     await store.remove(db, machine_id, request.disk.pool_id, request.disk.volume)
     return kept_id

@@ -10,15 +10,16 @@ from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.disks.adoption import adopt
 from regiond.machines.disks.boot_disk import open_set_boot_disk
-from regiond.machines.model import DiskPlan, DiskView, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.nics.model import MAX_TAGS, checked_tags
 from regiond.machines.operation_intents import check_owner_is
 from regiond.machines.ownership_rules import check_may_change
-from regiond.operations import service as operation_service
+from regiond.machines.values.disks import DiskPlan, DiskView
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 
@@ -106,7 +107,7 @@ class MachineDisks:
                 db, machine, disk, self.installation_id, account_id=caller.account_id
             )
             await check_owner_is(db, machine)
-            await operation_service.tie_key(db, idempotency_key, operation_id)
+            await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         return await self.operations.idempotent(idempotency_key, lambda: self.database.in_transaction(work))

@@ -9,7 +9,7 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.db.pool import Db, of_row
 from regiond.machines.disks.model import DiskHolder
-from regiond.machines.model import DiskOrigin
+from regiond.machines.values.disks import DiskOrigin
 
 # A volume of the machine that is in no row may still exist, after a restore of the database: its number is not used.
 _HOLDER = """

@@ -17,16 +17,16 @@ from common.values import Guest
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
-from regiond.exports.service import ExportFiles
+from regiond.exports.writing import ExportFiles
 from regiond.idempotency.model import IdempotencyKey
 from regiond.images.service import Images
 from regiond.machines.hardware.requests import HardwareRequests
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_owner_is, open_operation
 from regiond.machines.steps import Target, find_guest, record_event, wait_for_command
+from regiond.operations.handler import Journal, Outcome, fence_of
 from regiond.operations.model import Operation, Parent
-from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 A = TypeVar("A")  # what a caller asks
 R = TypeVar("R", bound=AttrsInstance)  # what the operation's row stores

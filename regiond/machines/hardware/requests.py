@@ -9,14 +9,14 @@ from attrs import frozen
 
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_may_change
-from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 T = TypeVar("T")
 Open = Callable[[Db], Awaitable[tuple[int, T]]]  # opens the operation in the transaction; returns its id, and the plan
@@ -46,7 +46,7 @@ class HardwareRequests:
 
         async def in_transaction(db: Db) -> int:
             operation_id, _ = await open_(db)
-            await operation_service.tie_key(db, idempotency_key, operation_id)
+            await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         async def opened() -> int:

@@ -12,16 +12,15 @@ from common.rpc.hardware_commands import HOST_EJECT_ISO, HOST_INSERT_ISO
 from common.rpc.host_commands import HOST_COPY_IMAGE
 from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.hosts import service as host_service
+from regiond.hosts.image_copies import service as image_copy_service
 from regiond.machines import boot_store
 from regiond.machines.generation import write_generation
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.iso.model import eject_plan, insert_plan, iso_ref, pool_for_copy
-from regiond.machines.model import ChangePlan
-from regiond.machines.values.boot import IsoToEject, IsoToInsert
+from regiond.machines.values.boot import ChangePlan, IsoToEject, IsoToInsert
 from regiond.machines.values.guest_request import MachineRequest
-from regiond.operations.service import Outcome
+from regiond.operations.handler import Outcome
 
 
 @frozen(kw_only=True)
@@ -66,7 +65,7 @@ class InsertIso(HardwareChange[IsoToInsert, _Insertion, ChangePlan]):
         await _insert(at, image.sha256, check_only=True)
         await write_generation(at.calls, at.operation, at.target, at.journal)
         await at.journal.write(
-            "claim_image_copy", lambda db: host_service.claim_image_copy(db, host_id, image, request.pool)
+            "claim_image_copy", lambda db: image_copy_service.claim_image_copy(db, host_id, image, request.pool)
         )
         await at.step("copy_image")
         await at.call_host(HOST_COPY_IMAGE, image=image, pool_id=request.pool)
@@ -74,7 +73,7 @@ class InsertIso(HardwareChange[IsoToInsert, _Insertion, ChangePlan]):
         state = await _insert(at, image.sha256)
 
         async def record(db: Db) -> None:
-            await host_service.record_image_copied(db, host_id, image, request.pool)
+            await image_copy_service.record_image_copied(db, host_id, image, request.pool)
             await boot_store.record_iso(db, at.target.machine_id, state)
 
         is_pending = state.now != state.after

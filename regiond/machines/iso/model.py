@@ -6,7 +6,8 @@ from common.deployment_spec import ImageRef
 from common.errors import WrongState
 from common.values import PowerState
 from regiond.images.model import Image
-from regiond.machines.model import ChangePlan, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.boot import ChangePlan
 
 
 def iso_ref(image: Image) -> ImageRef:

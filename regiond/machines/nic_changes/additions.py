@@ -10,17 +10,17 @@ from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
-from regiond.ledger import service as ledger
+from regiond.ledger import growth
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import NicPlan, NicToAdd
 from regiond.machines.nic_changes import store
 from regiond.machines.nic_changes.attachment import attachment_of, new_row, new_spec
 from regiond.machines.nic_changes.changing import attach, described, detach, record_new_nics
 from regiond.machines.nic_changes.model import add_plan, check_addable, check_address_deliverable, requirement
 from regiond.machines.nics.model import checked_tags
-from regiond.networks import service as network_service
-from regiond.operations.service import Outcome
+from regiond.machines.values.nics import NicPlan, NicToAdd
+from regiond.networks.ipam import service as ipam_service
+from regiond.operations.handler import Outcome
 
 
 @frozen(kw_only=True)
@@ -52,10 +52,10 @@ class AddNic(HardwareChange[NicToAdd, _Request, NicPlan]):
             if await store.next_index(db, machine.id) != index:
                 raise Busy(f"The NICs of {machine.hostname} have just changed. Try again.")
             if attachment.function_port is not None and machine.host_id is not None:
-                await ledger.claim_function(db, machine.id, machine.host_id, attachment.function_port)
+                await growth.claim_function(db, machine.id, machine.host_id, attachment.function_port)
             nic_id = await store.insert(db, new_row(machine, index, spec, attachment, tags))
             if attachment.ip is not None and attachment.subnet_id is not None:
-                await network_service.claim_static_address(
+                await ipam_service.claim_static_address(
                     db, subnet_id=attachment.subnet_id, address=attachment.ip, machine_id=machine.id, nic_id=nic_id
                 )
 

@@ -12,7 +12,7 @@ from regiond.db.pool import Db
 from regiond.identifiers import new_mac_address
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.guest_spec import nic_spec
-from regiond.machines.model import MachineView, NicToAdd, NicToChange, NicView
+from regiond.machines.model import MachineView
 from regiond.machines.nic_changes import store
 from regiond.machines.nic_changes.model import (
     changed_requirement,
@@ -20,10 +20,13 @@ from regiond.machines.nic_changes.model import (
     checked_address,
     checked_name,
 )
+from regiond.machines.values.nics import NicToAdd, NicToChange, NicView
 from regiond.machines.wanted_nics import resolve_nics
-from regiond.networks import service as network_service
-from regiond.placement.model import Candidate, NicAttachment, NicRequirement
-from regiond.placement.service import attach_nics
+from regiond.networks.ipam import service as ipam_service
+from regiond.placement.candidate import Candidate
+from regiond.placement.model import NicAttachment
+from regiond.placement.nic_attachment import attach_nics
+from regiond.placement.requirements import NicRequirement
 
 
 @frozen(kw_only=True)
@@ -127,7 +130,7 @@ async def _free_address(db: Db, mac_address: str) -> str:
 async def _spec_of(db: Db, attachment: NicAttachment, *, name: str, mac_address: str) -> NicSpec:
     address = None
     if attachment.ip is not None and attachment.subnet_id is not None:
-        address = await network_service.guest_nic_address(db, attachment.subnet_id, attachment.ip)
+        address = await ipam_service.guest_nic_address(db, attachment.subnet_id, attachment.ip)
     return NicSpec(
         name=name,
         mac_address=mac_address,

@@ -9,11 +9,12 @@ from common.guest_spec import NicSpec
 from common.rpc.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC
 from common.values import Guest
 from regiond.db.pool import Db
-from regiond.hosts.service import record_guest
+from regiond.hosts.guest_ownership import record_guest
 from regiond.machines import view_store
 from regiond.machines.hardware.change import Attempt
-from regiond.machines.model import MachineView, NicView
+from regiond.machines.model import MachineView
 from regiond.machines.nic_changes import store
+from regiond.machines.values.nics import NicView
 
 
 async def check_unchanged(db: Db, machine: MachineView, nic: NicView) -> None:

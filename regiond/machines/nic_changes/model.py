@@ -6,10 +6,12 @@ from common.errors import InvalidRequest, WrongState
 from common.guest_spec import NicSpec
 from common.values import PowerState
 from regiond.machines.devices.model import checked_mac
-from regiond.machines.model import MachineView, NicPlan, NicToAdd, NicToChange, NicView
+from regiond.machines.model import MachineView
 from regiond.machines.nics.model import check_interface_name
-from regiond.placement.model import Condition, NicAttachment, NicRequirement
-from regiond.placement.service import parse_interfaces
+from regiond.machines.values.nics import NicPlan, NicToAdd, NicToChange, NicView
+from regiond.placement.interface_parser import parse_interfaces
+from regiond.placement.model import NicAttachment
+from regiond.placement.requirements import Condition, NicRequirement
 
 MAX_NICS = 64
 

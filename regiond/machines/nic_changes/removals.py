@@ -13,13 +13,13 @@ from regiond.events.model import Level
 from regiond.machines.guest_spec import nic_spec
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import NicPlan, NicToRemove
 from regiond.machines.nic_changes import store
 from regiond.machines.nic_changes.attachment import port_of
 from regiond.machines.nic_changes.changing import attach, check_unchanged, described, detach, record_new_nics
 from regiond.machines.nic_changes.model import check_listed, check_removable, remove_plan
 from regiond.machines.nics.model import find_nic
-from regiond.operations.service import Outcome
+from regiond.machines.values.nics import NicPlan, NicToRemove
+from regiond.operations.handler import Outcome
 
 
 @frozen(kw_only=True)

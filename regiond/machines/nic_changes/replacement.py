@@ -12,17 +12,18 @@ from common.values import Guest
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.model import Level
-from regiond.ledger import service as ledger
+from regiond.ledger import growth
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import NicPlan, NicToChange
 from regiond.machines.nic_changes import store
 from regiond.machines.nic_changes.attachment import changed_nic
 from regiond.machines.nic_changes.changing import check_unchanged, described, record_new_nics
 from regiond.machines.nic_changes.model import change_plan, check_change, check_listed
 from regiond.machines.nics.model import find_nic
-from regiond.networks import service as network_service
-from regiond.operations.service import Outcome
+from regiond.machines.values.nics import NicPlan, NicToChange
+from regiond.networks.ipam import link_store
+from regiond.networks.ipam import service as ipam_service
+from regiond.operations.handler import Outcome
 
 
 @frozen(kw_only=True)
@@ -71,9 +72,9 @@ class ChangeNic(HardwareChange[NicToChange, _Request, NicPlan]):
         async def claim(db: Db, _: int) -> None:
             await check_unchanged(db, machine, nic)
             if found.new_port is not None and machine.host_id is not None:
-                await ledger.claim_function(db, machine.id, machine.host_id, found.new_port)
+                await growth.claim_function(db, machine.id, machine.host_id, found.new_port)
             if found.new_address is not None and found.row is not None and found.row.subnet_id is not None:
-                await network_service.claim_static_address(
+                await ipam_service.claim_static_address(
                     db, subnet_id=found.row.subnet_id, address=found.new_address, machine_id=machine.id, nic_id=None
                 )
 
@@ -111,9 +112,9 @@ class ChangeNic(HardwareChange[NicToChange, _Request, NicPlan]):
         async def record(db: Db) -> None:
             await store.settle(db, machine_id)
             if request.address is not None:
-                await network_service.keep_no_longer(db, machine_id, request.address)
+                await link_store.keep_no_longer(db, machine_id, request.address)
             if request.function_port is not None:
-                await ledger.free_function(db, machine_id, request.function_port)
+                await growth.free_function(db, machine_id, request.function_port)
 
         return Outcome(undone=(f"NIC {request.nic.name} not changed",), record=record)
 
@@ -141,8 +142,8 @@ async def _record(db: Db, at: _At, guest: Guest | None) -> None:
         await store.set_mac_address(db, request.nic_id, mac_address)
         return
     if request.freed_port is not None:
-        await ledger.free_function(db, machine_id, request.freed_port)
-    await network_service.replace_address(db, machine_id, request.nic_id, request.address_after)
+        await growth.free_function(db, machine_id, request.freed_port)
+    await link_store.replace_address(db, machine_id, request.nic_id, request.address_after)
     await store.replace(db, request.nic_id, evolve(request.row, mac_address=mac_address))
 
 

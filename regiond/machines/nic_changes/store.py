@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, WrongState
 from regiond.db.pool import Db
-from regiond.ledger import service as ledger
+from regiond.ledger import growth
 
 _NEXT_INDEX = "select coalesce(max(index), -1) + 1 from machine_nic where machine_id = $1"
 _INSERT = """
@@ -110,7 +110,7 @@ async def remove(db: Db, machine_id: int, mac_address: str) -> None:
 async def remove_claimed(db: Db, machine_id: int, mac_address: str, function_port: str | None) -> None:
     """As `remove`, and frees the virtual function of the port."""
     if function_port is not None:
-        await ledger.free_function(db, machine_id, function_port)
+        await growth.free_function(db, machine_id, function_port)
     await remove(db, machine_id, mac_address)
 
 

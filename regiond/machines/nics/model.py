@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from common.cloud_init_network import INTERFACE_NAME
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.caller import Caller
-from regiond.machines.model import MAAS_STATUS, LinkMode, LinkRequest, MachineState, MachineView, NicView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_may_change
+from regiond.machines.values.nics import LinkMode, LinkRequest, NicView
+from regiond.machines.values.states import MAAS_STATUS, MachineState
 from regiond.networks.model import Address, Subnet, Vlan
 
 CHANGEABLE = (MachineState.READY, MachineState.ALLOCATED)

@@ -9,10 +9,10 @@ from regiond.db.pool import Db
 from regiond.machines import nic_store
 from regiond.machines.guest_spec import nic_spec
 from regiond.machines.steps import Target
-from regiond.networks import service as network_service
+from regiond.networks.ipam import link_store
+from regiond.operations.handler import Journal, fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 SET_ADDRESSES_DEADLINE_S = 60.0
 
@@ -27,7 +27,7 @@ async def with_nics_of_ledger(db: Db, target: Target) -> Target:
 
 async def set_addresses(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
     """Makes the host reserve the addresses of the target, whose guest is off. Raises NotFound without the guest."""
-    await journal.write("reserve_addresses", lambda db: network_service.begin_reservation(db, target.machine_id))
+    await journal.write("reserve_addresses", lambda db: link_store.begin_reservation(db, target.machine_id))
     await journal.step("set_addresses", reaches_host=True)
     fence = fence_of(operation, str(target.spec.marker.machine_id))
     await calls.call(

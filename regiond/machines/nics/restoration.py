@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from regiond.db.pool import Db
 from regiond.machines import lifecycle_store
 from regiond.machines.nics import store
-from regiond.networks import service as network_service
+from regiond.networks.ipam import link_store
+from regiond.networks.ipam import store as ipam_store
 
 ADDRESSES_NOT_RESTORED = "addresses_not_restored"  # the kind of an event
 
@@ -21,12 +22,12 @@ async def restore_links(db: Db, machine_id: int) -> tuple[str, ...]:
     links = await store.remembered(db, machine_id)
     if not links:
         return ()
-    await network_service.lock_subnets(db, [one.subnet_id for one in links if one.subnet_id is not None])
-    await network_service.release_addresses(db, [one.id for one in links])
+    await ipam_store.lock_subnets(db, [one.subnet_id for one in links if one.subnet_id is not None])
+    await link_store.release_addresses(db, [one.id for one in links])
     lost: list[str] = []
     for one in links:
         mode, subnet_id, versions = one.mode, one.subnet_id, one.gateway_versions
-        if one.address is not None and not await network_service.take_back_address(db, machine_id, one.id, one.address):
+        if one.address is not None and not await link_store.take_back_address(db, machine_id, one.id, one.address):
             lost.append(f"{one.name} uses DHCP now: {one.address} has been given to another.")
             mode, subnet_id, versions = "dhcp", None, ()
         await store.restore(db, one.id, mode=mode, subnet_id=subnet_id, gateway_versions=versions)

@@ -10,7 +10,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
-from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.nics import store
 from regiond.machines.nics.model import (
     ADDRESSED,
@@ -25,7 +25,10 @@ from regiond.machines.nics.model import (
     is_link_of,
     link_text,
 )
-from regiond.networks import service as network_service
+from regiond.machines.values.nics import LinkMode, LinkRequest
+from regiond.machines.values.states import MachineState
+from regiond.networks import store as network_store
+from regiond.networks.ipam import link_store, links
 
 CHANGED = "machine_interface_changed"  # the kind of the events
 
@@ -52,18 +55,18 @@ class MachineNics:
 
         async def change(db: Db, machine: MachineView) -> str:
             nic = find_nic(machine, nic_id)
-            subnet = await network_service.subnet_of_field(db, request.subnet)
+            subnet = await links.subnet_of_field(db, request.subnet)
             check_link(machine, nic, request, subnet)
             if subnet is not None:
-                vlans = await network_service.vlans(db, ids=await store.vlan_ids(db, [nic.id]))
+                vlans = await network_store.vlans(db, ids=await store.vlan_ids(db, [nic.id]))
                 check_vlan(machine, nic, vlans, subnet)
-                await network_service.lock_subnet(db, subnet)  # before rows of NICs and addresses: 0038
+                await links.lock_subnet(db, subnet)  # before rows of NICs and addresses: 0038
             await _remember(db, machine)
-            await network_service.release_addresses(db, [nic.id])
+            await link_store.release_addresses(db, [nic.id])
             address = None
             if subnet is not None and request.mode in ADDRESSED:
                 ip = request.ip_address or None
-                address = await network_service.claim_address(
+                address = await links.claim_address(
                     db, subnet, machine_id=machine.id, caller=caller, nic_id=nic.id, ip=ip,
                     is_reserved_by_host=nic.kind == NicKind.NETWORK,
                 )  # fmt: skip
@@ -82,7 +85,7 @@ class MachineNics:
             if link_id is not None and not is_link_of(nic, link_id):
                 raise InvalidRequest.of({"id": [f"{nic.name} has no link {link_id}."]})
             await _remember(db, machine)
-            await network_service.release_addresses(db, [nic.id])
+            await link_store.release_addresses(db, [nic.id])
             await store.set_link(db, nic.id, mode=MODES[LinkMode.LINK_UP], subnet_id=None)
             return f"{nic.name} of {machine.hostname} has no link"
 

@@ -8,8 +8,8 @@ from ipaddress import ip_address
 from attrs import frozen
 
 from regiond.db.pool import Db, of_row
+from regiond.networks.interface_store import HAS_OWN_VLAN
 from regiond.networks.model import Address
-from regiond.networks.service import HAS_OWN_VLAN
 
 # A virtual function with a tag is in the VLAN of its tag, not in that of its port, and so is a NIC to which its host
 # gives another VLAN than its network's.

@@ -6,13 +6,15 @@ from common.errors import WrongState
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
-from regiond.hosts import service as host_service
+from regiond.hosts import operation_intents
+from regiond.hosts import view_store as host_view_store
 from regiond.machines import lifecycle_store
 from regiond.machines.affinity import store as affinity_store
 from regiond.machines.devices import store as device_store
 from regiond.machines.lifecycle import fixed_event, protection_text
-from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership.ending import take_back_links
+from regiond.machines.values.states import MAAS_STATUS, MachineState
 
 _COMMISSIONABLE = (MachineState.NEW, MachineState.READY, MachineState.FAILED)
 
@@ -24,8 +26,8 @@ async def begin_commission(db: Db, caller: Caller, machine: MachineView, comment
     makes it Ready. Raises WrongState.
     """
     host_id = check_commissionable(machine)
-    host = await host_service.read_host(db, host_id)
-    operation_id = await host_service.open_refresh(db, caller, host)
+    host = await host_view_store.read_host(db, host_id)
+    operation_id = await operation_intents.open_refresh(db, caller, host)
     if machine.state is MachineState.FAILED:
         if machine.locked:
             raise WrongState(protection_text(machine.hostname, machine.system_id), system_id=machine.system_id)

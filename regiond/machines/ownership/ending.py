@@ -11,7 +11,7 @@ from regiond.machines.affinity import store as affinity_store
 from regiond.machines.devices import store as device_store
 from regiond.machines.model import MachineView
 from regiond.machines.nics.restoration import ADDRESSES_NOT_RESTORED, not_restored_text, restore_links
-from regiond.networks import service as network_service
+from regiond.networks.ipam import seen_store
 
 
 async def take_back_links(db: Db, caller: Caller, machine: MachineView) -> None:
@@ -34,4 +34,4 @@ async def end_ownership(db: Db, machine_id: int, *, emptied: bool) -> None:
     await lifecycle_store.clear_owner(db, machine_id, emptied=emptied)
     await affinity_store.end_allocation(db, machine_id)
     await boot_store.set_once(db, machine_id, (), "")
-    await network_service.forget_addresses(db, machine_id)
+    await seen_store.forget_addresses(db, machine_id)

@@ -8,13 +8,12 @@ from common.rpc.host_commands import PowerReply
 from common.values import PowerAction
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
-from regiond.hosts import service as host_service
+from regiond.hosts import guest_ownership
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
 from regiond.machines import lifecycle_store, store
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.deployment.disks import check_no_kept_disk, empty_disks, guest_was_found
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.model import MachineState
 from regiond.machines.nics.reservations import set_addresses, with_nics_of_ledger
 from regiond.machines.nics.restoration import ADDRESSES_NOT_RESTORED, not_restored_text, restore_links
 from regiond.machines.ownership.ending import end_ownership
@@ -28,10 +27,11 @@ from regiond.machines.steps import (
 )
 from regiond.machines.values.guest_request import StateBefore
 from regiond.machines.values.removals import ReleaseRequest
-from regiond.networks import service as network_service
+from regiond.machines.values.states import MachineState
+from regiond.networks.ipam import link_store
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 
 class ReleaseMachine:
@@ -58,11 +58,11 @@ class ReleaseMachine:
 
         async def record(db: Db) -> None:
             if power is None:  # before the machine's row is locked: the server's lock comes first
-                await host_service.delete_guest(db, target.machine_id)
+                await guest_ownership.delete_guest(db, target.machine_id)
             await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
             await _restore_links(db, operation, target)
             if power is not None:
-                await network_service.end_reservation(db, target.machine_id)
+                await link_store.end_reservation(db, target.machine_id)
             await end_ownership(db, target.machine_id, emptied=request.empties)
             if request.deployed:
                 await deployment_store.delete(db, target.machine_id)
@@ -123,7 +123,7 @@ class ReleaseMachine:
 
         async def restore(db: Db) -> None:
             await _restore_links(db, operation, target)
-            differs = await network_service.reservations_differ(db, target.machine_id)
+            differs = await link_store.reservations_differ(db, target.machine_id)
             found.append((await with_nics_of_ledger(db, target), differs))
 
         await journal.write("restore_links", restore)

@@ -13,6 +13,7 @@ from common.operation_kinds import OperationKind
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.adoption.affected_guests import affected_guest
@@ -21,7 +22,7 @@ from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release
 from regiond.machines.machine_removal_plan import release_plan as removal_plan
-from regiond.machines.model import DEFAULT_RELEASE, MachineState, MachineView, ReleaseOptions
+from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import StaleView, open_operation, with_fresh_view
 from regiond.machines.ownership_rules import (
     check_erasable,
@@ -34,10 +35,12 @@ from regiond.machines.ownership_rules import (
     release_facts,
     release_work,
 )
-from regiond.operations import service as operation_service
+from regiond.machines.values.requests import DEFAULT_RELEASE, ReleaseOptions
+from regiond.machines.values.states import MachineState
+from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Operations
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 
 class Releases:
@@ -73,14 +76,14 @@ class Releases:
             machine = await view_store.read(db, system_id)
             check_may_release(caller, machine)
             if machine.state is MachineState.RELEASING:
-                active = await operation_service.active(db, OperationKind.RELEASE, machine_id=machine.id)
+                active = await operation_store.active(db, OperationKind.RELEASE, machine_id=machine.id)
                 if active is not None:
-                    await operation_service.tie_key(db, idempotency_key, active.id)
+                    await idempotency_service.tie_key(db, idempotency_key, active.id)
                     return active.id
             if is_free(machine):
                 raise _AlreadyFree
             operation_id = await self._open_release(db, caller, machine, comment, options, parent)
-            await operation_service.tie_key(db, idempotency_key, operation_id)
+            await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         try:

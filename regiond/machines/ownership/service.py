@@ -12,13 +12,14 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.groups.service import Groups
+from regiond.idempotency import service as idempotency_service
 from regiond.idempotency.model import IdempotencyKey
 from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affinity.service import affinity_change
 from regiond.machines.autostart import open_set_autostart
 from regiond.machines.lifecycle import MachineEvent, fixed_event
-from regiond.machines.model import MachineChange, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_settled
 from regiond.machines.ownership.commissioning import begin_commission
 from regiond.machines.ownership.ending import end_ownership, take_back_links
@@ -29,7 +30,7 @@ from regiond.machines.ownership_rules import (
     check_owner_data,
     is_freed_by_fixing,
 )
-from regiond.operations import service as operation_service
+from regiond.machines.values.requests import MachineChange
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.quotas import service as quotas
@@ -89,7 +90,7 @@ class Ownership:
             machine = await view_store.read(db, system_id)
             check_owner(caller, machine)
             operation_id = await begin_commission(db, caller, machine, comment)
-            await operation_service.tie_key(db, idempotency_key, operation_id)
+            await idempotency_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         return await self._operations.idempotent(idempotency_key, lambda: self._database.in_transaction(open_))

@@ -16,7 +16,10 @@ from common.rpc.host_commands import (
     RemoveVolumesCall,
 )
 from regiond.db.pool import Db
-from regiond.hosts import service as host_service
+from regiond.hosts import guest_ownership
+from regiond.hosts.discovery import orphaned_volume_store
+from regiond.hosts.image_copies import removal
+from regiond.hosts.image_copies import store as image_copy_store
 from regiond.machines import kept_disk_store
 from regiond.machines.steps import racks_text, record_event
 from regiond.machines.values.removals import (
@@ -27,9 +30,9 @@ from regiond.machines.values.removals import (
     MarkerCleanUp,
     VolumeCleanUp,
 )
+from regiond.operations.handler import Journal, Outcome, fence_of
 from regiond.operations.model import WAIT_FOR_EARLIER, Operation
-from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 CLEAN_UP_DEADLINE_S = 60.0
 PENDING_S = 1800.0  # the wait for a rack that does not answer; a refresh reports a guest that it creates later
@@ -116,7 +119,7 @@ class CleanUp:
         )
 
         async def record(db: Db) -> None:
-            await host_service.clear_guest_marker(db, copy.id)
+            await guest_ownership.clear_guest_marker(db, copy.id)
             message = f"Removed the ownership marker from {name} on {operation.host_name}, a copy of a machine's guest"
             await record_event(db, operation, "copy_unmarked", message)
 
@@ -143,7 +146,7 @@ class CleanUp:
         )
 
         async def record(db: Db) -> None:
-            await host_service.delete_orphaned_volumes(db, host_id, volumes)
+            await orphaned_volume_store.delete_orphaned_volumes(db, host_id, volumes)
             if request.kept_disk is not None:
                 await kept_disk_store.delete(db, request.kept_disk)
             message = f"Removed {', '.join(names)} from {operation.host_name}: no guest used it"
@@ -155,10 +158,10 @@ class CleanUp:
         self, operation: Operation, copy: ImageCopy, host_id: int, journal: Journal
     ) -> Outcome:
         await journal.step("remove_image_copy", reaches_host=True, sha256=copy.sha256, place=copy.place)
-        await host_service.remove_image_copy(self._calls, operation, host_id, copy.sha256, copy.pool_id)
+        await removal.remove_image_copy(self._calls, operation, host_id, copy.sha256, copy.pool_id)
 
         async def record(db: Db) -> None:
-            await host_service.delete_removed_copy(db, operation.id)
+            await image_copy_store.delete_removed(db, operation.id)
             message = f"Removed the unused copy of {operation.hostname} from {copy.place} of {operation.host_name}"
             await record_event(db, operation, "image_copy_removed", message)
 

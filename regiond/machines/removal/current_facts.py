@@ -15,7 +15,7 @@ from regiond.db.pool import Database
 from regiond.machines import removal_fact_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 FIND_DEADLINE_S = 3.0  # a person waits for the plan
 

@@ -9,19 +9,19 @@ from common.operation_kinds import OperationKind
 from common.rpc.host_commands import HOST_DECOMPOSE, HOST_FIND, DecomposeCall, GuestCall
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 from regiond.machines import kept_disk_store, lifecycle_store, store, view_store
 from regiond.machines.deployment.disks import check_no_kept_disk, empty_guest
-from regiond.machines.model import MachineState
 from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal import released_store
 from regiond.machines.removal_fact_store import staying
 from regiond.machines.steps import Target, record_event, wait_for_older_commands
 from regiond.machines.values.guest_request import StateBefore
 from regiond.machines.values.removals import DeletionRequest
+from regiond.machines.values.states import MachineState
+from regiond.operations.handler import Journal, Outcome, fence_of
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.racks.service import HostCalls
+from regiond.racks.calls.host_calls import HostCalls
 
 DECOMPOSE_DEADLINE_S = 60.0
 FIND_DEADLINE_S = 20.0
@@ -51,7 +51,7 @@ async def delete_machine(db: Db, operation: Operation, target: Target, reason: s
     await record_tombstone(db, operation, target, reason, was_composed=True)
     for disk_id in await _kept_disks(db, operation, target):
         await kept_disk_store.keep(db, target.machine_id, disk_id)
-    await ledger.release_machine(db, target.machine_id)
+    await ledger_store.release_machine(db, target.machine_id)
     await store.delete(db, target.machine_id)
 
 

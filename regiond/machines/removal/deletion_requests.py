@@ -11,9 +11,11 @@ from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, store, view_store
 from regiond.machines.lifecycle import protection_text
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.values.guest_request import StateBefore
-from regiond.operations import service as operation_service
+from regiond.machines.values.states import MachineState
+from regiond.operations import intent_store
+from regiond.operations import store as operation_store
 from regiond.operations.model import OperationState, stored_request
 
 TieKey = Callable[["Db", int], Awaitable[None]]  # stores the idempotency key of the request, if any, for an operation
@@ -48,7 +50,7 @@ async def open_or_join_deletion(
 
 async def _join(database: Database, machine: MachineView, tie_key: TieKey) -> int | None:
     async with database.transaction() as db:
-        active = await operation_service.active(db, OperationKind.DELETE, machine_id=machine.id)
+        active = await operation_store.active(db, OperationKind.DELETE, machine_id=machine.id)
         if active is None or active.kind is not OperationKind.DELETE:
             return None
         if active.cancel_requested or active.state is OperationState.UNDOING:
@@ -64,7 +66,7 @@ async def _delete_uncomposed(database: Database, caller: Caller, system_id: str,
         machine = await view_store.read(db, system_id)
         if machine.locked:
             raise WrongState(protection_text(machine.hostname, system_id), system_id=system_id)
-        operation_id = await operation_service.insert_succeeded(
+        operation_id = await intent_store.insert_succeeded(
             db, OperationKind.DELETE, host_id=machine.failed_host_id, host_name=machine.host_name,
             machine_id=machine.id, system_id=system_id, hostname=machine.hostname, account_id=caller.account_id,
             request=stored_request(StateBefore(was=machine.state.value)), result={"system_id": system_id},

@@ -14,10 +14,12 @@ from common.operation_kinds import OperationKind
 from common.phrases import number_of
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from regiond.db.pool import Database, Db
-from regiond.hosts import service as host_service
-from regiond.hosts.model import DeletedMachines, HostRemoval
+from regiond.hosts import guest_ownership, guest_view_store
+from regiond.hosts import view_store as host_view_store
+from regiond.hosts.image_copies import store as image_copy_store
+from regiond.hosts.removal_model import DeletedMachines, HostRemoval
 from regiond.images import service as image_service
-from regiond.ledger import service as ledger
+from regiond.ledger import store as ledger_store
 from regiond.machines import kept_disk_store, removal_fact_store, store, view_store
 from regiond.machines.adoption import detached_disk_store, detached_store
 from regiond.machines.devices import store as device_store
@@ -29,7 +31,7 @@ from regiond.machines.operation_intents import check_no_disk_goes_along, open_op
 from regiond.machines.remaining_disk_store import read_remaining
 from regiond.machines.removal.lost_machines import lose_machines
 from regiond.machines.values.removals import DeletionRequest
-from regiond.operations import service as operation_service
+from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationState, Parent
 from regiond.racks.service import read_installation_id
 
@@ -47,11 +49,11 @@ async def host_removal_plan(
     `together_with` are hosts that are removed at the same time, such as the other members of a cluster. With
     `installation_id`, raises WrongState if it would delete a machine whose own deletion is refused.
     """
-    host = await host_service.read_host(db, host_id)
-    guests = await host_service.guests_of_host(db, host_id)
+    host = await host_view_store.read_host(db, host_id)
+    guests = await guest_view_store.guests_of_host(db, host_id)
     foreign = [guest for guest in guests if guest.machine_id is None]
     names = {guest.machine_id: guest.name for guest in guests if guest.machine_id is not None}
-    copies = [copy.description for copy in await host_service.copies_removed_with_host(db, host_id)]
+    copies = [copy.description for copy in await image_copy_store.removable_with_host(db, host_id)]
     machines = await view_store.of_host(db, host_id)
     facts = await removal_fact_store.facts_of(db, [machine.id for machine in machines])
     if installation_id is not None:
@@ -76,7 +78,7 @@ class MachinesOfRemovedHost:
         async with self._database.connection() as db:
             machines = await view_store.of_host(db, operation.host_id)
             facts = await removal_fact_store.facts_of(db, [machine.id for machine in machines])
-            children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
+            children = await operation_store.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
         deletions = {child.machine_id: child for child in children if child.machine_id is not None}
         removal = operation.request_as(HostRemoval)
         new = [one for one in machines if removal.deletes(adopted=one.adopted) and one.id not in deletions]
@@ -107,7 +109,7 @@ class MachinesOfRemovedHost:
         if operation.request_as(HostRemoval).force:
             return await self._loss(operation, operation.host_id)
         async with self._database.connection() as db:
-            children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
+            children = await operation_store.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
             remaining = await host_removal_plan(db, operation.host_id, HostRemoval())
         ended = [child for child in children if child.state is OperationState.SUCCEEDED]
         deleted = [child.request_as(DeletionRequest).description for child in ended]
@@ -116,8 +118,8 @@ class MachinesOfRemovedHost:
 
     async def stop_deletions(self, operation: Operation) -> DeletedMachines:
         async with self._database.transaction() as db:
-            await operation_service.cancel_children(db, operation.id)
-            children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
+            await operation_store.cancel_children(db, operation.id)
+            children = await operation_store.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
         names: dict[str, list[str]] = defaultdict(list)
         for child in children:
             names[_end_of(child)].append(child.hostname or child.system_id or f"operation {child.id}")
@@ -134,10 +136,10 @@ class MachinesOfRemovedHost:
         machines = await view_store.of_host(db, host_id)
         await detached_store.detach(db, host_id)
         await detached_disk_store.detach(db, host_id)
-        shared = await host_service.shares_server(db, host_id)
-        end_claims = host_service.detach_guest if shared else ledger.release_machine
+        shared = await guest_ownership.shares_server(db, host_id)
+        end_claims = guest_ownership.detach_guest if shared else ledger_store.release_machine
         for machine in machines:
-            active = await operation_service.active(db, OperationKind.POWER, machine_id=machine.id)
+            active = await operation_store.active(db, OperationKind.POWER, machine_id=machine.id)
             if active is not None:
                 raise Busy(f"Operation {active.id} still acts on {machine.hostname}.", operation=active.id)
             await end_claims(db, machine.id)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.db.pool import Db
-from regiond.hosts import service as host_service
+from regiond.hosts import schedule_store
 from regiond.machines import lifecycle_store
 from regiond.machines.deployment.outcome import fail_deployment
 from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.model import MachineState
 from regiond.machines.values.guest_request import StateBefore
+from regiond.machines.values.states import MachineState
 from regiond.operations.model import Operation
 
 _IN_TRANSITION = "select id, state from machine where state = any($1::text[]) order by id"
@@ -55,7 +55,7 @@ async def settle_abandoned(db: Db, operation: Operation, reason: str) -> None:
             await _settle(db, row["id"], state, operation.request_as(StateBefore).was, reason)
         await db.execute(_SETTLE, row["id"])
     if operation.host_id is not None:
-        await host_service.refresh_within(db, [operation.host_id], 0.0)
+        await schedule_store.refresh_within(db, [operation.host_id], 0.0)
 
 
 async def _settle(db: Db, machine_id: int, state: MachineState, was: str | None, reason: str) -> None:

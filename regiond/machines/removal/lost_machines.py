@@ -14,14 +14,15 @@ from common.errors import Busy, HostUnreachable
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import service as host_service
-from regiond.ledger import service as ledger
+from regiond.hosts import guest_ownership
+from regiond.ledger import store as ledger_store
 from regiond.machines import store, view_store
 from regiond.machines.adoption import detached_disk_store, detached_store
 from regiond.machines.disk_fates import remaining_disks
 from regiond.machines.host_removal_plan import affected_machine
 from regiond.machines.model import MachineView
-from regiond.operations import service as operation_service
+from regiond.operations import lease_store
+from regiond.operations import store as operation_store
 from regiond.operations.model import Operation
 from regiond.racks.service import read_installation_id
 
@@ -39,9 +40,9 @@ async def lose_machines(db: Db, operation: Operation, host_id: int, expected: It
         raise Busy(f"The machines of {operation.host_name} changed while it was being removed.", host=host_id)
     await detached_store.detach(db, host_id, lost=True)
     await detached_disk_store.detach(db, host_id)
-    shared = await host_service.shares_server(db, host_id)
+    shared = await guest_ownership.shares_server(db, host_id)
     installation_id = await read_installation_id(db)
-    end_claims = host_service.detach_guest if shared else ledger.release_machine
+    end_claims = guest_ownership.detach_guest if shared else ledger_store.release_machine
     for machine in machines:
         await end_claims(db, machine.id)
         await store.delete(db, machine.id)
@@ -54,8 +55,8 @@ async def _end_operations(db: Db, removal: Operation, host_id: int) -> None:
         f"{removal.host_name} did not answer and was removed by force (operation {removal.id}).", host=host_id
     )
     left = f"{removal.host_name} was not reached; what this operation did there, if anything, remains"
-    for ended in await operation_service.end_on_host(db, host_id, except_id=removal.id, error=error, undone=left):
-        await operation_service.append_log(db, ended, 0, None, error.message, {"code": error.code})
+    for ended in await operation_store.end_on_host(db, host_id, except_id=removal.id, error=error, undone=left):
+        await lease_store.append_log(db, ended, 0, None, error.message, {"code": error.code})
 
 
 async def _record_event(

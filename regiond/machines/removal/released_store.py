@@ -13,7 +13,10 @@ from uuid import UUID
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.model import DiskView, MachineState, MachineView, NicView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskView
+from regiond.machines.values.nics import NicView
+from regiond.machines.values.states import MachineState
 
 READABLE_FOR = timedelta(minutes=5)  # providers poll every 3 to 10 s
 _PRUNED_AT_ONCE = 100

@@ -17,8 +17,10 @@ from common.phrases import number_of
 from common.values import GuestSize
 from regiond.ledger.model import DiscreteResources, page_size_kib, pages_key, read_pages_key
 from regiond.machines.values.resize import SizeRequest
-from regiond.placement.model import Candidate, CandidateNode, PinRequirement, Requirements
-from regiond.placement.service import assign_numa, choose_cores
+from regiond.placement.candidate import Candidate, CandidateNode
+from regiond.placement.cpu_pinning import choose_cores
+from regiond.placement.numa_placement import assign_numa
+from regiond.placement.requirements import PinRequirement, Requirements
 
 KIB_PER_MIB = 1024
 

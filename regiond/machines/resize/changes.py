@@ -10,20 +10,21 @@ from common.rpc.hardware_commands import HOST_RESIZE, HOST_RESIZE_PLACED
 from common.values import Guest, GuestSize
 from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.ledger import service as ledger
+from regiond.ledger import capacities, growth
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources
 from regiond.machines import size_store
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.model import MachineView, ResizePlan, SizeRequest
+from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import check_settled
 from regiond.machines.resize import store
 from regiond.machines.resize.binding import BoundMachine, guest_placement, is_bound, new_binding, without
 from regiond.machines.resize.model import Sizing, check_size, check_sizing, requested_size, resize_plan, shortage
+from regiond.machines.values.resize import ResizePlan, SizeRequest
+from regiond.operations.handler import Outcome
 from regiond.operations.model import LEFT_OUT
-from regiond.operations.service import Outcome
-from regiond.placement.service import core_ranges
+from regiond.placement.cpu_pinning import core_ranges
 from regiond.quotas.model import Holdings
 from regiond.quotas.service import permitted
 
@@ -158,7 +159,7 @@ async def _claim(db: Db, machine: MachineView, sizing: Sizing, wanted: GuestSize
     if machine.host_id is None:
         return
     held = sizing.now.or_more(wanted)
-    short = await ledger.grow_machine(
+    short = await growth.grow_machine(
         db,
         machine.id,
         machine.host_id,
@@ -166,11 +167,11 @@ async def _claim(db: Db, machine: MachineView, sizing: Sizing, wanted: GuestSize
         memory_mib=0 if then.huge_pages else held.memory_mib,
     )
     if short is not None:
-        (host,) = await ledger.capacities_of_hosts(db, [machine.host_id])
+        (host,) = await capacities.capacities_of_hosts(db, [machine.host_id])
         raise OutOfCapacity(shortage(machine, host.capacity, cores=short.cores, memory_mib=short.memory_mib))
     if then != sizing.bound:
         try:
-            await ledger.grow_bound(db, machine.id, machine.host_id, then)
+            await growth.grow_bound(db, machine.id, machine.host_id, then)
         except OutOfCapacity as error:  # they were free when they were chosen
             raise Busy(f"{error.message} It was free until just now. Try again.") from error
 

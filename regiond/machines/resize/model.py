@@ -12,10 +12,11 @@ from common.errors import InvalidRequest, WrongState
 from common.phrases import number_of
 from common.values import GuestSize, PowerState
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources, read_pages_key
-from regiond.machines.model import AS_IT_IS, MAX_CORES, Amount, MachineView, ResizePlan, SizeRequest, Takes
+from regiond.machines.model import MachineView
 from regiond.machines.resize.binding import is_bound, page_size
 from regiond.machines.values.requests import LARGEST, MIN_MEMORY_MIB
-from regiond.placement.service import core_ranges
+from regiond.machines.values.resize import AS_IT_IS, MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
+from regiond.placement.cpu_pinning import core_ranges
 from regiond.quotas.model import Charge, Holdings
 from regiond.validation_messages import outside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.errors import NotFound
 from common.values import GuestSize
 from regiond.db.pool import Db, of_row
-from regiond.ledger import service as ledger
+from regiond.ledger import machine_claims
 from regiond.ledger.model import DiscreteResources
 from regiond.machines.resize.model import Sizing
 
@@ -27,7 +27,7 @@ async def read(db: Db, machine_id: int) -> Sizing:
     row = await db.fetchrow(_SIZING, machine_id)
     if row is None:
         raise NotFound("The machine was deleted.")
-    held = (await ledger.claims_of_machine(db, machine_id)).discrete
+    held = (await machine_claims.claims_of_machine(db, machine_id)).discrete
     bound = DiscreteResources(pinned_core_ids=held.pinned_core_ids, huge_pages=held.huge_pages)
     return of_row(Sizing, row, bound=bound)
 

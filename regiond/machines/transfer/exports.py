@@ -24,17 +24,17 @@ from common.units import file_size
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.exports.model import ExportedDisk, MachineDescription, OfExport
-from regiond.exports.service import ExportWriter
+from regiond.exports.writing import ExportWriter
 from regiond.machines import view_store
 from regiond.machines.disks.changing import spec_of
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
-from regiond.machines.model import DiskPlan, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_owner
 from regiond.machines.steps import wait_for_command
 from regiond.machines.transfer.model import check_exportable, description_of, export_plan
-from regiond.machines.values.disks import MachineToExport
+from regiond.machines.values.disks import DiskPlan, MachineToExport
+from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation
-from regiond.operations.service import Journal, Outcome
 
 READ_DEADLINE_S = 60.0  # of one part
 

@@ -18,13 +18,13 @@ from common.rpc.hardware_commands import (
     WriteDiskCall,
 )
 from regiond.exports.model import Export, ExportedDisk
-from regiond.exports.service import DiskParts
-from regiond.machines.model import ImportedMachine
+from regiond.exports.reading import DiskParts
 from regiond.machines.steps import Target, racks_text
-from regiond.machines.values.requests import StoredCompose
+from regiond.machines.values.requests import ImportedMachine, StoredCompose
+from regiond.operations.handler import Journal, fence_of
 from regiond.operations.model import WAIT_FOR_COMMAND, Operation
-from regiond.operations.service import Journal, fence_of
-from regiond.racks.service import HostCalls, RackContent
+from regiond.racks.calls.host_calls import HostCalls
+from regiond.racks.rack_content import RackContent
 
 FILL_DEADLINE_S = 1800.0  # of a whole disk, for hosts that take no less
 WRITE_DEADLINE_S = 120.0  # of one part, whose zeros a host may have to write

@@ -22,8 +22,9 @@ from regiond.hosts.service import Hosts
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.capacity_limits import no_capacity
 from regiond.machines.compose.service import Composer
-from regiond.machines.model import ComposeIntent, DiskPlan, ImportedMachine, ImportRequest
 from regiond.machines.transfer import store
+from regiond.machines.values.disks import DiskPlan
+from regiond.machines.values.requests import ComposeIntent, ImportedMachine, ImportRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.validation_messages import shown

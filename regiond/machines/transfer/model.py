@@ -11,7 +11,9 @@ from common.units import gb
 from common.values import DriverType, PowerState
 from regiond.exports.model import ExportedDisk, ExportedNic, MachineDescription
 from regiond.machines.disks.model import check_volumes
-from regiond.machines.model import DiskPlan, MachineView, NicView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskPlan
+from regiond.machines.values.nics import NicView
 
 MAX_DISKS = 16
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from attrs import field, frozen
 
 from common.units import BYTES_PER_GB
-from regiond.hosts.model import is_rounded
+from regiond.hosts.guest_record import is_rounded
 from regiond.machines.values.disks import DiskOrigin
 
 

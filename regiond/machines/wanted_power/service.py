@@ -16,7 +16,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts.service import refresh_within
+from regiond.hosts.schedule_store import refresh_within
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation

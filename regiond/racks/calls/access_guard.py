@@ -19,7 +19,8 @@ from common.hidden_text import hidden, hidden_place
 from common.rpc.host_commands import HOST_IDENTIFY, NOTHING_BEGAN, HostCall, TrustCall
 from common.rpc.link import Link
 from common.values import HostAccess, PeerIdentity
-from regiond.credentials import service as credential_service
+from regiond.credentials import model as credential_model
+from regiond.credentials import sent_store
 from regiond.credentials.model import SentCredential
 from regiond.db.pool import Database
 
@@ -60,7 +61,7 @@ class AccessGuard:
         sent = sent_credentials(request)
         await greet(link, request.access)
         async with self._database.connection() as db:
-            if not await credential_service.record_sent(db, rack_id, host_id, sent):
+            if not await sent_store.record_sent(db, rack_id, host_id, sent):
                 raise NotServed
         log.info("credentials_sent", rack=link.peer.name, host_id=host_id, names=[one.name for one in sent])
 
@@ -70,7 +71,7 @@ class AccessGuard:
         if not sent:
             return True
         async with self._database.connection() as db:
-            return await credential_service.is_sent(db, rack_id, host_id, sent)
+            return await sent_store.is_sent(db, rack_id, host_id, sent)
 
 
 def sent_credentials(request: HostRequest) -> tuple[SentCredential, ...]:
@@ -79,12 +80,8 @@ def sent_credentials(request: HostRequest) -> tuple[SentCredential, ...]:
     found = [SentCredential(name=name) for name in sorted(credentials) if name not in _OF_PAIR]
     if CERTIFICATE in credentials:
         presented = fingerprint(load_certificate(credentials[CERTIFICATE]))
-        found.append(SentCredential(name=credential_service.KEY_PAIR, fingerprint=presented))
-    if (
-        isinstance(request, TrustCall)
-        and request.secret
-        and credential_service.read_trust_token(request.secret) is None
-    ):
+        found.append(SentCredential(name=sent_store.KEY_PAIR, fingerprint=presented))
+    if isinstance(request, TrustCall) and request.secret and credential_model.read_trust_token(request.secret) is None:
         found.append(SentCredential(name=TRUST_PASSWORD))
     return tuple(found)
 

@@ -12,7 +12,7 @@ from common.certificates import CLIENT_LIFETIME, Role, Subject, fingerprint, loa
 from common.errors import NameTaken, NotAllowed, NotFound
 from common.rpc.peers import Peer
 from common.rpc.region_commands import RenewCall, Renewed
-from regiond.accounts.service import with_grants
+from regiond.accounts.grants import with_grants
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from common.errors import InnkeeperError
-from regiond.credentials import service as credential_service
+from regiond.credentials import sent_store
 from regiond.db.pool import Database, reading
 from regiond.racks.admission_model import rack_uuid
 from regiond.racks.enrolment.rejections import Rejections
@@ -73,4 +73,4 @@ class RackReach:
     async def record_forgotten(self, unserved: UnservedHost) -> None:
         """Records that the rack deleted the credentials."""
         async with self._database.connection() as db:
-            await credential_service.record_forgotten(db, unserved.rack_id, unserved.host_id, unserved.seen_at)
+            await sent_store.record_forgotten(db, unserved.rack_id, unserved.host_id, unserved.seen_at)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.machines import service as machine_service
+from regiond.machines import autostart
+from regiond.machines import view_store as machine_view_store
 from regiond.racks.service import read_installation_id
 from regiond.reconciler.autostart import detection, store
 from regiond.reconciler.model import Discrepancy
@@ -14,6 +15,6 @@ async def set_autostart(db: Db, discrepancy: Discrepancy) -> str | None:
     current = discrepancy.revalidated(found)
     if current is None or current.system_id is None:
         return None
-    machine = await machine_service.read_machine(db, current.system_id)
-    operation_id = await machine_service.open_set_autostart(db, machine, await read_installation_id(db))
+    machine = await machine_view_store.read(db, current.system_id)
+    operation_id = await autostart.open_set_autostart(db, machine, await read_installation_id(db))
     return None if operation_id is None else f"{current.found}: operation {operation_id} sets it"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from attrs import evolve
 
 from regiond.db.pool import Db
-from regiond.hosts import service as host_service
-from regiond.ledger import service as ledger
-from regiond.ledger.service import recompute_totals, total_mismatches
+from regiond.hosts.discovery import allocation_store
+from regiond.hosts.discovery import store as discovery_store
+from regiond.ledger import store as ledger_store
+from regiond.ledger.consistency import total_mismatches
+from regiond.ledger.totals import recompute_totals
 from regiond.reconciler import locks
 from regiond.reconciler.claims import store
 from regiond.reconciler.claims.detection import detect_guest_claims, orphaned_claim, wrong_address, wrong_total
@@ -18,7 +20,7 @@ from regiond.reconciler.model import Discrepancy
 async def recompute_server_totals(db: Db, discrepancy: Discrepancy) -> str | None:
     """Recomputes all totals of the server from its claims."""
     server_id = discrepancy.id_of("server")
-    await ledger.lock_server(db, server_id)
+    await ledger_store.lock_server(db, server_id)
     wrong = await total_mismatches(db, server_id)
     if discrepancy.revalidated(wrong_total(one, None, None) for one in wrong) is None:
         return None
@@ -86,9 +88,9 @@ async def _rewrite_guest_claims(db: Db, discrepancy: Discrepancy) -> str | None:
     current = discrepancy.revalidated(detect_guest_claims(one) for one in found)
     if current is None or server_id is None:
         return None
-    row = (await host_service.guests_by_id(db, [guest_id]))[guest_id]
-    await host_service.write_allocations(
-        db, server_id, [(row, await host_service.allocation_of(db, server_id, row, row.key))]
+    row = (await discovery_store.guests_by_id(db, [guest_id]))[guest_id]
+    await allocation_store.write_allocations(
+        db, server_id, [(row, await allocation_store.allocation_of(db, server_id, row, row.key))]
     )
     await recompute_totals(db, server_id)
     return f"{current.found}: now {current.expected}"
@@ -101,8 +103,8 @@ async def _has_claims_on(db: Db, machine_id: int, server_id: int) -> bool:
 async def _write_claims(db: Db, machine_id: int, server_id: int) -> None:
     """Replaces all claims of the machine. The caller recomputes the totals."""
     resources = await store.read_resources(db, machine_id, server_id)
-    held = await host_service.allocation_of(
+    held = await allocation_store.allocation_of(
         db, server_id, resources.row, machine_id, huge_page_size_kib=resources.huge_page_size_kib
     )
     held = evolve(held, storage_bytes=resources.storage_bytes)
-    await ledger.record_actual(db, server_id=server_id, machine_id=machine_id, claims=held)
+    await ledger_store.record_actual(db, server_id=server_id, machine_id=machine_id, claims=held)

@@ -9,7 +9,7 @@ import asyncpg
 from attrs import frozen
 
 from regiond.db.pool import Db
-from regiond.hosts.model import GuestRecord
+from regiond.hosts.guest_record import GuestRecord
 from regiond.reconciler.claims.detection import GuestClaims, OrphanedClaim, SuspectAddress
 
 _GUEST_CLAIMS = """

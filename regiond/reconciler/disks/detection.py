@@ -9,7 +9,15 @@ from attrs import frozen
 
 from common.units import BYTES_PER_GB
 from common.volume_names import marker_of_ours
-from regiond.machines.model import ActualDisk, Comparison, LedgerDisk, ListedDisks, compared, is_only_more, is_resized
+from regiond.machines.values.listed_disks import (
+    ActualDisk,
+    Comparison,
+    LedgerDisk,
+    ListedDisks,
+    compared,
+    is_only_more,
+    is_resized,
+)
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, MachineSubject, RepairPolicy
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
-from regiond.hosts.model import Tombstone, is_leftover
+from regiond.hosts.restored_guests import Tombstone, is_leftover
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject, Texts
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from common.errors import WrongState
 from common.values import GuestRef, OwnershipMarker
 from regiond.db.pool import Db
-from regiond.hosts import service as host_service
-from regiond.machines.service import open_adoption, open_clean_up, open_marker_removal, record_listed
-from regiond.networks.service import bind_nics
+from regiond.hosts import guest_ownership
+from regiond.hosts import view_store as host_view_store
+from regiond.hosts.discovery import store as discovery_store
+from regiond.machines.adoption.intents import open_adoption
+from regiond.machines.lifecycle_store import record_listed
+from regiond.machines.operation_intents import open_clean_up, open_marker_removal
+from regiond.networks.interface_store import bind_nics
 from regiond.racks.service import read_installation_id
 from regiond.reconciler import locks
 from regiond.reconciler.claims.store import servers_of_claims
@@ -23,7 +27,7 @@ async def remove_leftover(db: Db, discrepancy: Discrepancy) -> str | None:
     if current is None or current.host_id is None or current.host_name is None:
         return None
     ref = GuestRef(name=current.name, marker=await _marker(db, guest_id))
-    key = (await host_service.guests_by_id(db, [guest_id]))[guest_id].guest_key
+    key = (await discovery_store.guests_by_id(db, [guest_id]))[guest_id].guest_key
     operation_id = await open_clean_up(db, current.host_id, current.host_name, ref, guest_id=key)
     return f"{current.found}: operation {operation_id} deletes it"
 
@@ -33,11 +37,11 @@ async def adopt(db: Db, discrepancy: Discrepancy) -> str | None:
     guest_id = discrepancy.id_of("guest")
     if discrepancy.host_id is None:
         return None
-    await host_service.lock_guests(db, discrepancy.host_id)  # locks the guests in the same order as all adoptions
+    await guest_ownership.lock_guests(db, discrepancy.host_id)  # locks the guests in the same order as all adoptions
     current = await _revalidated(db, discrepancy)
     if current is None or current.host_id != discrepancy.host_id:
         return None
-    host = await host_service.read_host(db, current.host_id)
+    host = await host_view_store.read_host(db, current.host_id)
     hostname, operation_id = await open_adoption(db, host, guest_id, await read_installation_id(db))
     return f"{current.found}: operation {operation_id} adopts it as {hostname}"
 
@@ -49,7 +53,7 @@ async def remove_marker(db: Db, discrepancy: Discrepancy) -> str | None:
     current = await _revalidated(db, discrepancy)
     if current is None or current.host_id is None or current.host_name is None:
         return None
-    key = (await host_service.guests_by_id(db, [guest_id]))[guest_id].guest_key
+    key = (await discovery_store.guests_by_id(db, [guest_id]))[guest_id].guest_key
     operation_id = await open_marker_removal(
         db, current.host_id, current.host_name, guest_id, key, current.name, await _marker(db, guest_id)
     )
@@ -80,8 +84,8 @@ async def move_machine(db: Db, discrepancy: Discrepancy) -> str | None:
             "volumes there, or move the guest back.",
             volumes=list(absent),
         )
-    row = (await host_service.guests_by_id(db, [guest_id]))[guest_id]
-    await host_service.attach_record(db, location.server_id, row, location.machine_id)
+    row = (await discovery_store.guests_by_id(db, [guest_id]))[guest_id]
+    await guest_ownership.attach_record(db, location.server_id, row, location.machine_id)
     await bind_nics(db, [location.machine_id])
     await record_listed(db, location.machine_id, listed=True)
     await locks.recompute_totals_of(db, servers)

@@ -6,7 +6,7 @@ import asyncpg
 from attrs import frozen
 
 from regiond.db.pool import Db, of_row
-from regiond.hosts.model import REAPPEARED, Tombstone
+from regiond.hosts.restored_guests import REAPPEARED, Tombstone
 from regiond.reconciler.guests.detection import MarkedGuest
 
 # A guest belongs to the oldest host that sees its LXD project.

@@ -8,7 +8,7 @@ from datetime import datetime
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.machines.model import TRANSIENT, MachineState
+from regiond.machines.values.states import TRANSIENT, MachineState
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, MachineSubject, RepairPolicy
 
 _HAS_GUEST = (

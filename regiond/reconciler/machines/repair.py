@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.hosts import service as host_service
-from regiond.machines import service as machine_service
-from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
+from regiond.hosts import guest_ownership
+from regiond.machines import lifecycle_store, operation_intents
+from regiond.machines import store as machine_store
+from regiond.machines import view_store as machine_view_store
+from regiond.machines.adoption import intents
+from regiond.machines.deployment import outcome
+from regiond.machines.model import MachineView
+from regiond.machines.values.states import MAAS_STATUS, MachineState
 from regiond.racks.service import read_installation_id
 from regiond.reconciler import locks
 from regiond.reconciler.machines import detection, store
@@ -20,9 +25,9 @@ async def drop_missing(db: Db, discrepancy: Discrepancy) -> str | None:
     current = await revalidate_machine(db, discrepancy)
     if current is None or current.system_id is None:
         return None
-    machine = await machine_service.read_machine(db, current.system_id)
-    machine_service.check_settled(machine)
-    operation_id = await machine_service.open_forget(db, machine, await read_installation_id(db), account_id=None)
+    machine = await machine_view_store.read(db, current.system_id)
+    operation_intents.check_settled(machine)
+    operation_id = await intents.open_forget(db, machine, await read_installation_id(db), account_id=None)
     return f"{current.found}: operation {operation_id} deletes the machine from the ledger"
 
 
@@ -32,7 +37,7 @@ async def end_state(db: Db, discrepancy: Discrepancy) -> str | None:
     await locks.lock_machine(db, machine_id)
     if await revalidate_machine(db, discrepancy) is None or discrepancy.system_id is None:
         return None
-    return await _end(db, await machine_service.read_machine(db, discrepancy.system_id))
+    return await _end(db, await machine_view_store.read(db, discrepancy.system_id))
 
 
 async def _end(db: Db, machine: MachineView) -> str:
@@ -41,20 +46,20 @@ async def _end(db: Db, machine: MachineView) -> str:
         case MachineState.COMPOSING:
             return f"{before}: operation {await _undo_compose(db, machine)} undoes the compose"
         case MachineState.ADOPTING:
-            await host_service.detach_guest(db, machine.id)
-            await machine_service.delete_row(db, machine.id)
+            await guest_ownership.detach_guest(db, machine.id)
+            await machine_store.delete(db, machine.id)
             return f"{before}: the machine was removed, and its guest is foreign again"
         case MachineState.DEPLOYING:
-            await machine_service.fail_deployment(db, machine.id)
+            await outcome.fail_deployment(db, machine.id)
             return f"{before}: its deployment is marked as failed"
         case _:
-            state = await machine_service.end_removal(db, machine.id, cancelled=True)
+            state = await lifecycle_store.end_removal(db, machine.id, cancelled=True)
             return f"{before}: it is {MAAS_STATUS[state].name.lower()} again"
 
 
 async def _undo_compose(db: Db, machine: MachineView) -> int:
     """Opens a compose that is already cancelled, so that it only undoes: it deletes the guest, then the claims."""
-    operation_id = await machine_service.open_compose_undo(db, machine, await read_installation_id(db))
+    operation_id = await operation_intents.open_compose_undo(db, machine, await read_installation_id(db))
     await set_undo(db, operation_id)
     return operation_id
 

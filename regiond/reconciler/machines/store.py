@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from regiond.db.pool import Db, of_row
-from regiond.machines.model import MachineState
+from regiond.machines.values.states import MachineState
 from regiond.reconciler.machines.detection import GuestFacts, MachineFacts
 
 # Narrows 50,000 machines to those in which detection may find a discrepancy.

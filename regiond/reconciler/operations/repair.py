@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.hosts import service as host_service
-from regiond.operations import service as operation_service
+from regiond.hosts import store as host_store
+from regiond.operations import lease_store
+from regiond.operations import store as operation_store
 from regiond.reconciler import locks
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.operations import store
@@ -19,7 +20,7 @@ async def end_lease(db: Db, discrepancy: Discrepancy) -> str | None:
     if current is None:
         return None
     await store.end_lease(db, operation_id)
-    await operation_service.append_log(
+    await lease_store.append_log(
         db, operation_id, attempt, step, "lease ended by the reconciler", {"reason": current.found}
     )
     return f"{current.found}: lease ended"
@@ -30,11 +31,9 @@ async def cancel(db: Db, discrepancy: Discrepancy) -> str | None:
     operation_id = discrepancy.id_of("operation")
     attempt, step = await store.lock_operation(db, operation_id)
     current = await _revalidate(db, discrepancy)
-    if current is None or not await operation_service.request_cancel(db, operation_id):
+    if current is None or not await operation_store.request_cancel(db, operation_id):
         return None
-    await operation_service.append_log(
-        db, operation_id, attempt, step, "cancellation requested", {"reason": current.found}
-    )
+    await lease_store.append_log(db, operation_id, attempt, step, "cancellation requested", {"reason": current.found})
     return f"{current.found}: cancellation requested"
 
 
@@ -45,7 +44,7 @@ async def restore_host(db: Db, discrepancy: Discrepancy) -> str | None:
     hosts = await store.removals_without_operation(db, host_id)
     if discrepancy.revalidated(removal_without_operation(host) for host in hosts) is None:
         return None
-    await host_service.reopen_host(db, host_id)
+    await host_store.reopen_host(db, host_id)
     return "it was being removed, and no operation did so: it is available again, and the next refresh updates it"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.machines import service as machine_service
+from regiond.machines import use_evidence
 from regiond.reconciler import locks
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.uses import detection, store
@@ -14,6 +14,6 @@ async def confirm(db: Db, discrepancy: Discrepancy) -> str | None:
     machine_id = discrepancy.id_of("machine")
     await locks.lock_machine(db, machine_id)
     current = discrepancy.revalidated(detection.detect(one) for one in await store.unproven_machines(db, machine_id))
-    if current is None or not await machine_service.confirm_use(db, machine_id):
+    if current is None or not await use_evidence.confirm_use(db, machine_id):
         return None
     return f"{current.found}: {current.remedy}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.hosts.model import STALE_CALL
-from regiond.ledger import service as ledger
+from regiond.hosts.restored_guests import STALE_CALL
+from regiond.ledger import store as ledger_store
 from regiond.reconciler.volumes.detection import OrphanedVolume
 
 # A volume is removed through the oldest host of its own project, else of its server. No two disks get the same name: a
@@ -78,5 +78,5 @@ async def lock(db: Db, volume_id: int) -> None:
     """Locks the volume and its server, so that no discovery run changes it."""
     server_id = await db.fetchval(_SERVER, volume_id)
     if server_id is not None:
-        await ledger.lock_server(db, server_id)
+        await ledger_store.lock_server(db, server_id)
     await db.execute(_LOCK, volume_id)

@@ -7,7 +7,8 @@ from itertools import groupby
 
 from attrs import evolve, frozen
 
-from regiond.hosts.model import GuestView, NumaNodeView
+from regiond.hosts.model import GuestView
+from regiond.hosts.numa_model import NumaNodeView
 from regiond.ui import formats
 from regiond.ui.texts import constant, counted, text
 

@@ -15,7 +15,7 @@ from regiond.api.replies import Reply
 from regiond.hosts.host_condition import HostCondition
 from regiond.hosts.model import HostView
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs
-from regiond.machines.model import MachineColumn
+from regiond.machines.values.search import MachineColumn
 from regiond.ui.hosts.host_row import HostRow, host_row, type_name, word_of
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListKind, ListTools, shown_columns, whole_query

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from attrs import frozen
 
 from common.capacity import ResourceCapacity
-from regiond.hosts.model import GuestView, NetworkDeviceUsage, NumaNodeView, Usage
+from regiond.hosts.model import GuestView
+from regiond.hosts.numa_model import NetworkDeviceUsage, NumaNodeView, Usage
 from regiond.ui import formats
 from regiond.ui.meter import Meter, meter_of
 from regiond.ui.texts import text

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from common.product_commands import commands_of
-from regiond.hosts.model import ErrorDetails, HostState, HostView, Secret, TrustProblem
+from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem
+from regiond.hosts.model import HostState, HostView
 from regiond.ui.texts import text
 
 TRUST_CODES = frozenset({"not_trusted", "peer_changed", "server_unconfirmed"})

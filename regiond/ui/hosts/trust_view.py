@@ -10,7 +10,8 @@ from attrs import frozen
 from common.expiry import SOON_DAYS
 from common.product_commands import ProductCommands, commands_of
 from common.values import DriverType
-from regiond.hosts.model import Confirmation, HostState, HostView, TrustProblem
+from regiond.hosts.error_details import Confirmation, TrustProblem
+from regiond.hosts.model import HostState, HostView
 from regiond.ui.hosts.trust_advice import Advice, advice_of
 from regiond.ui.texts import counted, text
 

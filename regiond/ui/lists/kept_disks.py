@@ -9,7 +9,7 @@ from attrs import frozen
 from common.errors import InnkeeperError
 from regiond.caller import Caller
 from regiond.machines.disks.model import check_may_use
-from regiond.machines.model import KeptDisk
+from regiond.machines.values.disks import KeptDisk
 from regiond.ui.texts import text
 
 

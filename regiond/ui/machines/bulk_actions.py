@@ -9,9 +9,11 @@ from attrs import frozen
 from common.errors import WrongState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
-from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, MachineView
-from regiond.machines.model import BulkAction as Task
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import may_act, may_allocate, may_delete
+from regiond.machines.values.bulk import DEFAULT_AT_ONCE
+from regiond.machines.values.bulk import BulkAction as Task
+from regiond.machines.values.states import TRANSIENT, MachineState
 from regiond.ui.machines.machine_questions import CUTS_POWER, REPLACES_SYSTEM, RESTARTS, SHUTS_DOWN
 from regiond.ui.texts import constant, text
 from regiond.ui.vm_state_words import VM_STATE_WORDS

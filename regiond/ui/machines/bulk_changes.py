@@ -7,7 +7,7 @@ from typing import Any
 
 from common.units import BYTES_PER_GB
 from regiond.machines.bulk.progress import BulkRequest
-from regiond.machines.model import BulkAction as Task
+from regiond.machines.values.bulk import BulkAction as Task
 from regiond.ui.machines.details.notes_form import names_in
 
 # The fields of the API by those of the form, where `pool` is the resource pool and `once` a key.

@@ -11,8 +11,10 @@ from attrs import evolve, frozen
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.caller import Permission
-from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, MachineFilter, MachineView
-from regiond.machines.model import BulkAction as Task
+from regiond.machines.model import MachineView
+from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES
+from regiond.machines.values.bulk import BulkAction as Task
+from regiond.machines.values.search import MachineFilter
 from regiond.ui.boot_words import boot_orders
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import TYPED, is_answered

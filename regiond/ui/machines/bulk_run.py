@@ -11,8 +11,8 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from regiond.api.resources.machines.machines import MACHINE, MACHINES
-from regiond.machines.model import BulkAction as Task
 from regiond.machines.model import MachineView
+from regiond.machines.values.bulk import BulkAction as Task
 from regiond.ui.machines.bulk_actions import BulkAction
 from regiond.ui.machines.details import tagging
 from regiond.ui.page import Visit

@@ -9,7 +9,7 @@ from attrs import evolve
 from common.compose_request import ComposeRequest
 from regiond.identifiers import numbered_names
 from regiond.machines.clones.service import compose_request
-from regiond.machines.model import CloneRequest
+from regiond.machines.values.clones import CloneRequest
 from regiond.ui.web_request import page_url
 
 

@@ -13,7 +13,8 @@ from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Caller
 from regiond.hosts.model import HostView
 from regiond.machines.clones.model import check_cloneable
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.states import MachineState
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.machines.details.frame import host_of

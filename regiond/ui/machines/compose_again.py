@@ -12,7 +12,7 @@ from common.units import BYTES_PER_GB
 from regiond.machines.values.requests import ComposeIntent, HostConstraints, Requested, StoredCompose
 from regiond.operations.model import request_if_known
 from regiond.placement.interface_parser import parse_interfaces
-from regiond.placement.model import DiskRequirement, NicRequirement
+from regiond.placement.requirements import DiskRequirement, NicRequirement
 from regiond.placement.storage_parser import parse_storage
 from regiond.ui import formats
 from regiond.ui.machines.compose_form import ANY, PIN_COUNT, PIN_IDS, ComposeForm, DiskRow, NicRow

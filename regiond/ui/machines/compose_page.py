@@ -18,7 +18,7 @@ from regiond.api.resources.shared.lookups import find_host
 from regiond.api.urls import operation_id_in
 from regiond.caller import Permission
 from regiond.machines.clones.model import CLONEABLE
-from regiond.machines.model import MachineFilter
+from regiond.machines.values.search import MachineFilter
 from regiond.operations.model import Operation
 from regiond.search_query import term
 from regiond.ui.extension import pages_extensions

@@ -10,7 +10,8 @@ from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFo
 from regiond.accounts.sessions import Sessions
 from regiond.api.replies import Reply, Terminal
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.states import MachineState
 from regiond.ui.machines.details.frame import CONSOLE, read_vm, vm_page
 from regiond.ui.page import Page, Visit
 from regiond.ui.texts import text

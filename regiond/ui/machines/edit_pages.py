@@ -11,7 +11,7 @@ from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
 from regiond.hosts.model import AS_ABOVE
 from regiond.machines.model import MachineView
-from regiond.placement.model import Policy
+from regiond.placement.affinity import Policy
 from regiond.ui.autostart_words import AUTOSTART_OPTIONS
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from regiond.api.replies import Reply
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.machines.model import MachineFilter
+from regiond.machines.values.search import MachineFilter
 from regiond.ui.lists.export import export
 from regiond.ui.machines.machine_search import read_search, scope_of
 from regiond.ui.page import Page, Visit

@@ -11,8 +11,9 @@ from common.values import PowerState
 from regiond.caller import Caller
 from regiond.machines.clones.model import CLONEABLE
 from regiond.machines.lifecycle import MachineEvent, next_state
-from regiond.machines.model import TRANSIENT, MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_deployable, may_act, may_delete
+from regiond.machines.values.states import TRANSIENT, MachineState
 from regiond.ui.texts import constant, text
 
 

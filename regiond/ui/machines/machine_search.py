@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from regiond.api.resources.shared.lookups import find_cluster, find_host
-from regiond.machines.model import USED, MachineColumn, MachineGroup, MachineSearch, UsedAmounts
-from regiond.machines.service import MACHINE_FIELDS
+from regiond.machines.search.fields import MACHINE_FIELDS
+from regiond.machines.values.search import USED, MachineColumn, MachineGroup, MachineSearch
+from regiond.machines.values.used import UsedAmounts
 from regiond.ui.lists.list_kind import ListKind, group_of, whole_query
 from regiond.ui.page import Visit
 from regiond.ui.table_view import Wanted, wanted

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import evolve, field, frozen
 
 from common.errors import InvalidRequest
-from regiond.machines.model import USED, GroupSizes, MachineGroup, MachinePage, MachineView
+from regiond.machines.model import MachinePage, MachineView
+from regiond.machines.values.search import USED, GroupSizes, MachineGroup
 from regiond.operations.model import Operation
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListTools, group_of, shown_columns

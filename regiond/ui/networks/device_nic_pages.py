@@ -10,7 +10,8 @@ from common.errors import NotFound
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.nodes import INTERFACE, INTERFACES
 from regiond.caller import Permission
-from regiond.machines.model import DeviceNicView, DeviceView, LinkMode
+from regiond.machines.values.devices import DeviceNicView, DeviceView
+from regiond.machines.values.nics import LinkMode
 from regiond.ui.forms import forms
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.form_frame import FormFrame

@@ -11,7 +11,8 @@ from common.errors import NotAllowed
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.devices import DEVICE, DEVICES
 from regiond.caller import Caller, Permission, check_object
-from regiond.machines.model import DeviceFilter, DeviceView, MachineFilter
+from regiond.machines.values.devices import DeviceFilter, DeviceView
+from regiond.machines.values.search import MachineFilter
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Removal

@@ -9,7 +9,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.operations.discrepancies import DISCREPANCY
 from regiond.api.urls import id_in
 from regiond.caller import Permission
-from regiond.machines.model import MachineFilter
+from regiond.machines.values.search import MachineFilter
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Page, Visit, redirect

@@ -10,9 +10,11 @@ from common.operation_kinds import OperationKind, words_of
 from common.phrases import first_of
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkRequest, stopped
-from regiond.machines.model import BulkAction, CloneRequest, MachineView, ReleaseOptions
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import may_act, may_allocate
-from regiond.machines.values.requests import StoredCompose
+from regiond.machines.values.bulk import BulkAction
+from regiond.machines.values.clones import CloneRequest
+from regiond.machines.values.requests import ReleaseOptions, StoredCompose
 from regiond.operations.model import Child, Operation, OperationState
 from regiond.ui.extension import pages_extensions
 from regiond.ui.machines import bulk_actions

@@ -12,7 +12,7 @@ from common.operation_kinds import OperationKind
 from regiond.machines.bulk.progress import BulkRequest
 from regiond.machines.deployment.rebuild import DeploymentRequest
 from regiond.machines.hardware_kinds import REQUESTS
-from regiond.machines.model import NamedDisk
+from regiond.machines.values.disks import NamedDisk
 from regiond.machines.values.guest_request import StateBefore
 from regiond.machines.values.requests import StoredCompose
 from regiond.operations.model import Operation

@@ -10,7 +10,7 @@ from uuid import UUID
 from attrs import define, field
 
 from common.errors import InnkeeperError, InternalError
-from regiond.operations.service import LeaseLost
+from regiond.operations.handler import LeaseLost
 from tests.faults.schedules.scheduled_racks import CURRENT, Activity, Call
 
 STUCK_DEADLINE_S = 60.0  # real time in which an activity must reach its next call or end

@@ -12,7 +12,9 @@ from attrs import define, field
 
 from regiond.caller import Caller
 from regiond.components import Components, Storage
-from regiond.credentials.service import Credentials, KeyPairs, open_master_key
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.master_key import open_master_key
+from regiond.credentials.service import Credentials
 from regiond.db.history import ServerHistory
 from regiond.db.pool import Database
 from regiond.fail_over import FailOver

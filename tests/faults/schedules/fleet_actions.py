@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from common.compose_request import ComposeRequest
-from regiond.hosts.model import HostChange, HostRemoval
-from regiond.machines.model import AllocateRequest
+from regiond.hosts.model import HostChange
+from regiond.hosts.removal_model import HostRemoval
+from regiond.machines.values.requests import AllocateRequest
 from tests.faults.schedules.controlled_region import ADMIN
 from tests.faults.schedules.state_machine import HARDWARE, WHICH
 from tests.faults.schedules.user_actions import THEN, UserActions

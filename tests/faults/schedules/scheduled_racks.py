@@ -11,6 +11,7 @@ from uuid import UUID
 
 from attrs import define, field
 
+from common.certificates import Role
 from common.errors import InnkeeperError, LinkLost, rebuild
 from common.rpc.command import Command
 from common.rpc.host_commands import (
@@ -26,7 +27,7 @@ from common.rpc.host_commands import (
     Fence,
 )
 from common.rpc.host_method import CallClass
-from common.rpc.peers import Peer, Role
+from common.rpc.peers import Peer
 from common.serialization import from_dict, to_dict
 from common.values import DriverType, HostAccess
 from rackd.commands import HostCommands

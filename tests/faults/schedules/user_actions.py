@@ -7,8 +7,9 @@ from hypothesis.stateful import precondition, rule
 
 from common.compose_request import ComposeRequest
 from common.values import PowerAction
-from regiond.hosts.model import HostChange, HostRemoval
-from regiond.machines.model import AdoptRequest, AllocateRequest
+from regiond.hosts.model import HostChange
+from regiond.hosts.removal_model import HostRemoval
+from regiond.machines.values.requests import AdoptRequest, AllocateRequest
 from tests.faults.schedules.controlled_region import ADMIN
 from tests.faults.schedules.state_machine import HOSTS, WHICH, StateMachine
 

@@ -13,8 +13,8 @@ from common.values import Project
 from regiond.hosts.model import ComposeTarget, HostView
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
 from regiond.hosts.search.searches import HostSearch
+from regiond.ledger.capacity_totals import fleet_capacity
 from regiond.ledger.model import DiscreteResources
-from regiond.ledger.service import fleet_capacity
 from regiond.long_list import LongList
 from tests.unit.answers.shared import named
 from tests.unit.host_samples import CLUSTER, COUNTED, HOST, NODES, UNKNOWN_HOST, compose_target

@@ -14,35 +14,25 @@ from common.values import PowerState
 from regiond.deletion_plan import DeletionPlan
 from regiond.exports.service import Download
 from regiond.long_list import LongList
-from regiond.machines.model import (
-    Adopted,
-    Allocated,
-    Amount,
-    BootPlan,
-    BootToSet,
-    ChangePlan,
-    DeviceView,
+from regiond.machines.host_removal_plan import HostRemovalPlan
+from regiond.machines.host_workload import HostWorkload
+from regiond.machines.machine_removal_plan import MachineRemovalPlan
+from regiond.machines.model import Allocated, MachineToCompose
+from regiond.machines.values.adoption import Adopted
+from regiond.machines.values.boot import BootPlan, BootToSet, ChangePlan, IsoToEject, IsoToInsert, StartOrderToSet
+from regiond.machines.values.devices import DeviceView
+from regiond.machines.values.disks import (
     DiskPlan,
     DiskToAdd,
     DiskToAttach,
     DiskToGrow,
     DiskToMove,
     DiskToRemove,
-    IsoToEject,
-    IsoToInsert,
-    MachineToCompose,
     MachineToExport,
-    NicPlan,
-    NicToAdd,
-    NicToChange,
-    NicToRemove,
-    PowerPlan,
-    ResizePlan,
-    SizeRequest,
-    StartOrderToSet,
-    Takes,
 )
-from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
+from regiond.machines.values.nics import NicPlan, NicToAdd, NicToChange, NicToRemove
+from regiond.machines.values.power import PowerPlan
+from regiond.machines.values.resize import Amount, ResizePlan, SizeRequest, Takes
 from regiond.operations.model import Operation
 from regiond.placement.model import DryRun
 from regiond.search_query import SearchQuery

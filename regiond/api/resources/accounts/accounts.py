@@ -7,12 +7,13 @@ from datetime import timedelta
 from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, SignatureMethod
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import Choice, Integer, Secret, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import serve
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON
+from regiond.caller import Permission
 
 MAX_KEY_LIFETIME_S = 10 * 365 * 24 * 3600
 

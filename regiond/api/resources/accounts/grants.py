@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting
-from regiond.api.declaration.endpoint import Endpoint, Find, Permission, Result
+from regiond.api.declaration.endpoint import Endpoint, Find, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import given, serve, target
 from regiond.api.serializers.accounts import GRANT_JSON
-from regiond.caller import PoolRole
+from regiond.caller import Permission, PoolRole
 
 USER = Field("user", Text(max_length=255), "Name of a user.", recorded=True, required=True, example="ann")
 _ROLES = tuple(role.value for role in PoolRole)

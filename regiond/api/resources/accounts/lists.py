@@ -9,14 +9,15 @@ from attrs import evolve
 from common.errors import InvalidRequest, NotFound
 from regiond.accounts.model import MAX_FILTER_NAME, ListColumns
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Choice, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.served import found, given, part, serve, target
 from regiond.api.serializers.accounts import LIST_COLUMNS_JSON, SAVED_FILTER_JSON
 from regiond.api.services import Services
-from regiond.hosts.service import HOST_FIELDS
-from regiond.machines.service import MACHINE_FIELDS
+from regiond.caller import Permission
+from regiond.hosts.search.fields import HOST_FIELDS
+from regiond.machines.search.fields import MACHINE_FIELDS
 from regiond.search_query import MAX_LENGTH, Fields, parse
 from regiond.validation_messages import REQUIRED, no_choice, no_object
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import part, serve
 from regiond.api.serializers.racks import ISSUED_RPC_CLIENT_JSON, RPC_CLIENT_JSON, IssuedRpcClient
+from regiond.caller import Permission
 
 _list = serve(lambda s: s.rpc_clients.list)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from regiond.accounts.model import MAX_SSH_KEY
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Permission, Resource, Result
+from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import array
 from regiond.api.declaration.served import given, part, serve
 from regiond.api.serializers.accounts import SSH_KEY_JSON
+from regiond.caller import Permission
 
 _ID = part("id", number_of="SSH key")
 _list = serve(lambda s: s.ssh_keys.list)

@@ -9,7 +9,7 @@ from attrs import evolve
 from common.errors import OperationPending
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, begun, when_done, without_content
@@ -20,8 +20,10 @@ from regiond.api.resources.shared.host_fields import HOSTNAME
 from regiond.api.resources.shared.lookups import find_guest, find_host, find_machine
 from regiond.api.serializers.adoption import ADOPTED_JSON, DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.caller import Permission
 from regiond.hosts.model import GuestView, HostView
-from regiond.machines.model import Adopted, AdoptRequest
+from regiond.machines.values.adoption import Adopted
+from regiond.machines.values.requests import AdoptRequest
 from regiond.operations.model import Operation
 
 _HOSTNAME = Field(

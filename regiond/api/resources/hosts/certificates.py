@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.replies import Reply, text_reply
+from regiond.caller import Permission
 
 
 async def _read(call: Call) -> Reply:

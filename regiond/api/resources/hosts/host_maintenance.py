@@ -11,7 +11,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import array
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.maintenance import WORKLOAD_JSON, WORKLOAD_ROW_JSON, WorkloadRow, rows_of
-from regiond.machines.service import HostWorkload
+from regiond.machines.host_workload import HostWorkload
 
 FIELDS = (
     Field(

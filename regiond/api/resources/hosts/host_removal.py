@@ -14,8 +14,8 @@ from regiond.api.declaration.served import filled
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.serializers.deletion import FORCED_REMOVAL_JSON, HOST_REMOVAL_PLAN_JSON
 from regiond.db.pool import Db
-from regiond.hosts.model import HostRemoval
-from regiond.hosts.service import Confirm
+from regiond.hosts.operation_intents import Confirm
+from regiond.hosts.removal_model import HostRemoval
 from regiond.operations.model import Operation
 
 DOC = (

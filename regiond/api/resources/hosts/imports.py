@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done
@@ -14,7 +14,8 @@ from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.shared.lookups import find_compose_target
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
-from regiond.machines.model import ImportRequest
+from regiond.caller import Permission
+from regiond.machines.values.requests import ImportRequest
 from regiond.operations.model import Operation
 
 _request = filled(ImportRequest, export_id=given("export"), host_id=lambda call: call.target.id)

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems, Values
 from regiond.api.declaration.operation_wait import STARTED, when_done
@@ -18,12 +18,12 @@ from regiond.api.resources.shared.compose_fields import COMPOSE, compose_request
 from regiond.api.resources.shared.host_fields import GROUP
 from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.api.serializers.placement import HOST_CAPACITY_JSON, PLACED_JSON
+from regiond.caller import Permission
 from regiond.identifiers import numbered_names
-from regiond.machines.model import HostConstraints
-from regiond.machines.service import syntax_problems
+from regiond.machines.compose.requirements import syntax_problems
+from regiond.machines.values.requests import HostConstraints
 from regiond.operations.model import Operation
-from regiond.placement.model import DryRun
-from regiond.placement.service import explain
+from regiond.placement.model import DryRun, explain
 
 _ARCHITECTURE = Field(
     "architecture",

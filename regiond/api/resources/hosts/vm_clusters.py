@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import array
@@ -16,6 +16,7 @@ from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_cluster
 from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.caller import Permission
 from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.operations.service import outcome
 

@@ -7,7 +7,7 @@ from attrs import evolve
 from common.compose_request import ComposeRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Secret, Text
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, when_done
@@ -21,9 +21,11 @@ from regiond.api.serializers.capacity import NUMA_NODE_JSON
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.api.serializers.racks import RACK_OF_HOST_JSON
+from regiond.caller import Permission
 from regiond.hosts.model import ComposeTarget
 from regiond.operations.model import Operation
-from regiond.placement.service import label_notes, parse_storage
+from regiond.placement.storage_assignment import label_notes
+from regiond.placement.storage_parser import parse_storage
 from regiond.racks.model import RackOfHost
 
 HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from common.values import Autostart, DriverType
 from regiond.api.declaration import crud, operation_wait
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.extension import api_extensions
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
@@ -27,8 +27,9 @@ from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.capacity import FLEET_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON
+from regiond.caller import Permission
 from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
-from regiond.hosts.service import HOST_FIELDS
+from regiond.hosts.search.fields import HOST_FIELDS
 from regiond.long_list import LongList
 from regiond.operations.model import Operation
 from regiond.search_query import MAX_LENGTH

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest, NotFound
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Choice
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL
@@ -16,6 +16,7 @@ from regiond.api.resources.shared.upload_part import content_of, part_of_upload
 from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
 from regiond.api.services import Services
 from regiond.api.urls import id_in
+from regiond.caller import Permission
 from regiond.images.model import Image, NamedHostImage, StreamImage, SubmittedImage
 from regiond.validation_messages import no_object
 

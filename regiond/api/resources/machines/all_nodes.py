@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import NotFound
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import TextList
 from regiond.api.declaration.fields import Field, Values
 from regiond.api.declaration.serializer import encoded, one_of
@@ -24,8 +24,12 @@ from regiond.api.serializers.controllers import CONTROLLER_JSON
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.services import Services
+from regiond.caller import Permission
 from regiond.long_list import LongList
-from regiond.machines.model import DeviceView, MachineCriteria, MachineFilter, MachineView, Traits
+from regiond.machines.model import MachineView
+from regiond.machines.values.criteria import MachineCriteria, Traits
+from regiond.machines.values.devices import DeviceView
+from regiond.machines.values.search import MachineFilter
 from regiond.validation_messages import no_object
 
 _MANY = TextList()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Format, Problems
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
@@ -13,7 +13,9 @@ from regiond.api.resources.machines.machine_actions import COMMENT
 from regiond.api.resources.shared.affinity_fields import AFFINITY
 from regiond.api.resources.shared.compose_fields import INTERFACES, STORAGE, own_architecture
 from regiond.api.serializers.allocation import ALLOCATED_JSON, MACHINE_TO_COMPOSE_JSON, AllocatedMachine
-from regiond.machines.model import Allocated, AllocateRequest
+from regiond.caller import Permission
+from regiond.machines.model import Allocated
+from regiond.machines.values.requests import AllocateRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import outcome
 

@@ -8,7 +8,8 @@ from regiond.api.declaration.field_types import Boolean, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL, Serializer, enum, fields_of, key, serializer
 from regiond.api.resources.machines.hardware_changes import changing_hardware
-from regiond.machines.model import BootPlan, BootToSet, Takes
+from regiond.machines.values.boot import BootPlan, BootToSet
+from regiond.machines.values.resize import Takes
 
 BOOT_PLAN_JSON: Serializer[BootPlan] = serializer(
     "BootPlan",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import evolve, field, frozen
 
 from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import begun, started
@@ -19,19 +19,11 @@ from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, name
 from regiond.api.resources.machines.nic_changes import INTERFACE, NIC_OF_MANY
 from regiond.api.resources.machines.resize import SIZE_FIELDS, size_request
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.machines.model import (
-    DEFAULT_AT_ONCE,
-    DEFAULT_RELEASE,
-    MAX_AT_ONCE,
-    MAX_BULK_MACHINES,
-    BulkAction,
-    BulkChange,
-    DeployRequest,
-    NamedDisk,
-    NamedNic,
-    NicToAdd,
-    ReleaseOptions,
-)
+from regiond.caller import Permission
+from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction, BulkChange
+from regiond.machines.values.disks import NamedDisk
+from regiond.machines.values.nics import NamedNic, NicToAdd
+from regiond.machines.values.requests import DEFAULT_RELEASE, DeployRequest, ReleaseOptions
 from regiond.validation_messages import REQUIRED
 
 

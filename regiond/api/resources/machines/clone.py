@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.declaration.dry_run import with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text
 from regiond.api.declaration.fields import Field, Format
 from regiond.api.declaration.operation_wait import begun, started, when_done
@@ -14,7 +14,9 @@ from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, CloneRequest
+from regiond.caller import Permission
+from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE
+from regiond.machines.values.clones import CloneRequest
 from regiond.operations.model import Operation
 
 _STARTED = Result(

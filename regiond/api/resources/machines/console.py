@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.replies import Reply, Terminal, text_reply
 from regiond.api.resources.shared.lookups import find_machine
+from regiond.caller import Permission
 from regiond.machines.model import MachineView
 
 

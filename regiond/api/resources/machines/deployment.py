@@ -9,7 +9,7 @@ from common.values import DriverType
 from common.vm_host_report import LONGEST_PROBLEM, read_vm_host_report
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import MACHINE_PLAN, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
@@ -19,7 +19,9 @@ from regiond.api.replies import Reply, empty_reply, with_warnings
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
 from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.machines.model import DeployRequest, MachineView
+from regiond.caller import Permission
+from regiond.machines.model import MachineView
+from regiond.machines.values.requests import DeployRequest
 
 _MAX_ENCODED_LENGTH = 3 * 1024 * 1024  # 1 MiB of user data in base64 twice, with line breaks
 _REFUSED = {

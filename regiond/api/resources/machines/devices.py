@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import evolve
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field, Problems, Values
 from regiond.api.declaration.served import serve, target, text
@@ -21,8 +21,9 @@ from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.shared.lookups import machines_in_field
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.services import Services
+from regiond.caller import Permission
 from regiond.long_list import LongList
-from regiond.machines.model import MAX_DEVICE_NICS, DeviceFilter, DeviceView, NewDevice
+from regiond.machines.values.devices import MAX_DEVICE_NICS, DeviceFilter, DeviceView, NewDevice
 from regiond.networks.model import DOMAIN_NAME
 
 _MANY = TextList()

@@ -6,7 +6,7 @@ from functools import partial
 
 from common.units import BYTES_PER_GB
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission
+from regiond.api.declaration.endpoint import Call, Endpoint
 from regiond.api.declaration.field_types import Boolean, Float, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Format
 from regiond.api.declaration.operation_wait import is_repeat
@@ -16,7 +16,9 @@ from regiond.api.resources.machines.machine_actions import MACHINE_RESULT
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.machines.model import DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove, named_disk
+from regiond.caller import Permission
+from regiond.machines.values.disk_references import named_disk
+from regiond.machines.values.disks import DiskPlan, DiskToAdd, DiskToAttach, DiskToGrow, DiskToMove, DiskToRemove
 
 PLAN = plan_result(DISK_PLAN_JSON)
 _LARGEST_GB = 1_000_000.0

@@ -9,7 +9,7 @@ from common.errors import InvalidRequest
 from common.values import PowerState
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done, without_content
@@ -19,7 +19,10 @@ from regiond.api.resources.machines.hardware_changes import begun
 from regiond.api.resources.shared.lookups import machine_of
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, BLOCK_SIZE, DiskOfMachine
 from regiond.api.services import Services
-from regiond.machines.model import DiskToAdd, DiskToGrow, DiskToRemove, MachineView, named_disk
+from regiond.caller import Permission
+from regiond.machines.model import MachineView
+from regiond.machines.values.disk_references import named_disk
+from regiond.machines.values.disks import DiskToAdd, DiskToGrow, DiskToRemove
 from regiond.operations.model import Operation
 
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)

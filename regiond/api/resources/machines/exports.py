@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import File, Integer, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
@@ -30,6 +30,7 @@ from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.resources.shared.upload_part import content_of, part_of_upload
 from regiond.api.services import Services
 from regiond.api.urls import id_in
+from regiond.caller import Permission
 from regiond.exports.model import (
     MAX_FILE_BYTES,
     MAX_FILE_NAME,
@@ -41,7 +42,7 @@ from regiond.exports.model import (
     SubmittedFile,
 )
 from regiond.exports.service import Download
-from regiond.machines.model import MachineToExport
+from regiond.machines.values.disks import MachineToExport
 from regiond.operations.model import Operation
 
 TAR = "application/x-tar"

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.declaration.serializer import Serializer, fields_of, serializer
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.machines.model import ChangePlan
+from regiond.caller import Permission
+from regiond.machines.values.boot import ChangePlan
 from regiond.operations.model import Operation
 
 P = TypeVar("P")

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, when_done
@@ -27,16 +27,10 @@ from regiond.api.resources.machines.interface_targets import (
 from regiond.api.serializers.devices import encode_device_interface
 from regiond.api.serializers.machines import encode_interface
 from regiond.api.serializers.networks import DEFAULT_MTU, HOST_INTERFACE_JSON, INTERFACE_JSON
-from regiond.machines.model import (
-    DeviceNicChange,
-    DeviceNicView,
-    DeviceView,
-    LinkMode,
-    LinkRequest,
-    MachineView,
-    NicToChange,
-    NicView,
-)
+from regiond.caller import Permission
+from regiond.machines.model import MachineView
+from regiond.machines.values.devices import DeviceNicChange, DeviceNicView, DeviceView
+from regiond.machines.values.nics import LinkMode, LinkRequest, NicToChange, NicView
 from regiond.operations.model import Operation
 
 ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)

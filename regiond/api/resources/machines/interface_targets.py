@@ -14,7 +14,9 @@ from regiond.api.services import Services
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool
 from regiond.identifiers import split_reference
-from regiond.machines.model import DeviceFilter, DeviceNicView, DeviceView, MachineView, NicView
+from regiond.machines.model import MachineView
+from regiond.machines.values.devices import DeviceFilter, DeviceNicView, DeviceView
+from regiond.machines.values.nics import NicView
 from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_object
 

@@ -7,7 +7,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import filled
 from regiond.api.resources.machines.hardware_changes import changing_hardware, in_sentences
 from regiond.images.model import MAX_IMAGE_NAME
-from regiond.machines.model import IsoToEject, IsoToInsert
+from regiond.machines.values.boot import IsoToEject, IsoToInsert
 
 _PLAN = in_sentences("IsoPlan")
 OF_ONE = (

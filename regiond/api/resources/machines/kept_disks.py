@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from common.errors import NotFound
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.operation_wait import STARTED, when_done, without_content
 from regiond.api.declaration.serializer import Serializer, fields_of, serializer, uri_by_id
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
 from regiond.api.services import Services
-from regiond.machines.model import KeptDisk
+from regiond.caller import Permission
+from regiond.machines.values.disks import KeptDisk
 
 KEPT_DISK_JSON: Serializer[KeptDisk] = serializer(
     "KeptDisk",

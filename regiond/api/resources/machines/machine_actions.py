@@ -9,7 +9,7 @@ from attrs import evolve
 from common.errors import NotFound
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Boolean, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, when_done
@@ -22,14 +22,11 @@ from regiond.api.resources.shared.compose_fields import domain_problems
 from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME, autostart_field
 from regiond.api.resources.shared.lookups import find_machine, machines_in_field
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.machines.model import (
-    RELEASE_ADOPTED,
-    MachineChange,
-    MachineFilter,
-    MachineState,
-    MachineView,
-    ReleaseOptions,
-)
+from regiond.caller import Permission
+from regiond.machines.model import MachineView
+from regiond.machines.values.requests import RELEASE_ADOPTED, MachineChange, ReleaseOptions
+from regiond.machines.values.search import MachineFilter
+from regiond.machines.values.states import MachineState
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from common.errors import WrongState
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, when_done
@@ -17,7 +17,8 @@ from regiond.api.resources.machines.machine_actions import ANY_KEY, COMMENT, MAC
 from regiond.api.resources.machines.node_actions import of_one
 from regiond.api.resources.shared.lookups import find_machine, find_machine_or_host
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.machines.model import MachineState
+from regiond.caller import Permission
+from regiond.machines.values.states import MachineState
 from regiond.operations.model import Operation
 
 

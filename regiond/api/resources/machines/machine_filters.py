@@ -14,7 +14,9 @@ from regiond.api.resources.shared.lookups import host_names
 from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.serializers.machines import STATUS
 from regiond.api.services import Services
-from regiond.machines.model import MachineCriteria, MachineFilter, MachineState, Traits
+from regiond.machines.values.criteria import MachineCriteria, Traits
+from regiond.machines.values.search import MachineFilter
+from regiond.machines.values.states import MachineState
 from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_choice
 

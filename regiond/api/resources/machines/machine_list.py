@@ -15,8 +15,9 @@ from regiond.api.declaration.lists import MAX_LIMIT, ListOptions
 from regiond.api.resources.machines.machine_filters import machine_filter, names_only_ids
 from regiond.api.resources.shared.lookups import hosts_as_machines
 from regiond.long_list import LongList
-from regiond.machines.model import MachineColumn, MachineFilter, MachineSearch, MachineView
-from regiond.machines.service import MACHINE_FIELDS
+from regiond.machines.model import MachineView
+from regiond.machines.search.fields import MACHINE_FIELDS
+from regiond.machines.values.search import MachineColumn, MachineFilter, MachineSearch
 from regiond.search_query import MAX_LENGTH
 
 _COLUMNS: Mapping[str, MachineColumn] = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from common.values import PowerAction, PowerState
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, machine_plan_reply, with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.extension import api_extensions
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
@@ -41,6 +41,7 @@ from regiond.api.resources.machines.machine_list import PAGING, list_machines
 from regiond.api.resources.shared.lookups import find_machine, find_machine_or_host, find_machine_to_read
 from regiond.api.serializers.deletion import POWER_PLAN_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
+from regiond.caller import Permission
 from regiond.machines.model import MachineView
 
 _COMMENT = Field(

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from regiond.api.declaration.dry_run import DRY_RUN, PLAN, is_dry_run, plan_reply
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, is_repeat, when_done, without_content
@@ -20,7 +20,10 @@ from regiond.api.resources.machines.interface_targets import NicOfDevice, NicOfM
 from regiond.api.resources.shared.lookups import one_of_object
 from regiond.api.serializers.deletion import DELETION_PLAN_JSON, NIC_PLAN_JSON
 from regiond.api.serializers.machines import encode_interface
-from regiond.machines.model import DeviceView, MachineView, NicPlan, NicToAdd, NicToChange, NicToRemove
+from regiond.caller import Permission
+from regiond.machines.model import MachineView
+from regiond.machines.values.devices import DeviceView
+from regiond.machines.values.nics import NicPlan, NicToAdd, NicToChange, NicToRemove
 from regiond.operations.model import Operation
 
 _EITHER_PLAN: Result[Any] = Result(doc=PLAN.doc, type=one_of(DELETION_PLAN_JSON, NIC_PLAN_JSON))

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Find, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Find, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL, STR, mapping
@@ -18,7 +18,9 @@ from regiond.api.replies import Reply, empty_reply
 from regiond.api.resources.machines.interface_targets import device_of, find_node
 from regiond.api.resources.shared.lookups import hosts_as_machines, machine_of, machines_in_field
 from regiond.api.services import Services
-from regiond.machines.model import DeviceView, MachineView
+from regiond.caller import Permission
+from regiond.machines.model import MachineView
+from regiond.machines.values.devices import DeviceView
 from regiond.validation_messages import no_object
 
 _MAX_NODES = 1000

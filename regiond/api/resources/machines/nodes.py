@@ -19,7 +19,7 @@ from regiond.api.resources.shared.lookups import one_of_object
 from regiond.api.serializers.devices import encode_device_interface
 from regiond.api.serializers.machines import encode_interface
 from regiond.api.services import Services
-from regiond.machines.model import DeviceView
+from regiond.machines.values.devices import DeviceView
 from regiond.validation_messages import no_object
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from regiond.api.declaration.dry_run import with_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission
+from regiond.api.declaration.endpoint import Call, Endpoint
 from regiond.api.declaration.field_types import Boolean
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
@@ -15,7 +15,8 @@ from regiond.api.resources.machines.deployment import DISTRO_SERIES, OSYSTEM, US
 from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
 from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.machines.model import DeployRequest
+from regiond.caller import Permission
+from regiond.machines.values.requests import DeployRequest
 
 _request = filled(DeployRequest, encoded_user_data=given("user_data"), rebuild=lambda _: True)
 

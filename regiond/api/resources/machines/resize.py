@@ -8,7 +8,7 @@ from regiond.api.declaration.fields import Field, Format
 from regiond.api.declaration.serializer import INT, Serializer, array, enum, fields_of, key, serializer
 from regiond.api.resources.machines.hardware_changes import changing_hardware
 from regiond.ledger.model import DiscreteResources, read_pages_key
-from regiond.machines.model import MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
+from regiond.machines.values.resize import MAX_CORES, Amount, ResizePlan, SizeRequest, Takes
 
 _AMOUNT: Serializer[Amount] = serializer(
     "ResizedAmount", *fields_of(Amount, "now wanted"), key("takes_effect", enum(Takes), lambda one: one.takes_effect)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from common.boot import MAX_START_DELAY_S, MAX_START_PRIORITY
-from regiond.api.declaration.endpoint import Permission
 from regiond.api.declaration.field_types import Integer
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import filled
 from regiond.api.resources.machines.hardware_changes import changing_hardware, in_sentences
-from regiond.machines.model import StartOrderToSet
+from regiond.caller import Permission
+from regiond.machines.values.boot import StartOrderToSet
 
 SET_START_ORDER = changing_hardware(
     in_sentences("StartOrderPlan"),

@@ -6,13 +6,14 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.served import filled, found, given, part, serve, target, text
 from regiond.api.replies import Reply, text_reply
 from regiond.api.resources.shared.filter_values import check_domains
 from regiond.api.serializers.networks import DNS_RESOURCE_JSON, DOMAIN_WITH_RECORDS_JSON
+from regiond.caller import Permission
 from regiond.dns.model import (
     MAX_NAME,
     MAX_TTL_S,
@@ -24,7 +25,7 @@ from regiond.dns.model import (
     MachineName,
     parse_addresses,
 )
-from regiond.machines.model import MachineFilter
+from regiond.machines.values.search import MachineFilter
 
 _NAME = Text(max_length=MAX_NAME)
 _TTL = Integer(minimum=0, maximum=MAX_TTL_S, unit="s")

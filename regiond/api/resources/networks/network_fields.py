@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
-from regiond.placement.model import NO_SPACE
+from regiond.placement.requirements import NO_SPACE
 
 LONGEST_NAME = 256
 NAME = Text(max_length=LONGEST_NAME, blank=None)  # an empty name counts as absent

@@ -12,7 +12,7 @@ from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME
 from regiond.api.serializers.networks import NO_SPACE_ID, SPACE_JSON
 from regiond.api.services import Services
 from regiond.networks.model import Space
-from regiond.placement.model import NO_SPACE
+from regiond.placement.requirements import NO_SPACE
 
 _FIELDS = (
     Field("name", NAME, "Name of the space (default for a new one: space-ID).", recorded=True, example="dmz"),

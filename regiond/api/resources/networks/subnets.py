@@ -17,7 +17,7 @@ from regiond.api.serializers.networks import (
     USED_ADDRESS_JSON,
     SubnetStatistics,
 )
-from regiond.networks import service as network_service
+from regiond.networks.ipam import usage
 from regiond.networks.model import SubnetChange
 
 _CIDR = Text(max_length=64, blank=None)
@@ -67,16 +67,16 @@ _update = serve(lambda s: s.networks.update_subnet, id_or_name=_id, change=_chan
 _delete = serve(lambda s: s.networks.delete_subnet, id_or_name=_id)
 
 
-async def _taken(call: Call) -> tuple[network_service.AddressSpan, ...]:
+async def _taken(call: Call) -> tuple[usage.AddressSpan, ...]:
     networks, subnet_id = call.services.networks, str(call.target.id)
-    return network_service.taken_addresses(
+    return usage.taken_addresses(
         call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id, caller=call.caller)
     )
 
 
-async def _free(call: Call) -> tuple[network_service.AddressSpan, ...]:
+async def _free(call: Call) -> tuple[usage.AddressSpan, ...]:
     networks, subnet_id = call.services.networks, str(call.target.id)
-    return network_service.free_addresses(
+    return usage.free_addresses(
         call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id, caller=call.caller)
     )
 

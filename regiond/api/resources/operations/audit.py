@@ -7,7 +7,7 @@ from attrs import evolve
 from common.phrases import number_of
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import PLAN, plan_reply, with_dry_run
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, IntegerList, Text, TextList, Timestamp
 from regiond.api.declaration.fields import MAX_KEY_LENGTH, Field, Problems
 from regiond.api.declaration.list_page import Page
@@ -17,6 +17,7 @@ from regiond.api.declaration.served import filled, given, serve
 from regiond.api.replies import Reply
 from regiond.api.serializers.audit import AUDIT_ENTRY_JSON, CHAIN_REPORT_JSON, RAW_ENTRY_JSON, REDACTION_REPORT_JSON
 from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, RawEntry, Redaction, RedactionReport
+from regiond.caller import Permission
 from regiond.deletion_plan import DeletionPlan
 
 _LARGEST_ID = 2**63 - 1

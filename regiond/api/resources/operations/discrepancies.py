@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import PLAN, with_dry_run
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.served import given, serve, target
@@ -15,6 +15,7 @@ from regiond.api.resources.shared.lookups import REFERENCE, host_in_field, machi
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
+from regiond.caller import Permission
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
 
 _KINDS = tuple(kind.value for kind in DiscrepancyKind)

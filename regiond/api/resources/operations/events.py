@@ -6,7 +6,7 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.event_stream import LONGEST_S, stream_reply
 from regiond.api.declaration.field_types import Choice, Integer, Text, TextList, Timestamp
 from regiond.api.declaration.fields import Field
@@ -16,8 +16,10 @@ from regiond.api.resources.machines.machine_filters import other_domains
 from regiond.api.resources.shared.filter_values import checked_filters
 from regiond.api.resources.shared.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.events import EVENT_JSON, EVENT_PAGE_JSON, EventPage
+from regiond.caller import Permission
 from regiond.events.model import AT_LEAST, EventFilter
-from regiond.machines.model import MachineCriteria, MachineFilter, Traits
+from regiond.machines.values.criteria import MachineCriteria, Traits
+from regiond.machines.values.search import MachineFilter
 
 _LARGEST_ID = 2**63 - 1
 

@@ -9,7 +9,7 @@ from typing import TypedDict
 from common.operation_kinds import OperationKind
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, PLAN, with_dry_run
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text, TextList, Timestamp
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.list_page import Page
@@ -20,7 +20,7 @@ from regiond.api.resources.shared.lookups import HOST_FILTER, MACHINE_FILTER, pa
 from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
 from regiond.api.services import Services
 from regiond.api.urls import operation_id_in
-from regiond.caller import Caller
+from regiond.caller import Caller, Permission
 from regiond.operations.model import Operation, OperationState
 
 _STATES = tuple(state.value for state in OperationState)

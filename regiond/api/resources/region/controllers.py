@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from common.errors import NotFound
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import TextList
 from regiond.api.declaration.fields import Field, Values
 from regiond.api.resources.shared.filter_values import checked_filters
@@ -14,6 +14,7 @@ from regiond.api.resources.shared.lookups import find_rack
 from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller, rack_controller, region_controller
 from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.services import Services
+from regiond.caller import Permission
 from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_object
 

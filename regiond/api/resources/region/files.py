@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import FileOrText, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import part, serve
@@ -14,6 +14,7 @@ from regiond.api.pipeline.request import CONTENT_TYPE
 from regiond.api.replies import Reply
 from regiond.api.serializers.files import FILE_JSON, FILE_WITH_CONTENT_JSON
 from regiond.api.services import Services
+from regiond.caller import Permission
 from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWithContent, StoredFile
 from regiond.validation_messages import REQUIRED
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL, INT, NULL, STR, one_of
 from regiond.api.replies import Reply, text_reply
+from regiond.caller import Permission
 from regiond.dns.model import DEFAULT_TTL_S
 from regiond.images.model import MAX_IMAGE_NAME
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Permission, Resource
+from regiond.api.declaration.endpoint import Resource
 from regiond.api.declaration.served import serve
 from regiond.api.serializers.racks import REGION_JSON
+from regiond.caller import Permission
 
 REGIONS = Resource(
     handler="RegionsHandler",

@@ -16,7 +16,8 @@ from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.tags import REBUILT_TAG_JSON, TAG_JSON, TAGGED_NODES_JSON
 from regiond.long_list import LongList
-from regiond.machines.model import MachineFilter, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.search import MachineFilter
 from regiond.tags.model import MAX_NAME, NAME_PATTERN, Tag, TagChange
 
 _NAME = Text(

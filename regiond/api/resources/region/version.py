@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from regiond.api.compression import packed
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result, SiteInfo
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result, SiteInfo
 from regiond.api.declaration.lists import compact
 from regiond.api.declaration.serializer import OBJECT
 from regiond.api.description.describe import describe
@@ -17,6 +17,7 @@ from regiond.api.etags import etag_of
 from regiond.api.json_text import indented
 from regiond.api.replies import Reply
 from regiond.api.serializers.version import VERSION_JSON
+from regiond.caller import Permission
 
 _PLAIN_JSON = "application/json"  # the maas CLI rejects a description with a charset
 

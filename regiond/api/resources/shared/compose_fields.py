@@ -13,7 +13,7 @@ from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.serializers.hosts import full_architecture
 from regiond.hosts.model import ComposeTarget
-from regiond.machines.service import syntax_problems
+from regiond.machines.compose.requirements import syntax_problems
 from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_choice
 

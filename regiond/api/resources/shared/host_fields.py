@@ -8,8 +8,8 @@ from common.values import Autostart, DriverType
 from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Boolean, Choice, CommaList, Float, Integer, Secret, Text
 from regiond.api.declaration.fields import Field, Format, Problems
+from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.model import AS_ABOVE, MACVLAN_MODES, HostView
-from regiond.hosts.service import parse_host_address
 from regiond.validation_messages import no_choice
 
 _LONGEST_SECRET = 64 * 1024

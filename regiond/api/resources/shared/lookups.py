@@ -21,7 +21,8 @@ from regiond.api.services import Services
 from regiond.clusters.model import ClusterView
 from regiond.hosts.model import ComposeTarget, GuestFilter, GuestView, HostView
 from regiond.identifiers import as_id, split_reference
-from regiond.machines.model import MachineFilter, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.search import MachineFilter
 from regiond.networks.model import Vlan
 from regiond.racks.model import RackView
 from regiond.validation_messages import no_object

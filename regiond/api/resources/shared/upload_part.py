@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TypeVar
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Find, Permission, Result
+from regiond.api.declaration.endpoint import Call, Endpoint, Find, Result
 from regiond.api.declaration.field_types import Integer
 from regiond.api.declaration.fields import Field
+from regiond.caller import Permission
 
 T = TypeVar("T")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from common.values import DriverType
-from regiond.credentials.service import KeyPairs, make_ssh_key_pair
+from regiond.credentials.certificates import make_ssh_key_pair
+from regiond.credentials.key_pairs import KeyPairs
 
 
 async def make_keys(driver: DriverType, host_name: str, key_pairs: KeyPairs) -> tuple[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import may_act
+from regiond.machines.values.states import MachineState
 from regiond.ui.page import Visit
 
 

@@ -12,8 +12,9 @@ from regiond.attention.model import ObjectType
 from regiond.caller import Caller
 from regiond.hosts.model import GuestView, HostView
 from regiond.machines.disks.model import check_movable
-from regiond.machines.model import DiskView, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_may_change, may_act
+from regiond.machines.values.disks import DiskView
 from regiond.operations.model import OPEN_STATES
 from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.boot_words import boot_words

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from regiond.caller import Caller
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.states import MachineState
 from regiond.ui.machines.machine_actions import (
     Action,
     deployment_obstacle,

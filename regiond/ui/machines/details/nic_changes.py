@@ -11,8 +11,9 @@ from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
 from regiond.identifiers import as_id
-from regiond.machines.model import MachineView, NicView
+from regiond.machines.model import MachineView
 from regiond.machines.nics.model import find_nic
+from regiond.machines.values.nics import NicView
 from regiond.networks.model import HostInterface
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.form_field import FormField

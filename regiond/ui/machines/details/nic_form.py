@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.machines.model import LinkMode, NicView
+from regiond.machines.values.nics import LinkMode, NicView
 from regiond.ui.machines.details.notes_form import names_in
 from regiond.ui.texts import constant
 

@@ -11,8 +11,9 @@ from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.machines.nodes import INTERFACE, INTERFACE_ON_PAGES
 from regiond.caller import Caller, Permission
 from regiond.identifiers import as_id
-from regiond.machines.model import MachineView, NicView
+from regiond.machines.model import MachineView
 from regiond.machines.nics.model import check_may_change_nics, find_nic
+from regiond.machines.values.nics import NicView
 from regiond.networks.model import Vlan
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit

@@ -8,7 +8,8 @@ from typing import Any
 from attrs import field, frozen
 
 from common.capacity import Capacity
-from regiond.hosts.model import GuestView, NumaNodeView
+from regiond.hosts.model import GuestView
+from regiond.hosts.numa_model import NumaNodeView
 from regiond.ledger.model import GuestClaims, read_pages_key
 from regiond.ui import formats
 from regiond.ui.texts import text

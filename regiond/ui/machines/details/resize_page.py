@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
-from regiond.hosts.model import NumaNodeView
+from regiond.hosts.numa_model import NumaNodeView
 from regiond.ledger.model import DiscreteResources
 from regiond.machines.model import MachineView
 from regiond.ui.forms import forms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.units import BYTES_PER_GB
 from regiond.hosts.model import HostView
-from regiond.machines.model import DiskView
+from regiond.machines.values.disks import DiskView
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.machines.details.vm_form import FormFact

@@ -9,8 +9,9 @@ from regiond.api.replies import Reply
 from regiond.api.resources.machines.disks import BLOCK_DEVICE
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
-from regiond.machines.model import DiskView, MachineView
+from regiond.machines.model import MachineView
 from regiond.machines.nics.model import checked_tags
+from regiond.machines.values.disks import DiskView
 from regiond.ui import formats
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import STORAGE, change_obstacle, read_vm

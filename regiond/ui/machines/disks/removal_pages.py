@@ -12,7 +12,8 @@ from regiond.api.resources.machines import kept_disks
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.shared.lookups import find_host
 from regiond.caller import Permission
-from regiond.machines.model import DiskView, KeptDisk, MachineView
+from regiond.machines.model import MachineView
+from regiond.machines.values.disks import DiskView, KeptDisk
 from regiond.ui import formats
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
